@@ -1,0 +1,28 @@
+"""Scaling positives and negatives for composed image retrieval (CIR).
+
+The flow, one artefact per stage::
+
+    images ──┬─► captions ────────────────────────┐
+             ├─► image_embeddings ─┬─► splits ─┐  │      templates
+             └─► annotations ──────┴───────────┴─► pairs ─► modified_texts ─► triplets
+                                                                                │
+       ┌──────────────────┬───────────────────────────┬─────────────────────────┤
+       ▼                  ▼                           ▼                         ▼
+    stage1_checkpoint ─► candidate_bank ─► stage2_checkpoint ◄─ false_negatives
+       └─► control_checkpoint ──┐                     │
+                                └──► eval_report ◄────┴──► search_index
+
+A *recipe* holds one table of settings per stage; a *stage* is a function of its table and its
+parents' artefacts; an *artefact* is a folder with data and a ``summary.json``. ``flow.py`` lists the
+stages, ``artifacts.py`` says how they are stored.
+
+This package knows nothing of any orchestrator, and importing it loads neither torch nor transformers.
+"""
+
+import os
+
+# Two OpenMP threads that spin run about ten times slower beside another busy process. This must be
+# set before torch is imported, hence here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+__version__ = "0.1.0"

@@ -1,0 +1,14 @@
+"""Settings of the ``annotations`` stage."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from spn4cir_core.plugins import Settings
+
+
+class AnnotationSettings(Settings):
+    """Which annotated triplets join."""
+
+    max_triplets: int | None = Field(default=None, ge=0)
+    """Keep the first this many annotated triplets of a seeded shuffle; None keeps all."""

@@ -1,0 +1,273 @@
+"""Artefacts on storage: one folder each, written whole or not at all.
+
+Layout below the store's root::
+
+    <noun>/<fingerprint>/            data files and summary.json; never changed once there
+    <noun>/.<fingerprint>.draft/     being written; a killed stage continues here
+    locks/<noun>-<fingerprint>       held while it is written (by whom, since when)
+    rows/<noun>/<model>/             results kept per image, see batches.py
+    recipes/<name>/<noun>.json       which fingerprint the recipe last materialised
+
+The fingerprint hashes the settings a stage read, the version of its logic, what it read from outside
+the store, and its parents' fingerprints. Same fingerprint on storage: nothing to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spn4cir_core.errors import StoreError
+from spn4cir_core.fingerprints import file_sha256
+
+SUMMARY = "summary.json"
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artefact, read only."""
+
+    noun: str
+    path: Path
+    summary: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash that names this artefact."""
+        return str(self.summary["fingerprint"])
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the stage wrote about its work: counts, settings worth showing, headline numbers."""
+        return dict(self.summary["details"])
+
+    def file(self, name: str) -> Path:
+        """Path of one of the artefact's files.
+
+        Raises:
+            StoreError: the artefact has no such file, or the file's size is not the recorded one.
+        """
+        path = self.path / name
+        recorded = self.summary["files"].get(name)
+        if recorded is None or not path.is_file():
+            raise StoreError(
+                f"{self.noun} {self.fingerprint} has no file {name!r}; its files: {sorted(self.summary['files'])}"
+            )
+        if path.stat().st_size != recorded["bytes"]:
+            raise StoreError(
+                f"{path} has {path.stat().st_size} bytes, its summary says {recorded['bytes']}: it was damaged. "
+                f"Delete {self.path} and run again."
+            )
+        return path
+
+    def table(self, name: str = "", columns: list[str] | None = None) -> pa.Table:
+        """Read one of the artefact's Parquet tables, by default the one named like the artefact."""
+        table: pa.Table = pq.read_table(self.file(name or f"{self.noun}.parquet"), columns=columns)
+        return table
+
+    def verify(self) -> None:
+        """Compare every file with its recorded checksum.
+
+        Raises:
+            StoreError: a file is missing or its bytes are not those that were written.
+        """
+        for name, recorded in self.summary["files"].items():
+            path = self.file(name)
+            if file_sha256(path) != recorded["sha256"]:
+                raise StoreError(
+                    f"{path} does not match its checksum: it was damaged. Delete {self.path} and run again."
+                )
+
+
+@dataclass
+class Draft:
+    """An artefact being written. What lies in ``path`` survives a kill and is there on the next try."""
+
+    path: Path
+    rows: int = 0
+    drops: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def file(self, name: str) -> Path:
+        """Where to write one of the artefact's files; its folder exists."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write_table(self, table: pa.Table, name: str) -> None:
+        """Write a Parquet table into the draft."""
+        path = self.file(name)
+        with whole_file(path) as scratch:
+            pq.write_table(table, scratch, compression="zstd")
+
+    def write_json(self, value: Any, name: str) -> None:
+        """Write JSON into the draft."""
+        write_json(self.file(name), value)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count rows left out, under a reason a person can read."""
+        if count:
+            self.drops[reason] += count
+
+    @contextmanager
+    def timed(self, cause: str) -> Iterator[None]:
+        """Add the block's wall seconds to ``seconds[cause]``: read, compute or write."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[cause] += time.perf_counter() - started
+
+
+class Store:
+    """Where artefacts live. Several recipes may share a store; equal work is then done once."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).expanduser().absolute()
+
+    def rows(self, noun: str, model: str) -> Path:
+        """Folder of results kept per image for one noun and one model fingerprint."""
+        return self.root / "rows" / noun / model
+
+    def get(self, noun: str, fingerprint: str) -> Artifact | None:
+        """The finished artefact of that fingerprint, or None.
+
+        Raises:
+            StoreError: it is there but its summary cannot be read.
+        """
+        path = self.root / noun / fingerprint
+        if not (path / SUMMARY).is_file():
+            return None
+        return Artifact(noun, path, read_json(path / SUMMARY))
+
+    def current(self, recipe: str, noun: str) -> Artifact | None:
+        """What the recipe last materialised under this noun, or None."""
+        pointer = self._pointer(recipe, noun)
+        return self.get(noun, read_json(pointer)["fingerprint"]) if pointer.is_file() else None
+
+    def point(self, recipe: str, artifact: Artifact) -> None:
+        """Record that the recipe's artefact of this noun is now this one."""
+        pointer = self._pointer(recipe, artifact.noun)
+        if not pointer.is_file() or read_json(pointer)["fingerprint"] != artifact.fingerprint:
+            pointer.parent.mkdir(parents=True, exist_ok=True)
+            write_json(pointer, {"fingerprint": artifact.fingerprint})
+
+    @contextmanager
+    def writing(self, noun: str, fingerprint: str, provenance: dict[str, Any]) -> Iterator[Draft]:
+        """Yield the draft of an artefact while holding its lock; publish it if the block succeeds.
+
+        If the block raises, or the process is killed, the draft stays for the next try and no artefact
+        appears.
+
+        Raises:
+            StoreError: another process is writing this artefact, or the store cannot be written.
+        """
+        draft = Draft(self.root / noun / f".{fingerprint}.draft")
+        try:
+            draft.path.mkdir(parents=True, exist_ok=True)
+            with _locked(self.root / "locks" / f"{noun}-{fingerprint}", f"{noun} {fingerprint}"):
+                yield draft
+                self._publish(noun, fingerprint, draft, provenance)
+        except OSError as error:
+            if error.errno in UNWRITABLE or "No space left" in str(error):
+                raise StoreError(
+                    f"cannot write {noun} into the store {self.root}: {error}. Nothing half-written is used; "
+                    "check the path, its rights and its free space, then run again."
+                ) from error
+            raise
+
+    def _publish(self, noun: str, fingerprint: str, draft: Draft, provenance: dict[str, Any]) -> None:
+        files = sorted(path for path in draft.path.rglob("*") if path.is_file())
+        summary = {
+            "noun": noun,
+            "fingerprint": fingerprint,
+            **provenance,
+            "rows": draft.rows,
+            "drops": dict(sorted(draft.drops.items())),
+            "seconds": {cause: round(value, 3) for cause, value in sorted(draft.seconds.items())},
+            "details": draft.details,
+            "files": {
+                path.relative_to(draft.path).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+                for path in files
+                if path.name != SUMMARY
+            },
+        }
+        write_json(draft.path / SUMMARY, summary)
+        os.replace(draft.path, self.root / noun / fingerprint)
+        _sync(self.root / noun)
+
+    def _pointer(self, recipe: str, noun: str) -> Path:
+        return self.root / "recipes" / recipe / f"{noun}.json"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a scratch path beside ``path``; rename it into place only if the block succeeds."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield scratch
+        with scratch.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    with whole_file(path) as scratch:
+        scratch.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        StoreError: the file is not valid JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and run again.") from error
+
+
+@contextmanager
+def _locked(path: Path, what: str) -> Iterator[None]:
+    """Hold an exclusive lock that ends with the process, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            owner = stream.read().strip() or "unknown"
+            raise StoreError(
+                f"{what} is being written by another process ({owner}); wait for it to end, or stop it."
+            ) from error
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        stream.flush()
+        yield
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

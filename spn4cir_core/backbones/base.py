@@ -1,0 +1,77 @@
+"""What every backbone is: a description in the recipe, and the network it builds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from spn4cir_core.plugins import Plugin
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Backbone(Plugin):
+    """Settings of a query encoder and a target encoder that share an embedding space."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of settings and of any weights read from outside the store."""
+
+    @abstractmethod
+    def build(self, texts: Sequence[str], seed: int) -> Network:
+        """A network with its starting weights; ``texts`` (all training texts) may give it its vocabulary."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> Network:
+        """A network shaped as the one whose :meth:`Network.state` this is; weights are loaded by the caller."""
+
+
+class Network(ABC):
+    """Mixed into a ``torch.nn.Module``. B images or texts per batch, D embedding dimensions.
+
+    ``images`` tensors hold what :meth:`read_images` returned, batched. Passing None for one modality of
+    :meth:`encode_query` gives that network's single-modality query (the image-only and text-only baselines).
+    """
+
+    dim: int
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """JSON values needed, with the weights, to rebuild this network (a vocabulary, say)."""
+
+    @abstractmethod
+    def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Fixed-shape inputs (B, …) of upright RGB images, made once per image and cached.
+
+        May run a trunk that no stage trains. Row i must not depend on the other images.
+        """
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """(B, L) int64 token ids, cut to the network's limit."""
+
+    @abstractmethod
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens each text has before it is cut, special tokens included."""
+
+    @property
+    @abstractmethod
+    def token_limit(self) -> int:
+        """Most tokens a text may have before it is cut."""
+
+    @abstractmethod
+    def encode_target(self, images: Tensor) -> Tensor:
+        """(B, D) unit vectors of candidate images."""
+
+    @abstractmethod
+    def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
+        """(B, D) unit vectors of composed queries."""
+
+    @abstractmethod
+    def frozen_in_stage2(self) -> Sequence[nn.Module | nn.Parameter]:
+        """What stage 2 must not change: at least all that :meth:`encode_target` uses."""

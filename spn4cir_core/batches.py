@@ -1,0 +1,109 @@
+"""Read, map, write in resumable shards: results are kept per image and computed once.
+
+A folder of rows belongs to one noun and one model fingerprint (``Store.rows``). Each part file holds a
+key column and a value column and is renamed into place when whole, so a killed run loses at most one
+unfinished shard, and new pictures cost only themselves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spn4cir_core.artifacts import whole_file
+from spn4cir_core.progress import Progress
+
+Item = TypeVar("Item")
+KEY, VALUE = "key", "value"
+
+
+class Rows:
+    """Values kept per key in the part files of one folder."""
+
+    def __init__(self, folder: Path, value_type: pa.DataType) -> None:
+        self.folder = folder
+        self.schema = pa.schema([(KEY, pa.string()), (VALUE, value_type)])
+
+    def parts(self) -> list[Path]:
+        """The finished part files, in the order of their names."""
+        return sorted(self.folder.glob("part-*.parquet"))
+
+    def keys(self) -> set[str]:
+        """Every key that has a value."""
+        return {key for part in self.parts() for key in pq.read_table(part, columns=[KEY])[KEY].to_pylist()}
+
+    def scan(self) -> Iterator[pa.Table]:
+        """Yield the part files' tables one by one; a key may stand in more than one of them."""
+        for part in self.parts():
+            yield pq.read_table(part)
+
+    def append(self, keys: Sequence[str], values: pa.Array) -> None:
+        """Write one part file, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_arrays([pa.array(keys, pa.string()), values], schema=self.schema)
+        with whole_file(self.folder / f"part-{time.time_ns():020d}-{uuid4().hex[:8]}.parquet") as scratch:
+            pq.write_table(table, scratch, compression="zstd")
+
+
+def fill(
+    rows: Rows,
+    items: Mapping[str, Item],
+    read: Callable[[Item], Any],
+    compute: Callable[[list[Any]], pa.Array],
+    *,
+    batch_rows: int,
+    shard_rows: int,
+    readers: int,
+    label: str,
+    progress: Progress,
+    seconds: Counter[str],
+) -> int:
+    """Compute and keep the values of the keys that have none yet.
+
+    Args:
+        items: what to read, by key; missing keys are taken in sorted order, so an interrupted run goes
+            on with the very batches of an unbroken one.
+        read: loads one item (in a thread; the next batch is read while this one is computed).
+        compute: maps the loaded items of one batch to an Arrow array of as many values.
+        batch_rows: items given to ``compute`` at a time.
+        shard_rows: items per part file, rounded up to whole batches; at most this much work is lost to a kill.
+        readers: reading threads.
+        seconds: gets the wall seconds spent waiting for reads, computing, and writing.
+
+    Returns:
+        How many values were computed.
+    """
+    missing = sorted(items.keys() - rows.keys())
+    shard_batches = max(1, -(-shard_rows // batch_rows))
+    batches = [missing[start : start + batch_rows] for start in range(0, len(missing), batch_rows)]
+    done = len(items) - len(missing)
+    with ThreadPoolExecutor(max_workers=readers) as pool:
+        reading = [pool.submit(read, items[key]) for key in batches[0]] if batches else []
+        shard_keys: list[str] = []
+        shard_values: list[pa.Array] = []
+        for number, batch in enumerate(batches):
+            started = time.perf_counter()
+            loaded = [future.result() for future in reading]
+            if number + 1 < len(batches):
+                reading = [pool.submit(read, items[key]) for key in batches[number + 1]]
+            seconds["read"] += time.perf_counter() - started
+            started = time.perf_counter()
+            shard_values.append(compute(loaded))
+            shard_keys += batch
+            seconds["compute"] += time.perf_counter() - started
+            if (number + 1) % shard_batches == 0 or number + 1 == len(batches):
+                started = time.perf_counter()
+                rows.append(shard_keys, pa.concat_arrays(shard_values))
+                seconds["write"] += time.perf_counter() - started
+                done += len(shard_keys)
+                shard_keys, shard_values = [], []
+                progress(label, done, len(items))
+    return len(missing)

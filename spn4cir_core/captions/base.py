@@ -1,0 +1,47 @@
+"""What every captioner is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.plugins import Plugin
+
+
+@dataclass(frozen=True)
+class ToCaption:
+    """One picture to caption."""
+
+    image_id: str
+    path: str
+    """Relative to the image root, POSIX style."""
+    pixel_sha256: str
+    category: str
+    """Empty where the corpus has no categories."""
+
+
+class Captioner(Plugin):
+    """Writes one caption per image. Settings are fields; :meth:`start` loads what is heavy."""
+
+    @abstractmethod
+    def fingerprint(self, files: ImageFiles) -> str:
+        """Hash of all that decides a caption besides the picture and its prompt: weights, settings, side files.
+
+        Raises:
+            InputError: a model folder or side file is missing.
+        """
+
+    @abstractmethod
+    def prompt(self, image: ToCaption) -> str:
+        """The request made for one image; empty where the captioner takes none."""
+
+    @abstractmethod
+    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
+        """Load the model and return the function that captions a batch (images upright, RGB).
+
+        The function returns one string per image, ``""`` where it has nothing to say (counted as a drop).
+        """

@@ -1,0 +1,30 @@
+"""What every image encoder is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from spn4cir_core.plugins import Plugin
+
+
+class ImageEncoder(Plugin):
+    """Maps images to vectors whose cosine says how alike they look. Settings are fields."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of weights and settings: all that decides a vector besides the picture.
+
+        Raises:
+            InputError: the weights are missing.
+        """
+
+    @abstractmethod
+    def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
+        """Load the model and return the function from a batch of B upright RGB images to (B, D) float32.
+
+        Rows need not be normalised. Row i must not depend on the other images of the batch.
+        """

@@ -1,0 +1,24 @@
+"""Errors a user can act on. Each message says what is wrong, with which value, and what to do."""
+
+
+class Spn4cirError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class RecipeError(Spn4cirError):
+    """A recipe, or a value in it, cannot be used."""
+
+
+class InputError(Spn4cirError):
+    """A file or folder that the user supplied cannot be used."""
+
+
+class StoreError(Spn4cirError):
+    """The store cannot be read or written as asked."""
+
+
+class MissingExtra(Spn4cirError):
+    """A strategy needs a package that is not installed; the message names the ``pip install``."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package!r} is not installed. Install it with: pip install 'spn4cir[{extra}]'")

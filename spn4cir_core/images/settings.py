@@ -1,0 +1,21 @@
+"""Settings of the ``images`` stage."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from spn4cir_core.fingerprints import NotFingerprinted
+from spn4cir_core.images.base import READERS, Reader
+from spn4cir_core.plugins import Choice, Settings
+
+
+class ImageSettings(Settings):
+    """Which pictures there are, and which of them are used."""
+
+    reader: Annotated[Reader, Choice(READERS)]
+    min_side_px: int = Field(default=8, ge=1)
+    max_pixels: int = Field(default=50_000_000, ge=1)
+    """Larger pictures are refused from their header, before they are decoded."""
+    workers: Annotated[int, NotFingerprinted()] = Field(default=2, ge=1)

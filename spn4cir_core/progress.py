@@ -1,0 +1,78 @@
+"""How long work tells what it has done: one callable, whoever listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Called as ``progress(label, done, total)``; ``total`` is 0 when it is not known."""
+
+    def __call__(self, label: str, done: int, total: int) -> None: ...
+
+
+def silent(label: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+class Bars:
+    """Progress bars on a terminal, one at a time; use as a context manager."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[None] | None = None
+        self._label = ""
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        if self._bar is None or label != self._label or done < self._bar.n:
+            self._close()
+            self._label = label
+            self._bar = tqdm(total=total or None, desc=label, initial=0, dynamic_ncols=True)
+        self._bar.update(done - self._bar.n)
+        if total and done >= total:
+            self._close()
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class Throttled:
+    """Pass on at most one line each ``every_s`` seconds, and always the last one of a label."""
+
+    def __init__(self, say: Callable[[str], None], every_s: float = 10.0) -> None:
+        self._say, self._every_s = say, every_s
+        self._said_at = self._started_at = time.monotonic()
+        self._label = ""
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if label != self._label:
+            self._label, self._started_at, self._said_at = label, now, now
+        if (total and done >= total) or now - self._said_at >= self._every_s:
+            self._said_at = now
+            rate = done / max(now - self._started_at, 1e-9)
+            left = f", about {(total - done) / rate:.0f} s left" if total and rate and done < total else ""
+            self._say(f"{label}: {done:,}{f' of {total:,}' if total else ''} ({rate:,.1f}/s{left})")
+
+
+def track(items: Iterable[T], label: str, total: int, progress: Progress) -> Iterator[T]:
+    """Yield ``items`` and report after each one."""
+    for done, item in enumerate(items, start=1):
+        yield item
+        progress(label, done, total)

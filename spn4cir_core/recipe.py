@@ -1,0 +1,126 @@
+"""The recipe: one TOML file, one table per stage, validated; an unknown key is an error that names it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from spn4cir_core.annotations.settings import AnnotationSettings
+from spn4cir_core.captions.settings import CaptionSettings
+from spn4cir_core.embeddings.settings import EmbeddingSettings
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.evaluation.settings import EvaluationSettings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.negatives.settings import FalseNegativeSettings
+from spn4cir_core.pairs.settings import PairSettings
+from spn4cir_core.plugins import Settings, explain
+from spn4cir_core.search.settings import SearchSettings
+from spn4cir_core.splits.settings import SplitSettings
+from spn4cir_core.texts.settings import ModifiedTextSettings, TemplateSettings
+from spn4cir_core.training.settings import BankSettings, ControlSettings, Stage1Settings, Stage2Settings
+from spn4cir_core.triplets.settings import TripletSettings
+
+
+class Recipe(Settings):
+    """All settings of one pipeline. Each table carries the name of the artefact it steers."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    images: ImageSettings
+    annotations: AnnotationSettings = AnnotationSettings()
+    templates: TemplateSettings = TemplateSettings()
+    captions: CaptionSettings
+    image_embeddings: EmbeddingSettings
+    splits: SplitSettings = SplitSettings()
+    pairs: PairSettings
+    modified_texts: ModifiedTextSettings = ModifiedTextSettings()
+    triplets: TripletSettings = TripletSettings()
+    false_negatives: FalseNegativeSettings = FalseNegativeSettings()
+    stage1_checkpoint: Stage1Settings
+    control_checkpoint: ControlSettings = ControlSettings()
+    candidate_bank: BankSettings = BankSettings()
+    stage2_checkpoint: Stage2Settings
+    eval_report: EvaluationSettings = EvaluationSettings()
+    search_index: SearchSettings = SearchSettings()
+
+    def only(self, tables: Iterable[str]) -> Recipe:
+        """A recipe that holds the named tables alone; reading another one is an AttributeError."""
+        return Recipe.model_construct(_fields_set=set(tables), **{name: getattr(self, name) for name in tables})
+
+
+def packaged_recipes() -> dict[str, str]:
+    """Name → first comment line of every recipe that comes with the package."""
+    folder = resources.files("spn4cir_core") / "recipes"
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
+    return {entry.name[:-5]: entry.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for entry in files}
+
+
+def load_recipe(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Load a packaged recipe by name, or a TOML file by path, and apply overrides.
+
+    A recipe may name another one as ``base = "…"`` and override some of its keys. A value that starts
+    with ``./`` or ``../`` is a path relative to the file it stands in.
+
+    Raises:
+        RecipeError: unknown name, unreadable file, unknown key, or a value out of range.
+    """
+    tables = merge(_read(source, ()), overrides or {})
+    try:
+        return Recipe.model_validate(tables)
+    except ValidationError as error:
+        raise RecipeError(explain(error, f"recipe {source}", Recipe)) from error
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Override keys table by table. A table of another ``kind`` replaces the old one whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        same_kind = (
+            isinstance(old, Mapping) and isinstance(value, Mapping) and value.get("kind") in (None, old.get("kind"))
+        )
+        merged[key] = merge(old, value) if same_kind and isinstance(old, Mapping) else value
+    return merged
+
+
+def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
+    packaged = resources.files("spn4cir_core") / "recipes" / f"{source}.toml"
+    path = Path(source)
+    if str(source) in packaged_recipes():
+        text = packaged.read_text(encoding="utf-8")
+    elif path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"recipe {path} is not UTF-8 text ({error}); save it as UTF-8 TOML") from error
+    else:
+        raise RecipeError(
+            f"no recipe {str(source)!r}: neither a file nor one of the packaged {', '.join(packaged_recipes())}"
+        )
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {source} is not valid TOML: {error}") from error
+    if path.is_file():
+        tables = _anchored(tables, path.absolute().parent)
+    base = tables.pop("base", None)
+    if base is None:
+        return tables
+    if str(base) in seen:
+        raise RecipeError(f"recipe {source}: its bases go in a circle: {' → '.join([*seen, str(base)])}")
+    return merge(_read(str(base), (*seen, str(source))), tables)
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _anchored(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_anchored(item, folder) for item in value]
+    if isinstance(value, str) and value.startswith(("./", "../")):
+        return str((folder / value).resolve())
+    return value

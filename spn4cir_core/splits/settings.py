@@ -1,0 +1,18 @@
+"""Settings of the ``splits`` stage."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from spn4cir_core.plugins import Settings
+
+
+class SplitSettings(Settings):
+    """What counts as a near-duplicate, and how much is held out."""
+
+    near_duplicate_cosine: float = Field(default=0.98, gt=0, le=1)
+    near_duplicate_bits: int = Field(default=4, ge=0, le=16)
+    """Perceptual hashes that differ in at most this many of 64 bits."""
+    validation_share: float = Field(default=0.05, ge=0, lt=1)
+    evaluation_share: float = Field(default=0.1, ge=0, lt=1)
+    """Shares of the images that the corpus puts in no split itself."""
