@@ -71,3 +71,13 @@ def run(
             artifacts[stage.name], reused = stage.run(recipe, store, progress)
             told(artifacts[stage.name], reused)
     return artifacts
+
+
+def outdated(recipe: Recipe, store: Store) -> list[str]:
+    """Stages whose artefact is missing or was made from other inputs, and all that follows from them, in flow order."""
+    late: list[str] = []
+    for stage in STAGES.values():
+        if set(stage.parents) & set(late) or not stage.is_current(recipe, store):
+            late.append(stage.name)
+    return late
+

@@ -52,27 +52,40 @@ class Stage:
             StoreError: a parent has not been materialised, or the store cannot be written.
         """
         parents = {name: self._parent(recipe, store, name) for name in self.parents}
-        part = recipe.only(self.reads)
-        inputs = {
-            "stage": self.name,
-            "version": self.version,
-            "settings": {name: plain(getattr(part, name)) for name in self.reads},
-            "outside": self.outside(part, store) if self.outside else None,
-            "parents": {name: artifact.fingerprint for name, artifact in parents.items()},
-        }
+        inputs = self.inputs(recipe, store, parents)
         mark = fingerprint(inputs)
         artifact = store.get(self.name, mark)
         reused = artifact is not None
         if artifact is None:
             log.info("%s: writing %s", self.name, mark)
             with store.writing(self.name, mark, inputs) as draft:
-                self.write(Work(part, store, parents, draft, progress))
+                self.write(Work(recipe.only(self.reads), store, parents, draft, progress))
             artifact = store.get(self.name, mark)
             assert artifact is not None
         else:
             log.info("%s: %s is up to date", self.name, mark)
         store.point(recipe.name, artifact)
         return artifact, reused
+
+    def inputs(self, recipe: Recipe, store: Store, parents: Mapping[str, Artifact]) -> dict[str, Any]:
+        """All that decides the artefact; its hash is the artefact's fingerprint."""
+        part = recipe.only(self.reads)
+        return {
+            "stage": self.name,
+            "version": self.version,
+            "settings": {name: plain(getattr(part, name)) for name in self.reads},
+            "outside": self.outside(part, store) if self.outside else None,
+            "parents": {name: artifact.fingerprint for name, artifact in parents.items()},
+        }
+
+    def is_current(self, recipe: Recipe, store: Store) -> bool:
+        """Whether running this stage now would find its artefact already there; its parents are taken as they are."""
+        parents = {name: store.current(recipe.name, name) for name in self.parents}
+        present = {name: artifact for name, artifact in parents.items() if artifact is not None}
+        own = store.current(recipe.name, self.name)
+        if own is None or len(present) < len(parents):
+            return False
+        return own.fingerprint == fingerprint(self.inputs(recipe, store, present))
 
     def _parent(self, recipe: Recipe, store: Store, name: str) -> Artifact:
         artifact = store.current(recipe.name, name)

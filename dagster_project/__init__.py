@@ -1,0 +1,1 @@
+"""The Dagster side of spn4cir: it decides when a stage runs, never how."""

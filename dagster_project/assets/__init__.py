@@ -1,0 +1,1 @@
+"""One file per asset, named after the artefact it makes."""

@@ -1,0 +1,85 @@
+"""What Dagster is told of an artefact: its data version, numbers that plot over runs, rows and pictures to look at."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+from PIL import Image
+
+from dagster_project.curves import sparkline
+from spn4cir_core.artifacts import Artifact
+
+SAMPLE_ROWS = 5
+CELL_CHARACTERS = 120
+PICTURE_BYTES = 60_000
+PICTURE_SUFFIXES = (".jpg", ".png")
+
+
+def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The result of a stage; the artefact's fingerprint is the data version."""
+    summary = artifact.summary
+    metadata: dict[str, Any] = {
+        "dagster/row_count": int(summary["rows"]),
+        "rows": int(summary["rows"]),
+        "computed": not reused,
+        "fingerprint": artifact.fingerprint,
+        "folder": dg.MetadataValue.path(str(artifact.path)),
+        **{f"seconds_{cause}": value for cause, value in summary["seconds"].items()},
+        **_numbers(artifact.details),
+    }
+    if summary["drops"]:
+        metadata["drops"] = _table([{"reason": why, "count": count} for why, count in summary["drops"].items()])
+    if f"{artifact.noun}.parquet" in summary["files"]:
+        metadata["sample"] = _sample(artifact.table())
+    if "metrics.jsonl" in summary["files"]:
+        metadata["loss_curve"] = dg.MetadataValue.md(sparkline(artifact.file("metrics.jsonl"), "loss"))
+    for name in summary["files"]:
+        if name.endswith(PICTURE_SUFFIXES):
+            metadata[name.rpartition(".")[0]] = _picture(Image.open(artifact.file(name)), name)
+        if name.endswith(".html"):
+            metadata[name.replace(".", "_")] = dg.MetadataValue.path(str(artifact.file(name)))
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artifact.fingerprint))
+
+
+def _numbers(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers and short words under keys of their own (they plot over runs), anything else as JSON."""
+    return {
+        key: value if isinstance(value, bool | int | float | str) else dg.MetadataValue.json(value)
+        for key, value in details.items()
+        if value is not None
+    }
+
+
+def _sample(table: pa.Table) -> dg.TableMetadataValue:
+    return _table(table.slice(0, SAMPLE_ROWS).to_pylist())
+
+
+def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
+    if not rows:
+        return dg.MetadataValue.table([], schema=dg.TableSchema(columns=[]))
+    return dg.MetadataValue.table([dg.TableRecord({key: _cell(value) for key, value in row.items()}) for row in rows])
+
+
+def _cell(value: object) -> str | int | float | bool | None:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
+
+
+def _picture(image: Image.Image, name: str) -> dg.MarkdownMetadataValue:
+    """The picture as Markdown, made smaller until the event stays light."""
+    shown = image.convert("RGB")
+    while True:
+        stream = io.BytesIO()
+        shown.save(stream, "JPEG", quality=75)
+        if stream.tell() <= PICTURE_BYTES or min(shown.size) < 64:
+            break
+        shown = shown.resize((shown.width * 3 // 4, shown.height * 3 // 4))
+    data = base64.b64encode(stream.getvalue()).decode()
+    return dg.MetadataValue.md(f"![{name}](data:image/jpeg;base64,{data})")

@@ -1,0 +1,47 @@
+"""The pipeline resource: which recipe, which store; runs a core stage and tells Dagster what came of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from dagster_project.materialization import materialization
+from spn4cir_core.artifacts import Store
+from spn4cir_core.errors import InputError, RecipeError, Spn4cirError
+from spn4cir_core.progress import Throttled
+from spn4cir_core.recipe import Recipe, load_recipe
+from spn4cir_core.stage import Stage
+
+
+class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A recipe (packaged name or TOML path) and the store its artefacts live in."""
+
+    recipe: str
+    store: str
+
+    def load(self) -> tuple[Recipe, Store]:
+        """The validated recipe and its store."""
+        return load_recipe(self.recipe), Store(self.store)
+
+    def materialize(self, context: dg.AssetExecutionContext, stage: Stage) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        """Bring one stage up to date.
+
+        Raises:
+            dg.Failure: the stage failed with a message for the user; bad input is not retried.
+        """
+        try:
+            recipe, store = self.load()
+            artifact, reused = stage.run(recipe, store, Throttled(context.log.info))
+        except Spn4cirError as error:
+            raise dg.Failure(str(error), allow_retries=not isinstance(error, InputError | RecipeError)) from error
+        return materialization(artifact, reused)
+
+
+def pipeline_from_environment() -> Pipeline:
+    """``SPN4CIR_RECIPE`` (default: the demo) and ``SPN4CIR_STORE`` (default: ``store`` in this folder)."""
+    return Pipeline(
+        recipe=os.environ.get("SPN4CIR_RECIPE", "demo"),
+        store=str(Path(os.environ.get("SPN4CIR_STORE", "store")).absolute()),
+    )

@@ -1,0 +1,31 @@
+"""Turns a core stage into a Dagster asset: same name, same parents, same logic version."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dagster_project.resources import Pipeline
+from spn4cir_core.stage import Stage
+
+GPU_POOL = "gpu"
+"""Assets that want the accelerator share this pool; ``dagster.yaml`` lets one of them run at a time."""
+
+
+def stage_asset(
+    stage: Stage, *, group: str, kinds: set[str], about: str | None, pool: str | None = None
+) -> dg.AssetsDefinition:
+    """An asset that brings its stage up to date; ``about`` (the file's docstring) is what the UI says of it."""
+
+    @dg.asset(
+        name=stage.name,
+        deps=list(stage.parents),
+        group_name=group,
+        kinds=kinds,
+        code_version=str(stage.version),
+        description=about,
+        pool=pool,
+    )
+    def materialize(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        return pipeline.materialize(context, stage)
+
+    return materialize
