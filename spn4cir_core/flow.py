@@ -73,11 +73,18 @@ def run(
     return artifacts
 
 
-def outdated(recipe: Recipe, store: Store) -> list[str]:
-    """Stages whose artefact is missing or was made from other inputs, and all that follows from them, in flow order."""
-    late: list[str] = []
-    for stage in STAGES.values():
-        if set(stage.parents) & set(late) or not stage.is_current(recipe, store):
-            late.append(stage.name)
-    return late
+def outdated(recipe: Recipe, store: Store) -> dict[str, str | None]:
+    """Stages whose artefact is missing or was made from other inputs, and all that follows from them.
 
+    Returns:
+        Stage name → the fingerprint it should have, None where a late parent decides that; in flow order.
+    """
+    late: dict[str, str | None] = {}
+    for stage in STAGES.values():
+        if late.keys() & set(stage.parents):
+            late[stage.name] = None
+            continue
+        wanted, current = stage.wanted(recipe, store), store.current(recipe.name, stage.name)
+        if current is None or current.fingerprint != wanted:
+            late[stage.name] = wanted
+    return late

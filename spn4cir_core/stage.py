@@ -78,14 +78,13 @@ class Stage:
             "parents": {name: artifact.fingerprint for name, artifact in parents.items()},
         }
 
-    def is_current(self, recipe: Recipe, store: Store) -> bool:
-        """Whether running this stage now would find its artefact already there; its parents are taken as they are."""
+    def wanted(self, recipe: Recipe, store: Store) -> str | None:
+        """The fingerprint that running this stage now would give, or None while a parent is missing."""
         parents = {name: store.current(recipe.name, name) for name in self.parents}
         present = {name: artifact for name, artifact in parents.items() if artifact is not None}
-        own = store.current(recipe.name, self.name)
-        if own is None or len(present) < len(parents):
-            return False
-        return own.fingerprint == fingerprint(self.inputs(recipe, store, present))
+        if len(present) < len(parents):
+            return None
+        return fingerprint(self.inputs(recipe, store, present))
 
     def _parent(self, recipe: Recipe, store: Store, name: str) -> Artifact:
         artifact = store.current(recipe.name, name)

@@ -1,0 +1,31 @@
+"""Checks a careful owner wants: cheap to compute, blocking where going on would waste training time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dagster as dg
+
+from dagster_project.resources import Pipeline
+from spn4cir_core.checks import CHECKS, Finding
+
+
+def checks(prefix: Sequence[str]) -> list[dg.AssetChecksDefinition]:
+    """Every check of the core as an asset check."""
+    return [_asset_check(prefix, noun, check, blocking) for noun, check, blocking in CHECKS]
+
+
+def _asset_check(
+    prefix: Sequence[str], noun: str, check: Callable[..., Finding], blocking: bool
+) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=dg.AssetKey([*prefix, noun]), name=check.__name__, description=check.__doc__, blocking=blocking
+    )
+    def run(pipeline: Pipeline) -> dg.AssetCheckResult:
+        recipe, store = pipeline.load()
+        finding = check(lambda parent: store.current(recipe.name, parent))
+        metadata: dict[str, Any] = {"examples": finding.examples} if finding.examples else {}
+        return dg.AssetCheckResult(passed=finding.passed, description=finding.says, metadata=metadata)
+
+    return run

@@ -1,0 +1,122 @@
+"""The command line: run the flow, search, look at recipes; the same stages Dagster runs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import Spn4cirError, StoreError
+from spn4cir_core.flow import STAGES, outdated, run
+from spn4cir_core.progress import Bars
+from spn4cir_core.recipe import Recipe, load_recipe, packaged_recipes
+
+EXAMPLES = """
+Examples:
+
+  spn4cir run                                      the built-in demo, from pictures to a report
+
+  spn4cir run --images photos/                     your own pictures, no annotations needed
+
+  spn4cir run --recipe shoes.toml --store shoes/   a recipe of your own
+
+  spn4cir search --image a.jpg --text "but red"    ask the trained model
+
+  spn4cir status --recipe folder                   what is up to date, and what would run
+"""
+
+app = typer.Typer(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES, no_args_is_help=True)
+
+RecipeOption = Annotated[str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="Packaged name or TOML file.")]
+StoreOption = Annotated[Path, typer.Option("--store", "-s", envvar="SPN4CIR_STORE", help="Folder for all artefacts.")]
+ImagesOption = Annotated[
+    Path | None, typer.Option("--images", "-i", help="A folder of pictures; sub-folders are categories.")
+]
+
+
+@app.command("run")
+def run_stages(
+    recipe: RecipeOption = "",
+    store: StoreOption = Path("store"),
+    images: ImagesOption = None,
+    select: Annotated[str, typer.Option(help="Stages to run, separated by commas; default: all.")] = "",
+) -> None:
+    """Bring every stage up to date; what is already there is not computed again."""
+    chosen = _recipe(recipe, images)
+    names = [name.strip() for name in select.split(",")] if select else list(STAGES)
+    with Bars() as bars:
+        artifacts = run(chosen, Store(store), names, bars, _say)
+    if "eval_report" in artifacts:
+        typer.echo(f"\nreport: {artifacts['eval_report'].file('report.html')}")
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Option("--text", "-t", help="What should be different.")] = "",
+    image: Annotated[Path | None, typer.Option("--image", help="The reference image.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many hits.")] = 10,
+    sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("hits.jpg"),
+    recipe: RecipeOption = "",
+    store: StoreOption = Path("store"),
+    images: ImagesOption = None,
+) -> None:
+    """Search with a reference image and a text; prints the hits and writes a contact sheet."""
+    from spn4cir_core.search.search import Searcher, picture_of
+
+    chosen, place = _recipe(recipe, images), Store(store)
+    index = place.current(chosen.name, "search_index")
+    if index is None:
+        raise StoreError(f"recipe {chosen.name!r} has no search index in {place.root}; make it with: spn4cir run")
+    reference = picture_of(image, chosen, place) if image else None
+    searcher = Searcher.open(index)
+    hits = searcher.search(reference, text or None, top)
+    for hit in hits:
+        typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}")
+    searcher.contact_sheet(reference, text, hits, chosen, place).save(sheet)
+    typer.echo(f"contact sheet: {sheet}")
+
+
+@app.command()
+def status(recipe: RecipeOption = "", store: StoreOption = Path("store"), images: ImagesOption = None) -> None:
+    """Say of each stage whether it is up to date."""
+    chosen, place = _recipe(recipe, images), Store(store)
+    late = outdated(chosen, place)
+    for name in STAGES:
+        artifact = place.current(chosen.name, name)
+        typer.echo(f"{name:<20} {'would run' if name in late else 'up to date':<12} {artifact.path if artifact else ''}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the packaged recipes."""
+    for name, says in packaged_recipes().items():
+        typer.echo(f"{name:<16} {says}")
+
+
+def _recipe(source: str, images: Path | None) -> Recipe:
+    overrides: dict[str, Any] = {"images": {"reader": {"kind": "folder", "folder": str(images)}}} if images else {}
+    return load_recipe(source or ("folder" if images else "demo"), overrides)
+
+
+def _say(artifact: Artifact, reused: bool) -> None:
+    drops = sum(artifact.summary["drops"].values())
+    state = "up to date" if reused else f"{sum(artifact.summary['seconds'].values()):.1f} s"
+    typer.echo(f"{artifact.noun:<20} {artifact.summary['rows']:>9,} rows  {drops:>6,} dropped  {state}")
+
+
+def main() -> None:
+    """Entry point: a known error is one line on standard error and exit status 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except Spn4cirError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
