@@ -44,3 +44,7 @@ class Reader(Plugin):
     @abstractmethod
     def files(self, store_root: Path) -> Iterator[FoundFile]:
         """Every file that claims to be a picture, sorted by path. Files that claim nothing are ignored."""
+
+    def corpus_folder(self, corpus: str) -> str:
+        """Folder of one corpus relative to the root, where its annotation files lie; empty: the root itself."""
+        return ""

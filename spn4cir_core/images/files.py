@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
+
+from spn4cir_core.errors import InputError
 
 if TYPE_CHECKING:
     from spn4cir_core.artifacts import Store
     from spn4cir_core.images.settings import ImageSettings
+
+# Formats decoded by Pillow itself. Left out on purpose: EPS and PDF start other programs, icons hold pictures
+# whose size their header does not tell.
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF")
+EXTENSIONS = frozenset(
+    ".jpg .jpeg .jfif .mpo .png .apng .gif .webp .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif".split()
+)
+ORIENTATION_TAG = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class PictureError(InputError):
+    """A file that cannot be used as a picture; ``reason`` is short and countable, ``detail`` says more."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason} ({detail})" if detail else reason)
+        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True)
@@ -20,15 +49,110 @@ class ImageFiles:
     root: Path
     max_pixels: int = 50_000_000
 
+    def locate(self, path: str) -> Path:
+        """Resolve a path of the manifest to a file below the root.
+
+        Raises:
+            PictureError: it leaves the root (by ``..``, a symlink or an absolute path), or is no file.
+        """
+        try:
+            root, found = self.root.resolve(), (self.root / path).resolve()
+            inside, is_file = found.is_relative_to(root), found.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # link loops, NUL characters, over-long names
+            raise PictureError("path cannot be used", str(error)) from error
+        if not inside:
+            raise PictureError("outside the root", f"{path!r} leads out of {root}")
+        if not is_file:
+            raise PictureError("no such file", f"{path!r} below {root}")
+        return found
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one file below the root.
+
+        Raises:
+            PictureError: as :meth:`locate`, or the file cannot be read.
+        """
+        try:
+            return self.locate(path).read_bytes()
+        except OSError as error:
+            raise PictureError("cannot be read", str(error)) from error
+
     def open(self, path: str) -> Image.Image:
         """Decode one picture: upright (EXIF), RGB, transparency over white, 16 bit scaled to 8.
 
         Raises:
             InputError: the path leaves the root, or the file cannot be decoded or is too large.
         """
-        raise NotImplementedError
+        try:
+            return decode(self.read(path), self.max_pixels)
+        except PictureError as error:
+            raise PictureError(error.reason, f"{path}: {error.detail}") from error
 
 
 def image_files(settings: ImageSettings, store: Store) -> ImageFiles:
     """The opener of the recipe's pictures."""
     return ImageFiles(settings.reader.root(store.root), settings.max_pixels)
+
+
+def decode(data: bytes, max_pixels: int) -> Image.Image:
+    """Decode the first frame of a picture to upright RGB, whatever its extension.
+
+    The size is checked from the header, before any pixel is decoded; Pillow's own limit against
+    decompression bombs (179 million pixels) stays in force above ``max_pixels``.
+
+    Raises:
+        PictureError: empty, not a picture, damaged, truncated, or more than ``max_pixels`` pixels.
+    """
+    if not data:
+        raise PictureError("empty file", "0 bytes")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise PictureError("too many pixels", f"{width} x {height}, at most {max_pixels} are allowed")
+            image.load()
+            return _upright(_rgb(image), image)
+    except PictureError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise PictureError("not a picture", f"starts with {data[:12]!r}") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError("too many pixels", str(error)) from error
+    except Exception as error:  # decoders meet damaged bytes with errors of many kinds; all mean the same here
+        raise PictureError("cannot be decoded", f"{type(error).__name__}: {error}") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_grey_8_bit(image)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey_8_bit(image: Image.Image) -> np.ndarray:
+    """Scale 16-bit, 32-bit and float grey to 8 bit; convert("L") would clip it."""
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
+    largest = float(values.max())
+    if image.mode == "F":
+        full = 1.0 if largest <= 1 else max(255.0, largest)
+    elif image.mode == "I" and largest <= 255:
+        full = 255.0
+    else:
+        full = max(65535.0, largest)
+    grey = np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return grey
+
+
+def _upright(pixels: Image.Image, source: Image.Image) -> Image.Image:
+    try:
+        orientation = source.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # damaged EXIF says nothing about the pixels, which are decoded by now
+        orientation = 1
+    turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return pixels if turn is None else pixels.transpose(turn)
