@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 # Formats decoded by Pillow itself. Left out on purpose: EPS and PDF start other programs, icons hold pictures
 # whose size their header does not tell.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF")
 EXTENSIONS = frozenset(
-    ".jpg .jpeg .jfif .mpo .png .apng .gif .webp .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif".split()
+    (".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff")
+    + (".ppm", ".pgm", ".pbm", ".pnm", ".avif")
 )
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {
