@@ -19,15 +19,15 @@ def jobs(prefix: Sequence[str]) -> list[dg.UnresolvedAssetJobDefinition]:
     everything = dg.AssetSelection.key_prefixes(list(prefix)) if prefix else dg.AssetSelection.all()
     return [
         dg.define_asset_job("everything", everything, description="Bring every artefact up to date."),
-        dg.define_asset_job("from_templates", from_asset("templates"), description="After an edit of the template bank."),
+        dg.define_asset_job(
+            "from_templates", from_asset("templates"), description="After an edit of the template bank."
+        ),
         dg.define_asset_job("from_triplets", from_asset("triplets"), description="Train and evaluate again."),
     ]
 
 
 @dg.sensor(target=dg.AssetSelection.all(), minimum_interval_seconds=60)
-def sync_when_changed(
-    context: dg.SensorEvaluationContext, pipeline: Pipeline
-) -> dg.RunRequest | dg.SkipReason:
+def sync_when_changed(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
     """Looks every minute for new pictures, edited templates, recipes or annotations."""
     return sync_request(context.instance, context.repository_def, pipeline)
 

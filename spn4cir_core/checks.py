@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ def captions_join_images(current: Current) -> Finding:
     ids = captions["image_id"].to_pylist()
     known = set(current("images").table(columns=["image_id"])["image_id"].to_pylist())
     empty = {image for image, text in zip(ids, captions["caption"].to_pylist(), strict=True) if not text.strip()}
-    twice = {image for image in ids if ids.count(image) > 1} if len(set(ids)) < len(ids) else set()
+    twice = {image for image, count in Counter(ids).items() if count > 1}
     return _none_of(sorted((set(ids) - known) | empty | twice), "captions are empty, doubled or of no image")
 
 
@@ -80,7 +81,9 @@ def splits_do_not_share_images(current: Current) -> Finding:
     triplets = current("triplets").table(columns=["reference_id", "target_id", "split"])
     trained = triplets.filter(pc.equal(triplets["split"], "train"))
     images = set(trained["reference_id"].to_pylist()) | set(trained["target_id"].to_pylist())
-    return _none_of(sorted(image for image in images if where[image][1] in held_out), "training images are also held out")
+    return _none_of(
+        sorted(image for image in images if where[image][1] in held_out), "training images are also held out"
+    )
 
 
 def loss_is_finite(stage: str) -> Callable[[Current], Finding]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from PIL import Image
 
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import Spn4cirError, StoreError
 from spn4cir_core.flow import STAGES, outdated, run
+from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.progress import Bars
 from spn4cir_core.recipe import Recipe, load_recipe, packaged_recipes
+
+if TYPE_CHECKING:
+    from spn4cir_core.search.search import Hit, Searcher
 
 EXAMPLES = """
 Examples:
@@ -31,7 +37,9 @@ Examples:
 
 app = typer.Typer(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES, no_args_is_help=True)
 
-RecipeOption = Annotated[str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="Packaged name or TOML file.")]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="Packaged name or TOML file.")
+]
 StoreOption = Annotated[Path, typer.Option("--store", "-s", envvar="SPN4CIR_STORE", help="Folder for all artefacts.")]
 ImagesOption = Annotated[
     Path | None, typer.Option("--images", "-i", help="A folder of pictures; sub-folders are categories.")
@@ -65,19 +73,36 @@ def search(
     images: ImagesOption = None,
 ) -> None:
     """Search with a reference image and a text; prints the hits and writes a contact sheet."""
-    from spn4cir_core.search.search import Searcher, picture_of
-
     chosen, place = _recipe(recipe, images), Store(store)
-    index = place.current(chosen.name, "search_index")
-    if index is None:
-        raise StoreError(f"recipe {chosen.name!r} has no search index in {place.root}; make it with: spn4cir run")
-    reference = picture_of(image, chosen, place) if image else None
-    searcher = Searcher.open(index)
+    searcher = _searcher(chosen, place)
+    reference = _picture(image, chosen, place) if image else None
     hits = searcher.search(reference, text or None, top)
-    for hit in hits:
-        typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}")
-    searcher.contact_sheet(reference, text, hits, chosen, place).save(sheet)
-    typer.echo(f"contact sheet: {sheet}")
+    _show(searcher, reference, text, hits, image_files(chosen.images, place), sheet, right=())
+
+
+@app.command()
+def example(
+    recipe: RecipeOption = "",
+    store: StoreOption = Path("store"),
+    images: ImagesOption = None,
+    number: Annotated[int, typer.Option(min=0, help="Which of the held-out composed queries.")] = 0,
+    sheet: Annotated[Path | None, typer.Option(help="Where the contact sheet goes; default: in the store.")] = None,
+) -> None:
+    """Ask one of the corpus's held-out composed queries and mark the right answers."""
+    chosen, place = _recipe(recipe, images), Store(store)
+    annotations, report = place.current(chosen.name, "annotations"), place.current(chosen.name, "eval_report")
+    queries = annotations.table("queries.parquet").to_pylist() if annotations else []
+    if not queries:
+        raise StoreError(f"recipe {chosen.name!r} has no composed queries; ask one with: spn4cir search")
+    query, files = queries[number % len(queries)], image_files(chosen.images, place)
+    searcher = _searcher(chosen, place)
+    reference = files.open(query["reference_id"])
+    hits = searcher.search(reference, query["modified_text"], 5, without=(query["reference_id"],))
+    if report:
+        typer.echo(f"report: {report.file('report.html')}")
+    typer.echo(f"\nreference image: {files.root / query['reference_id']}\nmodified text:   {query['modified_text']}")
+    target = sheet or place.root / "example.jpg"
+    _show(searcher, reference, query["modified_text"], hits, files, target, right=query["target_ids"])
 
 
 @app.command()
@@ -87,7 +112,9 @@ def status(recipe: RecipeOption = "", store: StoreOption = Path("store"), images
     late = outdated(chosen, place)
     for name in STAGES:
         artifact = place.current(chosen.name, name)
-        typer.echo(f"{name:<20} {'would run' if name in late else 'up to date':<12} {artifact.path if artifact else ''}")
+        typer.echo(
+            f"{name:<20} {'would run' if name in late else 'up to date':<12} {artifact.path if artifact else ''}"
+        )
 
 
 @app.command()
@@ -95,6 +122,36 @@ def recipes() -> None:
     """List the packaged recipes."""
     for name, says in packaged_recipes().items():
         typer.echo(f"{name:<16} {says}")
+
+
+def _searcher(recipe: Recipe, store: Store) -> Searcher:
+    from spn4cir_core.search.search import Searcher
+
+    index = store.current(recipe.name, "search_index")
+    if index is None:
+        raise StoreError(f"recipe {recipe.name!r} has no search index in {store.root}; make it with: spn4cir run")
+    return Searcher.open(index)
+
+
+def _picture(path: Path, recipe: Recipe, store: Store) -> Image.Image:
+    """A picture anywhere on this machine, opened with the limits of the recipe."""
+    return ImageFiles(path.absolute().parent, recipe.images.max_pixels).open(path.name)
+
+
+def _show(
+    searcher: Searcher,
+    reference: Image.Image | None,
+    text: str,
+    hits: Sequence[Hit],
+    files: ImageFiles,
+    sheet: Path,
+    right: Sequence[str],
+) -> None:
+    for hit in hits:
+        mark = "  <- right" if hit.image_id in right else ""
+        typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{mark}")
+    searcher.contact_sheet(reference, text, hits, files).save(sheet)
+    typer.echo(f"contact sheet: {sheet}")
 
 
 def _recipe(source: str, images: Path | None) -> Recipe:

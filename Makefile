@@ -1,0 +1,41 @@
+# One line per thing a newcomer does. Each target makes the environment it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME ?= $(CURDIR)/.dagster
+export SPN4CIR_STORE ?= $(CURDIR)/store
+QUIET := DAGSTER_DISABLE_TELEMETRY=1 PYTHONWARNINGS=ignore
+
+.PHONY: demo ui test check clean
+
+demo: $(VENV)/.demo $(DAGSTER_HOME)/dagster.yaml  ## pictures -> report and one search answer, on the built-in corpus
+	$(QUIET) $(BIN)/dagster asset materialize --select '*' -m dagster_project.definitions
+	@$(BIN)/spn4cir example --recipe demo
+
+ui: $(VENV)/.demo $(DAGSTER_HOME)/dagster.yaml  ## the Dagster UI on the same data: http://127.0.0.1:3000
+	$(QUIET) $(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1
+
+test: $(VENV)/.dev  ## the test suite
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.demo: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -e '.[ui]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $@
+
+$(DAGSTER_HOME)/dagster.yaml: dagster.yaml
+	mkdir -p $(DAGSTER_HOME)
+	cp dagster.yaml $@
+
+clean:  ## remove the store and the run history (not the environment)
+	rm -rf store .dagster

@@ -1,0 +1,71 @@
+"""The graph says what the core's flow says, and a bare ``triplets+`` means everything downstream."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from dagster_project.definitions import definitions_for, defs
+from dagster_project.executors import executor_for
+from dagster_project.resources import Pipeline
+from spn4cir_core.flow import STAGES
+
+
+def pick(selection: str) -> set[str]:
+    keys = dg.AssetSelection.from_string(selection).resolve(defs.resolve_asset_graph())
+    return {key.to_user_string() for key in keys}
+
+
+def test_every_stage_is_an_asset_with_the_same_parents_and_version() -> None:
+    graph = defs.resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.materializable_asset_keys} == set(STAGES)
+    for name, stage in STAGES.items():
+        node = graph.get(dg.AssetKey(name))
+        assert {parent.to_user_string() for parent in node.parent_keys} == set(stage.parents)
+        assert node.code_version == str(stage.version)
+        assert node.description
+
+
+def test_triplets_plus_is_everything_downstream() -> None:
+    assert pick("triplets+") == pick('key:"triplets"+')
+    assert {"stage1_checkpoint", "candidate_bank", "stage2_checkpoint", "eval_report", "search_index"} < pick(
+        "triplets+"
+    )
+
+
+def test_templates_reach_only_texts_and_what_follows() -> None:
+    downstream = pick('key:"templates"+')
+    assert not downstream & {"images", "captions", "image_embeddings", "splits", "pairs", "annotations"}
+    assert {"modified_texts", "triplets", "stage2_checkpoint", "eval_report"} <= downstream
+
+
+def test_a_second_recipe_carries_its_name_as_key_prefix() -> None:
+    second = definitions_for(Pipeline(recipe="demo", store="elsewhere"), prefix="shoes")
+    dg.Definitions.validate_loadable(second)
+    graph = second.resolve_asset_graph()
+    assert {key.path[0] for key in graph.materializable_asset_keys} == {"shoes"}
+    triplets = graph.get(dg.AssetKey(["shoes", "triplets"]))
+    assert dg.AssetKey(["shoes", "pairs"]) in triplets.parent_keys
+    assert second.resolve_job_def("from_templates").asset_layer.selected_asset_keys == {
+        key for key in graph.materializable_asset_keys if key.path[-1] in pick('key:"templates"+')
+    }
+
+
+def test_automation_is_shipped_stopped() -> None:
+    repository = defs.get_repository_def()
+    assert all(sensor.default_status == dg.DefaultSensorStatus.STOPPED for sensor in repository.sensor_defs)
+    assert all(schedule.default_status == dg.DefaultScheduleStatus.STOPPED for schedule in repository.schedule_defs)
+
+
+def test_an_unknown_executor_is_one_clear_error() -> None:
+    with pytest.raises(ValueError, match="in_process, multiprocess"):
+        executor_for("dask")
+
+
+def test_loading_the_definitions_loads_neither_torch_nor_transformers() -> None:
+    code = "import sys, dagster_project.definitions; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
