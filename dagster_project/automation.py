@@ -19,9 +19,7 @@ def jobs(prefix: Sequence[str]) -> list[dg.UnresolvedAssetJobDefinition]:
     everything = dg.AssetSelection.key_prefixes(list(prefix)) if prefix else dg.AssetSelection.all()
     return [
         dg.define_asset_job("everything", everything, description="Bring every artefact up to date."),
-        dg.define_asset_job(
-            "from_templates", from_asset("templates"), description="After an edit of the template bank."
-        ),
+        dg.define_asset_job("from_templates", from_asset("templates"), description="After an edited template."),
         dg.define_asset_job("from_triplets", from_asset("triplets"), description="Train and evaluate again."),
     ]
 

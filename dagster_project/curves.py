@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
 from pathlib import Path
@@ -19,7 +20,7 @@ def sparkline(metrics: Path, key: str) -> str:
         return f"no {key} recorded"
     count = min(POINTS, len(values))
     bounds = [index * len(values) // count for index in range(count + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in zip(bounds, bounds[1:], strict=False)]
+    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(bounds)]
     low, span = min(means), (max(means) - min(means)) or 1.0
     line = " ".join(
         f"{index * WIDTH / max(count - 1, 1):.0f},{(HEIGHT - 4) - (value - low) / span * (HEIGHT - 8):.0f}"

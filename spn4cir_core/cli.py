@@ -38,7 +38,7 @@ Examples:
 app = typer.Typer(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES, no_args_is_help=True)
 
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="Packaged name or TOML file.")
+    str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="A packaged name or a TOML file.")
 ]
 StoreOption = Annotated[Path, typer.Option("--store", "-s", envvar="SPN4CIR_STORE", help="Folder for all artefacts.")]
 ImagesOption = Annotated[

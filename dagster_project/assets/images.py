@@ -1,7 +1,6 @@
 """The manifest: every picture of the corpora, decoded and verified, duplicates merged, drops with a reason."""
 
-from spn4cir_core.images.scan_images import IMAGES
-
 from dagster_project.stage_asset import stage_asset
+from spn4cir_core.images.scan_images import IMAGES
 
 images = stage_asset(IMAGES, group="sources", kinds={"image", "parquet"}, about=__doc__)

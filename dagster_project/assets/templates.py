@@ -1,7 +1,6 @@
 """A snapshot of the template bank in use; its data version changes when a used template does."""
 
-from spn4cir_core.texts.snapshot_templates import TEMPLATES
-
 from dagster_project.stage_asset import stage_asset
+from spn4cir_core.texts.snapshot_templates import TEMPLATES
 
 templates = stage_asset(TEMPLATES, group="sources", kinds={"toml"}, about=__doc__)

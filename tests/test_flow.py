@@ -1,0 +1,120 @@
+"""The flow end to end: what runs again after a change, and that nothing else does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import RecipeError, StoreError
+from spn4cir_core.flow import STAGES, outdated, run
+from spn4cir_core.recipe import load_recipe
+from tests.pipelines import tiny_recipe_file
+
+AFTER_TEXTS = {
+    "modified_texts",
+    "triplets",
+    "false_negatives",
+    "stage1_checkpoint",
+    "control_checkpoint",
+    "candidate_bank",
+    "stage2_checkpoint",
+    "eval_report",
+    "search_index",
+}
+BANK = '[sets.mine]\ntemplates = [{{ id = "m1", text = "{text}" }}]\n'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished tiny pipeline, shared by the tests of this module."""
+    folder = tmp_path_factory.mktemp("flow")
+    run(load_recipe(tiny_recipe_file(folder)), Store(folder / "store"))
+    return folder
+
+
+def computed(folder: Path, **overrides: object) -> set[str]:
+    """Run everything and name the stages that were not already there."""
+    fresh: set[str] = set()
+
+    def told(artifact: Artifact, reused: bool) -> None:
+        if not reused:
+            fresh.add(artifact.noun)
+
+    run(load_recipe(tiny_recipe_file(folder, **overrides)), Store(folder / "store"), told=told)
+    return fresh
+
+
+def data_files(artifact: Artifact) -> dict[str, str]:
+    return {name: recorded["sha256"] for name, recorded in artifact.summary["files"].items() if name != "metrics.jsonl"}
+
+
+def test_stages_stand_after_their_parents() -> None:
+    seen: set[str] = set()
+    for stage in STAGES.values():
+        assert seen.issuperset(stage.parents), stage.name
+        seen.add(stage.name)
+
+
+def test_nothing_is_computed_twice(folder: Path) -> None:
+    assert computed(folder) == set()
+    assert outdated(load_recipe(tiny_recipe_file(folder)), Store(folder / "store")) == {}
+
+
+def test_every_artefact_is_whole(folder: Path) -> None:
+    store = Store(folder / "store")
+    for name in STAGES:
+        artifact = store.current("tiny", name)
+        assert artifact is not None
+        artifact.verify()
+    assert not list((folder / "store").glob("*/.*draft"))
+
+
+def test_a_changed_template_touches_only_what_follows(folder: Path) -> None:
+    bank = folder / "bank.toml"
+    bank.write_text(BANK.format(text="now {added}"), encoding="utf-8")
+    tables = {"templates": {"bank": str(bank), "use": ["mine"]}}
+    assert computed(folder, **tables) == AFTER_TEXTS | {"templates"}
+    bank.write_text("# a comment changes nothing\n" + BANK.format(text="now {added}"), encoding="utf-8")
+    assert computed(folder, **tables) == set()
+    bank.write_text(BANK.format(text="rather {added}"), encoding="utf-8")
+    assert set(outdated(load_recipe(tiny_recipe_file(folder, **tables)), Store(folder / "store"))) == AFTER_TEXTS | {
+        "templates"
+    }
+    assert computed(folder, **tables) == AFTER_TEXTS | {"templates"}
+
+
+def test_a_recipe_key_touches_only_the_stages_that_read_it(folder: Path) -> None:
+    stage2 = {"steps": 5, "batch_size": 16}
+    assert computed(folder, stage2_checkpoint=stage2) == {
+        "control_checkpoint",
+        "stage2_checkpoint",
+        "eval_report",
+        "search_index",
+    }
+
+
+def test_a_second_store_holds_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(tiny_recipe_file(folder))
+    first = run(recipe, Store(folder / "store"))
+    second = run(recipe, Store(tmp_path / "other"))
+    for name in STAGES:
+        assert first[name].fingerprint == second[name].fingerprint, name
+        assert data_files(first[name]) == data_files(second[name]), name
+
+
+def test_a_stage_without_its_parent_says_what_to_do(tmp_path: Path) -> None:
+    recipe = load_recipe(tiny_recipe_file(tmp_path))
+    with pytest.raises(StoreError, match="Materialise images first"):
+        run(recipe, Store(tmp_path / "store"), ["captions"])
+    with pytest.raises(RecipeError, match="no stage 'caption'"):
+        run(recipe, Store(tmp_path / "store"), ["caption"])
+
+
+def test_importing_the_flow_loads_neither_torch_nor_transformers() -> None:
+    code = "import sys, spn4cir_core.flow; print([m for m in ('torch', 'transformers', 'dagster') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
