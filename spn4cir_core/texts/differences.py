@@ -1,0 +1,156 @@
+"""What one caption has and another has not.
+
+Captions are taken as bags of phrases (split at commas, "and", and ends of sentences), phrases as lists of words
+without articles. Phrases that both captions have cancel; a phrase and its counterpart in the other caption are then
+narrowed to what differs, with enough words kept to be read: "small red circle" and "small blue circle" become
+"red circle" and "blue circle".
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+
+Phrase = tuple[str, ...]
+
+ARTICLES = frozenset({"a", "an", "the"})
+PREPOSITIONS = frozenset(
+    """about above across against along among around at before behind below beneath beside between by during for from
+    in inside into near of off on onto outside over through to towards under upon wearing with within without""".split()
+)
+MOST_COMPARISONS = 10_000
+"""Captions with more phrases than this allows are compared by whole phrases only."""
+_BREAK = re.compile(r"[,;:!?\n，、；。：]|\.(?=\s|$)|\band\b", re.IGNORECASE)
+_WORD = re.compile(r"[\w'’-]*\w[\w'’-]*")
+_PREAMBLE = re.compile(
+    r"^\s*(?:(?:this|it|there|here)\s+(?:is|are)\s+)?"
+    r"(?:(?:an?|the|this)\s+)?(?:(?:photo(?:graph)?|picture|image|close-?up)s?\s+(?:of|shows|showing)\s+)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Phrases only the target's caption has, and phrases only the reference's has, in their captions' order."""
+
+    added: tuple[Phrase, ...]
+    removed: tuple[Phrase, ...]
+
+    @property
+    def added_text(self) -> str:
+        """The added phrases as one text, empty if there are none."""
+        return " and ".join(" ".join(phrase) for phrase in self.added)
+
+    @property
+    def removed_text(self) -> str:
+        """The removed phrases as one text, empty if there are none."""
+        return " and ".join(" ".join(phrase) for phrase in self.removed)
+
+
+@lru_cache(maxsize=1 << 16)
+def split_phrases(caption: str) -> tuple[Phrase, ...]:
+    """Phrases of a caption in order: lower case, without articles, punctuation and "a photo of"."""
+    parts = _BREAK.split(_PREAMBLE.sub("", caption))
+    phrases = (tuple(word for word in _WORD.findall(part.lower()) if word not in ARTICLES) for part in parts)
+    return tuple(phrase for phrase in phrases if phrase)
+
+
+def bag_of_words(caption: str) -> Counter[str]:
+    """The words of a caption with their counts, by the rules of :func:`split_phrases`."""
+    return Counter(word for phrase in split_phrases(caption) for word in phrase)
+
+
+def difference(reference: str, target: str) -> Difference:
+    """What turns the reference's caption into the target's.
+
+    For bags of words, ``reference - removed + added == target``. The order of phrases, and of the words that describe
+    one thing, does not matter; "circle on square" and "square on circle" differ.
+    """
+    old, new = split_phrases(reference), split_phrases(target)
+    removed, kept = _without(old, new)
+    added, _ = _without(new, old)
+    if len(added) * len(removed) <= MOST_COMPARISONS:
+        for ours, theirs in _counterparts(added, removed):
+            others = kept + [phrase for place, phrase in enumerate(removed) if place != theirs]
+            added[ours], removed[theirs] = _narrowed(added[ours], removed[theirs], others)
+    return Difference(tuple(filter(None, added)), tuple(filter(None, removed)))
+
+
+def _without(phrases: tuple[Phrase, ...], other: tuple[Phrase, ...]) -> tuple[list[Phrase], list[Phrase]]:
+    """The phrases that the other caption has not (or fewer of), and those that it has, in order."""
+    left = Counter(_meaning(phrase) for phrase in other)
+    alone: list[Phrase] = []
+    shared: list[Phrase] = []
+    for phrase in phrases:
+        meaning = _meaning(phrase)
+        (shared if left[meaning] > 0 else alone).append(phrase)
+        left[meaning] -= 1
+    return alone, shared
+
+
+def _segments(phrase: Phrase) -> list[Phrase]:
+    """Cut a phrase before each preposition: ("red", "circle"), ("on", "left")."""
+    starts = [0, *(place for place, word in enumerate(phrase) if place and word in PREPOSITIONS), len(phrase)]
+    return [phrase[first:end] for first, end in zip(starts, starts[1:], strict=False)]
+
+
+def _meaning(phrase: Phrase) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(sorted(segment)) for segment in _segments(phrase))
+
+
+def _counterparts(added: list[Phrase], removed: list[Phrase]) -> list[tuple[int, int]]:
+    """Match added with removed phrases one to one: same head first, then most shared words, then order."""
+    ranked = []
+    for ours, new in enumerate(added):
+        for theirs, old in enumerate(removed):
+            shared = sum((Counter(new) & Counter(old)).values())
+            if shared:
+                ranked.append((head(new) != head(old), -shared, ours, theirs))
+    taken_ours: set[int] = set()
+    taken_theirs: set[int] = set()
+    matches = []
+    for _, _, ours, theirs in sorted(ranked):
+        if ours not in taken_ours and theirs not in taken_theirs:
+            taken_ours.add(ours)
+            taken_theirs.add(theirs)
+            matches.append((ours, theirs))
+    return matches
+
+
+def head(phrase: Phrase) -> str:
+    """The word a phrase is about: the last one before its first preposition ("circle" in "red circle on the left")."""
+    return _segments(phrase)[0][-1]
+
+
+def _narrowed(new: Phrase, old: Phrase, others: list[Phrase]) -> tuple[Phrase, Phrase]:
+    """Leave out what both phrases say, unless the rest would no longer tell which phrase of the reference is meant."""
+    keep_head = head(new) == head(old)
+    short_new = _telling(new, Counter(new) - Counter(old), keep_head)
+    short_old = _telling(old, Counter(old) - Counter(new), keep_head)
+    same_change = _change(short_old, short_new) == _change(old, new) != {}
+    ambiguous = any(set(short_old) <= set(other) for other in others)
+    return (short_new, short_old) if same_change and not ambiguous else (new, old)
+
+
+def _telling(phrase: Phrase, differing: Counter[str], keep_head: bool) -> Phrase:
+    """The differing words with the head they belong to; a segment that starts at a preposition stays whole."""
+    left = Counter(differing)
+    kept: list[str] = []
+    for number, segment in enumerate(_segments(phrase)):
+        marks = []
+        for word in segment:
+            marks.append(left[word] > 0)
+            left[word] -= 1
+        if number == 0 and keep_head:
+            marks[-1] = True
+        whole = number > 0 and any(marks)
+        kept += [word for word, mark in zip(segment, marks, strict=True) if mark or whole]
+    return tuple(kept)
+
+
+def _change(old: Phrase, new: Phrase) -> dict[str, int]:
+    change = Counter(new)
+    change.subtract(Counter(old))
+    return {word: count for word, count in change.items() if count}
