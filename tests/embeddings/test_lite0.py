@@ -23,7 +23,7 @@ def test_names_a_real_photograph(shared_data: Path) -> None:
         pixels = lite0.lite0_pixels([Image.open(path).convert("RGB") for path in shirts], 224)
         logits = model(pixels)
         features = model.forward_head(model.forward_features(pixels), pre_logits=True)
-    assert pixels.shape == (1, 3, 224, 224) and -1 <= pixels.min() and pixels.max() <= 1
+    assert pixels.shape == (1, 3, 224, 224) and pixels.min() >= -1 and pixels.max() <= 1
     assert logits.shape == (1, 1000) and features.shape == (1, 1280)
     assert logits.softmax(1).max() > 0.05, "no ImageNet class stands out: the weights are not in their places"
     assert ImageNetInfo().num_classes() == 1000
