@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from spn4cir_core.evaluation.base import EVALUATORS, Evaluator
 from spn4cir_core.plugins import Choice, Settings
@@ -15,7 +15,15 @@ class EvaluationSettings(Settings):
 
     evaluators: tuple[Annotated[Evaluator, Choice(EVALUATORS)], ...] = ()
     """Empty: every packaged evaluator that finds queries in the corpus."""
-    ks: tuple[int, ...] = (1, 5, 10, 50)
+    ks: tuple[int, ...] = Field(default=(1, 5, 10, 50), min_length=1)
+    """The k of recall@k, ascending."""
     bootstrap_draws: int = Field(default=1000, ge=100)
-    gallery_pictures: int = Field(default=12, ge=0)
-    """Queries shown with pictures in the report, per query set."""
+    gallery_pictures: int = Field(default=12, ge=0, le=60)
+    """Queries shown with pictures in the report, per query set; as many triplets are shown."""
+
+    @field_validator("ks")
+    @classmethod
+    def _ascending(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
+        if min(ks) < 1 or list(ks) != sorted(set(ks)):
+            raise ValueError("the k of recall@k must be whole numbers from 1, ascending, each once")
+        return ks

@@ -1,0 +1,75 @@
+"""Vectors of gallery images and of queries in every mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from spn4cir_core.backbones.base import Network
+
+MODES = ("composed", "image", "text", "sum")
+"""Composed; the image-only and text-only baselines; the unit-normalised sum of the two."""
+BATCH_ROWS = 256
+
+
+def encode_gallery(network: Network, inputs_N: np.ndarray) -> np.ndarray:
+    """(N, D) float32 unit vectors by the target encoder of the images' inputs."""
+    return _in_batches(lambda rows: network.encode_target(_tensor(network, inputs_N[rows])), len(inputs_N), network.dim)
+
+
+def encode_queries(network: Network, references_Q: np.ndarray, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """(Q, D) float32 unit vectors of each of ``MODES``, from the references' inputs and the modified texts."""
+    tokens_QL = network.tokenize(list(texts))
+
+    def mode(image: bool, text: bool) -> np.ndarray:
+        def encode(rows: slice) -> Any:
+            images = _tensor(network, references_Q[rows]) if image else None
+            return network.encode_query(images, tokens_QL[rows].to(_device(network)) if text else None)
+
+        return _in_batches(encode, len(texts), network.dim)
+
+    encoded = {"composed": mode(True, True), "image": mode(True, False), "text": mode(False, True)}
+    total = encoded["image"] + encoded["text"]
+    encoded["sum"] = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return encoded
+
+
+def same_target_encoder(first: Network, second: Network) -> bool:
+    """Whether all that stage 2 must not change, hence the target encoder, is equal in both networks."""
+    import torch
+
+    ours, theirs = _frozen_tensors(first), _frozen_tensors(second)
+    return len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _frozen_tensors(network: Network) -> list[Any]:
+    import torch
+
+    tensors: list[Any] = []
+    for part in network.frozen_in_stage2():
+        tensors += [part] if isinstance(part, torch.nn.Parameter) else list(part.state_dict().values())
+    return tensors
+
+
+def _in_batches(encode: Callable[[slice], Any], rows: int, dim: int) -> np.ndarray:
+    import torch
+
+    vectors = np.zeros((rows, dim), np.float32)
+    with torch.inference_mode():
+        for start in range(0, rows, BATCH_ROWS):
+            span = slice(start, min(start + BATCH_ROWS, rows))
+            vectors[span] = encode(span).float().cpu().numpy()
+    return vectors
+
+
+def _tensor(network: Network, inputs: np.ndarray) -> Any:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(inputs)).to(_device(network))
+
+
+def _device(network: Any) -> Any:
+    return next(network.parameters()).device

@@ -1,0 +1,51 @@
+"""Generated triplets of the evaluation split as queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import Field
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
+from spn4cir_core.images.files import ImageFiles
+
+
+class HeldOut(Evaluator):
+    """Generated triplets that were held out. They show overfitting, not composition."""
+
+    plugin_kind = "held_out"
+
+    max_queries: int = Field(default=2000, ge=1)
+
+    def query_set(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> QuerySet | None:
+        """A seeded sample of the generated triplets of the evaluation split."""
+        table = parents["triplets"].table()
+        chosen = pc.and_(pc.equal(table["split"], "evaluation"), pc.equal(table["origin"], "generated"))
+        rows = sorted(table.filter(chosen).to_pylist(), key=lambda row: str(row["triplet_id"]))
+        if not rows:
+            return None
+        gallery = evaluation_ids(parents["splits"])
+        if len(rows) > self.max_queries:
+            picked = np.random.default_rng(seed).choice(len(rows), self.max_queries, replace=False)
+            rows = [rows[row] for row in sorted(picked)]
+        protocol = (
+            "Generated triplets held out of training; the only target is the pair's own; gallery: all "
+            f"{len(gallery)} images of the evaluation split; the reference image is removed from the ranking. The "
+            "text of a generated triplet is made from the target's caption, so text alone answers many of these "
+            "queries: they do not measure composition."
+        )
+        queries = tuple(
+            Query(
+                row["triplet_id"],
+                row["reference_id"],
+                row["modified_texts"][0],
+                (row["target_id"],),
+                row["kind"] or "",
+            )
+            for row in rows
+            if row["modified_texts"]
+        )
+        return QuerySet("held_out", protocol, queries, gallery, remove_reference=True, headline=False)

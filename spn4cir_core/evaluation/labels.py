@@ -1,0 +1,130 @@
+"""True composed queries built from two attributes of the images, a label and a colour."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
+from spn4cir_core.images.files import ImageFiles
+
+DETECT = "detect"
+
+
+@dataclass(frozen=True)
+class _Described:
+    """An image of the gallery with its two attributes."""
+
+    image_id: str
+    label: str
+    colour: str
+
+
+class Labels(Evaluator):
+    """ "The same colour, but trousers": one attribute must come from the picture, the other from the text.
+
+    Neither the reference image nor the text alone says what the targets are.
+    """
+
+    plugin_kind = "labels"
+
+    label: str = "label"
+    """Attribute of the images that people gave them."""
+    colour: str = DETECT
+    """Attribute that holds the colour, or ``detect``: the dominant colour of the picture."""
+    ignore: tuple[str, ...] = ("", "Not sure", "Other", "Skip")
+    """Labels that say nothing."""
+    max_queries: int = Field(default=1000, ge=1)
+    """Most queries of each kind; a seeded sample beyond."""
+    label_text: str = "the same colour, but {label}"
+    colour_text: str = "the same {label}, but {colour}"
+
+    def query_set(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> QuerySet | None:
+        """Queries of kind ``label`` and ``colour``; targets are all images with both attributes as asked."""
+        gallery = evaluation_ids(parents["splits"])
+        images, drops = self._described(parents["images"], set(gallery), files)
+        by_both: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for image in images:
+            by_both[image.label, image.colour].append(image.image_id)
+        asked = self._asked(images, set(by_both), seed)
+        queries = tuple(self._query(image, label, colour, by_both[label, colour]) for image, label, colour in asked)
+        if not queries:
+            return None
+        source = (
+            "detected by us as the picture's dominant colour (no one checked it)"
+            if self.colour == DETECT
+            else f"the corpus' attribute {self.colour!r}"
+        )
+        protocol = (
+            f"Queries built from two attributes of the images: the label is the corpus' attribute {self.label!r}, "
+            f"the colour is {source}. Targets are all images with the attribute that the text names and the "
+            f"reference's other one; gallery: all {len(gallery)} images of the evaluation split; the reference image "
+            "is removed from the ranking."
+        )
+        return QuerySet("labels", protocol, queries, gallery, remove_reference=True, headline=True, drops=drops)
+
+    def _described(
+        self, manifest: Artifact, gallery: set[str], files: ImageFiles
+    ) -> tuple[list[_Described], Counter[str]]:
+        described, drops = [], Counter[str]()
+        for row in manifest.table(columns=["image_id", "path", "attributes"]).to_pylist():
+            if row["image_id"] not in gallery:
+                continue
+            attributes = dict(row["attributes"] or ())
+            label = attributes.get(self.label, "")
+            if label in self.ignore:
+                drops[f"image without a usable {self.label!r}: not asked about"] += 1
+                continue
+            colour = _dominant_colour(files, row["path"]) if self.colour == DETECT else attributes.get(self.colour, "")
+            if colour:
+                described.append(_Described(row["image_id"], label, colour))
+            else:
+                drops["image without a colour: not asked about"] += 1
+        return sorted(described, key=lambda image: image.image_id), drops
+
+    def _asked(
+        self, images: Sequence[_Described], known: set[tuple[str, str]], seed: int
+    ) -> list[tuple[_Described, str, str]]:
+        """(reference, label asked for, colour asked for), at most ``max_queries`` per kind."""
+        labels = sorted({label for label, _ in known})
+        colours = sorted({colour for _, colour in known})
+        kinds = (
+            [
+                (i, label, i.colour)
+                for i in images
+                for label in labels
+                if label != i.label and (label, i.colour) in known
+            ],
+            [(i, i.label, c) for i in images for c in colours if c != i.colour and (i.label, c) in known],
+        )
+        random = np.random.default_rng(seed)
+        asked = []
+        for possible in kinds:
+            count = min(self.max_queries, len(possible))
+            asked += (
+                [possible[row] for row in sorted(random.choice(len(possible), count, replace=False))] if count else []
+            )
+        return asked
+
+    def _query(self, image: _Described, label: str, colour: str, targets: list[str]) -> Query:
+        kind = "label" if label != image.label else "colour"
+        text = self.label_text if kind == "label" else self.colour_text
+        asked = label if kind == "label" else colour
+        return Query(
+            query_id=f"{kind}:{image.image_id}:{asked}",
+            reference_id=image.image_id,
+            modified_text=text.format(label=label.lower(), colour=colour.lower()),
+            target_ids=tuple(targets),
+            kind=kind,
+        )
+
+
+def _dominant_colour(files: ImageFiles, path: str) -> str:
+    from spn4cir_core.captions.colours import dominant_colour
+
+    return dominant_colour(files.open(path))

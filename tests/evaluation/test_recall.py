@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spn4cir_core.evaluation.recall import average_precision, bootstrap_means, hits_at, interval
+
+
+def test_recall_counted_by_hand() -> None:
+    hits = hits_at(np.array([0, 4, 5, 9, 10]), [1, 5, 10])
+    assert hits.mean(axis=0).tolist() == [1 / 5, 2 / 5, 4 / 5]
+
+
+def test_a_random_model_finds_k_of_n() -> None:
+    ranks = np.random.default_rng(0).integers(200, size=20_000)
+    assert hits_at(ranks, [10]).mean() == pytest.approx(10 / 200, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("right", "targets", "expected"),
+    [
+        ([1, 1, 1], 3, 1.0),
+        ([1, 1, 1, 1, 1], 14, 1.0),  # a perfect first page of a query with more targets than fit
+        ([0, 0, 0], 2, 0.0),
+        ([0, 1, 0, 1], 2, (1 / 2 + 2 / 4) / 2),
+        ([1, 0, 0], 2, 1 / 2),
+        ([], 2, 0.0),
+    ],
+)
+def test_average_precision_counted_by_hand(right: list[int], targets: int, expected: float) -> None:
+    assert average_precision(np.array(right), targets) == pytest.approx(expected)
+
+
+def test_bootstrap_of_independent_queries_has_the_binomial_spread() -> None:
+    values = (np.arange(400) % 4 == 0).astype(float)[:, None]
+    means = bootstrap_means(values, [str(row) for row in range(400)], 2000, seed=1)
+    low, high = interval(means)
+    spread = np.sqrt(0.25 * 0.75 / 400)
+    assert means.mean() == pytest.approx(0.25, abs=0.003)
+    assert high[0] - low[0] == pytest.approx(2 * 1.96 * spread, rel=0.1)
+
+
+def test_queries_of_one_reference_are_drawn_together() -> None:
+    values = np.repeat((np.arange(40) % 4 == 0).astype(float), 10)[:, None]
+    together = interval(bootstrap_means(values, [str(row // 10) for row in range(400)], 500, seed=1))
+    apart = interval(bootstrap_means(values, [str(row) for row in range(400)], 500, seed=1))
+    assert together[1][0] - together[0][0] > 2 * (apart[1][0] - apart[0][0])
+
+
+def test_draws_are_seeded_and_do_not_depend_on_other_columns() -> None:
+    values = np.random.default_rng(0).random((30, 3))
+    groups = [str(row % 7) for row in range(30)]
+    first = bootstrap_means(values, groups, 250, seed=4)
+    assert np.array_equal(first, bootstrap_means(values, groups, 250, seed=4))
+    assert np.allclose(first[:, [1]], bootstrap_means(values[:, [1]], groups, 250, seed=4))
+    assert not np.array_equal(first, bootstrap_means(values, groups, 250, seed=5))
+    assert first.shape == (250, 3)
+
+
+def test_paired_interval_is_narrower_than_an_unpaired_one() -> None:
+    random = np.random.default_rng(2)
+    base = random.random(300)
+    values = np.stack([base, base + 0.05], axis=1)
+    means = bootstrap_means(values, [str(row) for row in range(300)], 400, seed=0)
+    low, high = interval(means[:, [1]] - means[:, [0]])
+    assert low[0] == pytest.approx(0.05)
+    assert high[0] == pytest.approx(0.05)
