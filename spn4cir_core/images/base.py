@@ -47,4 +47,4 @@ class Reader(Plugin):
 
     def corpus_folder(self, corpus: str) -> str:
         """Folder of one corpus relative to the root, where its annotation files lie; empty: the root itself."""
-        return ""
+        return corpus

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # whose size their header does not tell.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF")
 EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff")
-    + (".ppm", ".pgm", ".pbm", ".pnm", ".avif")
+    {".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib"}
+    | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
 )
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {
@@ -54,8 +54,13 @@ class ImageFiles:
         """Resolve a path of the manifest to a file below the root.
 
         Raises:
-            PictureError: it leaves the root (by ``..``, a symlink or an absolute path), or is no file.
+            PictureError: it leaves the root (by ``..``, a symlink or an absolute path), is no file, or its
+                name is not UTF-8.
         """
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            raise PictureError("name is not UTF-8", legible(path)) from error
         try:
             root, found = self.root.resolve(), (self.root / path).resolve()
             inside, is_file = found.is_relative_to(root), found.is_file()
@@ -93,6 +98,11 @@ class ImageFiles:
 def image_files(settings: ImageSettings, store: Store) -> ImageFiles:
     """The opener of the recipe's pictures."""
     return ImageFiles(settings.reader.root(store.root), settings.max_pixels)
+
+
+def legible(path: str) -> str:
+    """A path that can be stored and shown, whatever bytes its name has."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def decode(data: bytes, max_pixels: int) -> Image.Image:

@@ -1,0 +1,62 @@
+"""SHA-256 of files, kept per (path, size, modification time), so that listing a corpus again is cheap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from spn4cir_core.artifacts import Store
+from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.errors import InputError
+from spn4cir_core.fingerprints import file_sha256, fingerprint
+from spn4cir_core.images.files import ImageFiles, PictureError
+from spn4cir_core.progress import silent
+
+
+def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: int) -> dict[str, str]:
+    """Hash files below the opener's root.
+
+    Returns:
+        Path → SHA-256, without the paths that lead to no file below the root.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    located: dict[str, Path] = {}
+    keys: dict[str, str] = {}
+    for path in paths:
+        try:
+            located[path] = files.locate(path)
+        except PictureError:
+            continue
+        status = located[path].stat()
+        keys[path] = f"{status.st_size} {status.st_mtime_ns} {path}"
+    rows = Rows(store.rows("file_hashes", fingerprint(files.root.resolve())), pa.string())
+    fill(
+        rows,
+        {key: located[path] for path, key in keys.items()},
+        _sha256,
+        lambda hashes: pa.array(hashes, pa.string()),
+        batch_rows=256,
+        shard_rows=16_384,
+        readers=readers,
+        label="hashing files",
+        progress=silent,
+        seconds=Counter(),
+    )
+    kept = {
+        key: value
+        for table in rows.scan()
+        for key, value in zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True)
+    }
+    return {path: kept[key] for path, key in keys.items()}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}; check its rights, or take it out of the folder") from error
