@@ -20,7 +20,7 @@ import json
 import os
 import platform
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -100,7 +100,7 @@ class Draft:
     path: Path
     rows: int = 0
     drops: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     details: dict[str, Any] = field(default_factory=dict)
 
     def file(self, name: str) -> Path:
@@ -208,7 +208,7 @@ class Store:
             },
         }
         write_json(draft.path / SUMMARY, summary)
-        os.replace(draft.path, self.root / noun / fingerprint)
+        draft.path.replace(self.root / noun / fingerprint)
         _sync(self.root / noun)
 
     def _pointer(self, recipe: str, noun: str) -> Path:
@@ -223,7 +223,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield scratch
         with scratch.open("rb") as stream:
             os.fsync(stream.fileno())
-        os.replace(scratch, path)
+        scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
 

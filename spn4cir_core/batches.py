@@ -8,7 +8,7 @@ unfinished shard, and new pictures cost only themselves.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,7 +64,7 @@ def fill(
     readers: int,
     label: str,
     progress: Progress,
-    seconds: Counter[str],
+    seconds: defaultdict[str, float],
 ) -> int:
     """Compute and keep the values of the keys that have none yet.
 

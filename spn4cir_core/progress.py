@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -26,7 +26,7 @@ class Bars:
     """Progress bars on a terminal, one at a time; use as a context manager."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
         self._label = ""
 
     def __call__(self, label: str, done: int, total: int) -> None:

@@ -59,9 +59,8 @@ def _wrap(caption: str, width_px: int, font: ImageFont.FreeTypeFont | ImageFont.
             lines.append(line)
         line = word
         while font.getlength(line) > width_px:
-            cut = next(
-                size for size in range(len(line) - 1, 0, -1) if size == 1 or font.getlength(line[:size]) <= width_px
-            )
+            fitting = (size for size in range(len(line) - 1, 0, -1) if font.getlength(line[:size]) <= width_px)
+            cut = next(fitting, 1)
             lines.append(line[:cut])
             line = line[cut:]
     lines += [line] if line else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,13 +45,11 @@ def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: 
         readers=readers,
         label="hashing files",
         progress=silent,
-        seconds=Counter(),
+        seconds=defaultdict(float),
     )
-    kept = {
-        key: value
-        for table in rows.scan()
-        for key, value in zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True)
-    }
+    kept: dict[str, str] = {}
+    for table in rows.scan():
+        kept.update(zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True))
     return {path: kept[key] for path, key in keys.items()}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from spn4cir_core.errors import InputError
 
@@ -125,7 +125,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
             return _upright(_rgb(image), image)
     except PictureError:
         raise
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise PictureError("not a picture", f"starts with {data[:12]!r}") from error
     except Image.DecompressionBombError as error:
         raise PictureError("too many pixels", str(error)) from error

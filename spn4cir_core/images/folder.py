@@ -104,7 +104,7 @@ def _hidden(name: str) -> bool:
 
 
 def _claims(name: str) -> bool:
-    return not _hidden(name) and os.path.splitext(name)[1].lower() in EXTENSIONS
+    return not _hidden(name) and PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
 def _walk(base: Path) -> Iterator[str]:
@@ -167,11 +167,10 @@ def _read_jsonl(path: Path) -> list[dict[str, str]]:
 
 
 def _as_text(row: dict[str, Any]) -> dict[str, str]:
-    return {
-        key: ""
-        if value is None
-        else value
-        if isinstance(value, str)
-        else json.dumps(value, ensure_ascii=False, default=str)
-        for key, value in row.items()
-    }
+    return {key: _text(value) for key, value in row.items()}
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False, default=str)
