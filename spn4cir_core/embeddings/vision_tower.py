@@ -1,0 +1,122 @@
+"""Image encoder: the vision model of a transformers folder (a LLaVA's tower, CLIP, DINOv2, ViT …)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from spn4cir_core.embeddings.base import ImageEncoder
+from spn4cir_core.embeddings.fixed_batches import in_fixed_batches, torch_device
+from spn4cir_core.errors import InputError
+from spn4cir_core.fingerprints import NotFingerprinted, files_fingerprint, fingerprint
+
+SHAPES = "builtin:shapes"
+
+
+class VisionTower(ImageEncoder):
+    """Hidden states of a vision transformer, pooled."""
+
+    plugin_kind = "vision_tower"
+
+    model: str = SHAPES
+    """A local transformers folder, a hub id, or ``builtin:shapes`` (the tower of the LLaVA that comes along)."""
+    revision: str | None = None
+    """Commit of a hub id; without one the fingerprint knows the id alone."""
+    pooling: Literal["cls", "mean", "flatten"] = "mean"
+    """The class token; the mean of the patch tokens; or all patch tokens side by side, which keeps positions."""
+    layer: int = -1
+    """Which hidden state: -1 the last, -2 the one LLaVA reads."""
+    device: Annotated[str, NotFingerprinted()] = "auto"
+    """A torch device; auto takes the GPU if there is one."""
+
+    def fingerprint(self) -> str:
+        """Hash of settings and of every file of the folder. See :class:`ImageEncoder`."""
+        folder = self._folder()
+        files = files_fingerprint([path for path in folder.rglob("*") if path.is_file()], folder) if folder else ""
+        settings = self.model_dump(exclude={"device", "model"} if folder else {"device"})
+        return fingerprint({"kind": self.plugin_kind, **settings, "files": files})
+
+    def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
+        """Load the tower and its processor. See :class:`ImageEncoder`."""
+        import torch
+        from transformers import AutoImageProcessor, AutoModel
+
+        source, options = self._source()
+        try:
+            model = AutoModel.from_pretrained(source, dtype=torch.float32, **options)
+            processors: Any = AutoImageProcessor
+            processor = processors.from_pretrained(source, **options)
+        except (OSError, ValueError) as error:
+            raise InputError(f"image encoder: cannot load {self.model!r}: {error}") from error
+        device = torch_device(self.device)
+        tower = _vision_part(model).eval().to(device)
+
+        def forward(pixels: torch.Tensor) -> torch.Tensor:
+            hidden = tower(pixel_values=pixels, output_hidden_states=True).hidden_states[self.layer]
+            pooled: torch.Tensor = _pool(hidden, self.pooling, _leading_tokens(tower, pixels, hidden))
+            return pooled
+
+        def encode(images: Sequence[Image.Image]) -> np.ndarray:
+            pixels = processor(images=list(images), return_tensors="pt")["pixel_values"]
+            if pixels.ndim != 4:
+                raise InputError(
+                    f"image encoder: the processor of {self.model!r} cuts images into tiles; use its tower"
+                )
+            return in_fixed_batches(forward, pixels.to(device))
+
+        return encode
+
+    def _folder(self) -> Path | None:
+        """The local folder, or None for a hub id.
+
+        Raises:
+            InputError: it is a path, and no model lies there.
+        """
+        if self.model == SHAPES:
+            folder = Path(str(resources.files("spn4cir_core"))) / "captions" / "shapes_llava"
+        else:
+            folder = Path(self.model).expanduser()
+            if not folder.is_dir() and not folder.is_absolute() and self.model.count("/") <= 1 and self.model[0] != ".":
+                return None
+        if not (folder / "config.json").is_file():
+            raise InputError(f"image encoder: no transformers model at {folder} (config.json is missing there)")
+        return folder.resolve()
+
+    def _source(self) -> tuple[str, dict[str, Any]]:
+        folder = self._folder()
+        if folder is not None:
+            return str(folder), {"local_files_only": True}
+        offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
+        return self.model, {"revision": self.revision, "local_files_only": offline}
+
+
+def _vision_part(model: Any) -> Any:
+    """The vision model inside a LLaVA or a CLIP; a vision model is its own."""
+    for holder in (model, getattr(model, "model", None)):
+        for name in ("vision_tower", "vision_model"):
+            part = getattr(holder, name, None)
+            if part is not None:
+                return part
+    return model
+
+
+def _leading_tokens(tower: Any, pixels: Any, hidden: Any) -> int:
+    """How many tokens (class, registers) stand before the patches."""
+    patch = tower.config.patch_size
+    tall, wide = (patch, patch) if isinstance(patch, int) else patch
+    return int(hidden.shape[1] - (pixels.shape[2] // tall) * (pixels.shape[3] // wide))
+
+
+def _pool(hidden_BTD: Any, pooling: str, leading: int) -> Any:
+    if pooling == "cls":
+        if not leading:
+            raise InputError("image encoder: this vision model has no class token; set pooling to 'mean' or 'flatten'")
+        return hidden_BTD[:, 0]
+    patches = hidden_BTD[:, leading:]
+    return patches.mean(1) if pooling == "mean" else patches.flatten(1)
