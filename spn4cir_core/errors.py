@@ -22,3 +22,7 @@ class MissingExtra(Spn4cirError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package!r} is not installed. Install it with: pip install 'spn4cir[{extra}]'")
+
+
+class TrainingError(Spn4cirError):
+    """Training cannot go on: a loss that is no number, or parts that do not belong together."""

@@ -22,6 +22,10 @@ class Backbone(Plugin):
     def fingerprint(self) -> str:
         """Hash of settings and of any weights read from outside the store."""
 
+    def inputs_fingerprint(self) -> str:
+        """Hash of all that decides :meth:`Network.read_images`; image inputs are kept and shared under it."""
+        return self.fingerprint()
+
     @abstractmethod
     def build(self, texts: Sequence[str], seed: int) -> Network:
         """A network with its starting weights; ``texts`` (all training texts) may give it its vocabulary."""
@@ -49,6 +53,15 @@ class Network(ABC):
         """Fixed-shape inputs (B, …) of upright RGB images, made once per image and cached.
 
         May run a trunk that no stage trains. Row i must not depend on the other images.
+        """
+
+    def expect_texts(self, texts: Sequence[str]) -> None:  # noqa: B027
+        """Told all texts a stage will see before it begins; a network with a frozen text trunk caches them."""
+
+    def part_query_encoder(self) -> None:  # noqa: B027
+        """Called once, before stage 2: give the query encoder its own copy of what it shares with the target's.
+
+        :meth:`state` must record it. A network that shares nothing, or freezes what is shared, does nothing.
         """
 
     @abstractmethod

@@ -1,0 +1,53 @@
+"""The built-in backbone: a convolutional image tower and a one-layer text tower, trained from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.backbones.composers import COMPOSERS, Composer, Sum
+from spn4cir_core.fingerprints import fingerprint
+from spn4cir_core.plugins import Choice
+
+if TYPE_CHECKING:
+    from spn4cir_core.backbones.base import Network
+
+
+class Small(Backbone):
+    """A third of a million parameters, for small generated pictures; needs no weights from anywhere."""
+
+    plugin_kind: ClassVar[str] = "small"
+
+    dim: int = Field(default=128, ge=8)
+    image_px: int = Field(default=48, ge=16, le=256)
+    composer: Annotated[Composer, Choice(COMPOSERS)] = Sum()
+
+    def fingerprint(self) -> str:
+        """See the base class."""
+        return fingerprint(self)
+
+    def inputs_fingerprint(self) -> str:
+        """See the base class."""
+        return fingerprint({"kind": "small", "image_px": self.image_px})
+
+    def build(self, texts: Sequence[str], seed: int) -> Network:
+        """See the base class. Every word of the texts is in the vocabulary."""
+        import torch
+
+        from spn4cir_core.backbones.small_network import SmallNetwork, vocabulary_of
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return SmallNetwork(self, vocabulary_of(texts))
+
+    def restore(self, state: dict[str, Any]) -> Network:
+        """See the base class."""
+        from spn4cir_core.backbones.small_network import SmallNetwork
+
+        network = SmallNetwork(self, state["vocabulary"])
+        if state["query_encoder_is_apart"]:
+            network.part_query_encoder()
+        return network

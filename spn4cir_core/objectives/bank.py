@@ -1,0 +1,44 @@
+"""The whole candidate bank as negatives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.objectives.base import Batch, Objective
+from spn4cir_core.objectives.in_batch import InBatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Bank(Objective):
+    """Softmax over every candidate image, known non-negatives left out (SPN4CIR stage 2).
+
+    Exact, in one streaming pass; see :mod:`spn4cir_core.objectives.bank_softmax`.
+    """
+
+    plugin_kind: ClassVar[str] = "bank"
+
+    in_batch_weight: float = Field(default=0.0, ge=0, le=1)
+    """Share of the in-batch loss in a mixture; steadies the training where texts alone name the target."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        """See the base class.
+
+        Raises:
+            RecipeError: there is no bank, as in stage 1.
+        """
+        from spn4cir_core.objectives.bank_softmax import bank_softmax_losses
+
+        if batch.bank_ND is None:
+            raise RecipeError("objective 'bank' needs a candidate bank, which only stage 2 has; use 'in_batch'")
+        losses_B = bank_softmax_losses(
+            batch.queries_BD, batch.bank_ND, batch.target_rows_B, batch.not_negative_rows, batch.temperature
+        )
+        bank_loss = (losses_B * batch.weights_B).sum() / batch.weights_B.sum()
+        if self.in_batch_weight == 0:
+            return bank_loss
+        return (1 - self.in_batch_weight) * bank_loss + self.in_batch_weight * InBatch().loss(batch)

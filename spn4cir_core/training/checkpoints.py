@@ -1,0 +1,159 @@
+"""Checkpoints: finished ones, and the state a killed training goes on from. Safetensors and JSON, no pickle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spn4cir_core.artifacts import Artifact, Draft, read_json, whole_file, write_json
+from spn4cir_core.backbones.base import Backbone, Network
+from spn4cir_core.errors import StoreError, TrainingError
+from spn4cir_core.plugins import as_table
+from spn4cir_core.training.settings import BACKBONES
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+WEIGHTS, NETWORK, METRICS = "model.safetensors", "network.json", "metrics.jsonl"
+RESUME = "resume"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network and what it was trained with."""
+
+    backbone: Backbone
+    network: Network
+    temperature: float
+
+
+def as_module(network: Network) -> nn.Module:
+    """The network as the torch module it must also be.
+
+    Raises:
+        TrainingError: it is none.
+    """
+    from torch import nn
+
+    if not isinstance(network, nn.Module):
+        raise TrainingError(f"{type(network).__name__} is no torch.nn.Module; a backbone's network must be one")
+    return network
+
+
+def load_network(artifact: Artifact) -> Network:
+    """The trained network of a checkpoint artefact, on the CPU, in eval mode.
+
+    Raises:
+        StoreError: the weights do not belong to the network described beside them.
+        TrainingError: the backbone's outside weights have changed since.
+    """
+    return load_checkpoint(artifact).network
+
+
+def load_checkpoint(artifact: Artifact) -> Checkpoint:
+    """The trained network, its backbone and its temperature; see :func:`load_network`."""
+    from safetensors.torch import load_file
+
+    described = read_json(artifact.file(NETWORK))
+    backbone: Backbone = BACKBONES.build(described["backbone"])
+    if backbone.fingerprint() != described["backbone_fingerprint"]:
+        raise TrainingError(
+            f"{artifact.noun} {artifact.fingerprint} was trained with a backbone {described['backbone']['kind']!r} "
+            "whose weights were others than those found now; materialise stage1_checkpoint and what follows again"
+        )
+    network = backbone.restore(described["state"])
+    try:
+        as_module(network).load_state_dict(load_file(artifact.file(WEIGHTS)), strict=True)
+    except RuntimeError as error:
+        raise StoreError(f"{artifact.path / WEIGHTS} is not of the network in {NETWORK}: {error}") from error
+    as_module(network).eval()
+    return Checkpoint(backbone, network, float(described["temperature"]))
+
+
+class Resume:
+    """The state of a training under way, kept in the draft; gone when the artefact is published."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.folder = draft.path / RESUME
+        self.draft = draft
+
+    def save(
+        self,
+        step: int,
+        network: nn.Module,
+        log_temperature: Tensor,
+        optimiser: torch.optim.Optimizer,
+        metrics: list[dict[str, Any]],
+    ) -> None:
+        """Keep the state after ``step`` steps, whole or not at all."""
+        from safetensors.torch import save_file
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_metrics(metrics)
+        tensors = {f"network/{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
+        tensors["log_temperature"] = log_temperature.detach()
+        for number, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{number}/{name}": tensor for name, tensor in moments.items()}
+        with whole_file(self.folder / "state.safetensors") as scratch:
+            save_file({name: tensor.clone() for name, tensor in tensors.items()}, scratch, {"step": str(step)})
+
+    def load(
+        self, network: nn.Module, log_temperature: Tensor, optimiser: torch.optim.Optimizer
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Put back what was kept; the steps done (0 where nothing was kept) and their metrics."""
+        import torch
+        from safetensors import safe_open
+
+        path = self.folder / "state.safetensors"
+        if not path.is_file():
+            return 0, []
+        with safe_open(path, framework="pt") as stored:
+            step = int(stored.metadata()["step"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        network.load_state_dict(_below(tensors, "network/"))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _below(tensors, "optimiser/").items():
+            number, _, moment = name.partition("/")
+            moments.setdefault(int(number), {})[moment] = tensor
+        optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+        with torch.no_grad():
+            log_temperature.copy_(tensors["log_temperature"])
+        lines = (self.folder / METRICS).read_text(encoding="utf-8").splitlines()
+        return step, [line for line in map(json.loads, lines) if line["step"] <= step]
+
+    def finish(self, backbone: Backbone, network: Network, temperature: float, metrics: list[dict[str, Any]]) -> None:
+        """Write the finished checkpoint into the draft and leave nothing else there."""
+        from safetensors.torch import save_file
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        weights = as_module(network).state_dict()
+        save_file({name: tensor.cpu().contiguous().clone() for name, tensor in weights.items()}, self.folder / WEIGHTS)
+        described = {
+            "backbone": as_table(backbone),
+            "backbone_fingerprint": backbone.fingerprint(),
+            "state": network.state(),
+            "temperature": temperature,
+        }
+        write_json(self.folder / NETWORK, described)
+        self._write_metrics(metrics)
+        for name in (WEIGHTS, NETWORK, METRICS):
+            (self.folder / name).replace(self.draft.file(name))
+        shutil.rmtree(self.folder)
+
+    def _write_metrics(self, metrics: list[dict[str, Any]]) -> None:
+        with whole_file(self.folder / METRICS) as scratch:
+            scratch.write_text("".join(json.dumps(line) + "\n" for line in metrics), encoding="utf-8")
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def read_metrics(artifact: Artifact) -> list[dict[str, Any]]:
+    """The metrics of a checkpoint artefact, one dict per step."""
+    text = Path(artifact.file(METRICS)).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]

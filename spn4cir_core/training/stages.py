@@ -1,0 +1,169 @@
+"""The three stages of training. Each says where it starts and what it trains against; the loop is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import TrainingError
+from spn4cir_core.images.files import image_files
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.stage import Stage, Work
+from spn4cir_core.training.checkpoints import load_checkpoint
+from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.training.settings import Stage1Settings
+from spn4cir_core.training.train_stage import Training, train_stage
+from spn4cir_core.training.triplet_batches import TrainingTriplets, no_guards, read_not_negatives, read_triplets
+
+
+def write_stage1(work: Work) -> None:
+    """Train query and target encoder from their starting weights, with in-batch negatives."""
+    settings = work.recipe.stage1_checkpoint
+    triplets = read_triplets(work.parents["triplets"])
+    with work.draft.timed("read"):
+        network = settings.backbone.build(triplets.all_texts(), work.recipe.seed)
+    steps = triplets.steps(settings.steps, settings.epochs, settings.batch_size)
+    training = Training(
+        name="stage1",
+        seed=work.recipe.seed,
+        steps=steps,
+        schedule=settings,
+        objective=settings.objective,
+        backbone=settings.backbone,
+        network=network,
+        temperature=settings.temperature,
+        frozen=(),
+        triplets=triplets,
+        inputs=_inputs(work, settings.backbone, network, triplets),
+        bank_ND=None,
+        not_negatives=no_guards(triplets),
+    )
+    train_stage(training, work.draft, work.progress)
+
+
+def write_control(work: Work) -> None:
+    """Train stage 1 on, for as many steps as stage 2 takes: what stage 2 must beat."""
+    settings, stage2 = work.recipe.stage1_checkpoint, work.recipe.stage2_checkpoint
+    triplets = _checked_triplets(work.parents, "stage1_checkpoint")
+    start = load_checkpoint(work.parents["stage1_checkpoint"])
+    _check_backbone(start.backbone, settings)
+    training = Training(
+        name="control",
+        seed=work.recipe.seed,
+        steps=triplets.steps(stage2.steps, stage2.epochs, stage2.batch_size),
+        schedule=settings,
+        objective=settings.objective,
+        backbone=start.backbone,
+        network=start.network,
+        temperature=start.temperature,
+        frozen=(),
+        triplets=triplets,
+        inputs=_inputs(work, start.backbone, start.network, triplets),
+        bank_ND=None,
+        not_negatives=no_guards(triplets),
+    )
+    train_stage(training, work.draft, work.progress)
+
+
+def write_stage2(work: Work) -> None:
+    """Train the query encoder of stage 1 against the frozen candidate bank."""
+    settings = work.recipe.stage2_checkpoint
+    triplets = _checked_triplets(work.parents, "stage1_checkpoint", "candidate_bank", "false_negatives")
+    start = load_checkpoint(work.parents["stage1_checkpoint"])
+    bank_ND = open_bank(work.parents["candidate_bank"], work.parents["stage1_checkpoint"])
+    start.network.part_query_encoder()
+    training = Training(
+        name="stage2",
+        seed=work.recipe.seed,
+        steps=triplets.steps(settings.steps, settings.epochs, settings.batch_size),
+        schedule=settings,
+        objective=settings.objective,
+        backbone=start.backbone,
+        network=start.network,
+        temperature=settings.temperature,
+        frozen=start.network.frozen_in_stage2(),
+        triplets=triplets,
+        inputs=_inputs(work, start.backbone, start.network, triplets),
+        bank_ND=bank_ND,
+        not_negatives=read_not_negatives(work.parents["false_negatives"], triplets),
+    )
+    train_stage(training, work.draft, work.progress)
+
+
+def open_bank(bank: Artifact, checkpoint: Artifact) -> np.ndarray:
+    """(N, D) memory-mapped candidate vectors.
+
+    Raises:
+        TrainingError: the bank was embedded by another checkpoint.
+    """
+    embedded_by = bank.summary["parents"]["stage1_checkpoint"]
+    if embedded_by != checkpoint.fingerprint:
+        raise TrainingError(
+            f"candidate_bank {bank.fingerprint} holds vectors of stage1_checkpoint {embedded_by}, not of "
+            f"{checkpoint.fingerprint}; materialise candidate_bank again"
+        )
+    # Copy on write: torch warns of arrays that it must not write to, and it never writes to this one.
+    vectors: np.ndarray = np.load(bank.file("bank.npy"), mmap_mode="c", allow_pickle=False)
+    return vectors
+
+
+def _checked_triplets(parents: Any, *children: str) -> TrainingTriplets:
+    triplets: Artifact = parents["triplets"]
+    for name in children:
+        made_of = parents[name].summary["parents"]["triplets"]
+        if made_of != triplets.fingerprint:
+            raise TrainingError(
+                f"{name} {parents[name].fingerprint} was made of triplets {made_of}, not of {triplets.fingerprint}; "
+                f"materialise {name} again"
+            )
+    return read_triplets(triplets)
+
+
+def _check_backbone(backbone: Any, settings: Stage1Settings) -> None:
+    if backbone != settings.backbone:
+        raise TrainingError(
+            f"the stage 1 checkpoint holds backbone {backbone!r}, the recipe asks for {settings.backbone!r}; "
+            "materialise stage1_checkpoint again"
+        )
+
+
+def _inputs(work: Work, backbone: Any, network: Any, triplets: TrainingTriplets) -> np.ndarray:
+    return image_inputs(
+        backbone,
+        network,
+        triplets.candidates,
+        image_files(work.recipe.images, work.store),
+        work.store,
+        progress=work.progress,
+        seconds=work.draft.seconds,
+    )
+
+
+def _backbone_weights(recipe: Recipe, store: Store) -> str:
+    return recipe.stage1_checkpoint.backbone.fingerprint()
+
+
+STAGE1_CHECKPOINT = Stage(
+    name="stage1_checkpoint",
+    parents=("triplets",),
+    reads=("seed", "images", "stage1_checkpoint"),
+    version=1,
+    write=write_stage1,
+    outside=_backbone_weights,
+)
+CONTROL_CHECKPOINT = Stage(
+    name="control_checkpoint",
+    parents=("triplets", "stage1_checkpoint"),
+    reads=("seed", "images", "stage1_checkpoint", "control_checkpoint", "stage2_checkpoint"),
+    version=1,
+    write=write_control,
+)
+STAGE2_CHECKPOINT = Stage(
+    name="stage2_checkpoint",
+    parents=("triplets", "stage1_checkpoint", "candidate_bank", "false_negatives"),
+    reads=("seed", "images", "stage2_checkpoint"),
+    version=1,
+    write=write_stage2,
+)

@@ -1,0 +1,142 @@
+"""Which triplets, with which text, each step sees: a function of the seed and the step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.errors import InputError, StoreError
+
+
+@dataclass(frozen=True)
+class TripletBatch:
+    """B triplets of one step."""
+
+    triplets_B: np.ndarray
+    """Row of each triplet among the training triplets."""
+    references_B: np.ndarray
+    """Candidate row of each reference image."""
+    targets_B: np.ndarray
+    """Candidate row of each target image."""
+    texts: list[str]
+    weights_B: np.ndarray
+    """float32 weight of each triplet's loss."""
+
+
+@dataclass(frozen=True)
+class TrainingTriplets:
+    """The triplets of the training split, their images as rows of the candidate set."""
+
+    ids: list[str]
+    references: np.ndarray
+    targets: np.ndarray
+    texts: list[list[str]]
+    weights: np.ndarray
+    visits: np.ndarray
+    """One entry for each time an epoch visits a triplet: its row."""
+    candidates: pa.Table
+
+    def all_texts(self) -> list[str]:
+        """Every distinct text, sorted."""
+        return sorted({text for texts in self.texts for text in texts})
+
+    def batch_size(self, wanted: int) -> int:
+        """Batches are never larger than an epoch."""
+        return min(wanted, len(self.visits))
+
+    def steps(self, steps: int | None, epochs: float, batch_size: int) -> int:
+        """Steps of a schedule that gives them, or gives epochs."""
+        return steps if steps is not None else -(-int(epochs * len(self.visits)) // self.batch_size(batch_size))
+
+    def batch(self, seed: int, stage: str, step: int, batch_size: int) -> TripletBatch:
+        """The batch of one step. Epochs follow one another without a short last batch."""
+        size = self.batch_size(batch_size)
+        visits = np.arange(step * size, (step + 1) * size)
+        epochs, places = visits // len(self.visits), visits % len(self.visits)
+        rows = np.empty(size, np.int64)
+        for epoch in np.unique(epochs):
+            order = random_of(seed, stage, "order", int(epoch)).permutation(self.visits)
+            rows[epochs == epoch] = order[places[epochs == epoch]]
+        draws = random_of(seed, stage, "texts", step).random(size)
+        texts = [self.texts[row][int(draw * len(self.texts[row]))] for row, draw in zip(rows, draws, strict=True)]
+        return TripletBatch(rows, self.references[rows], self.targets[rows], texts, self.weights[rows])
+
+
+def random_of(seed: int, stage: str, purpose: str, number: int) -> np.random.Generator:
+    """A generator that depends on its arguments alone."""
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence([seed, crc32(f"{stage}/{purpose}".encode()), number]))
+    )
+
+
+def read_triplets(triplets: Artifact) -> TrainingTriplets:
+    """The training triplets of a ``triplets`` artefact.
+
+    Raises:
+        InputError: there is no training triplet.
+        StoreError: a triplet's image is not in the candidate set.
+    """
+    table = triplets.table()
+    table = table.filter(pc.equal(table["split"], "train"))
+    if not len(table):
+        raise InputError(
+            "there are no training triplets. Annotate some (triplets.csv), add pictures, or widen the window of "
+            "[pairs] so that pairs can be generated."
+        )
+    candidates = triplets.table("candidates.parquet")
+    row_of = {image: row for row, image in enumerate(candidates["image_id"].to_pylist())}
+    return TrainingTriplets(
+        ids=table["triplet_id"].to_pylist(),
+        references=_rows(table["reference_id"].to_pylist(), row_of),
+        targets=_rows(table["target_id"].to_pylist(), row_of),
+        texts=table["modified_texts"].to_pylist(),
+        weights=table["weight"].to_numpy().astype(np.float32),
+        visits=np.repeat(np.arange(len(table)), table["repeats"].to_numpy()),
+        candidates=candidates,
+    )
+
+
+def _rows(images: Sequence[str], row_of: Mapping[str, int]) -> np.ndarray:
+    try:
+        return np.array([row_of[image] for image in images], np.int64)
+    except KeyError as error:
+        raise StoreError(f"triplets names image {error.args[0]!r}, which its candidates.parquet has not") from error
+
+
+@dataclass(frozen=True)
+class NotNegatives:
+    """Candidate rows that are no negatives of a triplet: those of triplet i are ``rows[starts[i]:starts[i + 1]]``."""
+
+    starts: np.ndarray
+    rows: np.ndarray
+
+    def pairs(self, triplets_B: np.ndarray) -> np.ndarray:
+        """(M, 2) int64: position in the batch, candidate row."""
+        counts = self.starts[triplets_B + 1] - self.starts[triplets_B]
+        rows = [self.rows[self.starts[row] : self.starts[row + 1]] for row in triplets_B]
+        return np.stack([np.repeat(np.arange(len(triplets_B)), counts), np.concatenate(rows)], axis=1)
+
+
+def no_guards(triplets: TrainingTriplets) -> NotNegatives:
+    """Every candidate but the target is a negative."""
+    return NotNegatives(np.zeros(len(triplets.ids) + 1, np.int64), np.empty(0, np.int64))
+
+
+def read_not_negatives(false_negatives: Artifact, triplets: TrainingTriplets) -> NotNegatives:
+    """The guarded candidates of each training triplet, each once whatever the number of reasons."""
+    table = false_negatives.table(columns=["triplet_id", "image_id"])
+    triplet_row = pc.index_in(table["triplet_id"], value_set=pa.array(triplets.ids, pa.string()))
+    image_row = pc.index_in(table["image_id"], value_set=triplets.candidates["image_id"].combine_chunks())
+    known = pc.and_(pc.is_valid(triplet_row), pc.is_valid(image_row))
+    owner = triplet_row.filter(known).to_numpy().astype(np.int64)
+    guarded = image_row.filter(known).to_numpy().astype(np.int64)
+    other = guarded != triplets.targets[owner]
+    pairs = np.unique(np.stack([owner[other], guarded[other]], axis=1), axis=0)
+    starts = np.searchsorted(pairs[:, 0], np.arange(len(triplets.ids) + 1))
+    return NotNegatives(starts, pairs[:, 1])
