@@ -12,13 +12,17 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 Phrase = tuple[str, ...]
 
 ARTICLES = frozenset({"a", "an", "the"})
 PREPOSITIONS = frozenset(
-    """about above across against along among around at before behind below beneath beside between by during for from
-    in inside into near of off on onto outside over through to towards under upon wearing with within without""".split()
+    re.findall(
+        r"\w+",
+        """about above across against along among around at before behind below beneath beside between by during for
+        from in inside into near of off on onto outside over through to towards under upon wearing with within without""",
+    )
 )
 MOST_COMPARISONS = 10_000
 """Captions with more phrases than this allows are compared by whole phrases only."""
@@ -93,7 +97,7 @@ def _without(phrases: tuple[Phrase, ...], other: tuple[Phrase, ...]) -> tuple[li
 def _segments(phrase: Phrase) -> list[Phrase]:
     """Cut a phrase before each preposition: ("red", "circle"), ("on", "left")."""
     starts = [0, *(place for place, word in enumerate(phrase) if place and word in PREPOSITIONS), len(phrase)]
-    return [phrase[first:end] for first, end in zip(starts, starts[1:], strict=False)]
+    return [phrase[first:end] for first, end in pairwise(starts)]
 
 
 def _meaning(phrase: Phrase) -> tuple[tuple[str, ...], ...]:

@@ -1,0 +1,191 @@
+"""The ``false_negatives`` stage: candidates that stage 2 must not push away, per training triplet and reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spn4cir_core.artifacts import Artifact, whole_file
+from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.errors import InputError
+from spn4cir_core.negatives import guards
+from spn4cir_core.negatives.guards import Guard, TrainingSet
+from spn4cir_core.negatives.look_alikes import on_grid, rows_above, similarity_threshold
+from spn4cir_core.negatives.settings import FalseNegativeSettings, GuardName
+from spn4cir_core.stage import Stage, Work
+from spn4cir_core.triplets.figures import caption_key
+from spn4cir_core.triplets.triplet import normalised
+
+SCHEMA = pa.schema([("triplet_id", pa.string()), ("image_id", pa.string()), ("reason", pa.string())])
+TRIPLETS_PER_BLOCK = 512
+SAMPLES = 12
+
+
+def mine_false_negatives(work: Work) -> None:
+    """Write ``false_negatives.parquet``, sorted by triplet, image and reason."""
+    draft, settings = work.draft, work.recipe.false_negatives
+    with draft.timed("read"):
+        triplet_ids, training = read_training_set(work.parents["triplets"])
+    tally = Tally(training, settings.most_per_guard)
+    with draft.timed("compute"):
+        chosen = prepared(settings, training, work.parents, draft.details)
+        chosen = {name: chosen[name] for name in sorted(chosen)}
+        blocks = tally.blocks(triplet_ids, chosen)
+        write_blocks(draft.file("false_negatives.parquet"), blocks, len(triplet_ids), work)
+    draft.rows = sum(tally.rows.values())
+    for reason, count in sorted(tally.cut.items()):
+        draft.drop(f"{reason}: more than most_per_guard for one triplet", count)
+    draft.details |= tally.summary()
+
+
+def read_training_set(triplets: Artifact) -> tuple[list[str], TrainingSet]:
+    """The training triplets' ids, in their order, and what the guards need of them and of the candidates."""
+    columns = ["triplet_id", "reference_id", "target_id", "modified_texts", "origin", "split"]
+    table = triplets.table(columns=columns)
+    rows = [row for row in table.to_pylist() if row["split"] == "train"]
+    candidates = triplets.table("candidates.parquet", columns=["image_id", "caption"])
+    return [row["triplet_id"] for row in rows], TrainingSet(
+        candidate_ids=candidates["image_id"].to_pylist(),
+        candidate_captions=[caption_key(caption) for caption in candidates["caption"].to_pylist()],
+        reference_ids=[row["reference_id"] for row in rows],
+        target_ids=[row["target_id"] for row in rows],
+        texts=[[normalised(text) for text in row["modified_texts"]] for row in rows],
+        origins=[row["origin"] for row in rows],
+    )
+
+
+def prepared(
+    settings: FalseNegativeSettings, training: TrainingSet, parents: Mapping[str, Artifact], details: dict[str, Any]
+) -> dict[GuardName, Guard]:
+    """The chosen guards, ready to be asked."""
+    chosen: dict[GuardName, Guard] = {}
+    for name in settings.guards:
+        if name == "near_duplicate":
+            table = parents["splits"].table("near_duplicates.parquet", columns=["image_a", "image_b"])
+            found = zip(table["image_a"].to_pylist(), table["image_b"].to_pylist(), strict=True)
+            chosen[name] = guards.near_duplicate(training, found)
+        elif name == "annotated_target":
+            chosen[name] = guards.annotated_target(training)
+        elif name == "same_text":
+            chosen[name] = guards.same_text(training)
+        elif name == "same_caption":
+            chosen[name] = guards.same_caption(training)
+        else:
+            vectors = candidate_vectors(parents["image_embeddings"], training.candidate_ids)
+            chosen[name], details["look_alike_cosine"] = _look_alikes(training, vectors, settings.look_alike_quantile)
+    return chosen
+
+
+def candidate_vectors(embeddings: Artifact, candidate_ids: Any) -> npt.NDArray[np.float32]:
+    """The candidates' vectors (N, D), in their order, rounded for exact comparison.
+
+    Raises:
+        InputError: a candidate has no vector.
+    """
+    row_of = {name: row for row, name in enumerate(embeddings.table(columns=["image_id"])["image_id"].to_pylist())}
+    missing = [name for name in candidate_ids if name not in row_of]
+    if missing:
+        raise InputError(
+            f"{len(missing)} candidates have no image embedding, the first is {missing[0]!r}; "
+            "materialise image_embeddings again, or leave look_alike out of false_negatives.guards"
+        )
+    return on_grid(open_vectors(embeddings)[[row_of[name] for name in candidate_ids]])
+
+
+def _look_alikes(training: TrainingSet, candidates_ND: npt.NDArray[np.float32], quantile: float) -> tuple[Guard, float]:
+    rows = training.candidate_rows()
+    targets = np.unique([rows[name] for name in training.target_ids])
+    threshold = similarity_threshold(candidates_ND[targets], candidates_ND, quantile)
+    above = rows_above(candidates_ND[targets], candidates_ND, threshold)
+    neighbours = dict(zip(targets.tolist(), above, strict=True))
+    return guards.look_alike(training, neighbours), round(threshold, 4)
+
+
+class Tally:
+    """Asks the guards triplet by triplet, and counts what they say."""
+
+    def __init__(self, training: TrainingSet, most_per_guard: int) -> None:
+        self.training, self.most = training, most_per_guard
+        self.row_of = training.candidate_rows()
+        self.rows: Counter[str] = Counter()
+        self.cut: Counter[str] = Counter()
+        self.excluded = self.touched = 0
+        self.samples: list[dict[str, str]] = []
+
+    def blocks(self, triplet_ids: list[str], chosen: Mapping[GuardName, Guard]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield the rows of a block of triplets, with the number of triplets done."""
+        for first in range(0, len(triplet_ids), TRIPLETS_PER_BLOCK):
+            block = range(first, min(first + TRIPLETS_PER_BLOCK, len(triplet_ids)))
+            found: list[tuple[str, int, str]] = []
+            for triplet in block:
+                named = self._named(triplet, chosen)
+                found += [(triplet_ids[triplet], row, reason) for row, reason in named]
+            names = [(triplet, self.training.candidate_ids[row], reason) for triplet, row, reason in found]
+            columns = list(zip(*names, strict=True)) or [(), (), ()]
+            yield block.stop, pa.table([pa.array(column, pa.string()) for column in columns], schema=SCHEMA)
+
+    def _named(self, triplet: int, chosen: Mapping[GuardName, Guard]) -> list[tuple[int, str]]:
+        """The (candidate row, reason) of one triplet, sorted: candidates are sorted by id, so this is by image id."""
+        target = self.row_of[self.training.target_ids[triplet]]
+        named: list[tuple[int, str]] = []
+        for reason, guard in chosen.items():
+            rows = guard(triplet)
+            rows = rows[rows != target]
+            kept = guards.nearest_rows(rows, target, self.most)
+            self.rows[reason] += len(kept)
+            self.cut[reason] += len(rows) - len(kept)
+            named += [(row, reason) for row in kept.tolist()]
+        masked = {row for row, _ in named}
+        self.excluded += len(masked)
+        self.touched += bool(masked)
+        named.sort()
+        if named and len(self.samples) < SAMPLES:
+            row, reason = named[0]
+            self.samples.append(self._sample(triplet, row, reason))
+        return named
+
+    def _sample(self, triplet: int, row: int, reason: str) -> dict[str, str]:
+        return {
+            "reference": self.training.reference_ids[triplet],
+            "modified_text": self.training.texts[triplet][0],
+            "target": self.training.target_ids[triplet],
+            "not_a_negative": self.training.candidate_ids[row],
+            "reason": reason,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Counts by reason, and how much of the bank is masked for a triplet on average."""
+        triplets, candidates = len(self.training.target_ids), len(self.training.candidate_ids)
+        return {
+            "by_reason": dict(sorted(self.rows.items())),
+            "triplets": triplets,
+            "triplets_with_false_negatives": self.touched,
+            "candidates": candidates,
+            "masked_per_triplet_mean": round(self.excluded / max(1, triplets), 3),
+            "masked_bank_share": round(self.excluded / max(1, triplets * candidates), 6),
+            "samples": self.samples,
+        }
+
+
+def write_blocks(path: Path, blocks: Iterator[tuple[int, pa.Table]], total: int, work: Work) -> None:
+    """Write tables one after the other into one Parquet file, whole or not at all."""
+    with whole_file(path) as scratch, pq.ParquetWriter(scratch, SCHEMA, compression="zstd") as writer:
+        for done, table in blocks:
+            writer.write_table(table)
+            work.progress("false negatives", done, total)
+
+
+FALSE_NEGATIVES = Stage(
+    name="false_negatives",
+    parents=("triplets", "splits", "image_embeddings"),
+    reads=("false_negatives",),
+    version=1,
+    write=mine_false_negatives,
+)

@@ -1,0 +1,61 @@
+"""What a triplet is: the row of ``triplets.parquet``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+SCHEMA = pa.schema(
+    [
+        ("triplet_id", pa.string()),
+        ("reference_id", pa.string()),
+        ("target_id", pa.string()),
+        ("reference_path", pa.string()),
+        ("target_path", pa.string()),
+        ("reference_caption", pa.string()),
+        ("target_caption", pa.string()),
+        ("modified_texts", pa.list_(pa.string())),
+        ("origin", pa.string()),
+        ("kind", pa.string()),
+        ("template_ids", pa.list_(pa.string())),
+        ("rank", pa.int32()),
+        ("score", pa.float32()),
+        ("weight", pa.float32()),
+        ("repeats", pa.int32()),
+        ("split", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """Reference image, modified texts and target image; a missing caption is empty."""
+
+    triplet_id: str
+    reference_id: str
+    target_id: str
+    reference_path: str
+    target_path: str
+    reference_caption: str
+    target_caption: str
+    modified_texts: tuple[str, ...]
+    origin: str
+    kind: str
+    template_ids: tuple[str, ...]
+    rank: int | None
+    score: float | None
+    weight: float
+    repeats: int
+    split: str
+
+
+def normalised(text: str) -> str:
+    """A text with its spelling evened out, to find equal ones: lower case, single spaces, no final stop."""
+    return " ".join(text.lower().split()).rstrip(" .!")
+
+
+def triplet_table(triplets: Iterable[Triplet]) -> pa.Table:
+    """The triplets as a table, in their order."""
+    return pa.Table.from_pylist([asdict(triplet) for triplet in triplets], schema=SCHEMA)
