@@ -1,0 +1,189 @@
+"""Parse ``triplets.csv`` and ``queries.csv``: UTF-8, one header line, every fault counted with its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from spn4cir_core.errors import InputError
+
+Row = TypeVar("Row")
+TRIPLETS, QUERIES = "triplets.csv", "queries.csv"
+COLUMNS = {
+    TRIPLETS: ("reference", "target", "modified_text"),
+    QUERIES: ("query_id", "reference", "modified_text", "targets"),
+}
+OPTIONAL = "kind"
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """One annotated triplet; ids are those of the manifest."""
+
+    annotation_id: str
+    corpus: str
+    reference_id: str
+    target_id: str
+    modified_text: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """One composed query with all its targets."""
+
+    query_id: str
+    corpus: str
+    reference_id: str
+    modified_text: str
+    target_ids: list[str]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A row that is not used, or used in part."""
+
+    file: str
+    line: int
+    reason: str
+    detail: str
+
+
+class RowError(Exception):
+    """A row cannot be used; says why in a few words that can be counted, and in detail."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass
+class Parser:
+    """Turns the rows of one corpus's files into triplets and queries; collects what it leaves out.
+
+    ``kept_ids`` maps the id of every picture of the manifest, merged duplicates included, to the id of
+    the picture that is kept; ``dropped`` maps the paths of dropped files to the reason.
+    """
+
+    corpus: str
+    folder: str
+    kept_ids: Mapping[str, str]
+    dropped: Mapping[str, str]
+    drops: list[Drop] = field(default_factory=list)
+
+    def triplets(self, data: bytes) -> list[Triplet]:
+        """Triplets in the order of the file.
+
+        Raises:
+            InputError: the file is not UTF-8, or a column is missing.
+        """
+        seen: set[tuple[str, ...]] = set()
+        return list(self._rows(TRIPLETS, data, lambda line, row: self._triplet(line, row, seen)))
+
+    def queries(self, data: bytes) -> list[Query]:
+        """Queries in the order of the file.
+
+        Raises:
+            InputError: the file is not UTF-8, or a column is missing.
+        """
+        seen: set[str] = set()
+        return list(self._rows(QUERIES, data, lambda line, row: self._query(line, row, seen)))
+
+    def _rows(self, name: str, data: bytes, parse: Callable[[int, dict[str, str]], Row]) -> Iterator[Row]:
+        file = PurePosixPath(self.folder, name).as_posix()
+        for line, row in read_rows(file, data, COLUMNS[name]):
+            try:
+                if isinstance(row, RowError):
+                    raise row
+                yield parse(line, row)
+            except RowError as error:
+                self.drops.append(Drop(file, line, error.reason, error.detail))
+
+    def _triplet(self, line: int, row: dict[str, str], seen: set[tuple[str, ...]]) -> Triplet:
+        reference, target = self._image("reference", row["reference"]), self._image("target", row["target"])
+        text = _text(row)
+        if reference == target:
+            raise RowError("same reference and target", f"{row['reference']!r} and {row['target']!r}")
+        if (reference, target, text) in seen:
+            raise RowError("repeated row", f"{row['reference']!r}, {row['target']!r}, {text!r}")
+        seen.add((reference, target, text))
+        return Triplet(f"{self.corpus}/{line}", self.corpus, reference, target, text, row[OPTIONAL])
+
+    def _query(self, line: int, row: dict[str, str], seen: set[str]) -> Query:
+        query_id = row["query_id"]
+        if not query_id or query_id in seen:
+            raise RowError("repeated query_id" if query_id else "empty query_id", repr(query_id))
+        reference, text = self._image("reference", row["reference"]), _text(row)
+        targets = self._targets(line, row["targets"])
+        if not targets:
+            raise RowError("no known target", repr(row["targets"]))
+        if reference in targets:
+            raise RowError("same reference and target", repr(row["reference"]))
+        seen.add(query_id)
+        return Query(f"{self.corpus}/{query_id}", self.corpus, reference, text, targets, row[OPTIONAL])
+
+    def _targets(self, line: int, value: str) -> list[str]:
+        targets: dict[str, None] = {}
+        for name in filter(None, (part.strip() for part in value.split("|"))):
+            try:
+                targets[self._image("target", name)] = None
+            except RowError as error:
+                file = PurePosixPath(self.folder, QUERIES).as_posix()
+                self.drops.append(Drop(file, line, "unknown target left out", error.detail))
+        return sorted(targets)
+
+    def _image(self, role: str, name: str) -> str:
+        path = PurePosixPath(self.folder, name).as_posix()
+        if name and path in self.kept_ids:
+            return self.kept_ids[path]
+        fate = f"was dropped: {self.dropped[path]}" if path in self.dropped else "is not in the corpus"
+        raise RowError("unknown image", f"{role} {name!r} {fate}")
+
+
+def read_rows(file: str, data: bytes, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | RowError]]:
+    """Yield line number and values of each row, or what is wrong with it.
+
+    Raises:
+        InputError: the file is not UTF-8, or a column is missing.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 ({error}); save it as UTF-8 CSV") from error
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header: list[str] | None = None
+    while True:
+        try:
+            values = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            yield reader.line_num, RowError("malformed row", str(error))
+            continue
+        if header is None:
+            header = _header(file, values, columns)
+        elif len(values) == len(header):
+            row = {name: value.strip() for name, value in zip(header, values, strict=True)}
+            yield reader.line_num, {OPTIONAL: "", **row}
+        elif values:
+            yield reader.line_num, RowError("malformed row", f"{len(values)} values for {len(header)} columns")
+    if header is None:
+        raise InputError(f"{file} is empty; its first line must name the columns {', '.join(columns)}")
+
+
+def _header(file: str, values: list[str], columns: Sequence[str]) -> list[str]:
+    header = [value.strip() for value in values]
+    if missing := [name for name in columns if name not in header]:
+        raise InputError(f"{file} has no column {missing[0]!r}; its first line must name {', '.join(columns)}")
+    return header
+
+
+def _text(row: dict[str, str]) -> str:
+    if not row["modified_text"]:
+        raise RowError("empty text", f"reference {row['reference']!r}")
+    return row["modified_text"]

@@ -1,0 +1,116 @@
+"""Pairs of pictures that look the same: by perceptual hash, and by embedding."""
+
+from __future__ import annotations
+
+from itertools import count, pairwise
+
+import numpy as np
+
+from spn4cir_core.errors import InputError
+
+HASH_BITS = 64
+INFORMATIVE_BITS = 16
+"""A hash has 32 set bits unless half its frequencies vanish: flat pictures, whose hashes say nothing."""
+BLOCK_ROWS = 1024
+MARGIN = 2e-3
+"""Products of stored, rounded vectors differ from exact cosines by less, whatever the number of threads."""
+MOST_LINKS = 20_000_000
+
+Links = tuple[np.ndarray, np.ndarray]
+"""Pairs (L, 2) int64 with first < second, sorted; and their similarity (L,) float32."""
+
+
+def phash_links(phash_N: np.ndarray, bits: int) -> Links:
+    """Pairs of 64-bit hashes (N,) uint64 that differ in at most ``bits`` bits; similarity 1 − bits / 64.
+
+    Of ``bits + 1`` slices of two such hashes at least one is equal (pigeonhole), so only hashes with an
+    equal slice are compared. Equal hashes are linked in a chain, not all with all.
+
+    Raises:
+        InputError: there are too many pairs to be duplicates.
+    """
+    informative = np.flatnonzero(np.bitwise_count(phash_N) >= INFORMATIVE_BITS)
+    order = informative[np.argsort(phash_N[informative], kind="stable")]
+    ordered = phash_N[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(order) else order
+    equal = np.flatnonzero(ordered[1:] == ordered[:-1])
+    chains = np.stack([order[equal], order[equal + 1]], axis=1)
+    first, distinct = order[starts], ordered[starts]
+    found = [_slice_links(distinct, start, width, bits) for start, width in _slices(bits + 1)] if bits else []
+    near = np.unique(np.concatenate(found), axis=0) if found else np.empty((0, 2), np.int64)
+    pairs = np.concatenate([chains, first[near]])
+    distance = np.bitwise_count(phash_N[pairs[:, 0]] ^ phash_N[pairs[:, 1]])
+    return _sorted(pairs, 1 - distance.astype(np.float32) / HASH_BITS)
+
+
+def embedding_links(vectors_ND: np.ndarray, cosine: float) -> Links:
+    """Pairs of unit rows (N, D) whose cosine is at least ``cosine``, with the cosine.
+
+    Takes N² D / 2 products, in blocks; the decision is made on products in float64, so that it does not
+    depend on how a block was computed.
+
+    Raises:
+        InputError: there are too many pairs to be duplicates.
+    """
+    total = len(vectors_ND)
+    pairs: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    for start in range(0, total, BLOCK_ROWS):
+        block_BD = np.asarray(vectors_ND[start : start + BLOCK_ROWS], dtype=np.float32)
+        for other in range(start, total, 16 * BLOCK_ROWS):
+            others_MD = np.asarray(vectors_ND[other : other + 16 * BLOCK_ROWS], dtype=np.float32)
+            row, column = np.nonzero(block_BD @ others_MD.T >= cosine - MARGIN)
+            later = row + start < column + other
+            row, column = row[later], column[later]
+            exact = _cosines(block_BD[row], others_MD[column])
+            near = exact >= cosine - 1e-9
+            pairs.append(np.stack([row[near] + start, column[near] + other], axis=1))
+            values.append(exact[near].astype(np.float32))
+        _refuse_flood(sum(map(len, pairs)), total, f"near_duplicate_cosine = {cosine}")
+    if not pairs:
+        return np.empty((0, 2), np.int64), np.empty(0, np.float32)
+    return _sorted(np.concatenate(pairs), np.concatenate(values))
+
+
+def _cosines(a_LD: np.ndarray, b_LD: np.ndarray) -> np.ndarray:
+    a_LD, b_LD = a_LD.astype(np.float64), b_LD.astype(np.float64)
+    cosines: np.ndarray = np.einsum("ld,ld->l", a_LD, b_LD)
+    return cosines / (np.linalg.norm(a_LD, axis=1) * np.linalg.norm(b_LD, axis=1))
+
+
+def _slices(parts: int) -> list[tuple[int, int]]:
+    """(first bit, width) of ``parts`` slices of about equal width."""
+    edges = [HASH_BITS * part // parts for part in range(parts + 1)]
+    return [(low, high - low) for low, high in pairwise(edges)]
+
+
+def _slice_links(hashes_N: np.ndarray, start: int, width: int, bits: int) -> np.ndarray:
+    """Pairs of positions whose slice is equal and whose hashes differ in at most ``bits`` bits."""
+    keys = (hashes_N >> np.uint64(start)) & np.uint64((1 << width) - 1)
+    order = np.argsort(keys, kind="stable")
+    keys, hashes = keys[order], hashes_N[order]
+    found = [np.empty((0, 2), np.int64)]
+    alive = np.arange(len(order))
+    for lag in count(1):
+        alive = alive[alive + lag < len(order)]
+        alive = alive[keys[alive] == keys[alive + lag]]
+        if not len(alive):
+            return np.concatenate(found)
+        near = alive[np.bitwise_count(hashes[alive] ^ hashes[alive + lag]) <= bits]
+        found.append(np.sort(np.stack([order[near], order[near + lag]], axis=1), axis=1))
+        _refuse_flood(sum(map(len, found)), len(order), f"near_duplicate_bits = {bits}")
+    raise AssertionError("unreachable: count() does not end")
+
+
+def _refuse_flood(links: int, images: int, setting: str) -> None:
+    if links > MOST_LINKS:
+        raise InputError(
+            f"{setting} makes more than {links:,} near-duplicate pairs of {images:,} images: this corpus's pictures "
+            "differ in less. Set it stricter, or take the method out of splits.near_duplicates_by"
+        )
+
+
+def _sorted(pairs: np.ndarray, values: np.ndarray) -> Links:
+    pairs = np.sort(pairs, axis=1).astype(np.int64)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return pairs[order], values[order]
