@@ -13,18 +13,25 @@ class PairSettings(Settings):
     """Which targets a reference image may be paired with.
 
     The window is half-open and counts from rank 0, the most similar other image of the same split. Bounds
-    below 1 given as floats are shares of the ranking (0.40 to 0.80), integers are ranks (1 to 20).
+    given as floats are shares of the ranking (0.40 to 0.80), integers are ranks (1 to 20). An end beyond
+    the last rank means the last rank.
     """
 
     window: tuple[int, int] | tuple[float, float] = (1, 20)
     mode: Literal["auto", "exact", "landmarks", "neighbours"] = "auto"
+    """``exact`` ranks all images block by block; ``landmarks`` estimates ranks (wide windows of large corpora);
+    ``neighbours`` asks FAISS (windows that end at 2,048 or before); ``auto`` takes the cheapest that fits."""
     per_reference: int = Field(default=1, ge=1)
+    """Distinct targets of one reference image."""
     max_pairs: int | None = Field(default=None, ge=1)
+    """Keep a random choice of this many pairs."""
     same_category: bool = False
-    max_cosine: float = Field(default=0.995, gt=-1, le=1)
-    """Pairs more similar than this are near-duplicates and not used."""
+    max_cosine: float = Field(default=0.995, gt=-1, le=1.01)
+    """Pairs at least this similar are near-duplicates and not used; above 1 nothing is refused."""
     references: Literal["all", "annotated"] = "all"
+    """``annotated``: only images that are the reference image of an annotated triplet."""
     landmarks: int = Field(default=2048, ge=16)
+    """Least number of landmark images; a narrow window takes more."""
 
     @model_validator(mode="after")
     def _ordered(self) -> PairSettings:
