@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.fingerprints import fingerprint
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +21,44 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set SPN4CIR_TEST_DATA to a copy")
     return folder.resolve()
+
+
+class HandWritten:
+    """A store in which a test writes parents by hand, for the recipe ``test``."""
+
+    recipe = "test"
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+
+    def __call__(
+        self,
+        noun: str,
+        drops: Mapping[str, int] | None = None,
+        json: Mapping[str, Any] | None = None,
+        **tables: list[dict[str, Any]] | pa.Table,
+    ) -> Artifact:
+        """Write an artefact of named tables: ``hand_written("captions", captions=[{"image_id": …, "caption": …}])``."""
+        arrow = {
+            name: rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows) for name, rows in tables.items()
+        }
+        content = {name: table.to_pylist() for name, table in arrow.items()}
+        mark = fingerprint({"drops": drops or {}, "json": json or {}, "tables": content})
+        if self.store.get(noun, mark) is None:
+            with self.store.writing(noun, mark, {"parents": {}}) as draft:
+                for name, table in arrow.items():
+                    draft.write_table(table, f"{name}.parquet")
+                for name, value in (json or {}).items():
+                    draft.write_json(value, f"{name}.json")
+                draft.rows = max((len(table) for table in arrow.values()), default=0)
+                draft.drops.update(drops or {})
+        artifact = self.store.get(noun, mark)
+        assert artifact is not None
+        self.store.point(self.recipe, artifact)
+        return artifact
+
+
+@pytest.fixture
+def hand_written(tmp_path: Path) -> HandWritten:
+    """Writes artefacts by hand into a fresh store (``hand_written.store``), for the recipe named ``test``."""
+    return HandWritten(tmp_path / "hand_written")
