@@ -127,7 +127,7 @@ class _Loop:
         loss = training.objective.loss(self._batch(triplets, step))
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, schedule.clip_norm)
-        value, gradient = float(loss), float(norm)
+        value, gradient = float(loss.detach()), float(norm)
         if not (math.isfinite(value) and math.isfinite(gradient)):
             raise TrainingError(
                 f"{training.name}: at step {step + 1} of {training.steps} the loss is {value} and the norm of its "

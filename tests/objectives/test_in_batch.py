@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.objectives.bank import Bank
+from spn4cir_core.objectives.base import OBJECTIVES, Batch
+from spn4cir_core.objectives.in_batch import InBatch
+
+NONE = torch.empty(0, 2, dtype=torch.int64)
+
+
+def make_batch(rows: list[int], not_negatives: torch.Tensor = NONE, candidates: int = 9, dim: int = 6) -> Batch:
+    torch.manual_seed(1)
+    bank_ND = normalize(torch.randn(candidates, dim), dim=-1)
+    queries_BD = normalize(torch.randn(len(rows), dim), dim=-1).requires_grad_(True)
+    weights_B = torch.arange(1, len(rows) + 1, dtype=torch.float32)
+    target_rows_B = torch.tensor(rows)
+    return Batch(
+        queries_BD=queries_BD,
+        targets_BD=bank_ND[target_rows_B],
+        target_rows_B=target_rows_B,
+        weights_B=weights_B,
+        bank_ND=bank_ND,
+        not_negative_rows=not_negatives,
+        temperature=torch.tensor(0.1),
+        step=0,
+    )
+
+
+def written_out(batch: Batch, negatives_of: dict[int, list[int]], vectors: torch.Tensor) -> float:
+    """The weighted mean of -log softmax, with the negatives of each query given by hand."""
+    total = 0.0
+    for place, negatives in negatives_of.items():
+        scores = (vectors @ batch.queries_BD[place].detach() / 0.1).tolist()
+        positive = (batch.targets_BD[place] @ batch.queries_BD[place].detach()).item() / 0.1
+        denominator = math.exp(positive) + sum(math.exp(scores[negative]) for negative in negatives)
+        total += batch.weights_B[place].item() * -math.log(math.exp(positive) / denominator)
+    return total / batch.weights_B.sum().item()
+
+
+def test_equal_targets_and_known_non_negatives_are_no_negatives() -> None:
+    batch = make_batch([4, 7, 4, 2], torch.tensor([[1, 2], [3, 8], [0, 2]]))
+    expected = written_out(batch, {0: [1], 1: [0, 2], 2: [1, 3], 3: [0, 1, 2]}, batch.targets_BD)
+    assert InBatch().loss(batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_bank_has_every_candidate_but_the_guarded_ones_as_negative() -> None:
+    batch = make_batch([4, 7, 4, 2], torch.tensor([[1, 2], [3, 8], [0, 2]]))
+    assert batch.bank_ND is not None
+    left_out = {0: {4, 2}, 1: {7, 2}, 2: {4}, 3: {2, 8}}
+    negatives = {place: [row for row in range(9) if row not in rows] for place, rows in left_out.items()}
+    bank = written_out(batch, negatives, batch.bank_ND)
+    assert Bank().loss(batch).item() == pytest.approx(bank, rel=1e-5)
+    mixed = Bank(in_batch_weight=0.25).loss(batch).item()
+    assert mixed == pytest.approx(0.75 * bank + 0.25 * InBatch().loss(batch).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(OBJECTIVES.members))
+class TestContract:
+    def test_the_loss_is_a_finite_scalar_with_a_gradient(self, kind: str) -> None:
+        batch = make_batch([0, 3, 5])
+        loss = OBJECTIVES.build(kind).loss(batch)
+        assert loss.shape == () and torch.isfinite(loss)
+        loss.backward()
+        assert batch.queries_BD.grad is not None and batch.queries_BD.grad.abs().sum() > 0
+
+    def test_a_weight_of_zero_takes_a_triplet_out_of_the_gradient(self, kind: str) -> None:
+        batch = make_batch([0, 3, 5])
+        batch.weights_B[1] = 0
+        OBJECTIVES.build(kind).loss(batch).backward()
+        assert batch.queries_BD.grad is not None and batch.queries_BD.grad[1].abs().max() == 0
+
+    def test_moving_towards_the_target_lowers_the_loss(self, kind: str) -> None:
+        batch = make_batch([0, 3, 5])
+        objective = OBJECTIVES.build(kind)
+        before = objective.loss(batch).item()
+        with torch.no_grad():
+            batch.queries_BD.copy_(normalize(batch.queries_BD + batch.targets_BD, dim=-1))
+        assert objective.loss(batch).item() < before
+
+    def test_one_triplet_alone_gives_no_nan(self, kind: str) -> None:
+        assert torch.isfinite(OBJECTIVES.build(kind).loss(make_batch([0], candidates=1)))
+
+
+def test_the_bank_objective_needs_a_bank() -> None:
+    batch = make_batch([0, 1])
+    without = Batch(**{**batch.__dict__, "bank_ND": None})
+    with pytest.raises(RecipeError, match="only stage 2 has"):
+        Bank().loss(without)
