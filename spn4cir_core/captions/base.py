@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from PIL import Image
 
@@ -22,6 +22,8 @@ class ToCaption:
     pixel_sha256: str
     category: str
     """Empty where the corpus has no categories."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """The corpus's metadata of the picture."""
 
 
 class Captioner(Plugin):
@@ -38,6 +40,10 @@ class Captioner(Plugin):
     @abstractmethod
     def prompt(self, image: ToCaption) -> str:
         """The request made for one image; empty where the captioner takes none."""
+
+    def row_key(self, image: ToCaption) -> str:
+        """What one caption is kept under, beside :meth:`fingerprint`: the picture's pixels and its prompt."""
+        return f"{image.pixel_sha256} {self.prompt(image)}"
 
     @abstractmethod
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:

@@ -1,0 +1,172 @@
+"""Captions that a corpus already has: a table, a text file beside each picture, or its metadata."""
+
+from __future__ import annotations
+
+import json
+import logging
+import string
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal
+
+from PIL import Image
+
+from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.captions.prompts import tidy
+from spn4cir_core.errors import InputError
+from spn4cir_core.fingerprints import files_fingerprint, fingerprint, plain
+from spn4cir_core.images.files import ImageFiles, PictureError
+
+log = logging.getLogger(__name__)
+
+
+class Sidecar(Captioner):
+    """Takes titles, alt texts or captions from files that came with the pictures."""
+
+    plugin_kind: ClassVar[str] = "sidecar"
+    source: Literal["table", "text", "attributes"] = "table"
+    """``table``: one file per corpus; ``text``: ``name.txt`` beside ``name.jpg``; ``attributes``: the metadata."""
+    table: str = "captions.csv"
+    """A .csv, .json, .jsonl or .parquet below the image root or in a folder directly below it."""
+    file_column: str = "file"
+    """Names pictures relative to the folder of the table."""
+    caption_column: str = "caption"
+    template: str = "{caption}"
+    """Filled from the attributes, e.g. ``{colour} {label}``; an image that lacks one gets no caption."""
+
+    def fingerprint(self, files: ImageFiles) -> str:
+        """Hash of the settings and of the tables or text files."""
+        sides = {"table": self._tables, "text": _texts, "attributes": _none}[self.source](files)
+        return fingerprint({**plain(self), "files": files_fingerprint(sides, files.root)})
+
+    def prompt(self, image: ToCaption) -> str:
+        """Nothing is asked."""
+        return ""
+
+    def row_key(self, image: ToCaption) -> str:
+        """The caption hangs on the picture's name or metadata, not on its pixels."""
+        return fingerprint({"path": image.path, "attributes": image.attributes})
+
+    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
+        """Read the table, if that is the source.
+
+        Raises:
+            InputError: the table is missing, unreadable, lacks a column, or the template is malformed.
+        """
+        caption = {"table": self._from_table, "text": self._from_text, "attributes": self._from_attributes}[
+            self.source
+        ](files)
+        return lambda images, pictures: [tidy(first_of(caption(image))) for image in images]
+
+    def _from_table(self, files: ImageFiles) -> Callable[[ToCaption], str]:
+        captions: dict[str, str] = {}
+        for path in self._tables(files):
+            folder = PurePosixPath(path.parent.relative_to(files.root).as_posix())
+            for name, caption in read_captions(path, self.file_column, self.caption_column):
+                captions.setdefault((folder / name).as_posix(), caption)
+        return lambda image: captions.get(image.path, "")
+
+    def _from_text(self, files: ImageFiles) -> Callable[[ToCaption], str]:
+        def caption(image: ToCaption) -> str:
+            try:
+                return files.read(PurePosixPath(image.path).with_suffix(".txt").as_posix()).decode("utf-8-sig")
+            except (PictureError, UnicodeDecodeError) as error:
+                log.warning("no caption for %s: %s", image.path, error)
+                return ""
+
+        return caption
+
+    def _from_attributes(self, files: ImageFiles) -> Callable[[ToCaption], str]:
+        try:
+            names = {name for _, name, _, _ in string.Formatter().parse(self.template) if name is not None}
+        except ValueError as error:
+            raise InputError(f"sidecar template {self.template!r} is malformed: {error}") from error
+        if not names:
+            raise InputError(f"sidecar template {self.template!r} names no attribute, e.g. {{caption}}")
+
+        def caption(image: ToCaption) -> str:
+            values = {name: first_of(image.attributes.get(name, "")).strip() for name in names}
+            return self.template.format(**values) if all(values.values()) else ""
+
+        return caption
+
+    def _tables(self, files: ImageFiles) -> list[Path]:
+        found = sorted([*files.root.glob(self.table), *files.root.glob(f"*/{self.table}")])
+        if not found:
+            raise InputError(f"no {self.table} in {files.root} or in a folder directly below it")
+        return found
+
+
+def _texts(files: ImageFiles) -> list[Path]:
+    return sorted(path for path in files.root.rglob("*.txt") if path.is_file())
+
+
+def _none(files: ImageFiles) -> list[Path]:
+    return []
+
+
+def first_of(text: str) -> str:
+    """The first of several captions, where the text is a JSON list of them; else the text."""
+    if text.startswith("["):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return text
+        return str(found[0]) if isinstance(found, list) and found else ""
+    return text
+
+
+def read_captions(path: Path, file_column: str, caption_column: str) -> Iterator[tuple[str, str]]:
+    """Yield (file, caption) of each row; a JSON object may map files to captions directly.
+
+    Raises:
+        InputError: the file cannot be read, or lacks a column.
+    """
+    readers = {".csv": _csv, ".json": _json, ".jsonl": _jsonl, ".parquet": _parquet}
+    if path.suffix not in readers:
+        raise InputError(f"caption table {path}: the suffix must be one of {', '.join(readers)}")
+    try:
+        rows = readers[path.suffix](path, file_column, caption_column)
+    except (OSError, ValueError) as error:
+        raise InputError(f"caption table {path} cannot be read: {error}") from error
+    for row in rows:
+        for column in (file_column, caption_column):
+            if column not in row:
+                raise InputError(f"caption table {path} has no column {column!r} in a row with {sorted(row)}")
+        caption = row[caption_column]
+        yield str(row[file_column]), caption if isinstance(caption, str) else json.dumps(caption) if caption else ""
+
+
+Read = Sequence[Mapping[str, Any]]
+
+
+def _csv(path: Path, file_column: str, caption_column: str) -> Read:
+    import csv
+
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream, restval=""))
+
+
+def _json(path: Path, file_column: str, caption_column: str) -> Read:
+    found = json.loads(path.read_text(encoding="utf-8-sig"))
+    if isinstance(found, dict):
+        return [{file_column: name, caption_column: caption} for name, caption in found.items()]
+    return _objects(found)
+
+
+def _jsonl(path: Path, file_column: str, caption_column: str) -> Read:
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return _objects([json.loads(line) for line in lines if line.strip()])
+
+
+def _parquet(path: Path, file_column: str, caption_column: str) -> Read:
+    import pyarrow.parquet as pq
+
+    rows: Read = pq.read_table(path).to_pylist()
+    return rows
+
+
+def _objects(found: Any) -> Read:
+    if not isinstance(found, list) or any(not isinstance(row, dict) for row in found):
+        raise ValueError("it must hold a list of objects, or one object from file to caption")
+    return found

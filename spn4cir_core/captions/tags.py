@@ -1,0 +1,93 @@
+"""Captions without a language model: the dominant colour's name and an ImageNet label ("a maroon sweatshirt")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.captions.colours import dominant_colour
+from spn4cir_core.embeddings.fixed_batches import in_fixed_batches, torch_device
+from spn4cir_core.embeddings.lite0 import lite0_pixels, load_lite0, weights_file
+from spn4cir_core.errors import MissingExtra
+from spn4cir_core.fingerprints import NotFingerprinted, file_sha256, fingerprint, plain
+from spn4cir_core.images.files import ImageFiles
+
+if TYPE_CHECKING:
+    import torch
+
+VERSION = 1
+"""Goes up whenever the same picture would get other words."""
+
+
+class Tags(Captioner):
+    """EfficientNet-Lite0's most likely ImageNet class, with the dominant colour before it."""
+
+    plugin_kind: ClassVar[str] = "tags"
+    size_px: int = Field(default=224, ge=32, le=1024)
+    """Side of the square that the network sees."""
+    min_probability: float = Field(default=0.1, ge=0, le=1)
+    """Below it the label is left out: "something maroon"."""
+    device: Annotated[str, NotFingerprinted()] = "auto"
+
+    def fingerprint(self, files: ImageFiles) -> str:
+        """Hash of weights, settings and the version of the wording."""
+        return fingerprint({**plain(self), "version": VERSION, "weights": file_sha256(weights_file())})
+
+    def prompt(self, image: ToCaption) -> str:
+        """Nothing is asked."""
+        return ""
+
+    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
+        """Load the network.
+
+        Raises:
+            MissingExtra: timm or the weight package is not installed.
+        """
+        names = label_names()
+        probabilities = self._classifier()
+
+        def caption(images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str]:
+            rows = probabilities(pictures)
+            labels = [names[row.argmax()] if row.max() >= self.min_probability else "" for row in rows]
+            return [phrase(dominant_colour(picture), label) for picture, label in zip(pictures, labels, strict=True)]
+
+        return caption
+
+    def _classifier(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
+        """Map B images to (B, 1000) class probabilities; a row does not depend on its neighbours."""
+        import torch
+
+        device = torch_device(self.device)
+        model = load_lite0().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+        def forward(pixels_BCHW: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = model(pixels_BCHW.contiguous(memory_format=torch.channels_last)).softmax(1)
+            return found
+
+        return lambda pictures: in_fixed_batches(forward, lite0_pixels(pictures, self.size_px).to(device))
+
+
+def label_names() -> list[str]:
+    """The first synonym of each of the 1,000 ImageNet classes.
+
+    Raises:
+        MissingExtra: timm is not installed.
+    """
+    try:
+        import timm.data as timm_data
+    except ImportError as error:
+        raise MissingExtra("timm", "offline") from error
+    info: Any = timm_data.ImageNetInfo()  # type: ignore[attr-defined]
+    return [str(info.index_to_description(index)).partition(",")[0] for index in range(info.num_classes())]
+
+
+def phrase(colour: str, label: str) -> str:
+    """``a maroon sweatshirt``, ``an orange`` + label, or ``something maroon`` where there is no label."""
+    if not label:
+        return f"something {colour}"
+    return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {label}"

@@ -1,0 +1,131 @@
+"""Stage ``captions``: one caption per image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.stage import Stage, Work
+
+COLUMNS = ["image_id", "path", "pixel_sha256", "category", "attributes"]
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("image_id", "caption", "captioner", "prompt", "captioner_fingerprint")]
+)
+NO_CAPTION = "the captioner had nothing to say"
+SAMPLE_ROWS = 8
+
+
+def write_captions(work: Work) -> None:
+    """Fill the draft with ``captions.parquet``, in the order of the manifest.
+
+    Raises:
+        InputError: the model, a side file or a picture cannot be read, or not one image got a caption.
+    """
+    settings, draft = work.recipe.captions, work.draft
+    captioner, files = settings.captioner, image_files(work.recipe.images, work.store)
+    mark = captioner.fingerprint(files)
+    images = _images(work.parents["images"])
+    items = {captioner.row_key(image): image for image in images}
+    rows = Rows(work.store.rows("captions", mark), pa.string())
+    computed = fill(
+        rows,
+        items,
+        lambda image: (image, files.open(image.path)),
+        _Captioning(captioner, files),
+        batch_rows=settings.batch_rows,
+        shard_rows=settings.shard_rows,
+        readers=settings.readers,
+        label="captioning",
+        progress=work.progress,
+        seconds=draft.seconds,
+    )
+    with draft.timed("write"):
+        kept = _kept(rows, items)
+        captioned = [(image, text) for image in images if (text := kept.get(captioner.row_key(image), ""))]
+        if not captioned:
+            raise InputError(f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}")
+        draft.write_table(_table(captioner, mark, captioned), "captions.parquet")
+    draft.rows = len(captioned)
+    draft.drop(NO_CAPTION, len(images) - len(captioned))
+    draft.details.update(
+        captioner=captioner.plugin_kind,
+        captioner_fingerprint=mark,
+        computed=computed,
+        reused=len(items) - computed,
+        **_statistics([text for _, text in captioned]),
+        sample=[{"image_id": image.image_id, "caption": text} for image, text in _spread(captioned)],
+    )
+
+
+class _Captioning:
+    """Maps a batch of loaded images to rows to keep; the model is loaded for the first one."""
+
+    def __init__(self, captioner: Captioner, files: ImageFiles) -> None:
+        self._captioner, self._files = captioner, files
+        self._caption: Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]] | None = None
+
+    def __call__(self, loaded: list[Any]) -> pa.Array:
+        if self._caption is None:
+            self._caption = self._captioner.start(self._files)
+        images, pictures = zip(*loaded, strict=True)
+        return pa.array(self._caption(images, pictures), pa.string())
+
+
+def _images(manifest: Artifact) -> list[ToCaption]:
+    rows = manifest.table(columns=COLUMNS).to_pylist()
+    return [ToCaption(**{**row, "attributes": dict(row["attributes"] or ())}) for row in rows]
+
+
+def _kept(rows: Rows, wanted: dict[str, ToCaption]) -> dict[str, str]:
+    """The wanted keys' captions; the first part file that has a key decides."""
+    found: dict[str, str] = {}
+    for part in rows.scan():
+        for key, value in zip(part[KEY].to_pylist(), part[VALUE].to_pylist(), strict=True):
+            if key in wanted:
+                found.setdefault(key, value)
+    return found
+
+
+def _table(captioner: Captioner, mark: str, captioned: list[tuple[ToCaption, str]]) -> pa.Table:
+    rows = [(image.image_id, text, captioner.plugin_kind, captioner.prompt(image), mark) for image, text in captioned]
+    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _statistics(captions: list[str]) -> dict[str, Any]:
+    words = sorted(len(caption.split()) for caption in captions)
+    return {
+        "distinct_captions": len(set(captions)),
+        "words_fewest": words[0],
+        "words_median": words[len(words) // 2],
+        "words_most": words[-1],
+    }
+
+
+def _spread(captioned: list[tuple[ToCaption, str]]) -> list[tuple[ToCaption, str]]:
+    """A few rows from all over the manifest."""
+    return captioned[:: max(1, -(-len(captioned) // SAMPLE_ROWS))]
+
+
+def _outside(recipe: Recipe, store: Store) -> str:
+    """Weights and side files: others behind the same name make another artefact."""
+    return recipe.captions.captioner.fingerprint(image_files(recipe.images, store))
+
+
+CAPTIONS = Stage(
+    name="captions",
+    parents=("images",),
+    reads=("captions", "images"),
+    version=1,
+    write=write_captions,
+    outside=_outside,
+)
