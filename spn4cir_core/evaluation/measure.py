@@ -17,6 +17,7 @@ from spn4cir_core.progress import Progress
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
+    from spn4cir_core.training.checkpoints import Checkpoint
 
 HITS = 10
 """First hits kept per query: average precision is over these, and galleries show them."""
@@ -36,15 +37,15 @@ class Answers:
 
 
 def ask(
-    models: Mapping[str, Callable[[], Network]],
+    models: Mapping[str, Callable[[], Checkpoint]],
     query_sets: Sequence[QuerySet],
-    inputs_of: Callable[[Network, Sequence[str]], np.ndarray],
+    inputs_of: Callable[[Checkpoint, Sequence[str]], np.ndarray],
     progress: Progress,
 ) -> list[Answers]:
     """Ask all models all queries.
 
     Args:
-        models: by name, what loads the network; one is in memory at a time, besides the first.
+        models: by name, what loads the checkpoint; one is in memory at a time, besides the first.
         inputs_of: inputs of images, by id, as ``network.read_images`` makes them. The stages of one
             backbone share them, so they are made by the first network only.
 
@@ -58,9 +59,10 @@ def ask(
         _check(answer.query_set)
     first: Network | None = None
     for number, (name, load) in enumerate(models.items() if answers else ()):
-        network = load()
+        checkpoint = load()
+        network = checkpoint.network
         if first is None:
-            first, inputs_N = network, inputs_of(network, image_ids)
+            first, inputs_N = network, inputs_of(checkpoint, image_ids)
             first_vectors_ND = vectors_ND = encode_gallery(network, inputs_N)
         else:
             same = same_target_encoder(first, network)

@@ -1,0 +1,21 @@
+"""The query sets of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.evaluation.base import EVALUATORS, Evaluator, QuerySet
+from spn4cir_core.evaluation.settings import EvaluationSettings
+from spn4cir_core.images.files import ImageFiles
+
+
+def query_sets(
+    settings: EvaluationSettings, parents: Mapping[str, Artifact], files: ImageFiles, seed: int
+) -> list[QuerySet]:
+    """One set per evaluator that finds something to ask, possibly without queries that can be asked."""
+    evaluators: tuple[Evaluator, ...] = settings.evaluators or tuple(
+        EVALUATORS.build(kind) for kind in EVALUATORS.members
+    )
+    made = (evaluator.query_set(parents, files, seed) for evaluator in evaluators)
+    return [query_set for query_set in made if query_set is not None]

@@ -1,0 +1,149 @@
+"""What the report says, as JSON values: the page, its Markdown twin and machines read the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.evaluation.base import QuerySet
+from spn4cir_core.evaluation.measure import HITS, Answers
+from spn4cir_core.evaluation.tables import Tables
+from spn4cir_core.reports.headline import headline
+
+MODEL_NAMES = {"stage1": "Stage 1", "control": "Stage 1, trained on", "stage2": "Stage 2"}
+MODE_NAMES = {"composed": "picture + text", "image": "picture only", "text": "text only", "sum": "sum of both"}
+Contents = dict[str, Any]
+
+
+def contents(
+    query_sets: Sequence[QuerySet],
+    answers: Sequence[Answers],
+    numbers: Tables,
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]],
+    lineage: Mapping[str, Artifact],
+    ks: Sequence[int],
+) -> Contents:
+    """Everything the report says, without its pictures.
+
+    Args:
+        query_sets: all that were made, with or without queries.
+        answers: of those with queries.
+        metrics: what each training stage logged, by model.
+        lineage: every artefact the report rests on, by noun, sources first.
+    """
+    answered = {answer.query_set.name: answer for answer in answers}
+    sets = [_query_set(query_set, answered.get(query_set.name), numbers) for query_set in query_sets]
+    return {
+        "headline": headline(sets, ks),
+        "ks": list(ks),
+        "map_k": HITS,
+        "names": {"models": MODEL_NAMES, "modes": MODE_NAMES},
+        "query_sets": sets,
+        "training": [_training(model, lines) for model, lines in metrics.items()],
+        "triplets": _triplets(lineage["triplets"].table(columns=["split", "origin"])),
+        "false_negatives": _false_negatives(lineage["false_negatives"].table()),
+        "stages": [
+            {"noun": noun, "rows": artifact.summary["rows"], "drops": artifact.summary["drops"]}
+            for noun, artifact in lineage.items()
+        ],
+        "provenance": [
+            {
+                "noun": noun,
+                "fingerprint": artifact.fingerprint,
+                "version": artifact.summary["version"],
+                "settings": artifact.summary["settings"],
+                "outside": artifact.summary["outside"],
+            }
+            for noun, artifact in lineage.items()
+        ],
+    }
+
+
+def lineage(parents: Mapping[str, Artifact], store: Store) -> dict[str, Artifact]:
+    """The parents and all they rest on, by noun, every artefact after those it was made from."""
+    found: dict[str, Artifact] = {}
+
+    def visit(noun: str, artifact: Artifact) -> None:
+        if noun in found:
+            return
+        for name, mark in sorted(artifact.summary["parents"].items()):
+            ancestor = store.get(name, mark)
+            if ancestor is not None:
+                visit(name, ancestor)
+        found[noun] = artifact
+
+    for noun, artifact in parents.items():
+        visit(noun, artifact)
+    return found
+
+
+def _query_set(query_set: QuerySet, answers: Answers | None, numbers: Tables) -> dict[str, Any]:
+    def of_set(table: pa.Table) -> list[dict[str, Any]]:
+        return [row for row in table.to_pylist() if row["query_set"] == query_set.name]
+
+    return {
+        "name": query_set.name,
+        "protocol": query_set.protocol,
+        "headline": query_set.headline,
+        "queries": len(query_set.queries),
+        "references": len({query.reference_id for query in query_set.queries}),
+        "targets_per_query": _mean(len(query.target_ids) for query in query_set.queries),
+        "gallery": len(query_set.gallery_ids),
+        "drops": dict(sorted(query_set.drops.items())),
+        "recall": of_set(numbers.recall),
+        "mean_average_precision": of_set(numbers.precision),
+        "differences": of_set(numbers.differences),
+        "shortcuts": _shortcuts(answers) if answers else [],
+    }
+
+
+def _shortcuts(answers: Answers) -> list[dict[str, Any]]:
+    """Which share of the queries one modality alone solves, and which only both together do (first 5 hits)."""
+    solved = {mode: answers.ranks["stage2", mode] < 5 for mode in MODE_NAMES}
+    alone = solved["image"] | solved["text"]
+    shares = {
+        "picture alone solves": solved["image"],
+        "text alone solves": solved["text"],
+        "one of the two solves": alone,
+        "only both together solve": solved["composed"] & ~alone,
+        "one alone solves, both together do not": alone & ~solved["composed"],
+    }
+    return [{"what": what, "k": 5, "share": float(np.mean(rows))} for what, rows in shares.items()]
+
+
+def _training(model: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    losses = [float(line["loss"]) for line in lines if line.get("loss") is not None]
+    temperatures = [float(line["temperature"]) for line in lines if line.get("temperature") is not None]
+    tail = max(1, len(losses) // 20)
+    return {
+        "model": model,
+        "steps": max((int(line["step"]) for line in lines if "step" in line), default=0),
+        "first_loss": _mean(losses[:tail]),
+        "last_loss": _mean(losses[-tail:]),
+        "temperature": temperatures[-1] if temperatures else None,
+    }
+
+
+def _triplets(table: pa.Table) -> list[dict[str, Any]]:
+    counted = Counter(zip(table["split"].to_pylist(), table["origin"].to_pylist(), strict=True))
+    return [{"split": split, "origin": origin, "count": count} for (split, origin), count in sorted(counted.items())]
+
+
+def _false_negatives(table: pa.Table) -> dict[str, Any]:
+    reasons = Counter(table["reason"].to_pylist())
+    masked = set(zip(table["triplet_id"].to_pylist(), table["image_id"].to_pylist(), strict=True))
+    return {
+        "by_reason": dict(sorted(reasons.items())),
+        "triplets": len({triplet for triplet, _ in masked}),
+        "candidates": len(masked),
+    }
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    kept = list(values)
+    return float(np.mean(kept)) if kept else None

@@ -1,0 +1,132 @@
+"""Pictures of the report: retrieved images, triplets, and candidates that are not negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spn4cir_core.evaluation.measure import Answers
+from spn4cir_core.reports.thumbnails import Thumbnails
+
+SHOWN_HITS = 5
+SHORTCUTS = ("image", "text", "sum")
+Tile = dict[str, Any]
+
+
+class Pictures:
+    """Tiles of images: a thumbnail with an alternative text."""
+
+    def __init__(self, thumbnails: Thumbnails, captions: Mapping[str, str]) -> None:
+        self._thumbnails, self._captions = thumbnails, captions
+
+    def tile(self, image_id: str, **more: Any) -> Tile:
+        """Thumbnail, caption and id of one image."""
+        caption = self._captions.get(image_id, "")
+        return {"image_id": image_id, "caption": caption, "uri": self._thumbnails.uri(image_id), **more}
+
+
+def retrieval_gallery(answers: Answers, model: str, count: int, seed: int, pictures: Pictures) -> list[dict[str, Any]]:
+    """Up to ``count`` queries in three groups: wins, a random draw, losses; their first hits, targets marked.
+
+    A win is a query that the composed query answers best, compared with image only, text only and their
+    sum; a loss is one whose best target stands last.
+    """
+    composed = answers.ranks[model, "composed"]
+    shortcut = np.min([answers.ranks[model, mode] for mode in SHORTCUTS], axis=0)
+    each = -(-count // 3)
+    seen: set[str] = set()
+    wins = [int(row) for row in np.lexsort((-shortcut, composed)) if composed[row] < min(shortcut[row], SHOWN_HITS)]
+    losses = [int(row) for row in np.argsort(-composed, kind="stable") if composed[row] >= SHOWN_HITS]
+    drawn = np.random.default_rng(seed).permutation(len(composed)).tolist()
+    groups = (
+        ("Wins: picture and text together find what neither finds alone", _distinct(answers, wins, each, seen)),
+        ("Losses: the right picture stands far down", _distinct(answers, losses, each, seen)),
+        ("Drawn at random", _distinct(answers, drawn, count - 2 * each, seen)),
+    )
+    return [
+        {"title": title, "queries": [_shown(answers, model, row, pictures) for row in rows]}
+        for title, rows in groups
+        if rows
+    ]
+
+
+def _distinct(answers: Answers, rows: Iterable[int], count: int, seen: set[str]) -> list[int]:
+    """The first rows whose reference has not been shown yet."""
+    chosen: list[int] = []
+    for row in rows:
+        if len(chosen) >= count:
+            break
+        reference = answers.query_set.queries[row].reference_id
+        if reference not in seen:
+            seen.add(reference)
+            chosen.append(row)
+    return chosen
+
+
+def _shown(answers: Answers, model: str, row: int, pictures: Pictures) -> dict[str, Any]:
+    query = answers.query_set.queries[row]
+    gallery = answers.query_set.gallery_ids
+    hits = [gallery[hit] for hit in answers.hits[model, "composed"][row][:SHOWN_HITS] if hit >= 0]
+    missed = not set(hits) & set(query.target_ids)
+    return {
+        "reference": pictures.tile(query.reference_id),
+        "text": query.modified_text,
+        "kind": query.kind,
+        "rank": int(answers.ranks[model, "composed"][row]),
+        "shortcut_ranks": {mode: int(answers.ranks[model, mode][row]) for mode in SHORTCUTS},
+        "targets": len(query.target_ids),
+        "hits": [pictures.tile(hit, right=hit in query.target_ids) for hit in hits],
+        "missed": pictures.tile(query.target_ids[0]) if missed else None,
+    }
+
+
+def triplet_gallery(triplets: pa.Table, count: int, seed: int, pictures: Pictures) -> list[dict[str, Any]]:
+    """A seeded sample of training triplets, of each origin as many."""
+    trained = triplets.filter(pc.equal(triplets["split"], "train"))
+    origins = sorted(set(trained["origin"].to_pylist()))
+    shown = []
+    for number, origin in enumerate(origins):
+        rows = trained.filter(pc.equal(trained["origin"], origin))
+        share = count // len(origins) + (number < count % len(origins))
+        shown += [
+            {
+                "origin": origin,
+                "reference": pictures.tile(row["reference_id"]),
+                "target": pictures.tile(row["target_id"]),
+                "text": " / ".join(row["modified_texts"]),
+                "rank": row["rank"],
+            }
+            for row in _sample(rows, share, seed)
+        ]
+    return shown
+
+
+def false_negative_gallery(
+    false_negatives: pa.Table, triplets: pa.Table, count: int, seed: int, pictures: Pictures
+) -> list[dict[str, Any]]:
+    """A seeded sample, per reason, of targets and the candidates that training must not push away from them."""
+    targets = dict(zip(triplets["triplet_id"].to_pylist(), triplets["target_id"].to_pylist(), strict=True))
+    reasons = sorted(set(false_negatives["reason"].to_pylist()))
+    each = max(1, count // max(1, len(reasons)))
+    return [
+        {
+            "reason": reason.replace("_", " "),
+            "pairs": [
+                {"target": pictures.tile(targets[row["triplet_id"]]), "candidate": pictures.tile(row["image_id"])}
+                for row in _sample(false_negatives.filter(pc.equal(false_negatives["reason"], reason)), each, seed)
+                if row["triplet_id"] in targets
+            ],
+        }
+        for reason in reasons
+        if count
+    ]
+
+
+def _sample(table: pa.Table, count: int, seed: int) -> Sequence[dict[str, Any]]:
+    picked = np.random.default_rng(seed).permutation(len(table))[:count]
+    rows: list[dict[str, Any]] = table.take(pa.array(sorted(picked.tolist()), pa.int64())).to_pylist()
+    return rows

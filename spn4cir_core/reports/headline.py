@@ -1,0 +1,105 @@
+"""The result in words that need no training in retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spn4cir_core.evaluation.tables import ALL
+
+Row = Mapping[str, Any]
+
+
+def headline(sets: Sequence[Row], ks: Sequence[int]) -> dict[str, Any]:
+    """Title and sentences on the first query set that measures composition, else on the first with queries."""
+    asked = [query_set for query_set in sets if query_set["queries"]]
+    if not asked:
+        return {
+            "query_set": None,
+            "title": "Nothing was measured: the corpus has no queries",
+            "sentences": [
+                "No evaluator found a query over the evaluation split. Add queries.csv to the corpus, label its "
+                "images, or hold more of them out (splits.evaluation_share)."
+            ],
+            "caution": "",
+        }
+    chosen = next((query_set for query_set in asked if query_set["headline"]), asked[0])
+    best, wide = ks[0], ks[min(1, len(ks) - 1)]
+    recall = _find(chosen["recall"], k=best, model="stage2", query="composed")
+    first = "the very first picture is" if best == 1 else f"the first {best} pictures hold"
+    title = f"For {_percent(recall['recall'])} of the change requests {first} a right one"
+    return {
+        "query_set": chosen["name"],
+        "k": best,
+        "recall": recall["recall"],
+        "low": recall["low"],
+        "high": recall["high"],
+        "title": title,
+        "sentences": [
+            _precision(chosen, recall, wide),
+            _against_shortcuts(chosen, best),
+            _gain(chosen, best, "control", "than the same network trained as many steps without it"),
+            _gain(chosen, best, "stage1", "than where stage 1 ended"),
+        ],
+        "caution": ""
+        if chosen["headline"]
+        else "These queries were generated; text alone answers many of them. They do not measure composition.",
+    }
+
+
+def _precision(chosen: Row, recall: Row, wide: int) -> str:
+    wider = _find(chosen["recall"], k=wide, model="stage2", query="composed")
+    also = f" Among the first {wide}, a right one is found for {_range(wider)}." if wide != recall["k"] else ""
+    return (
+        f"Stage 2 (picture + text), {chosen['queries']:,} queries of “{chosen['name']}” over {chosen['gallery']:,} "
+        f"pictures never trained on: recall@{recall['k']} is {_range(recall)}.{also}"
+    )
+
+
+def _against_shortcuts(chosen: Row, k: int) -> str:
+    parts = [
+        f"{name} {_percent(_find(chosen['recall'], k=k, model='stage2', query=mode)['recall'])}"
+        for mode, name in (("image", "the picture alone"), ("text", "the text alone"), ("sum", "their plain sum"))
+    ]
+    beaten = [_find_difference(chosen, k, "stage2", mode)["low"] > 0 for mode in ("image", "text", "sum")]
+    verdict = (
+        "Picture and text together beat all three beyond chance."
+        if all(beaten)
+        else "Picture and text together do not beat all three beyond chance."
+    )
+    return f"With {parts[0]}, {parts[1]}, {parts[2]}. {verdict}"
+
+
+def _gain(chosen: Row, k: int, model: str, what: str) -> str:
+    row = _find_difference(chosen, k, model, "composed")
+    points = [100 * row[key] for key in ("difference", "low", "high")]
+    more = f"{abs(points[0]):.1f} points {'higher' if points[0] >= 0 else 'lower'} {what}"
+    span = f"95 % interval {_signed(points[1])} to {_signed(points[2])}"
+    if row["low"] > 0:
+        verdict = "a gain beyond chance"
+    elif row["high"] < 0:
+        verdict = "a loss beyond chance"
+    else:
+        verdict = "no difference that so many queries can show"
+    return f"Training against the whole candidate set ends {more} ({span}): {verdict}."
+
+
+def _find(rows: Sequence[Row], **wanted: Any) -> Row:
+    asked = {"kind": ALL, **wanted}
+    return next(row for row in rows if all(row[key] == value for key, value in asked.items()))
+
+
+def _find_difference(chosen: Row, k: int, minus_model: str, minus_query: str) -> Row:
+    return _find(chosen["differences"], k=k, minus_model=minus_model, minus_query=minus_query)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _range(row: Row) -> str:
+    return f"{100 * row['recall']:.1f} % (95 % interval {100 * row['low']:.1f} to {100 * row['high']:.1f})"
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.1f}".replace("-", "−")

@@ -1,0 +1,119 @@
+"""The report as one self-contained HTML page and as Markdown. Every dynamic string is escaped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from spn4cir_core.evaluation.encode import MODES
+from spn4cir_core.evaluation.tables import ALL
+from spn4cir_core.reports.contents import MODE_NAMES, MODEL_NAMES, Contents
+from spn4cir_core.reports.plots import recall_by_kind, recall_over_k, training_curves
+
+LINE_NAMES = {
+    "stage1": "stage 1, picture + text",
+    "control": "stage 1 trained on",
+    "stage2": "stage 2, picture + text",
+    "image": "picture only",
+    "text": "text only",
+    "sum": "sum of both",
+}
+
+
+def html_page(
+    contents: Contents, galleries: Mapping[str, Any], metrics: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> str:
+    """The page. Styles, plots and pictures are inside it; it loads nothing.
+
+    Args:
+        contents: see ``contents.py``.
+        galleries: ``retrieval`` (by query set), ``triplets`` and ``false_negatives``, see ``galleries.py``.
+        metrics: what each training stage logged, by model.
+    """
+    names = {model: name for model, name in MODEL_NAMES.items() if model in metrics}
+    plots = {
+        "training": training_curves(metrics, names),
+        "recall": {row["name"]: recall_over_k(_of_all(row["recall"]), LINE_NAMES) for row in _asked(contents)},
+        "kinds": {
+            row["name"]: recall_by_kind(_of_kinds(row["recall"]), _wide(contents), LINE_NAMES)
+            for row in _asked(contents)
+            if _of_kinds(row["recall"])
+        },
+    }
+    return _render("page.jinja", contents, galleries=galleries, plots=plots)
+
+
+def markdown_page(contents: Contents) -> str:
+    """The numbers as Markdown, for pull requests."""
+    return _render("page_markdown.jinja", contents)
+
+
+def _render(template: str, contents: Contents, **more: Any) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"percent": _percent, "points": _points, "pretty": _pretty, "cell": _cell}
+    source = resources.files("spn4cir_core.reports").joinpath(template).read_text(encoding="utf-8")
+    values = {
+        "report": contents,
+        "tables": {row["name"]: recall_table(row, contents["ks"]) for row in _asked(contents)},
+        "wide": _wide(contents),
+        **more,
+    }
+    return environment.from_string(source).render(**values).strip() + "\n"
+
+
+def recall_table(query_set: Mapping[str, Any], ks: Sequence[int]) -> list[dict[str, Any]]:
+    """One line per model and mode, best models first: recall at each k, then mean average precision."""
+    recall = {(row["model"], row["query"], row["k"]): row for row in _of_all(query_set["recall"])}
+    precision = {(row["model"], row["query"]): row for row in _of_all(query_set["mean_average_precision"])}
+    lines: list[dict[str, Any]] = []
+    for model in reversed(MODEL_NAMES):
+        for mode in MODES:
+            cells = [recall[model, mode, k] | {"value": recall[model, mode, k]["recall"]} for k in ks]
+            average = precision[model, mode]
+            cells.append(average | {"value": average["mean_average_precision"]})
+            lines.append({"model": MODEL_NAMES[model], "mode": MODE_NAMES[mode], "cells": cells})
+    for column in range(len(ks) + 1):
+        best = max(line["cells"][column]["value"] for line in lines)
+        for line in lines:
+            line["cells"][column]["best"] = line["cells"][column]["value"] == best
+    return lines
+
+
+def _asked(contents: Contents) -> list[dict[str, Any]]:
+    return [query_set for query_set in contents["query_sets"] if query_set["queries"]]
+
+
+def _of_all(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["kind"] == ALL]
+
+
+def _of_kinds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["kind"] != ALL]
+
+
+def _wide(contents: Contents) -> int:
+    ks: list[int] = contents["ks"]
+    return ks[min(1, len(ks) - 1)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True)
+
+
+def _cell(value: object) -> str:
+    """A string inside a Markdown table cell."""
+    return " ".join(str(value).replace("|", "\\|").split())

@@ -1,0 +1,156 @@
+"""Plots as inline SVG whose colours are the page's: they follow light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+INK, LINE = "#010203", "#010204"
+"""Stand-ins, replaced by the page's own colours in the finished SVG."""
+SERIES = {"stage1": "#010205", "control": "#010206", "stage2": "#010207", "image": "#010208", "text": "#010209"}
+SERIES["sum"] = "#01020a"
+THEMED = {INK: "currentColor", LINE: "var(--line)"} | {colour: f"var(--{name})" for name, colour in SERIES.items()}
+POINTS = 300
+
+
+def training_curves(metrics: Mapping[str, Sequence[Mapping[str, Any]]], names: Mapping[str, str]) -> str:
+    """Loss, learning rate and temperature over steps, one line per stage; empty where nothing was logged."""
+    panels = [
+        (field, title)
+        for field, title in (("loss", "loss"), ("learning_rate", "learning rate"), ("temperature", "temperature"))
+        if any(field in line for lines in metrics.values() for line in lines)
+    ]
+    if not panels:
+        return ""
+
+    def draw(figure: Any) -> None:
+        for number, (field, title) in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), number + 1)
+            for stage, lines in metrics.items():
+                steps, values = _smooth([(line["step"], line[field]) for line in lines if field in line])
+                if len(steps):
+                    axes.plot(steps, values, color=SERIES[stage], label=names[stage], linewidth=1.6)
+            axes.set_title(title)
+            axes.set_xlabel("step of the stage")
+            axes.set_ylim(bottom=0)
+            if number == 0:
+                axes.legend()
+
+    return _svg(draw, 3.6 * len(panels), 2.9)
+
+
+def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
+    """Recall@k of the models and of stage 2's single modalities, with 95 % intervals."""
+    ks = sorted({row["k"] for row in rows})
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot(1, 1, 1)
+        for model, mode in sorted({(row["model"], row["query"]) for row in rows}):
+            if mode != "composed" and model != "stage2":
+                continue
+            line = sorted((r for r in rows if (r["model"], r["query"]) == (model, mode)), key=lambda r: int(r["k"]))
+            name = model if mode == "composed" else mode
+            recall = np.array([row["recall"] for row in line]) * 100
+            low = np.array([row["low"] for row in line]) * 100
+            high = np.array([row["high"] for row in line]) * 100
+            dashes = "-" if mode == "composed" else ":"
+            axes.plot(ks, recall, dashes, color=SERIES[name], label=names[name], marker="o", markersize=3.5)
+            axes.fill_between(ks, low, high, color=SERIES[name], alpha=0.14, linewidth=0)
+        if len(ks) > 1:
+            axes.set_xscale("log")
+        axes.set_xticks(ks, [str(k) for k in ks])
+        axes.minorticks_off()
+        axes.set_xlabel("k: first pictures looked at")
+        axes.set_ylabel("queries answered, %")
+        axes.set_ylim(0, 100)
+        figure.legend(loc="outside right center")
+
+    return _svg(draw, 6.8, 3.4)
+
+
+def recall_by_kind(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str, str]) -> str:
+    """Recall@k of stage 2 per kind of modification and mode, with 95 % intervals."""
+    kinds = sorted({row["kind"] for row in rows}, reverse=True)
+    modes = ("composed", "sum", "image", "text")
+    here = {(row["kind"], row["query"]): row for row in rows if row["k"] == k and row["model"] == "stage2"}
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot(1, 1, 1)
+        for number, mode in enumerate(modes):
+            name = "stage2" if mode == "composed" else mode
+            found = [(place, here[kind, mode]) for place, kind in enumerate(kinds) if (kind, mode) in here]
+            heights = [place + 0.24 - 0.16 * number for place, _ in found]
+            recall = [100 * row["recall"] for _, row in found]
+            around = [
+                [max(0.0, 100 * (row["recall"] - row["low"])) for _, row in found],
+                [max(0.0, 100 * (row["high"] - row["recall"])) for _, row in found],
+            ]
+            axes.errorbar(recall, heights, xerr=around, fmt="o", color=SERIES[name], label=names[name], markersize=4)
+        axes.set_yticks(range(len(kinds)), kinds)
+        axes.set_ylim(-0.6, len(kinds) - 0.4)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel(f"recall@{k}, %")
+        figure.legend(loc="outside right center")
+
+    return _svg(draw, 6.8, 1.3 + 0.55 * len(kinds))
+
+
+def _smooth(points: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Means over at most ``POINTS`` stretches of equal length."""
+    values = np.array(points, np.float64).reshape(-1, 2)
+    values = values[np.isfinite(values).all(axis=1)]
+    if not len(values):
+        return values[:, 0], values[:, 1]
+    parts = np.array_split(values, min(POINTS, len(values)))
+    means = np.array([part.mean(axis=0) for part in parts])
+    return means[:, 0], means[:, 1]
+
+
+def _svg(draw: Callable[[Any], None], width_in: float, height_in: float) -> str:
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    style: dict[Any, Any] = {
+        "svg.hashsalt": "spn4cir",
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.edgecolor": LINE,
+        "axes.labelcolor": INK,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": LINE,
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "text.color": INK,
+        "text.parse_math": False,
+        "xtick.color": INK,
+        "ytick.color": INK,
+    }
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _inline(stream.getvalue())
+
+
+def _inline(svg: str) -> str:
+    """The SVG element alone, sized by the page, in the page's colours."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'<svg ([^>]*?)height="[^"]*" ([^>]*?)width="[^"]*"', r"<svg \1\2", svg, count=1)
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg aria-hidden="true" viewBox="\1">', svg, count=1)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    for colour, themed in THEMED.items():
+        svg = svg.replace(colour, themed)
+    return svg.strip()

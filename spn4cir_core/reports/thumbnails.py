@@ -1,0 +1,36 @@
+"""Small pictures inside the page, as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import ImageFiles
+
+SIDE_PX, QUALITY = 112, 68
+
+
+class Thumbnails:
+    """Makes each image's thumbnail once."""
+
+    def __init__(self, files: ImageFiles, paths: Mapping[str, str]) -> None:
+        self._files, self._paths = files, paths
+        self._made: dict[str, str] = {}
+
+    def uri(self, image_id: str) -> str:
+        """JPEG data URI of at most ``SIDE_PX`` a side; empty where the picture cannot be opened any more."""
+        if image_id not in self._made:
+            self._made[image_id] = self._make(image_id)
+        return self._made[image_id]
+
+    def _make(self, image_id: str) -> str:
+        try:
+            picture = self._files.open(self._paths[image_id])
+        except (InputError, KeyError):
+            return ""
+        picture.thumbnail((SIDE_PX, SIDE_PX))
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=QUALITY, optimize=True)
+        return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

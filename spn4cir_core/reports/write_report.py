@@ -1,0 +1,124 @@
+"""The ``eval_report`` stage: every model asked every query, written down for people and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from spn4cir_core.artifacts import Artifact, whole_file
+from spn4cir_core.evaluation.base import QuerySet
+from spn4cir_core.evaluation.measure import Answers, ask
+from spn4cir_core.evaluation.query_sets import query_sets
+from spn4cir_core.evaluation.tables import Tables, tables
+from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.reports.contents import Contents, contents, lineage
+from spn4cir_core.reports.galleries import Pictures, false_negative_gallery, retrieval_gallery, triplet_gallery
+from spn4cir_core.reports.page import html_page, markdown_page
+from spn4cir_core.reports.thumbnails import Thumbnails
+from spn4cir_core.stage import Stage, Work
+from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
+from spn4cir_core.training.image_inputs import image_inputs
+
+MODELS = {"stage1": "stage1_checkpoint", "control": "control_checkpoint", "stage2": "stage2_checkpoint"}
+
+
+def write_report(work: Work) -> None:
+    """Make query sets, ask every model, and write tables, JSON, Markdown and the page."""
+    settings, seed = work.recipe.eval_report, work.recipe.seed
+    files = image_files(work.recipe.images, work.store)
+    with work.draft.timed("read"):
+        sets = query_sets(settings, work.parents, files, seed)
+        metrics = {model: read_metrics(work.parents[noun]) for model, noun in MODELS.items()}
+    with work.draft.timed("compute"):
+        answers = _answers(work, sets, files)
+        numbers = tables(answers, settings.ks, settings.bootstrap_draws, seed)
+    said = contents(sets, answers, numbers, metrics, lineage(work.parents, work.store), settings.ks)
+    with work.draft.timed("write"):
+        shown = _galleries(work, answers, files)
+        _write(work, numbers, said, html_page(said, shown, metrics))
+    for query_set in sets:
+        for reason, count in query_set.drops.items():
+            work.draft.drop(f"{query_set.name}: {reason}", count)
+    work.draft.rows = sum(len(query_set.queries) for query_set in sets)
+    work.draft.details = _details(said)
+
+
+def _answers(work: Work, sets: Sequence[QuerySet], files: ImageFiles) -> list[Answers]:
+    manifest = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
+    row_of = {image_id: row for row, image_id in enumerate(manifest["image_id"].to_pylist())}
+
+    def inputs_of(checkpoint: Checkpoint, image_ids: Sequence[str]) -> np.ndarray:
+        rows = manifest.take(pa.array([row_of[image_id] for image_id in image_ids], pa.int64()))
+        return image_inputs(checkpoint.backbone, checkpoint.network, rows, files, work.store, progress=work.progress)
+
+    loaders = {model: partial(load_checkpoint, work.parents[noun]) for model, noun in MODELS.items()}
+    return ask(loaders, sets, inputs_of, work.progress)
+
+
+def _galleries(work: Work, answers: Sequence[Answers], files: ImageFiles) -> dict[str, Any]:
+    count, seed = work.recipe.eval_report.gallery_pictures, work.recipe.seed
+    paths = _column_by_id(work.parents["images"], "path")
+    pictures = Pictures(Thumbnails(files, paths), _column_by_id(work.parents["captions"], "caption"))
+    triplets = work.parents["triplets"].table()
+    masked = work.parents["false_negatives"].table()
+    return {
+        "retrieval": {
+            answer.query_set.name: retrieval_gallery(answer, "stage2", count, seed, pictures) for answer in answers
+        },
+        "triplets": triplet_gallery(triplets, count, seed, pictures),
+        "false_negatives": false_negative_gallery(masked, triplets, count, seed, pictures),
+    }
+
+
+def _column_by_id(artifact: Artifact, column: str) -> Mapping[str, str]:
+    table = artifact.table(columns=["image_id", column]).to_pydict()
+    return dict(zip(table["image_id"], table[column], strict=True))
+
+
+def _write(work: Work, numbers: Tables, said: Contents, page: str) -> None:
+    work.draft.write_table(numbers.ranks, "ranks.parquet")
+    work.draft.write_table(numbers.recall, "recall.parquet")
+    work.draft.write_table(numbers.precision, "mean_average_precision.parquet")
+    work.draft.write_table(numbers.differences, "differences.parquet")
+    work.draft.write_json(said, "report.json")
+    for name, text in (("report.html", page), ("report.md", markdown_page(said))):
+        with whole_file(work.draft.file(name)) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+
+
+def _details(said: Contents) -> dict[str, Any]:
+    """The headline, and recall of stage 2's composed queries over all kinds as flat numbers that plot over runs."""
+    numbers = {
+        f"{row['query_set']} {row['model']} recall@{row['k']}": row["recall"]
+        for query_set in said["query_sets"]
+        for row in query_set["recall"]
+        if row["kind"] == "all" and row["query"] == "composed"
+    }
+    return {
+        "headline": said["headline"],
+        "recall": numbers,
+        "queries": {query_set["name"]: query_set["queries"] for query_set in said["query_sets"]},
+    }
+
+
+EVAL_REPORT = Stage(
+    name="eval_report",
+    parents=(
+        "images",
+        "annotations",
+        "splits",
+        "captions",
+        "triplets",
+        "false_negatives",
+        "stage1_checkpoint",
+        "control_checkpoint",
+        "stage2_checkpoint",
+    ),
+    reads=("eval_report", "images", "seed"),
+    version=1,
+    write=write_report,
+)

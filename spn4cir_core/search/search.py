@@ -1,0 +1,126 @@
+"""Composed search: a reference image and a text in, the best images out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from spn4cir_core.artifacts import Artifact, read_json
+from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.images.contact_sheet import contact_sheet
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.search.build_index import ABOUT, INDEX, one_faiss_thread
+from spn4cir_core.training.checkpoints import load_network
+
+if TYPE_CHECKING:
+    from spn4cir_core.backbones.base import Network
+
+SHEET_COLUMNS = 6
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One image found. ``rank`` counts from 0; ``score`` is a cosine."""
+
+    image_id: str
+    path: str
+    caption: str
+    score: float
+    rank: int
+
+
+class Searcher:
+    """An opened search index. Needs its folder only: neither the store nor the other artefacts."""
+
+    def __init__(self, index: Any, rows: Sequence[dict[str, str]], network: Network) -> None:
+        self._index, self._rows, self._network = index, rows, network
+
+    @classmethod
+    def open(cls, artifact: Artifact, checkpoint: Artifact | None = None) -> Searcher:
+        """Open a ``search_index`` artefact.
+
+        Args:
+            checkpoint: the stage-2 checkpoint the index must have been made with, if that is to be checked.
+
+        Raises:
+            StoreError: the index is damaged, its parts do not belong together, or it is of another checkpoint.
+        """
+        import faiss
+
+        about = read_json(artifact.file(ABOUT))
+        if checkpoint is not None and about["checkpoint"] != checkpoint.fingerprint:
+            raise StoreError(
+                f"the search index {artifact.fingerprint} was made with checkpoint {about['checkpoint']}, the current "
+                f"one is {checkpoint.fingerprint}; materialise search_index again"
+            )
+        rows = artifact.table().to_pylist()
+        try:
+            index = faiss.read_index(str(artifact.file(INDEX)))
+        except RuntimeError as error:
+            raise StoreError(f"{artifact.path / INDEX} is damaged. Delete {artifact.path} and run again.") from error
+        network = load_network(artifact)
+        if not (index.ntotal == len(rows) == about["images"] and index.d == network.dim == about["dimensions"]):
+            raise StoreError(
+                f"the parts of {artifact.path} do not belong together: {index.ntotal} vectors of {index.d} dimensions, "
+                f"{len(rows)} images, a network of {network.dim} dimensions. Delete it and run again."
+            )
+        return cls(index, rows, network)
+
+    def search(
+        self,
+        image: Image.Image | None,
+        text: str | None,
+        top: int = 10,
+        without: Collection[str] = (),
+    ) -> list[Hit]:
+        """The best ``top`` images for a reference image (upright, RGB), a text, or both.
+
+        Args:
+            without: image ids or paths that must not be found, such as the reference image's own.
+
+        Raises:
+            InputError: neither image nor text, or ``top`` is less than 1.
+        """
+        if top < 1:
+            raise InputError(f"top = {top}: ask for at least one image")
+        query_1D = self.query(image, text)
+        wanted = min(len(self._rows), top + len(without))
+        with one_faiss_thread():
+            scores, places = self._index.search(query_1D, wanted)
+        found = sorted(
+            (-float(score), int(place)) for score, place in zip(scores[0], places[0], strict=True) if place >= 0
+        )
+        hits: list[Hit] = []
+        for score, place in found:
+            row = self._rows[place]
+            if row["image_id"] not in without and row["path"] not in without and len(hits) < top:
+                hits.append(Hit(row["image_id"], row["path"], row["caption"], -score, len(hits)))
+        return hits
+
+    def query(self, image: Image.Image | None, text: str | None) -> np.ndarray:
+        """(1, D) float32 unit vector of the query; see :meth:`search`."""
+        import torch
+
+        if image is None and not (text and text.strip()):
+            raise InputError("a search needs a reference image, a text, or both")
+        images = None if image is None else torch.from_numpy(self._network.read_images([image.convert("RGB")]))
+        tokens = self._network.tokenize([text.strip()]) if text and text.strip() else None
+        with torch.inference_mode():
+            vector: np.ndarray = self._network.encode_query(images, tokens).float().numpy()
+        return vector
+
+    def contact_sheet(
+        self, reference: Image.Image | None, text: str | None, hits: Sequence[Hit], files: ImageFiles
+    ) -> Image.Image:
+        """The query and its hits on one picture, captioned with rank, score and caption."""
+        tiles = [(files.open(hit.path), f"{hit.rank + 1}. {hit.score:.2f} {hit.caption or hit.path}") for hit in hits]
+        asked = f"query: {text}" if text else "query: this picture"
+        if reference is not None:
+            tiles.insert(0, (reference.convert("RGB"), asked))
+        elif tiles:
+            tiles[0] = (tiles[0][0], f"{asked} → {tiles[0][1]}")
+        return contact_sheet(tiles, SHEET_COLUMNS)

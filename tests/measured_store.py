@@ -1,0 +1,176 @@
+"""A store that holds all ``eval_report`` and ``search_index`` are made from, written by hand: 36 small pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image, ImageDraw
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.backbones.small import Small
+from spn4cir_core.evaluation.settings import EvaluationSettings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.search.settings import SearchSettings
+from spn4cir_core.training.checkpoints import Resume
+from spn4cir_core.triplets.triplet import SCHEMA as TRIPLETS
+
+NAME = "measured"
+LABELS, COLOURS = ("circle", "square", "bar"), ("red", "green", "blue")
+EVIL = "<script>alert('x')</script> | a & b"
+SPLITS = ("train", "train", "evaluation", "evaluation")
+
+
+def image_rows() -> list[dict[str, Any]]:
+    rows = []
+    for number in range(36):
+        label, colour = LABELS[number % 3], COLOURS[number // 3 % 3]
+        image_id = f"toys/{number:02d}.png"
+        rows.append(
+            {
+                "image_id": image_id,
+                "path": image_id,
+                "pixel_sha256": f"pixels{number}",
+                "attributes": {"label": label, "colour": colour},
+                "caption": f"a {colour} {label}" if number != 30 else EVIL,
+                "split": SPLITS[number // 9],
+            }
+        )
+    return rows
+
+
+def draw_pictures(folder: Path) -> None:
+    for row in image_rows():
+        picture = Image.new("RGB", (48, 40), "white")
+        draw = ImageDraw.Draw(picture)
+        number = int(row["image_id"][5:7])
+        box = (6 + number // 9, 6, 30 + number // 9, 30)
+        colour, label = row["attributes"]["colour"], row["attributes"]["label"]
+        if label == "circle":
+            draw.ellipse(box, fill=colour)
+        else:
+            draw.rectangle(box if label == "square" else (box[0], 16, box[2], 22), fill=colour)
+        path = folder / row["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+
+
+def recipe(folder: Path, **evaluation: Any) -> Recipe:
+    return Recipe.model_construct(
+        name=NAME,
+        seed=3,
+        images=ImageSettings.model_validate({"reader": {"kind": "folder", "folder": str(folder)}}),
+        eval_report=EvaluationSettings.model_validate({"bootstrap_draws": 100, "gallery_pictures": 6, **evaluation}),
+        search_index=SearchSettings(),
+    )
+
+
+def write(store: Store, noun: str, tables: dict[str, pa.Table], parents: Sequence[str] = (), **more: Any) -> Artifact:
+    """Publish an artefact and make it the recipe's current one."""
+    marks = {name: store.current(NAME, name).fingerprint for name in parents}  # type: ignore[union-attr]
+    provenance = {"stage": noun, "version": 1, "settings": more.get("settings", {}), "outside": None, "parents": marks}
+    with store.writing(noun, more.get("mark", f"{noun}0"), provenance) as draft:
+        for name, table in tables.items():
+            draft.write_table(table, name)
+            draft.rows += len(table)
+        draft.drop("not a picture", more.get("drops", 0))
+    artifact = store.get(noun, more.get("mark", f"{noun}0"))
+    assert artifact is not None
+    store.point(NAME, artifact)
+    return artifact
+
+
+def measured_store(root: Path, *, queries: bool = True, generated: bool = True, evaluation: bool = True) -> Store:
+    """All parents, with annotated queries and generated triplets or without."""
+    store, rows = Store(root / "store"), image_rows()
+    draw_pictures(root / "pictures")
+    if not evaluation:
+        rows = [{**row, "split": "train"} for row in rows]
+    columns = {key: [row[key] for row in rows] for key in ("image_id", "path", "pixel_sha256")}
+    attributes = pa.array([list(row["attributes"].items()) for row in rows], pa.map_(pa.string(), pa.string()))
+    write(store, "images", {"images.parquet": pa.table({**columns, "attributes": attributes})}, drops=2)
+    captions = {"image_id": columns["image_id"], "caption": [row["caption"] for row in rows]}
+    write(store, "captions", {"captions.parquet": pa.table(captions)}, ["images"], settings={"note": EVIL})
+    splits = {"image_id": columns["image_id"], "split": [row["split"] for row in rows]}
+    write(store, "splits", {"splits.parquet": pa.table(splits)}, ["images"])
+    write(store, "annotations", {"queries.parquet": _queries(rows if queries else [])}, ["images"])
+    triplets = pa.Table.from_pylist(_triplets(rows if generated else []), TRIPLETS)
+    write(store, "triplets", {"triplets.parquet": triplets}, ["images", "captions", "splits", "annotations"])
+    masked = [
+        {"triplet_id": row["triplet_id"], "image_id": "toys/09.png", "reason": "same_caption"}
+        for row in triplets.to_pylist()[:3]
+    ]
+    schema = pa.schema([(name, pa.string()) for name in ("triplet_id", "image_id", "reason")])
+    write(store, "false_negatives", {"false_negatives.parquet": pa.Table.from_pylist(masked, schema)}, ["triplets"])
+    for number, noun in enumerate(("stage1_checkpoint", "control_checkpoint", "stage2_checkpoint")):
+        write_checkpoint(store, noun, seed=number)
+    return store
+
+
+def write_checkpoint(store: Store, noun: str, seed: int) -> Artifact:
+    """An untrained network, and the metrics of eight steps."""
+    backbone = Small(dim=16, image_px=16)
+    network = backbone.build([row["caption"] for row in image_rows()], seed)
+    metrics = [{"step": step, "loss": 3.0 / step, "learning_rate": 0.01, "temperature": 0.05} for step in range(1, 9)]
+    marks = {"triplets": store.current(NAME, "triplets").fingerprint}  # type: ignore[union-attr]
+    provenance = {"stage": noun, "version": 1, "settings": {"seed": seed}, "outside": None, "parents": marks}
+    with store.writing(noun, f"{noun}{seed}", provenance) as draft:
+        Resume(draft).finish(backbone, network, 0.05, metrics)
+    artifact = store.get(noun, f"{noun}{seed}")
+    assert artifact is not None
+    store.point(NAME, artifact)
+    return artifact
+
+
+def _queries(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    held_out = [row["image_id"] for row in rows if row["split"] == "evaluation"]
+    queries = [
+        {
+            "query_id": f"q{number}",
+            "corpus": "toys",
+            "reference_id": reference,
+            "modified_text": "make it red" if number else EVIL,
+            "target_ids": [held_out[number - 1]],
+            "kind": ("colour", "shape", "")[number % 3],
+        }
+        for number, reference in enumerate(held_out)
+    ]
+    if rows:
+        queries.append({**queries[0], "query_id": "train", "reference_id": "toys/00.png"})
+        queries.append({**queries[0], "query_id": "far", "target_ids": ["toys/01.png"]})
+    names = ("query_id", "corpus", "reference_id", "modified_text")
+    schema = pa.schema(
+        [*((name, pa.string()) for name in names), ("target_ids", pa.list_(pa.string())), ("kind", pa.string())]
+    )
+    return pa.Table.from_pylist(queries, schema)
+
+
+def _triplets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_split: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_split.setdefault(row["split"], []).append(row)
+    return [
+        {
+            "triplet_id": f"{split}{number}",
+            "reference_id": reference["image_id"],
+            "target_id": target["image_id"],
+            "reference_path": reference["path"],
+            "target_path": target["path"],
+            "reference_caption": reference["caption"],
+            "target_caption": target["caption"],
+            "modified_texts": [target["caption"]],
+            "origin": "annotated" if split == "train" and number % 2 else "generated",
+            "kind": "",
+            "template_ids": ["t"],
+            "rank": number if number % 2 == 0 else None,
+            "score": 0.5,
+            "weight": 1.0,
+            "repeats": 1,
+            "split": split,
+        }
+        for split, there in by_split.items()
+        for number, (reference, target) in enumerate(zip(there, there[1:], strict=False))
+    ]
