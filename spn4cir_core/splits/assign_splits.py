@@ -11,8 +11,9 @@ import numpy as np
 
 TRAIN, VALIDATION, EVALUATION = "train", "validation", "evaluation"
 STRICTEST_FIRST = (EVALUATION, VALIDATION, TRAIN)
-ALL_SPLITS_FROM_COMPONENTS = 10
-"""With fewer free components a split may stay empty; with more, each split with a share gets one."""
+LARGEST_PART = 0.25
+"""A component that is more than this part of what a split should hold is trained on: one contributor's
+pictures would else be most of the evaluation."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ def assign_splits(
     """Give all images of a component one split.
 
     The strictest split asked for any of its images wins: evaluation, validation, train. A component with
-    none gets one by a seeded hash of its first image's id, so that adding images moves no others. A
-    component with more than half of the free images is trained on, and training always gets one.
+    none has a place in an order by a seeded hash of its first image's id; from its start, evaluation and
+    then validation take components up to their shares (one at most half over). So adding images moves
+    components only at the ends of those stretches. Something is always left to train on.
 
     Args:
         asked: the splits asked for each image, none to several.
@@ -68,20 +70,18 @@ def _draw_splits(
     free: dict[int, float], sizes: Counter[int], shares: dict[str, float], taken: set[str]
 ) -> dict[int, str]:
     images = sum(sizes[component] for component in free)
+    in_order = sorted(free, key=lambda component: (free[component], component))
     given: dict[int, str] = {}
-    for component, draw in free.items():
-        giant = 2 * sizes[component] > images
-        if draw < shares[EVALUATION] and not giant:
-            given[component] = EVALUATION
-        elif draw < shares[EVALUATION] + shares[VALIDATION] and not giant:
-            given[component] = VALIDATION
-        else:
-            given[component] = TRAIN
-    by_draw = sorted(free, key=lambda component: (free[component], component))
-    if free and TRAIN not in taken | set(given.values()):
-        given[by_draw[-1]] = TRAIN
-    if len(free) >= ALL_SPLITS_FROM_COMPONENTS:
-        for split in (EVALUATION, VALIDATION):
-            if shares[split] and split not in taken | set(given.values()):
-                given[next(component for component in by_draw if given[component] == TRAIN)] = split
-    return given
+    for split in (EVALUATION, VALIDATION):
+        wanted, held = shares[split] * images, 0
+        for component in in_order:
+            size = sizes[component]
+            if component in given or size > max(1, wanted * LARGEST_PART):
+                continue
+            if held + size / 2 > wanted:
+                break
+            given[component] = split
+            held += size
+    if in_order and TRAIN not in taken and len(given) == len(in_order):
+        del given[in_order[-1]]
+    return {component: given.get(component, TRAIN) for component in in_order}

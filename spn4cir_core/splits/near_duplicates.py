@@ -75,7 +75,8 @@ def embedding_links(vectors_ND: np.ndarray, cosine: float) -> Links:
 def _cosines(a_LD: np.ndarray, b_LD: np.ndarray) -> np.ndarray:
     a_LD, b_LD = a_LD.astype(np.float64), b_LD.astype(np.float64)
     cosines: np.ndarray = np.einsum("ld,ld->l", a_LD, b_LD)
-    return cosines / (np.linalg.norm(a_LD, axis=1) * np.linalg.norm(b_LD, axis=1))
+    cosines /= np.linalg.norm(a_LD, axis=1) * np.linalg.norm(b_LD, axis=1)
+    return cosines
 
 
 def _slices(parts: int) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spn4cir_core.plugins import Settings
 
@@ -21,3 +21,9 @@ class SplitSettings(Settings):
     validation_share: float = Field(default=0.05, ge=0, lt=1)
     evaluation_share: float = Field(default=0.1, ge=0, lt=1)
     """Shares of the images that the corpus puts in no split itself."""
+
+    @model_validator(mode="after")
+    def _leave_some_to_train_on(self) -> SplitSettings:
+        if self.validation_share + self.evaluation_share >= 1:
+            raise ValueError("validation_share and evaluation_share together must be below 1")
+        return self
