@@ -20,7 +20,7 @@ from spn4cir_core.negatives.guards import Guard, TrainingSet
 from spn4cir_core.negatives.look_alikes import on_grid, rows_above, similarity_threshold
 from spn4cir_core.negatives.settings import FalseNegativeSettings, GuardName
 from spn4cir_core.stage import Stage, Work
-from spn4cir_core.triplets.figures import caption_key
+from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.triplets.triplet import normalised
 
 SCHEMA = pa.schema([("triplet_id", pa.string()), ("image_id", pa.string()), ("reason", pa.string())])
@@ -36,7 +36,6 @@ def mine_false_negatives(work: Work) -> None:
     tally = Tally(training, settings.most_per_guard)
     with draft.timed("compute"):
         chosen = prepared(settings, training, work.parents, draft.details)
-        chosen = {name: chosen[name] for name in sorted(chosen)}
         blocks = tally.blocks(triplet_ids, chosen)
         write_blocks(draft.file("false_negatives.parquet"), blocks, len(triplet_ids), work)
     draft.rows = sum(tally.rows.values())
@@ -53,7 +52,7 @@ def read_training_set(triplets: Artifact) -> tuple[list[str], TrainingSet]:
     candidates = triplets.table("candidates.parquet", columns=["image_id", "caption"])
     return [row["triplet_id"] for row in rows], TrainingSet(
         candidate_ids=candidates["image_id"].to_pylist(),
-        candidate_captions=[caption_key(caption) for caption in candidates["caption"].to_pylist()],
+        candidate_captions=[caption_meaning(caption) for caption in candidates["caption"].to_pylist()],
         reference_ids=[row["reference_id"] for row in rows],
         target_ids=[row["target_id"] for row in rows],
         texts=[[normalised(text) for text in row["modified_texts"]] for row in rows],
@@ -147,8 +146,7 @@ class Tally:
         self.touched += bool(masked)
         named.sort()
         if named and len(self.samples) < SAMPLES:
-            row, reason = named[0]
-            self.samples.append(self._sample(triplet, row, reason))
+            self.samples.append(self._sample(triplet, *named[0]))
         return named
 
     def _sample(self, triplet: int, row: int, reason: str) -> dict[str, str]:

@@ -21,7 +21,8 @@ PREPOSITIONS = frozenset(
     re.findall(
         r"\w+",
         """about above across against along among around at before behind below beneath beside between by during for
-        from in inside into near of off on onto outside over through to towards under upon wearing with within without""",
+        from in inside into near of off on onto outside over through to towards under upon wearing with within
+        without""",
     )
 )
 MOST_COMPARISONS = 10_000
@@ -53,6 +54,9 @@ class Difference:
         return " and ".join(" ".join(phrase) for phrase in self.removed)
 
 
+Meaning = tuple[tuple[tuple[str, ...], ...], ...]
+
+
 @lru_cache(maxsize=1 << 16)
 def split_phrases(caption: str) -> tuple[Phrase, ...]:
     """Phrases of a caption in order: lower case, without articles, punctuation and "a photo of"."""
@@ -64,6 +68,14 @@ def split_phrases(caption: str) -> tuple[Phrase, ...]:
 def bag_of_words(caption: str) -> Counter[str]:
     """The words of a caption with their counts, by the rules of :func:`split_phrases`."""
     return Counter(word for phrase in split_phrases(caption) for word in phrase)
+
+
+def caption_meaning(caption: str) -> Meaning:
+    """A key that is equal for captions that say the same, whatever the order of phrases and of describing words.
+
+    Captions with the same words in other phrases ("red circle, blue star", "blue circle, red star") differ.
+    """
+    return tuple(sorted(map(_meaning, split_phrases(caption))))
 
 
 def difference(reference: str, target: str) -> Difference:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spn4cir_core.texts.differences import bag_of_words
+from spn4cir_core.texts.differences import bag_of_words, caption_meaning
 from spn4cir_core.triplets.triplet import Triplet
 
 
@@ -16,24 +16,19 @@ def names_target_in_full(texts: Iterable[str], target_caption: str) -> bool:
     return bool(words) and any(not words - bag_of_words(text) for text in texts)
 
 
-def caption_key(caption: str) -> tuple[str, ...]:
-    """The words of a caption in sorted order: equal for captions with the same words."""
-    return tuple(sorted(bag_of_words(caption).elements()))
-
-
 def text_figures(triplets: Iterable[Triplet], candidate_captions: Iterable[str]) -> dict[str, Any]:
     """Shares of the generated training triplets.
 
     Returns:
         ``text_names_target_share``: a modified text contains every word of the target's caption, so that the text
-        alone describes the target. ``caption_singles_out_target_share``: no other candidate's caption has the same
-        words. ``text_alone_suffices_share``: both. ``candidates_with_target_caption_mean``: candidates whose
-        caption has the words of the target's, itself included.
+        alone describes the target. ``caption_singles_out_target_share``: no other candidate's caption says the
+        same. ``text_alone_suffices_share``: both. ``candidates_with_target_caption_mean``: candidates whose
+        caption says what the target's does, itself included.
     """
-    shared = Counter(caption_key(caption) for caption in candidate_captions)
+    shared = Counter(caption_meaning(caption) for caption in candidate_captions)
     generated = [triplet for triplet in triplets if triplet.origin == "generated" and triplet.split == "train"]
     named = [names_target_in_full(triplet.modified_texts, triplet.target_caption) for triplet in generated]
-    holders = [max(1, shared[caption_key(triplet.target_caption)]) for triplet in generated]
+    holders = [max(1, shared[caption_meaning(triplet.target_caption)]) for triplet in generated]
     return {
         "text_names_target_share": _share(named),
         "caption_singles_out_target_share": _share([count == 1 for count in holders]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from spn4cir_core.texts.differences import bag_of_words, difference
+from spn4cir_core.texts.differences import bag_of_words, caption_meaning
 from spn4cir_core.triplets.settings import GateName
 from spn4cir_core.triplets.triplet import Triplet
 
@@ -25,8 +25,8 @@ def caption_says_nothing(triplet: Triplet) -> str:
 
 def captions_say_the_same(triplet: Triplet) -> str:
     """Refuse a triplet whose two captions say the same: no text can lead from one image to the other."""
-    change = difference(triplet.reference_caption, triplet.target_caption)
-    return "" if change.added or change.removed else "captions say the same"
+    same = caption_meaning(triplet.reference_caption) == caption_meaning(triplet.target_caption)
+    return "captions say the same" if same else ""
 
 
 GATES: Mapping[GateName, Gate] = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spn4cir_core.texts.differences import bag_of_words, difference, head, split_phrases
+from spn4cir_core.texts.differences import bag_of_words, caption_meaning, difference, head, split_phrases
 
 WORDS = st.sampled_from(
     [
@@ -75,6 +75,7 @@ def test_a_phrase_is_not_narrowed_when_the_rest_would_fit_another_object() -> No
 def test_captions_that_say_the_same_differ_in_nothing(one: str, other: str) -> None:
     assert difference(one, other) == difference(other, one)
     assert difference(one, other).added == difference(one, other).removed == ()
+    assert caption_meaning(one) == caption_meaning(other)
 
 
 @given(CAPTIONS, CAPTIONS)
@@ -87,6 +88,7 @@ def test_removing_and_adding_turns_the_reference_into_the_target(reference: str,
     assert removed <= bag_of_words(reference)
     assert added <= bag_of_words(target)
     assert bag_of_words(reference) - removed + added == bag_of_words(target)
+    assert (not added and not removed) == (caption_meaning(reference) == caption_meaning(target))
 
 
 @given(CAPTIONS)

@@ -1,0 +1,85 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.errors import InputError
+from spn4cir_core.triplets.export import export_cirr, export_fashioniq
+
+
+@pytest.fixture
+def triplets(compose: Callable[..., Artifact], rows: Any) -> Artifact:
+    return compose([rows.annotation("q", "a", "b", "bluer")], [rows.pair("a", "c", "one", "two"), rows.pair("e", "f")])
+
+
+def test_fashioniq_layout(triplets: Artifact, tmp_path: Path) -> None:
+    path, images = export_fashioniq(triplets, tmp_path / "new" / "cap.json")
+    assert json.loads(path.read_text()) == [
+        {"candidate": "zoo/a", "target": "zoo/b", "captions": ["bluer"], "caption1": "red cat", "caption2": "blue cat"},
+        {
+            "candidate": "zoo/a",
+            "target": "zoo/c",
+            "captions": ["one", "two"],
+            "caption1": "red cat",
+            "caption2": "red dog",
+        },
+    ]
+    assert json.loads(images.read_text())["zoo/a"] == "./folder/zoo/a.png"
+    assert images.name == "cap.images.json"
+
+
+def test_cirr_layout(triplets: Artifact, tmp_path: Path) -> None:
+    path, _ = export_cirr(triplets, tmp_path / "cap.json")
+    annotated, generated = json.loads(path.read_text())
+    assert annotated == {
+        "pairid": 0,
+        "reference": "zoo/a",
+        "target_hard": "zoo/b",
+        "target_soft": {"zoo/b": 1.0},
+        "caption": "bluer",
+        "img_set": {"id": 0, "members": ["zoo/a", "zoo/b"]},
+        "caption1": "red cat",
+        "caption2": "blue cat",
+    }
+    assert generated["caption"] == ["one", "two"]
+    assert generated["pairid"] == 1
+
+
+def test_other_splits_and_none(triplets: Artifact, tmp_path: Path) -> None:
+    path, _ = export_cirr(triplets, tmp_path / "cap.json", split="evaluation")
+    assert [row["reference"] for row in json.loads(path.read_text())] == ["zoo/e"]
+    with pytest.raises(InputError, match="'validation'"):
+        export_cirr(triplets, tmp_path / "none.json", split="validation")
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_suffixes_stay_where_names_would_collide(hand_written: Any, tmp_path: Path) -> None:
+    common = {
+        "split": "train",
+        "origin": "generated",
+        "modified_texts": ["t"],
+        "reference_caption": "",
+        "target_caption": "",
+    }
+    triplets = hand_written(
+        "triplets",
+        triplets=[
+            common | {"reference_id": r, "target_id": t, "reference_path": r, "target_path": t}
+            for r, t in (("a.png", "a.jpg"), ("a.png", "b.v2.jpg"))
+        ],
+    )
+    path, images = export_fashioniq(triplets, tmp_path / "cap.json")
+    assert [(row["candidate"], row["target"]) for row in json.loads(path.read_text())] == [
+        ("a.png", "a.jpg"),
+        ("a.png", "b.v2"),
+    ]
+    assert len(json.loads(images.read_text())) == 3
+
+
+def test_a_folder_that_cannot_be_written(triplets: Artifact, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot export"):
+        export_fashioniq(triplets, tmp_path / "file" / "cap.json")
