@@ -55,9 +55,6 @@ class Network(ABC):
         May run a trunk that no stage trains. Row i must not depend on the other images.
         """
 
-    def expect_texts(self, texts: Sequence[str]) -> None:  # noqa: B027
-        """Told all texts a stage will see before it begins; a network with a frozen text trunk caches them."""
-
     def part_query_encoder(self) -> None:  # noqa: B027
         """Called once, before stage 2: give the query encoder its own copy of what it shares with the target's.
 

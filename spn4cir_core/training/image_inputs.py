@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,7 +24,7 @@ def image_inputs(
     store: Store,
     *,
     progress: Progress = silent,
-    seconds: Counter[str] | None = None,
+    seconds: defaultdict[str, float] | None = None,
     batch_rows: int = 64,
     readers: int = 2,
 ) -> np.ndarray:
@@ -49,7 +49,7 @@ def image_inputs(
         readers=readers,
         label="image inputs",
         progress=progress,
-        seconds=Counter() if seconds is None else seconds,
+        seconds=defaultdict(float) if seconds is None else seconds,
     )
     return _load(rows, keys)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ def train_stage(training: Training, draft: Draft, progress: Progress) -> None:
 
 
 class _Loop:
-    def __init__(self, training: Training, resume: Resume, seconds: Counter[str]) -> None:
+    def __init__(self, training: Training, resume: Resume, seconds: defaultdict[str, float]) -> None:
         import torch
 
         self.training, self.resume, self.seconds = training, resume, seconds
@@ -91,7 +91,6 @@ class _Loop:
     def run(self, progress: Progress) -> list[dict[str, Any]]:
         training = self.training
         started = time.perf_counter()
-        training.network.expect_texts(training.triplets.all_texts())
         step, metrics = self.resume.load(self.module, self.log_temperature, self.optimiser)
         self.seconds["read"] += time.perf_counter() - started
         self.module.train()

