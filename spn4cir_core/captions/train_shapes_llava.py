@@ -39,7 +39,8 @@ IGNORED = -100
 CARD = """# A LLaVA for the built-in shapes
 
 A `LlavaForConditionalGeneration` of {parameters:,} parameters (bfloat16, {size_mb:.2f} MB) that captions the pictures
-of the built-in corpus, e.g. `{example}`: size, colour and shape of each object, in grid order, without places. It
+of the built-in corpus: size, colour and shape of each object, in grid order, without places, e.g.
+`{example}`. It
 learnt one prompt, `{prompt}`, and knows nothing but 48 px scenes of the generator
 `spn4cir_core/images/shape_scenes.py`.
 

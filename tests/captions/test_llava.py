@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from spn4cir_core.captions import llava
+from spn4cir_core.captions.base import ToCaption
+from spn4cir_core.captions.llava import Llava
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
+from tests.captions.conftest import Pictures
+
+BUILTIN = Llava(model="builtin:shapes")
+
+
+def test_the_builtin_model_reads_unseen_scenes(pictures: Pictures) -> None:
+    rng = Random("scenes that no training drew")
+    scenes = [random_scene(rng) for _ in range(100)]
+    asked = [ToCaption(str(number), "", "", "") for number in range(len(scenes))]
+    answers = BUILTIN.start(pictures.files)(asked, [draw_scene(scene, 48) for scene in scenes])
+    exact = sum(answer == caption(scene) for answer, scene in zip(answers, scenes, strict=True))
+    assert exact >= 97, f"{exact} of 100"
+
+
+def test_prompts_of_different_lengths_do_not_disturb_each_other(pictures: Pictures) -> None:
+    categories = ["", "dress", "", "very long name of a category of pictures", ""]
+    images = [replace(image, category=name) for image, name in zip(pictures.images, categories, strict=False)]
+    opened = pictures.open()[: len(images)]
+    answer = BUILTIN.start(pictures.files)
+    alone = [answer([image], [picture])[0] for image, picture in zip(images, opened, strict=True)]
+    assert answer(images, opened) == alone
+    assert alone[0] == pictures.captions[0]
+
+
+def test_prompt_holds_category_and_words() -> None:
+    asked = Llava(model="x", words=5).prompt(ToCaption("a", "a", "", "dress"))
+    assert asked == "Please briefly describe the dress in 5 words."
+
+
+def test_settings_that_decide_the_answer_change_the_fingerprint(pictures: Pictures) -> None:
+    marks = [
+        made.fingerprint(pictures.files)
+        for made in (BUILTIN, Llava(model="builtin:shapes", dtype="bfloat16"), Llava(model="owner/name"))
+    ]
+    assert len(set(marks)) == 3
+    assert Llava(model="builtin:shapes", words=5).fingerprint(pictures.files) == marks[0], "words are in the prompt"
+
+
+def test_a_batch_too_large_for_memory_is_halved(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    generate, sizes = llava._Answers._generate, []
+
+    def small_memory(self: llava._Answers, prompts: Any, pictures: list[Image.Image], **more: Any) -> list[str]:
+        sizes.append(len(pictures))
+        if len(pictures) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return generate(self, prompts, pictures, **more)
+
+    monkeypatch.setattr(llava._Answers, "_generate", small_memory)
+    answers = BUILTIN.start(pictures.files)(pictures.images, pictures.open())
+    assert answers == pictures.captions
+    assert sizes == [9, 4, 2, 2, 5, 2, 3, 1, 2]
+
+
+def test_one_picture_too_large_for_memory_is_an_error(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def no_memory(*args: Any, **more: Any) -> list[str]:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(llava._Answers, "_generate", no_memory)
+    with pytest.raises(InputError, match="one picture does not fit"):
+        BUILTIN.start(pictures.files)(pictures.images, pictures.open())
+
+
+def test_an_empty_answer_is_asked_for_once_more_alone(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, dict[str, Any]]] = []
+
+    def dumb(self: llava._Answers, prompts: Any, pictures: list[Image.Image], **more: Any) -> list[str]:
+        calls.append((len(pictures), more))
+        return ["something" if more or number else "" for number in range(len(pictures))]
+
+    monkeypatch.setattr(llava._Answers, "_generate", dumb)
+    assert BUILTIN.start(pictures.files)(pictures.images[:3], pictures.open()[:3]) == ["something"] * 3
+    assert calls == [(3, {}), (1, {"min_new_tokens": 3})]
+
+
+def test_missing_folder_is_refused_before_any_library_is_asked(pictures: Pictures) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        Llava(model="./models/none").fingerprint(pictures.files)
+
+
+def test_hub_id_without_network_is_one_clear_error() -> None:
+    code = (
+        "from pathlib import Path; from spn4cir_core.captions.llava import Llava; "
+        "from spn4cir_core.images.files import ImageFiles; "
+        "Llava(model='nobody-at-all/no-model').start(ImageFiles(Path('.')))"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode != 0
+    assert "InputError: cannot load the model nobody-at-all/no-model" in done.stderr
+    assert "taken for a hub id" in done.stderr

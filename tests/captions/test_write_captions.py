@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.captions.write_captions import CAPTIONS
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.scan_images import IMAGES
+from spn4cir_core.recipe import Recipe, load_recipe
+from tests.captions.conftest import Pictures
+
+SHAPES = {"kind": "shapes", "scenes": 8, "edits": 3, "test_scenes": 2}
+LLAVA = {"kind": "llava", "model": "builtin:shapes"}
+
+
+def recipe(reader: dict[str, Any], captioner: dict[str, Any], **settings: Any) -> Recipe:
+    return load_recipe("demo", {"images": {"reader": reader}, "captions": {"captioner": captioner, **settings}})
+
+
+def run(recipe: Recipe, store: Store) -> tuple[Artifact, bool]:
+    IMAGES.run(recipe, store)
+    return CAPTIONS.run(recipe, store)
+
+
+def folder_of(pictures: Pictures, root: Path, numbers: range) -> dict[str, str]:
+    root.mkdir(exist_ok=True)
+    for number in numbers:
+        (root / f"{number}.png").write_bytes((pictures.files.root / f"{number}.png").read_bytes())
+    return {"kind": "folder", "folder": str(root)}
+
+
+def test_one_caption_per_image_in_the_order_of_the_manifest(tmp_path: Path) -> None:
+    store, made = Store(tmp_path), recipe(SHAPES, LLAVA)
+    artifact, reused = run(made, store)
+    manifest = IMAGES.run(made, store)[0].table()
+    table = artifact.table()
+    assert not reused and run(made, store)[1]
+    assert table.column_names == ["image_id", "caption", "captioner", "prompt", "captioner_fingerprint"]
+    assert table["image_id"].to_pylist() == manifest["image_id"].to_pylist()
+    assert set(table["captioner"].to_pylist()) == {"llava"}
+    assert set(table["prompt"].to_pylist()) == {"Please briefly describe the image in 10 words."}
+    assert artifact.summary["rows"] == len(table) and artifact.summary["drops"] == {}
+    assert artifact.details["distinct_captions"] == len(set(table["caption"].to_pylist()))
+    assert artifact.details["sample"][0] == table.select(["image_id", "caption"]).slice(0, 1).to_pylist()[0]
+
+
+def test_new_pictures_cost_only_themselves(tmp_path: Path, pictures: Pictures) -> None:
+    store, root = Store(tmp_path / "store"), tmp_path / "pictures"
+    first, _ = run(recipe(folder_of(pictures, root, range(5)), LLAVA), store)
+    second, _ = run(recipe(folder_of(pictures, root, range(9)), LLAVA), store)
+    assert (first.details["computed"], first.details["reused"]) == (5, 0)
+    assert (second.details["computed"], second.details["reused"]) == (4, 5)
+    assert second.table().to_pylist()[:5] == first.table().to_pylist()
+
+
+def test_another_prompt_asks_again(tmp_path: Path, pictures: Pictures) -> None:
+    store, reader = Store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(3))
+    run(recipe(reader, LLAVA), store)
+    other, _ = run(recipe(reader, {**LLAVA, "words": 5}), store)
+    assert other.details["computed"] == 3
+    assert set(other.table()["prompt"].to_pylist()) == {"Please briefly describe the image in 5 words."}
+
+
+def test_pictures_without_a_caption_are_counted(tmp_path: Path, pictures: Pictures) -> None:
+    reader = folder_of(pictures, tmp_path / "pictures", range(4))
+    (tmp_path / "pictures" / "captions.csv").write_text("file,caption\n1.png,one\n2.png,\n3.png,three\n")
+    artifact, _ = run(recipe(reader, {"kind": "sidecar"}), Store(tmp_path / "store"))
+    assert artifact.table()["caption"].to_pylist() == ["one", "three"]
+    assert artifact.summary["drops"] == {"the captioner had nothing to say": 2}
+
+
+def test_a_changed_side_file_is_read_again(tmp_path: Path, pictures: Pictures) -> None:
+    store, reader = Store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(2))
+    for words in ("old", "new"):
+        (tmp_path / "pictures" / "captions.csv").write_text(f"file,caption\n0.png,{words}\n")
+        artifact, reused = run(recipe(reader, {"kind": "sidecar"}), store)
+        assert not reused and artifact.table()["caption"].to_pylist() == [words]
+
+
+def test_not_one_caption_is_an_error_and_leaves_no_artefact(tmp_path: Path, pictures: Pictures) -> None:
+    store, reader = Store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(2))
+    (tmp_path / "pictures" / "captions.csv").write_text("file,caption\n")
+    with pytest.raises(InputError, match="not one of the 2 images"):
+        run(recipe(reader, {"kind": "sidecar"}), store)
+    assert store.current("demo", "captions") is None
+
+
+def test_the_batch_size_does_not_change_the_bytes(tmp_path: Path) -> None:
+    marks = set()
+    for batch_rows, shard_rows, readers in [(1, 3, 1), (16, 512, 3)]:
+        settings = {"batch_rows": batch_rows, "shard_rows": shard_rows, "readers": readers}
+        artifact, _ = run(recipe(SHAPES, LLAVA, **settings), Store(tmp_path / str(batch_rows)))
+        marks.add(artifact.summary["files"]["captions.parquet"]["sha256"])
+    assert len(marks) == 1
+
+
+KILLED = """
+from spn4cir_core.artifacts import Store
+from tests.captions.test_write_captions import LLAVA, SHAPES, recipe, run
+run(recipe(SHAPES, LLAVA, batch_rows=2, shard_rows=2), Store({store!r}))
+"""
+
+
+def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(tmp_path: Path) -> None:
+    made, store = recipe(SHAPES, LLAVA, batch_rows=2, shard_rows=2), Store(tmp_path / "killed")
+    parts = store.rows("captions", made.captions.captioner.fingerprint(None))
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", KILLED.format(store=str(store.root))], cwd=root)
+    while not list(parts.glob("part-*.parquet")) and process.poll() is None:
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "it ended before the kill: the test proves nothing"
+    assert store.current("demo", "captions") is None
+    resumed, _ = run(made, store)
+    unbroken, _ = run(made, Store(tmp_path / "unbroken"))
+    assert 0 < resumed.details["reused"] < resumed.summary["rows"]
+    assert resumed.summary["files"] == unbroken.summary["files"]
+
+
+@pytest.mark.data
+def test_tags_name_real_clothes(tmp_path: Path, shared_data: Path) -> None:
+    pytest.importorskip("timm")
+    root = tmp_path / "clothes"
+    root.mkdir()
+    for path in sorted((shared_data / "clothing" / "images").glob("*.jpg"))[:20]:
+        (root / path.name).write_bytes(path.read_bytes())
+    artifact, _ = run(recipe({"kind": "folder", "folder": str(root)}, {"kind": "tags"}), Store(tmp_path / "store"))
+    captions = artifact.table()["caption"].to_pylist()
+    assert len(captions) >= 18 and len(set(captions)) >= 8
+    assert all(caption.startswith(("a ", "an ", "something ")) for caption in captions)
