@@ -112,22 +112,28 @@ def _segments(phrase: Phrase) -> list[Phrase]:
     return [phrase[first:end] for first, end in pairwise(starts)]
 
 
+@lru_cache(maxsize=1 << 16)
 def _meaning(phrase: Phrase) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(sorted(segment)) for segment in _segments(phrase))
 
 
 def _counterparts(added: list[Phrase], removed: list[Phrase]) -> list[tuple[int, int]]:
-    """Match added with removed phrases one to one: same head first, then most shared words, then order."""
+    """Match added with removed phrases about the same thing one to one: most shared words first, then in order.
+
+    A single added and a single removed phrase are counterparts if they share a word at all ("red circle", "red star").
+    Otherwise the words that two things happen to share say something about each of them, and stay.
+    """
+    single = len(added) == len(removed) == 1
     ranked = []
     for ours, new in enumerate(added):
         for theirs, old in enumerate(removed):
-            shared = sum((Counter(new) & Counter(old)).values())
-            if shared:
-                ranked.append((head(new) != head(old), -shared, ours, theirs))
+            if single or head(new) == head(old):
+                shared = sum((Counter(new) & Counter(old)).values())
+                ranked.append((-shared, ours, theirs))
     taken_ours: set[int] = set()
     taken_theirs: set[int] = set()
     matches = []
-    for _, _, ours, theirs in sorted(ranked):
+    for _, ours, theirs in sorted(ranked):
         if ours not in taken_ours and theirs not in taken_theirs:
             taken_ours.add(ours)
             taken_theirs.add(theirs)
@@ -135,6 +141,7 @@ def _counterparts(added: list[Phrase], removed: list[Phrase]) -> list[tuple[int,
     return matches
 
 
+@lru_cache(maxsize=1 << 16)
 def head(phrase: Phrase) -> str:
     """The word a phrase is about: the last one before its first preposition ("circle" in "red circle on the left")."""
     return _segments(phrase)[0][-1]

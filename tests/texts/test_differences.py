@@ -38,6 +38,13 @@ CAPTIONS = st.lists(PHRASES, max_size=5).map(", ".join) | st.text(max_size=40)
         ("red circle, blue star", "red circle", "", "blue star"),
         ("red circle, red circle", "red circle", "", "red circle"),
         ("red circle, blue star", "blue circle, red star", "blue circle and red star", "red circle and blue star"),
+        ("red circle, green star", "red square, green star", "square", "circle"),
+        (
+            "red circle, small star",
+            "red square, green cross",
+            "red square and green cross",
+            "red circle and small star",
+        ),
         ("a maroon sweatshirt", "a pink jersey", "pink jersey", "maroon sweatshirt"),
         ("A red dress.", "a blue dress", "blue dress", "red dress"),
         ("red circle at the top left", "red circle at the top right", "circle at top right", "circle at top left"),
