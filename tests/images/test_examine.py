@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from spn4cir_core.images.examine import CRASHED, Examiners, Finding, examine
+from spn4cir_core.images.files import ImageFiles
+
+
+def dying_examiner(files: ImageFiles, path: str) -> Finding:
+    """Ends its process as a crashing decoder would."""
+    if path.startswith("fatal"):
+        os._exit(139)
+    return examine(files, path)
+
+
+def numbered(root: Path, count: int) -> list[str]:
+    for index in range(count):
+        Image.new("RGB", (8, 8 + index), (index, 0, 0)).save(root / f"{index:03d}.png")
+    return [f"{index:03d}.png" for index in range(count)]
+
+
+def test_findings_come_in_order_and_equal_those_of_this_process(tmp_path: Path) -> None:
+    paths = [*numbered(tmp_path, 40), "missing.png"]
+    files = ImageFiles(tmp_path)
+    with Examiners(files, workers=2) as examiners:
+        assert list(examiners.run(paths)) == [examine(files, path) for path in paths]
+
+
+def test_a_crashing_decoder_costs_its_file_only(tmp_path: Path) -> None:
+    paths = numbered(tmp_path, 20)
+    paths[5:5] = ["fatal_1.png"]
+    paths += ["fatal_2.png"]
+    with Examiners(ImageFiles(tmp_path), 2, dying_examiner) as examiners:
+        findings = dict(zip(paths, examiners.run(paths), strict=True))
+        assert {path for path, finding in findings.items() if finding.reason == CRASHED} == {
+            "fatal_1.png",
+            "fatal_2.png",
+        }
+        assert all(finding.width == 8 for path, finding in findings.items() if not path.startswith("fatal"))
+        assert [finding.width for finding in examiners.run(paths[:2])] == [8, 8], "goes on after a crash"
+
+
+def test_equal_pixels_in_other_files_have_one_pixel_hash(tmp_path: Path) -> None:
+    image = Image.new("RGB", (9, 7), "teal")
+    image.save(tmp_path / "a.png")
+    image.save(tmp_path / "b.bmp")
+    image.rotate(90, expand=True).save(tmp_path / "turned.png")
+    a, b, turned = (examine(ImageFiles(tmp_path), name) for name in ("a.png", "b.bmp", "turned.png"))
+    assert a.pixel_sha256 == b.pixel_sha256 and a.sha256 != b.sha256
+    assert a.pixel_sha256 != turned.pixel_sha256, "the size is part of the pixels"

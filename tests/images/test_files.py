@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import ImageFiles, PictureError, decode
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> ImageFiles:
+    root = tmp_path / "root"
+    root.mkdir()
+    Image.new("RGB", (10, 12), "red").save(root / "red.png")
+    Image.new("RGB", (9, 9), "blue").save(tmp_path / "secret.png")
+    return ImageFiles(root)
+
+
+def test_a_picture_below_the_root_opens(files: ImageFiles) -> None:
+    image = files.open("red.png")
+    assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (10, 12), (255, 0, 0))
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "a/../../secret.png", "{outside}/secret.png", "link.png"])
+def test_no_path_leaves_the_root(files: ImageFiles, tmp_path: Path, path: str) -> None:
+    (files.root / "a").mkdir()
+    (files.root / "link.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(InputError, match="outside the root"):
+        files.open(path.format(outside=tmp_path))
+
+
+def test_a_link_that_stays_inside_opens(files: ImageFiles) -> None:
+    (files.root / "again.png").symlink_to(files.root / "red.png")
+    assert files.open("again.png").size == (10, 12)
+
+
+@pytest.mark.parametrize("path", ["missing.png", "", ".", "a\0b.png", "x" * 5000, "loop.png", "pipe.png", "\udcff.png"])
+def test_what_is_no_regular_file_is_an_input_error_that_names_it(files: ImageFiles, path: str) -> None:
+    (files.root / "loop.png").symlink_to("loop.png")
+    os.mkfifo(files.root / "pipe.png")
+    with pytest.raises(InputError):
+        files.open(path)
+
+
+def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.new("RGB", (100, 101)))
+
+    def explode(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.ImageFile.ImageFile.load", explode)
+        with pytest.raises(PictureError, match=r"too many pixels \(100 x 101, at most 10099"):
+            decode(data, 10_099)
+    assert decode(data, 10_100).size == (100, 101)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_turned_upright(orientation: int) -> None:
+    upright = np.zeros((16, 24, 3), np.uint8)
+    upright[:8, :8], upright[8:, 16:] = (255, 0, 0), (0, 0, 255)
+    undo = {  # how a camera stores what the tag then turns upright
+        1: lambda x: x,
+        2: lambda x: x[:, ::-1],
+        3: lambda x: x[::-1, ::-1],
+        4: lambda x: x[::-1],
+        5: lambda x: x.transpose(1, 0, 2),
+        6: lambda x: np.rot90(x, 1),
+        7: lambda x: x[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda x: np.rot90(x, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(undo(upright)))
+    np.testing.assert_array_equal(np.asarray(decode(encoded(stored, exif=exif), 10**6)), upright)
+
+
+def test_damaged_exif_costs_the_orientation_not_the_picture() -> None:
+    data = encoded(Image.new("RGB", (20, 10), "green"), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert decode(data, 10**6).size == (20, 10)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_16_bit_grey_is_scaled_not_clipped(format: str) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(1, -1).repeat(4, axis=0)
+    grey = np.asarray(decode(encoded(Image.fromarray(ramp), format), 10**6))
+    np.testing.assert_array_equal(grey[0, :, 0], np.arange(256))
+
+
+def test_float_and_32_bit_grey_decode() -> None:
+    ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(1, -1)
+    np.testing.assert_array_equal(
+        np.asarray(decode(encoded(Image.fromarray(ramp), "TIFF"), 10**6))[0, :, 1], np.arange(256)
+    )
+    ints = (np.arange(256, dtype=np.int32) * 257).reshape(1, -1)
+    np.testing.assert_array_equal(
+        np.asarray(decode(encoded(Image.fromarray(ints), "TIFF"), 10**6))[0, :, 1], np.arange(256)
+    )
+
+
+def test_transparency_is_composited_over_white() -> None:
+    rgba = Image.new("RGBA", (4, 1), (255, 0, 255, 0))
+    rgba.putpixel((1, 0), (0, 0, 0, 128))
+    rgba.putpixel((2, 0), (10, 20, 30, 255))
+    pixels = decode(encoded(rgba), 10**6)
+    assert [pixels.getpixel((x, 0)) for x in range(4)] == [
+        (255, 255, 255),
+        (127, 127, 127),
+        (10, 20, 30),
+        (255, 255, 255),
+    ]
+    la = Image.new("LA", (1, 1), (0, 0))
+    assert decode(encoded(la), 10**6).getpixel((0, 0)) == (255, 255, 255)
+    palette = Image.new("P", (2, 1), 0)
+    palette.putpalette([255, 0, 255, 0, 0, 255])
+    palette.putpixel((1, 0), 1)
+    pixels = decode(encoded(palette, transparency=0), 10**6)
+    assert [pixels.getpixel((x, 0)) for x in range(2)] == [(255, 255, 255), (0, 0, 255)]
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_the_first_frame_of_an_animation_is_taken(format: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    assert decode(data, 10**6).getpixel((3, 3)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_a_truncated_file_is_an_error(format: str) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    data = encoded(noise, format)
+    with pytest.raises(PictureError):
+        decode(data[: len(data) * 6 // 10], 10**6)
+
+
+def test_formats_that_start_other_programs_are_not_opened() -> None:
+    with pytest.raises(PictureError, match="not a picture"):
+        decode(encoded(Image.new("RGB", (8, 8)), "EPS"), 10**6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"BM", b"II*\0", b"RIFF"]),
+)
+def test_random_bytes_are_a_picture_or_a_picture_error(tail: bytes, head: bytes) -> None:
+    try:
+        assert decode(head + tail, 10**5).mode == "RGB"
+    except PictureError as error:
+        assert error.reason
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP"]), st.data())
+def test_a_picture_with_flipped_bytes_never_escapes(format: str, data: st.DataObject) -> None:
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (12, 9, 3), dtype=np.uint8))
+    raw = bytearray(encoded(noise, format))
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        assert decode(bytes(raw), 10**5).mode == "RGB"
+    except PictureError as error:
+        assert error.reason

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from spn4cir_core.errors import InputError
+from spn4cir_core.fingerprints import plain
+from spn4cir_core.images.base import FoundFile
+from spn4cir_core.images.folder import Folder
+
+
+def touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(root / path, "PNG")
+
+
+def found(root: Path, **settings: Any) -> list[FoundFile]:
+    return list(Folder(folder=root, **settings).files(root / "store"))
+
+
+def test_one_corpus_whose_first_directories_are_categories(tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    touch(root, "b.png", "shirts/x.JPG", "shirts/deep/y.webp")
+    assert [(file.path, file.corpus, file.category) for file in found(root)] == [
+        ("b.png", "shop", ""),
+        ("shirts/deep/y.webp", "shop", "shirts"),
+        ("shirts/x.JPG", "shop", "shirts"),
+    ]
+    assert Folder(folder=root).corpus_folder("shop") == ""
+
+
+def test_sub_directories_as_corpora(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.png", "a/hats/y.png", "b/z.png", "stray.png")
+    files = found(tmp_path, subdirectories="corpora")
+    assert [(file.path, file.corpus, file.category) for file in files] == [
+        ("a/hats/y.png", "a", "hats"),
+        ("a/x.png", "a", ""),
+        ("b/z.png", "b", ""),
+        ("stray.png", "", ""),
+    ]
+    assert Folder(folder=tmp_path, subdirectories="corpora").corpus_folder("a") == "a"
+
+
+def test_hidden_names_other_files_and_linked_directories_are_ignored(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    touch(root, "a.png", ".b.png", "_c.png", ".git/d.png", "_old/e.png")
+    (root / "notes.txt").write_text("hello")
+    touch(tmp_path, "elsewhere/f.png")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    assert [file.path for file in found(root)] == ["a.png"]
+
+
+COLUMNS = {"category_column": "label", "group_column": "who", "split_column": "part"}
+
+
+def write_metadata(root: Path, kind: str) -> None:
+    rows = [
+        {"file": "images/a.png", "label": "hat", "who": "7", "part": "test", "colour": "rød, or not"},
+        {"file": "./images/b.png", "label": "shoe", "who": "", "part": "", "colour": ""},
+    ]
+    if kind == "csv":
+        text = 'file,label,who,part,colour\nimages/a.png,hat,7,test,"rød, or not"\n./images/b.png,shoe,,,\n'
+        (root / "metadata.csv").write_text("\ufeff" + text, encoding="utf-8")
+    elif kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), root / "metadata.parquet")
+    else:
+        (root / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_metadata_gives_category_group_split_and_attributes(tmp_path: Path, kind: str) -> None:
+    touch(tmp_path, "images/a.png", "images/b.png", "images/c.png")
+    write_metadata(tmp_path, kind)
+    a, b, c = found(tmp_path, **COLUMNS)
+    assert (a.category, a.group, a.split, a.attributes) == ("hat", "7", "evaluation", {"colour": "rød, or not"})
+    assert (b.category, b.group, b.split, b.attributes) == ("shoe", "", "", {"colour": ""})
+    assert (c.category, c.group, c.split, c.attributes) == ("", "", "", {})
+
+
+def test_a_file_that_only_the_metadata_names_is_listed_for_the_scan_to_judge(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "metadata.csv").write_text("file\na.png\ngone.png\n../out.png\n")
+    assert [file.path for file in found(tmp_path)] == ["../out.png", "a.png", "gone.png"]
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        (b"name\na.png\n", {}, "no column 'file'"),
+        (b"file,label\na.png,x\n", {"category_column": "labbel"}, "no column 'labbel'"),
+        (b"file,part\na.png,holdout\n", {"split_column": "part"}, "'holdout'"),
+        (b"file\n\xff.png\n", {}, "UTF-8"),
+    ],
+)
+def test_metadata_that_cannot_be_used_says_why(
+    tmp_path: Path, content: bytes, settings: dict[str, str], message: str
+) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "metadata.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        found(tmp_path, **settings)
+
+
+def test_two_metadata_files_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.png")
+    write_metadata(tmp_path, "csv")
+    write_metadata(tmp_path, "jsonl")
+    with pytest.raises(InputError, match=r"metadata\.csv and metadata\.jsonl"):
+        found(tmp_path)
+
+
+def test_a_missing_folder_and_a_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        found(tmp_path / "nowhere")
+    touch(tmp_path, "a.png")
+    with pytest.raises(InputError, match="not a folder"):
+        found(tmp_path / "a.png")
+
+
+def test_where_the_folder_lies_is_not_part_of_the_settings(tmp_path: Path) -> None:
+    assert plain(Folder(folder=tmp_path / "a")) == plain(Folder(folder=tmp_path / "b"))
