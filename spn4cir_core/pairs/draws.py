@@ -20,7 +20,7 @@ def id_keys(image_ids: Sequence[str], seed: int) -> np.ndarray:
 
 def draw(keys: np.ndarray, step: np.ndarray | int) -> np.ndarray:
     """The ``step``-th uint64 of each key's stream (SplitMix64, Steele, Lea & Flood 2014)."""
-    state = keys + (np.asarray(step, np.uint64) + np.uint64(1)) * np.uint64(STEP)
+    state = keys + (np.atleast_1d(np.asarray(step, np.uint64)) + np.uint64(1)) * np.uint64(STEP)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(state ^ (state >> np.uint64(31)))

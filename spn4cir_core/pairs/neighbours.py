@@ -31,6 +31,8 @@ class NeighbourIndex:
     def __init__(self, vectors: np.ndarray, seed: int = 0, flat_up_to: int = FLAT_UP_TO) -> None:
         import faiss
 
+        self._index: Any
+
         rows, dimensions = vectors.shape
         self.details: dict[str, Any] = {"index": "flat"}
         if rows <= flat_up_to:
@@ -120,6 +122,8 @@ def _without_self(
     """
     keep = (columns_K >= 0) & (columns_K != row)
     scores, columns = scores_K[keep], columns_K[keep]
+    if not exact:  # an inverted file keeps rounded vectors: its scores are good for finding only
+        scores = matrix_ND[columns] @ matrix_ND[row]
     if exact and len(columns) < window.others:
         slack = 4 * rounding_error(matrix_ND.shape[1])
         if len(scores) < window.end or scores[-1] >= scores[window.end - 1] - slack:
