@@ -111,7 +111,7 @@ def _details(component_N: np.ndarray, assignment: Assignment, links: dict[str, L
         "near_duplicate_pairs": {found_by: len(pairs) for found_by, (pairs, _) in sorted(links.items())},
         "conflicts": dict(sorted(assignment.conflicts.items())),
     }
-    if len(sizes) > 1 and 2 * largest > len(component_N):
+    if largest > 1 and 2 * largest > len(component_N):
         details["warning"] = (
             f"one component holds {largest} of {len(component_N)} images: near-duplicates or groups chain the corpus "
             "together; set the near-duplicate thresholds stricter"

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spn4cir_core.annotations.annotation_files import Parser
+from spn4cir_core.errors import InputError
+
+KEPT = {"in/a.png": "in/a.png", "in/b.png": "in/b.png", "in/copy_of_a.png": "in/a.png"}
+DROPPED = {"in/bad.png": "cannot be decoded"}
+
+
+def parser(folder: str = "in") -> Parser:
+    return Parser("shop", folder, KEPT, DROPPED)
+
+
+def test_triplets_are_read_with_ids_of_kept_images() -> None:
+    reader = parser()
+    one, two = reader.triplets(
+        "\ufeffreference,target,modified_text,kind\n"
+        'a.png,./b.png," rød, please ",colour\n'
+        "b.png,copy_of_a.png,smaller,\n".encode()
+    )
+    assert (one.reference_id, one.target_id, one.modified_text, one.kind) == (
+        "in/a.png",
+        "in/b.png",
+        "rød, please",
+        "colour",
+    )
+    assert (two.target_id, two.kind, two.annotation_id) == ("in/a.png", "", "shop/3")
+    assert reader.drops == []
+
+
+def test_kind_is_optional_and_columns_may_stand_in_any_order() -> None:
+    (one,) = parser().triplets(b"modified_text,extra,target,reference\nbluer,x,b.png,a.png\n")
+    assert (one.reference_id, one.modified_text, one.kind) == ("in/a.png", "bluer", "")
+
+
+def test_every_fault_is_counted_with_its_line() -> None:
+    reader = parser()
+    kept = reader.triplets(
+        b"reference,target,modified_text\n"
+        b"a.png,b.png,red\n"
+        b"a.png,nowhere.png,red\n"
+        b"bad.png,b.png,red\n"
+        b"a.png,b.png,  \n"
+        b"a.png,copy_of_a.png,red\n"
+        b"a.png,b.png\n"
+        b"a.png,b.png,red\n"
+        b"../secret.png,b.png,red\n"
+        b"\n"
+        b"b.png,a.png,blue\n"
+    )
+    assert [triplet.modified_text for triplet in kept] == ["red", "blue"]
+    assert [(drop.line, drop.reason) for drop in reader.drops] == [
+        (3, "unknown image"),
+        (4, "unknown image"),
+        (5, "empty text"),
+        (6, "same reference and target"),
+        (7, "malformed row"),
+        (8, "repeated row"),
+        (9, "unknown image"),
+    ]
+    assert reader.drops[1].detail == "reference 'bad.png' was dropped: cannot be decoded"
+    assert {drop.file for drop in reader.drops} == {"in/triplets.csv"}
+
+
+def test_queries_keep_their_known_targets() -> None:
+    reader = parser()
+    kept = reader.queries(
+        b"query_id,reference,modified_text,targets,kind\n"
+        b"q1,a.png,red, b.png | gone.png ,colour\n"
+        b"q1,a.png,red,b.png,\n"
+        b"q2,a.png,red,gone.png,\n"
+        b"q3,a.png,red,b.png|copy_of_a.png,\n"
+        b",a.png,red,b.png,\n"
+        b"q4,b.png,red,a.png|copy_of_a.png,\n"
+    )
+    assert [(query.query_id, query.target_ids) for query in kept] == [
+        ("shop/q1", ["in/b.png"]),
+        ("shop/q4", ["in/a.png"]),
+    ]
+    assert [(drop.line, drop.reason) for drop in reader.drops] == [
+        (2, "unknown target left out"),
+        (3, "repeated query_id"),
+        (4, "unknown target left out"),
+        (4, "no known target"),
+        (5, "same reference and target"),
+        (6, "empty query_id"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "in/triplets.csv is empty"),
+        (b"reference,target\na.png,b.png\n", "no column 'modified_text'"),
+        (b"reference,target,modified_text\na.png,b.png,\xff\n", "not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_at_all_is_one_clear_error(data: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parser().triplets(data)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.binary(max_size=200), st.booleans())
+def test_random_bytes_are_rows_drops_or_an_input_error(tail: bytes, with_header: bool) -> None:
+    reader = parser()
+    header = b"reference,target,modified_text\n" if with_header else b""
+    try:
+        kept = reader.triplets(header + tail)
+    except InputError:
+        return
+    lines = (header + tail).decode("utf-8-sig").count("\n") + (header + tail).count(b"\r") + 1
+    assert len(kept) + len(reader.drops) <= lines
+
+
+CELLS = st.sampled_from(["a.png", "b.png", "copy_of_a.png", "bad.png", "zz", "", "red", 'say "x", y', "two\nlines"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=8))
+def test_every_row_is_kept_or_dropped(rows: list[list[str]]) -> None:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([["reference", "target", "modified_text"], *rows])
+    reader = parser()
+    kept = reader.triplets(stream.getvalue().encode())
+    assert len(kept) + len(reader.drops) == len(rows)
+    for triplet in kept:
+        assert {triplet.reference_id, triplet.target_id} == {"in/a.png", "in/b.png"} and triplet.modified_text
