@@ -26,6 +26,14 @@ class Allowed:
     category: np.ndarray
     """(N,) int: targets are drawn from the reference's category; all 0 where any category will do."""
     refused: Counter[str] = field(default_factory=Counter)
+    _members: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def of_category(self, reference: int) -> np.ndarray:
+        """Rows of the reference's category, ascending."""
+        category = int(self.category[reference])
+        if category not in self._members:
+            self._members[category] = np.flatnonzero(self.category == category)
+        return self._members[category]
 
     def check(self, references: np.ndarray, targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """0 where a pair is allowed, else the key of the first of ``REFUSALS`` that applies."""

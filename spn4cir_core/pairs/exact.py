@@ -12,6 +12,8 @@ from spn4cir_core.pairs.picks import Picks, Vectors
 from spn4cir_core.pairs.rank_window import RankWindow, rank_of, rounding_error, window_members
 
 BLOCK_BYTES = 64 * 2**20
+DRAWN_FROM_ALL = 0.2
+"""Windows of at least this share are met by drawing from all images and ranking what is drawn."""
 Row = tuple[int, int, int, float]
 
 
@@ -69,17 +71,26 @@ def pick_in_row(
         columns = positions if columns_M is None else columns_M[positions]
         return np.asarray((matrix_ND[columns].astype(np.float64) * reference_D).sum(1))
 
-    positions = window_members(scores_M, window.first, window.end, error, true_scores)
-    columns = positions if columns_M is None else columns_M[positions]
-    fitting = np.flatnonzero(allowed.category[columns] == allowed.category[row])
+    if columns_M is None and window.share >= DRAWN_FROM_ALL:
+        positions = allowed.of_category(row)
+    else:
+        positions = window_members(scores_M, window.first, window.end, error, true_scores)
+        columns = positions if columns_M is None else columns_M[positions]
+        positions = positions[allowed.category[columns] == allowed.category[row]]
     picked: list[Row] = []
-    for place in shuffled(len(fitting), key):
-        position, column = int(positions[fitting[place]]), int(columns[fitting[place]])
+    for place in shuffled(len(positions), key):
+        position = int(positions[place])
+        column = position if columns_M is None else int(columns_M[position])
+        if column == row:
+            continue
         rank, score = rank_of(scores_M, position, error, true_scores)
+        if not window.first <= rank < window.end:
+            continue
         code = allowed.check(np.array([row]), np.array([column]), np.array([score]))
-        allowed.count(code)
-        if not code[0]:
-            picked.append((row, column, rank, score))
-            if len(picked) == per_reference:
-                break
+        if code[0]:
+            allowed.count(code)
+            continue
+        picked.append((row, column, rank, score))
+        if len(picked) == per_reference:
+            break
     return picked
