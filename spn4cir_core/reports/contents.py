@@ -15,7 +15,7 @@ from spn4cir_core.evaluation.measure import HITS, Answers
 from spn4cir_core.evaluation.tables import Tables
 from spn4cir_core.reports.headline import headline
 
-MODEL_NAMES = {"stage1": "Stage 1", "control": "Stage 1, trained on", "stage2": "Stage 2"}
+MODEL_NAMES = {"stage1": "Stage 1", "control": "Control: stage 1 longer", "stage2": "Stage 2"}
 MODE_NAMES = {"composed": "picture + text", "image": "picture only", "text": "text only", "sum": "sum of both"}
 Contents = dict[str, Any]
 

@@ -26,8 +26,8 @@ def headline(sets: Sequence[Row], ks: Sequence[int]) -> dict[str, Any]:
     chosen = next((query_set for query_set in asked if query_set["headline"]), asked[0])
     best, wide = ks[0], ks[min(1, len(ks) - 1)]
     recall = _find(chosen["recall"], k=best, model="stage2", query="composed")
-    first = "the very first picture is" if best == 1 else f"the first {best} pictures hold"
-    title = f"For {_percent(recall['recall'])} of the change requests {first} a right one"
+    first = "The very first picture is right" if best == 1 else f"A right picture is among the first {best}"
+    title = f"{first} for {_percent(recall['recall'])} of the change requests"
     return {
         "query_set": chosen["name"],
         "k": best,
@@ -38,7 +38,7 @@ def headline(sets: Sequence[Row], ks: Sequence[int]) -> dict[str, Any]:
         "sentences": [
             _precision(chosen, recall, wide),
             _against_shortcuts(chosen, best),
-            _gain(chosen, best, "control", "than the same network trained as many steps without it"),
+            _gain(chosen, best, "control", "than the same network trained on without it for as many steps"),
             _gain(chosen, best, "stage1", "than where stage 1 ended"),
         ],
         "caution": ""
@@ -73,7 +73,7 @@ def _against_shortcuts(chosen: Row, k: int) -> str:
 def _gain(chosen: Row, k: int, model: str, what: str) -> str:
     row = _find_difference(chosen, k, model, "composed")
     points = [100 * row[key] for key in ("difference", "low", "high")]
-    more = f"{abs(points[0]):.1f} points {'higher' if points[0] >= 0 else 'lower'} {what}"
+    more = f"{abs(points[0]):.1f} points {'lower' if points[0] < 0 else 'higher'} {what}"
     span = f"95 % interval {_signed(points[1])} to {_signed(points[2])}"
     if row["low"] > 0:
         verdict = "a gain beyond chance"

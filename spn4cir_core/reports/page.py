@@ -14,7 +14,7 @@ from spn4cir_core.reports.plots import recall_by_kind, recall_over_k, training_c
 
 LINE_NAMES = {
     "stage1": "stage 1, picture + text",
-    "control": "stage 1 trained on",
+    "control": "control: stage 1 longer",
     "stage2": "stage 2, picture + text",
     "image": "picture only",
     "text": "text only",

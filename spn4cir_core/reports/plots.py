@@ -44,14 +44,13 @@ def training_curves(metrics: Mapping[str, Sequence[Mapping[str, Any]]], names: M
 
 
 def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
-    """Recall@k of the models and of stage 2's single modalities, with 95 % intervals."""
+    """Recall@k of the models, with 95 % intervals, and of stage 2's single modalities."""
     ks = sorted({row["k"] for row in rows})
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot(1, 1, 1)
-        for model, mode in sorted({(row["model"], row["query"]) for row in rows}):
-            if mode != "composed" and model != "stage2":
-                continue
+        shown = [(model, "composed") for model in ("stage2", "control", "stage1")]
+        for model, mode in [*shown, ("stage2", "sum"), ("stage2", "image"), ("stage2", "text")]:
             line = sorted((r for r in rows if (r["model"], r["query"]) == (model, mode)), key=lambda r: int(r["k"]))
             name = model if mode == "composed" else mode
             recall = np.array([row["recall"] for row in line]) * 100
@@ -59,7 +58,8 @@ def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
             high = np.array([row["high"] for row in line]) * 100
             dashes = "-" if mode == "composed" else ":"
             axes.plot(ks, recall, dashes, color=SERIES[name], label=names[name], marker="o", markersize=3.5)
-            axes.fill_between(ks, low, high, color=SERIES[name], alpha=0.14, linewidth=0)
+            if mode == "composed":
+                axes.fill_between(ks, low, high, color=SERIES[name], alpha=0.14, linewidth=0)
         if len(ks) > 1:
             axes.set_xscale("log")
         axes.set_xticks(ks, [str(k) for k in ks])

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from spn4cir_core.backbones.small import Small
+from spn4cir_core.errors import InputError
+from spn4cir_core.evaluation.base import Query, QuerySet
+from spn4cir_core.evaluation.encode import encode_gallery, same_target_encoder
+from spn4cir_core.evaluation.measure import HITS, Answers, ask
+from spn4cir_core.evaluation.recall import average_precision
+from spn4cir_core.evaluation.tables import tables
+from spn4cir_core.progress import silent
+from spn4cir_core.training.checkpoints import Checkpoint
+
+IDS = [f"i{number:02d}" for number in range(30)]
+INPUTS = np.random.default_rng(0).integers(0, 255, (30, 3, 16, 16)).astype(np.uint8)
+
+
+def checkpoint(seed: int) -> Checkpoint:
+    backbone = Small(dim=16, image_px=16)
+    network = backbone.build(["make it red", "make it blue"], seed)
+    network.eval()  # type: ignore[attr-defined]
+    return Checkpoint(backbone, network, 0.05)
+
+
+def query_set(remove_reference: bool = True) -> QuerySet:
+    queries = tuple(
+        Query(
+            f"q{row}",
+            IDS[row],
+            "make it red" if row % 2 else "make it blue",
+            (IDS[(row + 7) % 30], IDS[(row + 9) % 30]),
+            "odd" if row % 2 else "even",
+        )
+        for row in range(20)
+    )
+    return QuerySet("set", "protocol", queries, tuple(IDS), remove_reference, True)
+
+
+def inputs_of(made: Checkpoint, image_ids: Sequence[str]) -> np.ndarray:
+    return INPUTS[[IDS.index(image_id) for image_id in image_ids]]
+
+
+@pytest.mark.parametrize("remove_reference", [True, False])
+def test_answers_equal_a_slow_loop(remove_reference: bool) -> None:
+    import torch
+
+    made = checkpoint(0)
+    (answers,) = ask({"stage1": lambda: made}, [query_set(remove_reference)], inputs_of, silent)
+    gallery = encode_gallery(made.network, INPUTS)
+    for row, query in enumerate(answers.query_set.queries):
+        image = torch.from_numpy(INPUTS[[IDS.index(query.reference_id)]])
+        tokens = made.network.tokenize([query.modified_text])
+        with torch.inference_mode():
+            vectors = {
+                "composed": made.network.encode_query(image, tokens).numpy()[0],
+                "image": made.network.encode_query(image, None).numpy()[0],
+                "text": made.network.encode_query(None, tokens).numpy()[0],
+            }
+        vectors["sum"] = vectors["image"] + vectors["text"]
+        for mode, vector in vectors.items():
+            ranking = [IDS[place] for place in np.argsort(-(gallery @ vector), kind="stable")]
+            if remove_reference:
+                ranking.remove(query.reference_id)
+            places = sorted(ranking.index(target) for target in query.target_ids)
+            assert answers.ranks["stage1", mode][row] == places[0], (row, mode)
+            right = np.isin(ranking[:HITS], query.target_ids)
+            assert answers.precision["stage1", mode][row] == pytest.approx(average_precision(right, 2))
+
+
+def test_stage2_is_asked_with_its_own_query_encoder_and_the_shared_gallery() -> None:
+    first, same, other = checkpoint(0), checkpoint(0), checkpoint(1)
+    assert same_target_encoder(first.network, same.network)
+    assert not same_target_encoder(first.network, other.network)
+    models = {"stage1": lambda: first, "control": lambda: other, "stage2": lambda: same}
+    (answers,) = ask(models, [query_set()], inputs_of, silent)
+    assert np.array_equal(answers.ranks["stage1", "composed"], answers.ranks["stage2", "composed"])
+    assert not np.array_equal(answers.ranks["stage1", "composed"], answers.ranks["control", "composed"])
+    (alone,) = ask({"control": lambda: other}, [query_set()], inputs_of, silent)
+    assert np.array_equal(alone.ranks["control", "composed"], answers.ranks["control", "composed"])
+
+
+def test_sets_without_queries_are_left_out() -> None:
+    empty = QuerySet("empty", "", (), tuple(IDS), True, True)
+    assert ask({"stage1": lambda: checkpoint(0)}, [empty], inputs_of, silent) == []
+
+
+@pytest.mark.parametrize(
+    "query", [Query("q", "gone", "x", ("i01",)), Query("q", "i01", "x", ("gone",)), Query("q", "i01", "x", ("i01",))]
+)
+def test_a_query_outside_its_gallery_is_named(query: Query) -> None:
+    wrong = QuerySet("wrong", "", (query,), tuple(IDS), True, True)
+    with pytest.raises(InputError, match="'q'"):
+        ask({"stage1": lambda: checkpoint(0)}, [wrong], inputs_of, silent)
+
+
+def test_tables_equal_counts_by_hand() -> None:
+    answers = Answers(query_set())
+    ranks = {"stage2": np.arange(20), "control": np.arange(20) + 3, "stage1": np.full(20, 29)}
+    for model, row in ranks.items():
+        for mode in ("composed", "image", "text", "sum"):
+            answers.ranks[model, mode] = row
+            answers.precision[model, mode] = np.full(20, 0.5)
+    made = tables([answers], (1, 5), 200, seed=0)
+    recall = {(row["kind"], row["model"], row["query"], row["k"]): row for row in made.recall.to_pylist()}
+    assert recall["all", "stage2", "composed", 5]["recall"] == pytest.approx(5 / 20)
+    assert recall["all", "control", "composed", 5]["recall"] == pytest.approx(2 / 20)
+    assert recall["odd", "stage2", "composed", 5]["recall"] == pytest.approx(2 / 10)
+    assert recall["even", "stage2", "composed", 5]["recall"] == pytest.approx(3 / 10)
+    assert recall["all", "stage1", "composed", 5]["high"] == 0
+    assert len(recall) == 3 * 3 * 4 * 2 == len(made.recall)
+    assert all(row["low"] <= row["recall"] <= row["high"] for row in recall.values())
+    (gain,) = [
+        row
+        for row in made.differences.to_pylist()
+        if (row["kind"], row["minus_model"], row["k"]) == ("all", "control", 5)
+    ]
+    assert gain["difference"] == pytest.approx(3 / 20)
+    assert 0 <= gain["low"] <= gain["difference"] <= gain["high"]
+    assert len(made.ranks) == 20 * 3 * 4
+    assert set(made.ranks["gallery"].to_pylist()) == {29}
+    assert set(made.precision["mean_average_precision"].to_pylist()) == {0.5}
