@@ -1,7 +1,8 @@
 """Guards: pure rules that name candidates which are not negatives for a triplet.
 
 Candidates and triplets are numbered by their rows. A rule is prepared once, then asked for the candidates of one
-triplet; its answer is a sorted array of candidate rows, and may hold the target itself, which the caller leaves out.
+triplet; its answer is a sorted array of candidate rows, and may hold the triplet's own target and reference, which
+the caller leaves out: the one is the positive, and a text that asks for a change never asks for the other.
 """
 
 from __future__ import annotations
@@ -73,14 +74,22 @@ def _targets_of_query(training: TrainingSet, triplets: Iterable[int]) -> Guard:
 
 
 def same_caption(training: TrainingSet) -> Guard:
-    """Candidates whose caption says the same as the target's: they answer the same modified text."""
+    """For a generated triplet, candidates whose caption says the same as the target's: its text is made of captions, so
+    they answer it as well. An annotated text may ask for what captions do not say ("move it to the left").
+    """
     holders: dict[Hashable, list[int]] = defaultdict(list)
     for row, caption in enumerate(training.candidate_captions):
         if caption:
             holders[caption].append(row)
     groups = {caption: np.array(found, np.int64) for caption, found in holders.items()}
     rows = training.candidate_rows()
-    return lambda triplet: groups.get(training.candidate_captions[rows[training.target_ids[triplet]]], NOBODY)
+
+    def guard(triplet: int) -> Rows:
+        if training.origins[triplet] != "generated":
+            return NOBODY
+        return groups.get(training.candidate_captions[rows[training.target_ids[triplet]]], NOBODY)
+
+    return guard
 
 
 def look_alike(training: TrainingSet, neighbours: Mapping[int, Rows]) -> Guard:

@@ -133,10 +133,11 @@ class Tally:
     def _named(self, triplet: int, chosen: Mapping[GuardName, Guard]) -> list[tuple[int, str]]:
         """The (candidate row, reason) of one triplet, sorted: candidates are sorted by id, so this is by image id."""
         target = self.row_of[self.training.target_ids[triplet]]
+        reference = self.row_of[self.training.reference_ids[triplet]]
         named: list[tuple[int, str]] = []
         for reason, guard in chosen.items():
             rows = guard(triplet)
-            rows = rows[rows != target]
+            rows = rows[(rows != target) & (rows != reference)]
             kept = guards.nearest_rows(rows, target, self.most)
             self.rows[reason] += len(kept)
             self.cut[reason] += len(rows) - len(kept)
