@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from spn4cir_core.training.triplet_batches import NotNegatives, TrainingTriplets
+
+
+def make_triplets(repeats: list[int], texts: list[list[str]] | None = None) -> TrainingTriplets:
+    count = len(repeats)
+    return TrainingTriplets(
+        ids=[f"t{row}" for row in range(count)],
+        references=np.arange(count),
+        targets=np.arange(count) + 1,
+        texts=texts or [[f"text {row}"] for row in range(count)],
+        weights=np.linspace(1, 2, count, dtype=np.float32),
+        visits=np.repeat(np.arange(count), repeats),
+        candidates=pa.table({"image_id": [str(row) for row in range(count + 1)]}),
+    )
+
+
+def test_every_epoch_visits_each_triplet_as_often_as_its_repeats_say() -> None:
+    triplets = make_triplets([1, 3, 2, 1, 4])
+    seen = [row for step in range(22) for row in triplets.batch(0, "stage1", step, 3).triplets_B]
+    for epoch in range(6):
+        assert Counter(seen[epoch * 11 : (epoch + 1) * 11]) == {0: 1, 1: 3, 2: 2, 3: 1, 4: 4}
+    assert seen[:11] != seen[11:22], "epochs have orders of their own"
+
+
+def test_a_batch_is_a_function_of_seed_stage_and_step() -> None:
+    triplets = make_triplets([1] * 50, [[f"{row}{letter}" for letter in "abcd"] for row in range(50)])
+    batch = triplets.batch(1, "stage1", 7, 16)
+    again = triplets.batch(1, "stage1", 7, 16)
+    assert batch.texts == again.texts and (batch.triplets_B == again.triplets_B).all()
+    for other in (triplets.batch(2, "stage1", 7, 16), triplets.batch(1, "stage2", 7, 16)):
+        assert other.texts != batch.texts
+    assert [text[:-1] for text in batch.texts] == [str(row) for row in batch.triplets_B]
+    np.testing.assert_array_equal(batch.targets_B, batch.triplets_B + 1)
+    np.testing.assert_array_equal(batch.weights_B, triplets.weights[batch.triplets_B])
+
+
+def test_each_of_a_triplets_texts_is_drawn() -> None:
+    triplets = make_triplets([1], [["a", "b", "c"]])
+    drawn = Counter(triplets.batch(0, "stage1", step, 8).texts[0] for step in range(300))
+    assert set(drawn) == {"a", "b", "c"} and min(drawn.values()) > 60
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "batch_size", "expected"),
+    [(5, 10.0, 4, 5), (None, 2.0, 4, 5), (None, 1.5, 64, 2), (0, 1, 4, 0)],
+)
+def test_steps_come_from_the_setting_or_from_epochs(
+    steps: int | None, epochs: float, batch_size: int, expected: int
+) -> None:
+    assert make_triplets([1] * 10).steps(steps, epochs, batch_size) == expected
+
+
+def test_guarded_rows_come_with_their_place_in_the_batch() -> None:
+    guards = NotNegatives(np.array([0, 2, 2, 3]), np.array([5, 6, 9]))
+    assert guards.pairs(np.array([2, 1, 0, 2])).tolist() == [[0, 9], [2, 5], [2, 6], [3, 9]]
+    assert guards.pairs(np.array([1])).shape == (0, 2)
