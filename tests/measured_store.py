@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,9 @@ def _queries(rows: Sequence[dict[str, Any]]) -> pa.Table:
         for number, reference in enumerate(held_out)
     ]
     if rows:
-        queries.append({**queries[0], "query_id": "train", "reference_id": "toys/00.png"})
-        queries.append({**queries[0], "query_id": "far", "target_ids": ["toys/01.png"]})
+        outside = {"corpus": "toys", "modified_text": "x", "reference_id": "toys/18.png", "kind": ""}
+        queries.append({**outside, "query_id": "train", "reference_id": "toys/00.png", "target_ids": ["toys/20.png"]})
+        queries.append({**outside, "query_id": "far", "target_ids": ["toys/01.png"]})
     names = ("query_id", "corpus", "reference_id", "modified_text")
     schema = pa.schema(
         [*((name, pa.string()) for name in names), ("target_ids", pa.list_(pa.string())), ("kind", pa.string())]
@@ -172,5 +174,5 @@ def _triplets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "split": split,
         }
         for split, there in by_split.items()
-        for number, (reference, target) in enumerate(zip(there, there[1:], strict=False))
+        for number, (reference, target) in enumerate(itertools.pairwise(there))
     ]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spn4cir_core.reports.headline import headline
+
+
+def measured(gain: tuple[float, float, float], over_text: float = 0.1, **more: Any) -> dict[str, Any]:
+    recall = [
+        {"kind": "all", "model": "stage2", "query": mode, "k": k, "recall": 0.36, "low": 0.31, "high": 0.41}
+        for mode in ("composed", "image", "text", "sum")
+        for k in (1, 5)
+    ]
+    differences = [
+        {"kind": "all", "k": 1, "minus_model": model, "minus_query": mode, "difference": d, "low": low, "high": high}
+        for model, mode, (d, low, high) in (
+            ("control", "composed", gain),
+            ("stage1", "composed", gain),
+            ("stage2", "image", (0.2, 0.1, 0.3)),
+            ("stage2", "text", (0.2, over_text, 0.3)),
+            ("stage2", "sum", (0.2, 0.1, 0.3)),
+        )
+    ]
+    same = {"name": "annotated", "queries": 400, "gallery": 520, "headline": True}
+    return {**same, "recall": recall, "differences": differences, **more}
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [
+        ((0.09, 0.04, 0.13), "9.0 points higher"),
+        ((0.09, 0.04, 0.13), "a gain beyond chance"),
+        ((-0.09, -0.13, -0.04), "9.0 points lower"),
+        ((-0.09, -0.13, -0.04), "a loss beyond chance"),
+        ((0.01, -0.02, 0.04), "no difference that so many queries can show"),
+        ((0.01, -0.02, 0.04), "(95 % interval −2.0 to +4.0)"),
+    ],
+)
+def test_gain_and_loss_are_called_so(gain: tuple[float, float, float], verdict: str) -> None:
+    said = headline([measured(gain)], (1, 5))
+    assert verdict in said["sentences"][2]
+    assert said["title"] == "The very first picture is right for 36 % of the change requests"
+    assert "36.0 % (95 % interval 31.0 to 41.0)" in said["sentences"][0]
+    assert "Among the first 5" in said["sentences"][0]
+
+
+def test_shortcuts_must_all_be_beaten() -> None:
+    assert "do not beat all three" in headline([measured((0, 0, 0), over_text=-0.01)], (1, 5))["sentences"][1]
+    assert "beat all three beyond chance" in headline([measured((0, 0, 0))], (1, 5))["sentences"][1]
+
+
+def test_sets_that_measure_composition_come_first_and_others_warn() -> None:
+    generated = measured((0, 0, 0), name="held_out", headline=False)
+    assert headline([generated, measured((0, 0, 0))], (1, 5))["query_set"] == "annotated"
+    alone = headline([generated, measured((0, 0, 0), queries=0)], (1, 5))
+    assert alone["query_set"] == "held_out"
+    assert "do not measure composition" in alone["caution"]
+
+
+def test_one_k_and_no_queries() -> None:
+    assert "Among" not in headline([measured((0, 0, 0))], (1,))["sentences"][0]
+    assert headline([], (1, 5))["query_set"] is None

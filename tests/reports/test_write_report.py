@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.reports.write_report import EVAL_REPORT
+from tests.measured_store import NAME, measured_store, recipe, write_checkpoint
+
+VOID = {"meta", "img", "br", "link", "input", "use", "path"}
+
+
+class Page(html.parser.HTMLParser):
+    """Reads a page: whether tags nest, what is loaded, what pictures say."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def report(root: Path, **corpus: bool) -> Artifact:
+    artifact, reused = EVAL_REPORT.run(recipe(root / "pictures"), measured_store(root, **corpus))
+    assert not reused
+    return artifact
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return report(tmp_path_factory.mktemp("measured"))
+
+
+def test_tables_have_the_columns_of_the_contract(made: Artifact) -> None:
+    ranks, recall = made.table("ranks.parquet"), made.table("recall.parquet")
+    first = ["query_set", "query_id", "kind", "model", "query", "rank", "targets", "gallery"]
+    assert ranks.schema.names[:8] == first
+    assert recall.schema.names == ["query_set", "kind", "model", "query", "k", "recall", "low", "high", "queries"]
+    assert set(ranks["model"].to_pylist()) == {"stage1", "control", "stage2"}
+    assert set(ranks["query"].to_pylist()) == {"composed", "image", "text", "sum"}
+    assert set(recall["query_set"].to_pylist()) == {"annotated", "held_out", "labels"}
+    assert set(recall["kind"].to_pylist()) >= {"all", "colour", "shape", "label"}
+    assert all(row["low"] <= row["recall"] <= row["high"] for row in recall.to_pylist())
+
+
+def test_recall_is_the_share_of_ranks_below_k(made: Artifact) -> None:
+    ranks = made.table("ranks.parquet").to_pylist()
+    for row in made.table("recall.parquet").to_pylist():
+        of_set = [
+            other["rank"] < row["k"]
+            for other in ranks
+            if all(other[key] == row[key] for key in ("query_set", "model", "query"))
+            and row["kind"] in ("all", other["kind"])
+        ]
+        assert row["recall"] == pytest.approx(sum(of_set) / len(of_set))
+        assert row["queries"] == len(of_set)
+
+
+def test_page_is_one_file_that_loads_nothing(made: Artifact) -> None:
+    text = made.file("report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    loaded = [value for tag, attrs in page.tags for name, value in attrs.items() if name in ("src", "href")]
+    assert loaded
+    assert all(str(value).startswith(("data:image/jpeg;base64,", "#")) for value in loaded)
+    assert not {"script", "link", "iframe", "form"} & {tag for tag, _ in page.tags}
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+    assert made.file("report.html").stat().st_size < 3_000_000
+
+
+def test_page_is_accessible(made: Artifact) -> None:
+    page = Page(made.file("report.html").read_text(encoding="utf-8"))
+    pictures = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert pictures
+    assert all(attrs.get("alt") for attrs in pictures)
+    assert all(attrs.get("aria-label") for _, attrs in page.tags if attrs.get("role") in ("img", "region"))
+    headings = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3")]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert ("html", {"lang": "en"}) in page.tags
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_captions_texts_and_settings_are_escaped(made: Artifact, name: str) -> None:
+    text = made.file(name).read_text(encoding="utf-8")
+    assert "<script" not in text
+    if name == "report.html":
+        assert text.count("&lt;script&gt;") >= 2  # a caption or modified text, and the provenance
+
+
+def test_numbers_of_page_markdown_and_json_agree(made: Artifact) -> None:
+    said = json.loads(made.file("report.json").read_text(encoding="utf-8"))
+    for name in ("report.html", "report.md"):
+        assert said["headline"]["title"] in made.file(name).read_text(encoding="utf-8")
+    assert said["headline"]["query_set"] == "annotated"
+    assert f"{100 * said['headline']['recall']:.0f} %" in said["headline"]["title"]
+    assert {row["noun"] for row in said["provenance"]} >= {"images", "triplets", "stage2_checkpoint"}
+    assert {row["noun"]: row["drops"] for row in said["stages"]}["images"] == {"not a picture": 2}
+    assert said["false_negatives"] == {"by_reason": {"same_caption": 3}, "triplets": 3, "candidates": 3}
+
+
+def test_summary_counts_drops_and_tells_the_headline(made: Artifact) -> None:
+    assert made.summary["drops"]["annotated: no target is in the evaluation split"] == 1
+    assert made.details["queries"]["annotated"] == 18
+    assert "annotated stage2 recall@1" in made.details["recall"]
+    assert made.details["headline"]["title"]
+
+
+def test_same_inputs_same_bytes(made: Artifact, tmp_path: Path) -> None:
+    again = report(tmp_path)
+    assert again.fingerprint == made.fingerprint
+    assert again.summary["files"] == made.summary["files"]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "says"),
+    [
+        ({"queries": False, "generated": False, "evaluation": False}, "Nothing was measured"),
+        ({"evaluation": False}, "Nothing was measured"),
+        ({"queries": False}, "change requests"),
+    ],
+)
+def test_corpora_with_few_or_no_queries_still_get_a_report(tmp_path: Path, corpus: dict[str, bool], says: str) -> None:
+    made = report(tmp_path, **corpus)
+    text = made.file("report.html").read_text(encoding="utf-8")
+    Page(text)
+    assert says in text
+    assert says in made.file("report.md").read_text(encoding="utf-8")
+    assert made.table("recall.parquet").schema.names[-1] == "queries"
+
+
+def test_pictures_that_have_vanished_are_named_not_shown(tmp_path: Path) -> None:
+    store = measured_store(tmp_path)
+    EVAL_REPORT.run(recipe(tmp_path / "pictures"), store)
+    (tmp_path / "pictures" / "toys" / "27.png").unlink()
+    made, reused = EVAL_REPORT.run(recipe(tmp_path / "pictures", ks=(1, 3), evaluators=[{"kind": "annotated"}]), store)
+    assert not reused
+    assert "toys/27.png" not in made.file("report.md").read_text(encoding="utf-8")
+    Page(made.file("report.html").read_text(encoding="utf-8"))
+
+
+def test_a_copy_of_stage_1_differs_from_it_by_nothing(tmp_path: Path) -> None:
+    store = measured_store(tmp_path)
+    write_checkpoint(store, "stage2_checkpoint", seed=0)
+    made, _ = EVAL_REPORT.run(recipe(tmp_path / "pictures"), store)
+    same = [
+        row
+        for row in made.table("differences.parquet").to_pylist()
+        if (row["minus_model"], row["minus_query"]) == ("stage1", "composed")
+    ]
+    assert same
+    assert all(row["difference"] == row["low"] == row["high"] == 0 for row in same)
+    assert store.current(NAME, "eval_report") == made

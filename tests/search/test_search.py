@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.evaluation.encode import encode_gallery
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.search.build_index import SEARCH_INDEX, build_index
+from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.settings import SearchSettings
+from spn4cir_core.training.checkpoints import load_network
+from tests.measured_store import NAME, image_rows, measured_store, recipe, write_checkpoint
+
+
+def with_search(chosen: Recipe, **settings: object) -> Recipe:
+    return chosen.model_copy(update={"search_index": SearchSettings.model_validate(settings)})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return measured_store(tmp_path_factory.mktemp("measured"))
+
+
+@pytest.fixture(scope="module")
+def index(store: Store) -> Artifact:
+    return SEARCH_INDEX.run(recipe(store.root.parent / "pictures"), store)[0]
+
+
+def files(store: Store) -> ImageFiles:
+    return ImageFiles(store.root.parent / "pictures")
+
+
+def test_hits_equal_a_slow_scan_of_every_picture(store: Store, index: Artifact) -> None:
+    import torch
+
+    checkpoint = store.current(NAME, "stage2_checkpoint")
+    assert checkpoint is not None
+    network = load_network(checkpoint)
+    paths = [row["path"] for row in image_rows()]
+    gallery = encode_gallery(network, network.read_images([files(store).open(path) for path in paths]))
+    reference = files(store).open(paths[4])
+    images = torch.from_numpy(network.read_images([reference]))
+    searcher = Searcher.open(index)
+    for image, text in ((reference, "a red circle"), (reference, None), (None, "a red circle"), (reference, " ")):
+        tokens = network.tokenize([text]) if text and text.strip() else None
+        with torch.inference_mode():
+            query = network.encode_query(images if image else None, tokens).numpy()[0]
+        scores = gallery @ query
+        hits = searcher.search(image, text, 36)
+        assert len({hit.image_id for hit in hits}) == 36
+        assert [hit.rank for hit in hits] == list(range(36))
+        assert np.allclose([hit.score for hit in hits], np.sort(scores)[::-1], atol=1e-5)
+        assert np.allclose([hit.score for hit in hits], [scores[paths.index(hit.path)] for hit in hits], atol=1e-5)
+        assert hits[0].caption in {row["caption"] for row in image_rows()}
+
+
+def test_images_that_are_not_wanted_leave_room_for_others(store: Store, index: Artifact) -> None:
+    searcher, reference = Searcher.open(index), files(store).open("toys/04.png")
+    every = searcher.search(reference, "a red circle", 10)
+    gone = {every[0].path, every[2].image_id}
+    rest = searcher.search(reference, "a red circle", 8, without=gone)
+    assert [hit.image_id for hit in rest] == [hit.image_id for hit in every if hit.image_id not in gone]
+    assert [hit.rank for hit in rest] == list(range(8))
+    assert searcher.search(reference, None, 1000, without=[row["path"] for row in image_rows()]) == []
+
+
+@pytest.mark.parametrize(("text", "top"), [(None, 5), ("  ", 5), ("red", 0)])
+def test_searches_that_cannot_be_made_are_refused(index: Artifact, text: str | None, top: int) -> None:
+    with pytest.raises(InputError, match=r"reference image, a text|at least one"):
+        Searcher.open(index).search(None, text, top)
+
+
+def test_an_unknown_word_still_gives_hits(index: Artifact) -> None:
+    assert len(Searcher.open(index).search(None, "zzz qqq", 3)) == 3
+
+
+def test_only_the_chosen_split_is_found(store: Store) -> None:
+    chosen = with_search(recipe(store.root.parent / "pictures"), images="evaluation")
+    small, _ = SEARCH_INDEX.run(chosen, store)
+    hits = Searcher.open(small).search(None, "a red circle", 100)
+    assert sorted(hit.image_id for hit in hits) == [
+        row["image_id"] for row in image_rows() if row["split"] == "evaluation"
+    ]
+
+
+def test_folder_is_self_contained(index: Artifact, store: Store, tmp_path: Path) -> None:
+    copied = tmp_path / "copy"
+    shutil.copytree(index.path, copied)
+    searcher = Searcher.open(Artifact("search_index", copied, index.summary))
+    reference = files(store).open("toys/04.png")
+    assert searcher.search(reference, "a bar") == Searcher.open(index).search(reference, "a bar")
+
+
+def test_index_of_another_checkpoint_is_refused(index: Artifact, store: Store, tmp_path: Path) -> None:
+    current = store.current(NAME, "stage2_checkpoint")
+    Searcher.open(index, current)
+    other = write_checkpoint(measured_store(tmp_path), "stage2_checkpoint", seed=9)
+    with pytest.raises(StoreError, match="materialise search_index again"):
+        Searcher.open(index, other)
+
+
+@pytest.mark.parametrize("name", ["index.faiss", "search_index.parquet", "model.safetensors", "network.json"])
+def test_damaged_folders_are_refused(index: Artifact, tmp_path: Path, name: str) -> None:
+    copied = tmp_path / "copy"
+    shutil.copytree(index.path, copied)
+    (copied / name).unlink()
+    with pytest.raises(StoreError, match=name):
+        Searcher.open(Artifact("search_index", copied, index.summary))
+
+
+def test_parts_of_two_indexes_are_refused(index: Artifact, store: Store, tmp_path: Path) -> None:
+    small, _ = SEARCH_INDEX.run(with_search(recipe(store.root.parent / "pictures"), images="train"), store)
+    copied = tmp_path / "copy"
+    shutil.copytree(index.path, copied)
+    shutil.copyfile(small.file("index.faiss"), copied / "index.faiss")
+    names = {**index.summary["files"], "index.faiss": small.summary["files"]["index.faiss"]}
+    with pytest.raises(StoreError, match="do not belong together"):
+        Searcher.open(Artifact("search_index", copied, {**index.summary, "files": names}))
+
+
+def test_same_inputs_same_bytes(index: Artifact, tmp_path: Path) -> None:
+    again, _ = SEARCH_INDEX.run(recipe(tmp_path / "pictures"), measured_store(tmp_path))
+    assert again.summary["files"] == index.summary["files"]
+
+
+def test_large_indexes_are_ivf_and_find_nearly_the_same() -> None:
+    vectors = np.random.default_rng(0).standard_normal((4000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    exact = build_index(vectors, SearchSettings(), 0)
+    coarse = build_index(vectors, SearchSettings(flat_up_to=100, probed_share=0.3), 0)
+    assert type(exact).__name__ == "IndexFlatIP"
+    assert type(coarse).__name__ == "IndexIVFFlat"
+    _, right = exact.search(vectors[:200], 10)
+    _, found = coarse.search(vectors[:200], 10)
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(right, found, strict=True)]) > 0.8
+    _, again = build_index(vectors, SearchSettings(flat_up_to=100, probed_share=0.3), 0).search(vectors[:200], 10)
+    assert np.array_equal(found, again)
+
+
+def test_contact_sheet_shows_query_and_hits(store: Store, index: Artifact) -> None:
+    searcher, reference = Searcher.open(index), files(store).open("toys/04.png")
+    hits = searcher.search(reference, "a bar", 5)
+    with_picture = searcher.contact_sheet(reference, "a bar", hits, files(store))
+    assert with_picture.width > 5 * 128
+    assert searcher.contact_sheet(None, "a bar", hits, files(store)).width < with_picture.width
