@@ -34,7 +34,17 @@ from spn4cir_core.errors import StoreError
 from spn4cir_core.fingerprints import file_sha256
 
 SUMMARY = "summary.json"
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+UNWRITABLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EFBIG,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
+UNWRITABLE_WORDS = ("No space left on device", "Disk quota exceeded", "File too large", " requested and ")
 
 
 @dataclass(frozen=True)
@@ -178,18 +188,44 @@ class Store:
             StoreError: another process is writing this artefact, or the store cannot be written.
         """
         draft = Draft(self.root / noun / f".{fingerprint}.draft")
-        try:
+        with (
+            self.guarded(noun),
+            _locked(self.root / "locks" / f"{noun}-{fingerprint}", f"{noun} {fingerprint}"),
+        ):
+            if self.get(noun, fingerprint) is not None:
+                raise StoreError(f"{noun} {fingerprint} has just been written by another process; run again.")
             draft.path.mkdir(parents=True, exist_ok=True)
-            with _locked(self.root / "locks" / f"{noun}-{fingerprint}", f"{noun} {fingerprint}"):
-                yield draft
-                self._publish(noun, fingerprint, draft, provenance)
-        except OSError as error:
-            if error.errno in UNWRITABLE or "No space left" in str(error):
-                raise StoreError(
-                    f"cannot write {noun} into the store {self.root}: {error}. Nothing half-written is used; "
-                    "check the path, its rights and its free space, then run again."
-                ) from error
+            for scratch in draft.path.rglob(".*.tmp"):  # left by a killed process
+                scratch.unlink()
+            yield draft
+            self._publish(noun, fingerprint, draft, provenance)
+
+    @contextmanager
+    def guarded(self, noun: str) -> Iterator[None]:
+        """Say what to do when the store cannot be written; other errors pass.
+
+        Raises:
+            StoreError: a write failed: a full disk, a quota, missing rights, a read-only path.
+        """
+        try:
+            yield
+        except StoreError:
             raise
+        except Exception as error:  # Arrow, NumPy and safetensors tell of a full disk in their own ways
+            if not self._is_unwritable(error):
+                raise
+            raise StoreError(
+                f"cannot write {noun} into the store {self.root}: {error}. Nothing half-written is used; "
+                "check the path, its rights and its free space, then run again."
+            ) from error
+
+    def _is_unwritable(self, error: Exception) -> bool:
+        if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike):
+            path = Path(error.filename).absolute()
+            own = path.is_relative_to(self.root) or self.root.is_relative_to(path)
+            return own and error.errno in UNWRITABLE
+        told = any(words in str(error) for words in UNWRITABLE_WORDS)
+        return told or (isinstance(error, OSError) and error.errno in UNWRITABLE)
 
     def _publish(self, noun: str, fingerprint: str, draft: Draft, provenance: dict[str, Any]) -> None:
         files = sorted(path for path in draft.path.rglob("*") if path.is_file())

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spn4cir_core.artifacts import whole_file
+from spn4cir_core.errors import StoreError
 from spn4cir_core.progress import Progress
 
 Item = TypeVar("Item")
@@ -38,12 +39,12 @@ class Rows:
 
     def keys(self) -> set[str]:
         """Every key that has a value."""
-        return {key for part in self.parts() for key in pq.read_table(part, columns=[KEY])[KEY].to_pylist()}
+        return {key for part in self.parts() for key in _read(part, [KEY])[KEY].to_pylist()}
 
     def scan(self) -> Iterator[pa.Table]:
         """Yield the part files' tables one by one; a key may stand in more than one of them."""
         for part in self.parts():
-            yield pq.read_table(part)
+            yield _read(part)
 
     def append(self, keys: Sequence[str], values: pa.Array) -> None:
         """Write one part file, whole or not at all."""
@@ -51,6 +52,14 @@ class Rows:
         table = pa.Table.from_arrays([pa.array(keys, pa.string()), values], schema=self.schema)
         with whole_file(self.folder / f"part-{time.time_ns():020d}-{uuid4().hex[:8]}.parquet") as scratch:
             pq.write_table(table, scratch, compression="zstd")
+
+
+def _read(part: Path, columns: list[str] | None = None) -> pa.Table:
+    try:
+        table: pa.Table = pq.read_table(part, columns=columns)
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"{part} is damaged ({error}). Delete it and run again: its rows come anew.") from error
+    return table
 
 
 def fill(

@@ -50,7 +50,11 @@ class Recipe(Settings):
 
     def only(self, tables: Iterable[str]) -> Recipe:
         """A recipe that holds the named tables alone; reading another one is an AttributeError."""
-        return Recipe.model_construct(_fields_set=set(tables), **{name: getattr(self, name) for name in tables})
+        kept = {name: getattr(self, name) for name in tables}
+        part = Recipe.model_construct(_fields_set=set(kept), **kept)
+        for name in Recipe.model_fields.keys() - kept.keys():
+            part.__dict__.pop(name, None)  # model_construct fills in defaults
+        return part
 
 
 def packaged_recipes() -> dict[str, str]:

@@ -51,6 +51,10 @@ class Stage:
         Raises:
             StoreError: a parent has not been materialised, or the store cannot be written.
         """
+        with store.guarded(self.name):
+            return self._run(recipe, store, progress)
+
+    def _run(self, recipe: Recipe, store: Store, progress: Progress) -> tuple[Artifact, bool]:
         parents = {name: self._parent(recipe, store, name) for name in self.parents}
         inputs = self.inputs(recipe, store, parents)
         mark = fingerprint(inputs)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -104,5 +105,5 @@ def test_a_larger_subset_holds_the_smaller_one() -> None:
     rows = [Triplet(str(number), "c", f"r{number}", "t", "text", "") for number in range(50)]
     sizes = [subset(rows, count, seed=3) for count in (0, 5, 20, 50, 99)]
     assert [len(rows) for rows in sizes] == [0, 5, 20, 50, 50]
-    for smaller, larger in zip(sizes, sizes[1:], strict=False):
+    for smaller, larger in itertools.pairwise(sizes):
         assert {row.annotation_id for row in smaller} <= {row.annotation_id for row in larger}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_components_are_never_divided() -> None:
     sizes = [1, 2, 3] * 40
     splits = np.array(assign(sizes).splits)
     starts = np.cumsum([0, *sizes])
-    assert all(len(set(splits[a:b])) == 1 for a, b in zip(starts, starts[1:], strict=False))
+    assert all(len(set(splits[a:b])) == 1 for a, b in itertools.pairwise(starts))
     assert set(splits) == {"train", "validation", "evaluation"}
 
 

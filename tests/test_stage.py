@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from spn4cir_core.annotations.settings import AnnotationSettings
+from spn4cir_core.artifacts import Store
+from spn4cir_core.errors import StoreError
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.splits.settings import SplitSettings
+from spn4cir_core.stage import Stage, Work
+
+
+class Counted:
+    """A stage's function that counts its calls and writes what it is told."""
+
+    def __init__(self, text: str = "a") -> None:
+        self.calls, self.text = 0, text
+
+    def __call__(self, work: Work) -> None:
+        self.calls += 1
+        work.draft.write_table(pa.table({"text": [self.text]}), "result.parquet")
+
+
+def recipe(seed: int = 0, cosine: float = 0.9, max_triplets: int | None = None, name: str = "test") -> Recipe:
+    return Recipe.model_construct(
+        name=name,
+        seed=seed,
+        splits=SplitSettings(near_duplicate_cosine=cosine),
+        annotations=AnnotationSettings(max_triplets=max_triplets),
+    )
+
+
+def stage(write: Any = None, **changes: Any) -> Stage:
+    fields: dict[str, Any] = {
+        "name": "first",
+        "parents": (),
+        "reads": ("splits",),
+        "version": 1,
+        "write": write or Counted(),
+    }
+    return Stage(**{**fields, "write": write or Counted(), **changes})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def mark(store: Store, made: Stage, chosen: Recipe) -> str:
+    return made.run(chosen, store)[0].fingerprint
+
+
+def test_equal_inputs_are_computed_once_whoever_asks(store: Store) -> None:
+    write = Counted()
+    first, reused = stage(write).run(recipe(), store)
+    assert not reused and stage(write).run(recipe(), store) == (first, True)
+    assert stage(write).run(recipe(name="other"), store) == (first, True)
+    assert write.calls == 1 and store.current("other", "first") == first
+
+
+def test_the_fingerprint_changes_only_with_what_the_stage_reads(store: Store) -> None:
+    base = mark(store, stage(), recipe())
+    assert mark(store, stage(), recipe(seed=1, max_triplets=3)) == base
+    assert mark(store, stage(), recipe(cosine=0.8)) != base
+    assert mark(store, stage(reads=("splits", "seed")), recipe()) != mark(
+        store, stage(reads=("splits", "seed")), recipe(seed=1)
+    )
+
+
+def test_version_name_and_outside_change_it_too(store: Store) -> None:
+    marks = [
+        mark(store, made, recipe())
+        for made in (
+            stage(),
+            stage(version=2),
+            stage(name="second"),
+            stage(outside=lambda part, place: "files 1"),
+            stage(outside=lambda part, place: "files 2"),
+        )
+    ]
+    assert len(set(marks)) == len(marks)
+
+
+def test_a_changed_parent_changes_the_child_and_going_back_computes_nothing(store: Store) -> None:
+    write = Counted()
+    child = stage(write, name="second", parents=("first",), reads=())
+    parent = stage()
+    marks = []
+    for cosine in (0.9, 0.8, 0.9):
+        parent.run(recipe(cosine=cosine), store)
+        marks.append(mark(store, child, recipe(cosine=cosine)))
+    assert marks[0] == marks[2] != marks[1] and write.calls == 2
+
+
+def test_a_missing_parent_is_named(store: Store) -> None:
+    with pytest.raises(StoreError, match="second needs first, which recipe 'test' has not made"):
+        stage(name="second", parents=("first",)).run(recipe(), store)
+
+
+def test_a_setting_that_the_stage_did_not_declare_cannot_be_read(store: Store) -> None:
+    def peek(work: Work) -> None:
+        print(work.recipe.annotations)
+
+    with pytest.raises(AttributeError, match="annotations"):
+        stage(peek).run(recipe(), store)
+    assert store.current("test", "first") is None
+
+
+def test_a_failed_stage_leaves_the_previous_artifact_current(store: Store) -> None:
+    good, _ = stage().run(recipe(), store)
+
+    def fail(work: Work) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        stage(fail, version=2).run(recipe(), store)
+    assert store.current("test", "first") == good
+
+
+def test_a_store_that_fails_before_and_after_the_draft_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = Store(tmp_path / "file")
+
+    def outside(part: Recipe, place: Store) -> str:
+        place.rows("a", "b").mkdir(parents=True)
+        return ""
+
+    with pytest.raises(StoreError, match="cannot write first into the store"):
+        stage(outside=outside).run(recipe(), store)
