@@ -10,9 +10,9 @@ CLUSTERS = 6
 ROUNDS = 12
 LIGHTNESS_HALF = np.array([0.5, 1, 1])
 NAMED = {
-    "black": ["#0a0a0a", "#1c1c1f", "#2b2a2c"],
-    "grey": ["#55565a", "#7d7e80", "#a3a4a6", "#bdbdbf"],
-    "white": ["#ffffff", "#ededee", "#dcdde0", "#e6e2da"],
+    "black": ["#0a0a0a", "#1c1c1f", "#2b2a2c", "#1f212b", "#272a33", "#2a2422"],
+    "grey": ["#55565a", "#7d7e80", "#a3a4a6", "#686f78"],
+    "white": ["#ffffff", "#ededee", "#dcdde0", "#e6e2da", "#cdcfd3", "#d6dbe4"],
     "red": ["#d21f26", "#b3151e", "#e5393f"],
     "maroon": ["#5f1a22", "#7b1f2b", "#4a1c21"],
     "orange": ["#ef7a1a", "#e0631c", "#f5984a"],
