@@ -16,7 +16,7 @@ from spn4cir_core.artifacts import Artifact, whole_file
 from spn4cir_core.embeddings.vectors import open_vectors
 from spn4cir_core.errors import InputError
 from spn4cir_core.negatives import guards
-from spn4cir_core.negatives.guards import Guard, TrainingSet
+from spn4cir_core.negatives.guards import Guard, Rows, TrainingSet
 from spn4cir_core.negatives.look_alikes import on_grid, rows_above, similarity_threshold
 from spn4cir_core.negatives.settings import FalseNegativeSettings, GuardName
 from spn4cir_core.stage import Stage, Work
@@ -119,36 +119,47 @@ class Tally:
         self.samples: list[dict[str, str]] = []
 
     def blocks(self, triplet_ids: list[str], chosen: Mapping[GuardName, Guard]) -> Iterator[tuple[int, pa.Table]]:
-        """Yield the rows of a block of triplets, with the number of triplets done."""
+        """Yield the rows of a block of triplets, with the number of triplets done.
+
+        Candidates are sorted by id, so rows in the order of their numbers are in the order of their ids.
+        """
+        names = [pa.array(values, pa.string()) for values in (triplet_ids, self.training.candidate_ids, sorted(chosen))]
         for first in range(0, len(triplet_ids), TRIPLETS_PER_BLOCK):
             block = range(first, min(first + TRIPLETS_PER_BLOCK, len(triplet_ids)))
-            found: list[tuple[str, int, str]] = []
-            for triplet in block:
-                named = self._named(triplet, chosen)
-                found += [(triplet_ids[triplet], row, reason) for row, reason in named]
-            names = [(triplet, self.training.candidate_ids[row], reason) for triplet, row, reason in found]
-            columns = list(zip(*names, strict=True)) or [(), (), ()]
-            yield block.stop, pa.table([pa.array(column, pa.string()) for column in columns], schema=SCHEMA)
+            found = [
+                (triplet, self._kept(triplet, reason, chosen[reason]), code)
+                for triplet in block
+                for code, reason in enumerate(sorted(chosen))
+            ]
+            lengths = [len(rows) for _, rows, _ in found]
+            triplets = np.repeat(np.array([triplet for triplet, _, _ in found], np.int64), lengths)
+            candidates = np.concatenate([guards.NOBODY, *(rows for _, rows, _ in found)])
+            reasons = np.repeat(np.array([code for _, _, code in found], np.int64), lengths)
+            order = np.lexsort((reasons, candidates, triplets))
+            numbers = [column[order] for column in (triplets, candidates, reasons)]
+            self._count(numbers[0], numbers[1], sorted(chosen), numbers[2])
+            columns = [values.take(pa.array(rows)) for values, rows in zip(names, numbers, strict=True)]
+            yield block.stop, pa.table(columns, schema=SCHEMA)
 
-    def _named(self, triplet: int, chosen: Mapping[GuardName, Guard]) -> list[tuple[int, str]]:
-        """The (candidate row, reason) of one triplet, sorted: candidates are sorted by id, so this is by image id."""
+    def _kept(self, triplet: int, reason: str, guard: Guard) -> Rows:
         target = self.row_of[self.training.target_ids[triplet]]
         reference = self.row_of[self.training.reference_ids[triplet]]
-        named: list[tuple[int, str]] = []
-        for reason, guard in chosen.items():
-            rows = guard(triplet)
-            rows = rows[(rows != target) & (rows != reference)]
-            kept = guards.nearest_rows(rows, target, self.most)
-            self.rows[reason] += len(kept)
-            self.cut[reason] += len(rows) - len(kept)
-            named += [(row, reason) for row in kept.tolist()]
-        masked = {row for row, _ in named}
-        self.excluded += len(masked)
-        self.touched += bool(masked)
-        named.sort()
-        if named and len(self.samples) < SAMPLES:
-            self.samples.append(self._sample(triplet, *named[0]))
-        return named
+        rows = guard(triplet)
+        rows = rows[(rows != target) & (rows != reference)]
+        kept = guards.nearest_rows(rows, target, self.most)
+        self.rows[reason] += len(kept)
+        self.cut[reason] += len(rows) - len(kept)
+        return kept
+
+    def _count(self, triplets: Rows, candidates: Rows, names: list[GuardName], reasons: Rows) -> None:
+        """Count a block's rows, sorted by triplet and candidate; keep the first row of some triplets as a sample."""
+        masked = np.ones(len(triplets), bool)
+        masked[1:] = (np.diff(triplets) != 0) | (np.diff(candidates) != 0)
+        self.excluded += int(masked.sum())
+        touched, places = np.unique(triplets, return_index=True)
+        self.touched += len(touched)
+        for place in places[: SAMPLES - len(self.samples)]:
+            self.samples.append(self._sample(int(triplets[place]), int(candidates[place]), names[reasons[place]]))
 
     def _sample(self, triplet: int, row: int, reason: str) -> dict[str, str]:
         return {
