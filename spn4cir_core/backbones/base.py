@@ -55,6 +55,12 @@ class Network(ABC):
         May run a trunk that no stage trains. Row i must not depend on the other images.
         """
 
+    def expect_texts(self, texts: Sequence[str]) -> None:  # noqa: B027
+        """Told every text that training will show, in a fixed order; a frozen text trunk runs over them once here.
+
+        After a kill training calls this again with the same texts, so what it prepares must depend on them alone.
+        """
+
     def part_query_encoder(self) -> None:  # noqa: B027
         """Called once, before stage 2: give the query encoder its own copy of what it shares with the target's.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
 TOKEN_LIMIT = 128
+BATCH_ROWS = 64
 
 
 class Head(nn.Module):
@@ -37,7 +39,7 @@ class Head(nn.Module):
 
 
 class FrozenTexts:
-    """MiniLM sentence vectors by token ids, each text encoded once and alone, so that neighbours cannot matter.
+    """MiniLM sentence vectors by token ids; each text passes the trunk once.
 
     Not a module: the weights are those of a package and belong in no checkpoint.
     """
@@ -62,14 +64,24 @@ class FrozenTexts:
         keys = [tuple(number for number in row if number) for row in tokens_BP.tolist()]
         for key in dict.fromkeys(keys):
             if key not in self._known:
-                self._known[key] = self._encode(key)
+                self._encode([key])
         return torch.stack([self._known[key] for key in keys]).to(tokens_BP.device)
 
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Encode texts in batches of equal length, which depend on the texts alone: equal sets, equal vectors."""
+        rows = self.tokenizer(list(texts), truncation=True, max_length=TOKEN_LIMIT)["input_ids"]
+        keys = sorted({tuple(row) for row in rows}, key=lambda key: (len(key), key))
+        for _, group in groupby(keys, key=len):
+            same_length = list(group)
+            for start in range(0, len(same_length), BATCH_ROWS):
+                self._encode(same_length[start : start + BATCH_ROWS])
+
     @torch.no_grad()
-    def _encode(self, ids: tuple[int, ...]) -> Tensor:
-        tokens_1P = torch.tensor([ids])
-        hidden_1PW: Tensor = self.model(input_ids=tokens_1P, attention_mask=torch.ones_like(tokens_1P))[0]
-        return nn.functional.normalize(hidden_1PW.mean(dim=1), dim=-1)[0].clone()
+    def _encode(self, keys: Sequence[tuple[int, ...]]) -> None:
+        tokens_BP = torch.tensor(keys)
+        hidden_BPW: Tensor = self.model(input_ids=tokens_BP, attention_mask=torch.ones_like(tokens_BP))[0]
+        for key, vector in zip(keys, nn.functional.normalize(hidden_BPW.mean(dim=1), dim=-1), strict=True):
+            self._known[key] = vector.clone()
 
 
 class TextTower(nn.Module):
@@ -114,6 +126,10 @@ class HeadsNetwork(TwoTowerNetwork):
         trunk = self._trunk[0]
         pixels = lite0_pixels(images, self.image_px).contiguous(memory_format=torch.channels_last)
         return in_fixed_batches(lambda part: trunk.forward_head(trunk.forward_features(part), pre_logits=True), pixels)
+
+    def expect_texts(self, texts: Sequence[str]) -> None:
+        """See the base class."""
+        self._texts.prepare(texts)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """See the base class."""

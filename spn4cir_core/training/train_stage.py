@@ -91,6 +91,7 @@ class _Loop:
     def run(self, progress: Progress) -> list[dict[str, Any]]:
         training = self.training
         started = time.perf_counter()
+        training.network.expect_texts(training.triplets.all_texts())
         step, metrics = self.resume.load(self.module, self.log_temperature, self.optimiser)
         self.seconds["read"] += time.perf_counter() - started
         self.module.train()

@@ -144,3 +144,12 @@ def test_inputs_are_shared_between_composers_and_not_between_sizes(kind: str) ->
     larger = BACKBONES.build({**table(kind, "sum"), "image_px": 96})
     assert one.fingerprint() != other.fingerprint()
     assert one.inputs_fingerprint() == other.inputs_fingerprint() != larger.inputs_fingerprint()
+
+
+def test_texts_told_of_before_encode_as_texts_that_come_as_a_surprise(backbone: Backbone) -> None:
+    surprised, told = backbone.build(TEXTS, 0), backbone.build(TEXTS, 0)
+    told.expect_texts([*TEXTS, "make it blue", "make it pink"])
+    module(surprised), module(told)
+    with torch.no_grad():
+        expected = surprised.encode_query(None, surprised.tokenize(TEXTS))
+        torch.testing.assert_close(told.encode_query(None, told.tokenize(TEXTS)), expected, rtol=1e-4, atol=1e-5)
