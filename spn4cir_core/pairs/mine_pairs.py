@@ -19,6 +19,7 @@ from spn4cir_core.pairs.neighbours import MAX_NEIGHBOURS, SPARE, mine_neighbours
 from spn4cir_core.pairs.picks import Picks, Vectors
 from spn4cir_core.pairs.rank_window import RankWindow, window_in_ranks
 from spn4cir_core.pairs.settings import PairSettings
+from spn4cir_core.splits.components import components
 from spn4cir_core.stage import Stage, Work
 
 EXACT_UP_TO = 12_000
@@ -101,22 +102,17 @@ def read_corpus(work: Work) -> Corpus:
         open_vectors(embeddings),
         ids,
         np.array([split_of.get(image_id, "") for image_id in ids]),
-        components(len(ids), *_rows_of(near["image_a"], near["image_b"], row)),
+        near_duplicate_components(len(ids), *_rows_of(near["image_a"], near["image_b"], row)),
         np.unique([category_of.get(image_id) or "" for image_id in ids], return_inverse=True)[1],
         references,
         targets,
     )
 
 
-def components(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Connected components of near-duplicates; -1 for an image that has none."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    edges = coo_matrix((np.ones(len(left), np.int8), (left, right)), shape=(count, count))
-    labels = connected_components(edges, directed=False)[1].astype(np.int64)
-    alone = np.bincount(labels, minlength=count)[labels] == 1
-    return np.where(alone, -1, labels)
+def near_duplicate_components(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Component of near-duplicates of each image; -1 for an image that has none."""
+    labels = components(count, np.stack([left, right], axis=1)).astype(np.int64)
+    return np.where(np.bincount(labels, minlength=count)[labels] == 1, -1, labels)
 
 
 def choose_mode(settings: PairSettings, window: RankWindow) -> tuple[str, int]:
