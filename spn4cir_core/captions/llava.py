@@ -29,7 +29,8 @@ class Llava(Captioner):
 
     plugin_kind: ClassVar[str] = "llava"
     model: str
-    """A folder (safetensors), a hub id ``owner/name``, or ``builtin:shapes``."""
+    """A folder (safetensors), a hub id ``owner/name``, or ``builtin:shapes``, which learnt one prompt: the default
+    request of a picture without a category."""
     revision: str = "main"
     """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
     request: Annotated[str, AfterValidator(check_request)] = PUBLISHED
