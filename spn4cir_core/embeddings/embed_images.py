@@ -31,7 +31,8 @@ def write_image_embeddings(work: Work) -> None:
     settings, draft = work.recipe.image_embeddings, work.draft
     images = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
     keys = images["pixel_sha256"].to_pylist()
-    rows = Rows(work.store.rows("image_embeddings", settings.encoder.fingerprint()), pa.list_(pa.float32()))
+    mark = settings.encoder.fingerprint()
+    rows = Rows(work.store.rows("image_embeddings", mark), pa.list_(pa.float32()))
     files = image_files(work.recipe.images, work.store)
     computed = fill(
         rows,
@@ -57,7 +58,7 @@ def write_image_embeddings(work: Work) -> None:
     draft.drop(NOT_FINITE, int((~kept).sum()))
     draft.details.update(
         encoder=settings.encoder.plugin_kind,
-        encoder_fingerprint=settings.encoder.fingerprint(),
+        encoder_fingerprint=mark,
         dimensions=int(vectors.shape[1]),
         dtype=settings.dtype,
         computed=computed,

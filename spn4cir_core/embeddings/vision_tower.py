@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +18,8 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import NotFingerprinted, files_fingerprint, fingerprint
 
 SHAPES = "builtin:shapes"
+DECIDING = {".safetensors", ".json"}
+"""Suffixes of the files of a model folder that decide a vector."""
 
 
 class VisionTower(ImageEncoder):
@@ -38,7 +41,9 @@ class VisionTower(ImageEncoder):
     def fingerprint(self) -> str:
         """Hash of settings and of every file of the folder. See :class:`ImageEncoder`."""
         folder = self._folder()
-        files = files_fingerprint([path for path in folder.rglob("*") if path.is_file()], folder) if folder else ""
+        files = (
+            _checksum(folder, tuple((path, path.stat().st_mtime_ns) for path in _deciding(folder))) if folder else ""
+        )
         settings = self.model_dump(exclude={"device", "model"} if folder else {"device"})
         return fingerprint({"kind": self.plugin_kind, **settings, "files": files})
 
@@ -46,14 +51,21 @@ class VisionTower(ImageEncoder):
         """Load the tower and its processor. See :class:`ImageEncoder`."""
         import torch
         from transformers import AutoImageProcessor, AutoModel
+        from transformers.utils import logging as transformers_logging
+
+        logging: Any = transformers_logging
 
         source, options = self._source()
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()  # else it reports that a LLaVA's language head is left unused
         try:
             model = AutoModel.from_pretrained(source, dtype=torch.float32, **options)
             processors: Any = AutoImageProcessor
             processor = processors.from_pretrained(source, **options)
         except (OSError, ValueError) as error:
             raise InputError(f"image encoder: cannot load {self.model!r}: {error}") from error
+        finally:
+            logging.set_verbosity(level)
         device = torch_device(self.device)
         tower = _vision_part(model).eval().to(device)
 
@@ -94,6 +106,16 @@ class VisionTower(ImageEncoder):
             return str(folder), {"local_files_only": True}
         offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
         return self.model, {"revision": self.revision, "local_files_only": offline}
+
+
+def _deciding(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in DECIDING and path.is_file())
+
+
+@lru_cache(maxsize=16)
+def _checksum(folder: Path, stamped: tuple[tuple[Path, int], ...]) -> str:
+    """Hash of the files' bytes, once per process while their times stay: a 7B model has 14 GB."""
+    return files_fingerprint([path for path, _ in stamped], folder)
 
 
 def _vision_part(model: Any) -> Any:

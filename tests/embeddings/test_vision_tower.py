@@ -69,6 +69,8 @@ def test_fingerprint_follows_files_and_settings(clip_folder: Path) -> None:
     assert mark == VisionTower(model=str(clip_folder), device="cpu").fingerprint()
     assert mark != VisionTower(model=str(clip_folder), pooling="cls").fingerprint()
     (clip_folder / "note.txt").write_text("x")
+    assert mark == tower.fingerprint()
+    (clip_folder / "more.json").write_text("{}")
     assert mark != tower.fingerprint()
 
 
