@@ -14,8 +14,8 @@ EVALUATORS = Room(
     "evaluator",
     {
         "annotated": "spn4cir_core.evaluation.annotated:Annotated",
-        "held_out": "spn4cir_core.evaluation.held_out:HeldOut",
         "labels": "spn4cir_core.evaluation.labels:Labels",
+        "held_out": "spn4cir_core.evaluation.held_out:HeldOut",
     },
 )
 

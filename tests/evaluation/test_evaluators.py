@@ -149,7 +149,7 @@ def test_labels_that_say_nothing_are_not_asked_about(store: Store) -> None:
 def test_empty_settings_mean_every_evaluator(store: Store) -> None:
     files = ImageFiles(store.root.parent / "pictures")
     made = query_sets(EvaluationSettings(), parents_of(store), files, 0)
-    assert [query_set.name for query_set in made] == ["annotated", "held_out", "labels"]
+    assert [query_set.name for query_set in made] == ["annotated", "labels", "held_out"]
     one = EvaluationSettings.model_validate({"evaluators": [{"kind": "held_out"}]})
     assert [query_set.name for query_set in query_sets(one, parents_of(store), files, 0)] == ["held_out"]
 
