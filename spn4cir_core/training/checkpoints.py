@@ -56,6 +56,7 @@ def load_network(artifact: Artifact) -> Network:
 
 def load_checkpoint(artifact: Artifact) -> Checkpoint:
     """The trained network, its backbone and its temperature; see :func:`load_network`."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     described = read_json(artifact.file(NETWORK))
@@ -68,7 +69,7 @@ def load_checkpoint(artifact: Artifact) -> Checkpoint:
     network = backbone.restore(described["state"])
     try:
         as_module(network).load_state_dict(load_file(artifact.file(WEIGHTS)), strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise StoreError(f"{artifact.path / WEIGHTS} is not of the network in {NETWORK}: {error}") from error
     as_module(network).eval()
     return Checkpoint(backbone, network, float(described["temperature"]))
@@ -90,30 +91,29 @@ class Resume:
         metrics: list[dict[str, Any]],
     ) -> None:
         """Keep the state after ``step`` steps, whole or not at all."""
-        from safetensors.torch import save_file
-
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_metrics(metrics)
-        tensors = {f"network/{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
+        tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
         tensors["log_temperature"] = log_temperature.detach()
         for number, moments in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{number}/{name}": tensor for name, tensor in moments.items()}
         with whole_file(self.folder / "state.safetensors") as scratch:
-            save_file({name: tensor.clone() for name, tensor in tensors.items()}, scratch, {"step": str(step)})
+            _save(tensors, scratch, {"step": str(step)})
 
     def load(
         self, network: nn.Module, log_temperature: Tensor, optimiser: torch.optim.Optimizer
     ) -> tuple[int, list[dict[str, Any]]]:
-        """Put back what was kept; the steps done (0 where nothing was kept) and their metrics."""
+        """Put back what was kept; the steps done (0 where nothing was kept) and their metrics.
+
+        Raises:
+            StoreError: what was kept cannot be read.
+        """
         import torch
-        from safetensors import safe_open
 
         path = self.folder / "state.safetensors"
         if not path.is_file():
             return 0, []
-        with safe_open(path, framework="pt") as stored:
-            step = int(stored.metadata()["step"])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        step, tensors = _read_state(path)
         network.load_state_dict(_below(tensors, "network/"))
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below(tensors, "optimiser/").items():
@@ -127,11 +127,8 @@ class Resume:
 
     def finish(self, backbone: Backbone, network: Network, temperature: float, metrics: list[dict[str, Any]]) -> None:
         """Write the finished checkpoint into the draft and leave nothing else there."""
-        from safetensors.torch import save_file
-
         self.folder.mkdir(parents=True, exist_ok=True)
-        weights = as_module(network).state_dict()
-        save_file({name: tensor.cpu().contiguous().clone() for name, tensor in weights.items()}, self.folder / WEIGHTS)
+        _save(as_module(network).state_dict(), self.folder / WEIGHTS)
         described = {
             "backbone": as_table(backbone),
             "backbone_fingerprint": backbone.fingerprint(),
@@ -147,6 +144,28 @@ class Resume:
     def _write_metrics(self, metrics: list[dict[str, Any]]) -> None:
         with whole_file(self.folder / METRICS) as scratch:
             scratch.write_text("".join(json.dumps(line) + "\n" for line in metrics), encoding="utf-8")
+
+
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors; a full disk is an OSError here, as everywhere else."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file({name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}, path, metadata)
+    except SafetensorError as error:
+        raise OSError(f"{path}: {error}") from error
+
+
+def _read_state(path: Path) -> tuple[int, dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as stored:
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            return int(stored.metadata()["step"]), tensors
+    except SafetensorError as error:
+        raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and train again.") from error
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -26,3 +26,13 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise RecipeError(f"device = {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
     return device
+
+
+def place_bank(bank: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The bank on a GPU that has room to spare for it, else where it is (memory-mapped, streamed block by block)."""
+    import torch
+
+    if device.type != "cuda":
+        return bank
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return bank.to(device) if bank.numel() * bank.element_size() < free_bytes // 2 else bank

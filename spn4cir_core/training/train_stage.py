@@ -17,7 +17,7 @@ from spn4cir_core.errors import TrainingError
 from spn4cir_core.objectives.base import Batch, Objective
 from spn4cir_core.progress import Progress
 from spn4cir_core.training.checkpoints import Resume, as_module
-from spn4cir_core.training.devices import choose_device
+from spn4cir_core.training.devices import choose_device, place_bank
 from spn4cir_core.training.settings import Schedule
 from spn4cir_core.training.triplet_batches import NotNegatives, TrainingTriplets, TripletBatch, random_of
 
@@ -84,7 +84,7 @@ class _Loop:
         self.parameters = trainable(self.module, training.frozen)
         self.log_temperature.requires_grad_(training.schedule.learn_temperature)
         self.optimiser = _optimiser(self.parameters, self.log_temperature, training.schedule)
-        self.bank = None if training.bank_ND is None else torch.from_numpy(training.bank_ND)
+        self.bank = None if training.bank_ND is None else place_bank(torch.from_numpy(training.bank_ND), self.device)
         self.batch_size = training.triplets.batch_size(training.schedule.batch_size)
         self.trained = 0
 

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from spn4cir_core.artifacts import Draft, Store
+from spn4cir_core.errors import RecipeError, StoreError
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.training import checkpoints
+from spn4cir_core.training.checkpoints import Resume
+from spn4cir_core.training.devices import choose_device
+from spn4cir_core.training.stages import STAGE1_CHECKPOINT
+
+
+def make_training() -> tuple[nn.Module, torch.Tensor, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    network, log_temperature = nn.Linear(3, 2), torch.tensor(-3.0, requires_grad=True)
+    return network, log_temperature, torch.optim.AdamW([*network.parameters(), log_temperature], lr=0.1)
+
+
+def step(network: nn.Module, log_temperature: torch.Tensor, optimiser: torch.optim.Optimizer) -> None:
+    optimiser.zero_grad()
+    (network(torch.ones(1, 3)).sum() ** 2 + log_temperature**2).backward()
+    optimiser.step()
+
+
+def test_a_kept_state_goes_on_exactly_where_it_stopped(tmp_path: Path) -> None:
+    resume, unbroken = Resume(Draft(tmp_path)), make_training()
+    for _ in range(3):
+        step(*unbroken)
+    resume.save(3, *unbroken, [{"step": number} for number in (1, 2, 3)])
+    resumed = make_training()
+    done, metrics = resume.load(*resumed)
+    assert done == 3 and metrics == [{"step": 1}, {"step": 2}, {"step": 3}]
+    for _ in range(3):
+        step(*unbroken)
+        step(*resumed)
+    for ours, theirs in zip(unbroken[0].parameters(), resumed[0].parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(unbroken[1], resumed[1])
+
+
+def test_metrics_written_after_the_kept_state_are_forgotten(tmp_path: Path) -> None:
+    resume, training = Resume(Draft(tmp_path)), make_training()
+    step(*training)
+    resume.save(1, *training, [{"step": 1}])
+    with (tmp_path / "resume" / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 2}\n')
+    assert resume.load(*make_training())[1] == [{"step": 1}]
+
+
+def test_a_damaged_state_is_one_clear_error(tmp_path: Path) -> None:
+    resume, training = Resume(Draft(tmp_path)), make_training()
+    step(*training)
+    resume.save(1, *training, [])
+    state = tmp_path / "resume" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:40])
+    with pytest.raises(StoreError, match="is damaged"):
+        resume.load(*make_training())
+
+
+def test_a_full_disk_is_one_clear_error_and_nothing_is_published(
+    world: Callable[..., tuple[Recipe, Store]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    def full(*arguments: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    recipe, store = world()
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(StoreError, match="cannot write stage1_checkpoint"):
+        STAGE1_CHECKPOINT.run(recipe, store)
+    assert store.current("tiny", "stage1_checkpoint") is None
+    monkeypatch.undo()
+    assert set(STAGE1_CHECKPOINT.run(recipe, store)[0].summary["files"]) == {
+        checkpoints.WEIGHTS,
+        checkpoints.NETWORK,
+        checkpoints.METRICS,
+    }
+
+
+def test_an_unknown_device_is_one_clear_error() -> None:
+    with pytest.raises(RecipeError, match="device = 'abacus' cannot be used here"):
+        choose_device("abacus")
