@@ -51,6 +51,10 @@ def main() -> None:
     counted = by_counting(queries, gallery, targets)
     counting_s = time.perf_counter() - started
     started = time.perf_counter()
+    for start in range(0, options.queries, 1024):
+        queries[start : start + 1024] @ gallery.T
+    product_s = time.perf_counter() - started
+    started = time.perf_counter()
     chunks = [slice(start, start + options.name_rows) for start in range(0, options.queries, options.name_rows)]
     named = [np.array(by_names(queries[rows], gallery, names, targets[rows])) * len(queries[rows]) for rows in chunks]
     names_s = time.perf_counter() - started
@@ -61,6 +65,7 @@ def main() -> None:
         "counting_s": round(counting_s, 2),
         "names_s": round(names_s, 2),
         "ratio": round(names_s / counting_s, 1),
+        "product_s": round(product_s, 2),
         "recalls": dict(zip(KS, counted, strict=True)),
         "identical": bool(np.allclose(counted, recalls)),
     }
