@@ -132,7 +132,7 @@ def wide_windows(rows: int, dimensions: int, repeats: int, folder: Path) -> None
     window = window_in_ranks((0.4, 0.8), rows)
     assert window is not None
     keys, all_rows = id_keys([str(row) for row in range(rows)], 0), np.arange(rows)
-    landmarks = max(2048, landmarks_needed(window))
+    landmarks = max(1024, landmarks_needed(window))
     size = f"{rows:,} × {dimensions}"
     fast, fast_mb, picks = timed(
         lambda: mine_landmarks(Vectors(vectors), window, all_rows, keys, 1, free(rows), landmarks, 0), repeats

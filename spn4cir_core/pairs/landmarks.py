@@ -26,7 +26,7 @@ SCALE = 4000.0
 """|round(4000 v)| <= 4000 + sqrt(D) / 2 <= 4096 for D <= 36,864; every partial sum is then an integer <= 2**24."""
 BLOCK_ROWS = 1024
 MAX_DRAWS = 4096
-OUTSIDE_SHARE = 0.025
+OUTSIDE_SHARE = 0.022
 """Part of the picks that may lie outside the exact window, by the expected error of two quantiles."""
 
 

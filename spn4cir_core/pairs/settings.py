@@ -30,7 +30,7 @@ class PairSettings(Settings):
     """Pairs at least this similar are near-duplicates and not used; above 1 nothing is refused."""
     references: Literal["all", "annotated"] = "all"
     """``annotated``: only images that are the reference image of an annotated triplet."""
-    landmarks: int = Field(default=2048, ge=16)
+    landmarks: int = Field(default=1024, ge=16)
     """Least number of landmark images; a narrow window takes more."""
 
     @model_validator(mode="after")
