@@ -92,7 +92,7 @@ def recall_by_kind(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str
             axes.errorbar(recall, heights, xerr=around, fmt="o", color=SERIES[name], label=names[name], markersize=4)
         axes.set_yticks(range(len(kinds)), kinds)
         axes.set_ylim(-0.6, len(kinds) - 0.4)
-        axes.set_xlim(0, 100)
+        axes.set_xlim(0, min(100, 115 * max(row["high"] for row in here.values()) + 1))
         axes.set_xlabel(f"recall@{k}, %")
         figure.legend(loc="outside right center")
 
