@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -17,7 +18,7 @@ COLUMNS = {
     TRIPLETS: ("reference", "target", "modified_text"),
     QUERIES: ("query_id", "reference", "modified_text", "targets"),
 }
-OPTIONAL = "kind"
+OPTIONAL = ("kind", "modified_texts")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Triplet:
     reference_id: str
     target_id: str
     modified_text: str
+    modified_texts: list[str]
+    """What one text is drawn from each time the triplet is trained on; ``[modified_text]`` unless the file has more."""
     kind: str
 
 
@@ -107,12 +110,13 @@ class Parser:
     def _triplet(self, line: int, row: dict[str, str], seen: set[tuple[str, ...]]) -> Triplet:
         reference, target = self._image("reference", row["reference"]), self._image("target", row["target"])
         text = _text(row)
+        texts = _alternatives(row["modified_texts"]) if row["modified_texts"] else [text]
         if reference == target:
             raise RowError("same reference and target", f"{row['reference']!r} and {row['target']!r}")
-        if (reference, target, text) in seen:
+        if (reference, target, *texts) in seen:
             raise RowError("repeated row", f"{row['reference']!r}, {row['target']!r}, {text!r}")
-        seen.add((reference, target, text))
-        return Triplet(f"{self.corpus}/{line}", self.corpus, reference, target, text, row[OPTIONAL])
+        seen.add((reference, target, *texts))
+        return Triplet(f"{self.corpus}/{line}", self.corpus, reference, target, text, texts, row["kind"])
 
     def _query(self, line: int, row: dict[str, str], seen: set[str]) -> Query:
         query_id = row["query_id"]
@@ -125,7 +129,7 @@ class Parser:
         if reference in targets:
             raise RowError("same reference and target", repr(row["reference"]))
         seen.add(query_id)
-        return Query(f"{self.corpus}/{query_id}", self.corpus, reference, text, targets, row[OPTIONAL])
+        return Query(f"{self.corpus}/{query_id}", self.corpus, reference, text, targets, row["kind"])
 
     def _targets(self, line: int, value: str) -> list[str]:
         targets: dict[str, None] = {}
@@ -169,7 +173,7 @@ def read_rows(file: str, data: bytes, columns: Sequence[str]) -> Iterator[tuple[
             header = _header(file, values, columns)
         elif len(values) == len(header):
             row = {name: value.strip() for name, value in zip(header, values, strict=True)}
-            yield reader.line_num, {OPTIONAL: "", **row}
+            yield reader.line_num, dict.fromkeys(OPTIONAL, "") | row
         elif values:
             yield reader.line_num, RowError("malformed row", f"{len(values)} values for {len(header)} columns")
     if header is None:
@@ -187,3 +191,14 @@ def _text(row: dict[str, str]) -> str:
     if not row["modified_text"]:
         raise RowError("empty text", f"reference {row['reference']!r}")
     return row["modified_text"]
+
+
+def _alternatives(value: str) -> list[str]:
+    """Texts of the column ``modified_texts``, a JSON list."""
+    try:
+        texts = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise RowError("modified_texts is not a JSON list of texts", repr(value)) from error
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise RowError("modified_texts is not a JSON list of texts", repr(value))
+    return [text.strip() for text in texts]

@@ -17,7 +17,11 @@ from spn4cir_core.recipe import Recipe
 from spn4cir_core.stage import Stage, Work
 
 TRIPLET_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("annotation_id", "corpus", "reference_id", "target_id", "modified_text", "kind")]
+    [
+        *((name, pa.string()) for name in ("annotation_id", "corpus", "reference_id", "target_id", "modified_text")),
+        ("modified_texts", pa.list_(pa.string())),
+        ("kind", pa.string()),
+    ]
 )
 QUERY_SCHEMA = pa.schema(
     [
@@ -125,7 +129,7 @@ ANNOTATIONS = Stage(
     name="annotations",
     parents=("images",),
     reads=("images", "annotations", "seed"),
-    version=1,
+    version=2,
     write=read_annotations,
     outside=outside,
 )

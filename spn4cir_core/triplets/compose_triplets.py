@@ -96,7 +96,7 @@ def annotated_triplets(
             draft.drop(f"image is in the {min(held_out)} split")
         elif row["reference_id"] == row["target_id"]:
             draft.drop("reference and target are the same image")
-        elif not row["modified_text"].strip():
+        elif not all(text.strip() for text in row["modified_texts"]):
             draft.drop("the modified text is empty")
         else:
             yield Triplet(
@@ -107,7 +107,7 @@ def annotated_triplets(
                 target_path=target.path,
                 reference_caption=reference.caption,
                 target_caption=target.caption,
-                modified_texts=(row["modified_text"],),
+                modified_texts=tuple(row["modified_texts"]),
                 origin="annotated",
                 kind=row["kind"] or "",
                 template_ids=(),

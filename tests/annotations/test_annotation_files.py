@@ -40,6 +40,27 @@ def test_kind_is_optional_and_columns_may_stand_in_any_order() -> None:
     assert (one.reference_id, one.modified_text, one.kind) == ("in/a.png", "bluer", "")
 
 
+def test_a_triplet_may_have_alternative_texts() -> None:
+    reader = parser()
+    one, two = reader.triplets(
+        b"reference,target,modified_text,modified_texts\n"
+        b'a.png,b.png,red and big,"[""red and big"", "" big "", ""red""]"\n'
+        b"a.png,b.png,red and big,\n"
+        b'a.png,b.png,x,"[""red and big"", ""big"", ""red""]"\n'
+        b"a.png,b.png,x,red|big\n"
+        b'a.png,b.png,x,"[""red"", """"]"\n'
+        b"a.png,b.png,x,[]\n"
+        b"a.png,b.png,x,7\n"
+    )
+    assert (one.modified_text, one.modified_texts) == ("red and big", ["red and big", "big", "red"])
+    assert two.modified_texts == ["red and big"]
+    malformed = "modified_texts is not a JSON list of texts"
+    assert [(drop.line, drop.reason) for drop in reader.drops] == [
+        (4, "repeated row"),
+        *((line, malformed) for line in (5, 6, 7, 8)),
+    ]
+
+
 def test_every_fault_is_counted_with_its_line() -> None:
     reader = parser()
     kept = reader.triplets(

@@ -102,7 +102,7 @@ def test_max_triplets_keeps_a_seeded_subset_in_order(tmp_path: Path) -> None:
 
 
 def test_a_larger_subset_holds_the_smaller_one() -> None:
-    rows = [Triplet(str(number), "c", f"r{number}", "t", "text", "") for number in range(50)]
+    rows = [Triplet(str(number), "c", f"r{number}", "t", "text", ["text"], "") for number in range(50)]
     sizes = [subset(rows, count, seed=3) for count in (0, 5, 20, 50, 99)]
     assert [len(rows) for rows in sizes] == [0, 5, 20, 50, 50]
     for smaller, larger in itertools.pairwise(sizes):

@@ -24,7 +24,11 @@ SPLITS = {
 }
 CAPTIONS = {"a": "red cat", "b": "blue cat", "c": "red dog", "d": "The cat red.", "e": "green cat", "f": "green dog"}
 ANNOTATION = pa.schema(
-    [(name, pa.string()) for name in ("annotation_id", "corpus", "reference_id", "target_id", "modified_text", "kind")]
+    [
+        *((name, pa.string()) for name in ("annotation_id", "corpus", "reference_id", "target_id")),
+        ("modified_texts", pa.list_(pa.string())),
+        ("kind", pa.string()),
+    ]
 )
 
 
@@ -34,7 +38,7 @@ def annotation(name: str, reference: str, target: str, text: str = "bluer", kind
         "corpus": "zoo",
         "reference_id": f"zoo/{reference}.png",
         "target_id": f"zoo/{target}.png",
-        "modified_text": text,
+        "modified_texts": [text],
         "kind": kind,
     }
 
