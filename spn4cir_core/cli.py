@@ -6,17 +6,19 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from PIL import Image
 
+from spn4cir_core import cli_triplets
 from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
 from spn4cir_core.errors import Spn4cirError, StoreError
 from spn4cir_core.flow import STAGES, outdated, run
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.progress import Bars
-from spn4cir_core.recipe import Recipe, load_recipe, packaged_recipes
+from spn4cir_core.recipe import Recipe, packaged_recipes
 
 if TYPE_CHECKING:
     from spn4cir_core.search.search import Hit, Searcher
@@ -33,17 +35,13 @@ Examples:
   spn4cir search --image a.jpg --text "but red"    ask the trained model
 
   spn4cir status --recipe folder                   what is up to date, and what would run
+
+  spn4cir triplets --out browse.html               look at the triplets, mark bad ones
 """
 
 app = typer.Typer(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES, no_args_is_help=True)
 
-RecipeOption = Annotated[
-    str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="A packaged name or a TOML file.")
-]
-StoreOption = Annotated[Path, typer.Option("--store", "-s", envvar="SPN4CIR_STORE", help="Folder for all artefacts.")]
-ImagesOption = Annotated[
-    Path | None, typer.Option("--images", "-i", help="A folder of pictures; sub-folders are categories.")
-]
+cli_triplets.register(app)
 
 
 @app.command("run")
@@ -54,7 +52,7 @@ def run_stages(
     select: Annotated[str, typer.Option(help="Stages to run, separated by commas; default: all.")] = "",
 ) -> None:
     """Bring every stage up to date; what is already there is not computed again."""
-    chosen = _recipe(recipe, images)
+    chosen = chosen_recipe(recipe, images)
     names = [name.strip() for name in select.split(",")] if select else list(STAGES)
     with Bars() as bars:
         artifacts = run(chosen, Store(store), names, bars, _say)
@@ -73,7 +71,7 @@ def search(
     images: ImagesOption = None,
 ) -> None:
     """Search with a reference image and a text; prints the hits and writes a contact sheet."""
-    chosen, place = _recipe(recipe, images), Store(store)
+    chosen, place = chosen_recipe(recipe, images), Store(store)
     searcher = _searcher(chosen, place)
     reference = _picture(image, chosen, place) if image else None
     hits = searcher.search(reference, text or None, top)
@@ -89,7 +87,7 @@ def example(
     sheet: Annotated[Path | None, typer.Option(help="Where the contact sheet goes; default: in the store.")] = None,
 ) -> None:
     """Ask one of the corpus's held-out composed queries and mark the right answers."""
-    chosen, place = _recipe(recipe, images), Store(store)
+    chosen, place = chosen_recipe(recipe, images), Store(store)
     annotations, report = place.current(chosen.name, "annotations"), place.current(chosen.name, "eval_report")
     queries = annotations.table("queries.parquet").to_pylist() if annotations else []
     if not queries:
@@ -108,7 +106,7 @@ def example(
 @app.command()
 def status(recipe: RecipeOption = "", store: StoreOption = Path("store"), images: ImagesOption = None) -> None:
     """Say of each stage whether it is up to date."""
-    chosen, place = _recipe(recipe, images), Store(store)
+    chosen, place = chosen_recipe(recipe, images), Store(store)
     late = outdated(chosen, place)
     for name in STAGES:
         artifact = place.current(chosen.name, name)
@@ -152,11 +150,6 @@ def _show(
         typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{mark}")
     searcher.contact_sheet(reference, text, hits, files).save(sheet)
     typer.echo(f"contact sheet: {sheet}")
-
-
-def _recipe(source: str, images: Path | None) -> Recipe:
-    overrides: dict[str, Any] = {"images": {"reader": {"kind": "folder", "folder": str(images)}}} if images else {}
-    return load_recipe(source or ("folder" if images else "demo"), overrides)
 
 
 def _say(artifact: Artifact, reused: bool) -> None:

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from spn4cir_core.annotations.annotation_files import Parser
+from spn4cir_core.annotations.import_annotations import Layout, import_annotations
+from spn4cir_core.annotations.import_fashioniq import joinings
 from spn4cir_core.artifacts import Artifact
 from spn4cir_core.errors import InputError
-from spn4cir_core.triplets.export import export_cirr, export_fashioniq
+from spn4cir_core.triplets.export import export_cirr, export_csv, export_fashioniq, export_triplets
 
 
 @pytest.fixture
@@ -83,3 +86,41 @@ def test_a_folder_that_cannot_be_written(triplets: Artifact, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot export"):
         export_fashioniq(triplets, tmp_path / "file" / "cap.json")
+
+
+@pytest.mark.parametrize("layout", ["fashioniq", "cirr"])
+def test_what_is_exported_is_imported_as_it_was(layout: Layout, triplets: Artifact, tmp_path: Path) -> None:
+    path, images = export_triplets(triplets, layout, tmp_path)
+    import_annotations(layout, [path], tmp_path / "triplets.csv", [images])
+    assert texts_by_pair(tmp_path / "triplets.csv") == {
+        ("folder/zoo/a.png", "folder/zoo/b.png"): ["bluer"],
+        ("folder/zoo/a.png", "folder/zoo/c.png"): ["one", "two"],
+    }
+
+
+def test_csv_is_a_file_that_a_corpus_folder_may_hold(triplets: Artifact, tmp_path: Path) -> None:
+    (path,) = export_csv(triplets, tmp_path / "new" / "triplets.csv")
+    assert texts_by_pair(path) == {
+        ("folder/zoo/a.png", "folder/zoo/b.png"): ["bluer"],
+        ("folder/zoo/a.png", "folder/zoo/c.png"): ["one", "two"],
+    }
+
+
+def texts_by_pair(path: Path) -> dict[tuple[str, str], list[str]]:
+    kept = {f"folder/zoo/{name}.png": f"folder/zoo/{name}.png" for name in "abc"}
+    return {
+        (row.reference_id, row.target_id): row.modified_texts
+        for row in Parser("zoo", "", kept, {}).triplets(path.read_bytes())
+    }
+
+
+def test_human_captions_are_exported_as_fashioniq_has_them(
+    compose: Callable[..., Artifact], rows: Any, tmp_path: Path
+) -> None:
+    two = rows.annotation("q", "a", "b") | {"modified_texts": list(joinings(["is red.", "longer"]))}
+    path, _ = export_fashioniq(compose([two], [rows.pair("a", "c")]), tmp_path / "cap.json")
+    assert json.loads(path.read_text())[0] == {
+        "candidate": "zoo/a",
+        "target": "zoo/b",
+        "captions": ["is red", "longer"],
+    }

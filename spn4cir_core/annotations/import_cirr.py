@@ -1,0 +1,45 @@
+"""CIRR's caption files: ``cap.rc2.<split>.json``, a list of ``{pairid, reference, target_hard, caption, …}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from spn4cir_core.annotations.records import Record, read_json_file
+from spn4cir_core.errors import InputError
+
+
+def read_cirr(path: Path) -> Iterator[Record]:
+    """Triplets in the order of the file; the target is ``target_hard``, as in the published evaluation.
+
+    ``target_soft`` and ``img_set`` stay in the record's source. A generated triplet's ``caption`` is a list of
+    alternatives.
+
+    Raises:
+        InputError: the file is not a JSON list of objects with ``pairid``, ``reference`` and ``caption``.
+    """
+    rows = read_json_file(path)
+    if not isinstance(rows, list):
+        raise InputError(f"{path} is not a list of CIRR triplets but {type(rows).__name__}")
+    for number, row in enumerate(rows):
+        if not _is_triplet(row):
+            raise InputError(
+                f"{path}: row {number} is not {{pairid, reference, target_hard, caption}}: {str(row)[:120]}"
+            )
+        captions = [row["caption"]] if isinstance(row["caption"], str) else row["caption"]
+        yield Record(
+            query_id=str(row["pairid"]),
+            reference=row["reference"],
+            targets=(row["target_hard"],) if row.get("target_hard") else (),
+            texts=tuple(filter(None, (caption.strip() for caption in captions))),
+            kind="",
+            source=row,
+        )
+
+
+def _is_triplet(row: object) -> bool:
+    if not isinstance(row, dict) or "pairid" not in row or not isinstance(row.get("reference"), str):
+        return False
+    caption = row.get("caption")
+    captions = caption if isinstance(caption, list) else [caption]
+    return all(isinstance(text, str) for text in captions) and isinstance(row.get("target_hard", ""), str)

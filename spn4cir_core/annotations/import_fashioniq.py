@@ -1,0 +1,69 @@
+"""FashionIQ's caption files: ``cap.<category>.<split>.json``, a list of ``{candidate, target, captions}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from spn4cir_core.annotations.records import Record, read_json_file
+from spn4cir_core.errors import InputError
+
+STRIPPED = ".?, "
+"""What the published code strips from both ends of a caption before it joins two."""
+
+
+def read_fashioniq(path: Path) -> Iterator[Record]:
+    """Triplets in the order of the file; ``kind`` is the category in the file's name.
+
+    Raises:
+        InputError: the file is not a JSON list of objects with ``candidate`` and ``captions``.
+    """
+    rows = read_json_file(path)
+    if not isinstance(rows, list):
+        raise InputError(f"{path} is not a list of FashionIQ triplets but {type(rows).__name__}")
+    parts = path.name.split(".")
+    kind = parts[1] if len(parts) == 4 and parts[0] == "cap" and "extend" not in parts[1] else ""
+    for number, row in enumerate(rows):
+        if not _is_triplet(row):
+            raise InputError(f"{path}: row {number} is not {{candidate, target, captions}}: {str(row)[:120]}")
+        yield Record(
+            query_id=f"{path.stem}-{number}",
+            reference=row["candidate"],
+            targets=(row["target"],) if row.get("target") else (),
+            texts=_texts(row),
+            kind=kind,
+            source=row,
+        )
+
+
+def joinings(captions: Sequence[str]) -> tuple[str, ...]:
+    """The four texts of which published training draws one: "c0 and c1", "c1 and c0", c0 and c1.
+
+    An empty caption joins nothing: the other one is then the only text.
+    """
+    one, other = (caption.strip(STRIPPED) for caption in captions)
+    if not one or not other:
+        return tuple(filter(None, (one, other)))
+    return f"{one} and {other}", f"{other} and {one}", one, other
+
+
+def captions_of(texts: Sequence[str]) -> list[str] | None:
+    """The two captions that have these joinings, or None."""
+    return list(texts[2:]) if len(texts) == 4 and joinings(texts[2:]) == tuple(texts) else None
+
+
+def _texts(row: dict[str, Any]) -> tuple[str, ...]:
+    """Generated triplets of an export carry their images' captions, and their texts are alternatives as they are."""
+    captions = row["captions"]
+    if len(captions) == 2 and "caption1" not in row:
+        return joinings(captions)
+    return tuple(filter(None, (caption.strip() for caption in captions)))
+
+
+def _is_triplet(row: object) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("candidate"), str):
+        return False
+    captions = row.get("captions")
+    target = row.get("target", "")
+    return isinstance(captions, list) and all(isinstance(text, str) for text in captions) and isinstance(target, str)

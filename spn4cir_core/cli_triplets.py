@@ -1,0 +1,67 @@
+"""Commands about triplets: import annotated ones, export all, look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spn4cir_core.annotations import import_annotations as importing
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.triplets import export as exporting
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("import")(import_annotations)
+    app.command("export")(export_triplets)
+
+
+def import_annotations(
+    layout: Annotated[importing.Layout, typer.Option("--format", help="Layout of the files.")],
+    files: Annotated[list[Path], typer.Option("--from", help="A file of annotated triplets; may be repeated.")],
+    out: Annotated[Path, typer.Option("--out", help="triplets.csv (trained on) or queries.csv (evaluated on).")],
+    images: Annotated[
+        list[Path] | None, typer.Option("--images", help="JSON from image name to path, like CIRR's image_splits.")
+    ] = None,
+    image_path: Annotated[str, typer.Option(help="Path of an image without such a table: 'images/{name}.jpg'.")] = "",
+    column: Annotated[
+        list[str] | None, typer.Option(help="The file's name of a field: --column reference=source_image")
+    ] = None,
+) -> None:
+    """Turn annotated triplets of FashionIQ, CIRR or a table into the file that a corpus folder holds."""
+    pairs = [tuple(part.split("=", 1)) for part in column or []]
+    if wrong := [part for part in column or [] if "=" not in part]:
+        raise InputError(f"--column {wrong[0]!r} is not FIELD=NAME; the fields are reference, target, modified_text …")
+    columns = {pair[0]: pair[1] for pair in pairs}
+    rows, left_out = importing.import_annotations(layout, files, out, images or (), image_path, columns)
+    reasons = "".join(f", {count:,} left out ({reason})" for reason, count in sorted(left_out.items()))
+    typer.echo(f"{out}: {rows:,} rows{reasons}")
+
+
+def export_triplets(
+    layout: Annotated[exporting.Layout, typer.Option("--format", help="Layout of the file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
+    split: Annotated[str, typer.Option(help="train, validation or evaluation.")] = "train",
+    recipe: RecipeOption = "",
+    store: StoreOption = Path("store"),
+    images: ImagesOption = None,
+) -> None:
+    """Write the triplets in the layout of FashionIQ or CIRR, as the published code trains on them, or as CSV."""
+    for path in exporting.export_triplets(_triplets(chosen_recipe(recipe, images), Store(store)), layout, out, split):
+        typer.echo(path)
+
+
+def _triplets(recipe: Recipe, store: Store) -> Artifact:
+    artifact = store.current(recipe.name, "triplets")
+    if artifact is None:
+        raise StoreError(
+            f"recipe {recipe.name!r} has no triplets in {store.root}; make them with: "
+            "spn4cir run --select images,templates,annotations,captions,image_embeddings,splits,pairs,"
+            "modified_texts,triplets"
+        )
+    return artifact
