@@ -1,8 +1,7 @@
 """Jobs to start by hand, and a sensor and a schedule that start what is out of date. Both are shipped stopped."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -10,11 +9,11 @@ from dagster_project.resources import Pipeline
 from dagster_project.sync import sync_request
 
 
-def jobs(prefix: Sequence[str]) -> list[dg.UnresolvedAssetJobDefinition]:
+def jobs(prefix: Sequence[str]) -> list[Any]:
     """The whole flow, and what follows from the templates or from the triplets."""
 
     def from_asset(name: str) -> dg.AssetSelection:
-        return dg.AssetSelection.keys([*prefix, name]).downstream()
+        return dg.AssetSelection.assets([*prefix, name]).downstream()
 
     everything = dg.AssetSelection.key_prefixes(list(prefix)) if prefix else dg.AssetSelection.all()
     return [

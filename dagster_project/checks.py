@@ -1,7 +1,5 @@
 """Checks a careful owner wants: cheap to compute, blocking where going on would waste training time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

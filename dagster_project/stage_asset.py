@@ -1,7 +1,5 @@
 """Turns a core stage into a Dagster asset: same name, same parents, same logic version."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from dagster_project.resources import Pipeline

@@ -25,7 +25,7 @@ AFTER_TEXTS = {
     "eval_report",
     "search_index",
 }
-BANK = '[sets.mine]\ntemplates = [{{ id = "m1", text = "{text}" }}]\n'
+BANK = '[sets]\nmine = ["m1"]\n\n[[template]]\nid = "m1"\ntext = "{text}"\n'
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +75,12 @@ def test_every_artefact_is_whole(folder: Path) -> None:
 
 def test_a_changed_template_touches_only_what_follows(folder: Path) -> None:
     bank = folder / "bank.toml"
-    bank.write_text(BANK.format(text="now {added}"), encoding="utf-8")
+    bank.write_text(BANK.replace("{text}", "now {added}"), encoding="utf-8")
     tables = {"templates": {"bank": str(bank), "use": ["mine"]}}
     assert computed(folder, **tables) == AFTER_TEXTS | {"templates"}
-    bank.write_text("# a comment changes nothing\n" + BANK.format(text="now {added}"), encoding="utf-8")
+    bank.write_text("# a comment changes nothing\n" + BANK.replace("{text}", "now {added}"), encoding="utf-8")
     assert computed(folder, **tables) == set()
-    bank.write_text(BANK.format(text="rather {added}"), encoding="utf-8")
+    bank.write_text(BANK.replace("{text}", "rather {added}"), encoding="utf-8")
     assert set(outdated(load_recipe(tiny_recipe_file(folder, **tables)), Store(folder / "store"))) == AFTER_TEXTS | {
         "templates"
     }

@@ -117,7 +117,7 @@ def _write_index(work: Work, index: Any) -> None:
 
 SEARCH_INDEX = Stage(
     name="search_index",
-    parents=("images", "captions", "splits", "stage2_checkpoint"),
+    parents=("images", "captions", "splits", "triplets", "stage2_checkpoint"),
     reads=("search_index", "images", "seed"),
     version=1,
     write=write_search_index,

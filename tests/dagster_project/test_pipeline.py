@@ -18,7 +18,7 @@ from spn4cir_core.flow import STAGES
 from tests.pipelines import tiny_recipe_file
 
 ROOT = Path(__file__).parents[2]
-BANK = '[sets.mine]\ntemplates = [{{ id = "m1", text = "{text}" }}]\n'
+BANK = '[sets]\nmine = ["m1"]\n\n[[template]]\nid = "m1"\ntext = "{text}"\n'
 
 
 class Project:
@@ -34,7 +34,7 @@ class Project:
         self.defs = definitions_for(self.pipeline)
 
     def edit_bank(self, text: str) -> None:
-        self.bank.write_text(BANK.format(text=text), encoding="utf-8")
+        self.bank.write_text(BANK.replace("{text}", text), encoding="utf-8")
 
     def run(self, job: str = "everything", **options: object) -> dg.ExecuteInProcessResult:
         return self.defs.resolve_job_def(job).execute_in_process(instance=self.instance, **options)  # type: ignore[arg-type]
