@@ -46,8 +46,10 @@ class Captioner(Plugin):
         return f"{image.pixel_sha256} {self.prompt(image)}"
 
     @abstractmethod
-    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
+    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], Sequence[str | None]]:
         """Load the model and return the function that captions a batch (images upright, RGB).
 
-        The function returns one string per image, ``""`` where it has nothing to say (counted as a drop).
+        The function returns one string per image: ``""`` where it has nothing to say, None where it failed and the
+        stage's next run shall ask again; both are counted as drops. If it has an attribute ``counts``, a mapping of
+        names to numbers, the artefact's details get it.
         """

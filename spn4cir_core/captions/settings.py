@@ -13,6 +13,7 @@ from spn4cir_core.plugins import Choice, Room, Settings
 CAPTIONERS = Room(
     "captioner",
     {
+        "endpoint": "spn4cir_core.captions.endpoint:Endpoint",
         "llava": "spn4cir_core.captions.llava:Llava",
         "sidecar": "spn4cir_core.captions.sidecar:Sidecar",
         "tags": "spn4cir_core.captions.tags:Tags",

