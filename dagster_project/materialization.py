@@ -26,7 +26,7 @@ def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  
     metadata: dict[str, Any] = {
         "dagster/row_count": int(summary["rows"]),
         "rows": int(summary["rows"]),
-        "computed": not reused,
+        "state": "up to date" if reused else "computed",
         "fingerprint": artifact.fingerprint,
         "folder": dg.MetadataValue.path(str(artifact.path)),
         **{f"seconds_{cause}": value for cause, value in summary["seconds"].items()},

@@ -56,7 +56,7 @@ def computed(result: dg.ExecuteInProcessResult) -> set[str]:
     return {
         event.asset_key.to_user_string()
         for event in events
-        if event.asset_key and event.materialization.metadata["computed"].value
+        if event.asset_key and event.materialization.metadata["state"].value == "computed"
     }
 
 
