@@ -12,12 +12,15 @@ import pyarrow as pa
 
 from spn4cir_core.artifacts import Artifact, Draft
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import image_files
 from spn4cir_core.stage import Stage, Work
 from spn4cir_core.texts.write_texts import read_captions
 from spn4cir_core.triplets.figures import text_figures
-from spn4cir_core.triplets.gates import refusal
+from spn4cir_core.triplets.gate import gate_basis
+from spn4cir_core.triplets.refused import admit, record_refused
 from spn4cir_core.triplets.settings import TripletSettings
 from spn4cir_core.triplets.triplet import Triplet, normalised, triplet_table
+from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts, verdicts_outside
 
 CANDIDATE_SCHEMA = pa.schema(
     [
@@ -44,19 +47,25 @@ class Picture:
 
 
 def compose_triplets(work: Work) -> None:
-    """Write ``triplets.parquet`` and ``candidates.parquet``.
+    """Write ``triplets.parquet`` and ``candidates.parquet``, and what was refused.
 
     Raises:
-        InputError: no training triplet is left.
+        InputError: no training triplet is left, or the verdicts cannot be read.
     """
     draft, settings = work.draft, work.recipe.triplets
     with draft.timed("read"):
         pictures = read_pictures(work.parents)
+        verdicts = read_verdicts(settings.verdicts)
     with draft.timed("compute"):
-        triplets = list(annotated_triplets(work.parents["annotations"], pictures, settings, draft))
-        generated = list(generated_triplets(work.parents, pictures, settings, draft))
-        triplets += capped(generated, settings.max_generated, work.recipe.seed, draft)
+        offered = list(annotated_triplets(work.parents["annotations"], pictures, settings, draft))
+        offered += generated_triplets(work.parents, pictures, settings)
+        basis = gate_basis(settings, ((picture.split, picture.caption) for picture in pictures.values()))
+        triplets, refused = admit(offered, basis, verdicts)
+        triplets = capped(triplets, settings.max_generated, work.recipe.seed, draft)
         triplets = sorted(distinct(triplets, draft), key=lambda triplet: triplet.triplet_id)
+    with draft.timed("write"):
+        record_refused(refused, image_files(work.recipe.images, work.store), draft)
+    with draft.timed("compute"):
         check_training_set(triplets, pictures, work)
         candidates = candidate_table(triplets, pictures, settings)
     with draft.timed("write"):
@@ -64,6 +73,8 @@ def compose_triplets(work: Work) -> None:
         draft.write_table(candidates, "candidates.parquet")
     draft.rows = len(triplets)
     draft.details |= summarise(triplets, candidates)
+    if verdicts:
+        draft.details["verdicts"] = verdict_counts(verdicts, [triplet.triplet_id for triplet in offered])
 
 
 def read_pictures(parents: Mapping[str, Artifact]) -> dict[str, Picture]:
@@ -120,9 +131,9 @@ def annotated_triplets(
 
 
 def generated_triplets(
-    parents: Mapping[str, Artifact], pictures: Mapping[str, Picture], settings: TripletSettings, draft: Draft
+    parents: Mapping[str, Artifact], pictures: Mapping[str, Picture], settings: TripletSettings
 ) -> Iterator[Triplet]:
-    """The pairs that got a text and pass the gates."""
+    """The pairs that got a text."""
     if "generated" not in settings.origins:
         return
     texts = parents["modified_texts"].table(columns=["pair_id", "modified_texts", "template_ids"]).to_pylist()
@@ -130,7 +141,7 @@ def generated_triplets(
     for row in texts:
         pair = pairs[row["pair_id"]]
         reference, target = pictures[pair["reference_id"]], pictures[pair["target_id"]]
-        triplet = Triplet(
+        yield Triplet(
             triplet_id=f"generated/{row['pair_id']}",
             reference_id=pair["reference_id"],
             target_id=pair["target_id"],
@@ -148,21 +159,17 @@ def generated_triplets(
             repeats=1,
             split=pair["split"],
         )
-        if reason := refusal(triplet, settings.gates):
-            draft.drop(reason)
-        else:
-            yield triplet
 
 
 def capped(triplets: Sequence[Triplet], most: int | None, seed: int, draft: Draft) -> list[Triplet]:
-    """Held-out triplets, and at most ``most`` training ones, drawn by a hash of the seed and their ids."""
-    held_out = [triplet for triplet in triplets if triplet.split != TRAIN]
-    training = [triplet for triplet in triplets if triplet.split == TRAIN]
+    """At most ``most`` generated training triplets, drawn by a hash of the seed and their ids, and all others."""
+    others = [triplet for triplet in triplets if triplet.origin != "generated" or triplet.split != TRAIN]
+    training = [triplet for triplet in triplets if triplet.origin == "generated" and triplet.split == TRAIN]
     if most is None or len(training) <= most:
-        return held_out + training
+        return others + training
     draft.drop("more generated triplets than max_generated", len(training) - most)
     training.sort(key=lambda triplet: hashlib.sha256(f"{seed}\0{triplet.triplet_id}".encode()).digest())
-    return held_out + training[:most]
+    return others + training[:most]
 
 
 def distinct(triplets: Sequence[Triplet], draft: Draft) -> Iterator[Triplet]:
@@ -251,7 +258,8 @@ def _spread(training: Sequence[Triplet], origin: str) -> list[Triplet]:
 TRIPLETS = Stage(
     name="triplets",
     parents=("images", "annotations", "captions", "splits", "pairs", "modified_texts"),
-    reads=("triplets", "seed"),
-    version=1,
+    reads=("triplets", "images", "seed"),
+    version=2,
     write=compose_triplets,
+    outside=verdicts_outside,
 )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from spn4cir_core.artifacts import Artifact
+from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.triplets.compose_triplets import TRIPLETS
 from spn4cir_core.triplets.settings import TripletSettings
@@ -103,7 +104,8 @@ def compose(hand_written: Any) -> Callable[..., Artifact]:
             for name, row in numbered
         ]
         hand_written("modified_texts", modified_texts=pa.Table.from_pylist(texts, text_schema))
-        recipe = Recipe.model_construct(name="test", seed=seed, triplets=TripletSettings(**settings))
+        images = ImageSettings.model_validate({"reader": {"kind": "folder", "folder": hand_written.store.root}})
+        recipe = Recipe.model_construct(name="test", seed=seed, images=images, triplets=TripletSettings(**settings))
         return TRIPLETS.run(recipe, hand_written.store)[0]
 
     return run

@@ -1,0 +1,76 @@
+"""Gates on the captions that a generated triplet's text is made of."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from spn4cir_core.texts.differences import bag_of_words, caption_meaning, split_phrases
+from spn4cir_core.triplets.gate import GateBasis
+from spn4cir_core.triplets.triplet import Triplet
+
+SHORTEST_CAPTION = 2
+"""Characters of words that a caption must have to say something."""
+LONG_ENOUGH_TO_REPEAT = 6
+LEAST_DISTINCT_SHARE = 1 / 3
+"""A caption of six words and more in which a third or less are distinct repeats itself."""
+_EXCUSE = re.compile(
+    r"\bas an (?:ai|artificial)\b|\blanguage model\b|\bi(?:['’]m| am) (?:sorry|unable|not able|an ai)\b"
+    r"|\bi (?:can ?not|can['’]t|do not|don['’]t) "
+    r"(?:see|view|describe|provide|determine|identify|help|assist|answer|have)\b"
+    r"|\bi (?:can ?not|can['’]t)\b\W*$|\b(?:unable|not possible) to (?:see|describe|provide|determine|identify|view)\b"
+    r"|\bno (?:image|picture|photo) (?:is|was|has been|provided|given|attached)\b",
+    re.IGNORECASE,
+)
+
+
+def caption_says_nothing(triplet: Triplet, basis: GateBasis) -> str:
+    """Refuse a triplet whose target's or reference's caption has fewer than two characters of words."""
+    for side, caption in _captions(triplet):
+        if sum(map(len, bag_of_words(caption))) < SHORTEST_CAPTION:
+            return f"the {side}'s caption says nothing"
+    return ""
+
+
+def caption_is_an_excuse(triplet: Triplet, basis: GateBasis) -> str:
+    """Refuse a triplet one of whose captions is a model's refusal to describe: "I'm sorry, I cannot see …"."""
+    for side, caption in _captions(triplet):
+        if _EXCUSE.search(caption):
+            return f"the {side}'s caption is an excuse"
+    return ""
+
+
+def caption_repeats_itself(triplet: Triplet, basis: GateBasis) -> str:
+    """Refuse a triplet one of whose captions got stuck: "dress dress dress", "a red red red …"."""
+    for side, caption in _captions(triplet):
+        words = [word for phrase in split_phrases(caption) for word in phrase]
+        stuck = any(one == two == three for (one, two), (_, three) in pairwise(pairwise(words)))
+        few = len(words) >= LONG_ENOUGH_TO_REPEAT and len(set(words)) <= LEAST_DISTINCT_SHARE * len(words)
+        if stuck or few:
+            return f"the {side}'s caption repeats itself"
+    return ""
+
+
+def caption_is_common(triplet: Triplet, basis: GateBasis) -> str:
+    """Refuse a triplet whose target's caption says what too many images of its split say: no text singles it out."""
+    most = basis.settings.most_caption_share
+    common = basis.caption_share(triplet.split, triplet.target_caption) > most
+    return f"the target's caption is that of more than {most:.3g} of the images" if common else ""
+
+
+def captions_say_the_same(triplet: Triplet, basis: GateBasis) -> str:
+    """Refuse a triplet whose two captions say the same: no text can lead from one image to the other."""
+    same = caption_meaning(triplet.reference_caption) == caption_meaning(triplet.target_caption)
+    return "captions say the same" if same else ""
+
+
+def captions_nearly_equal(triplet: Triplet, basis: GateBasis) -> str:
+    """Refuse a triplet whose two captions share most of the longer one's words."""
+    one, other = bag_of_words(triplet.reference_caption), bag_of_words(triplet.target_caption)
+    longer = max(one.total(), other.total())
+    near = longer > 0 and (one & other).total() / longer > basis.settings.most_caption_overlap
+    return "captions are nearly equal" if near else ""
+
+
+def _captions(triplet: Triplet) -> tuple[tuple[str, str], ...]:
+    return ("target", triplet.target_caption), ("reference", triplet.reference_caption)

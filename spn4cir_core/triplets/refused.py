@@ -1,0 +1,103 @@
+"""Triplets that verdicts and gates refuse: told apart, listed and pictured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image
+
+from spn4cir_core.artifacts import Draft
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.contact_sheet import contact_sheet
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.triplets.gate import GateBasis
+from spn4cir_core.triplets.gates import refusal
+from spn4cir_core.triplets.triplet import SCHEMA, Triplet
+from spn4cir_core.triplets.verdicts import REJECT
+
+REJECTED = "rejected by a person"
+REFUSED_SCHEMA = SCHEMA.append(pa.field("reason", pa.string()))
+TABLE, SHEET = "refused.parquet", "refused.jpg"
+PER_REASON, COLUMNS, SIDE_PX = 4, 4, 240
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A triplet that is left out, and why."""
+
+    triplet: Triplet
+    reason: str
+
+
+def admit(
+    triplets: Iterable[Triplet], basis: GateBasis, verdicts: Mapping[str, str]
+) -> tuple[list[Triplet], list[Refused]]:
+    """Part triplets: a verdict decides; without one an annotated triplet is in, a generated one must pass the gates."""
+    kept: list[Triplet] = []
+    refused: list[Refused] = []
+    for triplet in triplets:
+        verdict = verdicts.get(triplet.triplet_id)
+        reason = REJECTED if verdict == REJECT else ""
+        if triplet.origin == "generated" and verdict is None:
+            reason = refusal(triplet, basis.settings.gates, basis)
+        if reason:
+            refused.append(Refused(triplet, reason))
+        else:
+            kept.append(triplet)
+    return kept, refused
+
+
+def record_refused(refused: Sequence[Refused], files: ImageFiles, draft: Draft) -> None:
+    """Count what is refused as drops, write ``refused.parquet``, and ``refused.jpg`` if there is something to see."""
+    by_reason: dict[str, list[Triplet]] = defaultdict(list)
+    for item in sorted(refused, key=lambda item: item.triplet.triplet_id):
+        by_reason[item.reason].append(item.triplet)
+    samples = {reason: drawn(found, PER_REASON) for reason, found in sorted(by_reason.items())}
+    for reason, found in by_reason.items():
+        draft.drop(reason, len(found))
+    draft.details["refused"] = {
+        reason: {"count": len(by_reason[reason]), "sample_ids": [triplet.triplet_id for triplet in found]}
+        for reason, found in samples.items()
+    }
+    draft.write_table(refused_table(refused), TABLE)
+    if refused:
+        refused_sheet(samples, files).save(draft.file(SHEET), "JPEG", quality=85)
+
+
+def drawn(triplets: Sequence[Triplet], count: int) -> list[Triplet]:
+    """Some of the triplets, the same ones whatever else there is: those with the smallest hashes of their ids."""
+    return sorted(triplets, key=lambda triplet: hashlib.sha256(triplet.triplet_id.encode()).digest())[:count]
+
+
+def refused_table(refused: Iterable[Refused]) -> pa.Table:
+    """One row per refused triplet, sorted by id: the columns of ``triplets.parquet`` and the reason."""
+    rows: list[dict[str, Any]] = [asdict(item.triplet) | {"reason": item.reason} for item in refused]
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["triplet_id"]), schema=REFUSED_SCHEMA)
+
+
+def refused_sheet(samples: Mapping[str, Sequence[Triplet]], files: ImageFiles) -> Image.Image:
+    """Reference and target side by side, below them the reason and a text."""
+    tiles = [
+        (_side_by_side(triplet, files), f"{reason}: {triplet.modified_texts[0]}")
+        for reason, found in samples.items()
+        for triplet in found
+    ]
+    return contact_sheet(tiles, COLUMNS, SIDE_PX)
+
+
+def _side_by_side(triplet: Triplet, files: ImageFiles) -> Image.Image:
+    half = SIDE_PX // 2
+    both = Image.new("RGB", (2 * half, half), "white")
+    for place, path in enumerate((triplet.reference_path, triplet.target_path)):
+        try:
+            picture = files.open(path)
+        except InputError:  # gone since it was scanned; the sheet is for looking only
+            picture = Image.new("RGB", (half, half), "lightgrey")
+        picture.thumbnail((half - 2, half - 2))
+        both.paste(picture, (place * half + (half - picture.width) // 2, (half - picture.height) // 2))
+    return both

@@ -1,0 +1,96 @@
+"""Every gate refuses what it is for and nothing else, without depending on other triplets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from spn4cir_core.triplets.gate import gate_basis
+from spn4cir_core.triplets.gates import GATES, refusal, refusals
+from spn4cir_core.triplets.settings import GateName, TripletSettings
+from spn4cir_core.triplets.triplet import Triplet
+
+GOOD = Triplet(
+    triplet_id="generated/1",
+    reference_id="a.png",
+    target_id="b.png",
+    reference_path="a.png",
+    target_path="b.png",
+    reference_caption="a small red circle on grass",
+    target_caption="a small blue circle on sand",
+    modified_texts=("make it blue", "blue instead of red"),
+    origin="generated",
+    kind="",
+    template_ids=("one", "two"),
+    rank=3,
+    score=0.5,
+    weight=1.0,
+    repeats=1,
+    split="train",
+)
+CAPTIONS = [("train", f"thing {number}") for number in range(90)] + [("train", "a shirt")] * 10
+BASIS = gate_basis(TripletSettings(most_caption_share=0.05), CAPTIONS)
+
+REFUSED: list[tuple[GateName, dict[str, Any], str]] = [
+    ("caption_says_nothing", {"target_caption": "a."}, "the target's caption says nothing"),
+    ("caption_says_nothing", {"reference_caption": ""}, "the reference's caption says nothing"),
+    ("caption_is_an_excuse", {"target_caption": "As an AI, I see pixels"}, "the target's caption is an excuse"),
+    ("caption_is_an_excuse", {"target_caption": "I'm sorry, but no"}, "the target's caption is an excuse"),
+    ("caption_is_an_excuse", {"reference_caption": "I cannot describe it."}, "the reference's caption is an excuse"),
+    ("caption_is_an_excuse", {"reference_caption": "I can’t."}, "the reference's caption is an excuse"),
+    ("caption_is_an_excuse", {"target_caption": "No image was provided"}, "the target's caption is an excuse"),
+    ("caption_repeats_itself", {"target_caption": "a dress dress dress"}, "the target's caption repeats itself"),
+    ("caption_repeats_itself", {"target_caption": "red top red top red top"}, "the target's caption repeats itself"),
+    ("caption_is_common", {"target_caption": "The shirt."}, "the target's caption is that of more than 0.05"),
+    ("captions_say_the_same", {"target_caption": "A red small circle on grass."}, "captions say the same"),
+    (
+        "captions_nearly_equal",
+        {
+            "reference_caption": "a b one two three four five six",
+            "target_caption": "the b one two three four five seven",
+        },
+        "captions are nearly equal",
+    ),
+    ("text_names_target", {"modified_texts": ("x", "on sand, a small blue circle")}, "the text alone describes"),
+    ("pair_too_similar", {"score": 0.99}, "the images' cosine is above 0.98"),
+    ("pair_too_dissimilar", {"score": -0.2}, "the images' cosine is below 0.1"),
+]
+FINE: list[dict[str, Any]] = [
+    {},
+    {"target_caption": "a small red square, small blue square, small pink square, small black square"},
+    {"target_caption": "a can of tomatoes that I canned"},
+    {"target_caption": "two dogs and two cats and two birds"},
+    {"score": None},
+    {"split": "evaluation", "target_caption": "a shirt"},
+]
+
+
+def test_every_gate_has_a_name_in_the_settings_and_a_case_here() -> None:
+    assert list(GATES) == list(get_args(GateName))
+    assert {name for name, _, _ in REFUSED} == set(GATES)
+
+
+@pytest.mark.parametrize(("name", "changes", "reason"), REFUSED)
+def test_a_gate_refuses_what_it_is_for(name: GateName, changes: dict[str, Any], reason: str) -> None:
+    assert refusal(replace(GOOD, **changes), [name], BASIS).startswith(reason)
+
+
+@pytest.mark.parametrize("changes", FINE)
+def test_no_gate_refuses_what_is_fine(changes: dict[str, Any]) -> None:
+    assert refusals(replace(GOOD, **changes), GATES, BASIS) == []
+
+
+def test_a_reason_names_no_triplet_so_that_it_can_be_counted() -> None:
+    for name, changes, _ in REFUSED:
+        one = replace(GOOD, **changes)
+        other = replace(one, triplet_id="generated/2", reference_id="x", target_path="y")
+        assert refusal(one, [name], BASIS) == refusal(other, [name], BASIS)
+
+
+def test_the_first_gate_gives_the_reason() -> None:
+    poor = replace(GOOD, target_caption="", score=1.0)
+    assert refusal(poor, ["pair_too_similar", "caption_says_nothing"], BASIS) == "the images' cosine is above 0.98"
+    assert len(refusals(poor, ["pair_too_similar", "caption_says_nothing"], BASIS)) == 2
+    assert refusal(poor, [], BASIS) == ""
