@@ -21,38 +21,51 @@ PICTURE_SUFFIXES = (".jpg", ".png")
 
 
 def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """The result of a stage; the artefact's fingerprint is the data version."""
+    """The result of a stage, what people look for first; the artefact's fingerprint is the data version."""
     summary = artifact.summary
+    numbers, rest = _numbers(artifact.details)
     metadata: dict[str, Any] = {
+        "state": "up to date" if reused else "computed",
         "dagster/row_count": int(summary["rows"]),
         "rows": int(summary["rows"]),
-        "state": "up to date" if reused else "computed",
-        "fingerprint": artifact.fingerprint,
-        "folder": dg.MetadataValue.path(str(artifact.path)),
-        **{f"seconds_{cause}": value for cause, value in summary["seconds"].items()},
-        **_numbers(artifact.details),
+        **_files(artifact),
+        **numbers,
     }
     if summary["drops"]:
         metadata["drops"] = _table([{"reason": why, "count": count} for why, count in summary["drops"].items()])
     if f"{artifact.noun}.parquet" in summary["files"]:
         metadata["sample"] = _sample(artifact.table())
-    if "metrics.jsonl" in summary["files"]:
-        metadata["loss_curve"] = dg.MetadataValue.md(sparkline(artifact.file("metrics.jsonl"), "loss"))
-    for name in summary["files"]:
-        if name.endswith(PICTURE_SUFFIXES):
-            metadata[name.rpartition(".")[0]] = _picture(Image.open(artifact.file(name)), name)
-        if name.endswith(".html"):
-            metadata[name.replace(".", "_")] = dg.MetadataValue.path(str(artifact.file(name)))
+    metadata |= rest
+    metadata |= {f"seconds_{cause}": value for cause, value in summary["seconds"].items()}
+    metadata |= {"fingerprint": artifact.fingerprint, "folder": dg.MetadataValue.path(str(artifact.path))}
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artifact.fingerprint))
 
 
-def _numbers(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers and short words under keys of their own (they plot over runs), anything else as JSON."""
-    return {
-        key: value if isinstance(value, bool | int | float | str) else dg.MetadataValue.json(value)
-        for key, value in details.items()
-        if value is not None
-    }
+def _files(artifact: Artifact) -> dict[str, Any]:
+    """Pictures, curves and pages among the artefact's files."""
+    shown: dict[str, Any] = {}
+    for name in artifact.summary["files"]:
+        if name.endswith(PICTURE_SUFFIXES):
+            shown[name.rpartition(".")[0]] = _picture(Image.open(artifact.file(name)), name)
+        if name.endswith(".html"):
+            shown[name.replace(".", "_")] = dg.MetadataValue.path(str(artifact.file(name)))
+        if name == "metrics.jsonl":
+            shown["loss_curve"] = dg.MetadataValue.md(sparkline(artifact.file(name), "loss"))
+    return shown
+
+
+def _numbers(details: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Numbers and short words under keys of their own, so that they plot over runs; anything else as JSON."""
+    numbers: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for key, value in details.items():
+        if isinstance(value, bool | int | float | str):
+            numbers[key] = value
+        elif isinstance(value, Mapping) and value and all(isinstance(item, int | float) for item in value.values()):
+            numbers |= {f"{key}: {name}": item for name, item in value.items()}
+        elif value is not None:
+            rest[key] = dg.MetadataValue.json(value)
+    return numbers, rest
 
 
 def _sample(table: pa.Table) -> dg.TableMetadataValue:
