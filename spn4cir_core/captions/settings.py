@@ -13,6 +13,8 @@ from spn4cir_core.plugins import Choice, Room, Settings
 CAPTIONERS = Room(
     "captioner",
     {
+        "blip": "spn4cir_core.captions.blip:Blip",
+        "blip2": "spn4cir_core.captions.blip:Blip2",
         "endpoint": "spn4cir_core.captions.endpoint:Endpoint",
         "llava": "spn4cir_core.captions.llava:Llava",
         "sidecar": "spn4cir_core.captions.sidecar:Sidecar",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,6 +15,7 @@ from spn4cir_core.captions.base import ToCaption
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
 from tests.captions.chat_server import ChatServer, serving
+from tests.captions.small_models import SAVE
 
 
 @dataclass(frozen=True)
@@ -47,3 +49,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 def chat_server() -> Iterator[ChatServer]:
     with serving() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of an untrained model, by the name of its kind."""
+    root = tmp_path_factory.mktemp("small_models")
+
+    def folder(name: str) -> Path:
+        if not (root / name).exists():
+            SAVE[name](root / name)
+        return root / name
+
+    return folder

@@ -15,6 +15,8 @@ from spn4cir_core.plugins import as_table
 from tests.captions.conftest import Pictures
 
 MEMBERS: dict[str, dict[str, Any]] = {
+    "blip": {"max_new_tokens": 6},
+    "blip2": {"max_new_tokens": 6, "request": "a photo of"},
     "endpoint": {"model": "llava"},
     "llava": {"model": "builtin:shapes"},
     "sidecar": {},
@@ -31,6 +33,8 @@ def captioner(request: pytest.FixtureRequest) -> Captioner:
     settings = MEMBERS[request.param]
     if request.param == "endpoint":
         settings = {**settings, "base_url": request.getfixturevalue("chat_server").url}
+    if request.param in ("blip", "blip2"):
+        settings = {**settings, "model": str(request.getfixturevalue("small_model")(request.param))}
     built: Captioner = CAPTIONERS.build({"kind": request.param, **settings})
     return built
 

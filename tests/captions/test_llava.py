@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from spn4cir_core.captions import llava
 from spn4cir_core.captions.base import ToCaption
+from spn4cir_core.captions.generation import Answers
 from spn4cir_core.captions.llava import Llava
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
@@ -53,15 +53,15 @@ def test_settings_that_decide_the_answer_change_the_fingerprint(pictures: Pictur
 def test_a_batch_too_large_for_memory_is_halved(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    generate, sizes = llava._Answers._generate, []
+    generate, sizes = Answers._generate, []
 
-    def small_memory(self: llava._Answers, prompts: Any, pictures: list[Image.Image], **more: Any) -> list[str]:
+    def small_memory(self: Answers, prompts: Any, pictures: list[Image.Image], **more: Any) -> list[str]:
         sizes.append(len(pictures))
         if len(pictures) > 2:
             raise torch.OutOfMemoryError("out of memory")
         return generate(self, prompts, pictures, **more)
 
-    monkeypatch.setattr(llava._Answers, "_generate", small_memory)
+    monkeypatch.setattr(Answers, "_generate", small_memory)
     answers = BUILTIN.start(pictures.files)(pictures.images, pictures.open())
     assert answers == pictures.captions
     assert sizes == [9, 4, 2, 2, 5, 2, 3, 1, 2]
@@ -73,7 +73,7 @@ def test_one_picture_too_large_for_memory_is_an_error(pictures: Pictures, monkey
     def no_memory(*args: Any, **more: Any) -> list[str]:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(llava._Answers, "_generate", no_memory)
+    monkeypatch.setattr(Answers, "_generate", no_memory)
     with pytest.raises(InputError, match="one picture does not fit"):
         BUILTIN.start(pictures.files)(pictures.images, pictures.open())
 
@@ -81,11 +81,11 @@ def test_one_picture_too_large_for_memory_is_an_error(pictures: Pictures, monkey
 def test_an_empty_answer_is_asked_for_once_more_alone(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, dict[str, Any]]] = []
 
-    def dumb(self: llava._Answers, prompts: Any, pictures: list[Image.Image], **more: Any) -> list[str]:
+    def dumb(self: Answers, prompts: Any, pictures: list[Image.Image], **more: Any) -> list[str]:
         calls.append((len(pictures), more))
         return ["something" if more or number else "" for number in range(len(pictures))]
 
-    monkeypatch.setattr(llava._Answers, "_generate", dumb)
+    monkeypatch.setattr(Answers, "_generate", dumb)
     assert BUILTIN.start(pictures.files)(pictures.images[:3], pictures.open()[:3]) == ["something"] * 3
     assert calls == [(3, {}), (1, {"min_new_tokens": 3})]
 

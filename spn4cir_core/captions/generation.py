@@ -1,0 +1,197 @@
+"""Captions by a model of transformers that runs in this process: loading it, and asking it batch by batch."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from PIL import Image
+from pydantic import Field
+
+from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.captions.model_source import ModelSource, find_model, without_loading_bar
+from spn4cir_core.captions.prompts import request, tidy
+from spn4cir_core.embeddings.fixed_batches import torch_device
+from spn4cir_core.errors import InputError, MissingExtra
+from spn4cir_core.fingerprints import NotFingerprinted, fingerprint, plain
+from spn4cir_core.images.files import ImageFiles
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+
+class Generating(Captioner):
+    """Generates captions greedily, so the same picture gives the same words."""
+
+    model: str
+    """A folder (safetensors), a hub id ``owner/name``, or ``builtin:shapes``, which learnt one prompt: the default
+    request of a picture without a category."""
+    revision: str = "main"
+    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
+    request: str
+    words: int = Field(default=10, ge=1, le=200)
+    max_new_tokens: int = Field(default=60, ge=1, le=1000)
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    quantize: Literal["none", "8bit", "4bit"] = "none"
+    """Weights by bitsandbytes; ``dtype`` then is that of the products."""
+    device_map: Annotated[Literal["none", "auto", "balanced", "sequential"], NotFingerprinted()] = "none"
+    """Spreads a large model over accelerators and memory, as accelerate has it; ``device`` then counts for nothing."""
+    device: Annotated[str, NotFingerprinted()] = "auto"
+
+    def fingerprint(self, files: ImageFiles) -> str:
+        """Hash of the model and the settings; the request counts per picture, with its prompt."""
+        settings = {
+            key: value for key, value in plain(self).items() if key not in ("model", "revision", "request", "words")
+        }
+        return fingerprint({**settings, "weights": find_model(self.model, self.revision).fingerprint})
+
+    def prompt(self, image: ToCaption) -> str:
+        """The request with the picture's category."""
+        return request(self.request, image.category, self.words)
+
+    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
+        """Load processor and model.
+
+        Raises:
+            InputError: the model cannot be loaded, or one picture alone does not fit into memory.
+            MissingExtra: quantised weights are asked for, and bitsandbytes is not installed.
+        """
+        answer = Answers(self)
+
+        def caption(images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str]:
+            captions = [""] * len(images)
+            prompts = [self.prompt(image) for image in images]
+            for group in self.groups(prompts):
+                answers = answer([prompts[index] for index in group], [pictures[index] for index in group])
+                for index, text in zip(group, answers, strict=True):
+                    captions[index] = text or answer([prompts[index]], [pictures[index]], min_new_tokens=3)[0]
+            return captions
+
+        return caption
+
+    @abstractmethod
+    def check_type(self, model_type: str) -> None:
+        """Accept the architecture that a model's config names.
+
+        Raises:
+            InputError: this captioner cannot use it.
+        """
+
+    @abstractmethod
+    def prepare(self, processor: Any, model: Any) -> None:
+        """Set up what has just been loaded.
+
+        Raises:
+            InputError: the checkpoint lacks something.
+        """
+
+    @abstractmethod
+    def groups(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Indices of the prompts that can be answered side by side."""
+
+    @abstractmethod
+    def text(self, processor: Any, prompt: str) -> str:
+        """What the tokenizer is given for a prompt."""
+
+    @abstractmethod
+    def answer_start(self, model: Any, asked_tokens: int) -> int:
+        """Where the answer begins among the generated tokens, the question having had so many."""
+
+
+class Answers:
+    """A loaded model; maps prompts and pictures to answers."""
+
+    def __init__(self, settings: Generating) -> None:
+        import torch
+
+        self.settings = settings
+        wanted = torch_device(settings.device)
+        self.dtype = getattr(torch, settings.dtype)
+        placed = _placement(settings, wanted, self.dtype)
+        self.processor, self.model = _load(settings, {"dtype": self.dtype, **placed})
+        settings.prepare(self.processor, self.model)
+        if not placed:
+            self.model.to(wanted)
+        self.device = self.model.device
+        self.model.eval()
+
+    def __call__(self, prompts: Sequence[str], pictures: Sequence[Image.Image], **more: Any) -> list[str]:
+        """Answer each prompt; halve the batch where it does not fit into memory."""
+        import torch
+
+        try:
+            return self._generate(prompts, pictures, **more)
+        except torch.OutOfMemoryError as error:
+            if len(pictures) == 1:
+                raise InputError(
+                    "captioning one picture does not fit into the accelerator's memory; use a smaller model or dtype, "
+                    "quantize, or device_map"
+                ) from error
+        # Outside the handler: while the error lives, so do the tensors its frames hold.
+        torch.cuda.empty_cache()
+        middle = len(pictures) // 2
+        log.warning("out of memory: %d pictures at a time instead of %d", middle, len(pictures))
+        return self(prompts[:middle], pictures[:middle], **more) + self(prompts[middle:], pictures[middle:], **more)
+
+    def _generate(self, prompts: Sequence[str], pictures: Sequence[Image.Image], **more: Any) -> list[str]:
+        import torch
+
+        texts = [self.settings.text(self.processor, prompt) for prompt in prompts]
+        inputs = self.processor(images=list(pictures), text=texts, padding=True, return_tensors="pt")
+        inputs = inputs.to(self.device, self.dtype)
+        asked_tokens = inputs["input_ids"].shape[1]
+        with torch.inference_mode():
+            tokens: torch.Tensor = self.model.generate(
+                **inputs, do_sample=False, num_beams=1, max_new_tokens=self.settings.max_new_tokens, **more
+            )
+        new = tokens[:, self.settings.answer_start(self.model, asked_tokens) :]
+        return [tidy(text) for text in self.processor.batch_decode(new, skip_special_tokens=True)]
+
+
+def _placement(settings: Generating, device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """What ``from_pretrained`` is told of devices and quantised weights; nothing for a plain model on one device."""
+    placed: dict[str, Any] = {}
+    if settings.quantize != "none":
+        placed["quantization_config"] = _quantization(settings.quantize, dtype)
+    if settings.device_map != "none":
+        placed["device_map"] = settings.device_map
+    elif placed:
+        placed["device_map"] = {"": device}
+    return placed
+
+
+def _quantization(bits: Literal["8bit", "4bit"], dtype: torch.dtype) -> Any:
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtra("bitsandbytes", "quantized")
+    import transformers
+
+    config: Any = transformers.BitsAndBytesConfig
+    if bits == "8bit":
+        return config(load_in_8bit=True)
+    return config(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def _load(settings: Generating, options: dict[str, Any]) -> tuple[Any, Any]:
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+    source = find_model(settings.model, settings.revision)
+    where: dict[str, Any] = {"local_files_only": True} if source.folder else {"revision": source.revision}
+    try:
+        settings.check_type(AutoConfig.from_pretrained(source.name, **where).model_type)
+        processor: Any = AutoProcessor.from_pretrained(source.name, **where)  # type: ignore[no-untyped-call]
+        with without_loading_bar():
+            model = AutoModelForImageTextToText.from_pretrained(source.name, use_safetensors=True, **options, **where)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot load the model {source.name}{_hint(source)}: {error}") from error
+    for sampling in ("temperature", "top_p", "top_k"):  # unused when greedy; transformers warns of them
+        setattr(model.generation_config, sampling, None)
+    return processor, model
+
+
+def _hint(source: ModelSource) -> str:
+    return "" if source.folder else f" ({source.name!r} is no folder here, so it was taken for a hub id)"
