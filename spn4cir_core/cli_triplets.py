@@ -12,6 +12,7 @@ from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.reports.triplet_browser import triplet_browser
 from spn4cir_core.triplets import export as exporting
 
 
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("import")(import_annotations)
     app.command("export")(export_triplets)
+    app.command("triplets")(browse_triplets)
 
 
 def import_annotations(
@@ -54,6 +56,24 @@ def export_triplets(
     """Write the triplets in the layout of FashionIQ or CIRR, as the published code trains on them, or as CSV."""
     for path in exporting.export_triplets(_triplets(chosen_recipe(recipe, images), Store(store)), layout, out, split):
         typer.echo(path)
+
+
+def browse_triplets(
+    out: Annotated[Path, typer.Option("--out", help="The HTML page to write.")] = Path("browse.html"),
+    count: Annotated[int, typer.Option(min=1, max=5000, help="How many triplets.")] = 200,
+    recipe: RecipeOption = "",
+    store: StoreOption = Path("store"),
+    images: ImagesOption = None,
+) -> None:
+    """Write a page of triplets to look through; bad ones are marked there and fed back as triplets.verdicts."""
+    chosen, place = chosen_recipe(recipe, images), Store(store)
+    page = triplet_browser(chosen, place, _triplets(chosen, place), count)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error}; name a file in a folder you may write") from error
+    typer.echo(f"page: {out}")
 
 
 def _triplets(recipe: Recipe, store: Store) -> Artifact:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from spn4cir_core.cli import app
 from spn4cir_core.errors import InputError, StoreError
+from tests.triplets.conftest import compose, rows  # noqa: F401
 
 
 def spn4cir(*words: str | Path) -> str:
@@ -21,7 +22,7 @@ def spn4cir(*words: str | Path) -> str:
     return done.stdout
 
 
-def test_import_then_export(hand_written: Any, tmp_path: Path) -> None:
+def test_import_counts_what_it_leaves_out(tmp_path: Path) -> None:
     file = tmp_path / "cap.dress.train.json"
     file.write_text(
         json.dumps(
@@ -37,3 +38,15 @@ def test_import_then_export(hand_written: Any, tmp_path: Path) -> None:
 def test_export_names_its_files_and_the_missing_stage(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="has no triplets"):
         spn4cir("export", "--format", "cirr", "--out", tmp_path, "--store", tmp_path / "none")
+
+
+def test_a_page_of_the_triplets_and_their_export(hand_written: Any, compose: Any, rows: Any, tmp_path: Path) -> None:  # noqa: F811
+    compose([rows.annotation("q", "a", "b")], [rows.pair("a", "c")])
+    recipe = tmp_path / "test.toml"
+    recipe.write_text(f'base = "folder"\nname = "test"\n[images.reader]\nkind = "folder"\nfolder = "{tmp_path}"\n')
+    words = ["--recipe", recipe, "--store", hand_written.store.root]
+    assert "browse.html" in spn4cir("triplets", "--out", tmp_path / "new" / "browse.html", "--count", "1", *words)
+    assert (tmp_path / "new" / "browse.html").read_text().count("<article") == 1
+    for layout, name in (("fashioniq", "cap.extend_spn4cir.train.json"), ("csv", "triplets.train.csv")):
+        assert name in spn4cir("export", "--format", layout, "--out", tmp_path / "out", *words)
+        assert (tmp_path / "out" / name).is_file()

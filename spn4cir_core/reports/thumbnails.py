@@ -15,12 +15,12 @@ SIDE_PX, QUALITY = 112, 68
 class Thumbnails:
     """Makes each image's thumbnail once."""
 
-    def __init__(self, files: ImageFiles, paths: Mapping[str, str]) -> None:
-        self._files, self._paths = files, paths
+    def __init__(self, files: ImageFiles, paths: Mapping[str, str], side_px: int = SIDE_PX) -> None:
+        self._files, self._paths, self._side_px = files, paths, side_px
         self._made: dict[str, str] = {}
 
     def uri(self, image_id: str) -> str:
-        """JPEG data URI of at most ``SIDE_PX`` a side; empty where the picture cannot be opened any more."""
+        """JPEG data URI of at most ``side_px`` a side; empty where the picture cannot be opened any more."""
         if image_id not in self._made:
             self._made[image_id] = self._make(image_id)
         return self._made[image_id]
@@ -30,7 +30,7 @@ class Thumbnails:
             picture = self._files.open(self._paths[image_id])
         except (InputError, KeyError):
             return ""
-        picture.thumbnail((SIDE_PX, SIDE_PX))
+        picture.thumbnail((self._side_px, self._side_px))
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=QUALITY, optimize=True)
         return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -55,7 +55,7 @@ def caption_is_common(triplet: Triplet, basis: GateBasis) -> str:
     """Refuse a triplet whose target's caption says what too many images of its split say: no text singles it out."""
     most = basis.settings.most_caption_share
     common = basis.caption_share(triplet.split, triplet.target_caption) > most
-    return f"the target's caption is that of more than {most:.3g} of the images" if common else ""
+    return f"the target's caption is that of more than {100 * most:g} % of the images" if common else ""
 
 
 def captions_say_the_same(triplet: Triplet, basis: GateBasis) -> str:

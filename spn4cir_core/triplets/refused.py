@@ -18,7 +18,7 @@ from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.triplets.gate import GateBasis
 from spn4cir_core.triplets.gates import refusal
 from spn4cir_core.triplets.triplet import SCHEMA, Triplet
-from spn4cir_core.triplets.verdicts import REJECT
+from spn4cir_core.triplets.verdicts import REJECT, Verdict
 
 REJECTED = "rejected by a person"
 REFUSED_SCHEMA = SCHEMA.append(pa.field("reason", pa.string()))
@@ -35,14 +35,14 @@ class Refused:
 
 
 def admit(
-    triplets: Iterable[Triplet], basis: GateBasis, verdicts: Mapping[str, str]
+    triplets: Iterable[Triplet], basis: GateBasis, verdicts: Mapping[str, Verdict]
 ) -> tuple[list[Triplet], list[Refused]]:
     """Part triplets: a verdict decides; without one an annotated triplet is in, a generated one must pass the gates."""
     kept: list[Triplet] = []
     refused: list[Refused] = []
     for triplet in triplets:
         verdict = verdicts.get(triplet.triplet_id)
-        reason = REJECTED if verdict == REJECT else ""
+        reason = REJECTED if verdict and verdict.verdict == REJECT else ""
         if triplet.origin == "generated" and verdict is None:
             reason = refusal(triplet, basis.settings.gates, basis)
         if reason:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,16 @@ COLUMNS = ("triplet_id", "verdict")
 """Others, such as ``comment``, are for people."""
 
 
-def read_verdicts(path: str | None) -> dict[str, str]:
-    """``keep`` or ``reject`` by triplet id; none without a file.
+@dataclass(frozen=True)
+class Verdict:
+    """What a person decided about a triplet, and why."""
+
+    verdict: str
+    comment: str
+
+
+def read_verdicts(path: str | None) -> dict[str, Verdict]:
+    """Verdicts by triplet id; none without a file.
 
     A row without a verdict decides nothing; of several rows for one triplet the last one counts, so that files can be
     appended to each other.
@@ -32,7 +41,7 @@ def read_verdicts(path: str | None) -> dict[str, str]:
         data = Path(path).expanduser().read_bytes()
     except OSError as error:
         raise InputError(f"triplets.verdicts = {path!r} cannot be read: {error}") from error
-    verdicts: dict[str, str] = {}
+    verdicts: dict[str, Verdict] = {}
     for line, row in read_rows(str(path), data, COLUMNS):
         if isinstance(row, RowError):
             raise InputError(f"{path}, line {line}: {row.detail}")
@@ -40,19 +49,20 @@ def read_verdicts(path: str | None) -> dict[str, str]:
         if verdict not in (KEEP, REJECT, ""):
             raise InputError(f"{path}, line {line}: verdict {row['verdict']!r} is neither {KEEP} nor {REJECT}")
         if verdict:
-            verdicts[row["triplet_id"]] = verdict
+            verdicts[row["triplet_id"]] = Verdict(verdict, row.get("comment", ""))
     return verdicts
 
 
 def verdicts_outside(recipe: Recipe, store: Store) -> str | None:
     """What the stage reads from outside the store: the verdicts, without comments or order."""
-    verdicts = read_verdicts(recipe.triplets.verdicts)
+    verdicts = {name: item.verdict for name, item in read_verdicts(recipe.triplets.verdicts).items()}
     return fingerprint(verdicts) if verdicts else None
 
 
-def verdict_counts(verdicts: Mapping[str, str], triplet_ids: Collection[str]) -> dict[str, Any]:
+def verdict_counts(verdicts: Mapping[str, Verdict], triplet_ids: Collection[str]) -> dict[str, Any]:
     """Verdicts by kind, and those for triplets that do not exist (any more)."""
-    unknown = sorted(verdicts.keys() - set(triplet_ids))
-    known = [verdict for name, verdict in verdicts.items() if name not in set(unknown)]
+    offered = set(triplet_ids)
+    unknown = sorted(verdicts.keys() - offered)
+    known = [item.verdict for name, item in verdicts.items() if name in offered]
     counts = {KEEP: known.count(KEEP), REJECT: known.count(REJECT), "unknown": len(unknown)}
     return {**counts, "unknown_examples": unknown[:5]}

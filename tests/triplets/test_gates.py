@@ -43,7 +43,7 @@ REFUSED: list[tuple[GateName, dict[str, Any], str]] = [
     ("caption_is_an_excuse", {"target_caption": "No image was provided"}, "the target's caption is an excuse"),
     ("caption_repeats_itself", {"target_caption": "a dress dress dress"}, "the target's caption repeats itself"),
     ("caption_repeats_itself", {"target_caption": "red top red top red top"}, "the target's caption repeats itself"),
-    ("caption_is_common", {"target_caption": "The shirt."}, "the target's caption is that of more than 0.05"),
+    ("caption_is_common", {"target_caption": "The shirt."}, "the target's caption is that of more than 5 %"),
     ("captions_say_the_same", {"target_caption": "A red small circle on grass."}, "captions say the same"),
     (
         "captions_nearly_equal",

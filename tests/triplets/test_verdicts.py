@@ -6,7 +6,7 @@ import pytest
 
 from spn4cir_core.artifacts import Artifact
 from spn4cir_core.errors import InputError
-from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts
+from spn4cir_core.triplets.verdicts import Verdict, read_verdicts, verdict_counts
 
 Compose = Callable[..., Artifact]
 
@@ -23,7 +23,10 @@ def ids(artifact: Artifact) -> list[str]:
 
 def test_verdicts_are_read(tmp_path: Path) -> None:
     path = written(tmp_path / "v.csv", "a,Reject,blurred", 'b,keep,"fine, really"', "c,,not sure", "a,keep,after all")
-    assert read_verdicts(path) == {"a": "keep", "b": "keep"}
+    assert read_verdicts(path) == {
+        "a": Verdict("keep", "after all"),
+        "b": Verdict("keep", "fine, really"),
+    }
     assert read_verdicts(None) == {}
 
 
@@ -45,7 +48,9 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(content: bytes, message: 
 
 
 def test_counts() -> None:
-    counts = verdict_counts({"a": "keep", "b": "reject", "x": "reject"}, ["a", "b", "c"])
+    counts = verdict_counts(
+        {"a": Verdict("keep", ""), "b": Verdict("reject", ""), "x": Verdict("reject", "")}, ["a", "b", "c"]
+    )
     assert counts == {"keep": 1, "reject": 1, "unknown": 1, "unknown_examples": ["x"]}
 
 

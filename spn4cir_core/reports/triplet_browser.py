@@ -1,0 +1,109 @@
+"""A page of triplets to look through: filters, and verdicts to feed back. Self-contained; every string is escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib import resources
+from itertools import chain, zip_longest
+from typing import Any
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import StoreError
+from spn4cir_core.images.files import image_files
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.reports.thumbnails import Thumbnails
+from spn4cir_core.texts.write_texts import read_captions
+from spn4cir_core.triplets.gate import GateBasis, gate_basis
+from spn4cir_core.triplets.gates import GATES, refusals
+from spn4cir_core.triplets.refused import TABLE
+from spn4cir_core.triplets.triplet import Triplet
+from spn4cir_core.triplets.verdicts import read_verdicts
+
+SIDE_PX = 160
+Row = Mapping[str, Any]
+
+
+def triplet_browser(recipe: Recipe, store: Store, triplets: Artifact, count: int) -> str:
+    """The page.
+
+    Args:
+        recipe: names the pictures, the gates' limits, and the verdicts that stand already.
+        triplets: the artefact to look at; what it refused is shown as well.
+        count: triplets on the page, drawn evenly from each origin and each reason for refusing.
+
+    Raises:
+        StoreError: a parent of the triplets is gone from the store.
+    """
+    rows = [row | {"reason": ""} for row in triplets.table().to_pylist()] + triplets.table(TABLE).to_pylist()
+    shown = drawn_evenly(rows, count)
+    paths = {row[f"{side}_id"]: row[f"{side}_path"] for row in shown for side in ("reference", "target")}
+    thumbnails = Thumbnails(image_files(recipe.images, store), paths, SIDE_PX)
+    basis = _basis(recipe, store, triplets)
+    script = _resource("triplet_browser.js")
+    return _render(
+        script,
+        cards=[_card(row, basis, thumbnails) for row in shown],
+        recipe=recipe.name,
+        fingerprint=triplets.fingerprint,
+        total=len(rows),
+        refused=sum(bool(row["reason"]) for row in rows),
+        origins=sorted({row["origin"] for row in shown}),
+        templates=sorted({name for row in shown for name in row["template_ids"]}),
+        reasons=sorted({row["reason"] for row in shown if row["reason"]}),
+        given={name: asdict(item) for name, item in read_verdicts(recipe.triplets.verdicts).items()},
+    )
+
+
+def drawn_evenly(rows: Iterable[Row], count: int) -> list[Row]:
+    """Rows of every origin and reason in turn, each group in the order of a hash of the ids."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: hashlib.sha256(row["triplet_id"].encode()).digest()):
+        groups[row["origin"], row["reason"]].append(row)
+    turns = zip_longest(*(groups[name] for name in sorted(groups)))
+    return [row for row in chain.from_iterable(turns) if row is not None][:count]
+
+
+def _basis(recipe: Recipe, store: Store, triplets: Artifact) -> GateBasis:
+    parents = {name: store.get(name, triplets.summary["parents"][name]) for name in ("captions", "splits")}
+    captions, splits = parents["captions"], parents["splits"]
+    if captions is None or splits is None:
+        raise StoreError(f"the captions or splits of triplets {triplets.fingerprint} are gone; run: spn4cir run")
+    texts, table = read_captions(captions), splits.table(columns=["image_id", "split"])
+    columns: Sequence[list[str]] = [table[name].to_pylist() for name in ("image_id", "split")]
+    return gate_basis(recipe.triplets, ((split, texts.get(name, "")) for name, split in zip(*columns, strict=True)))
+
+
+def _card(row: Row, basis: GateBasis, thumbnails: Thumbnails) -> dict[str, Any]:
+    """What the page shows of a triplet. ``doubts`` are gates that would refuse it, whether they are in use or not."""
+    fields = {name: row[name] for name in Triplet.__dataclass_fields__}
+    triplet = Triplet(**fields | {name: tuple(row[name]) for name in ("modified_texts", "template_ids")})
+    doubts = [reason for reason in refusals(triplet, GATES, basis) if reason != row["reason"]]
+    texts = [*row["modified_texts"], row["reference_caption"], row["target_caption"], row["triplet_id"], row["kind"]]
+    return {
+        **row,
+        "doubts": doubts,
+        "search": " ".join(texts).lower(),
+        "reference_uri": thumbnails.uri(row["reference_id"]),
+        "target_uri": thumbnails.uri(row["target_id"]),
+    }
+
+
+def _resource(name: str) -> str:
+    return resources.files("spn4cir_core.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _render(script: str, **values: Any) -> str:
+    """Fill the template. Only this script may run: the page's policy names its hash."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    mark = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment.from_string(_resource("triplet_browser.jinja"))
+    return page.render(script=Markup(script), script_sha256=mark, **values).strip() + "\n"
