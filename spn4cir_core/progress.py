@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -76,3 +77,24 @@ def track(items: Iterable[T], label: str, total: int, progress: Progress) -> Ite
     for done, item in enumerate(items, start=1):
         yield item
         progress(label, done, total)
+
+
+@contextmanager
+def without_loading_bar() -> Iterator[None]:
+    """Keep transformers' bar of weights off the terminal, as it would break our own; downloads still show theirs."""
+    from huggingface_hub import utils
+    from transformers.utils import logging
+
+    hub: Any = utils
+    bars: Any = logging
+    weights, downloads = bars.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
+    bars.disable_progress_bar()
+    try:
+        if downloads:
+            hub.enable_progress_bars()
+        yield
+    finally:
+        if weights:
+            bars.enable_progress_bar()
+        if not downloads:
+            hub.disable_progress_bars()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from spn4cir_core.backbones.composer_networks import Encoded
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
+from spn4cir_core.progress import without_loading_bar
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.heads import Heads
@@ -48,7 +49,8 @@ class FrozenTexts:
         from transformers import AutoModel, AutoTokenizer
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self.model: Any = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+        with without_loading_bar():
+            self.model: Any = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
         self._known: dict[tuple[int, ...], Tensor] = {}
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:

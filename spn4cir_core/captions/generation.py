@@ -12,12 +12,13 @@ from PIL import Image
 from pydantic import Field
 
 from spn4cir_core.captions.base import Captioner, ToCaption
-from spn4cir_core.captions.model_source import ModelSource, find_model, without_loading_bar
+from spn4cir_core.captions.model_source import ModelSource, find_model
 from spn4cir_core.captions.prompts import request, tidy
 from spn4cir_core.embeddings.fixed_batches import torch_device
 from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.fingerprints import NotFingerprinted, fingerprint, plain
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.progress import without_loading_bar
 
 if TYPE_CHECKING:
     import torch

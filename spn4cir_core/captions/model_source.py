@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import file_sha256, fingerprint
@@ -52,27 +49,6 @@ def find_model(model: str, revision: str) -> ModelSource:
     if model.startswith(("/", ".", "~")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         raise InputError(f"model folder {folder} does not exist; give a folder, a hub id owner/name, or builtin:shapes")
     return ModelSource(model, revision, None)
-
-
-@contextmanager
-def without_loading_bar() -> Iterator[None]:
-    """Keep transformers' bar of weights off the terminal, as it would break our own; downloads still show theirs."""
-    from huggingface_hub import utils
-    from transformers.utils import logging
-
-    hub: Any = utils
-    bars: Any = logging
-    weights, downloads = bars.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
-    bars.disable_progress_bar()
-    try:
-        if downloads:
-            hub.enable_progress_bars()
-        yield
-    finally:
-        if weights:
-            bars.enable_progress_bar()
-        if not downloads:
-            hub.disable_progress_bars()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

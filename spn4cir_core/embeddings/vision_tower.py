@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.fixed_batches import in_fixed_batches, torch_device
+from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, torch_device
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import NotFingerprinted, files_fingerprint, fingerprint
+from spn4cir_core.progress import without_loading_bar
 
 SHAPES = "builtin:shapes"
 DECIDING = {".safetensors", ".json"}
@@ -35,6 +36,8 @@ class VisionTower(ImageEncoder):
     """The class token; the mean of the patch tokens; or all patch tokens side by side, which keeps positions."""
     layer: int = -1
     """Which hidden state: -1 the last, -2 the one LLaVA reads."""
+    dtype: Dtype = "float32"
+    """What the tower computes in; weights are kept in float32."""
     device: Annotated[str, NotFingerprinted()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
@@ -59,7 +62,8 @@ class VisionTower(ImageEncoder):
         level = logging.get_verbosity()
         logging.set_verbosity_error()  # else it reports that a LLaVA's language head is left unused
         try:
-            model = AutoModel.from_pretrained(source, dtype=torch.float32, **options)
+            with without_loading_bar():
+                model = AutoModel.from_pretrained(source, dtype=torch.float32, **options)
             processors: Any = AutoImageProcessor
             processor = processors.from_pretrained(source, **options)
         except (OSError, ValueError) as error:
@@ -80,7 +84,7 @@ class VisionTower(ImageEncoder):
                 raise InputError(
                     f"image encoder: the processor of {self.model!r} cuts images into tiles; use its tower"
                 )
-            return in_fixed_batches(forward, pixels.to(device))
+            return in_fixed_batches(forward, pixels.to(device), self.dtype)
 
         return encode
 

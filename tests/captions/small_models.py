@@ -140,7 +140,10 @@ def save_blip2(folder: Path, language: str) -> None:
 
 
 def save_llava_next(folder: Path) -> None:
-    """A llava-next of 32 px tiles: pictures of different shapes give different numbers of image tokens."""
+    """A llava-next of 32 px tiles: pictures of different shapes give different numbers of image tokens.
+
+    Its widths are multiples of 64, as bitsandbytes wants them on a CPU.
+    """
     from transformers import (
         CLIPVisionConfig,
         LlamaConfig,
@@ -154,8 +157,8 @@ def save_llava_next(folder: Path) -> None:
     grids = [[SIDE_PX, 2 * SIDE_PX], [2 * SIDE_PX, SIDE_PX], [2 * SIDE_PX, 2 * SIDE_PX]]
     text = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
+        hidden_size=64,
+        intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=2,
@@ -165,7 +168,7 @@ def save_llava_next(folder: Path) -> None:
         eos_token_id=tokenizer.eos_token_id,
     )
     config = LlavaNextConfig(
-        vision_config=CLIPVisionConfig(**VISION, projection_dim=32),
+        vision_config=CLIPVisionConfig(**{**VISION, "hidden_size": 64, "intermediate_size": 128}, projection_dim=64),
         text_config=text,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_grid_pinpoints=grids,
