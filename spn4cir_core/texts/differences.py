@@ -12,7 +12,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import compress, pairwise, takewhile
+
+from spn4cir_core.texts.attributes import ATTRIBUTES, COLOURS, SHADES
 
 Phrase = tuple[str, ...]
 
@@ -28,7 +30,8 @@ PREPOSITIONS = frozenset(
 MOST_COMPARISONS = 10_000
 """Captions with more phrases than this allows are compared by whole phrases only."""
 _BREAK = re.compile(r"[,;:!?\n，、；。：]|\.(?=\s|$)|\band\b", re.IGNORECASE)
-_WORD = re.compile(r"[\w'’-]*\w[\w'’-]*")
+_WORD = re.compile(rf"(?:{'|'.join(SHADES)})\s+(?:{'|'.join(COLOURS)})\b|[\w'’-]*\w[\w'’-]*")
+"""A shade of a colour ("light blue") is one word: it changes as a whole."""
 _PREAMBLE = re.compile(
     r"^\s*(?:(?:this|it|there|here)\s+(?:is|are)\s+)?"
     r"(?:(?:an?|the|this)\s+)?(?:(?:photo(?:graph)?|picture|image|close-?up)s?\s+(?:of|shows|showing)\s+)?",
@@ -42,6 +45,9 @@ class Difference:
 
     added: tuple[Phrase, ...]
     removed: tuple[Phrase, ...]
+    added_from: tuple[Phrase, ...]
+    """The whole phrases of the target's caption that ``added`` was narrowed from, one each."""
+    removed_from: tuple[Phrase, ...]
 
     @property
     def added_text(self) -> str:
@@ -60,9 +66,23 @@ Meaning = tuple[tuple[tuple[str, ...], ...], ...]
 @lru_cache(maxsize=1 << 16)
 def split_phrases(caption: str) -> tuple[Phrase, ...]:
     """Phrases of a caption in order: lower case, without articles, punctuation and "a photo of"."""
-    parts = _BREAK.split(_PREAMBLE.sub("", caption))
-    phrases = (tuple(word for word in _WORD.findall(part.lower()) if word not in ARTICLES) for part in parts)
-    return tuple(phrase for phrase in phrases if phrase)
+    return tuple(phrase for phrase, _ in phrases_with_articles(caption))
+
+
+@lru_cache(maxsize=1 << 16)
+def phrases_with_articles(caption: str) -> tuple[tuple[Phrase, str], ...]:
+    """The phrases of a caption, each with the article that it begins with, or an empty string."""
+    preamble = _PREAMBLE.match(caption)
+    start = preamble.end() if preamble else 0
+    lead = [word for word in caption[:start].lower().split()[-1:] if word in ARTICLES]
+    found = []
+    for number, part in enumerate(_BREAK.split(caption[start:])):
+        words = [" ".join(word.split()) for word in _WORD.findall(part.lower())]
+        first = lead if lead and number == 0 else words[:1]
+        phrase = tuple(word for word in words if word not in ARTICLES)
+        if phrase:
+            found.append((phrase, first[0] if first[0] in ARTICLES else ""))
+    return tuple(found)
 
 
 def bag_of_words(caption: str) -> Counter[str]:
@@ -87,11 +107,17 @@ def difference(reference: str, target: str) -> Difference:
     old, new = split_phrases(reference), split_phrases(target)
     removed, kept = _without(old, new)
     added, _ = _without(new, old)
+    added_from, removed_from = tuple(added), tuple(removed)
     if len(added) * len(removed) <= MOST_COMPARISONS:
         for ours, theirs in _counterparts(added, removed):
             others = kept + [phrase for place, phrase in enumerate(removed) if place != theirs]
             added[ours], removed[theirs] = _narrowed(added[ours], removed[theirs], others)
-    return Difference(tuple(filter(None, added)), tuple(filter(None, removed)))
+    return Difference(
+        added=tuple(filter(None, added)),
+        removed=tuple(filter(None, removed)),
+        added_from=tuple(compress(added_from, added)),
+        removed_from=tuple(compress(removed_from, removed)),
+    )
 
 
 def _without(phrases: tuple[Phrase, ...], other: tuple[Phrase, ...]) -> tuple[list[Phrase], list[Phrase]]:
@@ -106,7 +132,7 @@ def _without(phrases: tuple[Phrase, ...], other: tuple[Phrase, ...]) -> tuple[li
     return alone, shared
 
 
-def _segments(phrase: Phrase) -> list[Phrase]:
+def segments(phrase: Phrase) -> list[Phrase]:
     """Cut a phrase before each preposition: ("red", "circle"), ("on", "left")."""
     starts = [0, *(place for place, word in enumerate(phrase) if place and word in PREPOSITIONS), len(phrase)]
     return [phrase[first:end] for first, end in pairwise(starts)]
@@ -114,7 +140,7 @@ def _segments(phrase: Phrase) -> list[Phrase]:
 
 @lru_cache(maxsize=1 << 16)
 def _meaning(phrase: Phrase) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(sorted(segment)) for segment in _segments(phrase))
+    return tuple(tuple(sorted(segment)) for segment in segments(phrase))
 
 
 def _counterparts(added: list[Phrase], removed: list[Phrase]) -> list[tuple[int, int]]:
@@ -144,7 +170,7 @@ def _counterparts(added: list[Phrase], removed: list[Phrase]) -> list[tuple[int,
 @lru_cache(maxsize=1 << 16)
 def head(phrase: Phrase) -> str:
     """The word a phrase is about: the last one before its first preposition ("circle" in "red circle on the left")."""
-    return _segments(phrase)[0][-1]
+    return segments(phrase)[0][-1]
 
 
 def _narrowed(new: Phrase, old: Phrase, others: list[Phrase]) -> tuple[Phrase, Phrase]:
@@ -158,16 +184,20 @@ def _narrowed(new: Phrase, old: Phrase, others: list[Phrase]) -> tuple[Phrase, P
 
 
 def _telling(phrase: Phrase, differing: Counter[str], keep_head: bool) -> Phrase:
-    """The differing words with the head they belong to; a segment that starts at a preposition stays whole."""
+    """The differing words with the head they belong to; a segment that starts at a preposition stays whole.
+
+    Words before the head that are no attributes name the thing with it, and stay: "swimming trunks".
+    """
     left = Counter(differing)
     kept: list[str] = []
-    for number, segment in enumerate(_segments(phrase)):
+    for number, segment in enumerate(segments(phrase)):
         marks = []
         for word in segment:
             marks.append(left[word] > 0)
             left[word] -= 1
         if number == 0 and keep_head:
-            marks[-1] = True
+            name = sum(1 for _ in takewhile(lambda word: word not in ATTRIBUTES, segment[-2::-1]))
+            marks[len(segment) - 1 - name :] = [True] * (name + 1)
         whole = number > 0 and any(marks)
         kept += [word for word, mark in zip(segment, marks, strict=True) if mark or whole]
     return tuple(kept)

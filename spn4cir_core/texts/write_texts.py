@@ -14,11 +14,12 @@ from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.progress import track
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.stage import Stage, Work
-from spn4cir_core.texts.differences import difference
+from spn4cir_core.texts.differences import Difference, difference
 from spn4cir_core.texts.settings import ModifiedTextSettings
 from spn4cir_core.texts.snapshot_templates import read_templates
 from spn4cir_core.texts.templates import Template
 from spn4cir_core.texts.token_counts import token_counter, tokenizer_mark
+from spn4cir_core.texts.wording import worded
 
 NO_CAPTION = "the reference or the target has no caption"
 SAY_THE_SAME = "captions say the same"
@@ -74,11 +75,11 @@ class TextWriter:
         if not reference or not target:
             return NO_CAPTION
         change = difference(reference, target)
-        values = dict(reference=reference, target=target, added=change.added_text, removed=change.removed_text)
+        values = worded(reference, target, change)
         chosen = self._choose(pair_id, [template for template in self.templates if template.applies(values)])
         if not chosen:
             return NO_TEMPLATE if change.added or change.removed else SAY_THE_SAME
-        return self._fill(pair_id, chosen, values)
+        return self._fill(pair_id, chosen, values, change)
 
     def _choose(self, pair_id: str, applicable: list[Template]) -> list[Template]:
         """All templates, or those drawn: a template added to the bank takes pairs over but moves no other one."""
@@ -87,7 +88,9 @@ class TextWriter:
         order = sorted(applicable, key=lambda template: _draw(self.seed, pair_id, template.id))
         return order[: self.settings.per_pair]
 
-    def _fill(self, pair_id: str, chosen: list[Template], values: dict[str, str]) -> ModifiedTexts | str:
+    def _fill(
+        self, pair_id: str, chosen: list[Template], values: dict[str, str], change: Difference
+    ) -> ModifiedTexts | str:
         """Fill the templates; an over-long text becomes the target's caption (spec §5), once."""
         texts: dict[str, tuple[str, int]] = {}
         for template in chosen:
@@ -104,8 +107,8 @@ class TextWriter:
             pair_id=pair_id,
             modified_texts=tuple(texts),
             template_ids=tuple(name for name, _ in texts.values()),
-            added=values["added"],
-            removed=values["removed"],
+            added=change.added_text,
+            removed=change.removed_text,
             token_count=max(count for _, count in texts.values()),
             fallback=fallback,
         )
@@ -184,7 +187,7 @@ MODIFIED_TEXTS = Stage(
     name="modified_texts",
     parents=("pairs", "captions", "templates"),
     reads=("modified_texts", "seed"),
-    version=1,
+    version=2,
     write=write_texts,
     outside=tokenizer_outside,
 )

@@ -6,8 +6,10 @@ from spn4cir_core.errors import RecipeError
 from spn4cir_core.texts.templates import Template, load_bank
 
 
-def values(reference: str = "r", target: str = "t", added: str = "a", removed: str = "x") -> dict[str, str]:
-    return dict(reference=reference, target=target, added=added, removed=removed)
+def values(
+    reference: str = "r", target: str = "t", added: str = "a", removed: str = "x", attribute: str = ""
+) -> dict[str, str]:
+    return dict(reference=reference, target=target, added=added, removed=removed, attribute=attribute)
 
 
 def bank_file(folder: Path, text: str) -> str:
@@ -41,6 +43,7 @@ def test_difference_phrasings_fit_the_change() -> None:
         "replace red with blue",
         "with blue and without red",
     }
+    assert texts(added="", removed="", attribute="blue") == {"make it blue", "the same but blue"}
     assert texts(added="blue", removed="") == {"blue", "make it blue", "add blue"}
     assert texts(added="", removed="red") == {"without red", "remove red"}
     assert texts(added="", removed="") == set()
@@ -66,7 +69,10 @@ def test_words_of_a_caption_are_never_placeholders() -> None:
         ('[[template]]\nid = "mine"\ntext = "{target"', ["'mine'", "{target"]),
         ('[[template]]\nid = "mine"\ntext = "  "', ["'mine'", "empty text"]),
         ('[[template]]\nid = "mine"\ntext = 3', ["'mine'", "empty text 3"]),
-        ('[[template]]\nid = "mine"\ntext = "not {reference}"', ["'mine'", "{target}, {added} or {removed}"]),
+        (
+            '[[template]]\nid = "mine"\ntext = "not {reference}"',
+            ["'mine'", "{target}, {added}, {removed} or {attribute}"],
+        ),
         ('[[template]]\ntext = "{target}"', ["needs an id", "{target}"]),
         ('[[template]]\nid = "mine"\ntext = "{target}"\nwhen = "x"', ["'mine'", "'when'"]),
         ('[[template]]\nid = "mine"\ntext = "{target}"\nonly = "both"', ["'mine'", "'both'", "'added'"]),
