@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,12 @@ from random import Random
 import pytest
 from PIL import Image
 
+from spn4cir_core.artifacts import Store
 from spn4cir_core.captions.base import ToCaption
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.scan_images import IMAGES
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
+from spn4cir_core.recipe import load_recipe
 from tests.captions.chat_server import ChatServer, serving
 from tests.captions.small_models import SAVE
 
@@ -23,6 +27,13 @@ class Pictures:
     files: ImageFiles
     images: list[ToCaption]
     captions: list[str]
+    examined: Path
+    """The rows kept by a scan of all the pictures."""
+
+    def store(self, root: Path) -> Store:
+        """A fresh store; scanning copies of these pictures starts no worker processes there."""
+        shutil.copytree(self.examined, root / "rows")
+        return Store(root)
 
     def open(self) -> list[Image.Image]:
         return [self.files.open(image.path) for image in self.images]
@@ -42,7 +53,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
         csv.writer(stream).writerows(
             [("file", "caption"), *((image.path, image.attributes["caption"]) for image in images)]
         )
-    return Pictures(ImageFiles(root), images, [caption(scene) for scene in scenes])
+    store = Store(tmp_path_factory.mktemp("examined"))
+    IMAGES.run(load_recipe("demo", {"images": {"reader": {"kind": "folder", "folder": str(root)}}}), store)
+    return Pictures(ImageFiles(root), images, [caption(scene) for scene in scenes], store.root / "rows")
 
 
 @pytest.fixture(scope="session")

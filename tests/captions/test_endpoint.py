@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from spn4cir_core.artifacts import Store
 from spn4cir_core.captions.endpoint import Endpoint
 from spn4cir_core.errors import InputError, RecipeError
 from tests.captions.chat_server import ChatServer, Reply, look, picture_of, say, serving
@@ -170,7 +169,9 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
 
     with serving(reply) as server:
         table = {"kind": "endpoint", "base_url": server.url, "api_key_env": "CAPTION_KEY", **FAST}
-        artifact, _ = run(recipe(folder_of(pictures, tmp_path / "in", range(3)), table), Store(tmp_path / "store"))
+        artifact, _ = run(
+            recipe(folder_of(pictures, tmp_path / "in", range(3)), table), pictures.store(tmp_path / "store")
+        )
         caption = Endpoint(base_url=server.url, api_key_env="CAPTION_KEY", **FAST).start(pictures.files)
         server.reply = lambda number, body: Reply(f"your key {KEY} is bad".encode(), 401)
         with pytest.raises(InputError, match=r"your key \*\*\* is bad"):
@@ -228,7 +229,7 @@ def test_bad_settings(settings: dict[str, Any]) -> None:
 
 
 def test_failed_pictures_are_asked_for_again_and_the_others_are_not(tmp_path: Path, pictures: Pictures) -> None:
-    store, root = Store(tmp_path / "store"), tmp_path / "in"
+    store, root = pictures.store(tmp_path / "store"), tmp_path / "in"
     with serving(lambda number, body: say("") if number == 1 else look(body)) as server:
         table = {"kind": "endpoint", "base_url": server.url, "concurrency": 1, **FAST}
         first, _ = run(recipe(folder_of(pictures, root, range(3)), table), store)
@@ -239,7 +240,7 @@ def test_failed_pictures_are_asked_for_again_and_the_others_are_not(tmp_path: Pa
 
 
 def test_a_server_that_breaks_down_leaves_the_finished_shards(tmp_path: Path, pictures: Pictures) -> None:
-    store, reader = Store(tmp_path / "store"), folder_of(pictures, tmp_path / "in", range(7))
+    store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "in", range(7))
     sizes = {"batch_rows": 2, "shard_rows": 2}
     with serving(lambda number, body: look(body) if number < 5 else Reply(b"no more", 503)) as server:
         table = {"kind": "endpoint", "base_url": server.url, "retries": 0, "concurrency": 1, **FAST}
@@ -247,7 +248,7 @@ def test_a_server_that_breaks_down_leaves_the_finished_shards(tmp_path: Path, pi
             run(recipe(reader, table, **sizes), store)
         server.reply = lambda number, body: look(body)
         resumed, _ = run(recipe(reader, table, **sizes), store)
-        unbroken, _ = run(recipe(reader, table), Store(tmp_path / "unbroken"))
+        unbroken, _ = run(recipe(reader, table), pictures.store(tmp_path / "unbroken"))
     assert (resumed.details["computed"], resumed.details["reused"]) == (3, 4)
     assert resumed.summary["files"] == unbroken.summary["files"]
 
@@ -260,7 +261,7 @@ run(recipe({reader!r}, {table!r}, batch_rows=2, shard_rows=2), Store({store!r}))
 
 
 def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(tmp_path: Path, pictures: Pictures) -> None:
-    store, reader = Store(tmp_path / "killed"), folder_of(pictures, tmp_path / "in", range(7))
+    store, reader = pictures.store(tmp_path / "killed"), folder_of(pictures, tmp_path / "in", range(7))
     asked, over = threading.Event(), threading.Event()
 
     def reply(number: int, body: Any) -> Reply:
@@ -280,6 +281,6 @@ def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(tmp_path: Path, p
         assert store.current("demo", "captions") is None
         made = recipe(reader, table, batch_rows=2, shard_rows=2)
         resumed, _ = run(made, store)
-        unbroken, _ = run(made, Store(tmp_path / "unbroken"))
+        unbroken, _ = run(made, pictures.store(tmp_path / "unbroken"))
     assert (resumed.details["computed"], resumed.details["reused"]) == (3, 4)
     assert resumed.summary["files"] == unbroken.summary["files"]

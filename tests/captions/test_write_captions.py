@@ -48,7 +48,7 @@ def test_one_caption_per_image_in_the_order_of_the_manifest(tmp_path: Path) -> N
 
 
 def test_new_pictures_cost_only_themselves(tmp_path: Path, pictures: Pictures) -> None:
-    store, root = Store(tmp_path / "store"), tmp_path / "pictures"
+    store, root = pictures.store(tmp_path / "store"), tmp_path / "pictures"
     first, _ = run(recipe(folder_of(pictures, root, range(5)), LLAVA), store)
     second, _ = run(recipe(folder_of(pictures, root, range(9)), LLAVA), store)
     assert (first.details["computed"], first.details["reused"]) == (5, 0)
@@ -57,7 +57,7 @@ def test_new_pictures_cost_only_themselves(tmp_path: Path, pictures: Pictures) -
 
 
 def test_another_prompt_asks_again(tmp_path: Path, pictures: Pictures) -> None:
-    store, reader = Store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(3))
+    store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(3))
     run(recipe(reader, LLAVA), store)
     other, _ = run(recipe(reader, {**LLAVA, "words": 5}), store)
     assert other.details["computed"] == 3
@@ -67,13 +67,13 @@ def test_another_prompt_asks_again(tmp_path: Path, pictures: Pictures) -> None:
 def test_pictures_without_a_caption_are_counted(tmp_path: Path, pictures: Pictures) -> None:
     reader = folder_of(pictures, tmp_path / "pictures", range(4))
     (tmp_path / "pictures" / "captions.csv").write_text("file,caption\n1.png,one\n2.png,\n3.png,three\n")
-    artifact, _ = run(recipe(reader, {"kind": "sidecar"}), Store(tmp_path / "store"))
+    artifact, _ = run(recipe(reader, {"kind": "sidecar"}), pictures.store(tmp_path / "store"))
     assert artifact.table()["caption"].to_pylist() == ["one", "three"]
     assert artifact.summary["drops"] == {"the captioner had nothing to say": 2}
 
 
 def test_a_changed_side_file_is_read_again(tmp_path: Path, pictures: Pictures) -> None:
-    store, reader = Store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(2))
+    store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(2))
     for words in ("old", "new"):
         (tmp_path / "pictures" / "captions.csv").write_text(f"file,caption\n0.png,{words}\n")
         artifact, reused = run(recipe(reader, {"kind": "sidecar"}), store)
@@ -81,7 +81,7 @@ def test_a_changed_side_file_is_read_again(tmp_path: Path, pictures: Pictures) -
 
 
 def test_not_one_caption_is_an_error_and_leaves_no_artefact(tmp_path: Path, pictures: Pictures) -> None:
-    store, reader = Store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(2))
+    store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(2))
     (tmp_path / "pictures" / "captions.csv").write_text("file,caption\n")
     with pytest.raises(InputError, match="not one of the 2 images"):
         run(recipe(reader, {"kind": "sidecar"}), store)
@@ -92,7 +92,7 @@ def test_the_batch_size_does_not_change_the_bytes(tmp_path: Path, pictures: Pict
     marks, reader = set(), folder_of(pictures, tmp_path / "pictures", range(5))
     for batch_rows, shard_rows, readers in [(1, 3, 1), (16, 512, 3)]:
         settings = {"batch_rows": batch_rows, "shard_rows": shard_rows, "readers": readers}
-        artifact, _ = run(recipe(reader, LLAVA, **settings), Store(tmp_path / str(batch_rows)))
+        artifact, _ = run(recipe(reader, LLAVA, **settings), pictures.store(tmp_path / str(batch_rows)))
         marks.add(artifact.summary["files"]["captions.parquet"]["sha256"])
     assert len(marks) == 1
 
