@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from PIL import Image
 
-from spn4cir_core import cli_triplets
+from spn4cir_core import cli_serve, cli_triplets
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
 from spn4cir_core.errors import Spn4cirError, StoreError
@@ -34,6 +34,8 @@ Examples:
 
   spn4cir search --image a.jpg --text "but red"    ask the trained model
 
+  spn4cir serve --recipe shoes.toml                the same as a page in your browser
+
   spn4cir status --recipe folder                   what is up to date, and what would run
 
   spn4cir triplets --out browse.html               look at the triplets, mark bad ones
@@ -42,6 +44,7 @@ Examples:
 app = typer.Typer(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES, no_args_is_help=True)
 
 cli_triplets.register(app)
+cli_serve.register(app)
 
 
 @app.command("run")
@@ -125,10 +128,7 @@ def recipes() -> None:
 def _searcher(recipe: Recipe, store: Store) -> Searcher:
     from spn4cir_core.search.search import Searcher
 
-    index = store.current(recipe.name, "search_index")
-    if index is None:
-        raise StoreError(f"recipe {recipe.name!r} has no search index in {store.root}; make it with: spn4cir run")
-    return Searcher.open(index)
+    return Searcher.of_recipe(recipe.name, store)
 
 
 def _picture(path: Path, recipe: Recipe, store: Store) -> Image.Image:

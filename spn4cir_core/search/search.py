@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from spn4cir_core.artifacts import Artifact, read_json
+from spn4cir_core.artifacts import Artifact, Store, read_json
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles
@@ -69,6 +69,23 @@ class Searcher:
                 f"{len(rows)} images, a network of {network.dim} dimensions. Delete it and run again."
             )
         return cls(index, rows, network)
+
+    @classmethod
+    def of_recipe(cls, recipe: str, store: Store) -> Searcher:
+        """Open the current index of a recipe.
+
+        Raises:
+            StoreError: there is none, or as :meth:`open`.
+        """
+        index = store.current(recipe, "search_index")
+        if index is None:
+            raise StoreError(f"recipe {recipe!r} has no search index in {store.root}; make it with: spn4cir run")
+        return cls.open(index)
+
+    @property
+    def rows(self) -> Sequence[dict[str, str]]:
+        """image_id, path and caption of every image that can be found, sorted by id."""
+        return self._rows
 
     def search(
         self,

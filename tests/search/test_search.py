@@ -22,16 +22,6 @@ def with_search(chosen: Recipe, **settings: object) -> Recipe:
     return chosen.model_copy(update={"search_index": SearchSettings.model_validate(settings)})
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return measured_store(tmp_path_factory.mktemp("measured"))
-
-
-@pytest.fixture(scope="module")
-def index(store: Store) -> Artifact:
-    return SEARCH_INDEX.run(recipe(store.root.parent / "pictures"), store)[0]
-
-
 def files(store: Store) -> ImageFiles:
     return ImageFiles(store.root.parent / "pictures")
 

@@ -1,0 +1,105 @@
+"""The command that opens the search page."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spn4cir_core.artifacts import Store
+from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.errors import InputError, MissingExtra
+from spn4cir_core.images.files import image_files
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from spn4cir_core.recipe import Recipe
+
+TOKEN = "SPN4CIR_TOKEN"
+WAITING_CLIENTS = 1024
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(serve)
+
+
+def serve(
+    recipe: RecipeOption = "",
+    store: StoreOption = Path("store"),
+    images: ImagesOption = None,
+    host: Annotated[str, typer.Option(help=f"Another than this machine's own needs {TOKEN} set.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+) -> None:
+    """Open a search page: choose or upload a picture, say what should change, look at the hits."""
+    token = os.environ.get(TOKEN, "").strip()
+    with listening_socket(host, port, token) as listening:
+        app = search_app(chosen_recipe(recipe, images), Store(store), token)
+        address, number = listening.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        typer.echo(f"search page: http://{shown}:{number}/   (Ctrl-C ends it)")
+        run_app(app, listening)
+
+
+def listening_socket(host: str, port: int, token: str) -> socket.socket:
+    """A socket bound to the address, before anything slow is loaded.
+
+    Raises:
+        InputError: the address cannot be bound, or it is not a loopback address and there is no token.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host {host!r} is not an address of this machine: {error}") from error
+    if not ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback and not token:
+        raise InputError(
+            f"--host {host} can be reached from other machines: set the environment variable {TOKEN} to a secret that "
+            "every client must send, or leave --host out"
+        )
+    bound = socket.socket(family, kind)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise InputError(f"cannot listen on {host}, port {port}: {error.strerror}; try another --port") from error
+    return bound
+
+
+def search_app(recipe: Recipe, store: Store, token: str) -> FastAPI:
+    """The application that answers for a recipe's current search index.
+
+    Raises:
+        MissingExtra: the packages of the extra ``serve`` are not installed.
+        StoreError: there is no index, or it is damaged.
+    """
+    try:
+        import python_multipart  # noqa: F401  FastAPI reads uploads with it
+
+        from spn4cir_core.search.api import create_app
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "fastapi", "serve") from error
+    from spn4cir_core.search.desk import SearchDesk
+    from spn4cir_core.search.search import Searcher
+
+    desk = SearchDesk(Searcher.of_recipe(recipe.name, store), image_files(recipe.images, store))
+    return create_app(desk, recipe.name, token)
+
+
+def run_app(app: FastAPI, listening: socket.socket) -> None:
+    """Answer requests until interrupted.
+
+    Raises:
+        MissingExtra: uvicorn is not installed.
+    """
+    try:
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise MissingExtra("uvicorn", "serve") from error
+    config = uvicorn.Config(app, log_level="warning", server_header=False, backlog=WAITING_CLIENTS)
+    uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,141 @@
+"""The search page and the JSON API behind it, described at ``/openapi.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+from typing import Annotated, Any
+
+from fastapi import FastAPI, File, Form, Path, Query, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from spn4cir_core.errors import InputError
+from spn4cir_core.search import desk as asked
+from spn4cir_core.search.guard import Guard
+from spn4cir_core.search.search import Hit
+
+MAX_UPLOAD_BYTES = 10_000_000
+MAX_FORM_BYTES = 64_000
+"""What a request may be longer than the picture in it."""
+MAX_TEXT = 1000
+KEEP_THUMBNAILS = {"cache-control": "private, max-age=3600"}
+DESCRIPTION = (
+    "Composed image retrieval: a reference image and a text that says what should be different in, the best images "
+    'out. Errors are `{"error": "…"}` with a status of 4xx.'
+)
+
+
+class Images(BaseModel):
+    """Pictures drawn at random. ``total`` is how many can be found; ``name`` is the recipe's."""
+
+    name: str
+    total: int
+    images: list[asked.Indexed]
+
+
+class Answer(BaseModel):
+    """The hits, best first. Scores are cosines and comparable within one kind of query only."""
+
+    query: asked.Query
+    text: str
+    image_id: str | None
+    hits: list[Hit]
+
+
+class Failure(BaseModel):
+    """Why there is no answer."""
+
+    error: str
+
+
+class Endpoints:
+    """The functions behind the addresses."""
+
+    def __init__(self, desk: asked.SearchDesk, name: str) -> None:
+        self._desk, self._name = desk, name
+
+    def images(
+        self, count: Annotated[int, Query(ge=1, le=200)] = 24, seed: Annotated[int, Query(ge=0, lt=2**53)] = 0
+    ) -> Images:
+        """Pictures to start from, drawn at random; a seed always draws the same."""
+        return Images(name=self._name, total=len(self._desk), images=self._desk.draw(count, seed))
+
+    def thumbnail(self, image_id: Annotated[str, Path(description="An id of the index, percent-encoded.")]) -> Response:
+        """A JPEG of at most 320 pixels a side."""
+        return Response(self._desk.thumbnail(image_id), media_type="image/jpeg", headers=KEEP_THUMBNAILS)
+
+    def search(
+        self,
+        text: Annotated[str, Form(max_length=MAX_TEXT, description="What should be different.")] = "",
+        image_id: Annotated[str, Form(max_length=4096, description="A reference image of the index.")] = "",
+        image: Annotated[UploadFile | None, File(description="Or a picture, at most 10 MB.")] = None,
+        query: Annotated[asked.Query, Form(description="Ask with both, or with one alone.")] = "composed",
+        top: Annotated[int, Form(ge=1, le=200)] = 12,
+    ) -> Answer:
+        """The best images for a reference image and a text; a reference of the index is not among its own hits."""
+        if image is not None and image_id:
+            raise InputError("send either image or image_id, not both")
+        upload = None if image is None else image.file.read(MAX_UPLOAD_BYTES + 1)
+        if upload is not None and len(upload) > MAX_UPLOAD_BYTES:
+            raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
+        hits = self._desk.search(image_id, upload, text, query, top)
+        return Answer(query=query, text=text.strip(), image_id=image_id or None, hits=hits)
+
+
+def create_app(desk: asked.SearchDesk, name: str, token: str = "") -> FastAPI:
+    """The application.
+
+    Args:
+        name: what the page calls the pictures, such as the recipe's name.
+        token: what every request for data must send as ``Authorization: Bearer``; empty: only requests addressed to
+            a loopback name are answered.
+    """
+    # No documentation pages: theirs load scripts from elsewhere. The schema itself is served.
+    app = FastAPI(title="spn4cir search", description=DESCRIPTION, docs_url=None, redoc_url=None)
+    endpoints = Endpoints(desk, name)
+    failures: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in (401, 403, 404, 411, 413, 422)}
+    app.add_api_route("/api/images", endpoints.images, methods=["GET"], responses=failures)
+    app.add_api_route("/api/search", endpoints.search, methods=["POST"], responses=failures)
+    app.add_api_route(
+        "/thumbnail/{image_id:path}",
+        endpoints.thumbnail,
+        methods=["GET"],
+        responses={**failures, 200: {"content": {"image/jpeg": {}}}},
+        response_class=Response,
+    )
+    for path, file, kind in (("/", "page.html", "text/html"), ("/page.js", "page.js", "text/javascript")):
+        app.add_api_route(path, _static(file, kind), methods=["GET"], include_in_schema=False)
+    for error, answer in FAILURES.items():
+        app.add_exception_handler(error, answer)
+    app.add_middleware(Guard, token=token, max_body_bytes=MAX_UPLOAD_BYTES + MAX_FORM_BYTES)
+    return app
+
+
+def _static(file: str, kind: str) -> Callable[[], Response]:
+    content = resources.files("spn4cir_core.search").joinpath(file).read_text(encoding="utf-8")
+    return lambda: Response(content, media_type=kind, headers={"cache-control": "no-cache"})
+
+
+def _failed(status: int, says: str) -> JSONResponse:
+    return JSONResponse({"error": says}, status)
+
+
+def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return _failed(422, "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()))
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return _failed(error.status_code, str(error.detail))
+
+
+FAILURES: dict[type[Exception], Callable[[Request, Exception], JSONResponse]] = {
+    asked.NoSuchImage: lambda _, error: _failed(404, str(error)),
+    InputError: lambda _, error: _failed(422, str(error)),
+    RequestValidationError: _invalid,
+    HTTPException: _refused,
+}

@@ -1,0 +1,78 @@
+"""Who may ask a served index, and how much they may send."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+OPEN_TO_ALL = ("/", "/page.js")
+"""The page itself holds no data; it asks for the token and sends it with every request for some."""
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; "
+    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+class Guard:
+    """Refuses a request before anything of its body is read.
+
+    Without a token only requests addressed to this machine by a loopback name are answered: a page of another site
+    whose name was made to point here (DNS rebinding) gets nothing. With a token, whoever sends it is answered.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, max_body_bytes: int) -> None:
+        self._app, self._token, self._max_body_bytes = app, token, max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a refused request, or pass it on and add the headers that confine the page."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                more = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", []), *more]}
+            await send(message)
+
+        refused = self.refusal(scope)
+        if refused is None:
+            await self._app(scope, receive, with_headers)
+            return
+        status, says = refused
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await with_headers({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps({"error": says}).encode()})
+
+    def refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and message, or None for a request that may go on."""
+        headers = dict(scope["headers"])
+        if self._token:
+            given, wanted = headers.get(b"authorization", b""), f"Bearer {self._token}".encode()
+            if scope["path"] not in OPEN_TO_ALL and not hmac.compare_digest(given, wanted):
+                return 401, "send the token of this server: Authorization: Bearer …"
+        elif _name(headers.get(b"host", b"")) not in LOOPBACK_NAMES:
+            return 403, f"this server answers only requests addressed to {', '.join(LOOPBACK_NAMES)}"
+        if scope["method"] in ("GET", "HEAD"):
+            return None
+        length = headers.get(b"content-length", b"")
+        if not length.isdigit():
+            return 411, "send the length of the body: Content-Length"
+        if int(length) > self._max_body_bytes:
+            return 413, f"at most {self._max_body_bytes / 1e6:.0f} MB can be sent; this is {int(length) / 1e6:.1f} MB"
+        return None
+
+
+def _name(host: bytes) -> str:
+    """The name in a Host header, without its port."""
+    text = host.decode("latin-1").lower()
+    return text.split("]")[0] + "]" if text.startswith("[") else text.split(":")[0]

@@ -1,0 +1,39 @@
+"""One tiny index and its application for all tests of the search page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.search.build_index import SEARCH_INDEX
+from spn4cir_core.search.desk import SearchDesk
+from spn4cir_core.search.search import Searcher
+from tests.measured_store import measured_store, recipe
+
+
+@pytest.fixture(scope="package")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return measured_store(tmp_path_factory.mktemp("measured"))
+
+
+@pytest.fixture(scope="package")
+def pictures(store: Store) -> Path:
+    return store.root.parent / "pictures"
+
+
+@pytest.fixture(scope="package")
+def index(store: Store, pictures: Path) -> Artifact:
+    return SEARCH_INDEX.run(recipe(pictures), store)[0]
+
+
+@pytest.fixture(scope="package")
+def searcher(index: Artifact) -> Searcher:
+    return Searcher.open(index)
+
+
+@pytest.fixture(scope="package")
+def desk(searcher: Searcher, pictures: Path) -> SearchDesk:
+    return SearchDesk(searcher, ImageFiles(pictures))

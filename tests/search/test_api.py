@@ -1,0 +1,240 @@
+"""The JSON API on a tiny index: right answers, refusals, limits."""
+
+from __future__ import annotations
+
+import io
+import json
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.search.desk import THUMBNAIL_PX, SearchDesk
+from spn4cir_core.search.search import Searcher
+from tests.measured_store import EVIL, image_rows
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+from starlette.testclient import TestClient
+
+from spn4cir_core.search.api import MAX_UPLOAD_BYTES, create_app
+
+REFUSED = {
+    "truncated.jpg": "cannot be decoded",
+    "zero_byte.jpg": "empty file",
+    "text_renamed.jpg": "not a picture",
+    "bomb_30000x30000_1bit.png": "too many pixels",
+    "corrupt_idat.png": "cannot be decoded",
+    "truncated.png": "cannot be decoded",
+    "notes.txt": "not a picture",
+}
+SECRET = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def client(desk: SearchDesk) -> TestClient:
+    return TestClient(create_app(desk, "toys"), base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+
+def ask(client: TestClient, upload: bytes | None = None, **form: Any) -> Any:
+    files = None if upload is None else {"image": ("x.png", upload, "image/png")}
+    return client.post("/api/search", data=form, files=files)
+
+
+def png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_images_are_drawn_by_the_seed(client: TestClient) -> None:
+    first, again, other = (client.get(f"/api/images?count=9&seed={seed}").json() for seed in (1, 1, 2))
+    assert first == again and first["images"] != other["images"]
+    assert (first["name"], first["total"], len(first["images"])) == ("toys", 36, 9)
+    every = client.get("/api/images?count=200").json()["images"]
+    known = {row["image_id"]: row["caption"] for row in image_rows()}
+    assert {image["image_id"]: image["caption"] for image in every} == known and EVIL in known.values()
+
+
+@pytest.mark.parametrize("query", ["composed", "image", "text"])
+def test_hits_are_the_searchers(client: TestClient, searcher: Searcher, pictures: Path, query: str) -> None:
+    reference = None if query == "text" else ImageFiles(pictures).open("toys/04.png")
+    text = None if query == "image" else "a red circle"
+    right = searcher.search(reference, text, 7, without=("toys/04.png",))
+    answer = ask(client, image_id="toys/04.png", text=" a red circle ", query=query, top=7).json()
+    assert (answer["query"], answer["text"], answer["image_id"]) == (query, "a red circle", "toys/04.png")
+    assert [(hit["image_id"], hit["rank"]) for hit in answer["hits"]] == [(hit.image_id, hit.rank) for hit in right]
+    assert [hit["score"] for hit in answer["hits"]] == pytest.approx([hit.score for hit in right], abs=1e-6)
+    assert "toys/04.png" not in {hit["image_id"] for hit in answer["hits"]}
+
+
+def test_an_upload_is_asked_with_like_the_same_picture_of_the_index(client: TestClient, pictures: Path) -> None:
+    uploaded = ask(client, (pictures / "toys/04.png").read_bytes(), text="a bar", top=36).json()
+    chosen = ask(client, image_id="toys/04.png", text="a bar", top=36).json()
+    assert uploaded["image_id"] is None
+    rest = [hit["image_id"] for hit in uploaded["hits"] if hit["image_id"] != "toys/04.png"]
+    assert rest == [hit["image_id"] for hit in chosen["hits"]] and len(rest) == 35
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "says"),
+    [
+        ({}, 422, "reference image"),
+        ({"text": "red"}, 422, "reference image"),
+        ({"image_id": "toys/04.png"}, 422, "needs a text"),
+        ({"image_id": "toys/04.png", "text": "  "}, 422, "needs a text"),
+        ({"query": "text", "image_id": "toys/04.png"}, 422, "needs a text"),
+        ({"query": "both", "text": "red"}, 422, "query"),
+        ({"image_id": "toys/99.png", "text": "red"}, 404, "toys/99.png"),
+        ({"image_id": "../store/rows", "text": "red"}, 404, "in the index"),
+        ({"image_id": "toys/04.png", "text": "red", "top": 0}, 422, "top"),
+        ({"image_id": "toys/04.png", "text": "red", "top": 10**9}, 422, "top"),
+        ({"image_id": "toys/04.png", "text": "r" * 1001}, 422, "text"),
+    ],
+)
+def test_questions_that_cannot_be_answered(client: TestClient, form: dict[str, Any], status: int, says: str) -> None:
+    answer = ask(client, **form)
+    assert answer.status_code == status and says in answer.json()["error"]
+
+
+def test_a_picture_and_an_id_together_are_refused(client: TestClient) -> None:
+    answer = ask(client, png(Image.new("RGB", (9, 9))), image_id="toys/04.png", text="red")
+    assert answer.status_code == 422 and "not both" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("query", ["count=0", "count=201", "count=x", "seed=-1", "seed=1e9"])
+def test_bad_numbers_are_refused(client: TestClient, query: str) -> None:
+    answer = client.get(f"/api/images?{query}")
+    assert answer.status_code == 422 and query.split("=")[0] in answer.json()["error"]
+
+
+def test_thumbnails_are_small_jpegs(client: TestClient, desk: SearchDesk, pictures: Path) -> None:
+    Image.new("RGB", (900, 300), "red").save(pictures / "toys/04.large.png")
+    answer = client.get("/thumbnail/toys%2F04.png")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    with Image.open(io.BytesIO(answer.content)) as opened:
+        assert (opened.format, opened.size) == ("JPEG", (48, 40))
+    assert max(opened.size) <= THUMBNAIL_PX
+
+
+@pytest.mark.parametrize(
+    "image_id", ["toys/99.png", "../store/rows", "%2e%2e/store", "/etc/passwd", "toys/04.large.png", "a%00b", ""]
+)
+def test_only_images_of_the_index_have_thumbnails(client: TestClient, pictures: Path, image_id: str) -> None:
+    Image.new("RGB", (90, 30), "red").save(pictures / "toys/04.large.png")
+    answer = client.get(f"/thumbnail/{image_id.replace('/', '%2F')}")
+    assert answer.status_code == 404 and str(pictures) not in answer.text
+
+
+def test_a_path_of_the_index_that_leaves_the_root_is_not_opened(searcher: Searcher, tmp_path: Path) -> None:
+    rows = [{**row} for row in searcher.rows]
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "secret.png").write_bytes(png(Image.new("RGB", (9, 9))))
+    rows[4]["path"] = "../secret.png"
+    moved = Searcher(searcher._index, rows, searcher._network)
+    asked = TestClient(create_app(SearchDesk(moved, ImageFiles(tmp_path / "pictures")), "x"), "http://localhost")
+    for answer in (asked.get("/thumbnail/toys%2F04.png"), ask(asked, image_id="toys/04.png", query="image")):
+        assert answer.status_code == 404 and "outside the root" in answer.json()["error"]
+        assert str(tmp_path) not in answer.text
+
+
+@pytest.mark.data
+def test_hostile_uploads_are_refused_and_odd_ones_answered(client: TestClient, shared_data: Path) -> None:
+    for path in sorted((shared_data / "hostile").iterdir()):
+        if path.suffix == ".csv":
+            continue
+        answer = ask(client, path.read_bytes(), text="in red")
+        if path.name in REFUSED:
+            assert answer.status_code == 422 and REFUSED[path.name] in answer.json()["error"], path.name
+        else:
+            assert answer.status_code == 200 and len(answer.json()["hits"]) == 12, path.name
+
+
+def test_a_bomb_is_refused_from_its_header(client: TestClient) -> None:
+    bomb = bytearray(png(Image.new("1", (8, 8))))
+    bomb[16:24] = (60_000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    answer = ask(client, bytes(bomb), text="red")
+    assert answer.status_code == 422 and "too many pixels" in answer.json()["error"]
+
+
+def test_the_recipes_limit_of_pixels_holds_for_uploads(searcher: Searcher, pictures: Path) -> None:
+    strict = create_app(SearchDesk(searcher, ImageFiles(pictures, max_pixels=2000)), "x")
+    answer = ask(TestClient(strict, "http://localhost"), png(Image.new("RGB", (50, 41))), text="red")
+    assert answer.status_code == 422 and "at most 2000" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("size", [MAX_UPLOAD_BYTES + 1, MAX_UPLOAD_BYTES + 200_000])
+def test_large_uploads_are_refused(client: TestClient, size: int) -> None:
+    answer = ask(client, bytes(size), text="red")
+    assert answer.status_code == 413 and "10 MB" in answer.json()["error"]
+
+
+def test_a_body_of_unknown_length_is_refused(client: TestClient) -> None:
+    answer = client.post("/api/search", content=iter([b"x" * 10]))
+    assert answer.status_code == 411 and "Content-Length" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=b", b"--b\r\nnonsense"),
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\n\xff\r\n--b--'),
+        ("application/json", b'{"text": "red"}'),
+        ("text/plain", b""),
+    ],
+)
+def test_broken_forms_are_refused(client: TestClient, kind: str, body: bytes) -> None:
+    answer = client.post("/api/search", content=body, headers={"content-type": kind})
+    assert answer.status_code in (400, 422) and answer.json()["error"]
+
+
+def test_without_a_token_only_loopback_names_are_answered(client: TestClient) -> None:
+    for host in ("localhost:8000", "127.0.0.1", "[::1]:80", "LOCALHOST"):
+        assert client.get("/api/images", headers={"host": host}).status_code == 200
+    for host in ("evil.example", "127.0.0.1.evil.example", "[::2]", ""):
+        answer = client.get("/", headers={"host": host})
+        assert answer.status_code == 403 and "localhost" in answer.json()["error"]
+
+
+def test_with_a_token_all_data_needs_it(desk: SearchDesk) -> None:
+    locked = TestClient(create_app(desk, "x", SECRET), "http://pictures.example")
+    right = {"Authorization": f"Bearer {SECRET}"}
+    for path in ("/api/images", "/thumbnail/toys%2F04.png", "/openapi.json"):
+        assert locked.get(path, headers=right).status_code == 200
+        for wrong in ({}, {"Authorization": SECRET}, {"Authorization": "Bearer "}, {"Authorization": "Bearer x"}):
+            answer = locked.get(path, headers=wrong)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert ask(locked, text="red", query="text").status_code == 401
+    assert [locked.get(path).status_code for path in ("/", "/page.js")] == [200, 200]
+
+
+def test_many_at_once_get_what_one_alone_gets(client: TestClient) -> None:
+    questions = [
+        {"image_id": row["image_id"], "text": text, "query": query, "top": 36}
+        for row in image_rows()[:8]
+        for text in ("a red circle", "a blue bar")
+        for query in ("composed", "image", "text")
+    ]
+    alone = [ask(client, **question).json() for question in questions]
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(lambda question: ask(client, **question).json(), questions))
+    for one, other in zip(alone, together, strict=True):
+        assert [hit["image_id"] for hit in one["hits"]] == [hit["image_id"] for hit in other["hits"]]
+        assert [hit["score"] for hit in one["hits"]] == pytest.approx([hit["score"] for hit in other["hits"]])
+
+
+def test_the_schema_describes_the_api_and_nothing_is_fetched_from_elsewhere(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    assert set(schema["paths"]) == {"/api/images", "/api/search", "/thumbnail/{image_id}"}
+    assert "multipart/form-data" in schema["paths"]["/api/search"]["post"]["requestBody"]["content"]
+    assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
+    page = client.get("/")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for text in (page.text, client.get("/page.js").text, json.dumps(schema)):
+        assert "http://" not in text and "https://" not in text
+    assert "innerHTML" not in client.get("/page.js").text
