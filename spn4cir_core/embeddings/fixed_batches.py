@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""What a network computes in, by autocast; weights and vectors stay float32."""
 
 # Matrix products pick their kernels by shape and by the place of a row in the batch, so on a CPU the last bits
 # of a row differ between batches even of one size. One image at a time costs a CPU little.
@@ -16,7 +19,9 @@ ROWS_ON_CPU = 1
 ROWS_ON_GPU = 32
 
 
-def in_fixed_batches(forward: Callable[[torch.Tensor], torch.Tensor], pixels_BCHW: torch.Tensor) -> np.ndarray:
+def in_fixed_batches(
+    forward: Callable[[torch.Tensor], torch.Tensor], pixels_BCHW: torch.Tensor, dtype: Dtype = "float32"
+) -> np.ndarray:
     """Apply ``forward`` to a fixed number of images at a time, the last batch padded with zeros.
 
     Returns:
@@ -24,9 +29,11 @@ def in_fixed_batches(forward: Callable[[torch.Tensor], torch.Tensor], pixels_BCH
     """
     import torch
 
-    rows = ROWS_ON_CPU if pixels_BCHW.device.type == "cpu" else ROWS_ON_GPU
+    kind = pixels_BCHW.device.type
+    rows = ROWS_ON_CPU if kind == "cpu" else ROWS_ON_GPU
     outputs = []
-    with torch.inference_mode():
+    narrow = torch.autocast(kind, getattr(torch, dtype), enabled=dtype != "float32")
+    with torch.inference_mode(), narrow:
         for start in range(0, len(pixels_BCHW), rows):
             part = pixels_BCHW[start : start + rows]
             padding = part.new_zeros((rows - len(part), *part.shape[1:]))

@@ -13,7 +13,9 @@ from spn4cir_core.plugins import Choice, Room, Settings
 IMAGE_ENCODERS = Room(
     "image encoder",
     {
+        "open_clip": "spn4cir_core.embeddings.open_clip_encoder:OpenClipEncoder",
         "timm": "spn4cir_core.embeddings.timm_encoder:TimmEncoder",
+        "unicom": "spn4cir_core.embeddings.unicom:Unicom",
         "vision_tower": "spn4cir_core.embeddings.vision_tower:VisionTower",
     },
 )

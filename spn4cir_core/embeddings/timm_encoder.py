@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import Field
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.fixed_batches import in_fixed_batches, torch_device
+from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, torch_device
 from spn4cir_core.errors import InputError, MissingExtra, RecipeError
 from spn4cir_core.fingerprints import NotFingerprinted, file_sha256, fingerprint
 
@@ -28,6 +28,8 @@ class TimmEncoder(ImageEncoder):
     weights: str = LITE0
     """``package:efficientnet-lite0``, the path of a local safetensors file, or ``pretrained`` (timm downloads)."""
     size_px: int = Field(default=224, ge=8)
+    dtype: Dtype = "float32"
+    """What the network computes in; weights are kept in float32."""
     device: Annotated[str, NotFingerprinted()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
@@ -44,10 +46,14 @@ class TimmEncoder(ImageEncoder):
         model = self._load().eval().to(device, memory_format=torch.channels_last)
         mean, std = _statistics(model)
 
+        def forward(pixels: torch.Tensor) -> torch.Tensor:
+            features: torch.Tensor = model(pixels.contiguous(memory_format=torch.channels_last))
+            return features
+
         def encode(images: Sequence[Image.Image]) -> np.ndarray:
             pixels = np.stack([self._pixels(image, mean, std) for image in images])
             batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device)
-            return in_fixed_batches(lambda part: model(part.contiguous(memory_format=torch.channels_last)), batch)
+            return in_fixed_batches(forward, batch, self.dtype)
 
         return encode
 

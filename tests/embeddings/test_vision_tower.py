@@ -1,27 +1,42 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    SiglipConfig,
+    SiglipModel,
+    SiglipTextConfig,
+    SiglipVisionConfig,
+    ViTConfig,
+    ViTModel,
+)
 
 from spn4cir_core.embeddings.vision_tower import VisionTower
 from spn4cir_core.errors import InputError
-
-SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
+from tests.embeddings.small_models import TOWER, write_vision_tower
 
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clip")
-    torch.manual_seed(0)
-    CLIPVisionModel(CLIPVisionConfig(intermediate_size=32, **SIZES)).save_pretrained(folder)
-    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    CLIPImageProcessor(**size).save_pretrained(folder)
-    return folder
+    return Path(write_vision_tower(tmp_path_factory.mktemp("clip"))["model"])
 
 
 @pytest.mark.parametrize(("pooling", "dimensions"), [("cls", 16), ("mean", 16), ("flatten", 256)])
@@ -45,12 +60,64 @@ def test_poolings_are_of_the_hidden_states(clip_folder: Path, pictures: list[Ima
         np.testing.assert_allclose(tower.start()(pictures[:1]), vectors, atol=1e-5)
 
 
-def test_dinov2(tmp_path: Path, pictures: list[Image.Image]) -> None:
+TEXT: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "vocab_size": 9,
+}
+Made = tuple[Any, int]
+"""A model, and how many tokens stand before its 16 patches."""
+
+
+def clip() -> Made:
+    text = CLIPTextConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=9
+    )
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=CLIPVisionConfig(intermediate_size=32, **TOWER))), 1
+
+
+def siglip() -> Made:
+    text = SiglipTextConfig(**TEXT)
+    vision = SiglipVisionConfig(intermediate_size=32, **TOWER)
+    return SiglipModel(SiglipConfig(text_config=text, vision_config=vision)), 0
+
+
+FAMILIES: dict[str, Callable[[], Made]] = {
+    "clip": clip,
+    "siglip": siglip,
+    "vit": lambda: (ViTModel(ViTConfig(intermediate_size=32, **TOWER)), 1),
+    "dinov2": lambda: (Dinov2Model(Dinov2Config(**TOWER)), 1),
+    "dinov2_with_registers": lambda: (
+        Dinov2WithRegistersModel(Dinov2WithRegistersConfig(num_register_tokens=4, **TOWER)),
+        5,
+    ),
+    "dinov3": lambda: (DINOv3ViTModel(DINOv3ViTConfig(intermediate_size=32, num_register_tokens=4, **TOWER)), 5),
+}
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_families_of_vision_transformers(family: str, tmp_path: Path, pictures: list[Image.Image]) -> None:
     torch.manual_seed(0)
-    Dinov2Model(Dinov2Config(**SIZES)).save_pretrained(tmp_path)
-    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    CLIPImageProcessor(**size).save_pretrained(tmp_path)
-    assert VisionTower(model=str(tmp_path), pooling="flatten").start()(pictures[:2]).shape == (2, 256)
+    model, leading = FAMILIES[family]()
+    model.save_pretrained(tmp_path)
+    processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    processor.save_pretrained(tmp_path)
+    pixels = processor(images=pictures[:2], return_tensors="pt")["pixel_values"]
+    vision = getattr(model, "vision_model", model).eval()
+    with torch.inference_mode():
+        hidden = vision(pixel_values=pixels, output_hidden_states=True).hidden_states[-1].numpy()
+    assert hidden.shape == (2, leading + 16, 16)
+    for pooling, wanted in {"mean": hidden[:, leading:].mean(1), "flatten": hidden[:, leading:].reshape(2, -1)}.items():
+        tower = VisionTower.model_validate({"model": str(tmp_path), "pooling": pooling})
+        np.testing.assert_allclose(tower.start()(pictures[:2]), wanted, atol=1e-5)
+    tower = VisionTower(model=str(tmp_path), pooling="cls")
+    if leading:
+        np.testing.assert_allclose(tower.start()(pictures[:2]), hidden[:, 0], atol=1e-5)
+    else:
+        with pytest.raises(InputError, match="no class token"):
+            tower.start()(pictures[:2])
 
 
 def test_builtin_tower_tells_scenes_apart(pictures: list[Image.Image]) -> None:

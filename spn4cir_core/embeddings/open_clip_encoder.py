@@ -1,0 +1,121 @@
+"""Image encoder: the image side of any open_clip model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from spn4cir_core.embeddings.base import ImageEncoder
+from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, torch_device
+from spn4cir_core.embeddings.weight_files import weights_sha256
+from spn4cir_core.errors import InputError, RecipeError
+from spn4cir_core.fingerprints import NotFingerprinted, fingerprint
+
+HUB = "hf-hub:"
+CONFIG = "open_clip_config.json"
+DECIDING = {".json", ".safetensors", ".bin", ".pth"}
+"""Suffixes of the files of a model folder that decide a vector."""
+
+
+class OpenClipEncoder(ImageEncoder):
+    """Image embeddings of an open_clip model, before normalisation."""
+
+    plugin_kind = "open_clip"
+
+    model: str = Field(default="ViT-B-32", min_length=1)
+    """A name that open_clip knows, a folder with ``open_clip_config.json`` and weights, or ``hf-hub:owner/name``."""
+    pretrained: str = ""
+    """For a known name: a tag (open_clip downloads) or the path of a weight file. Folder and hub bring their own."""
+    dtype: Dtype = "float32"
+    """What the network computes in; weights are kept in float32."""
+    device: Annotated[str, NotFingerprinted()] = "auto"
+    """A torch device; auto takes the GPU if there is one."""
+
+    def fingerprint(self) -> str:
+        """Hash of settings, weights and, where open_clip downloads, its version. See :class:`ImageEncoder`."""
+        folder, file = self._folder(), self._file()
+        told: dict[str, Any] = {"kind": self.plugin_kind, "dtype": self.dtype}
+        if folder is not None:
+            deciding = sorted(path for path in folder.iterdir() if path.suffix in DECIDING and path.is_file())
+            return fingerprint({**told, "files": {path.name: weights_sha256(path) for path in deciding}})
+        told["model"] = self.model
+        if file is not None:
+            return fingerprint({**told, "sha256": weights_sha256(file)})
+        import open_clip
+
+        return fingerprint({**told, "pretrained": self.pretrained, "open_clip": open_clip.__version__})
+
+    def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
+        """Load the model and its preprocessing. See :class:`ImageEncoder`."""
+        import torch
+
+        model, preprocess = self._load()
+        device = torch_device(self.device)
+        model.eval().to(device)
+
+        def encode(images: Sequence[Image.Image]) -> np.ndarray:
+            pixels = torch.stack([preprocess(image) for image in images]).to(device)
+            return in_fixed_batches(model.encode_image, pixels, self.dtype)
+
+        return encode
+
+    def _load(self) -> tuple[Any, Any]:
+        import open_clip
+
+        folder, file = self._folder(), self._file()
+        source = self.model if folder is None else f"local-dir:{folder}"
+        weights = str(file) if file is not None else self.pretrained or None
+        try:
+            loaded: tuple[Any, Any] = open_clip.create_model_from_pretrained(source, weights)
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"image encoder: open_clip cannot load model {self.model!r}, pretrained {self.pretrained!r}: {error}. "
+                "Without a network, give a folder or a weight file."
+            ) from error
+        return loaded
+
+    def _folder(self) -> Path | None:
+        """The local folder, or None for a name or a hub id.
+
+        Raises:
+            InputError: it looks like a path, and no open_clip model lies there.
+            RecipeError: ``pretrained`` is given although the folder or the hub brings the weights.
+        """
+        path = Path(self.model).expanduser()
+        is_hub = self.model.startswith(HUB)
+        is_path = not is_hub and (path.is_dir() or path.is_absolute() or self.model.startswith("."))
+        if (is_hub or is_path) and self.pretrained:
+            raise RecipeError(f"image encoder: {self.model!r} brings its weights; leave out pretrained")
+        if not is_path:
+            return None
+        if not (path / CONFIG).is_file():
+            raise InputError(f"image encoder: no open_clip model at {path} ({CONFIG} is missing there)")
+        return path.resolve()
+
+    def _file(self) -> Path | None:
+        """The weight file of a known name, or None where folder, hub or tag give the weights.
+
+        Raises:
+            RecipeError: open_clip does not know the name, or ``pretrained`` is neither a file nor a tag of it.
+        """
+        if self.model.startswith(HUB) or self._folder() is not None:
+            return None
+        import open_clip
+
+        if self.model.replace("/", "-") not in open_clip.list_models():
+            raise RecipeError(f"open_clip has no model {self.model!r}; open_clip.list_models() names them")
+        path = Path(self.pretrained).expanduser()
+        if self.pretrained and path.is_file():
+            return path
+        tags = open_clip.list_pretrained_tags_by_model(self.model.replace("/", "-"))
+        if self.pretrained not in tags:
+            raise RecipeError(
+                f"image encoder: pretrained {self.pretrained!r} is neither a file nor a tag of {self.model!r}; "
+                f"its tags: {', '.join(tags) or 'none'}"
+            )
+        return None

@@ -1,0 +1,77 @@
+"""Small models on disk, one for every image encoder: real networks with random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from spn4cir_core.embeddings.unicom import UnicomShape
+
+TINY_UNICOM = UnicomShape(size_px=32, patch_px=8, width=16, depth=2, heads=2, dimensions=12)
+TOWER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
+TINY_OPEN_CLIP: dict[str, Any] = {
+    "model_cfg": {
+        "embed_dim": 12,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 16, "head_width": 8, "patch_size": 8},
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1},
+    },
+    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic"},
+}
+
+
+def unicom_state() -> dict[str, torch.Tensor]:
+    """Random weights of the tiny unicom, with batch norms that have seen data."""
+    from dataclasses import asdict
+
+    from spn4cir_core.embeddings.unicom_network import UnicomNetwork
+
+    torch.manual_seed(0)
+    network = UnicomNetwork(**asdict(TINY_UNICOM))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+        network.train()(torch.randn(64, 3, 32, 32))
+    return network.state_dict()
+
+
+def write_unicom(folder: Path) -> dict[str, Any]:
+    path = folder / "FP16-tiny.pt"
+    torch.save(
+        {name: value.half() if value.is_floating_point() else value for name, value in unicom_state().items()}, path
+    )
+    return {"model": "tiny", "weights": str(path)}
+
+
+def write_open_clip(folder: Path) -> dict[str, Any]:
+    import open_clip
+
+    torch.manual_seed(0)
+    save_file(open_clip.CLIP(**TINY_OPEN_CLIP["model_cfg"]).state_dict(), str(folder / "open_clip_model.safetensors"))
+    (folder / "open_clip_config.json").write_text(json.dumps(TINY_OPEN_CLIP))
+    return {"model": str(folder)}
+
+
+def write_vision_tower(folder: Path) -> dict[str, Any]:
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+    torch.manual_seed(0)
+    CLIPVisionModel(CLIPVisionConfig(intermediate_size=32, **TOWER)).save_pretrained(folder)
+    size: dict[str, Any] = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    CLIPImageProcessor(**size).save_pretrained(folder)
+    return {"model": str(folder)}
+
+
+def write_timm(folder: Path) -> dict[str, Any]:
+    import timm
+
+    torch.manual_seed(0)
+    path = folder / "mobilenet.safetensors"
+    save_file(timm.create_model("mobilenetv3_small_050", pretrained=False).state_dict(), str(path))
+    return {"model": "mobilenetv3_small_050", "weights": str(path), "size_px": 32}
+
+
+WRITERS = {"open_clip": write_open_clip, "timm": write_timm, "unicom": write_unicom, "vision_tower": write_vision_tower}
