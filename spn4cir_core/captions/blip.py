@@ -65,8 +65,8 @@ class Blip2(Blip):
         """
         if model.config.image_token_index is None:
             raise InputError(
-                f"the BLIP-2 model {self.model} has no image_token_index in its config.json: it was saved for a "
-                "transformers older than 4.46. Use its newest revision"
+                f"the BLIP-2 model {self.model} has no image_token_index in its config.json, as those saved "
+                "by an old transformers have not. Use its newest revision"
             )
         processor.num_query_tokens = model.config.num_query_tokens
 

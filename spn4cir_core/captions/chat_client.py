@@ -46,7 +46,7 @@ class ChatClient:
     """Safe to use from several threads. The key goes into a header and nowhere else."""
 
     base_url: str
-    key: str
+    key: str = field(repr=False)
     timeout_s: float
     retries: int
     first_wait_s: float

@@ -18,7 +18,7 @@ from PIL import Image
 
 @dataclass
 class Reply:
-    """What the server sends."""
+    """What the server sends: bytes, an iterator of bytes, or an object as JSON."""
 
     body: Any
     status: int = 200
@@ -76,12 +76,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.paths.append(self.path)
             self.server.keys.append(self.headers.get("Authorization"))
         reply = self.server.reply(number, body)
-        content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        pieces = reply.body
+        if not isinstance(pieces, Iterator):
+            pieces = iter([pieces if isinstance(pieces, bytes) else json.dumps(pieces).encode()])
         self.send_response(reply.status)
-        for name, value in {"Content-Length": str(len(content)), **reply.headers}.items():
+        for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        for piece in pieces:
+            self.wfile.write(piece)
 
     def log_message(self, *args: Any) -> None:
         """Not among the tests' output."""

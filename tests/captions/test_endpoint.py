@@ -6,13 +6,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from spn4cir_core.captions.chat_client import ChatClient
 from spn4cir_core.captions.endpoint import Endpoint
 from spn4cir_core.errors import InputError, RecipeError
 from tests.captions.chat_server import ChatServer, Reply, look, picture_of, say, serving
@@ -100,6 +103,20 @@ def test_a_request_that_takes_too_long_is_tried_again(pictures: Pictures) -> Non
         answers, counts = ask(server, pictures, timeout_s=0.3)
         over.set()
     assert answers[0] and counts["time_outs"] == counts["retries"] == 1
+
+
+def test_an_answer_that_trickles_or_never_ends_is_given_up(pictures: Pictures) -> None:
+    def trickle() -> Iterator[bytes]:
+        for _ in range(200):
+            time.sleep(0.05)
+            yield b" "
+
+    with serving(lambda number, body: Reply(trickle()) if number == 0 else look(body)) as server:
+        answers, counts = ask(server, pictures, timeout_s=0.4)
+    assert answers[0] and counts["time_outs"] == 1
+    with serving(lambda number, body: Reply(repeat(b" " * 100_000)) if number == 0 else look(body)) as server:
+        answers, counts = ask(server, pictures)
+    assert answers[0] and counts["malformed"] == 1
 
 
 GARBAGE = {
@@ -191,6 +208,7 @@ def test_a_bad_key_is_an_error_that_does_not_repeat_it(
     name: str, value: str, message: str, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
+    assert "secret" not in repr(ChatClient("http://h", "secret", 1, 1, 1, 1))
     with pytest.raises(InputError, match=message) as caught:
         Endpoint(base_url="http://127.0.0.1:9/v1", model="m", api_key_env=name).start(pictures.files)
     assert KEY not in str(caught.value) and "a\nb" not in str(caught.value)
@@ -237,6 +255,16 @@ def test_failed_pictures_are_asked_for_again_and_the_others_are_not(tmp_path: Pa
     assert first.summary["rows"] == 2 and first.details["captioner_counts"]["empty"] == 1
     assert second.summary["rows"] == 4 and second.summary["drops"] == {}
     assert (second.details["computed"], second.details["reused"], len(server.bodies)) == (2, 2, 5)
+
+
+def test_a_server_of_nonsense_leaves_nothing_behind(tmp_path: Path, pictures: Pictures) -> None:
+    store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "in", range(3))
+    with serving(lambda number, body: say("")) as server:
+        table = {"kind": "endpoint", "base_url": server.url, **FAST}
+        with pytest.raises(InputError, match="not one of the 3 images got a caption"):
+            run(recipe(reader, table), store)
+        server.reply = lambda number, body: look(body)
+        assert run(recipe(reader, table), store)[0].details["computed"] == 3
 
 
 def test_a_server_that_breaks_down_leaves_the_finished_shards(tmp_path: Path, pictures: Pictures) -> None:

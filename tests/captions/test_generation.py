@@ -42,6 +42,15 @@ def test_a_spread_model_answers_as_one_on_a_single_device(name: str, pictures: P
     assert answers[0] == answers[1] and len(set(answers[0])) > 1
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_the_builtin_model_reads_scenes_in_16_bits(dtype: Any, pictures: Pictures) -> None:
+    import torch
+
+    answers = generation.Answers(captioner := Llava(model="builtin:shapes", dtype=dtype))
+    assert {parameter.dtype for parameter in answers.model.parameters()} == {getattr(torch, dtype)}
+    assert answers([captioner.prompt(image) for image in pictures.images], pictures.open()) == pictures.captions
+
+
 @pytest.mark.parametrize("bits", ["8bit", "4bit"])
 def test_quantised_weights_without_bitsandbytes_say_what_to_install(
     bits: Any, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
