@@ -27,8 +27,8 @@ def import_annotations(
     layout: Annotated[importing.Layout, typer.Option("--format", help="Layout of the files.")],
     files: Annotated[list[Path], typer.Option("--from", help="A file of annotated triplets; may be repeated.")],
     out: Annotated[Path, typer.Option("--out", help="triplets.csv (trained on) or queries.csv (evaluated on).")],
-    images: Annotated[
-        list[Path] | None, typer.Option("--images", help="JSON from image name to path, like CIRR's image_splits.")
+    image_tables: Annotated[
+        list[Path] | None, typer.Option("--image-table", help="JSON from image name to path, like CIRR's image_splits.")
     ] = None,
     image_path: Annotated[str, typer.Option(help="Path of an image without such a table: 'images/{name}.jpg'.")] = "",
     column: Annotated[
@@ -40,7 +40,7 @@ def import_annotations(
     if wrong := [part for part in column or [] if "=" not in part]:
         raise InputError(f"--column {wrong[0]!r} is not FIELD=NAME; the fields are reference, target, modified_text …")
     columns = {pair[0]: pair[1] for pair in pairs}
-    rows, left_out = importing.import_annotations(layout, files, out, images or (), image_path, columns)
+    rows, left_out = importing.import_annotations(layout, files, out, image_tables or (), image_path, columns)
     reasons = "".join(f", {count:,} left out ({reason})" for reason, count in sorted(left_out.items()))
     typer.echo(f"{out}: {rows:,} rows{reasons}")
 

@@ -47,7 +47,7 @@ class ImagePaths:
         if self.table is None:
             return self.pattern.replace("{name}", name)
         if name not in self.table:
-            raise InputError(f"image {name!r} is not in the table of image paths; give all tables with --images")
+            raise InputError(f"image {name!r} is not in the table of image paths; give all tables with --image-table")
         return self.table[name].removeprefix("./")
 
     @classmethod
