@@ -10,6 +10,7 @@ import numpy as np
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.pairs.allowed import Allowed
+from spn4cir_core.pairs.clear_rows import pick_clear_rows
 from spn4cir_core.pairs.exact import Row, pick_in_row
 from spn4cir_core.pairs.picks import Picks, Vectors
 from spn4cir_core.pairs.rank_window import RankWindow, rounding_error
@@ -100,17 +101,27 @@ def mine_neighbours(
     """
     matrix_ND = vectors.matrix()
     index = NeighbourIndex(matrix_ND, flat_up_to=flat_up_to)
+    flat = index.details["index"] == "flat"
     count = min(window.end + 1 + SPARE, len(matrix_ND), MAX_NEIGHBOURS)
-    picked: list[Row] = []
+    parts: list[Picks] = []
     for start in range(0, len(references), block_rows):
         rows = references[start : start + block_rows]
         scores_BK, columns_BK = index.search(matrix_ND[rows], count)
-        for row, scores, columns in zip(rows.tolist(), scores_BK, columns_BK, strict=True):
-            listed = _without_self(row, scores, columns, window, index.details["index"] == "flat", matrix_ND)
+        clear_B = np.zeros(len(rows), bool)
+        if flat:
+            picks, clear_B = pick_clear_rows(
+                vectors, rows, scores_BK, columns_BK, window, keys[rows], per_reference, allowed
+            )
+            parts.append(picks)
+        picked: list[Row] = []
+        for place in np.flatnonzero(~clear_B).tolist():
+            row = int(rows[place])
+            listed = _without_self(row, scores_BK[place], columns_BK[place], window, flat, matrix_ND)
             if listed is not None:
                 picked += pick_in_row(matrix_ND, row, *listed, int(keys[row]), per_reference, allowed)
+        parts.append(Picks.of(picked))
         tell(start + len(rows))
-    return Picks.of(picked), index.details
+    return Picks.joined(parts).by_reference(), index.details
 
 
 def _without_self(

@@ -30,6 +30,11 @@ class Picks:
         names = ("reference", "target", "rank", "score")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
+    def by_reference(self) -> Picks:
+        """Ascending references; the picks of one reference stay in their order."""
+        order = np.argsort(self.reference, kind="stable")
+        return Picks(self.reference[order], self.target[order], self.rank[order], self.score[order])
+
 
 class Vectors:
     """N rows of a (memory-mapped) array of unit vectors, read a few at a time."""
