@@ -47,7 +47,7 @@ def serve(
 
 
 def listening_socket(host: str, port: int, token: str) -> socket.socket:
-    """A socket bound to the address, before anything slow is loaded.
+    """A socket on which clients can knock from now on; made before anything slow is loaded.
 
     Raises:
         InputError: the address cannot be bound, or it is not a loopback address and there is no token.
@@ -65,6 +65,7 @@ def listening_socket(host: str, port: int, token: str) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(WAITING_CLIENTS)
     except OSError as error:
         bound.close()
         raise InputError(f"cannot listen on {host}, port {port}: {error.strerror}; try another --port") from error

@@ -1,0 +1,198 @@
+"""The search page in a real browser: choose, type, compare, click through, upload, be refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spn4cir_core.cli_serve import listening_socket
+from spn4cir_core.search.desk import SearchDesk
+from spn4cir_core.search.search import Searcher
+from tests.browsers import chromium
+from tests.measured_store import EVIL
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+import uvicorn
+
+from spn4cir_core.search.api import create_app
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@contextmanager
+def served(desk: SearchDesk, token: str = "") -> Iterator[str]:
+    """The address of a server in a thread of its own."""
+    with listening_socket("127.0.0.1", 0, token) as listening:
+        server = uvicorn.Server(uvicorn.Config(create_app(desk, "toys", token), log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def address(desk: SearchDesk) -> Iterator[str]:
+    with served(desk) as there:
+        yield there
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The opened page; at the end nothing may have been complained of or fetched from elsewhere."""
+    context = browser.new_context(viewport=request.param, has_touch=request.param is PHONE)
+    opened, complaints, asked = context.new_page(), [], []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+    opened.on("request", lambda sent: asked.append(sent.url))
+    opened.goto(address)
+    opened.wait_for_selector("#start .tile")
+    yield opened
+    assert opened.evaluate("document.documentElement.scrollWidth") <= request.param["width"]
+    context.close()
+    assert complaints == []
+    assert all(url.startswith((address, "blob:" + address, "data:")) for url in asked)
+
+
+def shown(page: Page, column: str) -> list[str | None]:
+    """Ids of the hits of one column, best first."""
+    return [tile.get_attribute("title") for tile in page.locator(f".column.{column} .tile").all()]
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait until a JavaScript expression is true; the page's policy forbids playwright's own way, which is eval."""
+    for _ in range(600):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never true: {condition}")
+
+
+LOADED = "[...document.querySelectorAll('#start img')].every((image) => image.naturalWidth > 0)"
+
+
+def search(page: Page, text: str) -> None:
+    page.fill("#text", text)
+    page.get_by_role("button", name="Search", exact=True).click()
+
+
+def test_choose_type_compare_click_through(page: Page, searcher: Searcher, pictures: Path) -> None:
+    from PIL import Image
+
+    page.locator("#start .tile[title='toys/04.png']").click()
+    page.wait_for_selector(".column.image")
+    search(page, "a red circle")
+    page.wait_for_selector(".column.composed")
+    page.check("#beside-image")
+    page.check("#beside-text")
+    page.wait_for_selector(".column.text")
+    with Image.open(pictures / "toys/04.png") as reference:
+        for column, image, text in (
+            ("composed", reference, "a red circle"),
+            ("image", reference, None),
+            ("text", None, "a red circle"),
+        ):
+            right = searcher.search(image, text, 24, without=("toys/04.png",))
+            assert shown(page, column) == [hit.image_id for hit in right]
+    score = page.locator(".column.composed .measure span").nth(1).text_content()
+    assert score is not None and -1 <= float(score) <= 1
+    second = page.locator(".column.composed .tile").nth(1)
+    wanted = second.get_attribute("title")
+    second.click()
+    page.wait_for_url(lambda url: "text=" not in url)
+    page.wait_for_selector(".column.composed", state="detached")
+    assert page.input_value("#text") == "" and wanted not in shown(page, "image")
+    until(page, "document.querySelector('#frame img').naturalWidth > 0")
+    page.go_back()
+    page.wait_for_selector(".column.composed")
+    assert page.input_value("#text") == "a red circle" and shown(page, "composed")[1] == wanted
+
+
+def test_every_picture_has_an_alternative_text_and_loads(page: Page) -> None:
+    until(page, LOADED)
+    assert all(image.get_attribute("alt") for image in page.locator("img").all())
+
+
+def test_captions_and_names_are_text_never_markup(page: Page, pictures: Path, tmp_path: Path) -> None:
+    assert page.locator("#start .tile[title='toys/30.png'] .caption").text_content() == EVIL
+    page.locator("#start .tile[title='toys/30.png']").click()
+    search(page, "<img src=x onerror=alert(1)>")
+    page.wait_for_selector(".column.composed")
+    assert page.locator("#reference-caption").text_content() == EVIL
+    named = tmp_path / "<img src=x onerror=alert(2)>.png"
+    named.write_bytes((pictures / "toys/04.png").read_bytes())
+    page.set_input_files("#upload", named)
+    page.wait_for_selector("text=your picture: <img src=x onerror=alert(2)>.png")
+    assert page.locator("script").count() == 1 and page.locator("img[src=x]").count() == 0
+
+
+def test_an_upload_is_searched_with_and_a_hostile_one_refused(page: Page, pictures: Path, tmp_path: Path) -> None:
+    page.set_input_files("#upload", pictures / "toys/04.png")
+    page.wait_for_selector(".column.image .tile")
+    assert shown(page, "image")[0] == "toys/04.png"
+    broken = tmp_path / "broken.png"
+    broken.write_bytes((pictures / "toys/04.png").read_bytes()[:60])
+    page.set_input_files("#upload", broken)
+    page.wait_for_selector("#error:visible")
+    assert "cannot be decoded" in (page.locator("#error").text_content() or "")
+    page.set_input_files("#upload", pictures / "toys/05.png")
+    page.wait_for_selector("#error", state="hidden")
+
+
+def test_keyboard_alone_is_enough(page: Page) -> None:
+    page.locator("#start .tile").nth(2).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".column.image")
+    page.locator("#text").focus()
+    page.keyboard.type("a blue bar")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".column.composed")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Search"
+    page.locator(".column.composed .tile").nth(3).focus()
+    page.keyboard.press("Space")
+    page.wait_for_selector(".column.composed", state="detached")
+
+
+def test_shuffle_draws_others_and_text_alone_is_asked(page: Page) -> None:
+    before = [tile.get_attribute("title") for tile in page.locator("#start .tile").all()]
+    page.click("#shuffle")
+    now = "[...document.querySelectorAll('#start .tile')].map((tile) => tile.title).join()"
+    until(page, f"{now} !== '{','.join(map(str, before))}'")
+    search(page, "a red circle")
+    page.wait_for_selector(".column.text .tile")
+    assert len(shown(page, "text")) == 24
+
+
+def test_a_locked_server_asks_for_its_token(browser: Browser, desk: SearchDesk) -> None:
+    with served(desk, "correct horse") as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.fill("#token", "wrong")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#token:visible")
+        page.fill("#token", "correct horse")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#start .tile")
+        until(page, LOADED)
+        page.close()
