@@ -47,6 +47,7 @@ class ChatServer(ThreadingHTTPServer):
     """Answers request ``number`` (from 0) with ``reply(number, body)``."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, reply: Callable[[int, Any], Reply]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

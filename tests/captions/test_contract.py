@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from spn4cir_core.captions.settings import CAPTIONERS
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.plugins import as_table
+from spn4cir_core.recipe import load_recipe
 from tests.captions.conftest import Pictures
 
 MEMBERS: dict[str, dict[str, Any]] = {
@@ -75,3 +79,11 @@ def test_settings_are_frozen_and_an_unknown_key_is_named(captioner: Captioner) -
     with pytest.raises(RecipeError, match="no_such_key"):
         CAPTIONERS.build({**as_table(captioner), "no_such_key": 1})
     assert fingerprint(captioner) == fingerprint(CAPTIONERS.build(as_table(captioner)))
+
+
+def test_the_examples_of_the_docs_are_settings_of_every_kind_they_name() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "captions.md").read_text(encoding="utf-8")
+    examples = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
+    kinds = {load_recipe("demo", example).captions.captioner.plugin_kind for example in examples}
+    assert kinds == {"llava", "blip2", "endpoint", "tags"}
+    assert all(f"`{kind}`" in text for kind in CAPTIONERS.members), "the table lacks a kind"
