@@ -29,6 +29,7 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
 
     def json(self, method: str, path: str, form: dict[str, str] | None = None) -> dict:
+        """The answer to one request; an answer other than 200 is an error."""
         body = urllib.parse.urlencode(form) if form else None
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
         self._connection.request(method, path, body, headers)

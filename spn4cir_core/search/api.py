@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import PictureError
 from spn4cir_core.search import desk as asked
 from spn4cir_core.search.guard import Guard
 from spn4cir_core.search.search import Hit
@@ -135,6 +136,7 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
 
 FAILURES: dict[type[Exception], Callable[[Request, Exception], JSONResponse]] = {
     asked.NoSuchImage: lambda _, error: _failed(404, str(error)),
+    PictureError: lambda _, error: _failed(422, f"the picture cannot be used: {error}"),
     InputError: lambda _, error: _failed(422, str(error)),
     RequestValidationError: _invalid,
     HTTPException: _refused,

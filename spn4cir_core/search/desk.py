@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 UPLOAD_PIXELS = 50_000_000
 PICTURES_IN_MEMORY = 4
-THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_KEPT = 320, 80, 2048
+THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_KEPT = 320, 85, 2048
 
 Query = Literal["composed", "image", "text"]
 
@@ -106,5 +106,5 @@ class SearchDesk:
             picture = self._open(image_id)
             picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=THUMBNAIL_QUALITY, optimize=True)
+        picture.save(stream, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
         return stream.getvalue()

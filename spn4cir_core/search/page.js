@@ -136,6 +136,7 @@ function showAnswers(answers) {
 function fail(error) {
   at("error").textContent = error.message;
   at("error").hidden = false;
+  at("columns").hidden = true; // hits of another query would pass for this one's
   at("status").textContent = "";
 }
 

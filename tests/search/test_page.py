@@ -154,7 +154,8 @@ def test_an_upload_is_searched_with_and_a_hostile_one_refused(page: Page, pictur
     broken.write_bytes((pictures / "toys/04.png").read_bytes()[:60])
     page.set_input_files("#upload", broken)
     page.wait_for_selector("#error:visible")
-    assert "cannot be decoded" in (page.locator("#error").text_content() or "")
+    assert "picture cannot be used: cannot be decoded" in (page.locator("#error").text_content() or "")
+    assert not page.locator("#columns").is_visible()
     page.set_input_files("#upload", pictures / "toys/05.png")
     page.wait_for_selector("#error", state="hidden")
 
