@@ -60,7 +60,7 @@ def record_refused(refused: Sequence[Refused], files: ImageFiles, draft: Draft) 
     samples = {reason: drawn(found, PER_REASON) for reason, found in sorted(by_reason.items())}
     for reason, found in by_reason.items():
         draft.drop(reason, len(found))
-    draft.details["refused"] = {
+    draft.details["refused_by_reason"] = {
         reason: {"count": len(by_reason[reason]), "sample_ids": [triplet.triplet_id for triplet in found]}
         for reason, found in samples.items()
     }

@@ -24,11 +24,11 @@ def test_what_is_refused_is_counted_listed_and_pictured(compose: Compose, hand_w
         ("generated/v-v-2", "the target's caption says nothing"),
     ]
     assert artifact.summary["drops"] == {"captions say the same": 2, "the target's caption says nothing": 1}
-    assert artifact.details["refused"]["the target's caption says nothing"] == {
+    assert artifact.details["refused_by_reason"]["the target's caption says nothing"] == {
         "count": 1,
         "sample_ids": ["generated/v-v-2"],
     }
-    assert sorted(artifact.details["refused"]["captions say the same"]["sample_ids"]) == [
+    assert sorted(artifact.details["refused_by_reason"]["captions say the same"]["sample_ids"]) == [
         "generated/a-d-0",
         "generated/d-a-1",
     ]
@@ -43,7 +43,7 @@ def test_nothing_refused_gives_an_empty_table_and_no_picture(compose: Compose, r
     artifact = compose([], [rows.pair("a", "b")])
     assert len(artifact.table("refused.parquet")) == 0
     assert "refused.jpg" not in artifact.summary["files"]
-    assert artifact.details["refused"] == {}
+    assert artifact.details["refused_by_reason"] == {}
 
 
 def test_the_same_triplets_are_pictured_whatever_their_order(compose: Compose, rows: Any) -> None:
@@ -54,4 +54,4 @@ def test_the_same_triplets_are_pictured_whatever_their_order(compose: Compose, r
     )
     assert first.path != again.path
     assert first.summary["files"]["refused.jpg"] == again.summary["files"]["refused.jpg"]
-    assert len(first.details["refused"]["captions say the same"]["sample_ids"]) == 4
+    assert len(first.details["refused_by_reason"]["captions say the same"]["sample_ids"]) == 4
