@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 import spn4cir_core  # noqa: F401  (sets OpenMP's waiting policy before torch is imported)
+from spn4cir_core.embeddings.neighbour_index import NeighbourIndex
 from spn4cir_core.pairs.allowed import Allowed
 from spn4cir_core.pairs.draws import id_keys
 from spn4cir_core.pairs.exact import mine_exact
 from spn4cir_core.pairs.landmarks import exact_ranks, landmarks_needed, mine_landmarks
-from spn4cir_core.pairs.neighbours import NeighbourIndex, mine_neighbours
+from spn4cir_core.pairs.neighbours import mine_neighbours
 from spn4cir_core.pairs.picks import Picks, Vectors
 from spn4cir_core.pairs.rank_window import RankWindow, window_in_ranks
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from spn4cir_core.embeddings.neighbour_index import MAX_NEIGHBOURS
 from spn4cir_core.embeddings.vectors import open_vectors
 from spn4cir_core.errors import InputError
 from spn4cir_core.pairs.allowed import Allowed
 from spn4cir_core.pairs.draws import draw, id_keys
 from spn4cir_core.pairs.exact import mine_exact
 from spn4cir_core.pairs.landmarks import landmarks_needed, measure, mine_landmarks
-from spn4cir_core.pairs.neighbours import MAX_NEIGHBOURS, SPARE, mine_neighbours
+from spn4cir_core.pairs.neighbours import SPARE, mine_neighbours
 from spn4cir_core.pairs.picks import Picks, Vectors
 from spn4cir_core.pairs.rank_window import RankWindow, window_in_ranks
 from spn4cir_core.pairs.settings import PairSettings

@@ -40,7 +40,7 @@ def phash_links(phash_N: np.ndarray, bits: int) -> Links:
     near = np.unique(np.concatenate(found), axis=0) if found else np.empty((0, 2), np.int64)
     pairs = np.concatenate([chains, first[near]])
     distance = np.bitwise_count(phash_N[pairs[:, 0]] ^ phash_N[pairs[:, 1]])
-    return _sorted(pairs, 1 - distance.astype(np.float32) / HASH_BITS)
+    return sorted_links(pairs, 1 - distance.astype(np.float32) / HASH_BITS)
 
 
 def embedding_links(vectors_ND: np.ndarray, cosine: float) -> Links:
@@ -62,17 +62,18 @@ def embedding_links(vectors_ND: np.ndarray, cosine: float) -> Links:
             row, column = np.nonzero(block_BD @ others_MD.T >= cosine - MARGIN)
             later = row + start < column + other
             row, column = row[later], column[later]
-            exact = _cosines(block_BD[row], others_MD[column])
+            exact = cosines(block_BD[row], others_MD[column])
             near = exact >= cosine - 1e-9
             pairs.append(np.stack([row[near] + start, column[near] + other], axis=1))
             values.append(exact[near].astype(np.float32))
-        _refuse_flood(sum(map(len, pairs)), total, f"near_duplicate_cosine = {cosine}")
+        refuse_flood(sum(map(len, pairs)), total, f"near_duplicate_cosine = {cosine}")
     if not pairs:
         return np.empty((0, 2), np.int64), np.empty(0, np.float32)
-    return _sorted(np.concatenate(pairs), np.concatenate(values))
+    return sorted_links(np.concatenate(pairs), np.concatenate(values))
 
 
-def _cosines(a_LD: np.ndarray, b_LD: np.ndarray) -> np.ndarray:
+def cosines(a_LD: np.ndarray, b_LD: np.ndarray) -> np.ndarray:
+    """(L,) cosines in float64, row by row."""
     a_LD, b_LD = a_LD.astype(np.float64), b_LD.astype(np.float64)
     cosines: np.ndarray = np.einsum("ld,ld->l", a_LD, b_LD)
     cosines /= np.linalg.norm(a_LD, axis=1) * np.linalg.norm(b_LD, axis=1)
@@ -99,11 +100,12 @@ def _slice_links(hashes_N: np.ndarray, start: int, width: int, bits: int) -> np.
             return np.concatenate(found)
         near = alive[np.bitwise_count(hashes[alive] ^ hashes[alive + lag]) <= bits]
         found.append(np.sort(np.stack([order[near], order[near + lag]], axis=1), axis=1))
-        _refuse_flood(sum(map(len, found)), len(order), f"near_duplicate_bits = {bits}")
+        refuse_flood(sum(map(len, found)), len(order), f"near_duplicate_bits = {bits}")
     raise AssertionError("unreachable: count() does not end")
 
 
-def _refuse_flood(links: int, images: int, setting: str) -> None:
+def refuse_flood(links: int, images: int, setting: str) -> None:
+    """Raise InputError where there are too many links to be those of near-duplicates."""
     if links > MOST_LINKS:
         raise InputError(
             f"{setting} makes more than {links:,} near-duplicate pairs of {images:,} images: this corpus's pictures "
@@ -111,7 +113,8 @@ def _refuse_flood(links: int, images: int, setting: str) -> None:
         )
 
 
-def _sorted(pairs: np.ndarray, values: np.ndarray) -> Links:
+def sorted_links(pairs: np.ndarray, values: np.ndarray) -> Links:
+    """Each pair ascending, and the pairs by first and second."""
     pairs = np.sort(pairs, axis=1).astype(np.int64)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     return pairs[order], values[order]

@@ -13,6 +13,7 @@ from spn4cir_core.embeddings.vectors import open_vectors
 from spn4cir_core.errors import InputError
 from spn4cir_core.splits.assign_splits import EVALUATION, STRICTEST_FIRST, TRAIN, VALIDATION, Assignment, assign_splits
 from spn4cir_core.splits.components import components, group_links
+from spn4cir_core.splits.indexed_links import ROWS_COMPARED_IN_FULL, indexed_embedding_links
 from spn4cir_core.splits.near_duplicates import Links, embedding_links, phash_links
 from spn4cir_core.splits.settings import SplitSettings
 from spn4cir_core.stage import Stage, Work
@@ -35,7 +36,7 @@ def split_images(work: Work) -> None:
         asked = _asked(images, work.parents["annotations"])
     image_ids = images["image_id"].to_pylist()
     with draft.timed("compute"):
-        links = near_duplicates(settings, images, work.parents["image_embeddings"])
+        links, index = near_duplicates(settings, images, work.parents["image_embeddings"])
         groups = group_links(list(zip(images["corpus"].to_pylist(), images["group"].to_pylist(), strict=True)))
         component_N = components(len(image_ids), np.concatenate([groups, *(pairs for pairs, _ in links.values())]))
         shares = {VALIDATION: settings.validation_share, EVALUATION: settings.evaluation_share}
@@ -51,19 +52,28 @@ def split_images(work: Work) -> None:
         draft.write_table(_near_duplicate_table(image_ids, links), "near_duplicates.parquet")
     draft.rows = len(image_ids)
     draft.details = _details(component_N, assignment, links)
+    if index:
+        draft.details["near_duplicate_index"] = index
 
 
-def near_duplicates(settings: SplitSettings, images: pa.Table, embeddings: Artifact) -> dict[str, Links]:
-    """Links between rows of the manifest, by the methods the recipe names."""
+def near_duplicates(
+    settings: SplitSettings, images: pa.Table, embeddings: Artifact
+) -> tuple[dict[str, Links], dict[str, Any]]:
+    """Links between rows of the manifest, by the methods the recipe names; and details of the index, if one is used."""
     links: dict[str, Links] = {}
+    index: dict[str, Any] = {}
     if "phash" in settings.near_duplicates_by:
         links["phash"] = phash_links(images["phash"].to_numpy(), settings.near_duplicate_bits)
     if "embedding" in settings.near_duplicates_by:
         row = {image_id: index for index, image_id in enumerate(images["image_id"].to_pylist())}
         embedded = np.array([row[name] for name in embeddings.table()["image_id"].to_pylist()], dtype=np.int64)
-        pairs, cosines = embedding_links(open_vectors(embeddings), settings.near_duplicate_cosine)
+        vectors, cosine = open_vectors(embeddings), settings.near_duplicate_cosine
+        if len(vectors) <= ROWS_COMPARED_IN_FULL:
+            pairs, cosines = embedding_links(vectors, cosine)
+        else:
+            (pairs, cosines), index = indexed_embedding_links(vectors, cosine)
         links["embedding"] = embedded[pairs], cosines
-    return links
+    return links, index
 
 
 def _asked(images: pa.Table, annotations: Artifact) -> list[set[str]]:

@@ -5,13 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from spn4cir_core.errors import InputError
 from spn4cir_core.pairs.allowed import Allowed
 from spn4cir_core.pairs.exact import mine_exact
-from spn4cir_core.pairs.neighbours import NeighbourIndex, mine_neighbours
+from spn4cir_core.pairs.neighbours import mine_neighbours
 from spn4cir_core.pairs.picks import Vectors
 from spn4cir_core.pairs.rank_window import RankWindow
-from tests.pairs.conftest import clustered, slow_ranking
+from tests.pairs.conftest import clustered
 
 Free = Callable[[int], Allowed]
 Keys = Callable[[int], np.ndarray]
@@ -37,22 +36,11 @@ def test_lists_that_end_amid_equal_scores_are_ranked_in_full(free: Free, keys: K
     np.testing.assert_array_equal(exact.rank, found.rank)
 
 
-def test_an_inverted_file_measures_its_recall(free: Free, keys: Keys) -> None:
+def test_ranks_among_an_inverted_file_s_neighbours_lie_in_the_window(free: Free, keys: Keys) -> None:
     vectors = clustered(3000, 16)
-    index = NeighbourIndex(vectors, flat_up_to=1000)
-    assert index.details["index"] == "ivf"
-    _, found = index.search(vectors[:50], 11)
-    truth = [set(slow_ranking(vectors, row)[:10]) for row in range(50)]
-    recall = np.mean([len(truth[row] & set(found[row])) / 10 for row in range(50)])
-    assert recall > 0.85
-    assert index.details["recall_at_10"] >= 0.95
-    picks, _ = mine_neighbours(
+    picks, details = mine_neighbours(
         Vectors(vectors), RankWindow(1, 20, 2999), np.arange(3000), keys(3000), 1, free(3000), flat_up_to=1000
     )
+    assert details["index"] == "ivf"
     assert len(picks.reference) > 2900
     assert ((picks.rank >= 1) & (picks.rank < 20)).all()
-
-
-def test_more_neighbours_than_a_gpu_gives_are_refused() -> None:
-    with pytest.raises(InputError, match="2048"):
-        NeighbourIndex(clustered(10, 4)).search(clustered(10, 4), 2049)

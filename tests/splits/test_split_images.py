@@ -10,6 +10,7 @@ from spn4cir_core.artifacts import Artifact
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.splits import split_images
 from spn4cir_core.splits.settings import SplitSettings
 from spn4cir_core.splits.split_images import NEAR_DUPLICATE_SCHEMA, SPLIT_SCHEMA, SPLITS
 
@@ -108,6 +109,20 @@ def test_near_duplicates_and_groups_share_a_component(hand_written: HandWritten)
     assert components_of(only_phash)[2] != components_of(only_phash)[3]
     none, _ = SPLITS.run(recipe(near_duplicates_by=()), hand_written.store)
     assert len(none.table("near_duplicates.parquet")) == 0 and none.details["components"] == 11
+
+
+def test_a_large_corpus_is_searched_by_an_index(hand_written: HandWritten, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(300, 16))
+    vectors[299] = vectors[0]
+    world(hand_written, count=300, vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    in_full, _ = SPLITS.run(recipe(), hand_written.store)
+    monkeypatch.setattr(split_images, "ROWS_COMPARED_IN_FULL", 100)
+    indexed, _ = SPLITS.run(recipe(near_duplicate_cosine=0.97), hand_written.store)
+    assert "near_duplicate_index" not in in_full.details
+    assert indexed.details["near_duplicate_index"]["sampled_link_recall"] in (1.0, None)
+    assert indexed.table("near_duplicates.parquet").equals(in_full.table("near_duplicates.parquet"))
+    assert len(indexed.table("near_duplicates.parquet")) == 1
 
 
 def test_embeddings_may_lack_pictures_and_stand_in_another_order(hand_written: HandWritten) -> None:
