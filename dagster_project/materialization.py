@@ -23,12 +23,13 @@ PICTURE_SUFFIXES = (".jpg", ".png")
 def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The result of a stage, what people look for first; the artefact's fingerprint is the data version."""
     summary = artifact.summary
-    numbers, rest = _numbers(artifact.details)
+    files = _files(artifact)
+    numbers, rest = _numbers({key: value for key, value in artifact.details.items() if key not in files})
     metadata: dict[str, Any] = {
         "state": "up to date" if reused else "computed",
         "dagster/row_count": int(summary["rows"]),
         "rows": int(summary["rows"]),
-        **_files(artifact),
+        **files,
         **numbers,
     }
     if summary["drops"]:
