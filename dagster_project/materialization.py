@@ -36,7 +36,7 @@ def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  
         metadata["drops"] = _table([{"reason": why, "count": count} for why, count in summary["drops"].items()])
     if f"{artifact.noun}.parquet" in summary["files"]:
         metadata["sample"] = _sample(artifact.table())
-    metadata |= rest
+    metadata |= {key: value for key, value in rest.items() if key not in metadata}
     metadata |= {f"seconds_{cause}": value for cause, value in summary["seconds"].items()}
     metadata |= {"fingerprint": artifact.fingerprint, "folder": dg.MetadataValue.path(str(artifact.path))}
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artifact.fingerprint))
