@@ -16,7 +16,7 @@ ui: $(VENV)/.demo $(DAGSTER_HOME)/dagster.yaml  ## the Dagster UI on the same da
 	$(QUIET) $(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1
 
 test: $(VENV)/.dev  ## the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.dev  ## lint, format and types
 	$(BIN)/ruff check .

@@ -94,6 +94,7 @@ def fill(
     shard_batches = max(1, -(-shard_rows // batch_rows))
     batches = [missing[start : start + batch_rows] for start in range(0, len(missing), batch_rows)]
     done = len(items) - len(missing)
+    progress(label, done, len(items))
     with ThreadPoolExecutor(max_workers=readers) as pool:
         reading = [pool.submit(read, items[key]) for key in batches[0]] if batches else []
         shard_keys: list[str] = []
@@ -112,7 +113,7 @@ def fill(
                 started = time.perf_counter()
                 rows.append(shard_keys, pa.concat_arrays(shard_values))
                 seconds["write"] += time.perf_counter() - started
-                done += len(shard_keys)
                 shard_keys, shard_values = [], []
-                progress(label, done, len(items))
+            done += len(batch)
+            progress(label, done, len(items))
     return len(missing)

@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 EXAMPLES = """
 Examples:
 
-  spn4cir run                                      the built-in demo, from pictures to a report
+spn4cir run  (the built-in demo, from pictures to a report)
 
-  spn4cir run --images photos/                     your own pictures, no annotations needed
+spn4cir run --images photos/  (your own pictures)
 
-  spn4cir run --recipe shoes.toml --store shoes/   a recipe of your own
+spn4cir run --recipe shoes.toml --store shoes/  (a recipe of your own)
 
-  spn4cir search --image a.jpg --text "but red"    ask the trained model
+spn4cir search --image a.jpg --text "but red"
 
-  spn4cir serve --recipe shoes.toml                the same as a page in your browser
+spn4cir serve --recipe shoes.toml  (the same in your browser)
 
-  spn4cir status --recipe folder                   what is up to date, and what would run
+spn4cir status --recipe shoes.toml  (what would run)
 
-  spn4cir triplets --out browse.html               look at the triplets, mark bad ones
+spn4cir triplets --out browse.html  (look at triplets, mark bad ones)
 """
 
 app = typer.Typer(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES, no_args_is_help=True)

@@ -16,7 +16,8 @@ T = TypeVar("T")
 class Progress(Protocol):
     """Called as ``progress(label, done, total)``; ``total`` is 0 when it is not known."""
 
-    def __call__(self, label: str, done: int, total: int) -> None: ...
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """Say how far the labelled work has come."""
 
 
 def silent(label: str, done: int, total: int) -> None:
@@ -31,6 +32,7 @@ class Bars:
         self._label = ""
 
     def __call__(self, label: str, done: int, total: int) -> None:
+        """Move the bar of this label; another label closes it and opens one of its own."""
         if self._bar is None or label != self._label or done < self._bar.n:
             self._close()
             self._label = label
@@ -62,6 +64,7 @@ class Throttled:
         self._label = ""
 
     def __call__(self, label: str, done: int, total: int) -> None:
+        """Say how far the labelled work has come, if it is time to."""
         now = time.monotonic()
         if label != self._label:
             self._label, self._started_at, self._said_at = label, now, now
