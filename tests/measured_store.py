@@ -35,6 +35,7 @@ def image_rows() -> list[dict[str, Any]]:
                 "image_id": image_id,
                 "path": image_id,
                 "pixel_sha256": f"pixels{number}",
+                "category": label,
                 "attributes": {"label": label, "colour": colour},
                 "caption": f"a {colour} {label}" if number != 30 else EVIL,
                 "split": SPLITS[number // 9],
@@ -90,7 +91,7 @@ def measured_store(root: Path, *, queries: bool = True, generated: bool = True, 
     draw_pictures(root / "pictures")
     if not evaluation:
         rows = [{**row, "split": "train"} for row in rows]
-    columns = {key: [row[key] for row in rows] for key in ("image_id", "path", "pixel_sha256")}
+    columns = {key: [row[key] for row in rows] for key in ("image_id", "path", "category", "pixel_sha256")}
     attributes = pa.array([list(row["attributes"].items()) for row in rows], pa.map_(pa.string(), pa.string()))
     write(store, "images", {"images.parquet": pa.table({**columns, "attributes": attributes})}, drops=2)
     captions = {"image_id": columns["image_id"], "caption": [row["caption"] for row in rows]}

@@ -34,7 +34,7 @@ class Labels(Evaluator):
     plugin_kind = "labels"
 
     label: str = "label"
-    """Attribute of the images that people gave them."""
+    """Attribute of the images that people gave them, or ``category``: the category in the manifest."""
     colour: str = DETECT
     """Attribute that holds the colour, or ``detect``: the dominant colour of the picture."""
     ignore: tuple[str, ...] = ("", "Not sure", "Other", "Skip")
@@ -72,10 +72,10 @@ class Labels(Evaluator):
         self, manifest: Artifact, gallery: set[str], files: ImageFiles
     ) -> tuple[list[_Described], Counter[str]]:
         described, drops = [], Counter[str]()
-        for row in manifest.table(columns=["image_id", "path", "attributes"]).to_pylist():
+        for row in manifest.table(columns=["image_id", "path", "category", "attributes"]).to_pylist():
             if row["image_id"] not in gallery:
                 continue
-            attributes = dict(row["attributes"] or ())
+            attributes = {"category": row["category"], **dict(row["attributes"] or ())}
             label = attributes.get(self.label, "")
             if label in self.ignore:
                 drops[f"image without a usable {self.label!r}: not asked about"] += 1

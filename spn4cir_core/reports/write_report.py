@@ -40,6 +40,8 @@ def write_report(work: Work) -> None:
     with work.draft.timed("write"):
         shown = _galleries(work, answers, files)
         _write(work, numbers, said, html_page(said, shown, metrics))
+    for kind in {evaluator.plugin_kind for evaluator in settings.evaluators} - {query_set.name for query_set in sets}:
+        work.draft.drop(f"evaluator {kind!r} found nothing to ask in this corpus")
     for query_set in sets:
         for reason, count in query_set.drops.items():
             work.draft.drop(f"{query_set.name}: {reason}", count)

@@ -117,6 +117,16 @@ def test_labels_ask_for_everything_that_exists(store: Store) -> None:
     assert "attribute 'colour'" in made.protocol
 
 
+def test_labels_may_come_from_the_category(store: Store) -> None:
+    made = asked(store, "labels", label="category", colour="colour")
+    assert made is not None
+    assert as_set(made.queries) == slow_label_queries(), "in this corpus the category is the label"
+
+
+def test_labels_of_an_unknown_attribute_ask_nothing(store: Store) -> None:
+    assert asked(store, "labels", label="no such attribute", colour="colour") is None
+
+
 def test_labels_sample_is_seeded(store: Store) -> None:
     first, other = (
         asked(store, "labels", colour="colour", max_queries=4),

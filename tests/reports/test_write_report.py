@@ -146,6 +146,13 @@ def test_corpora_with_few_or_no_queries_still_get_a_report(tmp_path: Path, corpu
     assert made.table("recall.parquet").schema.names[-1] == "queries"
 
 
+def test_an_evaluator_that_finds_nothing_is_a_counted_drop(tmp_path: Path) -> None:
+    store = measured_store(tmp_path)
+    asked = recipe(tmp_path / "pictures", evaluators=[{"kind": "annotated"}, {"kind": "labels", "label": "maker"}])
+    made, _ = EVAL_REPORT.run(asked, store)
+    assert made.summary["drops"]["evaluator 'labels' found nothing to ask in this corpus"] == 1
+
+
 def test_pictures_that_have_vanished_are_named_not_shown(tmp_path: Path) -> None:
     store = measured_store(tmp_path)
     EVAL_REPORT.run(recipe(tmp_path / "pictures"), store)
