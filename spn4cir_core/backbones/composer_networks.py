@@ -127,10 +127,22 @@ class CrossAttentionNetwork(ComposerNetwork):
         assert image is not None and text is not None
         tokens = torch.cat([image.tokens_BPW + self.modality[0], text.tokens_BPW + self.modality[1]], dim=1)
         padding = torch.cat([image.padding_BP, text.padding_BP], dim=1)
-        for layer in self.layers:
+        *deep, last = self.layers
+        for layer in deep:
             tokens = layer(tokens, src_key_padding_mask=padding)
-        change: Tensor = self.out(self.norm(tokens[:, : image.tokens_BPW.shape[1]]).mean(dim=1))
+        seen = _first_tokens(last, tokens, padding, image.tokens_BPW.shape[1])
+        change: Tensor = self.out(self.norm(seen).mean(dim=1))
         return image.pooled_BD + text.pooled_BD + change
+
+
+def _first_tokens(layer: nn.Module, tokens_BPW: Tensor, padding_BP: Tensor, count: int) -> Tensor:
+    """The first ``count`` tokens a pre-norm layer without dropout gives out; the others are read, not computed."""
+    assert isinstance(layer, nn.TransformerEncoderLayer)
+    normed = layer.norm1(tokens_BPW)
+    attended, _ = layer.self_attn(normed[:, :count], normed, normed, key_padding_mask=padding_BP, need_weights=False)
+    first = tokens_BPW[:, :count] + attended
+    changed: Tensor = first + layer.linear2(layer.activation(layer.linear1(layer.norm2(first))))
+    return changed
 
 
 def _start_as_zero(layer: nn.Module, bias: float = 0.0) -> None:
