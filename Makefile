@@ -10,7 +10,7 @@ QUIET := DAGSTER_DISABLE_TELEMETRY=1 PYTHONWARNINGS=ignore
 
 demo: $(VENV)/.demo $(DAGSTER_HOME)/dagster.yaml  ## pictures -> report and one search answer, on the built-in corpus
 	$(QUIET) $(BIN)/dagster asset materialize --select '*' -m dagster_project.definitions
-	@$(BIN)/spn4cir example --recipe demo
+	@$(BIN)/spn4cir example --recipe demo --number 3
 
 ui: $(VENV)/.demo $(DAGSTER_HOME)/dagster.yaml  ## the Dagster UI on the same data: http://127.0.0.1:3000
 	$(QUIET) $(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1
