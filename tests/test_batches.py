@@ -93,7 +93,7 @@ def test_progress_and_seconds_are_told(tmp_path: Path) -> None:
         progress=lambda label, done, total: told.append((label, done, total)),
         seconds=seconds,
     )
-    assert told == [("x", 4, 5), ("x", 5, 5)] and set(seconds) == {"read", "compute", "write"}
+    assert told == [("x", 0, 5), ("x", 2, 5), ("x", 4, 5), ("x", 5, 5)] and set(seconds) == {"read", "compute", "write"}
 
 
 def test_an_error_in_a_batch_keeps_the_finished_shards(tmp_path: Path) -> None:
