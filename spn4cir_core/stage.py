@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spn4cir_core.artifacts import Artifact, Draft, Store
 from spn4cir_core.errors import StoreError
 from spn4cir_core.fingerprints import fingerprint, plain
+from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Work:
     parents: Mapping[str, Artifact]
     draft: Draft
     progress: Progress
+    processes: Processes = ALONE
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ class Network(ABC):
     """
 
     dim: int
+    target_tokens: int = 1
+    """T: vectors that a target has. Above one, :meth:`encode_target` gives (B, T, D), and a query's score with a
+    target is the highest cosine with any of its vectors."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -82,11 +85,15 @@ class Network(ABC):
 
     @abstractmethod
     def encode_target(self, images: Tensor) -> Tensor:
-        """(B, D) unit vectors of candidate images."""
+        """(B, D) unit vectors of candidate images; (B, T, D) where ``target_tokens`` is above one."""
 
     @abstractmethod
     def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
         """(B, D) unit vectors of composed queries."""
+
+    def frozen_in_stage1(self) -> Sequence[nn.Module | nn.Parameter]:
+        """What stage 1 must not change; nothing by default."""
+        return ()
 
     @abstractmethod
     def frozen_in_stage2(self) -> Sequence[nn.Module | nn.Parameter]:
