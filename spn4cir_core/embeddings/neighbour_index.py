@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
 import numpy as np
 
 from spn4cir_core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 MAX_NEIGHBOURS = 2048
 """FAISS's indexes on GPUs give no more."""
@@ -19,13 +22,15 @@ BLOCK_ROWS = 1 << 16
 class NeighbourIndex:
     """The k most similar rows of unit vectors: exact (flat) up to ``flat_up_to`` rows, an inverted file above.
 
-    ``details`` says which it is and, for an inverted file, its measured recall.
+    ``details`` says which it is and, for an inverted file, its measured recall. Searches for the k nearest run on
+    the first GPU where this FAISS knows one; ``within`` is not to be had there.
     """
 
     def __init__(self, vectors: np.ndarray, seed: int = 0, flat_up_to: int = FLAT_UP_TO) -> None:
         import faiss
 
         self._index: Any
+        self._nearest: Any
 
         rows, dimensions = vectors.shape
         self.details: dict[str, Any] = {"index": "flat"}
@@ -42,6 +47,7 @@ class NeighbourIndex:
             self._index.train(np.ascontiguousarray(vectors[chosen], np.float32))
             self._add(vectors)
             self._tune(vectors, lists, seed)
+        self._nearest = _on_gpu(self._index)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores (Q, k) float32, best first, and rows (Q, k) int64; a row of -1 means that fewer were found.
@@ -51,7 +57,7 @@ class NeighbourIndex:
         """
         if k > MAX_NEIGHBOURS:
             raise InputError(f"{k} nearest neighbours are more than {MAX_NEIGHBOURS}; use another mode of pairs")
-        scores, rows = self._index.search(np.ascontiguousarray(queries, np.float32), k)
+        scores, rows = self._nearest.search(np.ascontiguousarray(queries, np.float32), k)
         return scores, rows
 
     def within(self, queries: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
@@ -72,9 +78,25 @@ class NeighbourIndex:
         while recall < RECALL_WANTED and visited < lists:
             visited = min(lists, 2 * visited)
             self._index.nprobe = visited
-            _, found = self.search(queries, 10)
+            _, found = self._index.search(queries, 10)
             recall = float(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(wanted, found, strict=True)]))
         self.details = {"index": "ivf", "lists": lists, "lists_visited": visited, "recall_at_10": recall}
+
+
+def _on_gpu(index: Any) -> Any:
+    """A copy of the index on the first GPU; the index itself where there is none, or none with room for it."""
+    import faiss
+
+    if faiss.get_num_gpus() == 0:
+        return index
+    try:
+        copy = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+    except RuntimeError as error:
+        log.warning("searching neighbours on the CPU, the GPU has no room: %s", str(error).splitlines()[0])
+        return index
+    if hasattr(index, "nprobe"):
+        copy.nprobe = min(index.nprobe, MAX_NEIGHBOURS)
+    return copy
 
 
 def _nearest_by_brute_force(vectors: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
