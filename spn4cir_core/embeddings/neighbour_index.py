@@ -90,7 +90,7 @@ def _on_gpu(index: Any) -> Any:
     if faiss.get_num_gpus() == 0:
         return index
     try:
-        copy = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+        copy: Any = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
     except RuntimeError as error:
         log.warning("searching neighbours on the CPU, the GPU has no room: %s", str(error).splitlines()[0])
         return index
