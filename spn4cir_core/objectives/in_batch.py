@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from spn4cir_core.objectives.base import Batch, Objective
+from spn4cir_core.objectives.similarity import similarities
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ class InBatch(Objective):
         """See the base class."""
         import torch
 
-        logits_BB = batch.queries_BD @ batch.targets_BD.T / batch.temperature
+        logits_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature
         logits_BB = logits_BB.masked_fill(no_negatives(batch), -torch.inf)
         losses_B = torch.logsumexp(logits_BB, dim=1) - logits_BB.diagonal()
         return (losses_B * batch.weights_B).sum() / batch.weights_B.sum()
