@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spn4cir_core.plugins import Plugin, Room
@@ -37,10 +38,29 @@ class Batch:
     """(M, 2) int64 pairs (position in the batch, candidate row) that are no negatives; never the target itself."""
     temperature: Tensor
     step: int
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    """An objective's own state (a queue, say), to read and to overwrite in place or by key. The loop hands the same
+    dict to every step and keeps it with the resume state; what is put in must be detached."""
+    compose: Callable[[Tensor, Tensor], Tensor] | None = None
+    """``compose(references_M, texts_M)`` → (M, D) unit vectors, with gradients, of the queries that join the reference
+    image at one position of the batch with the text at another. Given where :attr:`Objective.uses_compose` asks."""
+    start_queries_BD: Tensor | None = None
+    """The same queries by the weights the stage started from; no gradients. Given where
+    :attr:`Objective.uses_start_queries` asks."""
 
 
 class Objective(Plugin):
     """A loss: settings are fields; :meth:`loss` is called once per step."""
+
+    @property
+    def uses_compose(self) -> bool:
+        """Whether :meth:`loss` calls ``batch.compose``; such an objective cannot be trained in chunks."""
+        return False
+
+    @property
+    def uses_start_queries(self) -> bool:
+        """Whether :meth:`loss` reads ``batch.start_queries_BD``, which costs another pass of the query encoder."""
+        return False
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
