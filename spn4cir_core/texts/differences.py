@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress, pairwise, takewhile
@@ -105,13 +106,13 @@ def difference(reference: str, target: str) -> Difference:
     one thing, does not matter; "circle on square" and "square on circle" differ.
     """
     old, new = split_phrases(reference), split_phrases(target)
-    removed, kept = _without(old, new)
-    added, _ = _without(new, old)
+    removed, kept = without(old, new)
+    added, _ = without(new, old)
     added_from, removed_from = tuple(added), tuple(removed)
     if len(added) * len(removed) <= MOST_COMPARISONS:
         for ours, theirs in _counterparts(added, removed):
             others = kept + [phrase for place, phrase in enumerate(removed) if place != theirs]
-            added[ours], removed[theirs] = _narrowed(added[ours], removed[theirs], others)
+            added[ours], removed[theirs] = narrowed(added[ours], removed[theirs], others)
     return Difference(
         added=tuple(filter(None, added)),
         removed=tuple(filter(None, removed)),
@@ -120,7 +121,7 @@ def difference(reference: str, target: str) -> Difference:
     )
 
 
-def _without(phrases: tuple[Phrase, ...], other: tuple[Phrase, ...]) -> tuple[list[Phrase], list[Phrase]]:
+def without(phrases: Sequence[Phrase], other: Sequence[Phrase]) -> tuple[list[Phrase], list[Phrase]]:
     """The phrases that the other caption has not (or fewer of), and those that it has, in order."""
     left = Counter(_meaning(phrase) for phrase in other)
     alone: list[Phrase] = []
@@ -173,7 +174,7 @@ def head(phrase: Phrase) -> str:
     return segments(phrase)[0][-1]
 
 
-def _narrowed(new: Phrase, old: Phrase, others: list[Phrase]) -> tuple[Phrase, Phrase]:
+def narrowed(new: Phrase, old: Phrase, others: list[Phrase]) -> tuple[Phrase, Phrase]:
     """Leave out what both phrases say, unless the rest would no longer tell which phrase of the reference is meant."""
     keep_head = head(new) == head(old)
     short_new = _telling(new, Counter(new) - Counter(old), keep_head)

@@ -14,8 +14,8 @@ from typing import Any
 
 from spn4cir_core.errors import RecipeError
 
-PLACEHOLDERS = ("reference", "target", "added", "removed", "attribute")
-SAYS_SOMETHING = {"target", "added", "removed", "attribute"}
+PLACEHOLDERS = ("reference", "target", "added", "removed", "attribute", "changes", "kept")
+SAYS_SOMETHING = {"target", "added", "removed", "attribute", "changes"}
 ONLY = ("added", "removed")
 BUILTIN = "builtin"
 
@@ -152,7 +152,8 @@ def _check_placeholders(source: str, template: Template) -> None:
             raise RecipeError(f"{where}: unknown placeholder {{{written}}}{hint} Known placeholders: {_known()}")
     if not template.placeholders() & SAYS_SOMETHING:
         raise RecipeError(
-            f"{where} says nothing about the target: use {{target}}, {{added}}, {{removed}} or {{attribute}}. "
+            f"{where} says nothing about the target: use {{target}}, {{added}}, {{removed}}, {{attribute}} or "
+            f"{{changes}}. "
             f"Known placeholders: {_known()}"
         )
     if template.only and template.placeholders() & (set(ONLY) - {template.only}):

@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
+from spn4cir_core.texts.articles import have_articles, with_a, with_the
 from spn4cir_core.texts.attributes import ATTRIBUTES
-from spn4cir_core.texts.differences import (
-    PREPOSITIONS,
-    Difference,
-    Phrase,
-    head,
-    phrases_with_articles,
-    segments,
-    split_phrases,
-)
-
-SOUNDS_LIKE_A_CONSONANT = ("uni", "use", "usu", "eu", "one", "once", "uti")
-ENDS_LIKE_ONE_THING = ("ss", "us", "is")
+from spn4cir_core.texts.differences import Difference, segments, split_phrases
+from spn4cir_core.texts.edits import edits, kept_phrases, worded_edits
 
 
 def worded(reference: str, target: str, change: Difference) -> dict[str, str]:
@@ -26,14 +17,18 @@ def worded(reference: str, target: str, change: Difference) -> dict[str, str]:
     Returns:
         ``reference`` and ``target``, the captions; ``added`` ("a pink jersey") and ``removed`` ("the maroon
         sweatshirt"), with articles only where the captions have them; ``attribute`` ("maroon"), where both captions
-        name one thing that differs in nothing else.
+        name one thing that differs in nothing else; ``changes`` ("make the dress red and add a belt"), every edit in
+        turn; ``kept`` ("the small circle"), the phrases that both captions have.
     """
+    kept = kept_phrases(reference, target)
     return {
         "reference": reference,
         "target": target,
-        "added": " and ".join(map(_with_a, change.added, _have_articles(target, change.added_from))),
-        "removed": " and ".join(map(_with_the, change.removed, _have_articles(reference, change.removed_from))),
+        "added": " and ".join(map(with_a, change.added, have_articles(target, change.added_from))),
+        "removed": " and ".join(map(with_the, change.removed, have_articles(reference, change.removed_from))),
         "attribute": changed_attribute(reference, target),
+        "changes": worded_edits(reference, target, edits(reference, target)),
+        "kept": " and ".join(map(with_the, kept, have_articles(reference, kept))),
     }
 
 
@@ -57,23 +52,3 @@ def changed_attribute(reference: str, target: str) -> str:
 def _shared(one: Sequence[str], other: Sequence[str]) -> int:
     """Words that both begin with."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-
-
-def _have_articles(caption: str, phrases: Sequence[Phrase]) -> list[bool]:
-    articles = dict(phrases_with_articles(caption))
-    return [bool(articles.get(phrase)) for phrase in phrases]
-
-
-def _with_a(phrase: Phrase, has_article: bool) -> str:
-    text = " ".join(phrase)
-    thing = head(phrase)
-    several = thing.endswith("s") and not thing.endswith(ENDS_LIKE_ONE_THING)
-    if not has_article or several or phrase[0] in PREPOSITIONS:
-        return text
-    vowel = text[0] in "aeiou" and not text.startswith(SOUNDS_LIKE_A_CONSONANT)
-    return f"{'an' if vowel else 'a'} {text}"
-
-
-def _with_the(phrase: Phrase, has_article: bool) -> str:
-    text = " ".join(phrase)
-    return f"the {text}" if has_article and phrase[0] not in PREPOSITIONS else text

@@ -7,9 +7,23 @@ from spn4cir_core.texts.templates import Template, load_bank
 
 
 def values(
-    reference: str = "r", target: str = "t", added: str = "a", removed: str = "x", attribute: str = ""
+    reference: str = "r",
+    target: str = "t",
+    added: str = "a",
+    removed: str = "x",
+    attribute: str = "",
+    changes: str = "",
+    kept: str = "",
 ) -> dict[str, str]:
-    return dict(reference=reference, target=target, added=added, removed=removed, attribute=attribute)
+    return dict(
+        reference=reference,
+        target=target,
+        added=added,
+        removed=removed,
+        attribute=attribute,
+        changes=changes,
+        kept=kept,
+    )
 
 
 def bank_file(folder: Path, text: str) -> str:
@@ -71,7 +85,7 @@ def test_words_of_a_caption_are_never_placeholders() -> None:
         ('[[template]]\nid = "mine"\ntext = 3', ["'mine'", "empty text 3"]),
         (
             '[[template]]\nid = "mine"\ntext = "not {reference}"',
-            ["'mine'", "{target}, {added}, {removed} or {attribute}"],
+            ["'mine'", "{target}, {added}, {removed}, {attribute} or {changes}"],
         ),
         ('[[template]]\ntext = "{target}"', ["needs an id", "{target}"]),
         ('[[template]]\nid = "mine"\ntext = "{target}"\nwhen = "x"', ["'mine'", "'when'"]),
@@ -110,3 +124,23 @@ def test_unknown_choice_names_the_nearest() -> None:
         load_bank().choose(["diference"])
     with pytest.raises(RecipeError, match="selects no template"):
         load_bank().choose([])
+
+
+def test_edit_and_keep_phrasings_need_something_to_say() -> None:
+    bank = load_bank()
+    keep = bank.choose(["difference_keep"])
+
+    def texts(**change: str) -> set[str]:
+        return {template.fill(values(**change)) for template in keep if template.applies(values(**change))}
+
+    assert [template.fill(values(changes="make it red")) for template in bank.choose(["difference_edits"])] == [
+        "make it red"
+    ]
+    assert texts(added="a star", removed="the dot", changes="change the dot to a star") == set()
+    assert texts(added="a star", removed="the dot", changes="change the dot to a star", kept="the cross") == {
+        "keep the cross, change the dot to a star"
+    }
+    assert texts(added="", removed="the dot", changes="remove the dot", kept="the cross") == {
+        "keep the cross but remove the dot",
+        "keep the cross, remove the dot",
+    }

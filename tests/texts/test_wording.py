@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from spn4cir_core.texts.attributes import ATTRIBUTES, COLOURS
 from spn4cir_core.texts.differences import bag_of_words, difference, split_phrases
+from spn4cir_core.texts.templates import PLACEHOLDERS
 from spn4cir_core.texts.wording import changed_attribute, worded
 
 WORDS = st.sampled_from(
@@ -41,13 +42,16 @@ def test_a_difference_is_worded_as_a_person_would(
     reference: str, target: str, added: str, removed: str, attribute: str
 ) -> None:
     values = worded(reference, target, difference(reference, target))
-    assert values == {
-        "reference": reference,
-        "target": target,
-        "added": added,
-        "removed": removed,
-        "attribute": attribute,
-    }
+    assert (values["reference"], values["target"]) == (reference, target)
+    assert (values["added"], values["removed"], values["attribute"]) == (added, removed, attribute)
+
+
+def test_every_change_is_worded_in_turn_and_what_stays_is_named() -> None:
+    reference, target = "the circle, a cross", "a red circle, a cross, an olive star"
+    values = worded(reference, target, difference(reference, target))
+    assert values["changes"] == "make the circle red and add an olive star"
+    assert values["kept"] == "the cross"
+    assert set(values) == set(PLACEHOLDERS)
 
 
 @given(CAPTIONS, CAPTIONS)

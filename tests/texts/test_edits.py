@@ -1,0 +1,53 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spn4cir_core.texts.differences import bag_of_words, caption_meaning, split_phrases
+from spn4cir_core.texts.edits import edits, kept_phrases, worded_edits
+
+THINGS = st.lists(
+    st.sampled_from(["red", "large", "striped", "circle", "square", "on a table", "with a dog", "star"]), max_size=4
+).map(" ".join)
+CAPTIONS = st.lists(THINGS, max_size=4).map(", ".join) | st.text(max_size=30)
+
+
+@pytest.mark.parametrize(
+    ("reference", "target", "said"),
+    [
+        ("a circle", "a red circle and a small blue star", "make the circle red and add a small blue star"),
+        ("small red circle, blue star", "small green circle, blue star", "make red circle green"),
+        ("small red circle, large red circle", "small blue circle, large red circle", "make small red circle blue"),
+        ("a small red circle", "a large blue circle", "make the small red circle large and blue"),
+        ("red circle, small star", "red square, green cross", "change circle to square, remove small star and add "),
+        ("a woman in a red dress", "a woman in a blue dress", "make the red dress blue"),
+        ("a jersey", "a striped jersey", "make the jersey striped"),
+        ("a striped jersey", "a jersey", "change the striped jersey to a jersey"),
+        ("a light blue jean", "a dark blue jean", "make the light blue jean dark blue"),
+        ("a swimming trunks", "a green swimming trunks", "make the swimming trunks green"),
+        ("a lab coat", "a trench coat", "change the lab coat to a trench coat"),
+        ("something black", "a grey jersey", "change something black to a grey jersey"),
+        ("the cat, a dog", "the cat", "remove the dog"),
+        ("small square, small star", "large square, small star", "make small square large"),
+        ("a cat, a dog and a cow", "", "remove the cat, remove the dog and remove the cow"),
+        ("the cat", "a cat", ""),
+    ],
+)
+def test_edits_are_said_as_a_person_would(reference: str, target: str, said: str) -> None:
+    sentence = worded_edits(reference, target, edits(reference, target))
+    assert sentence.startswith(said) if said.endswith(" ") else sentence == said
+
+
+@given(CAPTIONS, CAPTIONS)
+def test_edits_account_for_every_word_that_changes(reference: str, target: str) -> None:
+    found, kept = edits(reference, target), kept_phrases(reference, target)
+    old = [word for phrase in [*kept, *(edit.old for edit in found)] for word in phrase]
+    assert sorted(old) == sorted(bag_of_words(reference).elements())
+    added = [edit.new for edit in found if edit.new]
+    assert len(kept) + len(added) == len(split_phrases(target))
+    assert (not found) == (caption_meaning(reference) == caption_meaning(target))
+    assert bool(worded_edits(reference, target, found)) == bool(found)
+
+
+def test_captions_of_thousands_of_phrases_have_no_edits() -> None:
+    one = ", ".join(f"red thing{number}" for number in range(300))
+    assert edits(one, one.replace("red", "blue")) == []
