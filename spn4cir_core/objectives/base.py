@@ -47,6 +47,22 @@ class Batch:
     start_queries_BD: Tensor | None = None
     """The same queries by the weights the stage started from; no gradients. Given where
     :attr:`Objective.uses_start_queries` asks."""
+    reference_rows_B: Tensor | None = None
+    """Row of each reference in the candidate set; given with :attr:`compose`."""
+    text_numbers_B: Tensor | None = None
+    """int64; equal numbers are equal texts; given with :attr:`compose`."""
+
+    def mean(self, losses_B: Tensor) -> Tensor:
+        """Scalar mean of the triplets' losses by their weights."""
+        return (losses_B * self.weights_B).sum() / self.weights_B.sum()
+
+    def not_negatives(self, rows_C: Tensor) -> Tensor:
+        """(B, C) bool: whether a candidate row is a query's own target, or known to be no negative of it."""
+        masked_BC = self.target_rows_B[:, None] == rows_C[None, :]
+        positions_M, candidates_M = self.not_negative_rows.unbind(1)
+        hits_H2 = (rows_C[None, :] == candidates_M[:, None]).nonzero()
+        masked_BC[positions_M[hits_H2[:, 0]], hits_H2[:, 1]] = True
+        return masked_BC
 
 
 class Objective(Plugin):

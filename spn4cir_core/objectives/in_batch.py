@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from spn4cir_core.objectives.base import Batch, Objective
 from spn4cir_core.objectives.similarity import similarities
@@ -19,6 +19,10 @@ class InBatch(Objective):
 
     plugin_kind: ClassVar[str] = "in_batch"
 
+    direction: Literal["query", "both"] = "query"
+    """``both`` adds, and averages with, the softmax of a target over the queries of the batch (CLIP); SPN4CIR has one
+    direction."""
+
     def loss(self, batch: Batch) -> Tensor:
         """See the base class."""
         import torch
@@ -26,16 +30,14 @@ class InBatch(Objective):
         logits_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature
         logits_BB = logits_BB.masked_fill(no_negatives(batch), -torch.inf)
         losses_B = torch.logsumexp(logits_BB, dim=1) - logits_BB.diagonal()
-        return (losses_B * batch.weights_B).sum() / batch.weights_B.sum()
+        if self.direction == "both":
+            losses_B = (losses_B + torch.logsumexp(logits_BB, dim=0) - logits_BB.diagonal()) / 2
+        return batch.mean(losses_B)
 
 
 def no_negatives(batch: Batch) -> Tensor:
     """(B, B) bool: targets (columns) that must not count as negatives of a query (row); the diagonal is False."""
     import torch
 
-    rows_B = batch.target_rows_B
-    masked = rows_B[:, None] == rows_B[None, :]
-    positions_M, candidates_M = batch.not_negative_rows.unbind(1)
-    hits = (rows_B[None, :] == candidates_M[:, None]).nonzero()
-    masked[positions_M[hits[:, 0]], hits[:, 1]] = True
-    return masked & ~torch.eye(len(rows_B), dtype=torch.bool, device=masked.device)
+    masked_BB = batch.not_negatives(batch.target_rows_B)
+    return masked_BB & ~torch.eye(len(masked_BB), dtype=torch.bool, device=masked_BB.device)

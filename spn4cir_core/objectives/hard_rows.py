@@ -1,0 +1,77 @@
+"""The hardest negatives of each query, found block by block.
+
+B queries, N candidates (a pool: the bank, or the targets of a batch), K kept, C candidates per block. Scores are
+compared without a gradient graph and never more than (B, C + K) at a time, so the pool may be of any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from spn4cir_core.objectives.similarity import similarities
+
+BLOCK_ROWS = 4096
+TOKENS_AT_ONCE = 8
+
+Refuse = Callable[[Tensor, Tensor], Tensor]
+"""From the scores (B, C) and the candidates (C, D) or (C, T, D) of a block to a bool (B, C): True is no negative."""
+
+
+@torch.no_grad()
+def hard_rows(
+    queries_BD: Tensor,
+    pool: Tensor,
+    count: int,
+    left_out_M2: Tensor,
+    refuse: Refuse | None = None,
+    block_rows: int = BLOCK_ROWS,
+) -> tuple[Tensor, Tensor]:
+    """The rows of the ``count`` candidates that score highest with each query, hardest first (ADORE, Zhan et al. 2021).
+
+    Args:
+        pool: (N, D), or (N, T, D) of several tokens; any float type and device, also memory-mapped.
+        left_out_M2: int64 (query, row) pairs that are never taken: targets and known non-negatives.
+        refuse: further candidates that are not taken.
+
+    Returns:
+        (B, K) int64 rows and (B, K) bool: whether the row is a negative at all, as a query may have fewer than K;
+        K is ``count``, or N where that is less. Negatives stand before the rest.
+    """
+    count = min(count, len(pool))
+    order = torch.argsort(left_out_M2[:, 1])
+    owners_M, rows_M = left_out_M2[order].unbind(1)
+    best_BK = queries_BD.new_full((len(queries_BD), count), -torch.inf)
+    rows_BK = torch.zeros(best_BK.shape, dtype=torch.int64, device=queries_BD.device)
+    for start in range(0, len(pool), block_rows):
+        block = pool[start : start + block_rows].to(queries_BD.device, queries_BD.dtype)
+        scores_BC = similarities(queries_BD, block)
+        if refuse is not None:
+            scores_BC = scores_BC.masked_fill(refuse(scores_BC, block), -torch.inf)
+        inside = slice(*torch.searchsorted(rows_M, torch.tensor([start, start + len(block)], device=rows_M.device)))
+        scores_BC[owners_M[inside], rows_M[inside] - start] = -torch.inf
+        numbers_C = torch.arange(start, start + len(block), device=rows_BK.device)
+        best_BK, places_BK = torch.cat([best_BK, scores_BC], dim=1).topk(count, dim=1)
+        rows_BK = torch.cat([rows_BK, numbers_C.expand(len(rows_BK), -1)], dim=1).gather(1, places_BK)
+    return rows_BK, best_BK > -torch.inf
+
+
+def vectors_at(queries_BD: Tensor, pool: Tensor, rows_BK: Tensor) -> Tensor:
+    """(B, K, D) vectors of the pool's rows, of several tokens the nearest to the query; gradients reach the pool."""
+    rows_BK = rows_BK.to(pool.device)
+    if pool.ndim == 3:
+        rows_BK = rows_BK * pool.shape[1] + _nearest_tokens(queries_BD, pool, rows_BK)
+        pool = pool.flatten(0, 1)
+    return pool[rows_BK].to(queries_BD.device, queries_BD.dtype)
+
+
+@torch.no_grad()
+def _nearest_tokens(queries_BD: Tensor, pool: Tensor, rows_BK: Tensor) -> Tensor:
+    """(B, K) number of the token; few candidates at a time, as each brings T vectors."""
+    found = []
+    for rows_BC in torch.split(rows_BK, TOKENS_AT_ONCE, dim=1):
+        tokens_BCTD = pool[rows_BC].to(queries_BD.device, queries_BD.dtype)
+        found.append((tokens_BCTD @ queries_BD[:, None, :, None]).squeeze(3).argmax(dim=2).to(pool.device))
+    return torch.cat(found, dim=1)

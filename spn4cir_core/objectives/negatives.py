@@ -1,0 +1,136 @@
+"""The negatives of each query, and the objectives that differ only in what they do with them.
+
+B queries with K negatives each, D dimensions. Negatives come from the batch (the other targets) or from the bank.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.objectives.base import Batch, Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spn4cir_core.objectives.hard_rows import Refuse
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """What an objective compares: each query with its target and with K candidates."""
+
+    positive_B: Tensor
+    """Cosines of queries and their targets; carry gradients."""
+    scores_BK: Tensor
+    """Cosines of queries and candidates; carry gradients. Those that are no negatives must be left out."""
+    live_BK: Tensor
+    """Which candidates are negatives: not the target, not guarded, not refused by the objective."""
+    pool: Tensor
+    """The candidates: the targets of the batch or the bank, (N, D) or (N, T, D)."""
+    rows_BK: Tensor | None
+    """Row of each candidate in the pool; None where the K candidates are the whole pool in its order."""
+
+    def scores_with(self, vectors_BD: Tensor) -> Tensor:
+        """(B, K) cosines of other vectors, one for each query, with that query's candidates."""
+        return scores_with(vectors_BD, self.pool, self.rows_BK)
+
+
+class AgainstNegatives(Objective):
+    """An objective whose loss of a query depends on its scores with its target and with its negatives alone."""
+
+    over: Literal["batch", "bank"] | None = None
+    """Where negatives come from. None: from the bank where there is one (stage 2), else from the batch."""
+    top_k: int | None = Field(default=200, ge=1)
+    """Hardest negatives that a query keeps, chosen anew at each step by the query as it is (ADORE; its published code
+    takes 200). None keeps all, which over a bank needs memory for batch × bank scores."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
+        """(B,) losses, not yet weighted."""
+
+    def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse | None:
+        """Candidates that this objective does not take for negatives, by their scores or vectors; none by default.
+
+        Args:
+            positive_B: cosines of queries and their targets, without gradients.
+        """
+        return None
+
+    def loss(self, batch: Batch) -> Tensor:
+        """See the base class.
+
+        Raises:
+            RecipeError: ``over`` is ``bank`` and there is none, as in stage 1.
+        """
+        return batch.mean(self.losses(batch, self.negatives(batch)))
+
+    def negatives(self, batch: Batch) -> Negatives:
+        """The negatives of a batch, from where ``over`` says."""
+        import torch
+
+        from spn4cir_core.objectives.hard_rows import hard_rows
+
+        pool, left_out_M2 = self._pool(batch)
+        positive_B = positives(batch)
+        refuse = self.refuse(batch, positive_B.detach())
+        if self.top_k is not None and self.top_k < len(pool):
+            rows_BK, live_BK = hard_rows(batch.queries_BD, pool, self.top_k, left_out_M2, refuse)
+            return Negatives(positive_B, scores_with(batch.queries_BD, pool, rows_BK), live_BK, pool, rows_BK)
+        pool = pool.to(batch.queries_BD.device, batch.queries_BD.dtype)
+        scores_BN = scores_with(batch.queries_BD, pool, None)
+        live_BN = torch.ones_like(scores_BN, dtype=torch.bool)
+        live_BN[left_out_M2[:, 0], left_out_M2[:, 1]] = False
+        if refuse is not None:
+            with torch.no_grad():
+                live_BN &= ~refuse(scores_BN.detach(), pool.detach())
+        return Negatives(positive_B, scores_BN, live_BN, pool, None)
+
+    def _pool(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The candidates, and the (query, row) pairs that are no negatives."""
+        import torch
+
+        if self.over == "bank" or (self.over is None and batch.bank_ND is not None):
+            if batch.bank_ND is None:
+                raise RecipeError(
+                    f"objective {self.plugin_kind!r} with over = 'bank' needs a candidate bank, which only stage 2 "
+                    "has; use over = 'batch'"
+                )
+            positions_B = torch.arange(len(batch.target_rows_B), device=batch.target_rows_B.device)
+            targets_B2 = torch.stack([positions_B, batch.target_rows_B], dim=1)
+            return batch.bank_ND, torch.cat([batch.not_negative_rows, targets_B2])
+        return batch.targets_BD, batch.not_negatives(batch.target_rows_B).nonzero()
+
+
+def positives(batch: Batch) -> Tensor:
+    """(B,) cosines of queries and their targets."""
+    from spn4cir_core.objectives.similarity import nearest_tokens
+
+    return (batch.queries_BD * nearest_tokens(batch.queries_BD, batch.targets_BD)).sum(dim=1)
+
+
+def scores_with(vectors_BD: Tensor, pool: Tensor, rows_BK: Tensor | None) -> Tensor:
+    """(B, K) cosines of vectors with the pool's rows, each vector with its own; with the whole pool if None."""
+    from spn4cir_core.objectives.hard_rows import vectors_at
+    from spn4cir_core.objectives.similarity import similarities
+
+    if rows_BK is None:
+        return similarities(vectors_BD, pool)
+    return (vectors_at(vectors_BD, pool, rows_BK) @ vectors_BD[:, :, None]).squeeze(2)
+
+
+def info_nce(positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor, temperature: Tensor) -> Tensor:
+    """(B,) losses −log softmax of the target among itself and the live candidates (van den Oord et al. 2018)."""
+    return softmax_loss(positive_B / temperature, scores_BK / temperature, live_BK)
+
+
+def softmax_loss(positive_B: Tensor, logits_BK: Tensor, live_BK: Tensor) -> Tensor:
+    """(B,) losses −log softmax of the positive logit among itself and the live ones."""
+    import torch
+
+    others_BK = logits_BK.masked_fill(~live_BK, -torch.inf)
+    return torch.logsumexp(torch.cat([positive_B[:, None], others_BK], dim=1), dim=1) - positive_B
