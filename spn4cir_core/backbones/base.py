@@ -26,9 +26,20 @@ class Backbone(Plugin):
         """Hash of all that decides :meth:`Network.read_images`; image inputs are kept and shared under it."""
         return self.fingerprint()
 
+    def restoring_fingerprint(self) -> str:
+        """Hash of settings and of the outside weights that :meth:`restore` reads; a checkpoint is good while it stays.
+
+        A backbone whose checkpoints hold all of its weights gives the hash of its settings alone.
+        """
+        return self.fingerprint()
+
     @abstractmethod
     def build(self, texts: Sequence[str], seed: int) -> Network:
         """A network with its starting weights; ``texts`` (all training texts) may give it its vocabulary."""
+
+    def build_bare(self, texts: Sequence[str], seed: int) -> Network:
+        """A network shaped as :meth:`build`'s whose outside weights need not be there: a published file is put in."""
+        return self.build(texts, seed)
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Network:
@@ -69,6 +80,15 @@ class Network(ABC):
 
         :meth:`state` must record it. A network that shares nothing, or freezes what is shared, does nothing.
         """
+
+    def image_features(self, images: Tensor) -> Tensor | None:
+        """(B, …) float features of image inputs by towers that stage 2 freezes; None where none is worth keeping.
+
+        :meth:`encode_target` and :meth:`encode_query` take them in place of the inputs, which are then of another
+        dtype (uint8 pixels, say). The candidate bank keeps them, one row per image, so that stage 2 reads no
+        picture and runs no frozen tower.
+        """
+        return None
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tensor:

@@ -1,0 +1,62 @@
+"""Pixels as the published backbones read them: kept as uint8, normalised inside the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from spn4cir_core.embeddings.clip_pixels import MEAN, STD, centre_square
+
+if TYPE_CHECKING:
+    from torch import Tensor, dtype
+
+TARGET_RATIO = 1.25
+LONGEST_PX = 8192
+"""Longer pictures are shrunk before they are padded: a strip of 1 × 20,000 pixels would else become a gigabyte."""
+
+
+def target_padded(image: Image.Image, ratio: float = TARGET_RATIO) -> Image.Image:
+    """Zero-pad the shorter side on both ends until long : short is ``ratio``, as CLIP4Cir's TargetPad does."""
+    image = _shrunk(image.convert("RGB"))
+    width, height = image.size
+    if max(width, height) < ratio * min(width, height):
+        return image
+    wanted = max(width, height) / ratio
+    across, down = (max(int((wanted - side) / 2), 0) for side in (width, height))
+    padded = Image.new("RGB", (width + 2 * across, height + 2 * down))
+    padded.paste(image, (across, down))
+    return padded
+
+
+def target_padded_squares(images: Sequence[Image.Image], size_px: int) -> np.ndarray:
+    """(B, 3, size_px, size_px) uint8: TargetPad, bicubic resize of the shorter side, middle square."""
+    return centre_squares([target_padded(image) for image in images], size_px)
+
+
+def centre_squares(images: Sequence[Image.Image], size_px: int) -> np.ndarray:
+    """(B, 3, size_px, size_px) uint8: bicubic resize of the shorter side, middle square (CLIP's own transform)."""
+    squares = [np.asarray(centre_square(image, size_px), np.uint8) for image in images]
+    return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
+
+
+def normalised(
+    pixels_BCHW: Tensor, dtype: dtype, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> Tensor:
+    """uint8 pixels as a network wants them: 0 to 1, less the mean, by the deviation (CLIP's unless given)."""
+    import torch
+
+    place = pixels_BCHW.device
+    mean_C11 = torch.tensor(MEAN.tolist() if mean is None else list(mean), device=place)[:, None, None]
+    std_C11 = torch.tensor(STD.tolist() if std is None else list(std), device=place)[:, None, None]
+    return ((pixels_BCHW.float() / 255 - mean_C11) / std_C11).to(dtype)
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    longest = max(image.size)
+    if longest <= LONGEST_PX:
+        return image
+    size = [max(1, round(side * LONGEST_PX / longest)) for side in image.size]
+    return image.resize((size[0], size[1]), Image.Resampling.BICUBIC)
