@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from spn4cir_core.artifacts import whole_file
 from spn4cir_core.errors import StoreError
+from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress
 
 Item = TypeVar("Item")
@@ -74,8 +75,12 @@ def fill(
     label: str,
     progress: Progress,
     seconds: defaultdict[str, float],
+    processes: Processes = ALONE,
 ) -> int:
     """Compute and keep the values of the keys that have none yet.
+
+    Several processes each take their share of the batches, which are those of one process. All have to call
+    this, and go on when all values are there.
 
     Args:
         items: what to read, by key; missing keys are taken in sorted order, so an interrupted run goes
@@ -85,14 +90,15 @@ def fill(
         batch_rows: items given to ``compute`` at a time.
         shard_rows: items per part file, rounded up to whole batches; at most this much work is lost to a kill.
         readers: reading threads.
-        seconds: gets the wall seconds spent waiting for reads, computing, and writing.
+        seconds: gets the wall seconds that this process spent waiting for reads, computing, and writing.
 
     Returns:
-        How many values were computed.
+        How many values were computed, by all processes.
     """
     missing = sorted(items.keys() - rows.keys())
+    processes.wait()  # before the first one writes: all must see the same ones missing
     shard_batches = max(1, -(-shard_rows // batch_rows))
-    batches = [missing[start : start + batch_rows] for start in range(0, len(missing), batch_rows)]
+    batches = processes.share([missing[start : start + batch_rows] for start in range(0, len(missing), batch_rows)])
     done = len(items) - len(missing)
     progress(label, done, len(items))
     with ThreadPoolExecutor(max_workers=readers) as pool:
@@ -114,6 +120,7 @@ def fill(
                 rows.append(shard_keys, pa.concat_arrays(shard_values))
                 seconds["write"] += time.perf_counter() - started
                 shard_keys, shard_values = [], []
-            done += len(batch)
+            done = min(done + processes.count * len(batch), len(items))  # the others are about as far
             progress(label, done, len(items))
+    processes.wait()
     return len(missing)

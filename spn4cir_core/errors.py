@@ -26,3 +26,7 @@ class MissingExtra(Spn4cirError):
 
 class TrainingError(Spn4cirError):
     """Training cannot go on: a loss that is no number, or parts that do not belong together."""
+
+
+class LaunchError(Spn4cirError):
+    """The processes that share a stage cannot be started, or one of them came to an unexpected end."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
+from spn4cir_core.errors import LaunchError
+
 Item = TypeVar("Item")
+PATIENCE = timedelta(days=30)
+"""How long a process waits for the others. A dead one is noticed by the launcher, which then ends them all."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,33 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+
+    @classmethod
+    @contextmanager
+    def started(cls) -> Iterator[Processes]:
+        """Join the processes that ``accelerate launch`` or ``torchrun`` started with this one.
+
+        ``torch.distributed`` is ready inside the block: gloo on CPUs, NCCL on GPUs, where each process has a GPU of
+        its own as the current one. Without a launcher, or with one process, this is :data:`ALONE` and needs no torch.
+
+        Raises:
+            LaunchError: there are more processes on this machine than GPUs.
+        """
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            yield ALONE
+            return
+        import torch
+        from accelerate import PartialState
+
+        gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if 0 < gpus < here:
+            raise LaunchError(
+                f"{here} processes on a machine with {gpus} GPUs; start at most {gpus}, "
+                "or set CUDA_VISIBLE_DEVICES to nothing to compute on the CPU"
+            )
+        state = PartialState(cpu=not gpus, timeout=PATIENCE)
+        yield cls(state.process_index, state.num_processes)
+        state.destroy_process_group()  # not after an error: the others may be gone, and this would wait for them
 
     @property
     def first(self) -> bool:
@@ -27,10 +61,25 @@ class Processes:
 
     def wait(self) -> None:
         """Go on when all processes have come here."""
-        if self.count > 1:
-            from torch import distributed
+        self.gather("")
 
-            distributed.barrier()
+    def gather(self, text: str) -> list[str]:
+        """The text of every process, by rank; all must call this, and all get the same list."""
+        if self.count == 1:
+            return [text]
+        import torch
+        from torch import distributed
+
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        data = torch.frombuffer(bytearray(text.encode()) or bytearray(1), dtype=torch.uint8)
+        size = torch.tensor([len(text.encode())], device=device)
+        sizes = [torch.empty_like(size) for _ in range(self.count)]
+        distributed.all_gather(sizes, size)
+        padded = torch.zeros(max(1, *(int(each) for each in sizes)), dtype=torch.uint8, device=device)
+        padded[: len(data)] = data.to(device)
+        texts = [torch.empty_like(padded) for _ in range(self.count)]
+        distributed.all_gather(texts, padded)
+        return [bytes(row[: int(each)].tolist()).decode() for row, each in zip(texts, sizes, strict=True)]
 
 
 ALONE = Processes()

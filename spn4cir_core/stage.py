@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spn4cir_core.artifacts import Artifact, Draft, Store
-from spn4cir_core.errors import StoreError
+from spn4cir_core.errors import LaunchError, StoreError
 from spn4cir_core.fingerprints import fingerprint, plain
 from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress, silent
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from spn4cir_core.recipe import Recipe
 
 log = logging.getLogger(__name__)
+WRITE, KEEP = "write", "keep"
 
 
 @dataclass(frozen=True)
@@ -43,20 +46,30 @@ class Stage:
     write: Callable[[Work], None]
     outside: Callable[[Recipe, Store], Any] | None = None
     """A JSON value that changes when something read from outside the store changes (files, weights)."""
+    spreads: bool = False
+    """Whether several processes can run it together. ``write`` is then called in each of them: the draft of the first
+    is published, those of the others vanish. The artefact must not depend on how many they are."""
 
-    def run(self, recipe: Recipe, store: Store, progress: Progress = silent) -> tuple[Artifact, bool]:
-        """Bring the recipe's artefact of this stage up to date.
+    def run(
+        self, recipe: Recipe, store: Store, progress: Progress = silent, processes: Processes = ALONE
+    ) -> tuple[Artifact, bool]:
+        """Bring the recipe's artefact of this stage up to date; called in each of the processes.
 
         Returns:
             The artefact, and whether it was already there.
 
         Raises:
             StoreError: a parent has not been materialised, or the store cannot be written.
+            LaunchError: this stage runs in one process, and there are several.
         """
+        if processes.count > 1 and not self.spreads:
+            raise LaunchError(f"{self.name} runs in one process, and {processes.count} were started")
         with store.guarded(self.name):
-            return self._run(recipe, store, progress)
+            if processes.first:
+                return self._run(recipe, store, progress, processes)
+            return self._help(recipe, store, processes)
 
-    def _run(self, recipe: Recipe, store: Store, progress: Progress) -> tuple[Artifact, bool]:
+    def _run(self, recipe: Recipe, store: Store, progress: Progress, processes: Processes) -> tuple[Artifact, bool]:
         parents = {name: self._parent(recipe, store, name) for name in self.parents}
         inputs = self.inputs(recipe, store, parents)
         mark = fingerprint(inputs)
@@ -65,13 +78,37 @@ class Stage:
         if artifact is None:
             log.info("%s: writing %s", self.name, mark)
             with store.writing(self.name, mark, inputs) as draft:
-                self.write(Work(recipe.only(self.reads), store, parents, draft, progress))
+                processes.gather(f"{WRITE} {mark}")
+                self.write(Work(recipe.only(self.reads), store, parents, draft, progress, processes))
+                processes.wait()  # nothing is published before all have done their part
             artifact = store.get(self.name, mark)
             assert artifact is not None
         else:
+            processes.gather(f"{KEEP} {mark}")
             log.info("%s: %s is up to date", self.name, mark)
         store.point(recipe.name, artifact)
+        processes.wait()
         return artifact, reused
+
+    def _help(self, recipe: Recipe, store: Store, processes: Processes) -> tuple[Artifact, bool]:
+        """Do this process's part of what the first one, which holds the lock, has found to be done."""
+        order, mark = processes.gather("")[0].split()
+        if order == WRITE:
+            parents = {name: self._parent(recipe, store, name) for name in self.parents}
+            if (own := fingerprint(self.inputs(recipe, store, parents))) != mark:
+                raise StoreError(
+                    f"{self.name}: process {processes.rank} finds {own} to be written, process 0 {mark}: they see "
+                    "other files, another recipe or another version. Give all machines the same, and one store"
+                )
+            with tempfile.TemporaryDirectory(prefix="spn4cir-") as folder:
+                draft = Draft(Path(folder))
+                self.write(Work(recipe.only(self.reads), store, parents, draft, silent, processes))
+                processes.wait()
+        processes.wait()
+        artifact = store.get(self.name, mark)
+        if artifact is None:
+            raise StoreError(f"{self.name} {mark} is not in {store.root}; do all machines share this store?")
+        return artifact, order == KEEP
 
     def inputs(self, recipe: Recipe, store: Store, parents: Mapping[str, Artifact]) -> dict[str, Any]:
         """All that decides the artefact; its hash is the artefact's fingerprint."""

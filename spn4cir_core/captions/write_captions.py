@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,7 +50,11 @@ def write_captions(work: Work) -> None:
         label="captioning",
         progress=work.progress,
         seconds=draft.seconds,
+        processes=work.processes,
     )
+    counts = _sum(work.processes.gather(json.dumps(captioning.counts)))
+    if not work.processes.first:
+        return
     with draft.timed("write"):
         kept = _kept(rows, items)
         captioned = [(image, text) for image in images if (text := kept.get(captioner.row_key(image), ""))]
@@ -64,7 +70,7 @@ def write_captions(work: Work) -> None:
         captioner_fingerprint=mark,
         computed=computed,
         reused=len(items) - computed,
-        **({"captioner_counts": counts} if (counts := captioning.counts) else {}),
+        **({"captioner_counts": counts} if counts else {}),
         **_statistics([text for _, text in captioned]),
         sample=[{"image_id": image.image_id, "caption": text} for image, text in _spread(captioned)],
     )
@@ -96,6 +102,14 @@ class _Captioning:
             self._caption = self._captioner.start(self._files)
         images, pictures = zip(*loaded, strict=True)
         return pa.array(list(self._caption(images, pictures)), pa.string())
+
+
+def _sum(told: Sequence[str]) -> dict[str, float]:
+    """The counts of all processes together."""
+    total: Counter[str] = Counter()
+    for counts in told:
+        total.update(json.loads(counts))
+    return dict(total)
 
 
 def _images(manifest: Artifact) -> list[ToCaption]:
@@ -146,4 +160,5 @@ CAPTIONS = Stage(
     version=1,
     write=write_captions,
     outside=_outside,
+    spreads=True,
 )

@@ -45,7 +45,10 @@ def write_image_embeddings(work: Work) -> None:
         label="embedding images",
         progress=work.progress,
         seconds=draft.seconds,
+        processes=work.processes,
     )
+    if not work.processes.first:
+        return
     with draft.timed("write"):
         found = _finite(rows, set(keys))
         kept = np.array([key in found for key in keys], bool)
@@ -125,4 +128,5 @@ IMAGE_EMBEDDINGS = Stage(
     version=1,
     write=write_image_embeddings,
     outside=_outside,
+    spreads=True,
 )
