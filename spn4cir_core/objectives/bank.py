@@ -36,9 +36,13 @@ class Bank(Objective):
         if batch.bank_ND is None:
             raise RecipeError("objective 'bank' needs a candidate bank, which only stage 2 has; use 'in_batch'")
         losses_B = bank_softmax_losses(
-            batch.queries_BD, batch.bank_ND, batch.target_rows_B, batch.not_negative_rows, batch.temperature
+            batch.queries_BD,
+            batch.bank_ND if batch.bank_shard is None else batch.bank_shard,
+            batch.target_rows_B,
+            batch.not_negative_rows,
+            batch.temperature,
         )
-        bank_loss = (losses_B * batch.weights_B).sum() / batch.weights_B.sum()
+        bank_loss = batch.mean(losses_B)
         if self.in_batch_weight == 0:
             return bank_loss
         return (1 - self.in_batch_weight) * bank_loss + self.in_batch_weight * InBatch().loss(batch)

@@ -3,6 +3,8 @@
 B queries, D dimensions, N bank rows, C rows per block. The bank takes no gradient, so with
 ``p = softmax(bank · q / τ)`` the gradient is ``(Σ p_j bank_j − bank_target) / τ``: the softmax-weighted mean of
 the bank can be summed up beside a running log-sum-exp. Two matrix products a block, no (B, N) logits.
+A candidate may have T tokens: V = C·T vectors then make up a block, and its logit is the highest of its tokens'.
+Spread over processes, each passes over its own rows with all queries, and the sums are added up.
 """
 
 from __future__ import annotations
@@ -13,53 +15,58 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spn4cir_core.objectives.bank_shard import BankShard
+from spn4cir_core.objectives.similarity import nearest_tokens
+
 BLOCK_ROWS = 2048
 
 
 @dataclass(frozen=True)
 class SoftmaxParts:
-    """What a pass over (a shard of) a bank leaves behind. Shards add up: see :meth:`join`."""
+    """What a pass over (a shard of) a bank leaves behind."""
 
     peak_B: Tensor
-    """Greatest logit so far."""
+    """Greatest logit."""
     mass_B: Tensor
     """Sum of exp(logit − peak)."""
     mean_BD: Tensor
     """Sum of exp(logit − peak) · row; over ``mass`` it is the softmax-weighted mean of the rows."""
 
-    def join(self, other: SoftmaxParts) -> SoftmaxParts:
-        """The parts of two shards together."""
-        peak_B = torch.maximum(self.peak_B, other.peak_B)
-        mine_B, theirs_B = torch.exp(self.peak_B - peak_B), torch.exp(other.peak_B - peak_B)
-        return SoftmaxParts(
-            peak_B,
-            self.mass_B * mine_B + other.mass_B * theirs_B,
-            self.mean_BD * mine_B[:, None] + other.mean_BD * theirs_B[:, None],
-        )
+    def joined(self, shard: BankShard) -> SoftmaxParts:
+        """The parts of all processes together, each having passed over its own rows with the same queries."""
+        peak_B = shard.greatest(self.peak_B)
+        sums_BS = torch.cat([self.mass_B[:, None], self.mean_BD], dim=1) * torch.exp(self.peak_B - peak_B)[:, None]
+        mass_B1, mean_BD = shard.total(sums_BS).tensor_split([1], dim=1)
+        return SoftmaxParts(peak_B, mass_B1[:, 0], mean_BD)
 
 
 def softmax_parts(
-    queries_BD: Tensor, bank_ND: Tensor, left_out_M2: Tensor, temperature: float, block_rows: int = BLOCK_ROWS
+    queries_BD: Tensor, bank: Tensor, left_out_M2: Tensor, temperature: float, block_rows: int = BLOCK_ROWS
 ) -> SoftmaxParts:
     """One pass over the bank; extra memory is (B, block_rows) and does not depend on N.
 
     Args:
-        bank_ND: any float type, also memory-mapped; blocks are moved and cast to the queries' device and type.
+        bank: (N, D) or (N, T, D) of any float type, also memory-mapped; blocks are moved and cast to the queries'
+            device and type.
         left_out_M2: (query, bank row) pairs that take no part in the softmax; every query must keep a row.
+        block_rows: vectors per block; a candidate of T tokens takes T of them.
     """
+    tokens = bank.shape[1] if bank.ndim == 3 else 1
+    block_rows = max(1, block_rows // tokens)
     scaled_BD = queries_BD / temperature
     left_out_M2 = left_out_M2[torch.argsort(left_out_M2[:, 1])]
     peak_B = queries_BD.new_full((len(queries_BD),), -torch.inf)
     mass_B = queries_BD.new_zeros(len(queries_BD))
     mean_BD = torch.zeros_like(queries_BD)
-    buffer = queries_BD.new_empty(len(queries_BD), min(block_rows, len(bank_ND)))
-    starts = range(0, len(bank_ND), block_rows)
-    edges = torch.tensor([*starts, len(bank_ND)], device=left_out_M2.device)
+    buffer = queries_BD.new_empty(len(queries_BD), min(block_rows, len(bank)) * tokens)
+    starts = range(0, len(bank), block_rows)
+    edges = torch.tensor([*starts, len(bank)], device=left_out_M2.device)
     cuts = torch.searchsorted(left_out_M2[:, 1].contiguous(), edges).tolist()
     for number, start in enumerate(starts):
-        block_CD = bank_ND[start : start + block_rows].to(queries_BD.device, queries_BD.dtype)
-        logits_BC = buffer[:, : len(block_CD)]
-        torch.mm(scaled_BD, block_CD.T, out=logits_BC)
+        vectors_VD = bank[start : start + block_rows].to(queries_BD.device, queries_BD.dtype).flatten(0, -2)
+        scores_BV = buffer[:, : len(vectors_VD)]
+        torch.mm(scaled_BD, vectors_VD.T, out=scores_BV)
+        logits_BC, nearest_BC = _highest(scores_BV, tokens)
         pairs = left_out_M2[cuts[number] : cuts[number + 1]]
         if len(pairs):
             logits_BC[pairs[:, 0], pairs[:, 1] - start] = -torch.inf
@@ -71,18 +78,47 @@ def softmax_parts(
         mass_B.mul_(fade_B).add_(weights_BC.sum(dim=1))
         if number and bool((fade_B != 1).any()):
             mean_BD.mul_(fade_B[:, None])
-        mean_BD.addmm_(weights_BC, block_CD)
+        mean_BD.addmm_(_spread(weights_BC, nearest_BC, scores_BV), vectors_VD)
         peak_B = new_peak_B
     return SoftmaxParts(peak_B, mass_B, mean_BD)
+
+
+def _highest(scores_BV: Tensor, tokens: int) -> tuple[Tensor, Tensor | None]:
+    """(B, C) highest score over each candidate's tokens, and which token has it; no choice where there is one."""
+    if tokens == 1:
+        return scores_BV, None
+    highest: tuple[Tensor, Tensor] = scores_BV.view(len(scores_BV), -1, tokens).max(dim=2)
+    return highest[0], highest[1]
+
+
+def _spread(weights_BC: Tensor, nearest_BC: Tensor | None, out_BV: Tensor) -> Tensor:
+    """(B, V) weights of the vectors: a candidate's weight goes to its nearest token, the others have none."""
+    if nearest_BC is None:
+        return weights_BC
+    tokens = out_BV.shape[1] // weights_BC.shape[1]
+    out_BV.zero_().view(len(out_BV), -1, tokens).scatter_(2, nearest_BC[:, :, None], weights_BC[:, :, None])
+    return out_BV
+
+
+def _parts(queries_BD: Tensor, bank: Tensor | BankShard, left_out_M2: Tensor, temperature: float) -> SoftmaxParts:
+    if isinstance(bank, Tensor):
+        return softmax_parts(queries_BD, bank, left_out_M2, temperature)
+    held_M2 = left_out_M2[bank.holds(left_out_M2[:, 1])] - left_out_M2.new_tensor([0, bank.first_row])
+    return softmax_parts(queries_BD, bank.vectors, held_M2, temperature).joined(bank)
 
 
 class _BankSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, queries_BD: Tensor, bank_ND: Tensor, targets_BD: Tensor, left_out_M2: Tensor, temperature: Tensor
+        ctx: Any,
+        queries_BD: Tensor,
+        bank: Tensor | BankShard,
+        targets_BD: Tensor,
+        left_out_M2: Tensor,
+        temperature: Tensor,
     ) -> Tensor:
         tau = float(temperature)
-        parts = softmax_parts(queries_BD, bank_ND, left_out_M2, tau)
+        parts = _parts(queries_BD, bank, left_out_M2, tau)
         pull_BD = parts.mean_BD.div_(parts.mass_B[:, None]).sub_(targets_BD)
         ctx.save_for_backward(pull_BD, queries_BD)
         ctx.temperature = tau
@@ -100,19 +136,27 @@ class _BankSoftmax(torch.autograd.Function):
 
 
 def bank_softmax_losses(
-    queries_BD: Tensor, bank_ND: Tensor, target_rows_B: Tensor, left_out_M2: Tensor, temperature: Tensor
+    queries_BD: Tensor, bank: Tensor | BankShard, target_rows_B: Tensor, left_out_M2: Tensor, temperature: Tensor
 ) -> Tensor:
     """(B,) losses ``log Σ_j exp(q·g_j / τ) − q·g_target / τ`` over the bank rows g_j that are not left out.
 
-    Gradients flow to the queries and the temperature, never to the bank.
+    Gradients flow to the queries and the temperature, never to the bank. A candidate of T tokens counts with the
+    one nearest to the query, and the gradient is that token's.
 
     Args:
         queries_BD: float32 (or float64) queries.
-        bank_ND: frozen candidates, any float type, possibly memory-mapped.
-        target_rows_B: int64 row of each query's target in the bank.
-        left_out_M2: int64 (query, bank row) pairs that are no negatives; must not contain a query's own target.
+        bank: (N, D) or (N, T, D) frozen candidates, any float type, possibly memory-mapped; or the rows that this
+            process holds of it. All processes then call together with equal queries, rows and pairs, and all get the
+            same losses and gradients.
+        target_rows_B: int64 row of each query's target in the whole bank.
+        left_out_M2: int64 (query, row of the whole bank) pairs that are no negatives; must not contain a query's
+            own target.
         temperature: scalar tensor.
     """
-    targets_BD = bank_ND[target_rows_B.to(bank_ND.device)].to(queries_BD.device, queries_BD.dtype)
-    losses_B: Tensor = _BankSoftmax.apply(queries_BD, bank_ND, targets_BD, left_out_M2, temperature)
+    if isinstance(bank, Tensor):
+        targets = bank[target_rows_B.to(bank.device)].to(queries_BD.device, queries_BD.dtype)
+    else:
+        targets = bank.rows(target_rows_B, queries_BD)
+    targets_BD = nearest_tokens(queries_BD.detach(), targets)
+    losses_B: Tensor = _BankSoftmax.apply(queries_BD, bank, targets_BD, left_out_M2, temperature)
     return losses_B

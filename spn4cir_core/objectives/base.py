@@ -12,11 +12,30 @@ from spn4cir_core.plugins import Plugin, Room
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from spn4cir_core.objectives.bank_shard import BankShard
+
 OBJECTIVES = Room(
     "objective",
     {
         "in_batch": "spn4cir_core.objectives.in_batch:InBatch",
         "bank": "spn4cir_core.objectives.bank:Bank",
+        "nearest": "spn4cir_core.objectives.nearest:Nearest",
+        "hinge": "spn4cir_core.objectives.hinge:Hinge",
+        "hardness": "spn4cir_core.objectives.hardness:Hardness",
+        "focal": "spn4cir_core.objectives.focal:Focal",
+        "label_smoothing": "spn4cir_core.objectives.label_smoothing:LabelSmoothing",
+        "sigmoid": "spn4cir_core.objectives.sigmoid:Sigmoid",
+        "unime": "spn4cir_core.objectives.unime:UniME",
+        "positive_margin": "spn4cir_core.objectives.positive_margin:PositiveMargin",
+        "window": "spn4cir_core.objectives.window:Window",
+        "guide": "spn4cir_core.objectives.guide:Guide",
+        "soft_labels": "spn4cir_core.objectives.soft_labels:SoftLabels",
+        "hard_mixing": "spn4cir_core.objectives.hard_mixing:HardMixing",
+        "memory_queue": "spn4cir_core.objectives.memory_queue:MemoryQueue",
+        "negative_types": "spn4cir_core.objectives.negative_types:NegativeTypes",
+        "reference_negatives": "spn4cir_core.objectives.reference_negatives:ReferenceNegatives",
+        "pull": "spn4cir_core.objectives.pull:Pull",
+        "mixture": "spn4cir_core.objectives.mixture:Mixture",
     },
 )
 
@@ -33,11 +52,14 @@ class Batch:
     """Row of each target in the candidate set (equal rows are the same picture)."""
     weights_B: Tensor
     bank_ND: Tensor | None
-    """Frozen unit vectors of every candidate; None in stage 1."""
+    """Frozen unit vectors of every candidate, (N, T, D) where one has T tokens; None in stage 1."""
     not_negative_rows: Tensor
     """(M, 2) int64 pairs (position in the batch, candidate row) that are no negatives; never the target itself."""
     temperature: Tensor
     step: int
+    bank_shard: BankShard | None = None
+    """The rows of the bank that this process holds, where the bank is spread over processes that all see the whole
+    batch. Rows still count in the whole bank, and ``bank_ND`` is all of it, memory-mapped."""
     memory: dict[str, Tensor] = field(default_factory=dict)
     """An objective's own state (a queue, say), to read and to overwrite in place or by key. The loop hands the same
     dict to every step and keeps it with the resume state; what is put in must be detached."""

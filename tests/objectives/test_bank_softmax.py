@@ -23,13 +23,22 @@ def make_case(rows: int = 5000, queries: int = 12, dim: int = 16, left_out: int 
     return queries_BD, bank_ND, targets_B, pairs
 
 
+def make_token_case(rows: int = 700, tokens: int = 5) -> Case:
+    queries_BD, bank_ND, targets_B, pairs = make_case(rows=rows * tokens)
+    pairs = pairs[(pairs[:, 1] < rows)]
+    targets_B %= rows
+    pairs = pairs[pairs[:, 1] != targets_B[pairs[:, 0]]]
+    return queries_BD, bank_ND.view(rows, tokens, -1), targets_B, pairs
+
+
 def dense_losses(queries_BD: Tensor, bank_ND: Tensor, targets_B: Tensor, pairs: Tensor, tau: Tensor) -> Tensor:
-    """The definition, one query at a time."""
+    """The definition, one query at a time; a candidate's score is the highest of its tokens'."""
     losses = []
     for query in range(len(queries_BD)):
         kept = [row for row in range(len(bank_ND)) if not ((pairs[:, 0] == query) & (pairs[:, 1] == row)).any()]
-        logits = bank_ND[kept] @ queries_BD[query] / tau
-        losses.append(torch.log(torch.exp(logits).sum()) - bank_ND[targets_B[query]] @ queries_BD[query] / tau)
+        scores = bank_ND @ queries_BD[query] / tau
+        logits = scores if scores.ndim == 1 else scores.max(dim=1).values
+        losses.append(torch.log(torch.exp(logits[kept]).sum()) - logits[targets_B[query]])
     return torch.stack(losses)
 
 
@@ -53,6 +62,29 @@ def test_losses_and_gradients_are_those_of_the_definition(tau: float) -> None:
         torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("tau", [0.01, 0.05])
+def test_a_candidate_of_several_tokens_counts_with_the_nearest(tau: float) -> None:
+    case = make_token_case()
+    expected = gradients(dense_losses, case, tau, torch.float64)
+    for wanted, got in zip(expected, gradients(bank_softmax_losses, case, tau, torch.float64), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_blocks_hold_whole_candidates_and_do_not_change_the_sums() -> None:
+    queries_BD, bank_NTD, _, pairs = make_token_case()
+    whole = softmax_parts(queries_BD, bank_NTD, pairs, 0.05, block_rows=len(bank_NTD) * 5)
+    for block_rows in (1, 12, 33):
+        parts = softmax_parts(queries_BD, bank_NTD, pairs, 0.05, block_rows)
+        torch.testing.assert_close(parts.mean_BD / parts.mass_B[:, None], whole.mean_BD / whole.mass_B[:, None])
+        torch.testing.assert_close(parts.peak_B + parts.mass_B.log(), whole.peak_B + whole.mass_B.log())
+
+
+def test_one_token_is_one_vector_to_the_last_bit() -> None:
+    queries_BD, bank_ND, targets_B, pairs = (part.float() if part.is_floating_point() else part for part in make_case())
+    plain = bank_softmax_losses(queries_BD, bank_ND, targets_B, pairs, torch.tensor(0.05))
+    assert torch.equal(plain, bank_softmax_losses(queries_BD, bank_ND[:, None], targets_B, pairs, torch.tensor(0.05)))
+
+
 def test_a_candidate_left_out_changes_nothing_wherever_it_stands() -> None:
     queries_BD, bank_ND, targets_B, pairs = make_case(left_out=200)
     before = bank_softmax_losses(queries_BD, bank_ND, targets_B, pairs, torch.tensor(0.05))
@@ -70,18 +102,6 @@ def test_a_block_whose_every_row_is_left_out_gives_no_nan() -> None:
     logits = bank_ND[20:] @ queries_BD[0] / 0.05
     assert (parts.peak_B[0] + parts.mass_B[0].log()).item() == pytest.approx(torch.logsumexp(logits, 0).item())
     assert torch.isfinite(parts.mean_BD).all()
-
-
-def test_shards_of_a_bank_join_to_the_whole() -> None:
-    queries_BD, bank_ND, _, _ = make_case()
-    none = torch.empty(0, 2, dtype=torch.int64)
-    whole = softmax_parts(queries_BD, bank_ND, none, 0.05)
-    shards = [softmax_parts(queries_BD, shard, none, 0.05) for shard in bank_ND.split(1234)]
-    joined = shards[0]
-    for shard in shards[1:]:
-        joined = joined.join(shard)
-    torch.testing.assert_close(joined.mean_BD / joined.mass_B[:, None], whole.mean_BD / whole.mass_B[:, None])
-    torch.testing.assert_close(joined.peak_B + joined.mass_B.log(), whole.peak_B + whole.mass_B.log())
 
 
 def test_a_memory_mapped_float16_bank_gives_the_losses_of_its_rounded_rows(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""A bank spread over processes: each holds some of the rows, and what it finds there is summed up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class BankShard:
+    """The rows of the bank that this process holds.
+
+    Methods that add up over the processes must be called by all of them together, with equal arguments, and give
+    all of them the same.
+    """
+
+    first_row: int
+    """Row of the whole bank that the first of ``vectors`` is."""
+    vectors: Tensor
+    """(R, D) or (R, T, D) rows, any float type and device, also memory-mapped."""
+    group: distributed.ProcessGroup | None = None
+    """None is the group of all processes."""
+
+    @classmethod
+    def of(cls, bank: Tensor, rank: int, count: int, group: distributed.ProcessGroup | None = None) -> BankShard:
+        """The part of the ``rank``-th of ``count`` processes, a view: of a memory-mapped bank nothing else is read.
+
+        Parts differ by one row at most and cover the bank.
+        """
+        first, end = (len(bank) * place // count for place in (rank, rank + 1))
+        return cls(first, bank[first:end], group)
+
+    def holds(self, bank_rows: Tensor) -> Tensor:
+        """Bool of the shape of ``bank_rows``, which count in the whole bank: whether this process has the row."""
+        return (bank_rows >= self.first_row) & (bank_rows < self.first_row + len(self.vectors))
+
+    def rows(self, bank_rows_B: Tensor, like: Tensor) -> Tensor:
+        """(B, D) or (B, T, D) rows of the whole bank, whoever holds them, on ``like``'s device in its float type."""
+        held_B = self.holds(bank_rows_B)
+        found = like.new_zeros(len(bank_rows_B), *self.vectors.shape[1:])
+        own = self.vectors[(bank_rows_B[held_B] - self.first_row).to(self.vectors.device)]
+        found[held_B] = own.to(like.device, like.dtype)
+        return self.total(found)
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum over the processes; ``values`` are overwritten."""
+        distributed.all_reduce(values, distributed.ReduceOp.SUM, group=self.group)
+        return values
+
+    def greatest(self, values: Tensor) -> Tensor:
+        """Maximum over the processes; ``values`` stay as they are."""
+        values = values.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self.group)
+        return values
