@@ -18,6 +18,7 @@ from spn4cir_core.embeddings.fixed_batches import torch_device
 from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.fingerprints import NotFingerprinted, fingerprint, plain
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.plugins import Plugin
 from spn4cir_core.progress import without_loading_bar
 
 if TYPE_CHECKING:
@@ -26,16 +27,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Generating(Captioner):
-    """Generates captions greedily, so the same picture gives the same words."""
+class LocalModel(Plugin):
+    """A model that generates text here, greedily, so that the same question gets the same words."""
 
     model: str
     """A folder (safetensors), a hub id ``owner/name``, or ``builtin:shapes``, which learnt one prompt: the default
     request of a picture without a category."""
     revision: str = "main"
     """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
-    request: str
-    words: int = Field(default=10, ge=1, le=200)
     max_new_tokens: int = Field(default=60, ge=1, le=1000)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     quantize: Literal["none", "8bit", "4bit"] = "none"
@@ -43,6 +42,51 @@ class Generating(Captioner):
     device_map: Annotated[Literal["none", "auto", "balanced", "sequential"], NotFingerprinted()] = "none"
     """Spreads a large model over accelerators and memory, as accelerate has it; ``device`` then counts for nothing."""
     device: Annotated[str, NotFingerprinted()] = "auto"
+
+    @abstractmethod
+    def check_type(self, model_type: str) -> None:
+        """Accept the architecture that a model's config names.
+
+        Raises:
+            InputError: this captioner cannot use it.
+        """
+
+    @abstractmethod
+    def prepare(self, processor: Any, model: Any) -> None:
+        """Set up what has just been loaded.
+
+        Raises:
+            InputError: the checkpoint lacks something.
+        """
+
+    @abstractmethod
+    def text(self, processor: Any, prompt: str) -> str:
+        """What the tokenizer is given for a prompt."""
+
+    @abstractmethod
+    def answer_start(self, model: Any, asked_tokens: int) -> int:
+        """Where the answer begins among the generated tokens, the question having had so many."""
+
+    def autos(self) -> tuple[Any, Any]:
+        """The classes of transformers that load processor and model."""
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        return AutoProcessor, AutoModelForImageTextToText
+
+    def inputs(self, processor: Any, texts: Sequence[str], pictures: Sequence[Any]) -> Any:
+        """Padded tensors of what :meth:`text` gave; ``pictures`` holds one picture for each, or several."""
+        return processor(images=list(pictures), text=texts, padding=True, return_tensors="pt")
+
+    def answer(self, decoded: str) -> str:
+        """What is handed on of the words the model has written."""
+        return tidy(decoded)
+
+
+class Generating(LocalModel, Captioner):
+    """Captions by a model that runs here."""
+
+    request: str
+    words: int = Field(default=10, ge=1, le=200)
 
     def fingerprint(self, files: ImageFiles) -> str:
         """Hash of the model and the settings; the request counts per picture, with its prompt."""
@@ -76,38 +120,14 @@ class Generating(Captioner):
         return caption
 
     @abstractmethod
-    def check_type(self, model_type: str) -> None:
-        """Accept the architecture that a model's config names.
-
-        Raises:
-            InputError: this captioner cannot use it.
-        """
-
-    @abstractmethod
-    def prepare(self, processor: Any, model: Any) -> None:
-        """Set up what has just been loaded.
-
-        Raises:
-            InputError: the checkpoint lacks something.
-        """
-
-    @abstractmethod
     def groups(self, prompts: Sequence[str]) -> list[list[int]]:
         """Indices of the prompts that can be answered side by side."""
-
-    @abstractmethod
-    def text(self, processor: Any, prompt: str) -> str:
-        """What the tokenizer is given for a prompt."""
-
-    @abstractmethod
-    def answer_start(self, model: Any, asked_tokens: int) -> int:
-        """Where the answer begins among the generated tokens, the question having had so many."""
 
 
 class Answers:
     """A loaded model; maps prompts and pictures to answers."""
 
-    def __init__(self, settings: Generating) -> None:
+    def __init__(self, settings: LocalModel) -> None:
         import torch
 
         self.settings = settings
@@ -121,8 +141,8 @@ class Answers:
         self.device = self.model.device
         self.model.eval()
 
-    def __call__(self, prompts: Sequence[str], pictures: Sequence[Image.Image], **more: Any) -> list[str]:
-        """Answer each prompt; halve the batch where it does not fit into memory."""
+    def __call__(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str]:
+        """Answer each prompt about its picture, or its pictures; halve the batch where it does not fit into memory."""
         import torch
 
         try:
@@ -130,7 +150,7 @@ class Answers:
         except torch.OutOfMemoryError as error:
             if len(pictures) == 1:
                 raise InputError(
-                    "captioning one picture does not fit into the accelerator's memory; use a smaller model or dtype, "
+                    "one picture does not fit into the accelerator's memory; use a smaller model or dtype, "
                     "quantize, or device_map"
                 ) from error
         # Outside the handler: while the error lives, so do the tensors its frames hold.
@@ -139,22 +159,21 @@ class Answers:
         log.warning("out of memory: %d pictures at a time instead of %d", middle, len(pictures))
         return self(prompts[:middle], pictures[:middle], **more) + self(prompts[middle:], pictures[middle:], **more)
 
-    def _generate(self, prompts: Sequence[str], pictures: Sequence[Image.Image], **more: Any) -> list[str]:
+    def _generate(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str]:
         import torch
 
         texts = [self.settings.text(self.processor, prompt) for prompt in prompts]
-        inputs = self.processor(images=list(pictures), text=texts, padding=True, return_tensors="pt")
-        inputs = inputs.to(self.device, self.dtype)
+        inputs = self.settings.inputs(self.processor, texts, pictures).to(self.device, self.dtype)
         asked_tokens = inputs["input_ids"].shape[1]
         with torch.inference_mode():
             tokens: torch.Tensor = self.model.generate(
                 **inputs, do_sample=False, num_beams=1, max_new_tokens=self.settings.max_new_tokens, **more
             )
         new = tokens[:, self.settings.answer_start(self.model, asked_tokens) :]
-        return [tidy(text) for text in self.processor.batch_decode(new, skip_special_tokens=True)]
+        return [self.settings.answer(text) for text in self.processor.batch_decode(new, skip_special_tokens=True)]
 
 
-def _placement(settings: Generating, device: str, dtype: torch.dtype) -> dict[str, Any]:
+def _placement(settings: LocalModel, device: str, dtype: torch.dtype) -> dict[str, Any]:
     """What ``from_pretrained`` is told of devices and quantised weights; nothing for a plain model on one device."""
     placed: dict[str, Any] = {}
     if settings.quantize != "none":
@@ -177,16 +196,17 @@ def _quantization(bits: Literal["8bit", "4bit"], dtype: torch.dtype) -> Any:
     return config(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
-def _load(settings: Generating, options: dict[str, Any]) -> tuple[Any, Any]:
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+def _load(settings: LocalModel, options: dict[str, Any]) -> tuple[Any, Any]:
+    from transformers import AutoConfig
 
+    reader, maker = settings.autos()
     source = find_model(settings.model, settings.revision)
     where: dict[str, Any] = {"local_files_only": True} if source.folder else {"revision": source.revision}
     try:
         settings.check_type(AutoConfig.from_pretrained(source.name, **where).model_type)
-        processor: Any = AutoProcessor.from_pretrained(source.name, **where)  # type: ignore[no-untyped-call]
+        processor = reader.from_pretrained(source.name, **where)
         with without_loading_bar():
-            model = AutoModelForImageTextToText.from_pretrained(source.name, use_safetensors=True, **options, **where)
+            model = maker.from_pretrained(source.name, use_safetensors=True, **options, **where)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"cannot load the model {source.name}{_hint(source)}: {error}") from error
     for sampling in ("temperature", "top_p", "top_k"):  # unused when greedy; transformers warns of them
