@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from spn4cir_core.objectives.hard_rows import Refuse
 
+FAR = -1e4
+"""A logit whose exponential is nothing, and whose sums and differences are still numbers."""
+
 
 @dataclass(frozen=True)
 class Negatives:

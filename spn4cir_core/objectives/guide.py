@@ -1,0 +1,74 @@
+"""Candidates that a second opinion holds for right answers are no negatives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.objectives.base import Batch
+from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives, info_nce
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spn4cir_core.objectives.hard_rows import Refuse
+
+GuideName = Literal["targets", "start_queries"]
+
+
+class Guide(AgainstNegatives):
+    """InfoNCE without the candidates with ``g_j > g⁺ − margin``, g being a guide's similarity.
+
+    Source: GISTEmbed (Solatorio 2024; margins 0 to 0.1). ``by = "targets"``: how near a candidate is to the target, so
+    g⁺ = 1; in stage 2 both are frozen. ``by = "start_queries"``: the scores of the queries by the weights that the
+    stage started from, GISTEmbed's own form with the model's past as its guide.
+    Helps where near pairs make near-duplicates of the target common. Hurts where the wanted difference is small: a
+    target and what must be told from it then look alike, and the lesson is masked away. In stage 1 from scratch the
+    guide is the untrained model itself; prefer the ``false_negatives`` guards, which see other embeddings.
+    """
+
+    plugin_kind: ClassVar[str] = "guide"
+
+    by: GuideName = "targets"
+    margin: float = Field(default=0.1, ge=0, le=2)
+
+    @property
+    def uses_start_queries(self) -> bool:
+        """See the base class."""
+        return self.by == "start_queries"
+
+    def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse:
+        """See the base class."""
+        from spn4cir_core.objectives.similarity import similarities
+
+        guides_BD, agreed_B = guides(batch, self.by, self.plugin_kind)
+        ceiling_B1 = agreed_B[:, None] - self.margin
+        return lambda scores_BC, block: similarities(guides_BD, block) > ceiling_B1
+
+    def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
+        """See the base class."""
+        return info_nce(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)
+
+
+def guides(batch: Batch, by: GuideName, kind: str) -> tuple[Tensor, Tensor]:
+    """(B, D) vectors that stand for the queries in a guide's eyes, and (B,) their similarity with the targets.
+
+    Of a target of several tokens the mean direction stands for it. No gradients.
+
+    Raises:
+        RecipeError: the stage has no starting queries.
+    """
+    from torch.nn.functional import normalize
+
+    from spn4cir_core.objectives.similarity import nearest_tokens
+
+    targets_BD = batch.targets_BD.detach()
+    if by == "targets":
+        guides_BD = targets_BD if targets_BD.ndim == 2 else normalize(targets_BD.mean(dim=1), dim=-1)
+    elif batch.start_queries_BD is None:
+        raise RecipeError(f"objective {kind!r} with by = 'start_queries' needs a stage that starts from a checkpoint")
+    else:
+        guides_BD = batch.start_queries_BD
+    return guides_BD, (guides_BD * nearest_tokens(guides_BD, targets_BD)).sum(dim=1)

@@ -1,0 +1,39 @@
+"""Hinges between the target and its negatives, summed or the greatest alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from spn4cir_core.objectives.base import Batch
+from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Hinge(AgainstNegatives):
+    """``max_j [α + s_j − s⁺]₊`` or, with ``keep = "sum"``, ``Σ_j [α + s_j − s⁺]₊``; the temperature plays no part.
+
+    Source: VSE++ (Faghri et al. 2018; α = 0.2, max of hinges). In the batch the same is asked of each target against
+    the queries (both directions, added up, as published); a bank has one direction. The greatest hinge of a batch
+    gives one gradient per query and is robust, as a batch's hardest is rarely the hardest of all. Over a bank it
+    is: there the maximum selects false negatives, so use it with guards, or take the sum.
+    """
+
+    plugin_kind: ClassVar[str] = "hinge"
+
+    margin: float = Field(default=0.2, gt=0, le=2)
+    keep: Literal["max", "sum"] = "max"
+
+    def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
+        """See the base class."""
+        losses_B = self._hinges(negatives.positive_B, negatives.scores_BK, negatives.live_BK)
+        if negatives.pool is not batch.targets_BD or negatives.rows_BK is not None:
+            return losses_B
+        return losses_B + self._hinges(negatives.positive_B, negatives.scores_BK.T, negatives.live_BK.T)
+
+    def _hinges(self, positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor) -> Tensor:
+        hinges_BK = (self.margin + scores_BK - positive_B[:, None]).relu().masked_fill(~live_BK, 0)
+        return hinges_BK.sum(dim=1) if self.keep == "sum" else hinges_BK.amax(dim=1)

@@ -1,0 +1,43 @@
+"""The query stays near where the stage found it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.objectives.base import Batch, Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Pull(Objective):
+    """``strength · (1 − cos(q, q₀))`` with q₀ the same query by the weights that the stage started from.
+
+    Source: our own experiments against the shortcut (strength 20); distillation from one's past self, as in learning
+    without forgetting (Li and Hoiem 2016). Teaches nothing by itself, so mix it with ``bank`` or ``in_batch``.
+    Helps where the bank would unlearn the reference faster than it teaches. Hurts where stage 1 was cut short: what is
+    still to be learnt lies away from q₀.
+    """
+
+    plugin_kind: ClassVar[str] = "pull"
+
+    strength: float = Field(default=20.0, gt=0)
+
+    @property
+    def uses_start_queries(self) -> bool:
+        """See the base class."""
+        return True
+
+    def loss(self, batch: Batch) -> Tensor:
+        """See the base class.
+
+        Raises:
+            RecipeError: the stage has no starting queries.
+        """
+        if batch.start_queries_BD is None:
+            raise RecipeError("objective 'pull' needs a stage that starts from a checkpoint; use it in stage 2")
+        cosines_B = (batch.queries_BD * batch.start_queries_BD).sum(dim=1)
+        return batch.mean(self.strength * (1 - cosines_B))

@@ -1,0 +1,53 @@
+"""The target is the best answer, but others are answers too, as far as a guide says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from spn4cir_core.objectives.base import Batch
+from spn4cir_core.objectives.guide import GuideName, guides
+from spn4cir_core.objectives.negatives import FAR, AgainstNegatives, Negatives
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SoftLabels(AgainstNegatives):
+    """``½ KL(p‖r) + ½ KL(r‖p)``: p = softmax(s/τ) over target and candidates, r = softmax(g/τ_guide) of a guide.
+
+    Source: UniME-V2 (Gu et al. 2025), whose scores are a multimodal judge's yes/no probabilities. The scores here are
+    similarities: of candidates to the target (``by = "targets"``, the target itself scores 1), or those of the stage's
+    starting queries (self-distillation, ``by = "start_queries"``). Known non-negatives take no part.
+    Helps where several candidates are half right: none is pushed away as if it were wrong. Hurts where the guide is
+    blind to what the text asks for: similarity to the target rewards whatever looks alike. ``guide_temperature`` says
+    how sharp it is: at 0.02 a candidate 0.1 less similar gets e⁻⁵ of the target's mass. Mix it with ``bank``.
+    """
+
+    plugin_kind: ClassVar[str] = "soft_labels"
+
+    by: GuideName = "targets"
+    guide_temperature: float = Field(default=0.02, gt=0)
+
+    @property
+    def uses_start_queries(self) -> bool:
+        """See the base class."""
+        return self.by == "start_queries"
+
+    def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
+        """See the base class."""
+        import torch
+
+        with torch.no_grad():
+            guides_BD, agreed_B = guides(batch, self.by, self.plugin_kind)
+            guided = _log_softmax(agreed_B, negatives.scores_with(guides_BD), negatives.live_BK, self.guide_temperature)
+        ours = _log_softmax(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)
+        return ((ours.exp() - guided.exp()) * (ours - guided)).sum(dim=1) / 2
+
+
+def _log_softmax(positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor, temperature: Tensor | float) -> Tensor:
+    import torch
+
+    others_BK = (scores_BK / temperature).masked_fill(~live_BK, FAR)
+    return torch.log_softmax(torch.cat([positive_B[:, None] / temperature, others_BK], dim=1), dim=1)
