@@ -24,7 +24,7 @@ SETTINGS_WRONG = {401: "check api_key_env", 403: "check api_key_env", 404: "chec
 OVERLOADED = {429, 502, 503, 504}
 TRY_AGAIN = OVERLOADED | {408, 425, 500}
 MOST_BYTES = 4_000_000
-"""Of an answer; a caption has a few hundred."""
+"""Of an answer; a caption or a text has a few hundred."""
 
 
 class NoAnswer(Exception):
@@ -103,8 +103,8 @@ class ChatClient:
             raise NoAnswer(said) from problem
         asked = "" if problem.retry_after_s is None else f"; it asks to wait {problem.retry_after_s:.0f} s"
         raise InputError(
-            f"the captioning server {self.url} is down or overloaded: {said}{asked}. Start it or check base_url, "
-            "timeout_s, retries and max_wait_s, then run again: captions of finished shards are kept"
+            f"the chat server {self.url} is down or overloaded: {said}{asked}. Start it or check base_url, "
+            "timeout_s, retries and max_wait_s, then run again: answers of finished shards are kept"
         ) from problem
 
     def _post(self, data: bytes) -> str:
@@ -143,7 +143,7 @@ class ChatClient:
         if code in SETTINGS_WRONG or code < 400:
             self.count("refused")
             hint = SETTINGS_WRONG.get(code, "base_url must be the final address, redirects are not followed")
-            return InputError(f"the captioning server {self.url} refuses, {said}; {hint}")
+            return InputError(f"the chat server {self.url} refuses, {said}; {hint}")
         self.count("refused")
         return NoAnswer(said)
 
