@@ -16,6 +16,7 @@ BACKBONES = Room(
     {
         "small": "spn4cir_core.backbones.small:Small",
         "heads": "spn4cir_core.backbones.heads:Heads",
+        "clip4cir": "spn4cir_core.backbones.clip4cir:Clip4Cir",
     },
 )
 
