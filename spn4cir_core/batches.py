@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,12 +47,31 @@ class Rows:
         for part in self.parts():
             yield _read(part)
 
+    def values(self, wanted: Container[str]) -> dict[str, Any]:
+        """The values of the wanted keys; the first part file that has a key decides."""
+        found: dict[str, Any] = {}
+        for part in self.scan():
+            for key, value in zip(part[KEY].to_pylist(), part[VALUE].to_pylist(), strict=True):
+                if key in wanted:
+                    found.setdefault(key, value)
+        return found
+
     def append(self, keys: Sequence[str], values: pa.Array) -> None:
         """Write one part file, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_arrays([pa.array(keys, pa.string()), values], schema=self.schema)
         with whole_file(self.folder / f"part-{time.time_ns():020d}-{uuid4().hex[:8]}.parquet") as scratch:
             pq.write_table(table, scratch, compression="zstd")
+
+
+class GivenRows(Rows):
+    """Keeps no row whose value is null: what failed is computed again by the next run."""
+
+    def append(self, keys: Sequence[str], values: pa.Array) -> None:
+        """Write one part file of the rows that have a value."""
+        given = [index for index, value in enumerate(values) if value.is_valid]
+        if given:
+            super().append([keys[index] for index in given], values.take(pa.array(given, pa.int64())))
 
 
 def _read(part: Path, columns: list[str] | None = None) -> pa.Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.batches import KEY, VALUE, GivenRows, Rows, fill
 from spn4cir_core.errors import StoreError
 from spn4cir_core.progress import silent
 
@@ -156,3 +156,17 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     part.write_bytes(part.read_bytes()[:20])
     with pytest.raises(StoreError, match=f"{part.name} is damaged"):
         run(tmp_path, 3)
+
+
+def test_values_of_the_wanted_keys_the_first_part_decides(tmp_path: Path) -> None:
+    rows = Rows(tmp_path, pa.int64())
+    rows.append(["a", "b"], pa.array([1, 2]))
+    rows.append(["b", "c"], pa.array([9, 3]))
+    assert rows.values({"b", "c", "d"}) == {"b": 2, "c": 3}
+
+
+def test_rows_without_a_value_are_not_kept(tmp_path: Path) -> None:
+    rows = GivenRows(tmp_path, pa.string())
+    rows.append(["a", "b"], pa.array([None, ""], pa.string()))
+    rows.append(["c"], pa.array([None], pa.string()))
+    assert rows.keys() == {"b"} and len(rows.parts()) == 1

@@ -11,7 +11,7 @@ import pyarrow as pa
 from PIL import Image
 
 from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.batches import GivenRows, fill
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, image_files
@@ -38,7 +38,7 @@ def write_captions(work: Work) -> None:
     mark = captioner.fingerprint(files)
     images = _images(work.parents["images"])
     items = {captioner.row_key(image): image for image in images}
-    rows, captioning = _Captions(work.store.rows("captions", mark), pa.string()), _Captioning(captioner, files)
+    rows, captioning = GivenRows(work.store.rows("captions", mark), pa.string()), _Captioning(captioner, files)
     computed = fill(
         rows,
         items,
@@ -56,7 +56,7 @@ def write_captions(work: Work) -> None:
     if not work.processes.first:
         return
     with draft.timed("write"):
-        kept = _kept(rows, items)
+        kept = rows.values(items)
         captioned = [(image, text) for image in images if (text := kept.get(captioner.row_key(image), ""))]
         if not captioned:
             raise InputError(f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}")
@@ -74,15 +74,6 @@ def write_captions(work: Work) -> None:
         **_statistics([text for _, text in captioned]),
         sample=[{"image_id": image.image_id, "caption": text} for image, text in _spread(captioned)],
     )
-
-
-class _Captions(Rows):
-    """Keeps no row of a picture whose captioning failed."""
-
-    def append(self, keys: Sequence[str], values: pa.Array) -> None:
-        given = [index for index, value in enumerate(values) if value.is_valid]
-        if given:
-            super().append([keys[index] for index in given], values.take(pa.array(given, pa.int64())))
 
 
 class _Captioning:
@@ -115,16 +106,6 @@ def _sum(told: Sequence[str]) -> dict[str, float]:
 def _images(manifest: Artifact) -> list[ToCaption]:
     rows = manifest.table(columns=COLUMNS).to_pylist()
     return [ToCaption(**{**row, "attributes": dict(row["attributes"] or ())}) for row in rows]
-
-
-def _kept(rows: Rows, wanted: dict[str, ToCaption]) -> dict[str, str]:
-    """The wanted keys' captions; the first part file that has a key decides."""
-    found: dict[str, str] = {}
-    for part in rows.scan():
-        for key, value in zip(part[KEY].to_pylist(), part[VALUE].to_pylist(), strict=True):
-            if key in wanted:
-                found.setdefault(key, value)
-    return found
 
 
 def _table(captioner: Captioner, mark: str, captioned: list[tuple[ToCaption, str]]) -> pa.Table:
