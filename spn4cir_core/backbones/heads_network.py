@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from spn4cir_core.backbones.composer_networks import Encoded
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
 from spn4cir_core.progress import without_loading_bar
+from spn4cir_core.texts.sentence_encoder import minilm_folder
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.heads import Heads
@@ -104,8 +105,6 @@ class HeadsNetwork(TwoTowerNetwork):
     """Image head, text head, composer."""
 
     def __init__(self, settings: Heads) -> None:
-        from spn4cir_core.backbones.heads import minilm_folder
-
         texts = FrozenTexts(str(minilm_folder()))
         super().__init__(
             settings.dim,

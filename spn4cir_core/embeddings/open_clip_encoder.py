@@ -64,6 +64,13 @@ class OpenClipEncoder(ImageEncoder):
 
         return encode
 
+    def load_text_side(self) -> tuple[Any, Any]:
+        """The whole model, and its tokenizer: from texts to (B, P) token ids."""
+        import open_clip
+
+        folder = self._folder()
+        return self._load()[0], open_clip.get_tokenizer(self.model if folder is None else f"local-dir:{folder}")
+
     def _load(self) -> tuple[Any, Any]:
         import open_clip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -16,11 +15,14 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.stage import Stage, Work
 from spn4cir_core.texts.write_texts import read_captions
 from spn4cir_core.triplets.figures import text_figures
-from spn4cir_core.triplets.gate import gate_basis
-from spn4cir_core.triplets.refused import admit, record_refused
+from spn4cir_core.triplets.gate_triplets import gate_triplets, models_and_verdicts
+from spn4cir_core.triplets.picture import Picture
+from spn4cir_core.triplets.refused import record_refused
+from spn4cir_core.triplets.scores import TABLE as SCORES
+from spn4cir_core.triplets.scores import score_figures, score_table, weighed
 from spn4cir_core.triplets.settings import TripletSettings
 from spn4cir_core.triplets.triplet import Triplet, normalised, triplet_table
-from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts, verdicts_outside
+from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts
 
 CANDIDATE_SCHEMA = pa.schema(
     [
@@ -33,17 +35,6 @@ CANDIDATE_SCHEMA = pa.schema(
 )
 TRAIN = "train"
 EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What the triplets need to know of an image."""
-
-    path: str
-    pixel_sha256: str
-    caption: str
-    split: str
-    component: int
 
 
 def compose_triplets(work: Work) -> None:
@@ -59,20 +50,29 @@ def compose_triplets(work: Work) -> None:
     with draft.timed("compute"):
         offered = list(annotated_triplets(work.parents["annotations"], pictures, settings, draft))
         offered += generated_triplets(work.parents, pictures, settings)
-        basis = gate_basis(settings, ((picture.split, picture.caption) for picture in pictures.values()))
-        triplets, refused = admit(offered, basis, verdicts)
+    gated = gate_triplets(offered, pictures, verdicts, work)
+    with draft.timed("compute"):
+        triplets = weighed(gated.kept, gated.scores, settings.weigh_by, settings.least_weight)
         triplets = capped(triplets, settings.max_generated, work.recipe.seed, draft)
         triplets = sorted(distinct(triplets, draft), key=lambda triplet: triplet.triplet_id)
     with draft.timed("write"):
-        record_refused(refused, image_files(work.recipe.images, work.store), draft)
+        record_refused(gated.refused, image_files(work.recipe.images, work.store), draft)
     with draft.timed("compute"):
         check_training_set(triplets, pictures, work)
         candidates = candidate_table(triplets, pictures, settings)
     with draft.timed("write"):
         draft.write_table(triplet_table(triplets), "triplets.parquet")
         draft.write_table(candidates, "candidates.parquet")
+        if gated.scores:
+            draft.write_table(score_table(gated.scores), SCORES)
     draft.rows = len(triplets)
     draft.details |= summarise(triplets, candidates)
+    if gated.scores:
+        within = settings.answered_within
+        draft.details["scores"] = {
+            "offered": score_figures(offered, gated.scores, within),
+            "kept": score_figures(triplets, gated.scores, within),
+        }
     if verdicts:
         draft.details["verdicts"] = verdict_counts(verdicts, [triplet.triplet_id for triplet in offered])
 
@@ -261,5 +261,5 @@ TRIPLETS = Stage(
     reads=("triplets", "images", "seed"),
     version=2,
     write=compose_triplets,
-    outside=verdicts_outside,
+    outside=models_and_verdicts,
 )

@@ -13,6 +13,7 @@ from spn4cir_core.triplets.caption_gates import (
     captions_say_the_same,
 )
 from spn4cir_core.triplets.gate import Gate, GateBasis
+from spn4cir_core.triplets.score_gates import judge_says_no, round_trip_fails, text_alone_answers, text_fits_many
 from spn4cir_core.triplets.settings import GateName
 from spn4cir_core.triplets.similarity_gates import pair_too_dissimilar, pair_too_similar
 from spn4cir_core.triplets.text_gates import text_names_target
@@ -28,6 +29,10 @@ GATES: Mapping[GateName, Gate] = {
     "text_names_target": text_names_target,
     "pair_too_similar": pair_too_similar,
     "pair_too_dissimilar": pair_too_dissimilar,
+    "text_fits_many": text_fits_many,
+    "text_alone_answers": text_alone_answers,
+    "round_trip_fails": round_trip_fails,
+    "judge_says_no": judge_says_no,
 }
 
 

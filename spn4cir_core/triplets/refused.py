@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,11 +12,12 @@ import pyarrow as pa
 from PIL import Image
 
 from spn4cir_core.artifacts import Draft
-from spn4cir_core.errors import InputError
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.triplets.gate import GateBasis
 from spn4cir_core.triplets.gates import refusal
+from spn4cir_core.triplets.settings import GateName
+from spn4cir_core.triplets.side_by_side import pair_of
 from spn4cir_core.triplets.triplet import SCHEMA, Triplet
 from spn4cir_core.triplets.verdicts import REJECT, Verdict
 
@@ -35,7 +36,7 @@ class Refused:
 
 
 def admit(
-    triplets: Iterable[Triplet], basis: GateBasis, verdicts: Mapping[str, Verdict]
+    triplets: Iterable[Triplet], gates: Collection[GateName], basis: GateBasis, verdicts: Mapping[str, Verdict]
 ) -> tuple[list[Triplet], list[Refused]]:
     """Part triplets: a verdict decides; without one an annotated triplet is in, a generated one must pass the gates."""
     kept: list[Triplet] = []
@@ -44,7 +45,7 @@ def admit(
         verdict = verdicts.get(triplet.triplet_id)
         reason = REJECTED if verdict and verdict.verdict == REJECT else ""
         if triplet.origin == "generated" and verdict is None:
-            reason = refusal(triplet, basis.settings.gates, basis)
+            reason = refusal(triplet, gates, basis)
         if reason:
             refused.append(Refused(triplet, reason))
         else:
@@ -83,21 +84,8 @@ def refused_table(refused: Iterable[Refused]) -> pa.Table:
 def refused_sheet(samples: Mapping[str, Sequence[Triplet]], files: ImageFiles) -> Image.Image:
     """Reference and target side by side, below them the reason and a text."""
     tiles = [
-        (_side_by_side(triplet, files), f"{reason}: {triplet.modified_texts[0]}")
+        (pair_of(triplet, files, SIDE_PX // 2), f"{reason}: {triplet.modified_texts[0]}")
         for reason, found in samples.items()
         for triplet in found
     ]
     return contact_sheet(tiles, COLUMNS, SIDE_PX)
-
-
-def _side_by_side(triplet: Triplet, files: ImageFiles) -> Image.Image:
-    half = SIDE_PX // 2
-    both = Image.new("RGB", (2 * half, half), "white")
-    for place, path in enumerate((triplet.reference_path, triplet.target_path)):
-        try:
-            picture = files.open(path)
-        except InputError:  # gone since it was scanned; the sheet is for looking only
-            picture = Image.new("RGB", (half, half), "lightgrey")
-        picture.thumbnail((half - 2, half - 2))
-        both.paste(picture, (place * half + (half - picture.width) // 2, (half - picture.height) // 2))
-    return both

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spn4cir_core.fingerprints import NotFingerprinted
-from spn4cir_core.plugins import Settings
+from spn4cir_core.plugins import Choice, Settings
+from spn4cir_core.triplets.judge import JUDGES, Judge
+from spn4cir_core.triplets.ranker import RANKERS, Ranker
+from spn4cir_core.triplets.scores import Weighing
 
 GateName = Literal[
     "caption_says_nothing",
@@ -19,7 +22,13 @@ GateName = Literal[
     "text_names_target",
     "pair_too_similar",
     "pair_too_dissimilar",
+    "text_fits_many",
+    "text_alone_answers",
+    "round_trip_fails",
+    "judge_says_no",
 ]
+RANKER_GATES: tuple[GateName, ...] = ("text_fits_many", "text_alone_answers", "round_trip_fails")
+JUDGE_GATES: tuple[GateName, ...] = ("judge_says_no",)
 
 
 class TripletSettings(Settings):
@@ -47,7 +56,35 @@ class TripletSettings(Settings):
     """For ``pair_too_similar``: refuse pairs above it."""
     least_cosine: float = Field(default=0.1, ge=-1, le=1)
     """For ``pair_too_dissimilar``: refuse pairs below it."""
+    ranker: Annotated[Ranker, Choice(RANKERS)] | None = None
+    """A frozen model that ranks each split's images by text, by reference and by both; nothing is loaded without."""
+    answered_within: int = Field(default=1, ge=1)
+    """A query is answered when the target is among so many first ones: for ``text_alone_answers`` and the figures."""
+    most_text_rank_share: float = Field(default=0.25, gt=0, le=1)
+    """For ``text_fits_many``: refuse a text that more than this share of its split's images fit as well."""
+    most_round_trip_share: float = Field(default=0.25, gt=0, le=1)
+    """For ``round_trip_fails``: refuse where more than this share of the images stand before the target."""
+    judge: Annotated[Judge, Choice(JUDGES)] | None = None
+    """A model that looks at both images and the text of what passed all other gates."""
+    least_judge_score: float = Field(default=0.5, ge=0, le=1)
+    """For ``judge_says_no``: refuse below it."""
+    weigh_by: Weighing = "nothing"
+    """The score that a generated triplet's weight is multiplied by: 1 − text_rank_share, 1 − round_trip_rank / others,
+    or judge_score."""
+    least_weight: float = Field(default=0.1, gt=0, le=1)
+    """The lowest such factor."""
     verdicts: Annotated[str | None, NotFingerprinted()] = None
     """A CSV file ``triplet_id,verdict,comment`` of what people decided: ``reject``, or ``keep`` despite the gates."""
     candidates: Literal["triplets", "split"] = "split"
     """The candidate set: images of the training triplets (as published), or all images of the training split."""
+
+    @model_validator(mode="after")
+    def _models_that_gates_need(self) -> Self:
+        needs = {
+            "ranker": [*(set(RANKER_GATES) & set(self.gates)), *({"text_rank", "round_trip"} & {self.weigh_by})],
+            "judge": [*(set(JUDGE_GATES) & set(self.gates)), *({"judge"} & {self.weigh_by})],
+        }
+        for table, users in needs.items():
+            if users and getattr(self, table) is None:
+                raise ValueError(f"{min(users)!r} needs a table [triplets.{table}]")
+        return self

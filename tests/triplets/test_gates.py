@@ -9,6 +9,7 @@ import pytest
 
 from spn4cir_core.triplets.gate import gate_basis
 from spn4cir_core.triplets.gates import GATES, refusal, refusals
+from spn4cir_core.triplets.scores import Scores
 from spn4cir_core.triplets.settings import GateName, TripletSettings
 from spn4cir_core.triplets.triplet import Triplet
 
@@ -31,7 +32,13 @@ GOOD = Triplet(
     split="train",
 )
 CAPTIONS = [("train", f"thing {number}") for number in range(90)] + [("train", "a shirt")] * 10
-BASIS = gate_basis(TripletSettings(most_caption_share=0.05), CAPTIONS)
+SCORED = {
+    "poor": Scores(others=100, text_rank=0, text_rank_share=0.3, reference_rank=9, round_trip_rank=26, judge_score=0.4),
+    "good": Scores(
+        others=100, text_rank=1, text_rank_share=0.25, reference_rank=9, round_trip_rank=25, judge_score=0.5
+    ),
+}
+BASIS = gate_basis(TripletSettings(most_caption_share=0.05), CAPTIONS, SCORED)
 
 REFUSED: list[tuple[GateName, dict[str, Any], str]] = [
     ("caption_says_nothing", {"target_caption": "a."}, "the target's caption says nothing"),
@@ -56,6 +63,10 @@ REFUSED: list[tuple[GateName, dict[str, Any], str]] = [
     ("text_names_target", {"modified_texts": ("x", "on sand, a small blue circle")}, "the text alone describes"),
     ("pair_too_similar", {"score": 0.99}, "the images' cosine is above 0.98"),
     ("pair_too_dissimilar", {"score": -0.2}, "the images' cosine is below 0.1"),
+    ("text_fits_many", {"triplet_id": "poor"}, "the text fits more than 25 % of the images as well as the target"),
+    ("text_alone_answers", {"triplet_id": "poor"}, "the text alone finds the target among the first 1"),
+    ("round_trip_fails", {"triplet_id": "poor"}, "reference and text find more than 25 % of the images before"),
+    ("judge_says_no", {"triplet_id": "poor"}, "the judge's score is below 0.5"),
 ]
 FINE: list[dict[str, Any]] = [
     {},
@@ -64,6 +75,8 @@ FINE: list[dict[str, Any]] = [
     {"target_caption": "two dogs and two cats and two birds"},
     {"score": None},
     {"split": "evaluation", "target_caption": "a shirt"},
+    {"triplet_id": "good"},
+    {"triplet_id": "not scored"},
 ]
 
 
@@ -85,7 +98,7 @@ def test_no_gate_refuses_what_is_fine(changes: dict[str, Any]) -> None:
 def test_a_reason_names_no_triplet_so_that_it_can_be_counted() -> None:
     for name, changes, _ in REFUSED:
         one = replace(GOOD, **changes)
-        other = replace(one, triplet_id="generated/2", reference_id="x", target_path="y")
+        other = replace(one, reference_id="x", target_path="y")
         assert refusal(one, [name], BASIS) == refusal(other, [name], BASIS)
 
 

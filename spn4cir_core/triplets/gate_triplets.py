@@ -1,0 +1,71 @@
+"""Part triplets by verdicts, gates, and what models say of them; models are asked only where the recipe names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spn4cir_core.artifacts import Store
+from spn4cir_core.images.files import image_files
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.stage import Work
+from spn4cir_core.triplets.gate import gate_basis
+from spn4cir_core.triplets.judge_triplets import judge_triplets
+from spn4cir_core.triplets.kept_vectors import KeptVectors
+from spn4cir_core.triplets.picture import Picture
+from spn4cir_core.triplets.rank_triplets import rank_triplets
+from spn4cir_core.triplets.refused import Refused, admit
+from spn4cir_core.triplets.scores import NO_SCORES, Scores
+from spn4cir_core.triplets.settings import JUDGE_GATES
+from spn4cir_core.triplets.triplet import Triplet
+from spn4cir_core.triplets.verdicts import Verdict, verdicts_outside
+
+
+@dataclass(frozen=True)
+class Gated:
+    """Triplets that are in and those that are not, and the scores of all that were scored."""
+
+    kept: list[Triplet]
+    refused: list[Refused]
+    scores: dict[str, Scores]
+
+
+def gate_triplets(
+    offered: Sequence[Triplet], pictures: Mapping[str, Picture], verdicts: Mapping[str, Verdict], work: Work
+) -> Gated:
+    """Rank all triplets, let them pass the gates, then have the judge look at the generated ones that are left.
+
+    Raises:
+        InputError: a model cannot be used, or a picture it needs cannot be read.
+        MissingExtra: a model's package is not installed.
+    """
+    settings = work.recipe.triplets
+    kept = KeptVectors(work.store, image_files(work.recipe.images, work.store), work.progress, work.draft.seconds)
+    scores = {} if settings.ranker is None else rank_triplets(offered, pictures, settings.ranker, kept)
+    captions = [(picture.split, picture.caption) for picture in pictures.values()]
+    basis = gate_basis(settings, captions, scores)
+    passed, refused = admit(offered, [name for name in settings.gates if name not in JUDGE_GATES], basis, verdicts)
+    if settings.judge is None:
+        return Gated(passed, refused, scores)
+    generated = [triplet for triplet in passed if triplet.origin == "generated"]
+    pixels = {name: picture.pixel_sha256 for name, picture in pictures.items()}
+    judged, work.draft.details["judge"] = judge_triplets(generated, pixels, settings.judge, kept)
+    for name, score in judged.items():
+        scores[name] = replace(scores.get(name, NO_SCORES), judge_score=score)
+    last = [name for name in settings.gates if name in JUDGE_GATES]
+    passed, doubted = admit(passed, last, replace(basis, scores=scores), verdicts)
+    return Gated(passed, refused + doubted, scores)
+
+
+def models_and_verdicts(recipe: Recipe, store: Store) -> Any:
+    """What the stage reads from outside the store: what people decided, and the weights of the models it asks."""
+    settings, verdicts = recipe.triplets, verdicts_outside(recipe, store)
+    if settings.ranker is None and settings.judge is None:
+        return verdicts
+    files = image_files(recipe.images, store)
+    return {
+        "verdicts": verdicts,
+        "ranker": settings.ranker and settings.ranker.fingerprint(),
+        "judge": settings.judge and settings.judge.fingerprint(files),
+    }

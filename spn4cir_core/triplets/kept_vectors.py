@@ -1,0 +1,91 @@
+"""Vectors of texts and pictures, computed once and kept in the store for the next run with other gates."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from spn4cir_core.artifacts import Store
+from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.progress import Progress
+from spn4cir_core.triplets.picture import Picture
+from spn4cir_core.triplets.ranks import on_grid
+
+BATCH_ROWS, SHARD_ROWS, READERS = 32, 2048, 2
+Encode = Callable[[list[Any]], np.ndarray]
+"""From B texts or RGB pictures to (B, D)."""
+
+
+@dataclass(frozen=True)
+class KeptVectors:
+    """Reads vectors from the store, and has missing ones computed."""
+
+    store: Store
+    files: ImageFiles
+    progress: Progress
+    seconds: defaultdict[str, float]
+
+    def of_texts(self, mark: str, texts: list[str], start: Callable[[], Encode]) -> np.ndarray:
+        """(B, D) int16 grid vectors of the texts. ``mark`` is the model's fingerprint; ``start`` loads it."""
+        items = {text: text for text in texts}
+        known = self._of("sentence_vectors", mark, items, lambda text: text, start, "encoding texts")
+        return _rows(known, texts)
+
+    def of_pictures(self, mark: str, pictures: list[Picture], start: Callable[[], Encode]) -> np.ndarray:
+        """(B, D) int16 grid vectors of the pictures, kept by their pixels."""
+        items = {picture.pixel_sha256: picture.path for picture in pictures}
+        known = self._of("picture_vectors", mark, items, self.files.open, start, "encoding pictures")
+        return _rows(known, [picture.pixel_sha256 for picture in pictures])
+
+    def _of(
+        self,
+        noun: str,
+        mark: str,
+        items: Mapping[str, str],
+        read: Callable[[str], Any],
+        start: Callable[[], Encode],
+        label: str,
+    ) -> dict[str, np.ndarray]:
+        rows = Rows(self.store.rows(noun, mark), pa.list_(pa.int16()))
+        loaded: list[Encode] = []
+
+        def compute(batch: list[Any]) -> pa.Array:
+            if not loaded:
+                loaded.append(start())
+            return pa.array(list(on_grid(loaded[0](batch))), rows.schema.field(VALUE).type)
+
+        fill(
+            rows,
+            items,
+            read,
+            compute,
+            batch_rows=BATCH_ROWS,
+            shard_rows=SHARD_ROWS,
+            readers=READERS,
+            label=label,
+            progress=self.progress,
+            seconds=self.seconds,
+        )
+        return _wanted(rows, items)
+
+
+def _wanted(rows: Rows, items: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The wanted keys' vectors; the first part file that has a key decides."""
+    found: dict[str, np.ndarray] = {}
+    for part in rows.scan():
+        flat = part[VALUE].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        vectors_BD = flat.reshape(len(part), -1)
+        for row, key in enumerate(part[KEY].to_pylist()):
+            if key in items:
+                found.setdefault(key, vectors_BD[row])
+    return found
+
+
+def _rows(known: Mapping[str, np.ndarray], keys: list[str]) -> np.ndarray:
+    return np.stack([known[key] for key in keys]) if keys else np.zeros((0, 1), np.int16)

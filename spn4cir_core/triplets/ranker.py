@@ -1,0 +1,59 @@
+"""What every ranker is: a frozen model that places the images of a split by a text, an image, or both."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+from pydantic import Field
+
+from spn4cir_core.plugins import Plugin, Room
+from spn4cir_core.triplets.kept_vectors import KeptVectors
+from spn4cir_core.triplets.picture import Picture
+from spn4cir_core.triplets.ranks import on_grid
+
+RANKERS = Room(
+    "ranker",
+    {
+        "open_clip": "spn4cir_core.triplets.open_clip_ranker:OpenClipRanker",
+        "sentences": "spn4cir_core.triplets.sentence_ranker:SentenceRanker",
+    },
+)
+
+
+class Ranker(Plugin):
+    """Vectors of images, texts and queries, whose cosine says how well they fit. Settings are fields.
+
+    All vectors are int16 multiples of 1/4000 of unit length (``ranks.on_grid``).
+    """
+
+    max_candidates: int = Field(default=20_000, ge=2)
+    """Of a larger split so many images, drawn by a hash of their ids, are ranked."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of weights and settings: all that decides a vector.
+
+        Raises:
+            InputError: the weights are missing.
+        """
+
+    def can_rank(self, picture: Picture) -> bool:
+        """Whether the image has what the ranker needs of it."""
+        return True
+
+    @abstractmethod
+    def images(self, pictures: list[Picture], kept: KeptVectors) -> np.ndarray:
+        """(B, D) vectors of images as candidates."""
+
+    @abstractmethod
+    def texts(self, texts: list[str], kept: KeptVectors) -> np.ndarray:
+        """(B, D) vectors of modified texts alone."""
+
+    def queries(self, references: list[Picture], texts: list[str], kept: KeptVectors) -> np.ndarray:
+        """(B, D) vectors of reference image and modified text together: the normalised sum of both, unless redefined.
+
+        The sum is what the evaluation report has as the training-free query ``sum``.
+        """
+        sums_BD = self.images(references, kept).astype(np.int32) + self.texts(texts, kept)
+        return on_grid(sums_BD)

@@ -1,0 +1,45 @@
+"""Ranker: images stand for their captions, which a sentence encoder compares with the text."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from spn4cir_core.fingerprints import fingerprint
+from spn4cir_core.texts.sentence_encoder import SentenceEncoder
+from spn4cir_core.triplets.kept_vectors import KeptVectors
+from spn4cir_core.triplets.picture import Picture
+from spn4cir_core.triplets.ranker import Ranker
+
+
+class SentenceRanker(Ranker):
+    """Sees no pixel: as good as the captions are. Images without a caption are not ranked."""
+
+    plugin_kind: ClassVar[str] = "sentences"
+    encoder: SentenceEncoder = SentenceEncoder()
+    query: Literal["joined", "sum"] = "sum"
+    """Reference and text together: "caption, text" encoded as one sentence, or the sum of both vectors."""
+
+    def fingerprint(self) -> str:
+        """See the base class."""
+        return fingerprint({"settings": self, "encoder": self.encoder.fingerprint()})
+
+    def can_rank(self, picture: Picture) -> bool:
+        """Whether it has a caption."""
+        return bool(picture.caption.strip())
+
+    def images(self, pictures: list[Picture], kept: KeptVectors) -> np.ndarray:
+        """Of their captions. See the base class."""
+        return self.texts([picture.caption for picture in pictures], kept)
+
+    def texts(self, texts: list[str], kept: KeptVectors) -> np.ndarray:
+        """See the base class."""
+        return kept.of_texts(self.encoder.fingerprint(), texts, self.encoder.start)
+
+    def queries(self, references: list[Picture], texts: list[str], kept: KeptVectors) -> np.ndarray:
+        """See the base class."""
+        if self.query == "sum":
+            return super().queries(references, texts, kept)
+        pairs = zip(references, texts, strict=True)
+        return self.texts([f"{reference.caption}, {text}" for reference, text in pairs], kept)
