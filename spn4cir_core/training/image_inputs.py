@@ -13,6 +13,7 @@ from spn4cir_core.artifacts import Store
 from spn4cir_core.backbones.base import Backbone, Network
 from spn4cir_core.batches import KEY, VALUE, Rows, fill
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress, silent
 
 
@@ -27,11 +28,12 @@ def image_inputs(
     seconds: defaultdict[str, float] | None = None,
     batch_rows: int = 64,
     readers: int = 2,
+    processes: Processes = ALONE,
 ) -> np.ndarray:
     """(N, …) network inputs of the N rows of ``images`` (columns ``path`` and ``pixel_sha256``), in their order.
 
     Rows of equal pixels are read once. What has been read before, by whichever stage or recipe with the same
-    :meth:`Backbone.inputs_fingerprint`, is not read again.
+    :meth:`Backbone.inputs_fingerprint`, is not read again. Several processes share the reading.
 
     Raises:
         InputError: a picture cannot be opened any more.
@@ -50,6 +52,7 @@ def image_inputs(
         label="image inputs",
         progress=progress,
         seconds=defaultdict(float) if seconds is None else seconds,
+        processes=processes,
     )
     return _load(rows, keys)
 
