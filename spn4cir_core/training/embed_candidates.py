@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
 import numpy as np
 
+from spn4cir_core.artifacts import Artifact
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
@@ -12,57 +17,118 @@ from spn4cir_core.stage import Stage, Work
 from spn4cir_core.training.checkpoints import as_module, load_checkpoint
 from spn4cir_core.training.devices import choose_device
 from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.training.npy_rows import write_rows
 
 BATCH_ROWS = 128
+BANK, REFERENCES = "bank.npy", "references.npy"
 
 
 def embed_targets(
     network: Network, inputs: np.ndarray, device: str = "auto", progress: Progress = silent
 ) -> np.ndarray:
-    """(N, D) float32 unit vectors of N image inputs by the target encoder."""
-    import torch
-
-    place = choose_device(device)
-    as_module(network).to(place).eval()
-    vectors = np.empty((len(inputs), network.dim), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(inputs), BATCH_ROWS):
-            batch = torch.from_numpy(inputs[start : start + BATCH_ROWS]).to(place)
-            vectors[start : start + BATCH_ROWS] = network.encode_target(batch).float().cpu().numpy()
-            progress("candidates", min(start + BATCH_ROWS, len(inputs)), len(inputs))
+    """(N, D) float32 unit vectors of N image inputs by the target encoder; (N, T, D) where targets have T vectors."""
+    one = (network.dim,) if network.target_tokens == 1 else (network.target_tokens, network.dim)
+    vectors = np.empty((len(inputs), *one), np.float32)
+    starts = range(0, len(inputs), BATCH_ROWS)
+    for done, (start, block, _) in enumerate(_encode(network, inputs, starts, device), start=1):
+        vectors[start : start + len(block)] = block
+        progress("candidates", min(done * BATCH_ROWS, len(inputs)), len(inputs))
     return vectors
 
 
+def open_references(bank: Artifact) -> np.ndarray | None:
+    """(N, …) memory-mapped features that stand for the candidates' pictures in stage 2, or None where none are kept."""
+    if REFERENCES not in bank.summary["files"]:
+        return None
+    features: np.ndarray = np.load(bank.file(REFERENCES), mmap_mode="r", allow_pickle=False)
+    return features
+
+
 def write_bank(work: Work) -> None:
-    """Embed the candidate set with the frozen target encoder."""
-    draft, settings = work.draft, work.recipe.candidate_bank
+    """Embed the candidate set with the frozen target encoder; one pass gives bank and reference features."""
+    draft, settings, processes = work.draft, work.recipe.candidate_bank, work.processes
     checkpoint = load_checkpoint(work.parents["stage1_checkpoint"])
     candidates = work.parents["triplets"].table("candidates.parquet")
-    files = image_files(work.recipe.images, work.store)
     inputs = image_inputs(
         checkpoint.backbone,
         checkpoint.network,
         candidates,
-        files,
+        image_files(work.recipe.images, work.store),
         work.store,
         progress=work.progress,
         seconds=draft.seconds,
+        processes=processes,
     )
-    with draft.timed("compute"):
-        vectors_ND = embed_targets(checkpoint.network, inputs, progress=work.progress)
-    if not np.isfinite(vectors_ND).all():
-        raise TrainingError("the target encoder gives vectors that are no finite numbers; train stage 1 again")
-    with draft.timed("write"):
-        np.save(draft.file("bank.npy"), vectors_ND.astype(settings.dtype), allow_pickle=False)
-        draft.write_table(candidates.select(["image_id"]), "candidate_bank.parquet")
-    draft.rows = len(vectors_ND)
-    draft.details |= {"candidates": len(vectors_ND), "dim": vectors_ND.shape[1], "dtype": settings.dtype}
+    folder = Path(processes.gather(str(draft.path))[0])
+    starts = processes.share(range(0, len(inputs), BATCH_ROWS))
+    blocks = _encode(checkpoint.network, inputs, starts, "auto")
+    kept_shapes: dict[str, list[int]] = {}
+    done = 0
+    work.progress("candidates", 0, len(inputs))
+    while True:
+        with draft.timed("compute"):
+            block = next(blocks, None)
+        if block is None:
+            break
+        start, vectors, features = block
+        kept = {BANK: vectors}
+        if features is not None and settings.reference_features:
+            kept[REFERENCES] = features
+        with draft.timed("write"):
+            for name, rows in kept.items():
+                _write(folder / name, len(inputs), start, _checked(rows.astype(settings.dtype)))
+                kept_shapes[name] = list(rows.shape[1:])
+        done = min(done + processes.count * BATCH_ROWS, len(inputs))
+        work.progress("candidates", done, len(inputs))
+    draft.write_table(candidates.select(["image_id"]), "candidate_bank.parquet")
+    draft.rows = len(inputs)
+    draft.details |= {
+        "candidates": len(inputs),
+        "dim": checkpoint.network.dim,
+        "target_tokens": checkpoint.network.target_tokens,
+        "dtype": settings.dtype,
+        "kept_per_image": kept_shapes,
+    }
+
+
+def _encode(
+    network: Network, inputs: np.ndarray, starts: Iterable[int], device: str
+) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+    """Start, float32 target vectors and, where the network has some, features of each batch of inputs."""
+    import torch
+
+    place = choose_device(device)
+    as_module(network).to(place).eval()
+    for start in starts:
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BATCH_ROWS])).to(place)
+            features = network.image_features(batch)
+            vectors = network.encode_target(batch if features is None else features).float().cpu().numpy()
+            yield start, vectors, None if features is None else features.float().cpu().numpy()
+
+
+def _checked(block: np.ndarray) -> np.ndarray:
+    if not np.isfinite(block).all():
+        raise TrainingError(
+            f"the towers give vectors that are no finite numbers in {block.dtype}; train stage 1 again, or set "
+            'candidate_bank.dtype to "float32"'
+        )
+    return block
+
+
+def _write(path: Path, rows: int, start: int, block: np.ndarray) -> None:
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        write_rows(file, rows, start, block)
+    finally:
+        os.close(file)
 
 
 CANDIDATE_BANK = Stage(
     name="candidate_bank",
     parents=("triplets", "stage1_checkpoint"),
     reads=("images", "candidate_bank"),
-    version=1,
+    version=2,
     write=write_bank,
+    spreads=True,
 )

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +21,10 @@ from spn4cir_core.batches import KEY, VALUE, Rows, fill
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress, silent
+from spn4cir_core.training.npy_rows import write_rows
+
+SHARD_ROWS = 512
+"""Pictures per part file. One part is in memory at a time: 127 MB of 288-pixel squares."""
 
 
 def image_inputs(
@@ -33,7 +43,11 @@ def image_inputs(
     """(N, …) network inputs of the N rows of ``images`` (columns ``path`` and ``pixel_sha256``), in their order.
 
     Rows of equal pixels are read once. What has been read before, by whichever stage or recipe with the same
-    :meth:`Backbone.inputs_fingerprint`, is not read again. Several processes share the reading.
+    :meth:`Backbone.inputs_fingerprint`, is not read again. The array is a memory map of a scratch file beside the
+    store's rows, which goes when the last process that has it ends, so it may be larger than the memory.
+
+    Args:
+        processes: several share the reading and one scratch file; all of them must call this.
 
     Raises:
         InputError: a picture cannot be opened any more.
@@ -47,28 +61,54 @@ def image_inputs(
         files.open,
         lambda pictures: pa.array([_as_bytes(row) for row in network.read_images(pictures)], pa.large_binary()),
         batch_rows=batch_rows,
-        shard_rows=2048,
+        shard_rows=SHARD_ROWS,
         readers=readers,
         label="image inputs",
         progress=progress,
         seconds=defaultdict(float) if seconds is None else seconds,
         processes=processes,
     )
-    return _load(rows, keys)
+    return _in_order(rows, keys, processes) if keys else np.empty((0,))
 
 
-def _load(rows: Rows, keys: Sequence[str]) -> np.ndarray:
+def _in_order(rows: Rows, keys: Sequence[str], processes: Processes) -> np.ndarray:
+    """Rows of the keys, mapped from a scratch file that is written in one pass over the parts."""
+    with _scratch(rows.folder, processes) as file:
+        if processes.first:
+            _write(rows, keys, file)
+        processes.wait()
+        file.seek(0)
+        version = np.lib.format.read_magic(file)
+        assert version == (1, 0)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        # Written to by nobody, yet mapped for writing: torch warns of arrays that it must not write to.
+        inputs = np.memmap(file, dtype, "r+", offset=file.tell(), shape=shape)
+        processes.wait()
+    return inputs
+
+
+def _write(rows: Rows, keys: Sequence[str], file: IO[bytes]) -> None:
     places: dict[str, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(key, []).append(place)
-    inputs: np.ndarray | None = None
     for part in rows.scan():
         for key, value in zip(part[KEY].to_pylist(), part[VALUE], strict=True):
-            if key in places:
+            for place in places.pop(key, ()):
                 row = np.load(io.BytesIO(value.as_py()), allow_pickle=False)
-                inputs = np.empty((len(keys), *row.shape), row.dtype) if inputs is None else inputs
-                inputs[places[key]] = row
-    return np.empty((0,)) if inputs is None else inputs
+                write_rows(file.fileno(), len(keys), place, row[None])
+
+
+@contextmanager
+def _scratch(folder: Path, processes: Processes) -> Iterator[IO[bytes]]:
+    """A file without a name once the block ends. Several processes open it under the name the first one gives."""
+    if processes.count == 1:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            yield file
+        return
+    path = folder / processes.gather(f".{uuid4().hex}.tmp")[0]
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+        yield file
+    path.unlink(missing_ok=True)
 
 
 def _as_bytes(row: np.ndarray) -> bytes:
