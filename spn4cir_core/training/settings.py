@@ -63,3 +63,6 @@ class BankSettings(Settings):
 
     dtype: Literal["float16", "float32"] = "float32"
     """float16 halves the file and reads twice as many rows a second from a slow disk."""
+    reference_features: bool = True
+    """Also keep what the frozen towers make of each candidate, where a backbone has such features: stage 2 then reads
+    no picture. They may be large (BLIP4CIR: 0.9 MB an image in float16); without them each step runs the towers."""
