@@ -42,7 +42,7 @@ def hard_rows(
     """
     count = min(count, len(pool))
     order = torch.argsort(left_out_M2[:, 1])
-    owners_M, rows_M = left_out_M2[order].unbind(1)
+    owners_M, rows_M = left_out_M2[order].T.contiguous()
     best_BK = queries_BD.new_full((len(queries_BD), count), -torch.inf)
     rows_BK = torch.zeros(best_BK.shape, dtype=torch.int64, device=queries_BD.device)
     for start in range(0, len(pool), block_rows):
@@ -50,7 +50,7 @@ def hard_rows(
         scores_BC = similarities(queries_BD, block)
         if refuse is not None:
             scores_BC = scores_BC.masked_fill(refuse(scores_BC, block), -torch.inf)
-        inside = slice(*torch.searchsorted(rows_M, torch.tensor([start, start + len(block)], device=rows_M.device)))
+        inside = slice(*torch.searchsorted(rows_M, rows_M.new_tensor([start, start + len(block)])).tolist())
         scores_BC[owners_M[inside], rows_M[inside] - start] = -torch.inf
         numbers_C = torch.arange(start, start + len(block), device=rows_BK.device)
         best_BK, places_BK = torch.cat([best_BK, scores_BC], dim=1).topk(count, dim=1)

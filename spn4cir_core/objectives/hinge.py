@@ -29,10 +29,14 @@ class Hinge(AgainstNegatives):
 
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
         """See the base class."""
+        from spn4cir_core.objectives.similarity import similarities
+
         losses_B = self._hinges(negatives.positive_B, negatives.scores_BK, negatives.live_BK)
-        if negatives.pool is not batch.targets_BD or negatives.rows_BK is not None:
+        if negatives.pool is not batch.targets_BD:
             return losses_B
-        return losses_B + self._hinges(negatives.positive_B, negatives.scores_BK.T, negatives.live_BK.T)
+        scores_BB = similarities(batch.queries_BD, batch.targets_BD).T
+        live_BB = ~batch.not_negatives(batch.target_rows_B).T
+        return losses_B + self._hinges(negatives.positive_B, scores_BB, live_BB)
 
     def _hinges(self, positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor) -> Tensor:
         hinges_BK = (self.margin + scores_BK - positive_B[:, None]).relu().masked_fill(~live_BK, 0)

@@ -1,0 +1,151 @@
+"""A batch of a toy model whose queries are ``norm(reference + text)``, and losses written out the slow way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from spn4cir_core.objectives.base import Batch
+
+TAU = 0.2
+REFERENCES = [6, 1, 4, 6, 0]
+TARGETS = [2, 5, 3, 5, 7]
+TEXTS = [0, 1, 0, 2, 3]
+NOT_NEGATIVES = [(0, 3), (0, 4), (2, 2), (3, 8), (4, 1)]
+CANDIDATES = 10
+
+
+@dataclass(frozen=True)
+class Example:
+    """Leaves of the graph, and the facts of a batch that do not change with them."""
+
+    references_BD: Tensor
+    texts_BD: Tensor
+    targets_BD: Tensor
+    bank_ND: Tensor
+    start_queries_BD: Tensor
+    queue_QD: Tensor
+    stage: int
+    reference_rows: tuple[int, ...]
+    target_rows: tuple[int, ...]
+    text_numbers: tuple[int, ...]
+    not_negatives: tuple[tuple[int, int], ...]
+    queue_rows: tuple[int, ...]
+    weights_B: Tensor
+
+    def batch(self, **changes: Any) -> Batch:
+        """In stage 1 targets have vectors of their own, in stage 2 they are rows of the bank."""
+        at = [*range(len(self.target_rows))]
+        targets = self.targets_BD if self.stage == 1 else self.bank_ND[list(self.target_rows)]
+        made = Batch(
+            queries_BD=self.compose(torch.tensor(at), torch.tensor(at)),
+            targets_BD=targets,
+            target_rows_B=torch.tensor(self.target_rows),
+            weights_B=self.weights_B,
+            bank_ND=None if self.stage == 1 else self.bank_ND,
+            not_negative_rows=torch.tensor(self.not_negatives, dtype=torch.int64).reshape(-1, 2),
+            temperature=torch.tensor(TAU, dtype=torch.float64),
+            step=3,
+            memory={
+                "memory_queue_vectors": self.queue_QD.detach().clone(),
+                "memory_queue_rows": torch.tensor(self.queue_rows),
+            },
+            compose=self.compose,
+            start_queries_BD=None if self.stage == 1 else self.start_queries_BD,
+            reference_rows_B=torch.tensor(self.reference_rows),
+            text_numbers_B=torch.tensor(self.text_numbers),
+        )
+        return replace(made, **changes)
+
+    def compose(self, references_M: Tensor, texts_M: Tensor) -> Tensor:
+        return normalize(self.references_BD[references_M] + self.texts_BD[texts_M], dim=-1)
+
+    def weighing(self, weights: list[float]) -> Example:
+        return replace(self, weights_B=torch.tensor(weights, dtype=torch.float64))
+
+    def permuted(self, order: list[int]) -> Example:
+        """The same triplets in another order."""
+        place = {old: new for new, old in enumerate(order)}
+        return replace(
+            self,
+            **{
+                name: getattr(self, name)[order]
+                for name in ("references_BD", "texts_BD", "targets_BD", "start_queries_BD", "weights_B")
+            },
+            **{
+                name: tuple(getattr(self, name)[old] for old in order)
+                for name in ("reference_rows", "target_rows", "text_numbers")
+            },
+            not_negatives=tuple((place[old], row) for old, row in self.not_negatives),
+        )
+
+
+def example(stage: int, triplets: int = 5, seed: int = 0, dim: int = 12) -> Example:
+    """Five triplets, some of whose targets are equal, guarded or in the queue; fewer are the first of them."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def vectors(rows: int) -> Tensor:
+        return torch.randn(rows, dim, generator=generator, dtype=torch.float64)
+
+    bank_ND = normalize(vectors(CANDIDATES), dim=-1)
+    targets_BD = normalize(bank_ND[TARGETS] + 0.1 * vectors(len(TARGETS)), dim=-1)
+    # Queries lie somewhat nearer to their targets than to anything else, as those of a trained model do.
+    references_BD, texts_BD = vectors(5) / 2, bank_ND[TARGETS] + vectors(5) / 2
+    return Example(
+        references_BD=references_BD[:triplets],
+        texts_BD=texts_BD[:triplets],
+        targets_BD=targets_BD[:triplets],
+        bank_ND=bank_ND,
+        start_queries_BD=normalize(bank_ND[TARGETS] + vectors(5) / 3, dim=-1)[:triplets],
+        queue_QD=normalize(vectors(4), dim=-1),
+        stage=stage,
+        reference_rows=tuple(REFERENCES[:triplets]),
+        target_rows=tuple(TARGETS[:triplets]),
+        text_numbers=tuple(TEXTS[:triplets]),
+        not_negatives=tuple(pair for pair in NOT_NEGATIVES if pair[0] < triplets),
+        queue_rows=(2, 3, 4, 9),
+        weights_B=torch.tensor([1.0, 2.0, 0.5, 1.5, 1.0][:triplets], dtype=torch.float64),
+    )
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Scores of one query as plain numbers."""
+
+    place: int
+    positive: float
+    negatives: dict[int, float]
+    """Score by position in the batch (stage 1) or by row of the bank (stage 2), of what is a negative."""
+
+
+def slow_scores(batch: Batch) -> list[Slow]:
+    """Scores of every query, by the definition of a negative: not the target, and not known to answer the query."""
+    queries, rows = batch.queries_BD.detach().numpy(), batch.target_rows_B.tolist()
+    guarded = {tuple(pair) for pair in batch.not_negative_rows.tolist()}
+    pool = batch.targets_BD if batch.bank_ND is None else batch.bank_ND
+    numbers = rows if batch.bank_ND is None else [*range(len(pool))]
+    found = []
+    for place, query in enumerate(queries):
+        negatives = {
+            column: float(np.dot(query, pool[column].detach().numpy()))
+            for column, row in enumerate(numbers)
+            if row != rows[place] and (place, row) not in guarded
+        }
+        found.append(Slow(place, float(np.dot(query, batch.targets_BD[place].detach().numpy())), negatives))
+    return found
+
+
+def slow_info_nce(positive: float, negatives: list[float], tau: float = TAU) -> float:
+    """−log of the target's share."""
+    mass = np.exp(positive / tau) + sum(np.exp(score / tau) for score in negatives)
+    return float(-np.log(np.exp(positive / tau) / mass))
+
+
+def weighted(batch: Batch, losses: list[float]) -> float:
+    """Mean of the losses by the triplets' weights."""
+    return float(np.average(losses, weights=batch.weights_B.numpy()))
