@@ -168,7 +168,7 @@ def main() -> None:
         shape = (rows, chosen.dim) if chosen.tokens == 1 else (rows, chosen.tokens, chosen.dim)
         with tempfile.TemporaryDirectory() as folder:
             bank = make_bank(shape, Path(folder) / "bank.npy" if rows >= chosen.mapped_from else None)
-            with_dense = chosen.tokens == 1 and rows <= chosen.dense_up_to
+            with_dense = bank.ndim == 2 and bank.dtype == torch.float32 and rows <= chosen.dense_up_to
             print(f"| {' | '.join(row_of(bank, chosen.queries, chosen.runs, with_dense))} |", flush=True)
 
 
