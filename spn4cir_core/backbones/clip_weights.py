@@ -46,8 +46,8 @@ class ClipBackbone(Backbone):
         return fingerprint({"settings": self, "weights": self._weights_fingerprint()})
 
     def restoring_fingerprint(self) -> str:
-        """See the base class."""
-        return fingerprint(self)
+        """Of the settings, but for where the starting weights come from: checkpoints hold all. See the base class."""
+        return fingerprint({"kind": self.plugin_kind, **self.model_dump(exclude={"model", "pretrained", "revision"})})
 
     def inputs_fingerprint(self) -> str:
         """See the base class."""
