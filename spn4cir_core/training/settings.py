@@ -48,6 +48,9 @@ class Stage1Settings(Schedule):
     backbone: Annotated[Backbone, Choice(BACKBONES)]
     objective: Annotated[Objective, Choice(OBJECTIVES)]
     learn_temperature: bool = True
+    start_from: Annotated[str, NotFingerprinted()] = ""
+    """A published checkpoint file of the backbone, or the folder of a checkpoint artefact, in place of the backbone's
+    own starting weights; with ``steps = 0`` it is stage 1 as it stands. Its bytes decide, not its path."""
 
 
 class Stage2Settings(Schedule):
