@@ -61,7 +61,7 @@ def load_checkpoint(artifact: Artifact) -> Checkpoint:
 
     described = read_json(artifact.file(NETWORK))
     backbone: Backbone = BACKBONES.build(described["backbone"])
-    if backbone.fingerprint() != described["backbone_fingerprint"]:
+    if backbone.restoring_fingerprint() != described["backbone_fingerprint"]:
         raise TrainingError(
             f"{artifact.noun} {artifact.fingerprint} was trained with a backbone {described['backbone']['kind']!r} "
             "whose weights were others than those found now; materialise stage1_checkpoint and what follows again"
@@ -131,7 +131,7 @@ class Resume:
         _save(as_module(network).state_dict(), self.folder / WEIGHTS)
         described = {
             "backbone": as_table(backbone),
-            "backbone_fingerprint": backbone.fingerprint(),
+            "backbone_fingerprint": backbone.restoring_fingerprint(),
             "state": network.state(),
             "temperature": temperature,
         }
