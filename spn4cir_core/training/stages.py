@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.backbones.base import Network
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.stage import Stage, Work
 from spn4cir_core.training.checkpoints import load_checkpoint
+from spn4cir_core.training.embed_candidates import open_references
+from spn4cir_core.training.given_checkpoint import given_fingerprint, given_network
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.settings import Stage1Settings
 from spn4cir_core.training.train_stage import Training, train_stage
@@ -23,7 +27,7 @@ def write_stage1(work: Work) -> None:
     settings = work.recipe.stage1_checkpoint
     triplets = read_triplets(work.parents["triplets"])
     with work.draft.timed("read"):
-        network = settings.backbone.build(triplets.all_texts(), work.recipe.seed)
+        network = _starting_network(work, triplets)
     steps = triplets.steps(settings.steps, settings.epochs, settings.batch_size)
     training = Training(
         name="stage1",
@@ -73,6 +77,7 @@ def write_stage2(work: Work) -> None:
     triplets = _checked_triplets(work.parents, "stage1_checkpoint", "candidate_bank", "false_negatives")
     start = load_checkpoint(work.parents["stage1_checkpoint"])
     bank_ND = open_bank(work.parents["candidate_bank"], work.parents["stage1_checkpoint"])
+    references = open_references(work.parents["candidate_bank"])
     start.network.part_query_encoder()
     training = Training(
         name="stage2",
@@ -85,7 +90,7 @@ def write_stage2(work: Work) -> None:
         temperature=settings.temperature,
         frozen=start.network.frozen_in_stage2(),
         triplets=triplets,
-        inputs=_inputs(work, start.backbone, start.network, triplets),
+        inputs=_inputs(work, start.backbone, start.network, triplets) if references is None else references,
         bank_ND=bank_ND,
         not_negatives=read_not_negatives(work.parents["false_negatives"], triplets),
     )
@@ -121,6 +126,16 @@ def _checked_triplets(parents: Any, *children: str) -> TrainingTriplets:
     return read_triplets(triplets)
 
 
+def _starting_network(work: Work, triplets: TrainingTriplets) -> Network:
+    settings, texts = work.recipe.stage1_checkpoint, triplets.all_texts()
+    if not settings.start_from:
+        return settings.backbone.build(texts, work.recipe.seed)
+    path = Path(settings.start_from).expanduser()
+    network, account = given_network(path, settings.backbone, texts, work.recipe.seed)
+    work.draft.details["start_from"] = account
+    return network
+
+
 def _check_backbone(backbone: Any, settings: Stage1Settings) -> None:
     if backbone != settings.backbone:
         raise TrainingError(
@@ -141,8 +156,12 @@ def _inputs(work: Work, backbone: Any, network: Any, triplets: TrainingTriplets)
     )
 
 
-def _backbone_weights(recipe: Recipe, store: Store) -> str:
-    return recipe.stage1_checkpoint.backbone.fingerprint()
+def _backbone_weights(recipe: Recipe, store: Store) -> Any:
+    settings = recipe.stage1_checkpoint
+    weights = settings.backbone.fingerprint()
+    if not settings.start_from:
+        return weights
+    return {"backbone": weights, "start_from": given_fingerprint(Path(settings.start_from).expanduser())}
 
 
 STAGE1_CHECKPOINT = Stage(
