@@ -90,6 +90,19 @@ class Network(ABC):
         """
         return None
 
+    def checkpoint_activations(self) -> None:
+        """Called before training where memory is short: compute activations again in the backward pass.
+
+        Gradients stay as they are. By default every part of transformers' making that can do it is told to; where
+        there is none, nothing changes.
+        """
+        from torch import nn
+
+        parts: Any = self.modules() if isinstance(self, nn.Module) else ()
+        for part in parts:
+            if getattr(part, "supports_gradient_checkpointing", False):
+                part.gradient_checkpointing_enable({"use_reentrant": False})
+
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """(B, L) int64 token ids, cut to the network's limit."""

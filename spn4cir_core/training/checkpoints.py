@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 WEIGHTS, NETWORK, METRICS = "model.safetensors", "network.json", "metrics.jsonl"
-RESUME = "resume"
+RESUME, STATE, BEST, REFUSED = "resume", "state.safetensors", "best.safetensors", "refused_batch.json"
 
 
 @dataclass(frozen=True)
@@ -75,45 +76,59 @@ def load_checkpoint(artifact: Artifact) -> Checkpoint:
     return Checkpoint(backbone, network, float(described["temperature"]))
 
 
-class Resume:
-    """The state of a training under way, kept in the draft; gone when the artefact is published."""
+@dataclass(frozen=True)
+class Kept:
+    """What a killed training left behind, apart from what has been put back into its objects."""
 
-    def __init__(self, draft: Draft) -> None:
-        self.folder = draft.path / RESUME
+    metrics: list[dict[str, Any]]
+    """One line per step done."""
+    extras: dict[str, dict[str, Tensor]]
+    """Tensors of whatever else has a state, by its name."""
+
+
+class Resume:
+    """The state of a training under way, kept in the draft; gone when the artefact is published.
+
+    Args:
+        home: the folder of the draft that is published, where this process has another one (it may then only read).
+    """
+
+    def __init__(self, draft: Draft, home: Path | None = None) -> None:
+        self.folder = (home or draft.path) / RESUME
         self.draft = draft
 
     def save(
         self,
-        step: int,
         network: nn.Module,
         log_temperature: Tensor,
         optimiser: torch.optim.Optimizer,
         metrics: list[dict[str, Any]],
+        extras: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
-        """Keep the state after ``step`` steps, whole or not at all."""
+        """Keep the state after as many steps as there are lines of metrics, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_metrics(metrics)
         tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
         tensors["log_temperature"] = log_temperature.detach()
         for number, moments in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{number}/{name}": tensor for name, tensor in moments.items()}
-        with whole_file(self.folder / "state.safetensors") as scratch:
-            _save(tensors, scratch, {"step": str(step)})
+        for owner, state in (extras or {}).items():
+            tensors |= {f"extra/{owner}/{name}": tensor for name, tensor in state.items()}
+        with whole_file(self.folder / STATE) as scratch:
+            _save(tensors, scratch, {"step": str(len(metrics))})
 
-    def load(
-        self, network: nn.Module, log_temperature: Tensor, optimiser: torch.optim.Optimizer
-    ) -> tuple[int, list[dict[str, Any]]]:
-        """Put back what was kept; the steps done (0 where nothing was kept) and their metrics.
+    def load(self, network: nn.Module, log_temperature: Tensor, optimiser: torch.optim.Optimizer) -> Kept:
+        """Put back what was kept, if anything was.
 
         Raises:
             StoreError: what was kept cannot be read.
         """
         import torch
 
-        path = self.folder / "state.safetensors"
+        path = self.folder / STATE
         if not path.is_file():
-            return 0, []
-        step, tensors = _read_state(path)
+            return Kept([], {})
+        metadata, tensors = _read_tensors(path)
         network.load_state_dict(_below(tensors, "network/"))
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below(tensors, "optimiser/").items():
@@ -122,8 +137,30 @@ class Resume:
         optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
         with torch.no_grad():
             log_temperature.copy_(tensors["log_temperature"])
-        lines = (self.folder / METRICS).read_text(encoding="utf-8").splitlines()
-        return step, [line for line in map(json.loads, lines) if line["step"] <= step]
+        extras: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in _below(tensors, "extra/").items():
+            owner, _, own = name.partition("/")
+            extras.setdefault(owner, {})[own] = tensor
+        lines = map(json.loads, (self.folder / METRICS).read_text(encoding="utf-8").splitlines())
+        return Kept([line for line in lines if line["step"] <= int(metadata["step"])], extras)
+
+    def save_best(self, network: nn.Module, temperature: float) -> None:
+        """Keep these weights as the best so far."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.folder / BEST) as scratch:
+            _save(network.state_dict(), scratch, {"temperature": repr(temperature)})
+
+    def load_best(self, network: nn.Module) -> float:
+        """Put back the best weights; their temperature."""
+        metadata, tensors = _read_tensors(self.folder / BEST)
+        network.load_state_dict(tensors)
+        return float(metadata["temperature"])
+
+    def refuse(self, batch: dict[str, Any]) -> Path:
+        """Keep the batch that a training could not go on with, for a person to read; the file."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / REFUSED, batch)
+        return self.folder / REFUSED
 
     def finish(self, backbone: Backbone, network: Network, temperature: float, metrics: list[dict[str, Any]]) -> None:
         """Write the finished checkpoint into the draft and leave nothing else there."""
@@ -157,13 +194,12 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | Non
         raise OSError(f"{path}: {error}") from error
 
 
-def _read_state(path: Path) -> tuple[int, dict[str, Tensor]]:
+def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as stored:
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            return int(stored.metadata()["step"]), tensors
+            return stored.metadata(), {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and train again.") from error
 

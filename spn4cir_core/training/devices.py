@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spn4cir_core.errors import RecipeError
+from spn4cir_core.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     import torch
+
+    from spn4cir_core.objectives.bank_shard import BankShard
 
 
 def choose_device(name: str) -> torch.device:
@@ -28,11 +32,26 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def place_bank(bank: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The bank on a GPU that has room to spare for it, else where it is (memory-mapped, streamed block by block)."""
+def place_bank(
+    bank: torch.Tensor, device: torch.device, processes: Processes = ALONE
+) -> tuple[torch.Tensor, BankShard | None]:
+    """The bank, and this process's share of it where there are several.
+
+    What is passed over at each step (the bank, or the share) goes on a GPU that has room to spare for it, else it
+    stays where it is: memory-mapped, streamed block by block.
+    """
+    from spn4cir_core.objectives.bank_shard import BankShard
+
+    if processes.count == 1:
+        return _where_it_fits(bank, device), None
+    shard = BankShard.of(bank, processes.rank, processes.count)
+    return bank, replace(shard, vectors=_where_it_fits(shard.vectors, device))
+
+
+def _where_it_fits(vectors: torch.Tensor, device: torch.device) -> torch.Tensor:
     import torch
 
     if device.type != "cuda":
-        return bank
+        return vectors
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    return bank.to(device) if bank.numel() * bank.element_size() < free_bytes // 2 else bank
+    return vectors.to(device) if vectors.numel() * vectors.element_size() < free_bytes // 2 else vectors

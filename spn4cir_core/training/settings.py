@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spn4cir_core.backbones.base import Backbone
 from spn4cir_core.fingerprints import NotFingerprinted
 from spn4cir_core.objectives.base import OBJECTIVES, Objective
 from spn4cir_core.plugins import Choice, Room, Settings
+from spn4cir_core.training.batch_orders import BATCH_ORDERS, BatchOrder, RandomBatches
+from spn4cir_core.training.weight_averages import WEIGHT_AVERAGES, LastCheckpoints, NoAverage, WeightAverage
 
 BACKBONES = Room(
     "backbone",
@@ -23,6 +25,29 @@ BACKBONES = Room(
 )
 
 
+class ValidationSettings(Settings):
+    """Recall on triplets of the validation split while training goes on."""
+
+    every_steps: int | None = Field(default=None, ge=1)
+    """None: no validation. The last step is always validated too."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights the checkpoint holds: those of the last step, or of the one with the highest mean recall."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many validations without a better one; None: never."""
+    origins: tuple[Literal["generated", "annotated"], ...] = Field(default=("generated", "annotated"), min_length=1)
+    """Texts of generated triplets name their target, so recall on them says little about composition: where there
+    are annotated triplets in the validation split, ``["annotated"]`` is the better choice."""
+    gallery: Literal["validation", "training_too"] = "validation"
+    """Images that a target is sought among; with those of the training split the search is as hard as in earnest."""
+    max_queries: int = Field(default=2000, ge=1)
+
+    @model_validator(mode="after")
+    def _needs_steps(self) -> Self:
+        if self.every_steps is None and (self.keep == "best" or self.patience is not None):
+            raise ValueError('keep = "best" and patience need every_steps')
+        return self
+
+
 class Schedule(Settings):
     """What every training stage has: steps, batch, optimiser."""
 
@@ -30,6 +55,13 @@ class Schedule(Settings):
     """Optimiser steps; None means ``epochs`` decides."""
     epochs: float = Field(default=10, gt=0)
     batch_size: int = Field(default=128, ge=2)
+    batches: Annotated[BatchOrder, Choice(BATCH_ORDERS)] = RandomBatches()
+    chunk_size: int | None = Field(default=None, ge=1)
+    """Rows each process embeds at once; what does not fit into memory as a batch does in chunks, with the same
+    gradients and one more forward pass. None: the whole batch at once."""
+    accumulate_batches: int = Field(default=1, ge=1)
+    """Batches whose mean gradient is one step. Negatives stay those of each batch: for in-batch losses a larger batch
+    in chunks is the stronger choice; against a bank the two are the same."""
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
@@ -37,9 +69,25 @@ class Schedule(Settings):
     clip_norm: float = Field(default=1.0, gt=0)
     temperature: float = Field(default=0.05, gt=0)
     learn_temperature: bool = False
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the encoders' arithmetic; weights, vectors and objective stay float32."""
+    checkpoint_activations: bool = False
+    """Compute activations again in the backward pass where the network can: less memory, more time."""
+    weight_average: Annotated[WeightAverage, Choice(WEIGHT_AVERAGES)] = NoAverage()
+    validation: ValidationSettings = ValidationSettings()
     save_every_steps: Annotated[int, NotFingerprinted()] = Field(default=200, ge=1)
     device: Annotated[str, NotFingerprinted()] = "auto"
     threads: Annotated[int | None, NotFingerprinted()] = None
+
+    @model_validator(mode="after")
+    def _averages_the_end_only_where_it_is_known(self) -> Self:
+        ends_early = self.validation.keep == "best" or self.validation.patience is not None
+        if isinstance(self.weight_average, LastCheckpoints) and ends_early:
+            raise ValueError(
+                'weight_average "last" is the mean at the end of the training; with validation.keep = "best" or '
+                'patience use "moving" or "none"'
+            )
+        return self
 
 
 class Stage1Settings(Schedule):

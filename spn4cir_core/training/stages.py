@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.backbones.base import Network
@@ -17,9 +19,12 @@ from spn4cir_core.training.checkpoints import load_checkpoint
 from spn4cir_core.training.embed_candidates import open_references
 from spn4cir_core.training.given_checkpoint import given_fingerprint, given_network
 from spn4cir_core.training.image_inputs import image_inputs
-from spn4cir_core.training.settings import Stage1Settings
-from spn4cir_core.training.train_stage import Training, train_stage
+from spn4cir_core.training.settings import Schedule, Stage1Settings
+from spn4cir_core.training.targets import TargetFacts
+from spn4cir_core.training.train_stage import train_stage
+from spn4cir_core.training.training import Training
 from spn4cir_core.training.triplet_batches import TrainingTriplets, no_guards, read_not_negatives, read_triplets
+from spn4cir_core.training.validation import Validation, read_validation
 
 
 def write_stage1(work: Work) -> None:
@@ -38,11 +43,13 @@ def write_stage1(work: Work) -> None:
         backbone=settings.backbone,
         network=network,
         temperature=settings.temperature,
-        frozen=(),
-        triplets=triplets,
-        inputs=_inputs(work, settings.backbone, network, triplets),
+        frozen=network.frozen_in_stage1(),
+        triplets=_grouped(work, settings, triplets, None),
+        inputs=_inputs(work, settings.backbone, network, triplets.candidates),
         bank_ND=None,
         not_negatives=no_guards(triplets),
+        validation=_validation(work, settings, settings.backbone, network),
+        processes=work.processes,
     )
     train_stage(training, work.draft, work.progress)
 
@@ -62,11 +69,13 @@ def write_control(work: Work) -> None:
         backbone=start.backbone,
         network=start.network,
         temperature=start.temperature,
-        frozen=(),
-        triplets=triplets,
-        inputs=_inputs(work, start.backbone, start.network, triplets),
+        frozen=start.network.frozen_in_stage1(),
+        triplets=_grouped(work, settings, triplets, None),
+        inputs=_inputs(work, start.backbone, start.network, triplets.candidates),
         bank_ND=None,
         not_negatives=no_guards(triplets),
+        validation=_validation(work, settings, start.backbone, start.network),
+        processes=work.processes,
     )
     train_stage(training, work.draft, work.progress)
 
@@ -89,10 +98,12 @@ def write_stage2(work: Work) -> None:
         network=start.network,
         temperature=settings.temperature,
         frozen=start.network.frozen_in_stage2(),
-        triplets=triplets,
-        inputs=_inputs(work, start.backbone, start.network, triplets) if references is None else references,
+        triplets=_grouped(work, settings, triplets, bank_ND),
+        inputs=_inputs(work, start.backbone, start.network, triplets.candidates) if references is None else references,
         bank_ND=bank_ND,
         not_negatives=read_not_negatives(work.parents["false_negatives"], triplets),
+        validation=_validation(work, settings, start.backbone, start.network),
+        processes=work.processes,
     )
     train_stage(training, work.draft, work.progress)
 
@@ -144,15 +155,31 @@ def _check_backbone(backbone: Any, settings: Stage1Settings) -> None:
         )
 
 
-def _inputs(work: Work, backbone: Any, network: Any, triplets: TrainingTriplets) -> np.ndarray:
+def _grouped(
+    work: Work, settings: Schedule, triplets: TrainingTriplets, bank_ND: np.ndarray | None
+) -> TrainingTriplets:
+    facts = TargetFacts(work.store, work.parents["triplets"], triplets, bank_ND)
+    groups = settings.batches.groups(facts, work.recipe.seed)
+    return replace(triplets, groups=groups, runs_per_batch=settings.batches.runs_per_batch)
+
+
+def _validation(work: Work, settings: Schedule, backbone: Any, network: Any) -> Validation | None:
+    if settings.validation.every_steps is None:
+        return None
+    queries = read_validation(settings.validation, work.parents["triplets"], work.store, work.recipe.seed)
+    return Validation(settings.validation, queries, _inputs(work, backbone, network, queries.gallery))
+
+
+def _inputs(work: Work, backbone: Any, network: Any, images: pa.Table) -> np.ndarray:
     return image_inputs(
         backbone,
         network,
-        triplets.candidates,
+        images,
         image_files(work.recipe.images, work.store),
         work.store,
         progress=work.progress,
         seconds=work.draft.seconds,
+        processes=work.processes,
     )
 
 

@@ -1,62 +1,39 @@
-"""The one training loop. A stage is a :class:`Training`: what differs between stages is data."""
+"""The one training loop. What differs between stages is data: see :class:`Training`."""
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
 
 from spn4cir_core.artifacts import Draft
-from spn4cir_core.backbones.base import Backbone, Network
 from spn4cir_core.errors import TrainingError
-from spn4cir_core.objectives.base import Batch, Objective
 from spn4cir_core.progress import Progress
 from spn4cir_core.training.checkpoints import Resume, as_module
-from spn4cir_core.training.devices import choose_device, place_bank
-from spn4cir_core.training.settings import Schedule
-from spn4cir_core.training.triplet_batches import NotNegatives, TrainingTriplets, TripletBatch, random_of
+from spn4cir_core.training.collectives import any_of, from_first, mean_gradient, sum_gradients
+from spn4cir_core.training.devices import choose_device
+from spn4cir_core.training.gradient_cache import GradientCache
+from spn4cir_core.training.interrupts import Interrupts
+from spn4cir_core.training.optimisers import Precision, adamw, learning_rate, trainable
+from spn4cir_core.training.step_batches import StepBatches
+from spn4cir_core.training.training import Training
+from spn4cir_core.training.triplet_batches import TripletBatch, random_of
+from spn4cir_core.training.validation import RECALLS, best_line, out_of_patience
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
+log = logging.getLogger(__name__)
 PROGRESS_EVERY_STEPS = 10
-
-
-@dataclass(frozen=True)
-class Training:
-    """One stage of training."""
-
-    name: str
-    """Decides, with the seed, the order of the triplets and their texts."""
-    seed: int
-    steps: int
-    schedule: Schedule
-    objective: Objective
-    backbone: Backbone
-    network: Network
-    """With its starting weights."""
-    temperature: float
-    """To start from."""
-    frozen: Sequence[nn.Module | nn.Parameter]
-    triplets: TrainingTriplets
-    inputs: np.ndarray
-    """(N, …) image inputs of the candidate set."""
-    bank_ND: np.ndarray | None
-    """Frozen candidate vectors; without a bank the targets are encoded, with gradients, at each step."""
-    not_negatives: NotNegatives
 
 
 def train_stage(training: Training, draft: Draft, progress: Progress) -> None:
     """Train, and write the checkpoint into the draft.
 
     A killed training goes on from its last kept step and ends with the bytes of an unbroken one (same machine,
-    same number of threads).
+    same number of threads and processes). Ctrl-C keeps the step it comes in.
 
     Raises:
         TrainingError: the loss or its gradient is no finite number; nothing is published.
@@ -65,8 +42,9 @@ def train_stage(training: Training, draft: Draft, progress: Progress) -> None:
 
     if training.schedule.threads is not None:
         torch.set_num_threads(training.schedule.threads)
+    home = Path(training.processes.gather(str(draft.path))[0])
     with torch.random.fork_rng(devices=[]):
-        loop = _Loop(training, Resume(draft), draft.seconds)
+        loop = _Loop(training, Resume(draft, home), draft.seconds)
         metrics = loop.run(progress)
     draft.rows = len(training.triplets.ids)
     draft.details |= _headline(training, metrics, loop)
@@ -76,133 +54,199 @@ class _Loop:
     def __init__(self, training: Training, resume: Resume, seconds: defaultdict[str, float]) -> None:
         import torch
 
-        self.training, self.resume, self.seconds = training, resume, seconds
-        self.device = choose_device(training.schedule.device)
+        schedule = training.schedule
+        self.training, self.schedule, self.resume, self.seconds = training, schedule, resume, seconds
+        self.first = training.processes.first
+        self.device = choose_device(schedule.device)
         self.module = as_module(training.network).to(self.device)
-        self.network = training.network
+        if schedule.checkpoint_activations:
+            training.network.checkpoint_activations()
         self.log_temperature = torch.tensor(math.log(training.temperature), device=self.device)
         self.parameters = trainable(self.module, training.frozen)
-        self.log_temperature.requires_grad_(training.schedule.learn_temperature)
-        self.optimiser = _optimiser(self.parameters, self.log_temperature, training.schedule)
-        self.bank = None if training.bank_ND is None else place_bank(torch.from_numpy(training.bank_ND), self.device)
-        self.batch_size = training.triplets.batch_size(training.schedule.batch_size)
+        self.log_temperature.requires_grad_(schedule.learn_temperature)
+        self.optimiser = adamw(self.parameters, self.log_temperature, schedule)
+        self.precision = Precision(schedule.precision, self.device)
+        self.average = schedule.weight_average.track(self.parameters, training.steps)
+        self.batch_size = training.triplets.batch_size(schedule.batch_size)
         self.trained = 0
 
     def run(self, progress: Progress) -> list[dict[str, Any]]:
         training = self.training
         started = time.perf_counter()
         training.network.expect_texts(training.triplets.all_texts())
-        step, metrics = self.resume.load(self.module, self.log_temperature, self.optimiser)
+        self.batches = StepBatches(training, self.device, self.precision)
+        metrics = self._load()
+        self._train_mode()
         self.seconds["read"] += time.perf_counter() - started
-        self.module.train()
-        for frozen in training.frozen:
-            if hasattr(frozen, "eval"):
-                frozen.eval()
         started = time.perf_counter()
-        while step < training.steps:
-            metrics.append(self._step(step))
-            step += 1
-            self.trained += 1
-            if step % training.schedule.save_every_steps == 0 and step < training.steps:
-                self.resume.save(step, self.module, self.log_temperature, self.optimiser, metrics)
-            if step % PROGRESS_EVERY_STEPS == 0 or step == training.steps:
-                progress(training.name, step, training.steps)
+        self._train(metrics, progress)
         self.seconds["compute"] += time.perf_counter() - started
         started = time.perf_counter()
-        self.resume.finish(training.backbone, self.network, float(self.log_temperature.detach().exp()), metrics)
+        self._finish(metrics)
         self.seconds["write"] += time.perf_counter() - started
         return metrics
+
+    def _train(self, metrics: list[dict[str, Any]], progress: Progress) -> None:
+        training, patience = self.training, self.schedule.validation.patience
+        with Interrupts() as interrupts:
+            while len(metrics) < training.steps and not out_of_patience(metrics, patience):
+                if any_of(interrupts.caught is not None, training.processes, self.device):
+                    self._interrupted(metrics)
+                    interrupts.deliver()
+                try:
+                    metrics.append(self._step(len(metrics)))
+                except TrainingError:
+                    self._save(metrics)
+                    raise
+                step = len(metrics)
+                self.trained += 1
+                if self.average is not None:
+                    self.average.after(step)
+                self._validate(metrics)
+                if step % self.schedule.save_every_steps == 0 and step < training.steps:
+                    self._save(metrics)
+                if step % PROGRESS_EVERY_STEPS == 0 or step == training.steps:
+                    progress(training.name, step, training.steps)
 
     def _step(self, step: int) -> dict[str, Any]:
         import torch
 
-        training, schedule = self.training, self.training.schedule
-        # Dropout, where a backbone has it, must not depend on what ran before a kill.
-        torch.manual_seed(int(random_of(training.seed, training.name, "dropout", step).integers(2**62)))
+        training, schedule = self.training, self.schedule
         rate = learning_rate(step, training.steps, schedule)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        triplets = training.triplets.batch(training.seed, training.name, step, self.batch_size)
         self.optimiser.zero_grad(set_to_none=True)
-        loss = training.objective.loss(self._batch(triplets, step))
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, schedule.clip_norm)
-        value, gradient = float(loss.detach()), float(norm)
-        if not (math.isfinite(value) and math.isfinite(gradient)):
-            raise TrainingError(
-                f"{training.name}: at step {step + 1} of {training.steps} the loss is {value} and the norm of its "
-                f"gradient {gradient}; triplets {[training.triplets.ids[row] for row in triplets.triplets_B[:3]]} … "
-                f"Try a learning_rate below {schedule.learning_rate} or a temperature above {schedule.temperature}."
-            )
-        self.optimiser.step()
+        numbers = range(step * schedule.accumulate_batches, (step + 1) * schedule.accumulate_batches)
+        taken = [training.triplets.batch(training.seed, training.name, number, self.batch_size) for number in numbers]
+        value = math.fsum(self._backward(*batch, step) for batch in zip(numbers, taken, strict=True)) / len(taken)
+        sum_gradients(self.parameters, training.processes)
+        mean_gradient(self.log_temperature, training.processes)
+        self.precision.scaler.unscale_(self.optimiser)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, schedule.clip_norm))
+        if not math.isfinite(value) or not (math.isfinite(norm) or self.precision.may_overflow):
+            self._refuse(step, value, norm, taken)
+        self.precision.scaler.step(self.optimiser)
+        self.precision.scaler.update()
         return {
             "step": step + 1,
-            "epoch": round((step + 1) * self.batch_size / len(training.triplets.visits), 4),
+            "epoch": round((numbers[-1] + 1) * self.batch_size / len(training.triplets.visits), 4),
             "loss": value,
-            "gradient_norm": gradient,
+            "gradient_norm": norm if math.isfinite(norm) else None,
             "learning_rate": rate,
             "temperature": float(self.log_temperature.detach().exp()),
         }
 
-    def _batch(self, triplets: TripletBatch, step: int) -> Batch:
+    def _backward(self, number: int, triplets: TripletBatch, step: int) -> float:
+        """Add the gradient of one batch, by its share in the step; its loss."""
+        training, share = self.training, self.schedule.accumulate_batches
+        cache = GradientCache(training.processes, self.device, self.schedule.chunk_size)
+        # Dropout, where a backbone has it, must not depend on what ran before a kill.
+        self._reseed("dropout" if self.first else f"dropout/{training.processes.rank}", number)
+        batch = self.batches.of(triplets, step, cache, self.log_temperature.exp())
+        # What an objective draws must be the same in every process.
+        self._reseed("objective", number)
+        loss = training.objective.loss(batch)
+        self.precision.scaler.scale(loss if share == 1 else loss / share).backward()  # type: ignore[no-untyped-call]
+        cache.backward()
+        return float(loss.detach())
+
+    def _reseed(self, purpose: str, number: int) -> None:
         import torch
 
-        network, rows_B = self.network, torch.from_numpy(triplets.targets_B)
-        queries_BD = network.encode_query(
-            self._inputs(triplets.references_B), network.tokenize(triplets.texts).to(self.device)
-        )
-        if self.bank is None:
-            targets_BD = network.encode_target(self._inputs(triplets.targets_B))
+        torch.manual_seed(int(random_of(self.training.seed, self.training.name, purpose, number).integers(2**62)))
+
+    def _validate(self, metrics: list[dict[str, Any]]) -> None:
+        """Add the recalls of the weights as they would be kept to the step's line, and keep them if they are best."""
+        training, validation = self.training, self.training.validation
+        due = validation is not None and len(metrics) % (validation.settings.every_steps or 1) == 0
+        if validation is None or not (due or len(metrics) == training.steps):
+            return
+        with self._as_kept():
+            recalls = dict.fromkeys(RECALLS, 0.0)
+            if self.first:
+                recalls = validation.recalls(training.network, self.device, self.precision.encoders())
+            told = from_first([recalls[name] for name in RECALLS], training.processes, self.device)
+            metrics[-1] |= dict(zip(RECALLS, told, strict=True))
+            if self.first and validation.settings.keep == "best" and best_line(metrics) is metrics[-1]:
+                self.resume.save_best(self.module, self._temperature)
+        self._train_mode()
+
+    @contextmanager
+    def _as_kept(self) -> Iterator[None]:
+        """Inside the block the network is in eval mode and has the averaged weights, where there are some."""
+        self.module.eval()
+        if self.average is None:
+            yield
         else:
-            targets_BD = self.bank[rows_B].to(self.device, queries_BD.dtype)
-        return Batch(
-            queries_BD=queries_BD,
-            targets_BD=targets_BD,
-            target_rows_B=rows_B.to(self.device),
-            weights_B=torch.from_numpy(triplets.weights_B).to(self.device),
-            bank_ND=self.bank,
-            not_negative_rows=torch.from_numpy(self.training.not_negatives.pairs(triplets.triplets_B)).to(self.device),
-            temperature=self.log_temperature.exp(),
-            step=step,
+            with self.average.applied():
+                yield
+
+    def _train_mode(self) -> None:
+        self.module.train()
+        for frozen in self.training.frozen:
+            if hasattr(frozen, "eval"):
+                frozen.eval()
+
+    @property
+    def _temperature(self) -> float:
+        return float(self.log_temperature.detach().exp())
+
+    def _load(self) -> list[dict[str, Any]]:
+        kept = self.resume.load(self.module, self.log_temperature, self.optimiser)
+        self.batches.memory |= {name: tensor.to(self.device) for name, tensor in kept.extras.get("memory", {}).items()}
+        self.precision.restore(kept.extras.get("precision", {}))
+        if self.average is not None:
+            self.average.restore(kept.extras.get("average", {}))
+        return kept.metrics
+
+    def _save(self, metrics: list[dict[str, Any]]) -> None:
+        if self.first:
+            average = self.average.state() if self.average is not None else {}
+            extras = {"memory": self.batches.memory, "precision": self.precision.state(), "average": average}
+            self.resume.save(self.module, self.log_temperature, self.optimiser, metrics, extras)
+
+    def _finish(self, metrics: list[dict[str, Any]]) -> None:
+        if not self.first:
+            return
+        temperature, validation = self._temperature, self.training.validation
+        if self.average is not None:
+            self.average.apply()
+        if validation is not None and validation.settings.keep == "best" and best_line(metrics) is not None:
+            temperature = self.resume.load_best(self.module)
+        self.resume.finish(self.training.backbone, self.training.network, temperature, metrics)
+
+    def _interrupted(self, metrics: list[dict[str, Any]]) -> None:
+        self._save(metrics)
+        if self.first:
+            log.warning(
+                "%s was interrupted: step %d of %d is kept. Run the same again and it goes on from there.",
+                self.training.name,
+                len(metrics),
+                self.training.steps,
+            )
+
+    def _refuse(self, step: int, value: float, norm: float, taken: Sequence[TripletBatch]) -> NoReturn:
+        """Keep the batch that broke the training for a person to look at, and stop.
+
+        Raises:
+            TrainingError: always.
+        """
+        training, schedule = self.training, self.schedule
+        rows = [(training.triplets.ids[row], text) for batch in taken for row, text in batch.visits()]
+        told = {"stage": training.name, "step": step + 1, "loss": str(value), "gradient_norm": str(norm)}
+        told["triplets"] = [{"triplet_id": triplet, "modified_text": text} for triplet, text in rows]
+        where = f" The batch is in {self.resume.refuse(told)}." if self.first else ""
+        raise TrainingError(
+            f"{training.name}: at step {step + 1} of {training.steps} the loss is {value} and the norm of its "
+            f"gradient {norm}; triplets {[triplet for triplet, _ in rows[:3]]} … "
+            f"Try a learning_rate below {schedule.learning_rate} or a temperature above {schedule.temperature}.{where}"
         )
-
-    def _inputs(self, rows: np.ndarray) -> Tensor:
-        import torch
-
-        return torch.from_numpy(self.training.inputs[rows]).to(self.device)
-
-
-def learning_rate(step: int, steps: int, schedule: Schedule) -> float:
-    """Linear warm-up, then half a cosine down to zero; ``step`` counts from 0."""
-    warmup = round(schedule.warmup_share * steps)
-    if step < warmup:
-        return schedule.learning_rate * (step + 1) / warmup
-    return schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def trainable(module: nn.Module, frozen: Sequence[nn.Module | nn.Parameter]) -> list[nn.Parameter]:
-    """Freeze what must not change; the parameters that are left."""
-    for part in frozen:
-        part.requires_grad_(False)
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
-
-
-def _optimiser(parameters: list[nn.Parameter], log_temperature: Tensor, schedule: Schedule) -> torch.optim.Optimizer:
-    import torch
-
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if schedule.learn_temperature:
-        groups.append({"params": [log_temperature], "weight_decay": 0.0})
-    return torch.optim.AdamW(groups, lr=schedule.learning_rate)
 
 
 def _headline(training: Training, metrics: list[dict[str, Any]], loop: _Loop) -> dict[str, Any]:
     compute_s = loop.seconds["compute"]
-    return {
-        "steps": training.steps,
+    said = {
+        "steps": len(metrics),
         "batch_size": loop.batch_size,
         "triplets": len(training.triplets.ids),
         "candidates": len(training.triplets.candidates),
@@ -214,3 +258,6 @@ def _headline(training: Training, metrics: list[dict[str, Any]], loop: _Loop) ->
         "not_negatives": len(training.not_negatives.rows),
         "device": str(loop.device),
     }
+    if training.validation is not None:
+        said["validation"] = training.validation.headline(metrics)
+    return said

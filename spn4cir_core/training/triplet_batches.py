@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from spn4cir_core.artifacts import Artifact
 from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.training.batch_orders import grouped_order
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class TripletBatch:
     weights_B: np.ndarray
     """float32 weight of each triplet's loss."""
 
+    def visits(self) -> Iterator[tuple[int, str]]:
+        """Row and text of each triplet."""
+        return zip(self.triplets_B.tolist(), self.texts, strict=True)
+
 
 @dataclass(frozen=True)
 class TrainingTriplets:
@@ -41,6 +46,10 @@ class TrainingTriplets:
     visits: np.ndarray
     """One entry for each time an epoch visits a triplet: its row."""
     candidates: pa.Table
+    groups: np.ndarray | None = None
+    """Group of each triplet whose members stand together in batches; None: an epoch is a plain permutation."""
+    runs_per_batch: int = 1
+    """Groups that meet in a batch."""
 
     def all_texts(self) -> list[str]:
         """Every distinct text, sorted."""
@@ -61,11 +70,17 @@ class TrainingTriplets:
         epochs, places = visits // len(self.visits), visits % len(self.visits)
         rows = np.empty(size, np.int64)
         for epoch in np.unique(epochs):
-            order = random_of(seed, stage, "order", int(epoch)).permutation(self.visits)
+            order = self._order(int(epoch), size, random_of(seed, stage, "order", int(epoch)))
             rows[epochs == epoch] = order[places[epochs == epoch]]
         draws = random_of(seed, stage, "texts", step).random(size)
         texts = [self.texts[row][int(draw * len(self.texts[row]))] for row, draw in zip(rows, draws, strict=True)]
         return TripletBatch(rows, self.references[rows], self.targets[rows], texts, self.weights[rows])
+
+    def _order(self, epoch: int, size: int, random: np.random.Generator) -> np.ndarray:
+        if self.groups is None:
+            return random.permutation(self.visits)
+        lead = -epoch * len(self.visits) % size
+        return grouped_order(self.visits, self.groups[self.visits], max(1, size // self.runs_per_batch), lead, random)
 
 
 def random_of(seed: int, stage: str, purpose: str, number: int) -> np.random.Generator:

@@ -32,10 +32,12 @@ def test_a_kept_state_goes_on_exactly_where_it_stopped(tmp_path: Path) -> None:
     resume, unbroken = Resume(Draft(tmp_path)), make_training()
     for _ in range(3):
         step(*unbroken)
-    resume.save(3, *unbroken, [{"step": number} for number in (1, 2, 3)])
+    extras = {"memory": {"queue": torch.arange(3)}, "average": {}}
+    resume.save(*unbroken, [{"step": number} for number in (1, 2, 3)], extras)
     resumed = make_training()
-    done, metrics = resume.load(*resumed)
-    assert done == 3 and metrics == [{"step": 1}, {"step": 2}, {"step": 3}]
+    kept = resume.load(*resumed)
+    assert kept.metrics == [{"step": 1}, {"step": 2}, {"step": 3}]
+    assert kept.extras.keys() == {"memory"} and kept.extras["memory"]["queue"].tolist() == [0, 1, 2]
     for _ in range(3):
         step(*unbroken)
         step(*resumed)
@@ -47,16 +49,16 @@ def test_a_kept_state_goes_on_exactly_where_it_stopped(tmp_path: Path) -> None:
 def test_metrics_written_after_the_kept_state_are_forgotten(tmp_path: Path) -> None:
     resume, training = Resume(Draft(tmp_path)), make_training()
     step(*training)
-    resume.save(1, *training, [{"step": 1}])
+    resume.save(*training, [{"step": 1}])
     with (tmp_path / "resume" / "metrics.jsonl").open("a") as stream:
         stream.write('{"step": 2}\n')
-    assert resume.load(*make_training())[1] == [{"step": 1}]
+    assert resume.load(*make_training()).metrics == [{"step": 1}]
 
 
 def test_a_damaged_state_is_one_clear_error(tmp_path: Path) -> None:
     resume, training = Resume(Draft(tmp_path)), make_training()
     step(*training)
-    resume.save(1, *training, [])
+    resume.save(*training, [{"step": 1}])
     state = tmp_path / "resume" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:40])
     with pytest.raises(StoreError, match="is damaged"):

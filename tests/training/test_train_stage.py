@@ -19,9 +19,9 @@ from spn4cir_core.recipe import Recipe
 from spn4cir_core.training.checkpoints import load_checkpoint, load_network, read_metrics
 from spn4cir_core.training.embed_candidates import CANDIDATE_BANK, embed_targets
 from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.training.optimisers import learning_rate
 from spn4cir_core.training.settings import Stage2Settings
 from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
-from spn4cir_core.training.train_stage import learning_rate
 
 World = Callable[..., tuple[Recipe, Store]]
 ALL = (STAGE1_CHECKPOINT, CONTROL_CHECKPOINT, CANDIDATE_BANK, STAGE2_CHECKPOINT)

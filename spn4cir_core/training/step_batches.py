@@ -1,0 +1,111 @@
+"""From the triplets of a step to the batch that an objective sees."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spn4cir_core.backbones.base import Network
+from spn4cir_core.objectives.base import Batch
+from spn4cir_core.training.checkpoints import as_module
+from spn4cir_core.training.devices import place_bank
+from spn4cir_core.training.gradient_cache import Encode, GradientCache
+from spn4cir_core.training.optimisers import Precision
+from spn4cir_core.training.training import Training
+from spn4cir_core.training.triplet_batches import TripletBatch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class StepBatches:
+    """Makes batches for one training; made while its network still has the starting weights.
+
+    Attributes:
+        memory: the objective's own state, the same dict in every batch.
+    """
+
+    def __init__(self, training: Training, device: torch.device, precision: Precision) -> None:
+        import torch
+
+        self.training, self.device, self.precision = training, device, precision
+        self.network, self.start = training.network, None
+        if training.objective.uses_start_queries:
+            self.start = copy.deepcopy(training.network)
+            as_module(self.start).eval().requires_grad_(False)
+        self.memory: dict[str, Tensor] = {}
+        self.bank, self.shard = None, None
+        if training.bank_ND is not None:
+            self.bank, self.shard = place_bank(torch.from_numpy(training.bank_ND), device, training.processes)
+
+    def of(self, triplets: TripletBatch, step: int, cache: GradientCache, temperature: Tensor) -> Batch:
+        """The batch of these triplets; ``cache`` embeds them and takes the gradient further."""
+        import torch
+
+        objective, device = self.training.objective, self.device
+        tokens_BL = self.network.tokenize(triplets.texts)
+        everything = np.arange(len(triplets.texts))
+        queries_BD = cache.vectors(self._queries(self.network, triplets, tokens_BL, everything, everything))
+        starting = None
+        if self.start is not None:
+            starting = cache.constants(self._queries(self.start, triplets, tokens_BL, everything, everything))
+
+        def compose(references_M: Tensor, texts_M: Tensor) -> Tensor:
+            if not len(references_M):
+                return queries_BD.new_zeros(0, queries_BD.shape[1])
+            places = references_M.cpu().numpy(), texts_M.cpu().numpy()
+            return cache.vectors(self._queries(self.network, triplets, tokens_BL, *places))
+
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(triplets.texts))}
+        return Batch(
+            queries_BD=queries_BD,
+            targets_BD=self._targets(triplets, cache, queries_BD),
+            target_rows_B=torch.from_numpy(triplets.targets_B).to(device),
+            weights_B=torch.from_numpy(triplets.weights_B).to(device),
+            bank_ND=self.bank,
+            not_negative_rows=torch.from_numpy(self.training.not_negatives.pairs(triplets.triplets_B)).to(device),
+            temperature=temperature,
+            step=step,
+            bank_shard=self.shard,
+            memory=self.memory,
+            compose=compose if objective.uses_compose else None,
+            start_queries_BD=starting,
+            reference_rows_B=torch.from_numpy(triplets.references_B).to(device),
+            text_numbers_B=torch.tensor([numbers[text] for text in triplets.texts], device=device),
+        )
+
+    def _targets(self, triplets: TripletBatch, cache: GradientCache, like: Tensor) -> Tensor:
+        import torch
+
+        if self.bank is not None:
+            return self.bank[torch.from_numpy(triplets.targets_B)].to(self.device, like.dtype)
+
+        def encode(positions: range) -> Tensor:
+            with self.precision.encoders():
+                return _at_least_float32(self.network.encode_target(self._inputs(triplets.targets_B[positions])))
+
+        return cache.vectors(Encode(len(triplets.texts), encode))
+
+    def _queries(
+        self, network: Network, triplets: TripletBatch, tokens_BL: Tensor, references_M: np.ndarray, texts_M: np.ndarray
+    ) -> Encode:
+        """Queries of the images at some positions of the batch joined with the texts at others."""
+
+        def encode(positions: range) -> Tensor:
+            images = self._inputs(triplets.references_B[references_M[positions]])
+            with self.precision.encoders():
+                return _at_least_float32(network.encode_query(images, tokens_BL[texts_M[positions]].to(self.device)))
+
+        return Encode(len(references_M), encode)
+
+    def _inputs(self, rows: np.ndarray) -> Tensor:
+        import torch
+
+        return torch.from_numpy(self.training.inputs[rows]).to(self.device)
+
+
+def _at_least_float32(vectors: Tensor) -> Tensor:
+    return vectors.float() if vectors.element_size() < 4 else vectors
