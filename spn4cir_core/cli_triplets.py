@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,12 @@ from spn4cir_core.annotations import import_annotations as importing
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
 from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.images.files import image_files
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.triplet_browser import triplet_browser
 from spn4cir_core.triplets import export as exporting
+from spn4cir_core.triplets.sheet import drawn, triplet_sheet
+from spn4cir_core.triplets.triplet import triplet_of
 
 
 def register(app: typer.Typer) -> None:
@@ -61,19 +65,33 @@ def export_triplets(
 def browse_triplets(
     out: Annotated[Path, typer.Option("--out", help="The HTML page to write.")] = Path("browse.html"),
     count: Annotated[int, typer.Option(min=1, max=5000, help="How many triplets.")] = 200,
+    sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet of training triplets, a JPEG.")] = None,
+    sheet_count: Annotated[int, typer.Option(min=1, max=400, help="How many triplets on it.")] = 24,
     recipe: RecipeOption = "",
     store: StoreOption = Path("store"),
     images: ImagesOption = None,
 ) -> None:
     """Write a page of triplets to look through; bad ones are marked there and fed back as triplets.verdicts."""
     chosen, place = chosen_recipe(recipe, images), Store(store)
-    page = triplet_browser(chosen, place, _triplets(chosen, place), count)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error}; name a file in a folder you may write") from error
+    triplets = _triplets(chosen, place)
+    page = triplet_browser(chosen, place, triplets, count).encode()
+    _write(out, page)
     typer.echo(f"page: {out}")
+    if sheet is not None:
+        training = [triplet_of(row) for row in triplets.table().to_pylist() if row["split"] == "train"]
+        shown = [(triplet, triplet.modified_texts[0]) for triplet in drawn(training, sheet_count)]
+        content = BytesIO()
+        triplet_sheet(shown, image_files(chosen.images, place)).save(content, "JPEG", quality=80)
+        _write(sheet, content.getvalue())
+        typer.echo(f"sheet: {sheet}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error}; name a file in a folder you may write") from error
 
 
 def _triplets(recipe: Recipe, store: Store) -> Artifact:

@@ -10,6 +10,7 @@ function shows(card) {
   const words = field("words").value.toLowerCase().split(/\s+/).filter(Boolean);
   return (!field("origin").value || card.dataset.origin === field("origin").value)
     && (!field("template").value || card.dataset.templates.split(" ").includes(field("template").value))
+    && (!field("answered")?.value || card.dataset.answers.split(" ").includes(field("answered").value))
     && (!state || (state === "kept" && !card.dataset.reason) || (state === "doubtful" && card.dataset.doubts)
       || (state === "marked" && verdict) || state === "because " + card.dataset.reason)
     && words.every((word) => card.dataset.search.includes(word));
@@ -74,7 +75,7 @@ for (const card of cards) {
   });
   paint(card);
 }
-for (const name of ["origin", "template", "state", "words"]) field(name).addEventListener("input", filter);
+for (const name of ["origin", "template", "state", "answered", "words"]) field(name)?.addEventListener("input", filter);
 field("download").addEventListener("click", download);
 window.addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
 filter();

@@ -20,10 +20,13 @@ from spn4cir_core.texts.write_texts import read_captions
 from spn4cir_core.triplets.gate import GateBasis, gate_basis
 from spn4cir_core.triplets.gates import GATES, refusals
 from spn4cir_core.triplets.refused import TABLE
-from spn4cir_core.triplets.triplet import Triplet
+from spn4cir_core.triplets.scores import Scores, read_scores
+from spn4cir_core.triplets.triplet import triplet_of
 from spn4cir_core.triplets.verdicts import read_verdicts
 
 SIDE_PX = 160
+CHANCE = 0.5
+"""Share of the images before the target in a random order."""
 Row = Mapping[str, Any]
 
 
@@ -44,9 +47,10 @@ def triplet_browser(recipe: Recipe, store: Store, triplets: Artifact, count: int
     thumbnails = Thumbnails(image_files(recipe.images, store), paths, SIDE_PX)
     basis = _basis(recipe, store, triplets)
     script = _resource("triplet_browser.js")
+    cards = [_card(row, basis, thumbnails) for row in shown]
     return _render(
         script,
-        cards=[_card(row, basis, thumbnails) for row in shown],
+        cards=cards,
         recipe=recipe.name,
         fingerprint=triplets.fingerprint,
         total=len(rows),
@@ -54,6 +58,7 @@ def triplet_browser(recipe: Recipe, store: Store, triplets: Artifact, count: int
         origins=sorted({row["origin"] for row in shown}),
         templates=sorted({name for row in shown for name in row["template_ids"]}),
         reasons=sorted({row["reason"] for row in shown if row["reason"]}),
+        ranked=any(card["scores"].others is not None for card in cards),
         given={name: asdict(item) for name, item in read_verdicts(recipe.triplets.verdicts).items()},
     )
 
@@ -74,22 +79,37 @@ def _basis(recipe: Recipe, store: Store, triplets: Artifact) -> GateBasis:
         raise StoreError(f"the captions or splits of triplets {triplets.fingerprint} are gone; run: spn4cir run")
     texts, table = read_captions(captions), splits.table(columns=["image_id", "split"])
     columns: Sequence[list[str]] = [table[name].to_pylist() for name in ("image_id", "split")]
-    return gate_basis(recipe.triplets, ((split, texts.get(name, "")) for name, split in zip(*columns, strict=True)))
+    captions_of = ((split, texts.get(name, "")) for name, split in zip(*columns, strict=True))
+    return gate_basis(recipe.triplets, captions_of, read_scores(triplets))
 
 
 def _card(row: Row, basis: GateBasis, thumbnails: Thumbnails) -> dict[str, Any]:
     """What the page shows of a triplet. ``doubts`` are gates that would refuse it, whether they are in use or not."""
-    fields = {name: row[name] for name in Triplet.__dataclass_fields__}
-    triplet = Triplet(**fields | {name: tuple(row[name]) for name in ("modified_texts", "template_ids")})
+    triplet = triplet_of(row)
     doubts = [reason for reason in refusals(triplet, GATES, basis) if reason != row["reason"]]
     texts = [*row["modified_texts"], row["reference_caption"], row["target_caption"], row["triplet_id"], row["kind"]]
     return {
         **row,
         "doubts": doubts,
+        "scores": basis.scores_of(triplet),
+        "answers": answers(basis.scores_of(triplet), basis.settings.answered_within),
         "search": " ".join(texts).lower(),
         "reference_uri": thumbnails.uri(row["reference_id"]),
         "target_uri": thumbnails.uri(row["target_id"]),
     }
+
+
+def answers(scores: Scores, within: int) -> list[str]:
+    """What the page filters by: ``text`` or ``reference`` answers alone, ``both`` are needed, both are ``lost``."""
+    if scores.text_rank is None or scores.reference_rank is None or scores.round_trip_rank is None:
+        return []
+    marks = {
+        "text": scores.text_rank < within,
+        "reference": scores.reference_rank < within,
+        "both": scores.round_trip_rank < min(scores.text_rank, scores.reference_rank),
+        "lost": (scores.round_trip_share or 0) > CHANCE,
+    }
+    return [name for name, holds in marks.items() if holds]
 
 
 def _resource(name: str) -> str:

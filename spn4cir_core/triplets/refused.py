@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image
 
 from spn4cir_core.artifacts import Draft
-from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.triplets.gate import GateBasis
 from spn4cir_core.triplets.gates import refusal
 from spn4cir_core.triplets.settings import GateName
-from spn4cir_core.triplets.side_by_side import pair_of
+from spn4cir_core.triplets.sheet import drawn, triplet_sheet
 from spn4cir_core.triplets.triplet import SCHEMA, Triplet
 from spn4cir_core.triplets.verdicts import REJECT, Verdict
 
 REJECTED = "rejected by a person"
 REFUSED_SCHEMA = SCHEMA.append(pa.field("reason", pa.string()))
 TABLE, SHEET = "refused.parquet", "refused.jpg"
-PER_REASON, COLUMNS, SIDE_PX = 4, 4, 240
+PER_REASON = 4
 
 
 @dataclass(frozen=True)
@@ -67,25 +64,11 @@ def record_refused(refused: Sequence[Refused], files: ImageFiles, draft: Draft) 
     }
     draft.write_table(refused_table(refused), TABLE)
     if refused:
-        refused_sheet(samples, files).save(draft.file(SHEET), "JPEG", quality=85)
-
-
-def drawn(triplets: Sequence[Triplet], count: int) -> list[Triplet]:
-    """Some of the triplets, the same ones whatever else there is: those with the smallest hashes of their ids."""
-    return sorted(triplets, key=lambda triplet: hashlib.sha256(triplet.triplet_id.encode()).digest())[:count]
+        shown = [(item, f"{reason}: {item.modified_texts[0]}") for reason, found in samples.items() for item in found]
+        triplet_sheet(shown, files).save(draft.file(SHEET), "JPEG", quality=85)
 
 
 def refused_table(refused: Iterable[Refused]) -> pa.Table:
     """One row per refused triplet, sorted by id: the columns of ``triplets.parquet`` and the reason."""
     rows: list[dict[str, Any]] = [asdict(item.triplet) | {"reason": item.reason} for item in refused]
     return pa.Table.from_pylist(sorted(rows, key=lambda row: row["triplet_id"]), schema=REFUSED_SCHEMA)
-
-
-def refused_sheet(samples: Mapping[str, Sequence[Triplet]], files: ImageFiles) -> Image.Image:
-    """Reference and target side by side, below them the reason and a text."""
-    tiles = [
-        (pair_of(triplet, files, SIDE_PX // 2), f"{reason}: {triplet.modified_texts[0]}")
-        for reason, found in samples.items()
-        for triplet in found
-    ]
-    return contact_sheet(tiles, COLUMNS, SIDE_PX)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import pyarrow as pa
 
@@ -54,6 +55,12 @@ class Triplet:
 def normalised(text: str) -> str:
     """A text with its spelling evened out, to find equal ones: lower case, single spaces, no final stop."""
     return " ".join(text.lower().split()).rstrip(" .!")
+
+
+def triplet_of(row: Mapping[str, Any]) -> Triplet:
+    """A row of ``triplets.parquet`` or ``refused.parquet``; other columns are left out."""
+    values = {item.name: row[item.name] for item in fields(Triplet)}
+    return Triplet(**values | {name: tuple(row[name]) for name in ("modified_texts", "template_ids")})
 
 
 def triplet_table(triplets: Iterable[Triplet]) -> pa.Table:
