@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class Stage:
     spreads: bool = False
     """Whether several processes can run it together. ``write`` is then called in each of them: the draft of the first
     is published, those of the others vanish. The artefact must not depend on how many they are."""
+    narrows: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict, hash=False)
+    """For tables of which only a part is read: table → a JSON value of what of it decides the artefact."""
 
     def run(
         self, recipe: Recipe, store: Store, progress: Progress = silent, processes: Processes = ALONE
@@ -116,7 +118,7 @@ class Stage:
         return {
             "stage": self.name,
             "version": self.version,
-            "settings": {name: plain(getattr(part, name)) for name in self.reads},
+            "settings": {name: plain(self.narrows.get(name, plain)(getattr(part, name))) for name in self.reads},
             "outside": self.outside(part, store) if self.outside else None,
             "parents": {name: artifact.fingerprint for name, artifact in parents.items()},
         }
@@ -128,6 +130,11 @@ class Stage:
         if len(present) < len(parents):
             return None
         return fingerprint(self.inputs(recipe, store, present))
+
+    def is_made(self, recipe: Recipe, store: Store) -> bool:
+        """Whether running this stage now would compute nothing."""
+        mark = self.wanted(recipe, store)
+        return mark is not None and store.get(self.name, mark) is not None
 
     def _parent(self, recipe: Recipe, store: Store, name: str) -> Artifact:
         artifact = store.current(recipe.name, name)

@@ -33,7 +33,7 @@ def write_stage1(work: Work) -> None:
     triplets = read_triplets(work.parents["triplets"])
     with work.draft.timed("read"):
         network = _starting_network(work, triplets)
-    steps = triplets.steps(settings.steps, settings.epochs, settings.batch_size)
+    steps = triplets.steps(settings)
     training = Training(
         name="stage1",
         seed=work.recipe.seed,
@@ -63,7 +63,7 @@ def write_control(work: Work) -> None:
     training = Training(
         name="control",
         seed=work.recipe.seed,
-        steps=triplets.steps(stage2.steps, stage2.epochs, stage2.batch_size),
+        steps=triplets.steps(stage2),
         schedule=settings,
         objective=settings.objective,
         backbone=start.backbone,
@@ -91,7 +91,7 @@ def write_stage2(work: Work) -> None:
     training = Training(
         name="stage2",
         seed=work.recipe.seed,
-        steps=triplets.steps(settings.steps, settings.epochs, settings.batch_size),
+        steps=triplets.steps(settings),
         schedule=settings,
         objective=settings.objective,
         backbone=start.backbone,
@@ -191,12 +191,20 @@ def _backbone_weights(recipe: Recipe, store: Store) -> Any:
     return {"backbone": weights, "start_from": given_fingerprint(Path(settings.start_from).expanduser())}
 
 
+def _length(stage2: Schedule) -> dict[str, Any]:
+    """What of stage 2's settings decides its number of steps, and so the control."""
+    if stage2.steps is not None:
+        return {"steps": stage2.steps}
+    return {name: getattr(stage2, name) for name in ("epochs", "batch_size", "accumulate_batches")}
+
+
 STAGE1_CHECKPOINT = Stage(
     name="stage1_checkpoint",
     parents=("triplets",),
     reads=("seed", "images", "stage1_checkpoint"),
     version=1,
     write=write_stage1,
+    spreads=True,
     outside=_backbone_weights,
 )
 CONTROL_CHECKPOINT = Stage(
@@ -205,6 +213,8 @@ CONTROL_CHECKPOINT = Stage(
     reads=("seed", "images", "stage1_checkpoint", "control_checkpoint", "stage2_checkpoint"),
     version=1,
     write=write_control,
+    spreads=True,
+    narrows={"stage2_checkpoint": _length},
 )
 STAGE2_CHECKPOINT = Stage(
     name="stage2_checkpoint",
@@ -212,4 +222,5 @@ STAGE2_CHECKPOINT = Stage(
     reads=("seed", "images", "stage2_checkpoint"),
     version=1,
     write=write_stage2,
+    spreads=True,
 )

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from spn4cir_core.artifacts import Artifact
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.training.batch_orders import grouped_order
+from spn4cir_core.training.settings import Schedule
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ class TrainingTriplets:
         """Batches are never larger than an epoch."""
         return min(wanted, len(self.visits))
 
-    def steps(self, steps: int | None, epochs: float, batch_size: int) -> int:
+    def steps(self, schedule: Schedule) -> int:
         """Steps of a schedule that gives them, or gives epochs."""
-        return steps if steps is not None else -(-int(epochs * len(self.visits)) // self.batch_size(batch_size))
+        if schedule.steps is not None:
+            return schedule.steps
+        rows = self.batch_size(schedule.batch_size) * schedule.accumulate_batches
+        return -(-int(schedule.epochs * len(self.visits)) // rows)
 
     def batch(self, seed: int, stage: str, step: int, batch_size: int) -> TripletBatch:
         """The batch of one step. Epochs follow one another without a short last batch."""

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from spn4cir_core.training.settings import Schedule
 from spn4cir_core.training.triplet_batches import NotNegatives, TrainingTriplets
 
 
@@ -55,7 +56,12 @@ def test_each_of_a_triplets_texts_is_drawn() -> None:
 def test_steps_come_from_the_setting_or_from_epochs(
     steps: int | None, epochs: float, batch_size: int, expected: int
 ) -> None:
-    assert make_triplets([1] * 10).steps(steps, epochs, batch_size) == expected
+    schedule = Schedule(steps=steps, epochs=epochs, batch_size=batch_size)
+    assert make_triplets([1] * 10).steps(schedule) == expected
+
+
+def test_a_step_of_several_batches_takes_as_many_rows() -> None:
+    assert make_triplets([1] * 10).steps(Schedule(epochs=4, batch_size=5, accumulate_batches=2)) == 4
 
 
 def test_guarded_rows_come_with_their_place_in_the_batch() -> None:
