@@ -39,7 +39,7 @@ class Hardness(AgainstNegatives):
         logits_BK = negatives.scores_BK / batch.temperature
         hardness_BK = self.beta * (logits_BK if self.by == "logit" else negatives.scores_BK.detach())
         hardness_BK = hardness_BK.masked_fill(~negatives.live_BK, FAR)
-        count_B1 = negatives.live_BK.sum(dim=1, keepdim=True).clamp_min(1)
+        count_B1 = negatives.live_BK.sum(dim=1, keepdim=True).clamp_min(1).to(logits_BK.dtype)
         log_weights_BK = hardness_BK - torch.logsumexp(hardness_BK, dim=1, keepdim=True) + count_B1.log()
         positive_B = negatives.positive_B / batch.temperature
         shifted_B = positive_B + math.log(self.alpha)
