@@ -42,6 +42,10 @@ class ClipNetwork(nn.Module, Network):
         self.clip.eval()
         return self
 
+    def checkpoint_activations(self) -> None:
+        """See the base class."""
+        self.clip.set_grad_checkpointing(True)
+
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(B, 3, px, px) uint8."""
         squares = target_padded_squares if self.preprocessing == "target_pad" else centre_squares

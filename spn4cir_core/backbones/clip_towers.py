@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -29,11 +30,12 @@ class Tokenizer:
     """open_clip's byte-pair tokenizer; a text that is too long loses its end and keeps the end token."""
 
     def __init__(self, model_cfg: dict[str, Any]) -> None:
-        from open_clip.tokenizer import SimpleTokenizer
-
         text = model_cfg["text_cfg"]
         self.limit = int(text.get("context_length", 77))
-        self._tokenizer = SimpleTokenizer(context_length=self.limit, **(text.get("tokenizer_kwargs") or {}))
+        self._tokenizer = _byte_pairs(self.limit, tuple((text.get("tokenizer_kwargs") or {}).items()))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tokenizer:
+        return self  # it never changes, and is large
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text before it is cut, start and end token included."""
@@ -46,6 +48,14 @@ class Tokenizer:
         tokens_BP: Tensor = self._tokenizer(list(texts))
         longest = max(min(count, self.limit) for count in self.counts(texts))
         return tokens_BP[:, : length or longest].contiguous()
+
+
+@lru_cache(maxsize=4)
+def _byte_pairs(limit: int, options: tuple[tuple[str, Any], ...]) -> Any:
+    """One per process: building the merges takes half a second."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer(context_length=limit, **dict(options))
 
 
 def text_features(clip: Any, tokens_BP: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LAYOUT_MODULES = {
     "clip4cir": "spn4cir_core.backbones.clip4cir_published",
+    "tgcir": "spn4cir_core.backbones.tgcir_published",
     "blip4cir": "spn4cir_core.backbones.blip4cir_published",
     "sprc": "spn4cir_core.backbones.sprc_published",
 }

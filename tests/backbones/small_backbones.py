@@ -59,10 +59,15 @@ def write_sprc(folder: Path) -> dict[str, Any]:
     return {"kind": "sprc", "model": str(folder), "image_px": SIDE_PX}
 
 
+def write_tgcir(folder: Path) -> dict[str, Any]:
+    return {"kind": "tgcir", "model": str(write_clip(folder / "clip")), "local_tokens": 3}
+
+
 WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "small": write_small,
     "heads": write_heads,
     "clip4cir": write_clip4cir,
+    "tgcir": write_tgcir,
     "blip4cir": write_blip4cir,
     "sprc": write_sprc,
 }
@@ -72,6 +77,7 @@ OTHER_INPUTS: dict[str, dict[str, Any]] = {
     "small": {"image_px": 96},
     "heads": {"image_px": 96},
     "clip4cir": {"preprocessing": "clip"},
+    "tgcir": {"preprocessing": "target_pad"},
     "blip4cir": {"image_px": 48},
     "sprc": {"image_px": 48},
 }
