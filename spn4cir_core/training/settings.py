@@ -19,6 +19,7 @@ BACKBONES = Room(
         "small": "spn4cir_core.backbones.small:Small",
         "heads": "spn4cir_core.backbones.heads:Heads",
         "clip4cir": "spn4cir_core.backbones.clip4cir:Clip4Cir",
+        "tgcir": "spn4cir_core.backbones.tgcir:TgCir",
         "blip4cir": "spn4cir_core.backbones.blip4cir:Blip4Cir",
         "sprc": "spn4cir_core.backbones.sprc:Sprc",
     },
