@@ -16,8 +16,9 @@ BATCH_ROWS = 256
 
 
 def encode_gallery(network: Network, inputs_N: np.ndarray) -> np.ndarray:
-    """(N, D) float32 unit vectors by the target encoder of the images' inputs."""
-    return _in_batches(lambda rows: network.encode_target(_tensor(network, inputs_N[rows])), len(inputs_N), network.dim)
+    """(N, D) float32 unit vectors by the target encoder of the images' inputs; (N, T, D) where a target has T."""
+    one = (network.dim,) if network.target_tokens == 1 else (network.target_tokens, network.dim)
+    return _in_batches(lambda rows: network.encode_target(_tensor(network, inputs_N[rows])), len(inputs_N), one)
 
 
 def encode_queries(network: Network, references_Q: np.ndarray, texts: Sequence[str]) -> dict[str, np.ndarray]:
@@ -29,7 +30,7 @@ def encode_queries(network: Network, references_Q: np.ndarray, texts: Sequence[s
             images = _tensor(network, references_Q[rows]) if image else None
             return network.encode_query(images, tokens_QL[rows].to(_device(network)) if text else None)
 
-        return _in_batches(encode, len(texts), network.dim)
+        return _in_batches(encode, len(texts), (network.dim,))
 
     encoded = {"composed": mode(True, True), "image": mode(True, False), "text": mode(False, True)}
     total = encoded["image"] + encoded["text"]
@@ -54,10 +55,10 @@ def _frozen_tensors(network: Network) -> list[Any]:
     return tensors
 
 
-def _in_batches(encode: Callable[[slice], Any], rows: int, dim: int) -> np.ndarray:
+def _in_batches(encode: Callable[[slice], Any], rows: int, one: tuple[int, ...]) -> np.ndarray:
     import torch
 
-    vectors = np.zeros((rows, dim), np.float32)
+    vectors = np.zeros((rows, *one), np.float32)
     with torch.inference_mode():
         for start in range(0, rows, BATCH_ROWS):
             span = slice(start, min(start + BATCH_ROWS, rows))

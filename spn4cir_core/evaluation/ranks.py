@@ -4,6 +4,8 @@ A rank is the number of gallery images that stand before the best target, from 0
 ``TIE`` (the rounding error of a float32 product of unit vectors) are ties; of the candidates that tie
 with the target, half stand before it, rounded up. So a model that gives every image one score gets no
 credit, and a result does not depend on the order of the gallery.
+
+A gallery is (N, D), or (N, T, D) where an image has T vectors: its score is then the highest of the T.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ TIE = 1e-6
 
 def best_ranks(
     queries_QD: np.ndarray,
-    gallery_ND: np.ndarray,
+    gallery: np.ndarray,
     targets: Sequence[Sequence[int]],
     removed: Sequence[Sequence[int]] | None = None,
     *,
@@ -29,7 +31,7 @@ def best_ranks(
     Other targets of the query and ``removed`` images stand before nothing.
 
     Args:
-        queries_QD, gallery_ND: unit vectors; the gallery may be memory-mapped, it is read in blocks.
+        queries_QD, gallery: unit vectors; the gallery may be memory-mapped, it is read in blocks.
         targets: gallery rows that are right, at least one per query.
         removed: gallery rows that are not in the query's gallery (its reference image, say).
 
@@ -40,11 +42,11 @@ def best_ranks(
     kept = [[row for row in rows if row not in gone] for rows, gone in zip(targets, map(set, removed), strict=True)]
     if len(kept) != len(queries_QD) or not all(kept):
         raise ValueError(f"{len(queries_QD)} queries, {sum(map(bool, kept))} of them with a target in the gallery")
-    best = _best_scores(queries_QD, gallery_ND, kept)
+    best = _best_scores(queries_QD, gallery, kept)
     left_out = [[*rows, *gone] for rows, gone in zip(kept, removed, strict=True)]
     better = np.zeros(len(queries_QD), np.int64)
     not_worse = np.zeros(len(queries_QD), np.int64)
-    for span, scores in _score_blocks(queries_QD, gallery_ND, left_out, query_rows, gallery_rows):
+    for span, scores in _score_blocks(queries_QD, gallery, left_out, query_rows, gallery_rows):
         better[span] += np.count_nonzero(scores > best[span, None] + np.float32(TIE), axis=1)
         not_worse[span] += np.count_nonzero(scores >= best[span, None] - np.float32(TIE), axis=1)
     return (better + (not_worse - better + 1) // 2).astype(np.int32)
@@ -52,7 +54,7 @@ def best_ranks(
 
 def top_hits(
     queries_QD: np.ndarray,
-    gallery_ND: np.ndarray,
+    gallery: np.ndarray,
     top: int,
     removed: Sequence[Sequence[int]] | None = None,
     *,
@@ -64,11 +66,11 @@ def top_hits(
     A removed image ranks behind all others, with score −inf.
     """
     left_out = removed if removed is not None else [()] * len(queries_QD)
-    top = min(top, len(gallery_ND))
+    top = min(top, len(gallery))
     rows_QK = np.zeros((len(queries_QD), top), np.int64)
     scores_QK = np.full((len(queries_QD), top), -np.inf, np.float32)
     first = 0
-    for span, scores in _score_blocks(queries_QD, gallery_ND, left_out, query_rows, gallery_rows):
+    for span, scores in _score_blocks(queries_QD, gallery, left_out, query_rows, gallery_rows):
         filled = min(first, top)
         rows, scores = _best_of_block(scores, first, top)
         rows = np.concatenate([rows_QK[span, :filled], rows], axis=1)
@@ -87,16 +89,16 @@ def _best_of_block(scores: np.ndarray, first: int, top: int) -> tuple[np.ndarray
     return columns + first, np.take_along_axis(scores, columns, 1)
 
 
-def _best_scores(queries_QD: np.ndarray, gallery_ND: np.ndarray, targets: Sequence[Sequence[int]]) -> np.ndarray:
+def _best_scores(queries_QD: np.ndarray, gallery: np.ndarray, targets: Sequence[Sequence[int]]) -> np.ndarray:
     best = np.empty(len(queries_QD), np.float32)
     for row, rows in enumerate(targets):
-        best[row] = (np.asarray(gallery_ND[list(rows)], np.float32) @ queries_QD[row].astype(np.float32)).max()
+        best[row] = (np.asarray(gallery[list(rows)], np.float32) @ queries_QD[row].astype(np.float32)).max()
     return best
 
 
 def _score_blocks(
     queries_QD: np.ndarray,
-    gallery_ND: np.ndarray,
+    gallery: np.ndarray,
     left_out: Sequence[Sequence[int]],
     query_rows: int,
     gallery_rows: int,
@@ -104,13 +106,24 @@ def _score_blocks(
     """Yield (query rows, scores of one block), scores of left-out images −inf; gallery blocks in order."""
     query_of = np.repeat(np.arange(len(left_out)), [len(rows) for rows in left_out])
     image_of = np.array([image for rows in left_out for image in rows], np.int64)
-    for first in range(0, len(gallery_ND), gallery_rows):
-        block_ND = np.asarray(gallery_ND[first : first + gallery_rows], np.float32)
-        inside = (image_of >= first) & (image_of < first + len(block_ND))
+    for first in range(0, len(gallery), gallery_rows):
+        block = np.asarray(gallery[first : first + gallery_rows], np.float32)
+        inside = (image_of >= first) & (image_of < first + len(block))
         block_queries, block_images = query_of[inside], image_of[inside] - first
         for start in range(0, len(queries_QD), query_rows):
             span = slice(start, min(start + query_rows, len(queries_QD)))
-            scores = queries_QD[span].astype(np.float32) @ block_ND.T
+            scores = _scores(queries_QD[span].astype(np.float32), block)
             low, high = np.searchsorted(block_queries, [span.start, span.stop])
             scores[block_queries[low:high] - start, block_images[low:high]] = -np.inf
             yield span, scores
+
+
+def _scores(queries_QD: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """(Q, n) scores of n images of one or of several vectors."""
+    if block.ndim == 2:
+        scores: np.ndarray = queries_QD @ block.T
+        return scores
+    scores = queries_QD @ block[:, 0].T
+    for token in range(1, block.shape[1]):
+        np.maximum(scores, queries_QD @ block[:, token].T, out=scores)
+    return scores

@@ -42,8 +42,9 @@ def write_search_index(work: Work) -> None:
             checkpoint.backbone, checkpoint.network, rows, files, work.store, progress=work.progress
         )
     with draft.timed("compute"):
-        vectors_ND = encode_gallery(checkpoint.network, inputs_N)
-        index = build_index(vectors_ND, settings, work.recipe.seed)
+        vectors = encode_gallery(checkpoint.network, inputs_N)
+        vectors_VD = vectors.reshape(-1, vectors.shape[-1])
+        index = build_index(vectors_VD, settings, work.recipe.seed)
     with draft.timed("write"):
         _write_index(work, index)
         draft.write_table(rows.select(SCHEMA.names).cast(SCHEMA), "search_index.parquet")
@@ -51,22 +52,23 @@ def write_search_index(work: Work) -> None:
             shutil.copyfile(checkpoint_artifact.file(name), draft.file(name))
     about = {
         "checkpoint": checkpoint_artifact.fingerprint,
-        "kind": "flat" if len(rows) <= settings.flat_up_to else "ivf",
+        "kind": "flat" if len(vectors_VD) <= settings.flat_up_to else "ivf",
         "images": len(rows),
-        "dimensions": int(vectors_ND.shape[1]),
+        "dimensions": int(vectors_VD.shape[1]),
     }
     draft.write_json(about, ABOUT)
     draft.rows, draft.details = len(rows), about
 
 
-def build_index(vectors_ND: np.ndarray, settings: SearchSettings, seed: int) -> Any:
+def build_index(vectors_VD: np.ndarray, settings: SearchSettings, seed: int) -> Any:
     """FAISS inner-product index of unit vectors: flat (exact), or IVF above ``settings.flat_up_to`` rows.
 
-    One thread builds it, so the same vectors give the same bytes.
+    The T vectors of an image stand behind one another, so row v is of image v // T. One thread builds it, so the
+    same vectors give the same bytes.
     """
     import faiss
 
-    rows, dim = vectors_ND.shape
+    rows, dim = vectors_VD.shape
     index: Any
     with one_faiss_thread():
         if rows <= settings.flat_up_to:
@@ -77,8 +79,8 @@ def build_index(vectors_ND: np.ndarray, settings: SearchSettings, seed: int) -> 
             index.cp.seed = seed
             index.nprobe = max(1, math.ceil(cells * settings.probed_share))
             drawn = np.random.default_rng(seed).permutation(rows)[: cells * TRAINING_ROWS_PER_CELL]
-            index.train(np.ascontiguousarray(vectors_ND[np.sort(drawn)]))
-        index.add(np.ascontiguousarray(vectors_ND))
+            index.train(np.ascontiguousarray(vectors_VD[np.sort(drawn)]))
+        index.add(np.ascontiguousarray(vectors_VD))
     return index
 
 

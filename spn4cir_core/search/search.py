@@ -24,7 +24,7 @@ SHEET_COLUMNS = 6
 
 @dataclass(frozen=True)
 class Hit:
-    """One image found. ``rank`` counts from 0; ``score`` is a cosine."""
+    """One image found. ``rank`` counts from 0; ``score`` is a cosine, the highest of an image's vectors."""
 
     image_id: str
     path: str
@@ -63,7 +63,8 @@ class Searcher:
         except RuntimeError as error:
             raise StoreError(f"{artifact.path / INDEX} is damaged. Delete {artifact.path} and run again.") from error
         network = load_network(artifact)
-        if not (index.ntotal == len(rows) == about["images"] and index.d == network.dim == about["dimensions"]):
+        complete = index.ntotal == len(rows) * network.target_tokens and len(rows) == about["images"]
+        if not (complete and index.d == network.dim == about["dimensions"]):
             raise StoreError(
                 f"the parts of {artifact.path} do not belong together: {index.ntotal} vectors of {index.d} dimensions, "
                 f"{len(rows)} images, a network of {network.dim} dimensions. Delete it and run again."
@@ -105,18 +106,31 @@ class Searcher:
         if top < 1:
             raise InputError(f"top = {top}: ask for at least one image")
         query_1D = self.query(image, text)
-        wanted = min(len(self._rows), top + len(without))
-        with one_faiss_thread():
-            scores, places = self._index.search(query_1D, wanted)
-        found = sorted(
-            (-float(score), int(place)) for score, place in zip(scores[0], places[0], strict=True) if place >= 0
-        )
         hits: list[Hit] = []
-        for score, place in found:
+        for score, place in self._best(query_1D, min(len(self._rows), top + len(without))):
             row = self._rows[place]
             if row["image_id"] not in without and row["path"] not in without and len(hits) < top:
-                hits.append(Hit(row["image_id"], row["path"], row["caption"], -score, len(hits)))
+                hits.append(Hit(row["image_id"], row["path"], row["caption"], score, len(hits)))
         return hits
+
+    def _best(self, query_1D: np.ndarray, wanted: int) -> list[tuple[float, int]]:
+        """(score, row) of the best images, best first, equal scores by row.
+
+        An image is as good as the best of its T vectors. Among the T · wanted best vectors are the best ones of at
+        least ``wanted`` images, for no image has more than T of them: nothing is missed.
+        """
+        tokens = self._network.target_tokens
+        with one_faiss_thread():
+            scores, places = self._index.search(query_1D, wanted * tokens)
+        found = sorted(
+            (-float(score), int(place) // tokens)
+            for score, place in zip(scores[0], places[0], strict=True)
+            if place >= 0
+        )
+        best: dict[int, float] = {}
+        for score, row in found:
+            best.setdefault(row, -score)
+        return [(score, row) for row, score in list(best.items())[:wanted]]
 
     def query(self, image: Image.Image | None, text: str | None) -> np.ndarray:
         """(1, D) float32 unit vector of the query; see :meth:`search`."""

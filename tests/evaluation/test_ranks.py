@@ -107,3 +107,16 @@ def test_top_hits_of_a_small_gallery_end_with_the_removed_image() -> None:
     assert rows.shape == (1, 3)
     assert rows[0, -1] == 1
     assert scores[0, -1] == -np.inf
+
+
+def test_an_image_of_several_vectors_counts_by_its_best() -> None:
+    queries, tokens = unit(20, 8, 1), unit(60 * 3, 8, 2).reshape(60, 3, 8)
+    targets, removed = [[row, row + 30] for row in range(20)], [[59 - row] for row in range(20)]
+    ranks = best_ranks(queries, tokens, targets, removed, query_rows=7, gallery_rows=13)
+    rows, scores = top_hits(queries, tokens, 5, removed, query_rows=7, gallery_rows=13)
+    for query in range(20):
+        slow = [max(float(queries[query] @ token) for token in image) for image in tokens]
+        assert ranks[query] == slow_rank(slow, targets[query], removed[query])
+        order = sorted((row for row in range(60) if row not in removed[query]), key=lambda row: -slow[row])
+        assert rows[query].tolist() == order[:5]
+        np.testing.assert_allclose(scores[query], [slow[row] for row in order[:5]], atol=1e-6)
