@@ -111,7 +111,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {source} is not valid TOML: {error}") from error
     if path.is_file():
-        tables = _anchored(tables, path.absolute().parent)
+        tables = anchored(tables, path.absolute().parent)
     base = tables.pop("base", None)
     if base is None:
         return tables
@@ -120,11 +120,12 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     return merge(_read(str(base), (*seen, str(source))), tables)
 
 
-def _anchored(value: Any, folder: Path) -> Any:
+def anchored(value: Any, folder: Path) -> Any:
+    """TOML values whose strings that start with ``./`` or ``../`` are paths relative to the folder."""
     if isinstance(value, dict):
-        return {key: _anchored(item, folder) for key, item in value.items()}
+        return {key: anchored(item, folder) for key, item in value.items()}
     if isinstance(value, list):
-        return [_anchored(item, folder) for item in value]
+        return [anchored(item, folder) for item in value]
     if isinstance(value, str) and value.startswith(("./", "../")):
         return str((folder / value).resolve())
     return value
