@@ -13,10 +13,21 @@ from PIL import Image
 
 from spn4cir_core import cli_serve, cli_triplets
 from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.cli_options import (
+    ImagesOption,
+    MachineRankOption,
+    MachinesOption,
+    MainAddressOption,
+    MainPortOption,
+    ProcessesOption,
+    RecipeOption,
+    StoreOption,
+    chosen_recipe,
+)
 from spn4cir_core.errors import Spn4cirError, StoreError
 from spn4cir_core.flow import STAGES, outdated, run
 from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.launch import launch_from
 from spn4cir_core.progress import Bars
 from spn4cir_core.recipe import Recipe, packaged_recipes
 
@@ -31,6 +42,8 @@ spn4cir run  (the built-in demo, from pictures to a report)
 spn4cir run --images photos/  (your own pictures)
 
 spn4cir run --recipe shoes.toml --store shoes/  (a recipe of your own)
+
+spn4cir run --recipe shoes.toml --processes 4  (on four GPUs)
 
 spn4cir search --image a.jpg --text "but red"
 
@@ -53,12 +66,26 @@ def run_stages(
     store: StoreOption = Path("store"),
     images: ImagesOption = None,
     select: Annotated[str, typer.Option(help="Stages to run, separated by commas; default: all.")] = "",
+    processes: ProcessesOption = None,
+    machines: MachinesOption = None,
+    machine_rank: MachineRankOption = None,
+    main_address: MainAddressOption = None,
+    main_port: MainPortOption = None,
 ) -> None:
     """Bring every stage up to date; what is already there is not computed again."""
+    launch = launch_from(
+        {
+            "processes": processes,
+            "machines": machines,
+            "machine_rank": machine_rank,
+            "main_address": main_address,
+            "main_port": main_port,
+        }
+    )
     chosen = chosen_recipe(recipe, images)
     names = [name.strip() for name in select.split(",")] if select else list(STAGES)
     with Bars() as bars:
-        artifacts = run(chosen, Store(store), names, bars, _say)
+        artifacts = run(chosen, Store(store), names, bars, _say, launch)
     if "eval_report" in artifacts:
         typer.echo(f"\nreport: {artifacts['eval_report'].file('report.html')}")
 

@@ -16,6 +16,16 @@ StoreOption = Annotated[Path, typer.Option("--store", "-s", envvar="SPN4CIR_STOR
 ImagesOption = Annotated[
     Path | None, typer.Option("--images", "-i", help="A folder of pictures; sub-folders are categories.")
 ]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Processes on each machine, one per GPU; captions, embeddings and training are spread over them."
+    ),
+]
+MachinesOption = Annotated[int | None, typer.Option(help="Machines that run this command; they share the store.")]
+MachineRankOption = Annotated[int | None, typer.Option(help="This machine's number, from 0.")]
+MainAddressOption = Annotated[str | None, typer.Option(help="Address of machine 0.")]
+MainPortOption = Annotated[int | None, typer.Option(help="A free port of machine 0; default: 29500.")]
 
 
 def chosen_recipe(source: str, images: Path | None) -> Recipe:

@@ -10,6 +10,7 @@ from spn4cir_core.captions.write_captions import CAPTIONS
 from spn4cir_core.embeddings.embed_images import IMAGE_EMBEDDINGS
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.images.scan_images import IMAGES
+from spn4cir_core.launch import INLINE, Launch
 from spn4cir_core.negatives.mine_false_negatives import FALSE_NEGATIVES
 from spn4cir_core.pairs.mine_pairs import PAIRS
 from spn4cir_core.progress import Progress, silent
@@ -53,11 +54,13 @@ def run(
     names: Iterable[str] = STAGES,
     progress: Progress = silent,
     told: Callable[[Artifact, bool], None] = lambda artifact, reused: None,
+    launch: Launch = INLINE,
 ) -> dict[str, Artifact]:
     """Bring the named stages up to date, in the order of the flow.
 
     Args:
         told: called after each stage with its artefact and whether it was already there.
+        launch: where the stages run; a machine that is not the first runs only its part of those that are spread.
 
     Raises:
         RecipeError: a name is no stage.
@@ -67,8 +70,8 @@ def run(
         raise RecipeError(f"no stage {sorted(unknown)[0]!r}; the stages are {', '.join(STAGES)}")
     artifacts = {}
     for stage in STAGES.values():
-        if stage.name in wanted:
-            artifacts[stage.name], reused = stage.run(recipe, store, progress)
+        if stage.name in wanted and (launch.machine_rank == 0 or launch.spreads(stage)):
+            artifacts[stage.name], reused = launch.run(stage, recipe, store, progress)
             told(artifacts[stage.name], reused)
     return artifacts
 

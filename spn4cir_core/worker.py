@@ -26,14 +26,13 @@ from pydantic import ValidationError
 from spn4cir_core.artifacts import Artifact, Store, read_json
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.flow import STAGES
+from spn4cir_core.launch import LAUNCHED_BY
 from spn4cir_core.launch_messages import LaunchFolder
 from spn4cir_core.plugins import explain
 from spn4cir_core.processes import Processes
 from spn4cir_core.progress import Bars, Progress, silent
 from spn4cir_core.recipe import Recipe, load_recipe
 
-LAUNCHED_BY = "SPN4CIR_LAUNCHED_BY"
-"""Process id of who started the launcher; the worker ends with it."""
 LOOK_EVERY_S = 0.3
 
 

@@ -1,0 +1,37 @@
+"""A stage in processes of its own, as a Dagster Pipes process: its progress comes into the run's log as it happens."""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import LaunchError
+from spn4cir_core.launch import Launch
+from spn4cir_core.launch_messages import LaunchFolder
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.stage import Stage
+
+WORKER = "dagster_project.worker"
+
+
+def run_through_pipes(
+    context: dg.AssetExecutionContext, launch: Launch, stage: Stage, recipe: Recipe, store: Store
+) -> tuple[Artifact, bool]:
+    """Launch the stage's processes and wait for them. As :meth:`spn4cir_core.launch.Launch.run`.
+
+    What they print goes to the step's compute logs. A run that is terminated stops them in order.
+    """
+    with LaunchFolder.made(recipe) as folder:
+        command = launch.command(WORKER, stage, store, folder)
+        try:
+            ended = dg.PipesSubprocessClient(env=launch.environment()).run(context=context, command=command)
+        except DagsterPipesExecutionError as error:
+            raise folder.first_error() or LaunchError(
+                f"{stage.name}: {error}, perhaps killed for want of memory; the compute logs tell more. "
+                "Finished shards and checkpoints are kept; run again to go on"
+            ) from error
+    (told,) = ended.get_custom_messages()
+    artifact = store.get(stage.name, told["fingerprint"])
+    assert artifact is not None
+    return artifact, told["reused"]
