@@ -93,7 +93,7 @@ class Network(ABC):
     def checkpoint_activations(self) -> None:
         """Called before training where memory is short: compute activations again in the backward pass.
 
-        Gradients stay as they are. By default every part of transformers' making that can do it is told to; where
+        Gradients stay as they are. By default every part made by transformers, open_clip or timm is told to; where
         there is none, nothing changes.
         """
         from torch import nn
@@ -102,6 +102,8 @@ class Network(ABC):
         for part in parts:
             if getattr(part, "supports_gradient_checkpointing", False):
                 part.gradient_checkpointing_enable({"use_reentrant": False})
+            elif hasattr(part, "set_grad_checkpointing"):
+                part.set_grad_checkpointing(True)
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tensor:

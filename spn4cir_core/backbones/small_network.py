@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from spn4cir_core.backbones.composer_networks import Encoded
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
@@ -33,7 +34,24 @@ def vocabulary_of(texts: Iterable[str]) -> list[str]:
     return sorted({word for text in texts for word in words_of(text)})
 
 
-class ImageTower(nn.Module):
+class Tower(nn.Module):
+    """Encodes images or tokens; keeps no activations for the backward pass where it is told to save memory."""
+
+    checkpointed = False
+
+    def forward(self, inputs: Tensor) -> Encoded:
+        """Encode a batch."""
+        if not (self.checkpointed and torch.is_grad_enabled()):
+            return self.encode(inputs)
+        encoded: Encoded = checkpoint(self.encode, inputs, use_reentrant=False)
+        return encoded
+
+    def encode(self, inputs: Tensor) -> Encoded:
+        """What :meth:`forward` runs, twice where it is checkpointed."""
+        raise NotImplementedError
+
+
+class ImageTower(Tower):
     """Four convolutions, then a 3 x 3 grid of tokens."""
 
     GRID = 3
@@ -49,9 +67,9 @@ class ImageTower(nn.Module):
         self.positions = nn.Parameter(torch.randn(self.GRID**2, WIDTH) * 0.02)
         self.out = nn.Linear(self.GRID**2 * WIDTH, dim)
 
-    def forward(self, images_BCHW: Tensor) -> Encoded:
-        """Encode uint8 images."""
-        features = images_BCHW.to(self.positions.dtype).div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+    def encode(self, inputs: Tensor) -> Encoded:
+        """Encode (B, 3, px, px) uint8 images."""
+        features = inputs.to(self.positions.dtype).div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             features = nn.functional.relu(norm(convolution(features)))
         tokens_BPW = self.pool(features).flatten(2).transpose(1, 2) + self.positions
@@ -59,7 +77,7 @@ class ImageTower(nn.Module):
         return Encoded(self.out(tokens_BPW.flatten(1)), tokens_BPW, padding)
 
 
-class TextTower(nn.Module):
+class TextTower(Tower):
     """Word and position embeddings, one transformer layer, mean pooling."""
 
     def __init__(self, words: int, dim: int) -> None:
@@ -70,10 +88,10 @@ class TextTower(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
         self.out = nn.Linear(WIDTH, dim)
 
-    def forward(self, tokens_BP: Tensor) -> Encoded:
-        """Encode token ids; a text without a word counts as one unknown word."""
-        padding_BP = tokens_BP == PADDING
-        tokens_BPW = self.words(tokens_BP) + self.positions[: tokens_BP.shape[1]]
+    def encode(self, inputs: Tensor) -> Encoded:
+        """Encode (B, P) token ids; a text without a word counts as one unknown word."""
+        padding_BP = inputs == PADDING
+        tokens_BPW = self.words(inputs) + self.positions[: inputs.shape[1]]
         tokens_BPW = self.norm(self.layer(tokens_BPW, src_key_padding_mask=padding_BP))
         kept_BP1 = (~padding_BP).unsqueeze(-1).to(tokens_BPW.dtype)
         mean_BW = (tokens_BPW * kept_BP1).sum(1) / kept_BP1.sum(1)
@@ -97,6 +115,12 @@ class SmallNetwork(TwoTowerNetwork):
     def state(self) -> dict[str, Any]:
         """See the base class."""
         return {**super().state(), "vocabulary": self.vocabulary}
+
+    def checkpoint_activations(self) -> None:
+        """See the base class."""
+        for part in self.modules():
+            if isinstance(part, Tower):
+                part.checkpointed = True
 
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(B, 3, px, px) uint8."""

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.embeddings.vectors import write_vectors
 from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
@@ -40,7 +42,13 @@ def tiny_recipe(**tables: Any) -> Recipe:
     )
 
 
-def put(store: Store, noun: str, tables: dict[str, pa.Table], parents: dict[str, Artifact] | None = None) -> Artifact:
+def put(
+    store: Store,
+    noun: str,
+    tables: dict[str, pa.Table],
+    parents: dict[str, Artifact] | None = None,
+    vectors: np.ndarray | None = None,
+) -> Artifact:
     """Publish an artefact with these tables and make it the recipe's current one."""
     mark = fingerprint({name: table.to_pylist() for name, table in tables.items()})
     provenance = {"parents": {name: parent.fingerprint for name, parent in (parents or {}).items()}}
@@ -48,14 +56,46 @@ def put(store: Store, noun: str, tables: dict[str, pa.Table], parents: dict[str,
         with store.writing(noun, mark, provenance) as draft:
             for name, table in tables.items():
                 draft.write_table(table, name)
+            if vectors is not None:
+                write_vectors(draft, [vectors], len(vectors), "float32")
     artifact = store.get(noun, mark)
     assert artifact is not None
     store.point(RECIPE, artifact)
     return artifact
 
 
-def put_triplets(store: Store, recipe: Recipe, count: int = 10, guards: list[tuple[str, str]] | None = None) -> None:
-    """Publish ``count`` training triplets over the corpus's pictures, one held-out one, and the guards."""
+def put_ancestors(store: Store, images: list[str]) -> dict[str, Artifact]:
+    """Publish what triplets are made of: the last four images are of the validation split, with one annotation."""
+    held_out = images[-4:]
+    vectors = np.random.default_rng(0).standard_normal((len(images), 6)).astype(np.float32)
+    embeddings = put(
+        store, "image_embeddings", {"image_embeddings.parquet": pa.table({"image_id": images})}, {}, vectors
+    )
+    split = ["validation" if image in held_out else "train" for image in images]
+    splits = pa.table({"image_id": images, "split": split})
+    pictures = {"image_id": images, "path": images, "pixel_sha256": [f"sha of {path}" for path in images]}
+    pictures["category"] = [f"category {number % 2}" for number in range(len(images))]
+    annotated = {
+        "annotation_id": ["a0", "a1"],
+        "reference_id": [held_out[0], images[0]],
+        "target_id": [held_out[1], held_out[2]],
+        "modified_text": [TEXTS[0], TEXTS[1]],
+    }
+    return {
+        "images": put(store, "images", {"images.parquet": pa.table(pictures)}),
+        "splits": put(store, "splits", {"splits.parquet": splits}, {"image_embeddings": embeddings}),
+        "annotations": put(store, "annotations", {"annotated_triplets.parquet": pa.table(annotated)}),
+    }
+
+
+def put_triplets(
+    store: Store,
+    recipe: Recipe,
+    count: int = 10,
+    guards: list[tuple[str, str]] | None = None,
+    validation: int = 0,
+) -> None:
+    """Publish ``count`` training triplets over the corpus's pictures, some held-out ones, and the guards."""
     images = sorted(found.path for found in recipe.images.reader.files(store.root))
     rows = [
         {
@@ -69,6 +109,18 @@ def put_triplets(store: Store, recipe: Recipe, count: int = 10, guards: list[tup
         }
         for number in range(count + 1)
     ]
+    rows += [
+        {
+            "triplet_id": f"v{number:03d}",
+            "reference_id": images[-1 - number % 4],
+            "target_id": images[-1 - (number + 1) % 4],
+            "modified_texts": TEXTS[number % 3 :],
+            "weight": 1.0,
+            "repeats": 1,
+            "split": "validation",
+        }
+        for number in range(validation)
+    ]
     schema = pa.schema(
         [
             *((name, pa.string()) for name in ("triplet_id", "reference_id", "target_id")),
@@ -80,7 +132,7 @@ def put_triplets(store: Store, recipe: Recipe, count: int = 10, guards: list[tup
     )
     candidates = pa.table({"image_id": images, "path": images, "pixel_sha256": [f"sha of {path}" for path in images]})
     tables = {"triplets.parquet": pa.Table.from_pylist(rows, schema), "candidates.parquet": candidates}
-    triplets = put(store, "triplets", tables)
+    triplets = put(store, "triplets", tables, put_ancestors(store, images))
     guarded = pa.Table.from_pylist(
         [{"triplet_id": triplet, "image_id": image, "reason": "near_duplicate"} for triplet, image in guards or []],
         pa.schema([(name, pa.string()) for name in ("triplet_id", "image_id", "reason")]),
@@ -90,9 +142,11 @@ def put_triplets(store: Store, recipe: Recipe, count: int = 10, guards: list[tup
 
 @pytest.fixture
 def world(tmp_path: Path) -> Callable[..., tuple[Recipe, Store]]:
-    def make(count: int = 10, guards: list[tuple[str, str]] | None = None, **tables: Any) -> tuple[Recipe, Store]:
+    def make(
+        count: int = 10, guards: list[tuple[str, str]] | None = None, validation: int = 0, **tables: Any
+    ) -> tuple[Recipe, Store]:
         recipe, store = tiny_recipe(**tables), Store(tmp_path / "store")
-        put_triplets(store, recipe, count, guards)
+        put_triplets(store, recipe, count, guards, validation)
         return recipe, store
 
     return make
