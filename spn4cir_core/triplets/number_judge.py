@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar
 
+from PIL import Image
 from pydantic import AfterValidator
 
 from spn4cir_core.captions.base import Captioner, ToCaption
@@ -43,13 +44,23 @@ class NumberJudge(Judge):
         Raises:
             RecipeError: the captioner takes no request.
         """
-        answer = asked(self.model).start(files)
+        return _Asking(asked(self.model).start(files))
 
-        def judge(cases: Sequence[Case]) -> list[float | None]:
-            answers = answer([_question(case) for case in cases], [case.both for case in cases])
-            return [None if text is None else number_in(text) for text in answers]
 
-        return judge
+class _Asking:
+    """Judges batches by what a captioner answers."""
+
+    def __init__(self, answer: Callable[[Sequence[ToCaption], Sequence[Image.Image]], Sequence[str | None]]) -> None:
+        self._answer = answer
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """What the captioner counted; nothing where it does not count."""
+        return dict(getattr(self._answer, "counts", {}))
+
+    def __call__(self, cases: Sequence[Case]) -> list[float | None]:
+        answers = self._answer([_question(case) for case in cases], [case.both for case in cases])
+        return [None if text is None else number_in(text) for text in answers]
 
 
 def asked(model: Captioner) -> Captioner:
