@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from PIL import Image
 
-from spn4cir_core import cli_serve, cli_triplets
+from spn4cir_core import cli_ablate, cli_serve, cli_triplets
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.cli_options import (
     ImagesOption,
@@ -52,12 +52,15 @@ spn4cir serve --recipe shoes.toml  (the same in your browser)
 spn4cir status --recipe shoes.toml  (what would run)
 
 spn4cir triplets --out browse.html  (look at triplets, mark bad ones)
+
+spn4cir ablate grid.toml  (compare recipes over seeds)
 """
 
 app = typer.Typer(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES, no_args_is_help=True)
 
 cli_triplets.register(app)
 cli_serve.register(app)
+cli_ablate.register(app)
 
 
 @app.command("run")
