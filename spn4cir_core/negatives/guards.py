@@ -25,6 +25,7 @@ NOBODY: Rows = np.empty(0, np.int64)
 class TrainingSet:
     """Training triplets and candidates as columns; texts and captions already normalised for comparison."""
 
+    triplet_ids: Sequence[str]
     candidate_ids: Sequence[str]
     candidate_captions: Sequence[Hashable]
     """Equal values mean equal captions; an empty one compares with nothing."""
@@ -52,6 +53,14 @@ def near_duplicate(training: TrainingSet, near_duplicates: Iterable[tuple[str, s
 def annotated_target(training: TrainingSet) -> Guard:
     """Other targets that people annotated for the same reference and text."""
     return _targets_of_query(training, [row for row, name in enumerate(training.origins) if name == "annotated"])
+
+
+def soft_target(training: TrainingSet, accepted: Mapping[str, Iterable[str]]) -> Guard:
+    """Candidates that people accepted beside the target, by triplet id (CIRR's ``target_soft`` above zero)."""
+    rows = training.candidate_rows()
+    return lambda triplet: _sorted(
+        {rows[name] for name in accepted.get(training.triplet_ids[triplet], ()) if name in rows}
+    )
 
 
 def same_text(training: TrainingSet) -> Guard:
@@ -96,6 +105,11 @@ def look_alike(training: TrainingSet, neighbours: Mapping[int, Rows]) -> Guard:
     """Candidates more similar to the target than the threshold, by row of the target."""
     rows = training.candidate_rows()
     return lambda triplet: neighbours.get(rows[training.target_ids[triplet]], NOBODY)
+
+
+def judged(answers: Mapping[int, Iterable[int]]) -> Guard:
+    """Candidates that a judge holds for right answers, by row of the triplet."""
+    return lambda triplet: _sorted(answers.get(triplet, ()))
 
 
 def _sorted(rows: Iterable[int]) -> Rows:

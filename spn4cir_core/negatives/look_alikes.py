@@ -31,6 +31,28 @@ def similarity_threshold(targets_TD: Vectors, candidates_ND: Vectors, quantile: 
     return float(np.quantile(others, quantile, method="lower")) if len(others) else float("inf")
 
 
+def upper_fence(targets_TD: Vectors, candidates_ND: Vectors, whisker: float) -> float:
+    """Q3 + whisker · (Q3 − Q1) of the similarities that :func:`similarity_threshold` takes its quantile of."""
+    low, high = (similarity_threshold(targets_TD, candidates_ND, quantile) for quantile in (0.25, 0.75))
+    return high + whisker * (high - low) if np.isfinite(high) else high
+
+
+def nearest_candidates(
+    targets_TD: Vectors, candidates_ND: Vectors, count: int, block_rows: int = 256
+) -> list[npt.NDArray[np.int64]]:
+    """For each target the rows of the ``count`` most similar candidates, the most similar first, equal ones by row.
+
+    Args:
+        targets_TD: vectors from :func:`on_grid`.
+        candidates_ND: vectors from :func:`on_grid`.
+    """
+    found: list[npt.NDArray[np.int64]] = []
+    for first in range(0, len(targets_TD), block_rows):
+        distances = -(targets_TD[first : first + block_rows] @ candidates_ND.T)
+        found += list(np.argsort(distances, axis=1, kind="stable")[:, :count].astype(np.int64))
+    return found
+
+
 def _spaced(vectors: Vectors) -> Vectors:
     return vectors[:: max(1, -(-len(vectors) // SAMPLE_ROWS))]
 

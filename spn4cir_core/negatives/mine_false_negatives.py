@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spn4cir_core.artifacts import Artifact, whole_file
-from spn4cir_core.embeddings.vectors import open_vectors
-from spn4cir_core.errors import InputError
 from spn4cir_core.negatives import guards
+from spn4cir_core.negatives.chosen_guards import chosen_guards, judge_weights
 from spn4cir_core.negatives.guards import Guard, Rows, TrainingSet
-from spn4cir_core.negatives.look_alikes import on_grid, rows_above, similarity_threshold
-from spn4cir_core.negatives.settings import FalseNegativeSettings, GuardName
+from spn4cir_core.negatives.settings import GuardName
 from spn4cir_core.stage import Stage, Work
 from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.triplets.triplet import normalised
@@ -30,27 +27,27 @@ SAMPLES = 12
 
 def mine_false_negatives(work: Work) -> None:
     """Write ``false_negatives.parquet``, sorted by triplet, image and reason."""
-    draft, settings = work.draft, work.recipe.false_negatives
+    draft = work.draft
     with draft.timed("read"):
-        triplet_ids, training = read_training_set(work.parents["triplets"])
-    tally = Tally(training, settings.most_per_guard)
+        training = read_training_set(work.parents["triplets"])
+    tally = Tally(training, work.recipe.false_negatives.most_per_guard)
     with draft.timed("compute"):
-        chosen = prepared(settings, training, work.parents, draft.details)
-        blocks = tally.blocks(triplet_ids, chosen)
-        write_blocks(draft.file("false_negatives.parquet"), blocks, len(triplet_ids), work)
+        blocks = tally.blocks(chosen_guards(work, training))
+        write_blocks(draft.file("false_negatives.parquet"), blocks, len(training.triplet_ids), work)
     draft.rows = sum(tally.rows.values())
     for reason, count in sorted(tally.cut.items()):
         draft.drop(f"{reason}: more than most_per_guard for one triplet", count)
     draft.details |= tally.summary()
 
 
-def read_training_set(triplets: Artifact) -> tuple[list[str], TrainingSet]:
-    """The training triplets' ids, in their order, and what the guards need of them and of the candidates."""
+def read_training_set(triplets: Artifact) -> TrainingSet:
+    """What the guards need of the training triplets and of the candidates."""
     columns = ["triplet_id", "reference_id", "target_id", "modified_texts", "origin", "split"]
     table = triplets.table(columns=columns)
     rows = [row for row in table.to_pylist() if row["split"] == "train"]
     candidates = triplets.table("candidates.parquet", columns=["image_id", "caption"])
-    return [row["triplet_id"] for row in rows], TrainingSet(
+    return TrainingSet(
+        triplet_ids=[row["triplet_id"] for row in rows],
         candidate_ids=candidates["image_id"].to_pylist(),
         candidate_captions=[caption_meaning(caption) for caption in candidates["caption"].to_pylist()],
         reference_ids=[row["reference_id"] for row in rows],
@@ -58,53 +55,6 @@ def read_training_set(triplets: Artifact) -> tuple[list[str], TrainingSet]:
         texts=[[normalised(text) for text in row["modified_texts"]] for row in rows],
         origins=[row["origin"] for row in rows],
     )
-
-
-def prepared(
-    settings: FalseNegativeSettings, training: TrainingSet, parents: Mapping[str, Artifact], details: dict[str, Any]
-) -> dict[GuardName, Guard]:
-    """The chosen guards, ready to be asked."""
-    chosen: dict[GuardName, Guard] = {}
-    for name in settings.guards:
-        if name == "near_duplicate":
-            table = parents["splits"].table("near_duplicates.parquet", columns=["image_a", "image_b"])
-            found = zip(table["image_a"].to_pylist(), table["image_b"].to_pylist(), strict=True)
-            chosen[name] = guards.near_duplicate(training, found)
-        elif name == "annotated_target":
-            chosen[name] = guards.annotated_target(training)
-        elif name == "same_text":
-            chosen[name] = guards.same_text(training)
-        elif name == "same_caption":
-            chosen[name] = guards.same_caption(training)
-        else:
-            vectors = candidate_vectors(parents["image_embeddings"], training.candidate_ids)
-            chosen[name], details["look_alike_cosine"] = _look_alikes(training, vectors, settings.look_alike_quantile)
-    return chosen
-
-
-def candidate_vectors(embeddings: Artifact, candidate_ids: Any) -> npt.NDArray[np.float32]:
-    """The candidates' vectors (N, D), in their order, rounded for exact comparison.
-
-    Raises:
-        InputError: a candidate has no vector.
-    """
-    row_of = {name: row for row, name in enumerate(embeddings.table(columns=["image_id"])["image_id"].to_pylist())}
-    missing = [name for name in candidate_ids if name not in row_of]
-    if missing:
-        raise InputError(
-            f"{len(missing)} candidates have no image embedding, the first is {missing[0]!r}; "
-            "materialise image_embeddings again, or leave look_alike out of false_negatives.guards"
-        )
-    return on_grid(open_vectors(embeddings)[[row_of[name] for name in candidate_ids]])
-
-
-def _look_alikes(training: TrainingSet, candidates_ND: npt.NDArray[np.float32], quantile: float) -> tuple[Guard, float]:
-    rows = training.candidate_rows()
-    targets = np.unique([rows[name] for name in training.target_ids])
-    threshold = similarity_threshold(candidates_ND[targets], candidates_ND, quantile)
-    above = rows_above(candidates_ND[targets], candidates_ND, threshold)
-    neighbours = dict(zip(targets.tolist(), above, strict=True))
-    return guards.look_alike(training, neighbours), round(threshold, 4)
 
 
 class Tally:
@@ -118,11 +68,12 @@ class Tally:
         self.excluded = self.touched = 0
         self.samples: list[dict[str, str]] = []
 
-    def blocks(self, triplet_ids: list[str], chosen: Mapping[GuardName, Guard]) -> Iterator[tuple[int, pa.Table]]:
+    def blocks(self, chosen: Mapping[GuardName, Guard]) -> Iterator[tuple[int, pa.Table]]:
         """Yield the rows of a block of triplets, with the number of triplets done.
 
         Candidates are sorted by id, so rows in the order of their numbers are in the order of their ids.
         """
+        triplet_ids = self.training.triplet_ids
         names = [pa.array(values, pa.string()) for values in (triplet_ids, self.training.candidate_ids, sorted(chosen))]
         for first in range(0, len(triplet_ids), TRIPLETS_PER_BLOCK):
             block = range(first, min(first + TRIPLETS_PER_BLOCK, len(triplet_ids)))
@@ -194,8 +145,9 @@ def write_blocks(path: Path, blocks: Iterator[tuple[int, pa.Table]], total: int,
 
 FALSE_NEGATIVES = Stage(
     name="false_negatives",
-    parents=("triplets", "splits", "image_embeddings"),
-    reads=("false_negatives",),
-    version=1,
+    parents=("annotations", "triplets", "splits", "image_embeddings"),
+    reads=("false_negatives", "images"),
+    version=2,
     write=mine_false_negatives,
+    outside=judge_weights,
 )

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from spn4cir_core.plugins import Settings
+from spn4cir_core.plugins import Choice, Settings
+from spn4cir_core.triplets.judge import JUDGES, Judge
 
-GuardName = Literal["near_duplicate", "annotated_target", "same_text", "same_caption", "look_alike"]
+GuardName = Literal[
+    "near_duplicate", "annotated_target", "soft_target", "same_text", "same_caption", "look_alike", "judge"
+]
 
 
 class FalseNegativeSettings(Settings):
-    """Which candidates are not negatives."""
+    """Which candidates are not negatives: those that any of the guards names."""
 
     guards: tuple[GuardName, ...] = ("near_duplicate", "annotated_target", "same_text", "same_caption")
+    look_alike_above: Literal["quantile", "upper_fence"] = "quantile"
+    """For ``look_alike``: what a candidate's similarity to the target must lie above. ``upper_fence`` finds it itself
+    as the upper end of the box plot of all similarities, Q3 + whisker · (Q3 − Q1) (UNPG, Jung et al. 2022); where
+    images fall into classes that may lie above 1, and guards nothing."""
     look_alike_quantile: float = Field(default=0.999, gt=0.5, lt=1)
-    """For ``look_alike``: candidates whose similarity to the target lies above this quantile of all similarities."""
+    """For ``quantile``: the quantile of all similarities."""
+    look_alike_whisker: float = Field(default=1.5, ge=0)
+    """For ``upper_fence``: lengths of the box that the whisker is long."""
+    judge: Annotated[Judge, Choice(JUDGES)] | None = None
+    """For ``judge``: a model that looks at the reference beside a candidate and says whether the text leads there."""
+    judged_per_triplet: int = Field(default=8, ge=1)
+    """For ``judge``: candidates that it is asked about for each triplet, those nearest to the target by embedding."""
+    least_judge_score: float = Field(default=0.5, ge=0, le=1)
+    """For ``judge``: from this score on a candidate is a right answer."""
     most_per_guard: int = Field(default=1000, ge=1)
     """Candidates that one guard may exclude for one triplet. Where more qualify (a caption shared by thousands), those
     nearest to the target in the order of image ids are taken and the rest is counted."""
+
+    @model_validator(mode="after")
+    def _a_judge_that_the_guard_needs(self) -> Self:
+        if "judge" in self.guards and self.judge is None:
+            raise ValueError("the guard 'judge' needs a table [false_negatives.judge]")
+        return self

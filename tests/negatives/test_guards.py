@@ -13,6 +13,7 @@ CAPTION = st.sampled_from(["", "cat", "dog"])
 
 def training_set(triplets: list[tuple[str, list[str], str, str]], captions: list[str] | None = None) -> TrainingSet:
     return TrainingSet(
+        triplet_ids=[f"t{row}" for row in range(len(triplets))],
         candidate_ids=IMAGES,
         candidate_captions=captions or [""] * len(IMAGES),
         reference_ids=[reference for reference, _, _, _ in triplets],
@@ -64,6 +65,19 @@ def test_look_alikes_go_by_the_target() -> None:
     )
     assert names(guard(0)) == ["i4", "i5"]
     assert names(guard(1)) == []
+
+
+def test_soft_targets_go_by_the_triplet_and_must_be_candidates() -> None:
+    triplets = [("i0", ["t"], "i2", "annotated"), ("i0", ["t"], "i3", "annotated")]
+    guard = guards.soft_target(training_set(triplets), {"t1": ["i5", "elsewhere", "i1"], "t9": ["i0"]})
+    assert names(guard(0)) == []
+    assert names(guard(1)) == ["i1", "i5"]
+
+
+def test_judged_candidates_go_by_the_triplet() -> None:
+    guard = guards.judged({1: [5, 3]})
+    assert names(guard(0)) == []
+    assert names(guard(1)) == ["i3", "i5"]
 
 
 @given(st.sets(st.integers(0, 50), max_size=30), st.integers(0, 50), st.integers(1, 12))

@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spn4cir_core.negatives.look_alikes import SAMPLE_ROWS, on_grid, rows_above, similarity_threshold
+from spn4cir_core.negatives.look_alikes import (
+    SAMPLE_ROWS,
+    nearest_candidates,
+    on_grid,
+    rows_above,
+    similarity_threshold,
+    upper_fence,
+)
 
 
 def unit(rows: int, width: int = 16, seed: int = 0) -> np.ndarray:
@@ -56,5 +63,23 @@ def test_threshold_of_a_sample_is_near_that_of_all() -> None:
     assert share == pytest.approx(0.01, rel=0.15)
 
 
+def test_the_fence_is_the_whisker_of_a_box_plot() -> None:
+    vectors = unit(60)
+    others = sorted((vectors @ vectors.T)[~np.eye(60, dtype=bool)])
+    low, high = others[int(0.25 * (len(others) - 1))], others[int(0.75 * (len(others) - 1))]
+    assert upper_fence(vectors, vectors, 1.5) == pytest.approx(high + 1.5 * (high - low))
+    assert upper_fence(vectors, vectors, 0) == pytest.approx(high)
+
+
 def test_one_image_looks_like_nobody() -> None:
     assert similarity_threshold(unit(1), unit(1), 0.9) == float("inf")
+    assert upper_fence(unit(1), unit(1), 1.5) == float("inf")
+
+
+@given(st.integers(0, 5), st.integers(1, 30), st.integers(1, 8), st.integers(1, 9))
+def test_nearest_candidates_are_the_first_of_the_ranking(seed: int, rows: int, count: int, block: int) -> None:
+    vectors = np.concatenate([unit(rows, width=3, seed=seed), unit(3, width=3, seed=seed)])
+    found = nearest_candidates(vectors[:5], vectors, count, block_rows=block)
+    for target, nearest in zip(vectors[:5], found, strict=True):
+        ranking = sorted(range(len(vectors)), key=lambda row, target=target: (-float(target @ vectors[row]), row))
+        assert nearest.tolist() == ranking[:count]

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -6,12 +7,15 @@ import pytest
 
 from spn4cir_core.artifacts import Artifact, whole_file
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.negatives import mine_false_negatives
 from spn4cir_core.negatives.mine_false_negatives import FALSE_NEGATIVES, SCHEMA
 from spn4cir_core.negatives.settings import FalseNegativeSettings
 from spn4cir_core.recipe import Recipe
 
 CAPTIONS = {"a": "red cat", "b": "a red cat", "c": "blue dog", "d": "Red cat.", "e": ""}
+
+SOFT = pa.schema([("annotation_id", pa.string()), ("soft_targets", pa.map_(pa.string(), pa.float32()))])
 
 
 def triplet(
@@ -32,6 +36,7 @@ def mine(
     triplets: list[dict],
     near: list[tuple[str, str]] = (),
     captions: dict[str, str] = CAPTIONS,
+    soft: Sequence[dict] = (),
     **settings: Any,
 ) -> Artifact:
     hand_written(
@@ -44,7 +49,9 @@ def mine(
     hand_written("splits", near_duplicates=pa.table(columns, schema=schema))
     if hand_written.store.current("test", "image_embeddings") is None:
         hand_written("image_embeddings", image_embeddings=[{"image_id": name} for name in captions])
-    recipe = Recipe.model_construct(name="test", false_negatives=FalseNegativeSettings(**settings))
+    hand_written("annotations", annotated_triplets=pa.Table.from_pylist(soft, SOFT))
+    images = ImageSettings.model_validate({"reader": {"kind": "folder", "folder": hand_written.store.root}})
+    recipe = Recipe.model_construct(name="test", images=images, false_negatives=FalseNegativeSettings(**settings))
     return FALSE_NEGATIVES.run(recipe, hand_written.store)[0]
 
 
@@ -129,6 +136,25 @@ def test_look_alikes_come_from_the_vectors(hand_written: Any) -> None:
     )
     assert found(artifact) == [("t1", "d", "look_alike")]
     assert artifact.details["look_alike_cosine"] == pytest.approx(0.707, abs=0.01)
+
+
+def test_look_alikes_above_the_fence_of_the_box_plot(hand_written: Any) -> None:
+    vectors = {"a": [1, 0, 0], "b": [0, 1, 0], "c": [0, 0, 1], "d": [0.99, 0.1, 0], "e": [0.1, -0.1, 0.9]}
+    with_vectors(hand_written, vectors)
+    artifact = mine(hand_written, [triplet("t1", "b", "a")], guards=("look_alike",), look_alike_above="upper_fence")
+    assert found(artifact) == [("t1", "d", "look_alike")]
+    # Similarities of a to the others: 0, 0, 0.11 and 0.99, of which 0.25 and 0.75 quantiles are 0 and 0.11.
+    assert artifact.details["look_alike_cosine"] == pytest.approx(0.11 + 1.5 * 0.11, abs=0.01)
+
+
+def test_soft_targets_of_the_annotation_are_spared(hand_written: Any) -> None:
+    artifact = mine(
+        hand_written,
+        [triplet("annotated/zoo/2", "c", "a", origin="annotated"), triplet("generated/zoo/2", "c", "b")],
+        soft=[{"annotation_id": "zoo/2", "soft_targets": {"d": 0.5, "e": -1.0, "b": 0.2, "a": 1.0, "gone": 1.0}}],
+        guards=("soft_target",),
+    )
+    assert found(artifact) == [("annotated/zoo/2", "b", "soft_target"), ("annotated/zoo/2", "d", "soft_target")]
 
 
 def test_a_candidate_without_vector_is_an_error(hand_written: Any) -> None:

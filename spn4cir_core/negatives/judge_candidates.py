@@ -1,0 +1,59 @@
+"""Ask a judge whether the candidates nearest to a target answer the query as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.images.files import image_files
+from spn4cir_core.negatives.guards import Rows, TrainingSet
+from spn4cir_core.stage import Work
+from spn4cir_core.triplets.judge_triplets import judge_triplets
+from spn4cir_core.triplets.kept_vectors import KeptVectors
+from spn4cir_core.triplets.triplet import Triplet, triplet_of
+
+
+def judge_candidates(work: Work, training: TrainingSet, neighbours: Mapping[int, Rows]) -> dict[int, list[int]]:
+    """Candidate rows that answer the query of a triplet, by the triplet's row.
+
+    Judgements are those of the triplets stage: kept in the store by pictures and text, and resumed after a kill. A
+    candidate must answer all texts of a triplet.
+
+    Args:
+        neighbours: by the row of a target the candidates to ask about, nearest first.
+
+    Raises:
+        InputError: the judge cannot be used, or a picture cannot be read.
+    """
+    settings, parent = work.recipe.false_negatives, work.parents["triplets"]
+    assert settings.judge is not None
+    pictures = parent.table("candidates.parquet", columns=["image_id", "path", "pixel_sha256"]).to_pylist()
+    pixels = {row["image_id"]: row["pixel_sha256"] for row in pictures}
+    paths = [row["path"] for row in pictures]
+    rows = training.candidate_rows()
+    asked = {
+        f"{place} {row}": replace(
+            triplet, triplet_id=f"{place} {row}", target_id=training.candidate_ids[row], target_path=paths[row]
+        )
+        for place, triplet in enumerate(_training_triplets(parent))
+        for row in _others(triplet, rows, neighbours, settings.judged_per_triplet)
+    }
+    files = image_files(work.recipe.images, work.store)
+    kept = KeptVectors(work.store, files, work.progress, work.draft.seconds)
+    scores, work.draft.details["judge"] = judge_triplets(list(asked.values()), pixels, settings.judge, kept)
+    answers: dict[int, list[int]] = {}
+    for name, score in scores.items():
+        if score >= settings.least_judge_score:
+            place, row = map(int, name.split())
+            answers.setdefault(place, []).append(row)
+    return answers
+
+
+def _training_triplets(triplets: Artifact) -> Iterator[Triplet]:
+    return (triplet_of(row) for row in triplets.table().to_pylist() if row["split"] == "train")
+
+
+def _others(triplet: Triplet, rows: Mapping[str, int], neighbours: Mapping[int, Rows], count: int) -> list[int]:
+    target, reference = rows[triplet.target_id], rows[triplet.reference_id]
+    return [row for row in neighbours[target].tolist() if row not in (target, reference)][:count]
