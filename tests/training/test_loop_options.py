@@ -1,0 +1,194 @@
+"""What the loop can do beyond its plain form, on a tiny corpus."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spn4cir_core.artifacts import Artifact, Store, read_json
+from spn4cir_core.errors import InputError, TrainingError
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.training import train_stage
+from spn4cir_core.training.checkpoints import load_checkpoint, read_metrics
+from spn4cir_core.training.embed_candidates import CANDIDATE_BANK
+from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
+from spn4cir_core.training.validation import RECALLS, score_of
+
+World = Callable[..., tuple[Recipe, Store]]
+EVERY_OPTION = {
+    "chunk_size": 3,
+    "accumulate_batches": 2,
+    "precision": "float16",
+    "checkpoint_activations": True,
+    "weight_average": {"kind": "moving", "decay": 0.8},
+    "batches": {"kind": "same_category"},
+    "objective": {"kind": "memory_queue", "size": 6},
+    "validation": {"every_steps": 2, "keep": "best"},
+}
+
+
+def stage1(world: World, **settings: Any) -> Artifact:
+    recipe, store = world(stage1=settings, validation=6)
+    return STAGE1_CHECKPOINT.run(recipe, store)[0]
+
+
+def weights(artifact: Artifact) -> dict[str, torch.Tensor]:
+    network: Any = load_checkpoint(artifact).network
+    return {name: tensor.double() for name, tensor in network.state_dict().items()}
+
+
+def distance(first: Artifact, second: Artifact) -> float:
+    ours, theirs = weights(first), weights(second)
+    return max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
+
+
+def losses(artifact: Artifact) -> np.ndarray:
+    return np.array([line["loss"] for line in read_metrics(artifact)])
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
+    step_of = train_stage._Loop._step
+
+    def stepped(self: train_stage._Loop, number: int) -> dict[str, Any]:
+        if number == step:
+            act()
+        return step_of(self, number)
+
+    monkeypatch.setattr(train_stage._Loop, "_step", stepped)
+
+
+@pytest.mark.parametrize("settings", [{"chunk_size": 1}, {"chunk_size": 3}, {"checkpoint_activations": True}])
+def test_saving_memory_changes_nothing_but_rounding(world: World, settings: dict[str, Any]) -> None:
+    plain, saving = stage1(world, learning_rate=1e-3), stage1(world, learning_rate=1e-3, **settings)
+    np.testing.assert_allclose(losses(saving), losses(plain), atol=1e-5)
+    assert distance(saving, plain) < 1e-3
+
+
+def test_against_a_bank_two_batches_of_a_step_are_one_of_twice_the_size(world: World) -> None:
+    def first_step(**settings: Any) -> dict[str, Any]:
+        recipe, store = world(count=12, stage2={"steps": 1, **settings})
+        for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK):
+            stage.run(recipe, store)
+        return read_metrics(STAGE2_CHECKPOINT.run(recipe, store)[0])[0]
+
+    one, two = first_step(batch_size=9), first_step(batch_size=3, accumulate_batches=3)
+    assert two["epoch"] == one["epoch"]
+    # The texts are drawn for each batch, so the losses are near, not equal, unless every triplet has one text.
+    assert two["loss"] == pytest.approx(one["loss"], rel=0.1)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precision_stays_near(world: World, precision: str) -> None:
+    plain, lower = stage1(world, learning_rate=1e-3), stage1(world, learning_rate=1e-3, precision=precision)
+    assert losses(lower)[0] != losses(plain)[0]
+    np.testing.assert_allclose(losses(lower)[0], losses(plain)[0], rtol=0.05)
+    overflows = [line["gradient_norm"] is None for line in read_metrics(lower)]
+    assert not any(overflows) if precision == "bfloat16" else not all(overflows), "float16 may leave first steps out"
+    assert {str(tensor.dtype) for tensor in load_checkpoint(lower).network.state_dict().values()} == {"torch.float32"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("settings", [{}, EVERY_OPTION])
+def test_ctrl_c_keeps_the_step_and_the_next_run_ends_as_an_unbroken_one(
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+) -> None:
+    unbroken = stage1(world, save_every_steps=100, **settings)
+    recipe, store = world(stage1={"save_every_steps": 100, **settings}, validation=6)
+    broken = Store(tmp_path / "broken")
+    store_of_parents(store, broken)
+    interrupt_at(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGINT))
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        STAGE1_CHECKPOINT.run(recipe, broken)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert "stage1 was interrupted: step 5 of 7 is kept. Run the same again" in caplog.text
+    monkeypatch.undo()
+    taken: list[int] = []
+    interrupt_at(monkeypatch, 5, lambda: taken.append(5))
+    resumed = STAGE1_CHECKPOINT.run(recipe, broken)[0]
+    assert resumed.summary["files"] == unbroken.summary["files"] and taken == [5]
+
+
+def store_of_parents(source: Store, target: Store) -> None:
+    """The same parents in another store, without what was trained."""
+    import shutil
+
+    shutil.copytree(source.root, target.root, ignore=shutil.ignore_patterns("stage1_checkpoint"))
+    (target.root / "recipes" / "tiny" / "stage1_checkpoint.json").unlink(missing_ok=True)
+
+
+def test_a_batch_that_breaks_the_training_is_kept_with_the_weights_before_it(world: World) -> None:
+    recipe, store = world(stage1={"learning_rate": 1e30, "clip_norm": 1e30, "warmup_share": 0, "steps": 50})
+    with pytest.raises(TrainingError, match=r"The batch is in .*refused_batch\.json"):
+        STAGE1_CHECKPOINT.run(recipe, store)
+    path = next(store.root.glob("stage1_checkpoint/.*.draft/resume/refused_batch.json"))
+    refused = read_json(path)
+    done = [json.loads(line) for line in path.with_name("metrics.jsonl").read_text().splitlines()]
+    assert refused["step"] == len(done) + 1 and refused["stage"] == "stage1"
+    assert {entry["triplet_id"][0] for entry in refused["triplets"]} == {"t"} and len(refused["triplets"]) == 4
+    assert path.with_name("state.safetensors").is_file()
+
+
+def test_the_best_validated_weights_are_kept_and_both_steps_are_told(world: World) -> None:
+    settings: dict[str, Any] = {"steps": 12, "learning_rate": 0.05, "validation": {"every_steps": 5}}
+    last = stage1(world, **settings)
+    best = stage1(world, **settings | {"validation": {"every_steps": 5, "keep": "best"}})
+    lines = read_metrics(best)
+    assert [line["step"] for line in lines if RECALLS[0] in line] == [5, 10, 12], "and the last step"
+    told = best.details["validation"]
+    assert told["queries"] == 6 + 1 and told["gallery"] == 4
+    scores = {line["step"]: score_of(line) for line in lines if score_of(line) is not None}
+    assert told["best_step"] == max(scores, key=lambda step: (scores[step], -step)) and told["last_step"] == 12
+    shorter = stage1(world, **settings | {"steps": 12, "validation": {"every_steps": 5, "keep": "best", "patience": 1}})
+    assert losses(last).tolist() == losses(best).tolist(), "looking changes nothing"
+    stopped = len(read_metrics(shorter))
+    assert shorter.details["steps"] == stopped and stopped in (10, 12)
+
+
+def test_validation_without_a_validation_split_is_one_clear_error(world: World) -> None:
+    recipe, store = world(stage1={"validation": {"every_steps": 2, "origins": ["generated"]}})
+    with pytest.raises(InputError, match=r"no generated triplet in the validation split.*validation_share"):
+        STAGE1_CHECKPOINT.run(recipe, store)
+
+
+def test_averaged_weights_are_what_is_kept(world: World) -> None:
+    plain = stage1(world)
+    averaged = stage1(world, weight_average={"kind": "last", "checkpoints": 2, "every_steps": 1})
+    shorter = stage1(world, weight_average={"kind": "moving", "decay": 1e-9})
+    assert losses(plain).tolist() == losses(averaged).tolist() == losses(shorter).tolist()
+    assert distance(plain, shorter) < 1e-6 < distance(plain, averaged)
+
+
+def test_a_pull_towards_the_start_sees_the_starting_weights(world: World) -> None:
+    recipe, store = world(stage2={"objective": {"kind": "pull", "strength": 5.0}})
+    for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK):
+        stage.run(recipe, store)
+    lines = read_metrics(STAGE2_CHECKPOINT.run(recipe, store)[0])
+    assert lines[0]["loss"] == pytest.approx(0, abs=1e-5), "at the start it pulls nowhere"
+    assert max(line["loss"] for line in lines) > 1e-4, "and the start stays where it was"
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_composed_negatives_take_part_in_the_gradient(world: World, chunk_size: int | None) -> None:
+    settings = {"objective": {"kind": "negative_types"}, "chunk_size": chunk_size, "learning_rate": 1e-3}
+    assert np.isfinite(losses(stage1(world, **settings))).all()
+
+
+def test_a_control_is_of_stage_2s_length_and_of_nothing_else_of_it(world: World) -> None:
+    recipe, store = world()
+    STAGE1_CHECKPOINT.run(recipe, store)
+    wanted = CONTROL_CHECKPOINT.wanted(recipe, store)
+    for changed, same in (({"learning_rate": 0.5}, True), ({"batch_size": 3}, True), ({"steps": 8}, False)):
+        other, _ = world(stage2=changed)
+        assert (CONTROL_CHECKPOINT.wanted(other, store) == wanted) is same, changed
