@@ -47,8 +47,9 @@ def finished(request: pytest.FixtureRequest, store: Store) -> tuple[str, Recipe,
     folder.mkdir()
     table = WRITERS[request.param](folder / "model")
     schedule = {**TINY["stage1_checkpoint"], "learning_rate": 0.01}
+    objective = {"kind": "in_batch" if request.param == "blip4cir" else "prompt_alignment"}
     tables = {
-        "stage1_checkpoint": {**schedule, "backbone": table, "objective": {"kind": "in_batch"}},
+        "stage1_checkpoint": {**schedule, "chunk_size": 7, "backbone": table, "objective": objective},
         "candidate_bank": {"dtype": "float16"},
         "stage2_checkpoint": {**schedule, "objective": {"kind": "bank"}, "learn_temperature": True},
     }
@@ -67,6 +68,7 @@ def test_each_stage_trains_its_part_alone(finished: tuple[str, Recipe, dict[str,
     start = as_module(recipe.stage1_checkpoint.backbone.build([], recipe.seed)).state_dict()
     first, second = changed(start, states["stage1"]), changed(states["stage1"], states["stage2"])
     assert first and not any(name.startswith("vision_model.") for name in first)
+    assert (kind == "blip4cir") != ("prompt_tokens" in first), "SPRC's own objective trains the learnt prompts too"
     assert changed(states["stage1"], states["control"]) <= first
     own = "text_" if kind == "blip4cir" else "query_former."
     assert second and all(name.startswith(own) for name in second)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from spn4cir_core.errors import RecipeError
 from spn4cir_core.plugins import Plugin
 
 if TYPE_CHECKING:
@@ -125,6 +126,18 @@ class Network(ABC):
     @abstractmethod
     def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
         """(B, D) unit vectors of composed queries."""
+
+    def prompt_views(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """What the objective ``prompt_alignment`` looks at, for a network whose queries are made of prompts.
+
+        Returns:
+            (B, D) unit vectors of the texts read with learnt prompts in place of the reference; and (B,) mean squared
+            distances of the queries' own mean prompts from the learnt ones.
+
+        Raises:
+            RecipeError: this network has no prompts.
+        """
+        raise RecipeError(f"{type(self).__name__} has no learnt prompts; objective 'prompt_alignment' is for 'sprc'")
 
     def frozen_in_stage1(self) -> Sequence[nn.Module | nn.Parameter]:
         """What stage 1 must not change; nothing by default."""

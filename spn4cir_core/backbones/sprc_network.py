@@ -159,6 +159,13 @@ class SprcNetwork(nn.Module, Network):
             queries_BTH = self.query_tokens.expand(len(images), -1, -1)
             return self.former.fuse(queries_BTH, tokens, self.words.mask(tokens), self._visual(images))
 
+    def prompt_views(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class; the learnt prompts take a gradient from the text vectors alone."""
+        own_BH, learnt_1H = self.prompts(images, tokens).mean(dim=1), self.prompt_tokens.detach().mean(dim=1)
+        prompts_BTH = self.prompt_tokens.expand(len(tokens), -1, -1)
+        texts_BD = self.former.read_within(prompts_BTH, tokens, self.words.mask(tokens))
+        return texts_BD, (own_BH - learnt_1H).square().mean(dim=1)
+
     def frozen_in_stage1(self) -> Sequence[nn.Module | nn.Parameter]:
         """The vision tower, as published."""
         return [self.vision_model]

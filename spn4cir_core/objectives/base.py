@@ -36,6 +36,7 @@ OBJECTIVES = Room(
         "reference_negatives": "spn4cir_core.objectives.reference_negatives:ReferenceNegatives",
         "pull": "spn4cir_core.objectives.pull:Pull",
         "mixture": "spn4cir_core.objectives.mixture:Mixture",
+        "prompt_alignment": "spn4cir_core.objectives.prompt_alignment:PromptAlignment",
     },
 )
 
@@ -73,6 +74,12 @@ class Batch:
     """Row of each reference in the candidate set; given with :attr:`compose`."""
     text_numbers_B: Tensor | None = None
     """int64; equal numbers are equal texts; given with :attr:`compose`."""
+    text_queries_BD: Tensor | None = None
+    """Unit vectors of the texts read with learnt prompts in place of a reference; carry gradients. Given where
+    :attr:`Objective.uses_prompt_views` asks."""
+    prompt_distances_B: Tensor | None = None
+    """Mean squared distance of each query's prompts from the learnt ones; carry gradients. Given with
+    :attr:`text_queries_BD`."""
 
     def mean(self, losses_B: Tensor) -> Tensor:
         """Scalar mean of the triplets' losses by their weights."""
@@ -98,6 +105,11 @@ class Objective(Plugin):
     @property
     def uses_start_queries(self) -> bool:
         """Whether :meth:`loss` reads ``batch.start_queries_BD``, which costs another pass of the query encoder."""
+        return False
+
+    @property
+    def uses_prompt_views(self) -> bool:
+        """Whether :meth:`loss` reads ``batch.text_queries_BD`` and ``batch.prompt_distances_B``."""
         return False
 
     @abstractmethod

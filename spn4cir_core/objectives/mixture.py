@@ -62,6 +62,11 @@ class Mixture(Objective):
         """See the base class."""
         return any(part.objective.uses_start_queries for part in self.parts)
 
+    @property
+    def uses_prompt_views(self) -> bool:
+        """See the base class."""
+        return any(part.objective.uses_prompt_views for part in self.parts)
+
     def loss(self, batch: Batch) -> Tensor:
         """See the base class."""
         import torch

@@ -59,6 +59,10 @@ class StepBatches:
             places = references_M.cpu().numpy(), texts_M.cpu().numpy()
             return cache.vectors(self._queries(self.network, triplets, tokens_BL, *places))
 
+        text_queries_BD, prompt_distances_B = None, None
+        if objective.uses_prompt_views:
+            views = cache.vectors(self._prompt_views(triplets, tokens_BL))
+            text_queries_BD, prompt_distances_B = views[:, :-1], views[:, -1]
         numbers = {text: number for number, text in enumerate(dict.fromkeys(triplets.texts))}
         return Batch(
             queries_BD=queries_BD,
@@ -75,6 +79,8 @@ class StepBatches:
             start_queries_BD=starting,
             reference_rows_B=torch.from_numpy(triplets.references_B).to(device),
             text_numbers_B=torch.tensor([numbers[text] for text in triplets.texts], device=device),
+            text_queries_BD=text_queries_BD,
+            prompt_distances_B=prompt_distances_B,
         )
 
     def _targets(self, triplets: TripletBatch, cache: GradientCache, like: Tensor) -> Tensor:
@@ -100,6 +106,18 @@ class StepBatches:
                 return _at_least_float32(network.encode_query(images, tokens_BL[texts_M[positions]].to(self.device)))
 
         return Encode(len(references_M), encode)
+
+    def _prompt_views(self, triplets: TripletBatch, tokens_BL: Tensor) -> Encode:
+        """Text vectors and, in the last column, distances of prompts: one tensor, so that it can be cached."""
+        import torch
+
+        def encode(positions: range) -> Tensor:
+            images, tokens = self._inputs(triplets.references_B[positions]), tokens_BL[positions].to(self.device)
+            with self.precision.encoders():
+                texts_BD, distances_B = self.network.prompt_views(images, tokens)
+            return torch.cat([texts_BD.float(), distances_B.float()[:, None]], dim=1)
+
+        return Encode(len(triplets.texts), encode)
 
     def _inputs(self, rows: np.ndarray) -> Tensor:
         import torch

@@ -150,3 +150,19 @@ def test_a_captioning_model_is_refused(tmp_path: Path) -> None:
     save_blip2(tmp_path, use_qformer_text_input=False)
     with pytest.raises(InputError, match="reads no texts"):
         backbone({"kind": "sprc", "model": str(tmp_path)}).build([], 0)
+
+
+def test_views_of_the_prompts_are_those_of_the_description(small_table: SmallTable, pixels: torch.Tensor) -> None:
+    network = backbone(small_table("sprc")).build([], 0)
+    assert isinstance(network, SprcNetwork)
+    tokens = network.tokenize(TEXTS)
+    texts, distances = network.prompt_views(pixels, tokens)
+    fused = network.prompts(pixels, tokens)
+    for row in range(2):
+        means = fused[row].mean(dim=0), network.prompt_tokens[0].mean(dim=0)
+        torch.testing.assert_close(distances[row], torch.nn.functional.mse_loss(*means))
+    distances.sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    assert network.prompt_tokens.grad is None and network.query_tokens.grad is not None
+    texts.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert network.prompt_tokens.grad is not None
+    assert not torch.allclose(texts, network.encode_query(None, tokens), atol=1e-3)

@@ -59,6 +59,8 @@ class Example:
             start_queries_BD=None if self.stage == 1 else self.start_queries_BD,
             reference_rows_B=torch.tensor(self.reference_rows),
             text_numbers_B=torch.tensor(self.text_numbers),
+            text_queries_BD=normalize(self.texts_BD, dim=-1),
+            prompt_distances_B=(self.references_BD - 0.3).square().mean(dim=1),
         )
         return replace(made, **changes)
 

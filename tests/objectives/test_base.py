@@ -26,7 +26,7 @@ SETTINGS = {
     "in_batch": [{}, {"direction": "both"}],
     "hard_mixing": [{}, {"hardest": 3, "mixtures": 4}],
 }
-ONE_STAGE = {"bank": 2, "pull": 2, "memory_queue": 1}
+ONE_STAGE = {"bank": 2, "pull": 2, "memory_queue": 1, "prompt_alignment": 1}
 TARGETS_HELD = {"soft_labels", "hard_mixing"}
 """Objectives that read the targets' vectors without a gradient in a part that is no mere comparison."""
 CASES = [

@@ -1,0 +1,61 @@
+"""SPRC's terms beside the loss of composed queries: texts with learnt prompts, and prompts near to the learnt ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective
+from spn4cir_core.objectives.in_batch import InBatch
+from spn4cir_core.plugins import Choice
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class PromptAlignment(Objective):
+    """``L(queries) + text_weight · L(texts read with learnt prompts) + alignment_weight · |prompts − learnt ones|²``.
+
+    L is another objective, as a rule ``in_batch``; the squared distance is that of the mean prompts, averaged over
+    their dimensions, and no gradient of it reaches the learnt ones. Source: SPRC (Bai et al. 2024), stage 1.
+    Helps the prompts of reference and text to say what a text alone should say to find the target. Hurts, and costs a
+    second pass of the Q-Former, where texts say little without their reference.
+    """
+
+    plugin_kind: ClassVar[str] = "prompt_alignment"
+
+    text_weight: float = Field(default=1.0, ge=0)
+    """Published: FashionIQ 1, CIRR 0.4."""
+    alignment_weight: float = Field(default=1.0, ge=0)
+    """Published: FashionIQ 1, CIRR 0.4."""
+    of: Annotated[Objective, Choice(OBJECTIVES)] = InBatch()
+
+    @property
+    def uses_prompt_views(self) -> bool:
+        """See the base class."""
+        return True
+
+    @property
+    def uses_compose(self) -> bool:
+        """See the base class."""
+        return self.of.uses_compose
+
+    @property
+    def uses_start_queries(self) -> bool:
+        """See the base class."""
+        return self.of.uses_start_queries
+
+    def loss(self, batch: Batch) -> Tensor:
+        """See the base class.
+
+        Raises:
+            RecipeError: the batch has no views of the prompts.
+        """
+        if batch.text_queries_BD is None or batch.prompt_distances_B is None:
+            raise RecipeError("objective 'prompt_alignment' needs a backbone with learnt prompts, which 'sprc' is")
+        of_texts = self.of.loss(replace(batch, queries_BD=batch.text_queries_BD))
+        aligned = batch.mean(batch.prompt_distances_B)
+        return self.of.loss(batch) + self.text_weight * of_texts + self.alignment_weight * aligned
