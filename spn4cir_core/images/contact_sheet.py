@@ -10,8 +10,12 @@ MARGIN_PX, FONT_PX, LINES_MAX = 6, 11, 4
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
-def contact_sheet(images: Sequence[tuple[Image.Image, str]], columns: int, side_px: int = 128) -> Image.Image:
+def contact_sheet(
+    images: Sequence[tuple[Image.Image, str]], columns: int, side_px: int = 128, height_px: int | None = None
+) -> Image.Image:
     """Lay RGB pictures out row by row, each fitted into a square of ``side_px`` with its caption below.
+
+    ``height_px`` is the height of a place, lower than ``side_px`` where all pictures are known to be wider than high.
 
     Long captions wrap, and end in "…" after four lines. The same input gives the same pixels.
 
@@ -25,7 +29,8 @@ def contact_sheet(images: Sequence[tuple[Image.Image, str]], columns: int, side_
     wrapped = [_wrap(caption, side_px, font) for _, caption in images]
     columns = min(columns, len(images))
     rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
-    heights = [side_px + MARGIN_PX + line_px * max(len(wrapped[index]) for index in row) for row in rows]
+    place_px = side_px if height_px is None else height_px
+    heights = [place_px + MARGIN_PX + line_px * max(len(wrapped[index]) for index in row) for row in rows]
     width = columns * (side_px + MARGIN_PX) + MARGIN_PX
     sheet = Image.new("RGB", (width, sum(heights) + MARGIN_PX * (len(rows) + 1)), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -34,9 +39,9 @@ def contact_sheet(images: Sequence[tuple[Image.Image, str]], columns: int, side_
         for column, index in enumerate(row):
             left = MARGIN_PX + column * (side_px + MARGIN_PX)
             thumbnail = _fit(images[index][0], side_px)
-            sheet.paste(thumbnail, (left + (side_px - thumbnail.width) // 2, top + (side_px - thumbnail.height) // 2))
+            sheet.paste(thumbnail, (left + (side_px - thumbnail.width) // 2, top + (place_px - thumbnail.height) // 2))
             for number, line in enumerate(wrapped[index]):
-                draw.text((left, top + side_px + 2 + number * line_px), line, INK, font)
+                draw.text((left, top + place_px + 2 + number * line_px), line, INK, font)
         top += height + MARGIN_PX
     return sheet
 

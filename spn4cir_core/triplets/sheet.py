@@ -27,4 +27,4 @@ def triplet_sheet(labelled: Iterable[tuple[Triplet, str]], files: ImageFiles) ->
         ValueError: there is no triplet.
     """
     tiles = [(pair_of(triplet, files, SIDE_PX // 2), label) for triplet, label in labelled]
-    return contact_sheet(tiles, COLUMNS, SIDE_PX)
+    return contact_sheet(tiles, COLUMNS, SIDE_PX, SIDE_PX // 2)
