@@ -30,7 +30,8 @@ class ClipBackbone(Backbone):
     model: str = Field(default="RN50x4-quickgelu", min_length=1)
     """A name that open_clip knows, a folder with ``open_clip_config.json`` and weights, or ``hf-hub:owner/name``."""
     pretrained: str = ""
-    """For a known name: a tag (open_clip downloads) or a weight file. Folder and hub id bring their own weights."""
+    """For a known name: a tag (open_clip downloads; OpenAI's unless given) or a weight file. A folder or a hub id
+    brings its own weights."""
     revision: str = ""
     """Commit of a hub id, which pins its files."""
     preprocessing: Literal["target_pad", "clip"] = "target_pad"
@@ -54,6 +55,10 @@ class ClipBackbone(Backbone):
         return fingerprint(
             {"kind": "clip pixels", "preprocessing": self.preprocessing, "image_px": self.described()["image_px"]}
         )
+
+    def text_tokenizer(self) -> tuple[str, int]:
+        """CLIP's, of 77 tokens in nearly every CLIP. See the base class."""
+        return "clip", 77
 
     def described(self) -> dict[str, Any]:
         """What the network is built from: open_clip's ``model_cfg``, ``image_px``, ``mean``, ``std``; all JSON values.
@@ -88,14 +93,14 @@ class ClipBackbone(Backbone):
         load_strictly(clip, convert_state_dict(clip, weights), f"open_clip's {self.model!r}", path)
 
     def _weights_fingerprint(self) -> str:
-        if self._folder() is not None or Path(self.pretrained).expanduser().is_file():
+        if self._folder() is not None or self._is_file():
             return weights_sha256(self._weights_file())
         if self.model.startswith(HUB):
             return self.revision
         import open_clip
 
-        self._check_tag()
-        return str(open_clip.__version__)
+        self._check_name()
+        return f"{self._tag()}, open_clip {open_clip.__version__}"
 
     def _config(self) -> dict[str, Any]:
         folder = self._folder()
@@ -108,10 +113,9 @@ class ClipBackbone(Backbone):
                 raise InputError(f"{path} is no open_clip configuration: {error}") from error
         import open_clip
 
+        self._check_name()
         config = open_clip.get_model_config(self.model)
-        if config is None:
-            raise RecipeError(f"open_clip has no model {self.model!r}; open_clip.list_models() names them")
-        tag = open_clip.get_pretrained_cfg(self.model, self.pretrained)
+        tag = open_clip.get_pretrained_cfg(self.model, self._tag())
         return {"model_cfg": config, "preprocess_cfg": {key: list(tag[key]) for key in ("mean", "std") if tag.get(key)}}
 
     def _weights_file(self) -> Path:
@@ -123,18 +127,17 @@ class ClipBackbone(Backbone):
             return found
         if self.model.startswith(HUB):
             return self._hub_file(WEIGHTS[0], *WEIGHTS[1:])
-        path = Path(self.pretrained).expanduser()
-        if path.is_file():
-            return path
+        if self._is_file():
+            return Path(self.pretrained).expanduser()
         import open_clip
         from open_clip.pretrained import download_pretrained
 
-        self._check_tag()
+        self._check_name()
         try:
-            return Path(download_pretrained(open_clip.get_pretrained_cfg(self.model, self.pretrained)))
+            return Path(download_pretrained(open_clip.get_pretrained_cfg(self.model, self._tag())))
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
-                f"open_clip cannot download {self.model!r}, pretrained {self.pretrained!r}: {error}. Without a "
+                f"open_clip cannot download {self.model!r}, pretrained {self._tag()!r}: {error}. Without a "
                 "network, give a weight file as pretrained, or a folder as model."
             ) from error
 
@@ -165,23 +168,31 @@ class ClipBackbone(Backbone):
             raise InputError(f"backbone {self.plugin_kind!r}: no open_clip model at {path} ({CONFIG} is missing there)")
         return path.resolve()
 
-    def _check_tag(self) -> None:
+    def _is_file(self) -> bool:
+        return bool(self.pretrained) and Path(self.pretrained).expanduser().is_file()
+
+    def _tag(self) -> str:
+        return self.pretrained or "openai"
+
+    def _check_name(self) -> None:
         import open_clip
 
+        if open_clip.get_model_config(self.model) is None:
+            raise RecipeError(f"open_clip has no model {self.model!r}; open_clip.list_models() names them")
         tags = open_clip.list_pretrained_tags_by_model(self.model)
-        if self.pretrained not in tags:
+        if self._tag() not in tags and not self._is_file():
             raise RecipeError(
-                f"backbone {self.plugin_kind!r}: pretrained {self.pretrained!r} is neither a file nor a tag of "
+                f"backbone {self.plugin_kind!r}: pretrained {self._tag()!r} is neither a file nor a tag of "
                 f"{self.model!r}; its tags: {', '.join(tags) or 'none'}"
             )
 
     def _trained_with_quick_gelu(self) -> bool:
         """open_clip only warns when a tag's weights want QuickGELU and the named model has GELU."""
-        if self._folder() is not None or self.model.startswith(HUB):
+        if self._folder() is not None or self.model.startswith(HUB) or self._is_file():
             return False
         import open_clip
 
-        return bool(open_clip.get_pretrained_cfg(self.model, self.pretrained).get("quick_gelu", False))
+        return bool(open_clip.get_pretrained_cfg(self.model, self._tag()).get("quick_gelu", False))
 
 
 def _check_text_tower(model: str, config: dict[str, Any]) -> None:

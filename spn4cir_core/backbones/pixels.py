@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 TARGET_RATIO = 1.25
 LONGEST_PX = 8192
 """Longer pictures are shrunk before they are padded: a strip of 1 × 20,000 pixels would else become a gigabyte."""
+LONGEST_RATIO = 8
+"""Of long to short side, up to which a picture is resized whole before its middle is cut out."""
 
 
 def target_padded(image: Image.Image, ratio: float = TARGET_RATIO) -> Image.Image:
@@ -38,7 +40,7 @@ def target_padded_squares(images: Sequence[Image.Image], size_px: int) -> np.nda
 
 def centre_squares(images: Sequence[Image.Image], size_px: int) -> np.ndarray:
     """(B, 3, size_px, size_px) uint8: bicubic resize of the shorter side, middle square (CLIP's own transform)."""
-    squares = [np.asarray(centre_square(image, size_px), np.uint8) for image in images]
+    squares = [np.asarray(_middle_square(image.convert("RGB"), size_px), np.uint8) for image in images]
     return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
 
 
@@ -52,6 +54,16 @@ def normalised(
     mean_C11 = torch.tensor(MEAN.tolist() if mean is None else list(mean), device=place)[:, None, None]
     std_C11 = torch.tensor(STD.tolist() if std is None else list(std), device=place)[:, None, None]
     return ((pixels_BCHW.float() / 255 - mean_C11) / std_C11).to(dtype)
+
+
+def _middle_square(image: Image.Image, size_px: int) -> Image.Image:
+    """As published to the last bit: the whole picture is resized. Of a long strip only the square is computed."""
+    short, long = min(image.size), max(image.size)
+    if long > LONGEST_RATIO * short:
+        return centre_square(image, size_px)
+    scaled = image.resize((size_px * image.width // short, size_px * image.height // short), Image.Resampling.BICUBIC)
+    left, top = (round((side - size_px) / 2) for side in scaled.size)
+    return scaled.crop((left, top, left + size_px, top + size_px))
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

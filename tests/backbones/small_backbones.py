@@ -22,6 +22,10 @@ TINY_CLIP: dict[str, Any] = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
 }
 
+TINY_RESNET: dict[str, Any] = {
+    "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
+}
+
 
 def write_small(folder: Path) -> dict[str, Any]:
     return {"kind": "small", "dim": 16}
