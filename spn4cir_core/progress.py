@@ -36,7 +36,7 @@ class Bars:
         if self._bar is None or label != self._label or done < self._bar.n:
             self._close()
             self._label = label
-            self._bar = tqdm(total=total or None, desc=label, initial=0, dynamic_ncols=True)
+            self._bar = tqdm(total=total or None, desc=label, initial=done, dynamic_ncols=True)
         self._bar.update(done - self._bar.n)
         if total and done >= total:
             self._close()
@@ -61,16 +61,16 @@ class Throttled:
     def __init__(self, say: Callable[[str], None], every_s: float = 10.0) -> None:
         self._say, self._every_s = say, every_s
         self._said_at = self._started_at = time.monotonic()
-        self._label = ""
+        self._label, self._first = "", 0
 
     def __call__(self, label: str, done: int, total: int) -> None:
-        """Say how far the labelled work has come, if it is time to."""
+        """Say how far the labelled work has come, if it is time to; what was done before is not in the rate."""
         now = time.monotonic()
         if label != self._label:
-            self._label, self._started_at, self._said_at = label, now, now
+            self._label, self._first, self._started_at, self._said_at = label, done, now, now
         if (total and done >= total) or now - self._said_at >= self._every_s:
             self._said_at = now
-            rate = done / max(now - self._started_at, 1e-9)
+            rate = (done - self._first) / max(now - self._started_at, 1e-9)
             left = f", about {(total - done) / rate:.0f} s left" if total and rate and done < total else ""
             self._say(f"{label}: {done:,}{f' of {total:,}' if total else ''} ({rate:,.1f}/s{left})")
 

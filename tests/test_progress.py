@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.progress import without_loading_bar
+from spn4cir_core.progress import Throttled, without_loading_bar
 
 
 def test_bars_of_transformers_are_as_they_were_once_the_weights_are_loaded() -> None:
@@ -30,3 +30,12 @@ def test_bars_of_transformers_are_as_they_were_once_the_weights_are_loaded() -> 
     finally:
         (bars.enable_progress_bar if before[0] else bars.disable_progress_bar)()
         (hub.disable_progress_bars if before[1] else hub.enable_progress_bars)()
+
+
+def test_the_rate_and_the_time_left_are_those_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said = iter([0.0, 0.0, 20.0]), []
+    monkeypatch.setattr("spn4cir_core.progress.time.monotonic", lambda: next(clock))
+    throttled = Throttled(said.append)
+    throttled("stage1", 900, 1000)
+    throttled("stage1", 940, 1000)
+    assert said == ["stage1: 940 of 1,000 (2.0/s, about 30 s left)"]

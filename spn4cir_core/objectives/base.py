@@ -99,7 +99,7 @@ class Objective(Plugin):
 
     @property
     def uses_compose(self) -> bool:
-        """Whether :meth:`loss` calls ``batch.compose``; such an objective cannot be trained in chunks."""
+        """Whether :meth:`loss` calls ``batch.compose``, which costs another pass of the query encoder."""
         return False
 
     @property

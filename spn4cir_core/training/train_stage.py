@@ -88,6 +88,7 @@ class _Loop:
 
     def _train(self, metrics: list[dict[str, Any]], progress: Progress) -> None:
         training, patience = self.training, self.schedule.validation.patience
+        progress(training.name, len(metrics), training.steps)
         with Interrupts() as interrupts:
             while len(metrics) < training.steps and not out_of_patience(metrics, patience):
                 if any_of(interrupts.caught is not None, training.processes, self.device):
