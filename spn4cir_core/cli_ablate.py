@@ -16,27 +16,23 @@ from spn4cir_core.errors import InputError, Spn4cirError
 from spn4cir_core.progress import Bars
 
 EXAMPLE = """
-A grid file, say grid.toml (a level holds any keys of a recipe; an empty level changes nothing):
+A grid file, say grid.toml, with two axes of two levels; a level holds any keys of a recipe:
 
-    base = "demo"
+base = "demo"
 
-    seeds = [0, 1, 2]
+seeds = [0, 1, 2]
 
-    k = 1
+recipe.stage1_checkpoint.steps = 300
 
-    recipe.stage1_checkpoint.steps = 300
+axes.positives.near = {}
 
-    [axes.positives]
+axes.positives."mid-rank" = { pairs.window = [5, 100] }
 
-    near = { pairs.window = [0, 20] }
+axes.negatives.bank = {}
 
-    "mid-rank" = { pairs.window = [5, 100] }
+axes.negatives."bank and batch" = { stage2_checkpoint.objective = { kind = "bank", in_batch_weight = 0.5 } }
 
-    [axes.negatives]
-
-    "whole bank" = {}
-
-    "bank and batch" = { stage2_checkpoint.objective = { kind = "bank", in_batch_weight = 0.5 } }
+Run it:
 
 spn4cir ablate grid.toml --store ablation/
 """
