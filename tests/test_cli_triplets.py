@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from spn4cir_core.cli import app
@@ -47,6 +48,10 @@ def test_a_page_of_the_triplets_and_their_export(hand_written: Any, compose: Any
     words = ["--recipe", recipe, "--store", hand_written.store.root]
     assert "browse.html" in spn4cir("triplets", "--out", tmp_path / "new" / "browse.html", "--count", "1", *words)
     assert (tmp_path / "new" / "browse.html").read_text().count("<article") == 1
+    said = spn4cir("triplets", "--out", tmp_path / "b.html", "--sheet", tmp_path / "new" / "sheet.jpg", *words)
+    assert "sheet.jpg" in said
+    with Image.open(tmp_path / "new" / "sheet.jpg") as sheet:
+        assert sheet.width == 2 * (240 + 6) + 6 and 120 < sheet.height < 180  # two triplets, pictures gone
     for layout, name in (("fashioniq", "cap.extend_spn4cir.train.json"), ("csv", "triplets.train.csv")):
         assert name in spn4cir("export", "--format", layout, "--out", tmp_path / "out", *words)
         assert (tmp_path / "out" / name).is_file()

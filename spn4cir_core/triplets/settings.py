@@ -60,9 +60,9 @@ class TripletSettings(Settings):
     """A frozen model that ranks each split's images by text, by reference and by both; nothing is loaded without."""
     answered_within: int = Field(default=1, ge=1)
     """A query is answered when the target is among so many first ones: for ``text_alone_answers`` and the figures."""
-    most_text_rank_share: float = Field(default=0.25, gt=0, le=1)
+    most_text_rank_share: float = Field(default=0.5, gt=0, le=1)
     """For ``text_fits_many``: refuse a text that more than this share of its split's images fit as well."""
-    most_round_trip_share: float = Field(default=0.25, gt=0, le=1)
+    most_round_trip_share: float = Field(default=0.5, gt=0, le=1)
     """For ``round_trip_fails``: refuse where more than this share of the images stand before the target."""
     judge: Annotated[Judge, Choice(JUDGES)] | None = None
     """A model that looks at both images and the text of what passed all other gates."""

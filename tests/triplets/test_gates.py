@@ -33,10 +33,8 @@ GOOD = Triplet(
 )
 CAPTIONS = [("train", f"thing {number}") for number in range(90)] + [("train", "a shirt")] * 10
 SCORED = {
-    "poor": Scores(others=100, text_rank=0, text_rank_share=0.3, reference_rank=9, round_trip_rank=26, judge_score=0.4),
-    "good": Scores(
-        others=100, text_rank=1, text_rank_share=0.25, reference_rank=9, round_trip_rank=25, judge_score=0.5
-    ),
+    "poor": Scores(others=100, text_rank=0, text_rank_share=0.6, reference_rank=9, round_trip_rank=51, judge_score=0.4),
+    "good": Scores(others=100, text_rank=1, text_rank_share=0.5, reference_rank=9, round_trip_rank=50, judge_score=0.5),
 }
 BASIS = gate_basis(TripletSettings(most_caption_share=0.05), CAPTIONS, SCORED)
 
@@ -63,9 +61,9 @@ REFUSED: list[tuple[GateName, dict[str, Any], str]] = [
     ("text_names_target", {"modified_texts": ("x", "on sand, a small blue circle")}, "the text alone describes"),
     ("pair_too_similar", {"score": 0.99}, "the images' cosine is above 0.98"),
     ("pair_too_dissimilar", {"score": -0.2}, "the images' cosine is below 0.1"),
-    ("text_fits_many", {"triplet_id": "poor"}, "the text fits more than 25 % of the images as well as the target"),
+    ("text_fits_many", {"triplet_id": "poor"}, "the text fits more than 50 % of the images as well as the target"),
     ("text_alone_answers", {"triplet_id": "poor"}, "the text alone finds the target among the first 1"),
-    ("round_trip_fails", {"triplet_id": "poor"}, "reference and text find more than 25 % of the images before"),
+    ("round_trip_fails", {"triplet_id": "poor"}, "reference and text find more than 50 % of the images before"),
     ("judge_says_no", {"triplet_id": "poor"}, "the judge's score is below 0.5"),
 ]
 FINE: list[dict[str, Any]] = [
