@@ -108,21 +108,31 @@ def triplet_gallery(triplets: pa.Table, count: int, seed: int, pictures: Picture
 def false_negative_gallery(
     false_negatives: pa.Table, triplets: pa.Table, count: int, seed: int, pictures: Pictures
 ) -> list[dict[str, Any]]:
-    """A seeded sample, per reason, of targets and the candidates that training must not push away from them."""
-    targets = dict(zip(triplets["triplet_id"].to_pylist(), triplets["target_id"].to_pylist(), strict=True))
-    reasons = sorted(set(false_negatives["reason"].to_pylist()))
+    """A seeded sample, per reason, of queries, their targets, and the candidates that answer them as well."""
+    reasons = sorted(set(false_negatives["reason"].to_pylist())) if count else []
     each = max(1, count // max(1, len(reasons)))
+    sampled = {
+        reason: _sample(false_negatives.filter(pc.equal(false_negatives["reason"], reason)), each, seed)
+        for reason in reasons
+    }
+    wanted = pa.array([row["triplet_id"] for rows in sampled.values() for row in rows], pa.string())
+    asked = triplets.filter(pc.is_in(triplets["triplet_id"], value_set=wanted)).to_pylist()
+    queries = {row["triplet_id"]: row for row in asked}
     return [
         {
             "reason": reason.replace("_", " "),
             "pairs": [
-                {"target": pictures.tile(targets[row["triplet_id"]]), "candidate": pictures.tile(row["image_id"])}
-                for row in _sample(false_negatives.filter(pc.equal(false_negatives["reason"], reason)), each, seed)
-                if row["triplet_id"] in targets
+                {
+                    "reference": pictures.tile(queries[row["triplet_id"]]["reference_id"]),
+                    "text": " / ".join(queries[row["triplet_id"]]["modified_texts"]),
+                    "target": pictures.tile(queries[row["triplet_id"]]["target_id"]),
+                    "candidate": pictures.tile(row["image_id"]),
+                }
+                for row in rows
+                if row["triplet_id"] in queries
             ],
         }
-        for reason in reasons
-        if count
+        for reason, rows in sampled.items()
     ]
 
 

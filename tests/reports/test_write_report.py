@@ -116,6 +116,14 @@ def test_numbers_of_page_markdown_and_json_agree(made: Artifact) -> None:
     assert said["false_negatives"] == {"by_reason": {"same_caption": 3}, "triplets": 3, "candidates": 3}
 
 
+def test_guarded_candidates_are_pictured_beside_the_query_they_answer(made: Artifact) -> None:
+    text = made.file("report.html").read_text(encoding="utf-8")
+    section = text[text.index('<section id="negatives"') : text.index('<section id="stages"')]
+    assert section.count("not a negative<") == 3
+    assert section.count("<img") == 9  # reference, target and candidate of each
+    assert section.count("“") == 3
+
+
 def test_summary_counts_drops_and_tells_the_headline(made: Artifact) -> None:
     assert made.summary["drops"]["annotated: no target is in the evaluation split"] == 1
     assert made.details["queries"]["annotated"] == 18
