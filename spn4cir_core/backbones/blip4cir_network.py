@@ -13,6 +13,7 @@ from transformers.models.blip.modeling_blip import BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextModel
 
 from spn4cir_core.backbones.base import Network
+from spn4cir_core.backbones.blip_layers import checkpoint_layers
 from spn4cir_core.backbones.blip_tokens import BertTokens
 from spn4cir_core.backbones.blip_vision import empty_vision, keep_vision_narrow, visual_tokens
 from spn4cir_core.backbones.pixels import target_padded_squares
@@ -55,6 +56,10 @@ class Blip4CirNetwork(nn.Module, Network):
     def image_features(self, images: Tensor) -> Tensor:
         """(B, P, W) visual tokens, the class token first; neither stage changes them."""
         return images if images.is_floating_point() else visual_tokens(self.vision_model, images)
+
+    def checkpoint_activations(self) -> None:
+        """See the base class; the vision tower, which takes no gradient, has none to keep."""
+        checkpoint_layers(self.text_encoder)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """See the base class."""

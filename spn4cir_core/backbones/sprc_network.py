@@ -15,6 +15,7 @@ from torch.nn import functional
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel, Blip2TextEmbeddings, Blip2VisionModel
 
 from spn4cir_core.backbones.base import Network
+from spn4cir_core.backbones.blip_layers import checkpoint_layers
 from spn4cir_core.backbones.blip_tokens import BertTokens
 from spn4cir_core.backbones.blip_vision import empty_vision, keep_vision_narrow, visual_tokens
 from spn4cir_core.backbones.pixels import target_padded_squares
@@ -121,6 +122,10 @@ class SprcNetwork(nn.Module, Network):
             self.query_former = copy.deepcopy(self.former).requires_grad_(True)
             for name, parameter in self.query_former.named_parameters():
                 parameter.requires_grad_(not any(part in name for part in UNUSED_BY_READING))
+
+    def checkpoint_activations(self) -> None:
+        """See the base class; what takes no gradient has none to keep."""
+        checkpoint_layers(self.former if self.query_former is None else self.query_former)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """See the base class."""
