@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from PIL import Image
 
-from spn4cir_core import cli_ablate, cli_serve, cli_triplets
+from spn4cir_core import cli_ablate, cli_serve, cli_training, cli_triplets
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.cli_options import (
     ImagesOption,
@@ -61,6 +61,7 @@ app = typer.Typer(help="Composed image retrieval from a folder of pictures.", ep
 cli_triplets.register(app)
 cli_serve.register(app)
 cli_ablate.register(app)
+cli_training.register(app)
 
 
 @app.command("run")

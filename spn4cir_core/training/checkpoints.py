@@ -141,7 +141,7 @@ class Resume:
         for name, tensor in _below(tensors, "extra/").items():
             owner, _, own = name.partition("/")
             extras.setdefault(owner, {})[own] = tensor
-        lines = map(json.loads, (self.folder / METRICS).read_text(encoding="utf-8").splitlines())
+        lines = read_lines(self.folder / METRICS)
         return Kept([line for line in lines if line["step"] <= int(metadata["step"])], extras)
 
     def save_best(self, network: nn.Module, temperature: float) -> None:
@@ -210,5 +210,9 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def read_metrics(artifact: Artifact) -> list[dict[str, Any]]:
     """The metrics of a checkpoint artefact, one dict per step."""
-    text = Path(artifact.file(METRICS)).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+    return read_lines(artifact.file(METRICS))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a ``metrics.jsonl``."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
