@@ -12,7 +12,7 @@ from pydantic import Field
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.colours import dominant_colour
 from spn4cir_core.captions.prompts import tidy
-from spn4cir_core.embeddings.fixed_batches import in_fixed_batches, torch_device
+from spn4cir_core.embeddings.fixed_batches import in_fixed_batches, to_device, torch_device
 from spn4cir_core.embeddings.lite0 import lite0_pixels, load_lite0, weights_file
 from spn4cir_core.errors import MissingExtra
 from spn4cir_core.fingerprints import NotFingerprinted, file_sha256, fingerprint, plain
@@ -82,7 +82,7 @@ class Tags(Captioner):
             found: torch.Tensor = model(pixels_BCHW.contiguous(memory_format=torch.channels_last)).softmax(1)
             return found
 
-        return lambda pictures: in_fixed_batches(forward, lite0_pixels(pictures, self.size_px).to(device))
+        return lambda pictures: in_fixed_batches(forward, to_device(lite0_pixels(pictures, self.size_px), device))
 
 
 def label_names() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 Dtype = Literal["float32", "bfloat16", "float16"]
 """What a network computes in, by autocast; weights and vectors stay float32."""
 
-# Matrix products pick their kernels by shape and by the place of a row in the batch, so on a CPU the last bits
-# of a row differ between batches even of one size. One image at a time costs a CPU little.
+# Matrix products pick their kernels by shape, by the place of a row in the batch and by the number of threads, so on a
+# CPU the last bits of a row differ between batches even of one size. One image at a time on one thread, several side
+# by side, costs nothing: small products gain little from threads and lose much where the cores are busy.
 ROWS_ON_CPU = 1
 ROWS_ON_GPU = 32
 
@@ -24,6 +26,8 @@ def in_fixed_batches(
 ) -> np.ndarray:
     """Apply ``forward`` to a fixed number of images at a time, the last batch padded with zeros.
 
+    On a CPU it is called from several threads at once.
+
     Returns:
         (B, D) float32.
     """
@@ -31,14 +35,35 @@ def in_fixed_batches(
 
     kind = pixels_BCHW.device.type
     rows = ROWS_ON_CPU if kind == "cpu" else ROWS_ON_GPU
-    outputs = []
-    narrow = torch.autocast(kind, getattr(torch, dtype), enabled=dtype != "float32")
-    with torch.inference_mode(), narrow:
-        for start in range(0, len(pixels_BCHW), rows):
-            part = pixels_BCHW[start : start + rows]
-            padding = part.new_zeros((rows - len(part), *part.shape[1:]))
-            outputs.append(forward(torch.cat([part, padding]))[: len(part)].float().cpu().numpy())
-    return np.concatenate(outputs)
+
+    def one_batch(start: int) -> np.ndarray:
+        part = pixels_BCHW[start : start + rows]
+        padding = part.new_zeros((rows - len(part), *part.shape[1:]))
+        with torch.inference_mode(), torch.autocast(kind, getattr(torch, dtype), enabled=dtype != "float32"):
+            found: np.ndarray = forward(torch.cat([part, padding]))[: len(part)].float().cpu().numpy()
+        return found
+
+    starts = range(0, len(pixels_BCHW), rows)
+    return np.concatenate(_side_by_side(one_batch, starts) if kind == "cpu" else [one_batch(start) for start in starts])
+
+
+def _side_by_side(one_batch: Callable[[int], np.ndarray], starts: range) -> list[np.ndarray]:
+    """Compute as many at a time as torch may use threads, each on a single one."""
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(one_batch, starts))
+    finally:
+        torch.set_num_threads(threads)  # some libraries know one number for all threads
+
+
+def to_device(pixels_BCHW: torch.Tensor, device: str) -> torch.Tensor:
+    """Copy to the device; to a GPU from pinned memory, so that the next pictures are prepared meanwhile."""
+    if device.startswith("cuda"):
+        return pixels_BCHW.pin_memory().to(device, non_blocking=True)
+    return pixels_BCHW.to(device)
 
 
 def torch_device(name: str) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import Field
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, torch_device
+from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
 from spn4cir_core.embeddings.weight_files import weights_sha256
 from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.fingerprints import NotFingerprinted, fingerprint
@@ -59,8 +59,8 @@ class OpenClipEncoder(ImageEncoder):
         model.eval().to(device)
 
         def encode(images: Sequence[Image.Image]) -> np.ndarray:
-            pixels = torch.stack([preprocess(image) for image in images]).to(device)
-            return in_fixed_batches(model.encode_image, pixels, self.dtype)
+            pixels = torch.stack([preprocess(image) for image in images])
+            return in_fixed_batches(model.encode_image, to_device(pixels, device), self.dtype)
 
         return encode
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import Field
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, torch_device
+from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
 from spn4cir_core.errors import InputError, MissingExtra, RecipeError
 from spn4cir_core.fingerprints import NotFingerprinted, file_sha256, fingerprint
 
@@ -52,8 +52,8 @@ class TimmEncoder(ImageEncoder):
 
         def encode(images: Sequence[Image.Image]) -> np.ndarray:
             pixels = np.stack([self._pixels(image, mean, std) for image in images])
-            batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device)
-            return in_fixed_batches(forward, batch, self.dtype)
+            batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+            return in_fixed_batches(forward, to_device(batch, device), self.dtype)
 
         return encode
 

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.embeddings.clip_pixels import clip_pixels
-from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, torch_device
+from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
 from spn4cir_core.embeddings.weight_files import load_strictly, read_weights, weights_sha256
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import NotFingerprinted, fingerprint
@@ -84,7 +84,7 @@ class Unicom(ImageEncoder):
         network.eval().to(device)
 
         def encode(images: Sequence[Image.Image]) -> np.ndarray:
-            return in_fixed_batches(network, clip_pixels(images, shape.size_px).to(device), self.dtype)
+            return in_fixed_batches(network, to_device(clip_pixels(images, shape.size_px), device), self.dtype)
 
         return encode
 

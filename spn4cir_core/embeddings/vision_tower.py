@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, torch_device
+from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import NotFingerprinted, files_fingerprint, fingerprint
 from spn4cir_core.progress import without_loading_bar
@@ -84,7 +84,7 @@ class VisionTower(ImageEncoder):
                 raise InputError(
                     f"image encoder: the processor of {self.model!r} cuts images into tiles; use its tower"
                 )
-            return in_fixed_batches(forward, pixels.to(device), self.dtype)
+            return in_fixed_batches(forward, to_device(pixels, device), self.dtype)
 
         return encode
 

@@ -52,6 +52,21 @@ def test_rows_are_finite_tell_pictures_apart_and_do_not_depend_on_the_batch(
     np.testing.assert_array_equal(build(table).start()(pictures[:3]), together[:3])
 
 
+def test_the_number_of_threads_changes_no_bit(table: dict[str, Any], pictures: list[Image.Image]) -> None:
+    import torch
+
+    encode, before = build(table).start(), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(encode(pictures[:6]))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*found)
+
+
 def test_odd_shapes_are_encoded(table: dict[str, Any]) -> None:
     shapes = [(1, 90), (90, 1), (8, 8), (33, 32)]
     assert np.isfinite(build(table).start()([Image.new("RGB", shape, (9, 99, 199)) for shape in shapes])).all()
