@@ -5,20 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from spn4cir_core.annotations.records import SOURCE, Record
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.base import QUERIES, TRIPLETS
 
 Row = TypeVar("Row")
-TRIPLETS, QUERIES = "triplets.csv", "queries.csv"
 COLUMNS = {
     TRIPLETS: ("reference", "target", "modified_text"),
     QUERIES: ("query_id", "reference", "modified_text", "targets"),
 }
-OPTIONAL = ("kind", "modified_texts")
+OPTIONAL = ("kind", "modified_texts", SOURCE)
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Triplet:
     modified_texts: list[str]
     """What one text is drawn from each time the triplet is trained on; ``[modified_text]`` unless the file has more."""
     kind: str
+    source: str = ""
+    """The row as it stood where it was imported from, as JSON; empty if it was not."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Query:
     modified_text: str
     target_ids: list[str]
     kind: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,29 @@ class Parser:
         seen: set[str] = set()
         return list(self._rows(QUERIES, data, lambda line, row: self._query(line, row, seen)))
 
+    def triplets_of(self, file: str, records: Iterable[Record], pictures: Mapping[str, str]) -> list[Triplet]:
+        """The triplets of another layout's records; ``pictures`` maps their image names to paths."""
+        seen: set[tuple[str, ...]] = set()
+        rows = _rows_of(records, lambda record: record.triplet_rows(lambda name: pictures.get(name, name)))
+        return list(self._parsed(file, rows, lambda line, row: self._triplet(line, row, seen)))
+
+    def queries_of(self, file: str, records: Iterable[Record], pictures: Mapping[str, str]) -> list[Query]:
+        """The queries of another layout's records; ``pictures`` maps their image names to paths."""
+        seen: set[str] = set()
+        rows = _rows_of(records, lambda record: record.query_rows(lambda name: pictures.get(name, name)))
+        return list(self._parsed(file, rows, lambda line, row: self._query(line, row, seen)))
+
     def _rows(self, name: str, data: bytes, parse: Callable[[int, dict[str, str]], Row]) -> Iterator[Row]:
         file = PurePosixPath(self.folder, name).as_posix()
-        for line, row in read_rows(file, data, COLUMNS[name]):
+        return self._parsed(file, read_rows(file, data, COLUMNS[name]), parse)
+
+    def _parsed(
+        self,
+        file: str,
+        rows: Iterable[tuple[int, dict[str, str] | RowError]],
+        parse: Callable[[int, dict[str, str]], Row],
+    ) -> Iterator[Row]:
+        for line, row in rows:
             try:
                 if isinstance(row, RowError):
                     raise row
@@ -116,7 +140,8 @@ class Parser:
         if (reference, target, *texts) in seen:
             raise RowError("repeated row", f"{row['reference']!r}, {row['target']!r}, {text!r}")
         seen.add((reference, target, *texts))
-        return Triplet(f"{self.corpus}/{line}", self.corpus, reference, target, text, texts, row["kind"])
+        name = f"{self.corpus}/{row.get('annotation_id', line)}"
+        return Triplet(name, self.corpus, reference, target, text, texts, row["kind"], row[SOURCE])
 
     def _query(self, line: int, row: dict[str, str], seen: set[str]) -> Query:
         query_id = row["query_id"]
@@ -129,7 +154,7 @@ class Parser:
         if reference in targets:
             raise RowError("same reference and target", repr(row["reference"]))
         seen.add(query_id)
-        return Query(f"{self.corpus}/{query_id}", self.corpus, reference, text, targets, row["kind"])
+        return Query(f"{self.corpus}/{query_id}", self.corpus, reference, text, targets, row["kind"], row[SOURCE])
 
     def _targets(self, line: int, value: str) -> list[str]:
         targets: dict[str, None] = {}
@@ -147,6 +172,17 @@ class Parser:
             return self.kept_ids[path]
         fate = f"was dropped: {self.dropped[path]}" if path in self.dropped else "is not in the corpus"
         raise RowError("unknown image", f"{role} {name!r} {fate}")
+
+
+def _rows_of(
+    records: Iterable[Record], rows: Callable[[Record], list[dict[str, str]]]
+) -> Iterator[tuple[int, dict[str, str] | RowError]]:
+    """The rows of each record with its number; its fault in place of the rows of one that has none."""
+    for number, record in enumerate(records, 1):
+        if record.fault:
+            yield number, RowError(record.fault, repr(record.query_id))
+        else:
+            yield from ((number, {"annotation_id": record.query_id, **row}) for row in rows(record))
 
 
 def read_rows(file: str, data: bytes, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | RowError]]:

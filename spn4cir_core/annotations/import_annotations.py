@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from spn4cir_core.annotations.import_circo import read_circo
 from spn4cir_core.annotations.import_cirr import read_cirr
 from spn4cir_core.annotations.import_fashioniq import read_fashioniq
 from spn4cir_core.annotations.import_tables import read_table
 from spn4cir_core.annotations.records import ImagePaths, Record, write_records
 
-Layout = Literal["fashioniq", "cirr", "csv", "jsonl", "parquet"]
+Layout = Literal["fashioniq", "cirr", "circo", "csv", "jsonl", "parquet"]
 DEFAULT_PATTERN: Mapping[Layout, str] = {"fashioniq": "{name}.png", "cirr": "{name}.png"}
 
 
@@ -52,4 +53,6 @@ def read_records(layout: Layout, path: Path, columns: Mapping[str, str]) -> Iter
         return read_fashioniq(path)
     if layout == "cirr":
         return read_cirr(path)
+    if layout == "circo":
+        return read_circo(path)
     return read_table(path, layout, columns)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from spn4cir_core.annotations.records import Record, read_json_file
+from spn4cir_core.annotations.records import Record
 from spn4cir_core.errors import InputError
+from spn4cir_core.json_files import read_json_file
 
 
 def read_cirr(path: Path) -> Iterator[Record]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.annotations.records import Record, read_json_file
+from spn4cir_core.annotations.records import Record
 from spn4cir_core.errors import InputError
+from spn4cir_core.json_files import read_json_file
 
 STRIPPED = ".?, "
 """What the published code strips from both ends of a caption before it joins two."""

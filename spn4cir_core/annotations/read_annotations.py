@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
-from spn4cir_core.annotations.annotation_files import QUERIES, TRIPLETS, Drop, Parser, Query, Triplet
+from spn4cir_core.annotations.annotation_files import Drop, Parser, Query, Triplet
+from spn4cir_core.annotations.import_annotations import read_records
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.fingerprints import file_sha256
-from spn4cir_core.images.files import ImageFiles, PictureError, image_files
+from spn4cir_core.images.files import image_files
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.stage import Stage, Work
 
@@ -21,6 +22,7 @@ TRIPLET_SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("annotation_id", "corpus", "reference_id", "target_id", "modified_text")),
         ("modified_texts", pa.list_(pa.string())),
         ("kind", pa.string()),
+        ("source", pa.string()),
     ]
 )
 QUERY_SCHEMA = pa.schema(
@@ -31,33 +33,20 @@ QUERY_SCHEMA = pa.schema(
         ("modified_text", pa.string()),
         ("target_ids", pa.list_(pa.string())),
         ("kind", pa.string()),
+        ("source", pa.string()),
     ]
 )
 DROP_SCHEMA = pa.schema([("file", pa.string()), ("line", pa.int32()), ("reason", pa.string()), ("detail", pa.string())])
 
 
-def annotation_file(files: ImageFiles, folder: str, name: str) -> PurePosixPath | None:
-    """Path of a corpus's file relative to the root, or None if there is none.
+def outside(recipe: Recipe, store: Store) -> dict[str, str]:
+    """Hashes of all annotation files, by path.
 
     Raises:
-        InputError: the file leads out of the root.
+        InputError: a file is missing or leads out of the root.
     """
-    path = PurePosixPath(folder, name)
-    try:
-        files.locate(path.as_posix())
-    except PictureError as error:
-        if error.reason == "no such file":
-            return None
-        raise
-    return path
-
-
-def outside(recipe: Recipe, store: Store) -> dict[str, str]:
-    """Hashes of all annotation files, by path."""
     reader, files = recipe.images.reader, image_files(recipe.images, store)
-    folders = {reader.corpus_folder(found.corpus) for found in reader.files(store.root) if found.corpus}
-    paths = [annotation_file(files, folder, name) for folder in sorted(folders) for name in (TRIPLETS, QUERIES)]
-    return {path.as_posix(): file_sha256(files.locate(path.as_posix())) for path in paths if path is not None}
+    return {file.path: file_sha256(files.locate(file.path)) for file in reader.annotation_files(store.root)}
 
 
 def read_annotations(work: Work) -> None:
@@ -116,12 +105,17 @@ def _read_corpora(work: Work, images: Artifact) -> tuple[list[Triplet], list[Que
     triplets: list[Triplet] = []
     queries: list[Query] = []
     drops: list[Drop] = []
-    for corpus in sorted(set(manifest["corpus"].to_pylist())):
-        parser = Parser(corpus, reader.corpus_folder(corpus), kept_ids, reasons, drops)
-        if (path := annotation_file(files, parser.folder, TRIPLETS)) is not None:
-            triplets += parser.triplets(files.read(path.as_posix()))
-        if (path := annotation_file(files, parser.folder, QUERIES)) is not None:
-            queries += parser.queries(files.read(path.as_posix()))
+    for file in reader.annotation_files(work.store.root):
+        folder = PurePosixPath(file.path).parent.as_posix() if file.layout == "corpus" else ""
+        parser = Parser(file.corpus, "" if folder == "." else folder, kept_ids, reasons, drops)
+        if file.layout == "corpus":
+            data = files.read(file.path)
+            triplets += parser.triplets(data) if file.holds == "triplets" else []
+            queries += parser.queries(data) if file.holds == "queries" else []
+        else:
+            records = read_records(file.layout, files.locate(file.path), {})
+            triplets += parser.triplets_of(file.path, records, file.pictures) if file.holds == "triplets" else []
+            queries += parser.queries_of(file.path, records, file.pictures) if file.holds == "queries" else []
     return triplets, queries, drops
 
 
@@ -129,7 +123,7 @@ ANNOTATIONS = Stage(
     name="annotations",
     parents=("images",),
     reads=("images", "annotations", "seed"),
-    version=2,
+    version=3,
     write=read_annotations,
     outside=outside,
 )

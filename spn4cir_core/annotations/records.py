@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.annotations.annotation_files import QUERIES, TRIPLETS
 from spn4cir_core.artifacts import whole_file
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.base import QUERIES, TRIPLETS
+from spn4cir_core.json_files import read_json_file
 
 SOURCE = "source"
 """Column that holds the row as it stood in the imported file, as JSON: nothing of it is lost."""
@@ -29,6 +30,37 @@ class Record:
     """Alternatives of the modified text; the first one is the query's."""
     kind: str
     source: Mapping[str, Any]
+
+    @property
+    def fault(self) -> str:
+        """Why it is neither a triplet nor a query; empty if it is."""
+        return "no target" if not self.targets else "no text" if not self.texts else ""
+
+    def triplet_rows(self, path: Callable[[str], str]) -> list[dict[str, str]]:
+        """Its rows of ``triplets.csv``, one per target; ``path`` gives an image's path by its name."""
+        return [
+            {
+                "reference": path(self.reference),
+                "target": path(target),
+                "modified_text": self.texts[0],
+                "modified_texts": _json(self.texts) if len(self.texts) > 1 else "",
+                "kind": self.kind,
+                SOURCE: _json(self.source),
+            }
+            for target in self.targets
+        ]
+
+    def query_rows(self, path: Callable[[str], str]) -> list[dict[str, str]]:
+        """Its one row of ``queries.csv``; ``path`` gives an image's path by its name."""
+        row = {
+            "query_id": self.query_id,
+            "reference": path(self.reference),
+            "modified_text": self.texts[0],
+            "targets": "|".join(map(path, self.targets)),
+            "kind": self.kind,
+            SOURCE: _json(self.source),
+        }
+        return [row]
 
 
 @dataclass(frozen=True)
@@ -68,18 +100,6 @@ class ImagePaths:
         return cls(pattern, table or None)
 
 
-def read_json_file(path: Path) -> Any:
-    """JSON that a user supplied.
-
-    Raises:
-        InputError: the file cannot be read or is not JSON in UTF-8.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}") from error
-
-
 def write_records(records: Iterable[Record], paths: ImagePaths, out: Path) -> tuple[int, Counter[str]]:
     """Write the annotation file of a corpus folder; its name says which one it is.
 
@@ -94,47 +114,18 @@ def write_records(records: Iterable[Record], paths: ImagePaths, out: Path) -> tu
     """
     if out.name not in (TRIPLETS, QUERIES):
         raise InputError(f"cannot import to {out}: a corpus folder holds {TRIPLETS} (trained on) or {QUERIES}")
-    row_of = _triplet_row if out.name == TRIPLETS else _query_row
+    rows_of = Record.triplet_rows if out.name == TRIPLETS else Record.query_rows
     left_out: Counter[str] = Counter()
     rows = []
     for record in records:
-        if not record.targets:
-            left_out["no target"] += 1
-        elif not record.texts:
-            left_out["no text"] += 1
+        if record.fault:
+            left_out[record.fault] += 1
         else:
-            rows += row_of(record, paths)
+            rows += rows_of(record, paths.path)
     if not rows:
         raise InputError(f"nothing to import to {out}: {dict(left_out) or 'the files are empty'}")
     _write_csv(rows, out)
     return len(rows), left_out
-
-
-def _triplet_row(record: Record, paths: ImagePaths) -> list[dict[str, str]]:
-    return [
-        {
-            "reference": paths.path(record.reference),
-            "target": paths.path(target),
-            "modified_text": record.texts[0],
-            "modified_texts": _json(record.texts) if len(record.texts) > 1 else "",
-            "kind": record.kind,
-            SOURCE: _json(record.source),
-        }
-        for target in record.targets
-    ]
-
-
-def _query_row(record: Record, paths: ImagePaths) -> list[dict[str, str]]:
-    return [
-        {
-            "query_id": record.query_id,
-            "reference": paths.path(record.reference),
-            "modified_text": record.texts[0],
-            "targets": "|".join(map(paths.path, record.targets)),
-            "kind": record.kind,
-            SOURCE: _json(record.source),
-        }
-    ]
 
 
 def _write_csv(rows: list[dict[str, str]], out: Path) -> None:

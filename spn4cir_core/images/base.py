@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Literal, cast
 
 from spn4cir_core.plugins import Plugin, Room
 
 READERS = Room(
     "reader",
     {
+        "circo": "spn4cir_core.images.circo:Circo",
+        "cirr": "spn4cir_core.images.cirr:Cirr",
+        "fashioniq": "spn4cir_core.images.fashioniq:FashionIq",
         "folder": "spn4cir_core.images.folder:Folder",
         "shapes": "spn4cir_core.images.shapes:Shapes",
+        "together": "spn4cir_core.images.together:Together",
     },
 )
 
@@ -28,6 +33,24 @@ class FoundFile:
     group: str = ""
     split: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """A file of triplets or queries that comes with a corpus. ``path`` is relative to the reader's root."""
+
+    path: str
+    corpus: str
+    layout: Literal["corpus", "fashioniq", "cirr", "circo"]
+    """``corpus`` for this package's own CSV files, else the benchmark whose layout it has."""
+    holds: Literal["triplets", "queries"]
+    """Triplets are trained on, queries evaluated on."""
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Image name in the file → path relative to the reader's root; empty where names are paths in the corpus."""
+
+
+TRIPLETS, QUERIES = "triplets.csv", "queries.csv"
+"""This package's own annotation files, in a corpus's folder."""
 
 
 class Reader(Plugin):
@@ -48,3 +71,12 @@ class Reader(Plugin):
     def corpus_folder(self, corpus: str) -> str:
         """Folder of one corpus relative to the root, where its annotation files lie; empty: the root itself."""
         return corpus
+
+    def annotation_files(self, store_root: Path) -> Iterator[AnnotationFile]:
+        """The annotation files there are, in a fixed order; by default the two CSV files in each corpus's folder."""
+        root = self.root(store_root)
+        for corpus in sorted({found.corpus for found in self.files(store_root) if found.corpus}):
+            for name, holds in ((TRIPLETS, "triplets"), (QUERIES, "queries")):
+                path = PurePosixPath(self.corpus_folder(corpus), name).as_posix()
+                if (root / path).exists():
+                    yield AnnotationFile(path, corpus, "corpus", cast(Literal["triplets", "queries"], holds))

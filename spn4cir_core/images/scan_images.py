@@ -26,6 +26,7 @@ from spn4cir_core.stage import Stage, Work
 DECODER_VERSION = 1
 """Goes up whenever the same bytes would give another finding."""
 SHARD_FILES = 1024
+EVALUATION = "evaluation"
 SHEET_PICTURES, SHEET_COLUMNS = 24, 8
 
 IMAGE_SCHEMA = pa.schema(
@@ -45,7 +46,14 @@ IMAGE_SCHEMA = pa.schema(
         ("attributes", pa.map_(pa.string(), pa.string())),
     ]
 )
-DUPLICATE_SCHEMA = pa.schema([("image_id", pa.string()), ("path", pa.string()), ("duplicate_of", pa.string())])
+DUPLICATE_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("path", pa.string()),
+        ("duplicate_of", pa.string()),
+        ("attributes", pa.map_(pa.string(), pa.string())),
+    ]
+)
 DROP_SCHEMA = pa.schema([("path", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 FINDING_TYPE = pa.struct(
     [
@@ -155,21 +163,33 @@ def examine_files(
 def judge(
     listing: Iterable[Listed], findings: dict[str, Finding], files: ImageFiles, min_side_px: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Sort files into distinct images, exact duplicates (of the first by path) and drops."""
+    """Sort files into distinct images, exact duplicates and drops.
+
+    Of equal pictures the first by path is kept; one asked for in the evaluation split goes before all others, so that
+    no training image is equal to one that is evaluated on.
+    """
     images: list[dict[str, Any]] = []
     duplicates: list[dict[str, Any]] = []
     drops: list[dict[str, Any]] = []
-    first: dict[str, str] = {}
+    usable: list[tuple[FoundFile, Finding]] = []
     for listed in listing:
-        path = listed.found.path
         finding = None if listed.sha256 is None else findings[listed.sha256]
         reason, detail = _fault(listed, finding, files, min_side_px)
         if reason or finding is None:
-            drops.append({"path": legible(path), "reason": reason, "detail": detail})
-        elif (kept := first.setdefault(finding.pixel_sha256, path)) != path:
-            duplicates.append({"image_id": path, "path": path, "duplicate_of": kept})
+            drops.append({"path": legible(listed.found.path), "reason": reason, "detail": detail})
         else:
-            images.append(_row(listed.found, finding))
+            usable.append((listed.found, finding))
+    first: dict[str, str] = {}
+    for found, finding in sorted(usable, key=lambda pair: (pair[0].split != EVALUATION, pair[0].path)):
+        first.setdefault(finding.pixel_sha256, found.path)
+    for found, finding in usable:
+        kept = first[finding.pixel_sha256]
+        if kept == found.path:
+            images.append(_row(found, finding))
+        else:
+            attributes = list(found.attributes.items())
+            row = {"image_id": found.path, "path": found.path, "duplicate_of": kept, "attributes": attributes}
+            duplicates.append(row)
     return images, duplicates, drops
 
 
@@ -229,4 +249,4 @@ def _write_sheet(draft: Draft, files: ImageFiles, images: list[dict[str, Any]]) 
     contact_sheet(pictures, SHEET_COLUMNS).save(draft.file("contact_sheet.jpg"), quality=85)
 
 
-IMAGES = Stage(name="images", parents=(), reads=("images",), version=1, write=scan_images, outside=outside)
+IMAGES = Stage(name="images", parents=(), reads=("images",), version=2, write=scan_images, outside=outside)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,8 @@ def test_lists_of_texts_and_of_targets(tmp_path: Path) -> None:
     (query,) = parsed(tmp_path / "queries.csv")[1]
     assert (query.query_id, query.target_ids, query.modified_text) == ("shop/q", ["b", "c"], "x")
     import_annotations("csv", [tmp_path / "triplets.csv"], tmp_path / "again" / "triplets.csv")
-    assert parsed(tmp_path / "again" / "triplets.csv")[0] == parsed(tmp_path / "triplets.csv")[0]
+    again, first = parsed(tmp_path / "again" / "triplets.csv")[0], parsed(tmp_path / "triplets.csv")[0]
+    assert [replace(triplet, source="") for triplet in again] == [replace(triplet, source="") for triplet in first]
 
 
 @pytest.mark.parametrize(

@@ -208,3 +208,17 @@ def test_real_photographs_with_metadata(shared_data: Path, tmp_path: Path) -> No
         )
         assert (image["width"], image["height"]) == (int(row["width"]), int(row["height"]))
         assert dict(image["attributes"])["kids"] == row["kids"]
+
+
+def test_of_equal_pictures_the_one_for_evaluation_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (12, 12), (9, 90, 200)).save(folder / name)
+    (folder / "metadata.csv").write_text("file,part,note\na.png,train,one\nb.png,test,two\n")
+    settings = {"reader": {"kind": "folder", "folder": str(folder), "split_column": "part"}}
+    recipe = Recipe.model_construct(name="test", images=ImageSettings.model_validate(settings))
+    artifact, _ = IMAGES.run(recipe, Store(tmp_path / "store"))
+    assert artifact.table()["image_id"].to_pylist() == ["b.png"]
+    (merged,) = artifact.table("duplicates.parquet").to_pylist()
+    assert (merged["path"], merged["duplicate_of"], dict(merged["attributes"])) == ("a.png", "b.png", {"note": "one"})

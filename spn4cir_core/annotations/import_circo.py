@@ -1,0 +1,44 @@
+"""CIRCO's annotation files: ``{val,test}.json``, a list of ``{id, reference_img_id, relative_caption, …}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from spn4cir_core.annotations.records import Record
+from spn4cir_core.errors import InputError
+from spn4cir_core.json_files import read_json_file
+
+
+def read_circo(path: Path) -> Iterator[Record]:
+    """Queries in the order of the file; the targets are all ``gt_img_ids``, none in ``test.json``.
+
+    ``shared_concept``, ``target_img_id`` and ``semantic_aspects`` stay in the record's source.
+
+    Raises:
+        InputError: the file is not a JSON list of objects with ``id``, ``reference_img_id`` and ``relative_caption``.
+    """
+    rows = read_json_file(path)
+    if not isinstance(rows, list):
+        raise InputError(f"{path} is not a list of CIRCO queries but {type(rows).__name__}")
+    for number, row in enumerate(rows):
+        if not _is_query(row):
+            raise InputError(
+                f"{path}: row {number} is not {{id, reference_img_id, relative_caption, gt_img_ids}}: {str(row)[:120]}"
+            )
+        yield Record(
+            query_id=str(row["id"]),
+            reference=str(row["reference_img_id"]),
+            targets=tuple(map(str, row.get("gt_img_ids", ()))),
+            texts=tuple(filter(None, [row["relative_caption"].strip()])),
+            kind="",
+            source=row,
+        )
+
+
+def _is_query(row: object) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("id"), int):
+        return False
+    targets = row.get("gt_img_ids", [])
+    numbers = [row.get("reference_img_id"), *(targets if isinstance(targets, list) else [None])]
+    return isinstance(row.get("relative_caption"), str) and all(isinstance(number, int) for number in numbers)
