@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.captions.settings import CaptionSettings
@@ -22,6 +22,7 @@ from spn4cir_core.plugins import Settings, explain
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.splits.settings import SplitSettings
 from spn4cir_core.texts.settings import ModifiedTextSettings, TemplateSettings
+from spn4cir_core.texts.token_counts import BACKBONE
 from spn4cir_core.training.settings import BankSettings, ControlSettings, Stage1Settings, Stage2Settings
 from spn4cir_core.triplets.settings import TripletSettings
 
@@ -47,6 +48,16 @@ class Recipe(Settings):
     stage2_checkpoint: Stage2Settings
     eval_report: EvaluationSettings = EvaluationSettings()
     search_index: SearchSettings = SearchSettings()
+
+    @model_validator(mode="after")
+    def _with_the_backbones_tokenizer(self) -> Recipe:
+        """Resolved here and not in the stage, whose fingerprint must not hang on learning rates."""
+        texts = self.modified_texts
+        if texts.tokenizer != BACKBONE:
+            return self
+        return self.model_copy(
+            update={"modified_texts": texts.read_by(*self.stage1_checkpoint.backbone.text_tokenizer())}
+        )
 
     def only(self, tables: Iterable[str]) -> Recipe:
         """A recipe that holds the named tables alone; reading another one is an AttributeError."""

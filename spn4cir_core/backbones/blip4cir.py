@@ -55,6 +55,10 @@ class Blip4Cir(Backbone):
         """See the base class."""
         return fingerprint({"kind": "target_padded", "image_px": self.image_px})
 
+    def text_tokenizer(self) -> tuple[str, int]:
+        """BERT's. See the base class."""
+        return "bert", self.max_tokens
+
     def build(self, texts: Sequence[str], seed: int) -> Blip4CirNetwork:
         """See the base class.
 

@@ -43,6 +43,10 @@ class Heads(Backbone):
         """See the base class."""
         return fingerprint({"kind": "lite0", "image_px": self.image_px, "weights": file_sha256(weights_file())})
 
+    def text_tokenizer(self) -> tuple[str, int]:
+        """MiniLM's, which is BERT's. See the base class."""
+        return "bert", 128
+
     def build(self, texts: Sequence[str], seed: int) -> Network:
         """See the base class."""
         import torch

@@ -33,6 +33,10 @@ class Small(Backbone):
         """See the base class."""
         return fingerprint({"kind": "small", "image_px": self.image_px})
 
+    def text_tokenizer(self) -> tuple[str, int]:
+        """Whole words. See the base class."""
+        return "words", 64
+
     def build(self, texts: Sequence[str], seed: int) -> Network:
         """See the base class. Every word of the texts is in the vocabulary."""
         import torch

@@ -61,6 +61,10 @@ class Sprc(Backbone):
         """See the base class."""
         return fingerprint({"kind": "target_padded", "image_px": self.image_px})
 
+    def text_tokenizer(self) -> tuple[str, int]:
+        """BERT's. See the base class."""
+        return "bert", self.max_tokens
+
     def build(self, texts: Sequence[str], seed: int) -> SprcNetwork:
         """See the base class. The prompt tokens, which no BLIP-2 has, are drawn from the seed.
 

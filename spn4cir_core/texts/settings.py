@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from spn4cir_core.fingerprints import NotFingerprinted
-from spn4cir_core.plugins import Settings
+from spn4cir_core.plugins import Choice, Room, Settings
+from spn4cir_core.texts.base import Rewriter
+
+REWRITERS = Room(
+    "rewriter",
+    {
+        "endpoint": "spn4cir_core.texts.endpoint:Endpoint",
+        "llm": "spn4cir_core.texts.llm:Llm",
+        "vlm": "spn4cir_core.texts.vlm:Vlm",
+    },
+)
 
 
 class TemplateSettings(Settings):
@@ -28,4 +38,18 @@ class ModifiedTextSettings(Settings):
     """``random``: ``per_pair`` templates drawn per pair; ``all``: every template (the published CIRR choice)."""
     max_tokens: int = Field(default=77, ge=4)
     tokenizer: str = "words"
-    """``words``, ``clip``, or a path or hub id of a tokenizer: what decides that a text is too long."""
+    """What decides that a text is too long: ``words``, ``clip``, ``bert``, or a path or hub id of a tokenizer.
+    ``backbone`` stands for that of stage 1's backbone, with its limit if ``max_tokens`` is not given or higher."""
+    rewriter: Annotated[Rewriter, Choice(REWRITERS)] | None = None
+    """A language model that writes one text per pair; None: the templates alone."""
+    template_texts: Literal["fallback", "beside"] = "fallback"
+    """With a rewriter: the templates' texts only where its answer cannot be used, or as alternatives beside it."""
+    batch_rows: Annotated[int, NotFingerprinted()] = Field(default=16, ge=1)
+    """Pairs that the rewriter is given at a time; a few times ``concurrency`` for an endpoint."""
+    shard_rows: Annotated[int, NotFingerprinted()] = Field(default=512, ge=1)
+    readers: Annotated[int, NotFingerprinted()] = Field(default=2, ge=1)
+
+    def read_by(self, tokenizer: str, limit: int) -> ModifiedTextSettings:
+        """These settings with the backbone's own tokenizer and limit in place of ``tokenizer = "backbone"``."""
+        given = self.max_tokens if "max_tokens" in self.model_fields_set else limit
+        return self.model_copy(update={"tokenizer": tokenizer, "max_tokens": min(given, limit)})

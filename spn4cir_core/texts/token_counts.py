@@ -7,7 +7,10 @@ from pathlib import Path
 
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.fingerprints import files_fingerprint
+from spn4cir_core.texts.sentence_encoder import minilm_folder
 
+BACKBONE = "backbone"
+"""The recipe puts the name that the backbone gives in its place."""
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model", "*.tiktoken")
 
 
@@ -16,11 +19,15 @@ def token_counter(tokenizer: str) -> Callable[[str], int]:
 
     Args:
         tokenizer: ``words`` (split at white space), ``clip`` (OpenAI's CLIP, vocabulary packaged in open_clip),
-            or a folder or hub id that ``transformers.AutoTokenizer`` opens.
+            ``bert`` (uncased WordPieces, as MiniLM, BLIP and BLIP-2 have them; packaged with MiniLM), or a folder or
+            hub id that ``transformers.AutoTokenizer`` opens.
 
     Raises:
+        MissingExtra: MiniLM's package is not installed.
         RecipeError: there is no such tokenizer.
     """
+    if tokenizer == BACKBONE:
+        raise RecipeError("modified_texts.tokenizer = 'backbone' was not resolved; load the recipe with load_recipe")
     if tokenizer == "words":
         return lambda text: len(text.split())
     if tokenizer == "clip":
@@ -30,14 +37,15 @@ def token_counter(tokenizer: str) -> Callable[[str], int]:
         return lambda text: len(clip.encode(text)) + 2
     from transformers import AutoTokenizer
 
+    folder = minilm_folder() if tokenizer == "bert" else tokenizer
     try:
-        opened = AutoTokenizer.from_pretrained(tokenizer)
+        opened = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"modified_texts.tokenizer = {tokenizer!r} cannot be opened: {error}. "
-            "It is 'words', 'clip', a folder with a tokenizer, or a hub id"
+            "It is 'backbone', 'words', 'clip', 'bert', a folder with a tokenizer, or a hub id"
         ) from error
-    return lambda text: len(opened(text)["input_ids"])
+    return lambda text: len(opened(text, truncation=False)["input_ids"])
 
 
 def tokenizer_mark(tokenizer: str) -> str:

@@ -1,11 +1,10 @@
-"""The ``modified_texts`` stage: a template chosen and filled for each pair."""
+"""The ``modified_texts`` stage: a template filled for each pair, or a rewriter's text in its place."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -14,18 +13,11 @@ from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.progress import track
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.stage import Stage, Work
-from spn4cir_core.texts.differences import Difference, difference
-from spn4cir_core.texts.settings import ModifiedTextSettings
+from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, tidy
+from spn4cir_core.texts.rewrite_texts import CaptionedPair, Written, rewrite_texts
 from spn4cir_core.texts.snapshot_templates import read_templates
-from spn4cir_core.texts.templates import Template
 from spn4cir_core.texts.token_counts import token_counter, tokenizer_mark
-from spn4cir_core.texts.wording import worded
 
-NO_CAPTION = "the reference or the target has no caption"
-SAY_THE_SAME = "captions say the same"
-NO_TEMPLATE = "no template in use applies to this change"
-TOO_LONG = "the text and the target's caption are over-long"
-FALLBACK = "fallback"
 EXAMPLES_PER_TEMPLATE = 3
 
 SCHEMA = pa.schema(
@@ -41,110 +33,45 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class ModifiedTexts:
-    """The texts of one pair: a row of ``modified_texts.parquet``."""
-
-    pair_id: str
-    modified_texts: tuple[str, ...]
-    template_ids: tuple[str, ...]
-    added: str
-    removed: str
-    token_count: int
-    fallback: bool
-
-
-@dataclass(frozen=True)
-class TextWriter:
-    """Writes the texts of one pair after the other; a pair's texts do not depend on the other pairs."""
-
-    templates: Sequence[Template]
-    settings: ModifiedTextSettings
-    seed: int
-    count_tokens: Callable[[str], int]
-
-    def write(self, pair_id: str, reference: str, target: str) -> ModifiedTexts | str:
-        """The pair's texts, or the reason why it gets none.
-
-        Args:
-            pair_id: identifies the pair; with the seed it decides which templates are drawn.
-            reference: caption of the reference image.
-            target: caption of the target image.
-        """
-        reference, target = tidy(reference), tidy(target)
-        if not reference or not target:
-            return NO_CAPTION
-        change = difference(reference, target)
-        values = worded(reference, target, change)
-        chosen = self._choose(pair_id, [template for template in self.templates if template.applies(values)])
-        if not chosen:
-            return NO_TEMPLATE if change.added or change.removed else SAY_THE_SAME
-        return self._fill(pair_id, chosen, values, change)
-
-    def _choose(self, pair_id: str, applicable: list[Template]) -> list[Template]:
-        """All templates, or those drawn: a template added to the bank takes pairs over but moves no other one."""
-        if self.settings.choose == "all":
-            return applicable
-        order = sorted(applicable, key=lambda template: _draw(self.seed, pair_id, template.id))
-        return order[: self.settings.per_pair]
-
-    def _fill(
-        self, pair_id: str, chosen: list[Template], values: dict[str, str], change: Difference
-    ) -> ModifiedTexts | str:
-        """Fill the templates; an over-long text becomes the target's caption (spec §5), once."""
-        texts: dict[str, tuple[str, int]] = {}
-        for template in chosen:
-            text = template.fill(values)
-            count = self.count_tokens(text)
-            if count <= self.settings.max_tokens:
-                texts.setdefault(text, (template.id, count))
-        fallback = len(texts) < len({template.fill(values) for template in chosen})
-        if fallback and (count := self.count_tokens(values["target"])) <= self.settings.max_tokens:
-            texts.setdefault(values["target"], (FALLBACK, count))
-        if not texts:
-            return TOO_LONG
-        return ModifiedTexts(
-            pair_id=pair_id,
-            modified_texts=tuple(texts),
-            template_ids=tuple(name for name, _ in texts.values()),
-            added=change.added_text,
-            removed=change.removed_text,
-            token_count=max(count for _, count in texts.values()),
-            fallback=fallback,
-        )
-
-
-def tidy(caption: str) -> str:
-    """A caption on one line, without the full stop that would stand inside a template."""
-    return " ".join(caption.split()).rstrip(" .")
-
-
-def _draw(seed: int, pair_id: str, template_id: str) -> bytes:
-    return hashlib.sha256(f"{seed}\0{pair_id}\0{template_id}".encode()).digest()
-
-
 def write_texts(work: Work) -> None:
-    """Write ``modified_texts.parquet``."""
+    """Write ``modified_texts.parquet``.
+
+    Raises:
+        InputError: the rewriter's model cannot be used.
+        RecipeError: there is no such tokenizer or prompt.
+    """
     draft, settings = work.draft, work.recipe.modified_texts
     with draft.timed("read"):
         templates = read_templates(work.parents["templates"])
-        captions = read_captions(work.parents["captions"])
-        pairs = work.parents["pairs"].table(columns=["pair_id", "reference_id", "target_id"])
-    writer = TextWriter(templates, settings, work.recipe.seed, token_counter(settings.tokenizer))
-    rows: list[ModifiedTexts] = []
+        pairs = _captioned(work.parents["pairs"], read_captions(work.parents["captions"]))
+    count_tokens = token_counter(settings.tokenizer)
+    writer = TextWriter(templates, settings, work.recipe.seed, count_tokens)
+    written: Written
     with draft.timed("compute"):
-        columns = zip(*(pairs[name].to_pylist() for name in pairs.column_names), strict=True)
-        for pair_id, reference, target in track(columns, "modified texts", len(pairs), work.progress):
-            written = writer.write(pair_id, captions.get(reference, ""), captions.get(target, ""))
-            if isinstance(written, str):
-                draft.drop(written)
-            else:
-                rows.append(written)
-        rows.sort(key=lambda row: row.pair_id)
+        written = {
+            pair.pair_id: writer.write(pair.pair_id, pair.reference, pair.target)
+            for pair in track(pairs, "modified texts", len(pairs), work.progress)
+        }
+    if settings.rewriter is not None:
+        written, draft.details["rewriter"] = rewrite_texts(work, settings.rewriter, pairs, written, count_tokens)
+    if not work.processes.first:
+        return
+    for reason, count in Counter(reason for reason in written.values() if isinstance(reason, str)).items():
+        draft.drop(reason, count)
+    rows = [found for _, found in sorted(written.items()) if isinstance(found, ModifiedTexts)]
     with draft.timed("write"):
         draft.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA), "modified_texts.parquet")
     draft.rows = len(rows)
     draft.details |= summarise(rows)
+
+
+def _captioned(pairs: Artifact, captions: dict[str, str]) -> list[CaptionedPair]:
+    table = pairs.table(columns=["pair_id", "reference_id", "target_id"])
+    columns = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
+    return [
+        CaptionedPair(pair_id, one, two, tidy(captions.get(one, "")), tidy(captions.get(two, "")))
+        for pair_id, one, two in columns
+    ]
 
 
 def read_captions(artifact: Artifact) -> dict[str, str]:
@@ -178,16 +105,18 @@ def summarise(rows: Iterable[ModifiedTexts]) -> dict[str, Any]:
     }
 
 
-def tokenizer_outside(recipe: Recipe, store: Store) -> str:
-    """What the stage reads from outside the store: a local tokenizer's files."""
-    return tokenizer_mark(recipe.modified_texts.tokenizer)
+def _outside(recipe: Recipe, store: Store) -> dict[str, str]:
+    """What the stage reads from outside the store: a local tokenizer's files, a rewriter's weights and prompt."""
+    settings = recipe.modified_texts
+    rewriter = settings.rewriter.mark() if settings.rewriter is not None else ""
+    return {"tokenizer": tokenizer_mark(settings.tokenizer), "rewriter": rewriter}
 
 
 MODIFIED_TEXTS = Stage(
     name="modified_texts",
-    parents=("pairs", "captions", "templates"),
-    reads=("modified_texts", "seed"),
+    parents=("pairs", "captions", "templates", "images"),
+    reads=("modified_texts", "images", "seed"),
     version=2,
     write=write_texts,
-    outside=tokenizer_outside,
+    outside=_outside,
 )

@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 
 from spn4cir_core.artifacts import Artifact
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.images.shapes import Shapes
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, tidy
 from spn4cir_core.texts.settings import ModifiedTextSettings
 from spn4cir_core.texts.templates import Template, load_bank
-from spn4cir_core.texts.write_texts import MODIFIED_TEXTS, ModifiedTexts, TextWriter, tidy
+from spn4cir_core.texts.write_texts import MODIFIED_TEXTS
 
 CAPTIONS = {
     "a": "A red circle.",
@@ -26,7 +29,11 @@ def stage(hand_written: Any, pairs: list[tuple[str, str]], use: str, seed: int =
     hand_written("templates", json={"templates": templates})
     hand_written("pairs", pairs=rows)
     hand_written("captions", captions=[{"image_id": name, "caption": text} for name, text in CAPTIONS.items()])
-    recipe = Recipe.model_construct(name="test", seed=seed, modified_texts=ModifiedTextSettings(**settings))
+    hand_written("images", images=[{"image_id": name} for name in CAPTIONS])
+    images = ImageSettings(reader=Shapes())
+    recipe = Recipe.model_construct(
+        name="test", seed=seed, images=images, modified_texts=ModifiedTextSettings(**settings)
+    )
     return MODIFIED_TEXTS.run(recipe, hand_written.store)[0]
 
 

@@ -1,0 +1,100 @@
+"""Templates chosen and filled for a pair of captions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from spn4cir_core.texts.differences import Difference, difference
+from spn4cir_core.texts.settings import ModifiedTextSettings
+from spn4cir_core.texts.templates import Template
+from spn4cir_core.texts.wording import worded
+
+NO_CAPTION = "the reference or the target has no caption"
+SAY_THE_SAME = "captions say the same"
+NO_TEMPLATE = "no template in use applies to this change"
+TOO_LONG = "the text and the target's caption are over-long"
+FALLBACK = "fallback"
+
+
+@dataclass(frozen=True)
+class ModifiedTexts:
+    """The texts of one pair: a row of ``modified_texts.parquet``."""
+
+    pair_id: str
+    modified_texts: tuple[str, ...]
+    template_ids: tuple[str, ...]
+    added: str
+    removed: str
+    token_count: int
+    fallback: bool
+
+
+@dataclass(frozen=True)
+class TextWriter:
+    """Writes the texts of one pair after the other; a pair's texts do not depend on the other pairs."""
+
+    templates: Sequence[Template]
+    settings: ModifiedTextSettings
+    seed: int
+    count_tokens: Callable[[str], int]
+
+    def write(self, pair_id: str, reference: str, target: str) -> ModifiedTexts | str:
+        """The pair's texts, or the reason why it gets none.
+
+        Args:
+            pair_id: identifies the pair; with the seed it decides which templates are drawn.
+            reference: caption of the reference image.
+            target: caption of the target image.
+        """
+        reference, target = tidy(reference), tidy(target)
+        if not reference or not target:
+            return NO_CAPTION
+        change = difference(reference, target)
+        values = worded(reference, target, change)
+        chosen = self._choose(pair_id, [template for template in self.templates if template.applies(values)])
+        if not chosen:
+            return NO_TEMPLATE if change.added or change.removed else SAY_THE_SAME
+        return self._fill(pair_id, chosen, values, change)
+
+    def _choose(self, pair_id: str, applicable: list[Template]) -> list[Template]:
+        """All templates, or those drawn: a template added to the bank takes pairs over but moves no other one."""
+        if self.settings.choose == "all":
+            return applicable
+        order = sorted(applicable, key=lambda template: _draw(self.seed, pair_id, template.id))
+        return order[: self.settings.per_pair]
+
+    def _fill(
+        self, pair_id: str, chosen: list[Template], values: dict[str, str], change: Difference
+    ) -> ModifiedTexts | str:
+        """Fill the templates; an over-long text becomes the target's caption (spec §5), once."""
+        texts: dict[str, tuple[str, int]] = {}
+        for template in chosen:
+            text = template.fill(values)
+            count = self.count_tokens(text)
+            if count <= self.settings.max_tokens:
+                texts.setdefault(text, (template.id, count))
+        fallback = len(texts) < len({template.fill(values) for template in chosen})
+        if fallback and (count := self.count_tokens(values["target"])) <= self.settings.max_tokens:
+            texts.setdefault(values["target"], (FALLBACK, count))
+        if not texts:
+            return TOO_LONG
+        return ModifiedTexts(
+            pair_id=pair_id,
+            modified_texts=tuple(texts),
+            template_ids=tuple(name for name, _ in texts.values()),
+            added=change.added_text,
+            removed=change.removed_text,
+            token_count=max(count for _, count in texts.values()),
+            fallback=fallback,
+        )
+
+
+def tidy(caption: str) -> str:
+    """A caption on one line, without the full stop that would stand inside a template."""
+    return " ".join(caption.split()).rstrip(" .")
+
+
+def _draw(seed: int, pair_id: str, template_id: str) -> bytes:
+    return hashlib.sha256(f"{seed}\0{pair_id}\0{template_id}".encode()).digest()

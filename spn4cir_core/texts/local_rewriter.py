@@ -1,0 +1,57 @@
+"""Rewriters by a model of transformers that runs in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PIL import Image
+
+from spn4cir_core.captions.generation import Answers, LocalModel
+from spn4cir_core.captions.model_source import find_model
+from spn4cir_core.fingerprints import fingerprint, plain
+from spn4cir_core.texts.base import Rewriter, ToRewrite
+from spn4cir_core.texts.prompts import fill_prompt
+
+
+class LocalRewriter(LocalModel, Rewriter):
+    """Greedy, batched with left padding."""
+
+    def fingerprint(self) -> str:
+        """Hash of the model and the settings.
+
+        Raises:
+            InputError: the model folder is missing or holds no model.
+        """
+        settings = {key: value for key, value in plain(self).items() if key not in ("model", "revision")}
+        return fingerprint({**settings, "weights": find_model(self.model, self.revision).fingerprint})
+
+    def prepare(self, processor: Any, model: Any) -> None:
+        """Pad on the left, else pads stand between prompt and answer."""
+        tokenizer = getattr(processor, "tokenizer", processor)
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+
+    def answer_start(self, model: Any, asked_tokens: int) -> int:
+        """Behind the question, which the model repeats."""
+        return asked_tokens
+
+    def answer(self, decoded: str) -> str:
+        """As it is: which of its lines counts is decided later."""
+        return decoded.strip()
+
+    def start(self) -> Callable[[Sequence[ToRewrite], Sequence[tuple[Image.Image, ...]]], list[str | None]]:
+        """Load tokenizer or processor, and model.
+
+        Raises:
+            InputError: the model cannot be loaded, or one pair alone does not fit into memory.
+            MissingExtra: quantised weights are asked for, and bitsandbytes is not installed.
+        """
+        answers, prompt = Answers(self), self.prompt_text()
+
+        def rewrite(pairs: Sequence[ToRewrite], pictures: Sequence[tuple[Image.Image, ...]]) -> list[str | None]:
+            shown = [list(both) for both in pictures]
+            return [*answers([fill_prompt(prompt, pair.values) for pair in pairs], shown)]
+
+        return rewrite
