@@ -29,7 +29,14 @@ BEFORE_TRAINING = (
     "triplets",
     "false_negatives",
 )
-KINDS = ("blip4cir", "sprc")
+CLIP_TEXT = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection")
+OWN = {
+    "blip4cir": ("text_",),
+    "clip4cir": tuple(f"clip.{part}" for part in CLIP_TEXT),
+    "sprc": ("query_former.",),
+    "tgcir": (*(f"clip.{part}" for part in CLIP_TEXT), "text_fc.", "masks_text", "tokenlearn_text.", "s_remain_map."),
+}
+"""Kind → beginnings of the names of what stage 2 trains."""
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +48,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return made
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=OWN)
 def finished(request: pytest.FixtureRequest, store: Store) -> tuple[str, Recipe, dict[str, Artifact]]:
     folder = store.root.parent / request.param
     folder.mkdir()
     table = WRITERS[request.param](folder / "model")
     schedule = {**TINY["stage1_checkpoint"], "learning_rate": 0.01}
-    objective = {"kind": "in_batch" if request.param == "blip4cir" else "prompt_alignment"}
+    objective = {"kind": "prompt_alignment" if request.param == "sprc" else "in_batch"}
     tables = {
         "stage1_checkpoint": {**schedule, "chunk_size": 7, "backbone": table, "objective": objective},
         "candidate_bank": {"dtype": "float16"},
@@ -68,10 +75,10 @@ def test_each_stage_trains_its_part_alone(finished: tuple[str, Recipe, dict[str,
     start = as_module(recipe.stage1_checkpoint.backbone.build([], recipe.seed)).state_dict()
     first, second = changed(start, states["stage1"]), changed(states["stage1"], states["stage2"])
     assert first and not any(name.startswith("vision_model.") for name in first)
-    assert (kind == "blip4cir") != ("prompt_tokens" in first), "SPRC's own objective trains the learnt prompts too"
+    assert kind not in ("clip4cir", "tgcir") or any(name.startswith("clip.visual.") for name in first)
+    assert (kind == "sprc") == ("prompt_tokens" in first), "SPRC's own objective trains the learnt prompts too"
     assert changed(states["stage1"], states["control"]) <= first
-    own = "text_" if kind == "blip4cir" else "query_former."
-    assert second and all(name.startswith(own) for name in second)
+    assert second and all(name.startswith(OWN[kind]) for name in second)
     assert all(np.isfinite(line["loss"]) for line in read_metrics(made["stage2_checkpoint"]))
 
 
