@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from spn4cir_core.objectives.bank_shard import BankShard
 from spn4cir_core.objectives.similarity import nearest_tokens
@@ -78,7 +79,7 @@ def softmax_parts(
         mass_B.mul_(fade_B).add_(weights_BC.sum(dim=1))
         if number and bool((fade_B != 1).any()):
             mean_BD.mul_(fade_B[:, None])
-        mean_BD.addmm_(_spread(weights_BC, nearest_BC, scores_BV), vectors_VD)
+        _add_weighted(mean_BD, weights_BC, nearest_BC, vectors_VD)
         peak_B = new_peak_B
     return SoftmaxParts(peak_B, mass_B, mean_BD)
 
@@ -91,13 +92,14 @@ def _highest(scores_BV: Tensor, tokens: int) -> tuple[Tensor, Tensor | None]:
     return highest[0], highest[1]
 
 
-def _spread(weights_BC: Tensor, nearest_BC: Tensor | None, out_BV: Tensor) -> Tensor:
-    """(B, V) weights of the vectors: a candidate's weight goes to its nearest token, the others have none."""
+def _add_weighted(mean_BD: Tensor, weights_BC: Tensor, nearest_BC: Tensor | None, vectors_VD: Tensor) -> None:
+    """Add weights times vectors. One token of a candidate has all its weight, so picking it beats a product."""
     if nearest_BC is None:
-        return weights_BC
-    tokens = out_BV.shape[1] // weights_BC.shape[1]
-    out_BV.zero_().view(len(out_BV), -1, tokens).scatter_(2, nearest_BC[:, :, None], weights_BC[:, :, None])
-    return out_BV
+        mean_BD.addmm_(weights_BC, vectors_VD)
+        return
+    candidates = weights_BC.shape[1]
+    firsts_C = torch.arange(0, len(vectors_VD), len(vectors_VD) // candidates, device=vectors_VD.device)
+    mean_BD.add_(embedding_bag(nearest_BC + firsts_C, vectors_VD, per_sample_weights=weights_BC, mode="sum"))
 
 
 def _parts(queries_BD: Tensor, bank: Tensor | BankShard, left_out_M2: Tensor, temperature: float) -> SoftmaxParts:
