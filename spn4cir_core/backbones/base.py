@@ -34,6 +34,13 @@ class Backbone(Plugin):
         """
         return self.fingerprint()
 
+    def text_tokenizer(self) -> tuple[str, int]:
+        """A tokenizer as ``modified_texts.tokenizer`` names it, and most tokens of a text, known before it is built.
+
+        What ``modified_texts.tokenizer = "backbone"`` stands for.
+        """
+        return "words", 77
+
     @abstractmethod
     def build(self, texts: Sequence[str], seed: int) -> Network:
         """A network with its starting weights; ``texts`` (all training texts) may give it its vocabulary."""
@@ -90,6 +97,11 @@ class Network(ABC):
         picture and runs no frozen tower.
         """
         return None
+
+    @property
+    def keeps_features_in_stage1(self) -> bool:
+        """Whether stage 1, too, freezes all that :meth:`image_features` runs: it may then be run before the first step."""
+        return False
 
     def checkpoint_activations(self) -> None:
         """Called before training where memory is short: compute activations again in the backward pass.
