@@ -29,6 +29,11 @@ class ToCaption:
 class Captioner(Plugin):
     """Writes one caption per image. Settings are fields; :meth:`start` loads what is heavy."""
 
+    @property
+    def sees(self) -> bool:
+        """Whether it looks at the pictures. One that does not gets none of them opened, and None in their place."""
+        return True
+
     @abstractmethod
     def fingerprint(self, files: ImageFiles) -> str:
         """Hash of all that decides a caption besides the picture and its prompt: weights, settings, side files.

@@ -34,6 +34,11 @@ class Sidecar(Captioner):
     template: str = "{caption}"
     """Filled from the attributes, e.g. ``{colour} {label}``; an image that lacks one gets no caption."""
 
+    @property
+    def sees(self) -> bool:
+        """What it says lies beside the pictures."""
+        return False
+
     def fingerprint(self, files: ImageFiles) -> str:
         """Hash of the settings and of the tables or text files."""
         sides = {"table": self._tables, "text": _texts, "attributes": _none}[self.source](files)

@@ -21,8 +21,11 @@ from spn4cir_core.images.files import ImageFiles
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
+VERSION = 2
 """Goes up whenever the same picture would get other words."""
+SINGULAR_ENDS = ("ss", "us", "is", "as")
+SINGULAR_WORDS = {"flandres", "hen-of-the-woods", "lens", "pyrenees", "triceratops"}
+"""With an s that makes no plural, as others of the 1,000 labels have by their ends."""
 
 
 class Tags(Captioner):
@@ -100,7 +103,15 @@ def label_names() -> list[str]:
 
 
 def phrase(colour: str, label: str) -> str:
-    """``a maroon sweatshirt``, ``an orange`` + label, or ``something maroon`` where there is no label."""
+    """``a maroon sweatshirt``, ``an olive hat``, ``blue pants``, or ``something maroon`` where there is no label."""
     if not label:
         return f"something {colour}"
+    if is_plural(label):
+        return f"{colour} {label}"
     return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {label}"
+
+
+def is_plural(label: str) -> bool:
+    """Whether the label's last word looks like a plural: trousers, sunglasses; not dress, bus, lens."""
+    last = label.lower().split()[-1]
+    return last.endswith("s") and not last.endswith(SINGULAR_ENDS) and last not in SINGULAR_WORDS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -42,7 +43,7 @@ def write_captions(work: Work) -> None:
     computed = fill(
         rows,
         items,
-        lambda image: (image, files.open(image.path)),
+        Opening(files if captioner.sees else None),
         captioning,
         batch_rows=settings.batch_rows,
         shard_rows=settings.shard_rows,
@@ -74,6 +75,17 @@ def write_captions(work: Work) -> None:
         **_statistics([text for _, text in captioned]),
         sample=[{"image_id": image.image_id, "caption": text} for image, text in _spread(captioned)],
     )
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Loads a picture beside what is known of it; without files, for a captioner that sees none, nothing."""
+
+    files: ImageFiles | None
+
+    def __call__(self, image: ToCaption) -> tuple[ToCaption, Image.Image | None]:
+        """The image and its upright RGB pixels."""
+        return image, self.files.open(image.path) if self.files else None
 
 
 class _Captioning:

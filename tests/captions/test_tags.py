@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.captions.base import ToCaption
-from spn4cir_core.captions.tags import Tags, label_names, phrase
+from spn4cir_core.captions.tags import Tags, is_plural, label_names, phrase
 from tests.captions.conftest import Pictures
 
 pytest.importorskip("timm")
@@ -54,3 +54,18 @@ def test_phrases() -> None:
         "a red hat",
         "something red",
     ]
+
+
+def test_plurals_take_no_article() -> None:
+    assert [phrase("blue", label) for label in ("pants", "dress", "swimming trunks", "minibus")] == [
+        "blue pants",
+        "a blue dress",
+        "blue swimming trunks",
+        "a blue minibus",
+    ]
+    assert {label for label in label_names() if is_plural(label)} == {
+        "binoculars",
+        "parallel bars",
+        "sunglasses",
+        "swimming trunks",
+    }

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.captions.tags import is_plural
 from spn4cir_core.captions.write_captions import CAPTIONS
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.scan_images import IMAGES
 from spn4cir_core.recipe import Recipe, load_recipe
 from tests.captions.conftest import Pictures
@@ -107,4 +109,16 @@ def test_tags_name_real_clothes(tmp_path: Path, shared_data: Path) -> None:
     artifact, _ = run(recipe({"kind": "folder", "folder": str(root)}, {"kind": "tags"}), Store(tmp_path / "store"))
     captions = artifact.table()["caption"].to_pylist()
     assert len(captions) >= 18 and len(set(captions)) >= 8
-    assert all(caption.startswith(("a ", "an ", "something ")) for caption in captions)
+    assert all(caption.startswith(("a ", "an ", "something ")) != is_plural(caption) for caption in captions)
+
+
+def test_a_captioner_that_sees_no_pictures_has_none_opened(
+    tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, store = folder_of(pictures, tmp_path / "pictures", range(3)), pictures.store(tmp_path / "store")
+    (tmp_path / "pictures" / "captions.csv").write_text("file,caption\n0.png,one\n1.png,two\n2.png,three\n")
+    IMAGES.run(recipe(reader, {"kind": "sidecar"}), store)
+    opened: list[str] = []
+    monkeypatch.setattr(ImageFiles, "open", lambda files, path: opened.append(path))
+    artifact, _ = CAPTIONS.run(recipe(reader, {"kind": "sidecar"}), store)
+    assert artifact.table()["caption"].to_pylist() == ["one", "two", "three"] and opened == []
