@@ -37,6 +37,11 @@ class TwoTowerNetwork(nn.Module, Network):
         if self.query_image is None:
             self.query_image = copy.deepcopy(self.image).requires_grad_(True)
 
+    def target_follows(self) -> Sequence[tuple[nn.Parameter, nn.Parameter]]:
+        """See the base class."""
+        own = () if self.query_image is None else self.query_image.parameters()
+        return list(zip(self.image.parameters(), own, strict=False))
+
     def encode_target(self, images: Tensor) -> Tensor:
         """See the base class."""
         encoded: Encoded = self.image(images)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from spn4cir_core.objectives.bank_shard import BankShard
+
 
 class StepBatches:
     """Makes batches for one training; made while its network still has the starting weights.
@@ -29,7 +31,6 @@ class StepBatches:
     """
 
     def __init__(self, training: Training, device: torch.device, precision: Precision) -> None:
-        import torch
 
         self.training, self.device, self.precision = training, device, precision
         self.network, self.start = training.network, None
@@ -37,9 +38,16 @@ class StepBatches:
             self.start = copy.deepcopy(training.network)
             as_module(self.start).eval().requires_grad_(False)
         self.memory: dict[str, Tensor] = {}
-        self.bank, self.shard = None, None
+        self.bank: Tensor | None = None
+        self.shard: BankShard | None = None
         if training.bank_ND is not None:
-            self.bank, self.shard = place_bank(torch.from_numpy(training.bank_ND), device, training.processes)
+            self.use_bank(training.bank_ND)
+
+    def use_bank(self, bank_ND: np.ndarray) -> None:
+        """Take these candidate vectors from now on."""
+        import torch
+
+        self.bank, self.shard = place_bank(torch.from_numpy(bank_ND), self.device, self.training.processes)
 
     def of(self, triplets: TripletBatch, step: int, cache: GradientCache, temperature: Tensor) -> Batch:
         """The batch of these triplets; ``cache`` embeds them and takes the gradient further."""

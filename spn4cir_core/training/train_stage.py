@@ -21,6 +21,7 @@ from spn4cir_core.training.gradient_cache import GradientCache
 from spn4cir_core.training.interrupts import Interrupts
 from spn4cir_core.training.optimisers import Precision, adamw, learning_rate, trainable
 from spn4cir_core.training.step_batches import StepBatches
+from spn4cir_core.training.target_encoders import Follower
 from spn4cir_core.training.training import Training
 from spn4cir_core.training.triplet_batches import TripletBatch, random_of
 from spn4cir_core.training.validation import RECALLS, best_line, out_of_patience
@@ -68,7 +69,18 @@ class _Loop:
         self.precision = Precision(schedule.precision, self.device)
         self.average = schedule.weight_average.track(self.parameters, training.steps)
         self.batch_size = training.triplets.batch_size(schedule.batch_size)
+        self.follower = self._follower()
         self.trained = 0
+
+    def _follower(self) -> Follower | None:
+        training = self.training
+        if training.target is None or training.bank_ND is None:
+            return None
+        inputs = training.inputs if training.candidate_inputs is None else training.candidate_inputs
+        rows = self.batch_size * self.schedule.accumulate_batches
+        every_steps = max(1, round(training.target.refresh_every_epochs * len(training.triplets.visits) / rows))
+        place = self.device, training.processes
+        return Follower(training.target, training.network, inputs, training.bank_ND.dtype, every_steps, *place)
 
     def run(self, progress: Progress) -> list[dict[str, Any]]:
         training = self.training
@@ -101,6 +113,7 @@ class _Loop:
                     raise
                 step = len(metrics)
                 self.trained += 1
+                self._move_target(step)
                 if self.average is not None:
                     self.average.after(step)
                 self._validate(metrics)
@@ -108,6 +121,11 @@ class _Loop:
                     self._save(metrics)
                 if step % PROGRESS_EVERY_STEPS == 0 or step == training.steps:
                     progress(training.name, step, training.steps)
+
+    def _move_target(self, step: int) -> None:
+        if self.follower is not None and (bank_ND := self.follower.after(step)) is not None:
+            self.batches.use_bank(bank_ND)
+            self._train_mode()
 
     def _step(self, step: int) -> dict[str, Any]:
         import torch
@@ -198,12 +216,20 @@ class _Loop:
         self.precision.restore(kept.extras.get("precision", {}))
         if self.average is not None:
             self.average.restore(kept.extras.get("average", {}))
+        if self.follower is not None and (bank_ND := self.follower.restore(kept.extras.get("target", {}))) is not None:
+            self.batches.use_bank(bank_ND)
         return kept.metrics
 
     def _save(self, metrics: list[dict[str, Any]]) -> None:
         if self.first:
             average = self.average.state() if self.average is not None else {}
-            extras = {"memory": self.batches.memory, "precision": self.precision.state(), "average": average}
+            target = self.follower.state() if self.follower is not None else {}
+            extras = {
+                "memory": self.batches.memory,
+                "precision": self.precision.state(),
+                "average": average,
+                "target": target,
+            }
             self.resume.save(self.module, self.log_temperature, self.optimiser, metrics, extras)
 
     def _finish(self, metrics: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from spn4cir_core.backbones.base import Backbone, Network
 from spn4cir_core.objectives.base import Objective
 from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.training.settings import Schedule
+from spn4cir_core.training.target_encoders import FollowingTarget
 from spn4cir_core.training.triplet_batches import NotNegatives, TrainingTriplets
 from spn4cir_core.training.validation import Validation
 
@@ -42,4 +43,8 @@ class Training:
     """Frozen candidate vectors; without a bank the targets are encoded, with gradients, at each step."""
     not_negatives: NotNegatives
     validation: Validation | None = None
+    target: FollowingTarget | None = None
+    """How the target encoder of the bank moves; None: it is frozen, or there is no bank."""
+    candidate_inputs: np.ndarray | None = None
+    """(N, …) image inputs to embed the bank anew from, where ``inputs`` are features that stand for pictures."""
     processes: Processes = ALONE

@@ -47,6 +47,8 @@ class Validation:
     queries: ValidationQueries
     inputs: np.ndarray
     """(G, …) image inputs."""
+    kept_gallery: dict[str, torch.Tensor] | None = None
+    """Where the target encoder is frozen: holds the gallery's vectors once they have been embedded."""
 
     def recalls(
         self, network: Network, device: torch.device, encoders: AbstractContextManager[Any]
@@ -57,7 +59,7 @@ class Validation:
         asked = self.queries
         ranks = []
         with torch.inference_mode(), encoders:
-            gallery = torch.from_numpy(embed_targets(network, self.inputs, str(device))).to(device)
+            gallery = self._gallery(network, device)
             tokens = network.tokenize(asked.texts)
             for start in range(0, len(asked.texts), QUERIES_AT_ONCE):
                 rows = slice(start, start + QUERIES_AT_ONCE)
@@ -66,6 +68,14 @@ class Validation:
                 ranks.append(ranks_of(queries_QD, gallery, asked.targets[rows], asked.references[rows]))
         ranks_Q = np.concatenate(ranks)
         return {name: float((ranks_Q < k).mean()) for name, k in zip(RECALLS, KS, strict=True)}
+
+    def _gallery(self, network: Network, device: torch.device) -> torch.Tensor:
+        import torch
+
+        kept = self.kept_gallery if self.kept_gallery is not None else {}
+        if "vectors" not in kept:
+            kept["vectors"] = torch.from_numpy(embed_targets(network, self.inputs, str(device))).to(device)
+        return kept["vectors"]
 
     def headline(self, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """For the details of the checkpoint: the best validated step and the last one."""
