@@ -19,7 +19,7 @@ COLUMNS = {
     TRIPLETS: ("reference", "target", "modified_text"),
     QUERIES: ("query_id", "reference", "modified_text", "targets"),
 }
-OPTIONAL = ("kind", "modified_texts", SOURCE)
+OPTIONAL = ("kind", "modified_texts", "soft_targets", SOURCE)
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Triplet:
     kind: str
     source: str = ""
     """The row as it stood where it was imported from, as JSON; empty if it was not."""
+    soft_targets: dict[str, float] = field(default_factory=dict)
+    """Scores that people gave other images as answers; above zero they are right ones (CIRR's ``target_soft``)."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class Parser:
             raise RowError("repeated row", f"{row['reference']!r}, {row['target']!r}, {text!r}")
         seen.add((reference, target, *texts))
         name = f"{self.corpus}/{row.get('annotation_id', line)}"
-        return Triplet(name, self.corpus, reference, target, text, texts, row["kind"], row[SOURCE])
+        soft = self._soft_targets(line, row["soft_targets"]) if row.get("soft_targets") else {}
+        return Triplet(name, self.corpus, reference, target, text, texts, row["kind"], row[SOURCE], soft)
 
     def _query(self, line: int, row: dict[str, str], seen: set[str]) -> Query:
         query_id = row["query_id"]
@@ -165,6 +168,16 @@ class Parser:
                 file = PurePosixPath(self.folder, QUERIES).as_posix()
                 self.drops.append(Drop(file, line, "unknown target left out", error.detail))
         return sorted(targets)
+
+    def _soft_targets(self, line: int, value: str) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, score in sorted(_scores(value).items()):
+            try:
+                found[self._image("soft target", name)] = score
+            except RowError as error:
+                file = PurePosixPath(self.folder, TRIPLETS).as_posix()
+                self.drops.append(Drop(file, line, "unknown soft target left out", error.detail))
+        return found
 
     def _image(self, role: str, name: str) -> str:
         path = PurePosixPath(self.folder, name).as_posix()
@@ -238,3 +251,18 @@ def _alternatives(value: str) -> list[str]:
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise RowError("modified_texts is not a JSON list of texts", repr(value))
     return [text.strip() for text in texts]
+
+
+def _scores(value: str) -> dict[str, float]:
+    """Scores of the column ``soft_targets``, a JSON object from image to number."""
+    try:
+        scores = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise RowError("soft_targets is not a JSON object of numbers", repr(value)) from error
+    if not isinstance(scores, dict) or not all(_is_number(score) for score in scores.values()):
+        raise RowError("soft_targets is not a JSON object of numbers", repr(value))
+    return {name: float(score) for name, score in scores.items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from spn4cir_core.annotations.records import Record
 from spn4cir_core.errors import InputError
@@ -13,8 +14,8 @@ from spn4cir_core.json_files import read_json_file
 def read_cirr(path: Path) -> Iterator[Record]:
     """Triplets in the order of the file; the target is ``target_hard``, as in the published evaluation.
 
-    ``target_soft`` and ``img_set`` stay in the record's source. A generated triplet's ``caption`` is a list of
-    alternatives.
+    ``target_soft`` without the target are its soft targets; ``img_set`` stays in the record's source. A generated
+    triplet's ``caption`` is a list of alternatives.
 
     Raises:
         InputError: the file is not a JSON list of objects with ``pairid``, ``reference`` and ``caption``.
@@ -35,6 +36,7 @@ def read_cirr(path: Path) -> Iterator[Record]:
             texts=tuple(filter(None, (caption.strip() for caption in captions))),
             kind="",
             source=row,
+            soft_targets=_soft_targets(row),
         )
 
 
@@ -43,4 +45,14 @@ def _is_triplet(row: object) -> bool:
         return False
     caption = row.get("caption")
     captions = caption if isinstance(caption, list) else [caption]
-    return all(isinstance(text, str) for text in captions) and isinstance(row.get("target_hard", ""), str)
+    return all(isinstance(text, str) for text in captions) and _targets_are_named(row)
+
+
+def _targets_are_named(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("target_hard", ""), str) and isinstance(row.get("target_soft") or {}, dict)
+
+
+def _soft_targets(row: dict[str, Any]) -> dict[str, Any]:
+    """Scored images besides the target; whether scores are numbers is checked where they are read."""
+    soft = row.get("target_soft") or {}
+    return {name: score for name, score in soft.items() if name != row.get("target_hard")}

@@ -23,6 +23,7 @@ TRIPLET_SCHEMA = pa.schema(
         ("modified_texts", pa.list_(pa.string())),
         ("kind", pa.string()),
         ("source", pa.string()),
+        ("soft_targets", pa.map_(pa.string(), pa.float32())),
     ]
 )
 QUERY_SCHEMA = pa.schema(
@@ -123,7 +124,7 @@ ANNOTATIONS = Stage(
     name="annotations",
     parents=("images",),
     reads=("images", "annotations", "seed"),
-    version=3,
+    version=4,
     write=read_annotations,
     outside=outside,
 )

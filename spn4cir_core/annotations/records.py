@@ -6,7 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Record:
     """Alternatives of the modified text; the first one is the query's."""
     kind: str
     source: Mapping[str, Any]
+    soft_targets: Mapping[str, Any] = field(default_factory=dict)
+    """Scores that people gave other images as answers; above zero they are right ones."""
 
     @property
     def fault(self) -> str:
@@ -45,10 +47,14 @@ class Record:
                 "modified_text": self.texts[0],
                 "modified_texts": _json(self.texts) if len(self.texts) > 1 else "",
                 "kind": self.kind,
+                "soft_targets": self._soft_targets(path),
                 SOURCE: _json(self.source),
             }
             for target in self.targets
         ]
+
+    def _soft_targets(self, path: Callable[[str], str]) -> str:
+        return _json({path(name): score for name, score in self.soft_targets.items()}) if self.soft_targets else ""
 
     def query_rows(self, path: Callable[[str], str]) -> list[dict[str, str]]:
         """Its one row of ``queries.csv``; ``path`` gives an image's path by its name."""

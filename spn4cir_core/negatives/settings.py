@@ -17,7 +17,7 @@ GuardName = Literal[
 class FalseNegativeSettings(Settings):
     """Which candidates are not negatives: those that any of the guards names."""
 
-    guards: tuple[GuardName, ...] = ("near_duplicate", "annotated_target", "same_text", "same_caption")
+    guards: tuple[GuardName, ...] = ("near_duplicate", "annotated_target", "soft_target", "same_text", "same_caption")
     look_alike_above: Literal["quantile", "upper_fence"] = "quantile"
     """For ``look_alike``: what a candidate's similarity to the target must lie above. ``upper_fence`` finds it itself
     as the upper end of the box plot of all similarities, Q3 + whisker · (Q3 − Q1) (UNPG, Jung et al. 2022); where

@@ -40,6 +40,27 @@ def test_kind_is_optional_and_columns_may_stand_in_any_order() -> None:
     assert (one.reference_id, one.modified_text, one.kind) == ("in/a.png", "bluer", "")
 
 
+def test_soft_targets_are_scored_images_of_the_corpus() -> None:
+    reader = parser()
+    one, two, three = reader.triplets(
+        b"reference,target,modified_text,soft_targets\n"
+        b'a.png,b.png,1,"{""copy_of_a.png"": 0.5, ""b.png"": -1}"\n'
+        b"a.png,b.png,2,\n"
+        b'a.png,b.png,3,"{""gone.png"": 1}"\n'
+        b'a.png,b.png,4,"[1]"\n'
+        b'a.png,b.png,5,"{""a.png"": ""1""}"\n'
+        b'a.png,b.png,6,"{""a.png"": NaN}"\n'
+        b"a.png,b.png,7,{\n"
+    )
+    assert one.soft_targets == {"in/a.png": 0.5, "in/b.png": -1.0}
+    assert two.soft_targets == three.soft_targets == {}
+    malformed = "soft_targets is not a JSON object of numbers"
+    assert [(drop.line, drop.reason) for drop in reader.drops] == [
+        (4, "unknown soft target left out"),
+        *((line, malformed) for line in (5, 6, 7, 8)),
+    ]
+
+
 def test_a_triplet_may_have_alternative_texts() -> None:
     reader = parser()
     one, two = reader.triplets(

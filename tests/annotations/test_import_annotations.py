@@ -41,6 +41,7 @@ def parsed(path: Path) -> tuple[list[Triplet], list[Query], Parser]:
     rows = rows_of(path)
     names = {row["reference"] for row in rows}
     names |= {name for row in rows for name in (row.get("target") or row.get("targets", "")).split("|")}
+    names |= {name for row in rows for name in json.loads(row.get("soft_targets") or "{}")}
     parser = Parser("shop", "", {name: name for name in names}, {})
     if path.name == "triplets.csv":
         return parser.triplets(path.read_bytes()), [], parser
@@ -77,6 +78,11 @@ def test_cirr_takes_paths_from_its_split_files(tmp_path: Path) -> None:
     assert (query.query_id, query.reference_id, query.target_ids) == ("shop/7", "dev/dev-0.png", ["dev/dev-1.png"])
     assert (query.modified_text, other.modified_text) == ("Show more, please", "x")
     assert json.loads(rows_of(out)[0]["source"]) == row
+    table.write_text('{"dev-0": "dev-0.png", "dev-1": "dev-1.png", "dev-2": "dev-2.png"}')
+    import_annotations("cirr", [file], tmp_path / "triplets.csv", [table])
+    assert [triplet.soft_targets for triplet in parsed(tmp_path / "triplets.csv")[0]] == [{"dev-2.png": 0.5}] * 2
+    with pytest.raises(InputError, match="row 0 is not"):
+        import_annotations("cirr", [written(tmp_path / "soft.json", [row | {"target_soft": ["dev-2"]}])], out, [table])
     table.write_text('{"dev-0": "./dev/dev-0.png"}')
     with pytest.raises(InputError, match="'dev-1' is not in the table"):
         import_annotations("cirr", [file], out, [table])
@@ -197,3 +203,6 @@ def test_all_of_fashioniq_and_cirr_without_loss(shared_data: Path, tmp_path: Pat
         assert query.query_id == f"shop/{row['pairid']}" and query.modified_text == row["caption"].strip()
         assert f"./{query.reference_id}" == paths[row["reference"]]
         assert [f"./{name}" for name in query.target_ids] == [paths[row["target_hard"]]]
+    import_annotations("cirr", [val], tmp_path / "triplets.csv", [table])
+    triplets, _, _ = parsed(tmp_path / "triplets.csv")
+    assert sum(bool(triplet.soft_targets) for triplet in triplets) == 645

@@ -79,7 +79,13 @@ def test_reasons_are_sorted_rows_without_the_own_target_and_reference(hand_writt
         ("t2", "a", "same_text"),
     ]
     details = artifact.details
-    assert details["by_reason"] == {"annotated_target": 1, "near_duplicate": 3, "same_caption": 2, "same_text": 2}
+    assert details["by_reason"] == {
+        "annotated_target": 1,
+        "near_duplicate": 3,
+        "same_caption": 2,
+        "same_text": 2,
+        "soft_target": 0,
+    }
     assert details["masked_per_triplet_mean"] == pytest.approx((3 + 1 + 0) / 3, abs=1e-3)
     assert details["masked_bank_share"] == pytest.approx((3 + 1 + 0) / (3 * 5), abs=1e-6)
     assert details["triplets_with_false_negatives"] == 2
