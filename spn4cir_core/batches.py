@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -19,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spn4cir_core.artifacts import whole_file
+from spn4cir_core.child_processes import ReadIn
+from spn4cir_core.child_processes import readers as pool_of
 from spn4cir_core.errors import StoreError
 from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress
@@ -95,6 +96,7 @@ def fill(
     progress: Progress,
     seconds: defaultdict[str, float],
     processes: Processes = ALONE,
+    read_in: ReadIn = "threads",
 ) -> int:
     """Compute and keep the values of the keys that have none yet.
 
@@ -104,11 +106,12 @@ def fill(
     Args:
         items: what to read, by key; missing keys are taken in sorted order, so an interrupted run goes
             on with the very batches of an unbroken one.
-        read: loads one item (in a thread; the next batch is read while this one is computed).
+        read: loads one item (in a reader; the next batch is read while this one is computed).
         compute: maps the loaded items of one batch to an Arrow array of as many values.
         batch_rows: items given to ``compute`` at a time.
         shard_rows: items per part file, rounded up to whole batches; at most this much work is lost to a kill.
-        readers: reading threads.
+        readers: how many items are read at a time.
+        read_in: threads, or processes, for which ``read`` must be importable.
         seconds: gets the wall seconds that this process spent waiting for reads, computing, and writing.
 
     Returns:
@@ -120,7 +123,7 @@ def fill(
     batches = processes.share([missing[start : start + batch_rows] for start in range(0, len(missing), batch_rows)])
     done = len(items) - len(missing)
     progress(label, done, len(items))
-    with ThreadPoolExecutor(max_workers=readers) as pool:
+    with pool_of(read_in if batches else "threads", readers) as pool:
         reading = [pool.submit(read, items[key]) for key in batches[0]] if batches else []
         shard_keys: list[str] = []
         shard_values: list[pa.Array] = []

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from spn4cir_core.captions.base import Captioner
+from spn4cir_core.child_processes import ReadIn
 from spn4cir_core.fingerprints import NotFingerprinted
 from spn4cir_core.plugins import Choice, Room, Settings
 
@@ -30,3 +31,4 @@ class CaptionSettings(Settings):
     batch_rows: Annotated[int, NotFingerprinted()] = Field(default=16, ge=1)
     shard_rows: Annotated[int, NotFingerprinted()] = Field(default=512, ge=1)
     readers: Annotated[int, NotFingerprinted()] = Field(default=2, ge=1)
+    read_in: Annotated[ReadIn, NotFingerprinted()] = "threads"

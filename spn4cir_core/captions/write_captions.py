@@ -52,6 +52,7 @@ def write_captions(work: Work) -> None:
         progress=work.progress,
         seconds=draft.seconds,
         processes=work.processes,
+        read_in=settings.read_in,
     )
     counts = _sum(work.processes.gather(json.dumps(captioning.counts)))
     if not work.processes.first:

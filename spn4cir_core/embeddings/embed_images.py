@@ -46,6 +46,7 @@ def write_image_embeddings(work: Work) -> None:
         progress=work.progress,
         seconds=draft.seconds,
         processes=work.processes,
+        read_in=settings.read_in,
     )
     if not work.processes.first:
         return

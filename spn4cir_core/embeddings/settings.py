@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from spn4cir_core.child_processes import ReadIn
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.fingerprints import NotFingerprinted
 from spn4cir_core.plugins import Choice, Room, Settings
@@ -29,3 +30,4 @@ class EmbeddingSettings(Settings):
     batch_rows: Annotated[int, NotFingerprinted()] = Field(default=64, ge=1)
     shard_rows: Annotated[int, NotFingerprinted()] = Field(default=2048, ge=1)
     readers: Annotated[int, NotFingerprinted()] = Field(default=2, ge=1)
+    read_in: Annotated[ReadIn, NotFingerprinted()] = "threads"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from types import TracebackType
 
-from spn4cir_core.errors import Spn4cirError
+from spn4cir_core.child_processes import child_processes
 from spn4cir_core.images.files import ImageFiles, PictureError, decode
 
 CRASHED = "decoder crashed"
@@ -82,7 +78,7 @@ class Examiners:
         if not paths:
             return
         if self._many is None:
-            self._many = _start(min(self.workers, -(-len(paths) // CHUNK_FILES)))
+            self._many = child_processes(min(self.workers, -(-len(paths) // CHUNK_FILES)))
         chunks = [paths[start : start + CHUNK_FILES] for start in range(0, len(paths), CHUNK_FILES)]
         futures = [self._many.submit(_examine_chunk, self.examiner, self.files, chunk) for chunk in chunks]
         for chunk, future in zip(chunks, futures, strict=True):
@@ -95,7 +91,7 @@ class Examiners:
 
     def _alone(self, path: str) -> Finding:
         if self._lone is None:
-            self._lone = _start(1)
+            self._lone = child_processes(1)
         try:
             return self._lone.submit(self.examiner, self.files, path).result()
         except BrokenProcessPool:
@@ -107,29 +103,3 @@ def _examine_chunk(
     examiner: Callable[[ImageFiles, str], Finding], files: ImageFiles, paths: Sequence[str]
 ) -> list[Finding]:
     return [examiner(files, path) for path in paths]
-
-
-def _start(workers: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
-    try:
-        pool.submit(os.getpid).result()
-    except BrokenProcessPool as error:
-        raise Spn4cirError(
-            "worker processes cannot start. A script that runs stages needs the guard "
-            "'if __name__ == \"__main__\":' around them, and must be a file."
-        ) from error
-    return pool
-
-
-def _follow_parent() -> None:
-    """Leave Ctrl-C to the parent process, and end when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

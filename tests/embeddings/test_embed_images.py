@@ -149,3 +149,11 @@ def _environment() -> dict[str, str]:
     import os
 
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def test_pictures_decoded_in_processes_give_the_same_bytes(tmp_path: Path) -> None:
+    root = folder(tmp_path / "pictures", range(6))
+    threads = run(recipe(root), Store(tmp_path / "threads"))
+    processes = run(recipe(root, read_in="processes"), Store(tmp_path / "processes"))
+    assert threads.fingerprint == processes.fingerprint
+    assert threads.summary["files"] == processes.summary["files"]

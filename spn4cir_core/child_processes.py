@@ -1,0 +1,70 @@
+"""Processes that work for this one, and end with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Literal
+
+from spn4cir_core.errors import LaunchError, Spn4cirError
+
+ReadIn = Literal["threads", "processes"]
+"""Where pictures are decoded. Threads share this process: decoders run side by side, and nothing is copied. Processes
+pay a start of seconds and a copy of each picture, and leave this process's Python to the computing."""
+
+
+@contextmanager
+def readers(read_in: ReadIn, count: int) -> Iterator[Executor]:
+    """A pool of readers for the length of the block. What processes are given must be importable, no lambda.
+
+    Raises:
+        LaunchError: a reading process died.
+    """
+    pool = ThreadPoolExecutor(count) if read_in == "threads" else child_processes(count)
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise LaunchError(
+            "a process that reads pictures died, perhaps for want of memory; lower readers or batch_rows"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def child_processes(workers: int) -> ProcessPoolExecutor:
+    """A pool of so many new processes, spawned and not forked: the caller may have threads.
+
+    They leave Ctrl-C to this process and end when it is killed.
+
+    Raises:
+        Spn4cirError: no process can be started.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool as error:
+        raise Spn4cirError(
+            "worker processes cannot start. A script that runs stages needs the guard "
+            "'if __name__ == \"__main__\":' around them, and must be a file."
+        ) from error
+    return pool
+
+
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent process, and end when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.errors import LaunchError
+from spn4cir_core.progress import silent
+
+
+def read_with_processes(folder: Path, read: Callable[[int], Any], numbers: range) -> dict[str, int]:
+    rows = Rows(folder, pa.int64())
+    fill(
+        rows,
+        {f"{number:02d}": number for number in numbers},
+        read,
+        lambda items: pa.array(items, pa.int64()),
+        batch_rows=4,
+        shard_rows=4,
+        readers=2,
+        label="x",
+        progress=silent,
+        seconds=defaultdict(float),
+        read_in="processes",
+    )
+    return {
+        key: value
+        for part in rows.scan()
+        for key, value in zip(part[KEY].to_pylist(), part[VALUE].to_pylist(), strict=True)
+    }
+
+
+def test_processes_read_what_threads_read(tmp_path: Path) -> None:
+    assert read_with_processes(tmp_path, abs, range(-4, 6)) == {f"{n:02d}": abs(n) for n in range(-4, 6)}
+
+
+def test_nothing_to_read_starts_nothing(tmp_path: Path) -> None:
+    assert read_with_processes(tmp_path, os._exit, range(0)) == {}
+
+
+def test_a_reading_process_that_dies_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="a process that reads pictures died"):
+        read_with_processes(tmp_path, os._exit, range(4))
