@@ -76,7 +76,7 @@ def write_bank(work: Work) -> None:
             kept[REFERENCES] = features
         with draft.timed("write"):
             for name, rows in kept.items():
-                _write(folder / name, len(inputs), start, _checked(rows.astype(settings.dtype)))
+                _write(folder / name, len(inputs), start, _narrowed(rows, settings.dtype))
                 kept_shapes[name] = list(rows.shape[1:])
         done = min(done + processes.count * BATCH_ROWS, len(inputs))
         work.progress("candidates", done, len(inputs))
@@ -107,13 +107,15 @@ def _encode(
             yield start, vectors, None if features is None else features.float().cpu().numpy()
 
 
-def _checked(block: np.ndarray) -> np.ndarray:
-    if not np.isfinite(block).all():
+def _narrowed(block: np.ndarray, dtype: str) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        narrow = block.astype(dtype)
+    if not np.isfinite(narrow).all():
         raise TrainingError(
-            f"the towers give vectors that are no finite numbers in {block.dtype}; train stage 1 again, or set "
+            f"the towers give vectors that are no finite numbers in {dtype}; train stage 1 again, or set "
             'candidate_bank.dtype to "float32"'
         )
-    return block
+    return narrow
 
 
 def _write(path: Path, rows: int, start: int, block: np.ndarray) -> None:

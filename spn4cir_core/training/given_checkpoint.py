@@ -25,7 +25,8 @@ def given_network(path: Path, backbone: Backbone, texts: Sequence[str], seed: in
     if not path.is_dir():
         network, account = load_published(path, backbone, texts, seed)
         return network, {"file": path.name, **account.details()}
-    checkpoint = load_checkpoint(Artifact("checkpoint", path, {"fingerprint": str(_whole(path))}))
+    sizes = {name: {"bytes": (_whole(path) / name).stat().st_size} for name in (NETWORK, WEIGHTS)}
+    checkpoint = load_checkpoint(Artifact("checkpoint", path, {"fingerprint": str(path), "files": sizes}))
     if checkpoint.backbone.restoring_fingerprint() != backbone.restoring_fingerprint():
         raise InputError(
             f"start_from: {path} holds a backbone {checkpoint.backbone!r}, the recipe asks for {backbone!r}; "

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import TrainingError
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.training import embed_candidates, stages
+from spn4cir_core.training.checkpoints import as_module, load_network, read_metrics
+from spn4cir_core.training.embed_candidates import CANDIDATE_BANK, embed_targets, open_references
+from spn4cir_core.training.settings import BACKBONES
+from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
+from tests.backbones.small_backbones import WRITERS
+
+World = Callable[..., tuple[Recipe, Store]]
+KINDS = sorted(BACKBONES.members)
+
+
+@pytest.fixture(params=KINDS)
+def table(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    return WRITERS[request.param](tmp_path / "weights")
+
+
+def run_all(recipe: Recipe, store: Store) -> dict[str, Artifact]:
+    made = (STAGE1_CHECKPOINT, CANDIDATE_BANK, STAGE2_CHECKPOINT)
+    return {stage.name: stage.run(recipe, store)[0] for stage in made}
+
+
+def losses(artifact: Artifact) -> list[float]:
+    return [line["loss"] for line in read_metrics(artifact)]
+
+
+def test_every_backbone_learns_in_both_stages(world: World, table: dict[str, Any]) -> None:
+    every_triplet = 64  # each step sees the same ones, so losses can be compared
+    schedule = {"steps": 16, "batch_size": every_triplet, "learning_rate": 0.01, "temperature": 0.02}
+    recipe, store = world(stage1={**schedule, "backbone": table}, stage2=schedule)
+    made = run_all(recipe, store)
+    for name in ("stage1_checkpoint", "stage2_checkpoint"):
+        found = losses(made[name])
+        assert np.mean(found[-3:]) < 0.985 * found[0], name  # three texts for ten triplets: there is little to learn
+    before, after = load_network(made["stage1_checkpoint"]), load_network(made["stage2_checkpoint"])
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)
+    from PIL import Image
+
+    inputs = before.read_images([Image.fromarray(picture) for picture in pictures])
+    np.testing.assert_array_equal(embed_targets(before, inputs, "cpu"), embed_targets(after, inputs, "cpu"))
+
+
+def test_stage_2_with_kept_features_is_stage_2_with_pictures_and_reads_none(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = WRITERS["clip4cir"](tmp_path / "weights")
+    stage1 = {"backbone": table, "learning_rate": 0.01}
+    weights, found = [], []
+    for kept in (False, True):
+        recipe, store = world(stage1=stage1, stage2={"learning_rate": 0.01}, bank={"reference_features": kept})
+        artifacts = {stage.name: stage.run(recipe, store)[0] for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK)}
+        references = open_references(artifacts["candidate_bank"])
+        assert (references is not None) == kept
+        if kept:
+            monkeypatch.setattr(stages, "image_inputs", lambda *given, **named: pytest.fail("a picture was read"))
+        artifact = STAGE2_CHECKPOINT.run(recipe, store)[0]
+        weights.append(as_module(load_network(artifact)).state_dict())
+        found.append(losses(artifact))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-3)
+
+
+def test_the_features_kept_are_those_of_each_candidate(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed_candidates, "BATCH_ROWS", 5)
+    recipe, store = world(stage1={"backbone": WRITERS["tgcir"](tmp_path / "weights"), "steps": 1})
+    made = {stage.name: stage.run(recipe, store)[0] for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK)}
+    bank = made["candidate_bank"]
+    references, vectors = open_references(bank), np.load(bank.file("bank.npy"))
+    network = load_network(made["stage1_checkpoint"])
+    assert references is not None and references.shape == (12, 7, 16) and vectors.shape == (12, 16)
+    assert bank.details["kept_per_image"] == {"bank.npy": [16], "references.npy": [7, 16]}
+    with torch.no_grad():
+        again = network.encode_target(torch.from_numpy(np.array(references))).numpy()
+    np.testing.assert_allclose(again, vectors, atol=1e-6)
+
+
+def test_features_too_large_for_float16_are_refused(world: World, tmp_path: Path) -> None:
+    recipe, store = world(stage1={"backbone": WRITERS["clip4cir"](tmp_path / "weights"), "steps": 0})
+    STAGE1_CHECKPOINT.run(recipe, store)
+    weights = store.current("tiny", "stage1_checkpoint")
+    assert weights is not None
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(str(weights.file("model.safetensors")))
+    tensors["clip.visual.proj"] *= 1e6
+    save_file(tensors, str(weights.file("model.safetensors")))
+    narrow, _ = world(
+        stage1={"backbone": WRITERS["clip4cir"](tmp_path / "again"), "steps": 0}, bank={"dtype": "float16"}
+    )
+    with pytest.raises(TrainingError, match=r"set candidate_bank\.dtype to"):
+        CANDIDATE_BANK.run(narrow, store)
+
+
+def test_a_stage_1_without_steps_is_a_stage_that_others_go_on_from(world: World, tmp_path: Path) -> None:
+    recipe, store = world(stage1={"backbone": WRITERS["clip4cir"](tmp_path / "weights"), "steps": 0})
+    made = run_all(recipe, store)
+    start: Any = recipe.stage1_checkpoint.backbone.build([], 0)
+    assert losses(made["stage1_checkpoint"]) == []
+    for name, value in as_module(load_network(made["stage1_checkpoint"])).state_dict().items():
+        assert torch.equal(value, start.state_dict()[name])
+    assert len(losses(CONTROL_CHECKPOINT.run(recipe, store)[0])) == 7

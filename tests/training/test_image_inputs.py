@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+
+from spn4cir_core.artifacts import Store
+from spn4cir_core.backbones.small import Small
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.training import image_inputs as module
+from spn4cir_core.training.image_inputs import image_inputs
+
+BACKBONE = Small(dim=8, image_px=16)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> ImageFiles:
+    for number in range(5):
+        Image.new("RGB", (20, 20), (number * 40, 90, 10)).save(tmp_path / f"{number}.png")
+    return ImageFiles(tmp_path)
+
+
+def table(names: Sequence[str]) -> pa.Table:
+    return pa.table({"path": [f"{name}.png" for name in names], "pixel_sha256": [f"sha {name}" for name in names]})
+
+
+def test_the_rows_stand_in_the_tables_order_wherever_they_are_kept(
+    files: ImageFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHARD_ROWS", 2)
+    store, network = Store(tmp_path / "store"), BACKBONE.build([], 0)
+    for names in ("31", "3140", "04413", "2"):
+        inputs = image_inputs(BACKBONE, network, table(list(names)), files, store, batch_rows=2)
+        expected = network.read_images([files.open(f"{name}.png") for name in names])
+        assert inputs.dtype == expected.dtype
+        np.testing.assert_array_equal(inputs, expected)
+    assert len(list(store.root.rglob("part-*.parquet"))) == 3  # "31"; "40"; "2"
+    assert image_inputs(BACKBONE, network, table([]), files, store).shape == (0,)
+
+
+def test_they_lie_on_disk_and_leave_nothing_there(files: ImageFiles, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    inputs = image_inputs(BACKBONE, BACKBONE.build([], 0), table(["0", "1"]), files, store)
+    assert isinstance(inputs, np.memmap)
+    kept = [path.name for path in store.root.rglob("*") if path.is_file()]
+    assert len(kept) == 1 and kept[0].startswith("part-")
+    batch = torch.from_numpy(inputs[[1, 0]])
+    assert batch.shape == (2, 3, 16, 16) and batch.sum() > 0
+
+
+def test_a_new_kind_of_input_is_read_anew(files: ImageFiles, tmp_path: Path) -> None:
+    store, larger = Store(tmp_path / "store"), Small(dim=8, image_px=24)
+    assert image_inputs(BACKBONE, BACKBONE.build([], 0), table(["0"]), files, store).shape == (1, 3, 16, 16)
+    assert image_inputs(larger, larger.build([], 0), table(["0"]), files, store).shape == (1, 3, 24, 24)
