@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spn4cir_core.texts.differences import PREPOSITIONS, Phrase, head, phrases_with_articles
+from spn4cir_core.texts.differences import PREPOSITIONS, Phrase, head, phrases_with_articles, words_and_articles
 
 SOUNDS_LIKE_A_CONSONANT = ("uni", "use", "usu", "eu", "one", "once", "uti")
 ENDS_LIKE_ONE_THING = ("ss", "us", "is")
@@ -14,6 +14,15 @@ def have_articles(caption: str, phrases: Sequence[Phrase]) -> list[bool]:
     """Whether each of the caption's phrases begins with an article there."""
     articles = dict(phrases_with_articles(caption))
     return [bool(articles.get(phrase)) for phrase in phrases]
+
+
+def article_before(caption: str, phrase: Phrase) -> str:
+    """The article that stands before these words of the caption; empty if there is none, or no such words."""
+    words, articles = words_and_articles(caption)
+    for start in range(len(words) - len(phrase) + 1 if phrase else 0):
+        if words[start : start + len(phrase)] == phrase:
+            return articles[start]
+    return ""
 
 
 def with_a(phrase: Phrase, has_article: bool) -> str:

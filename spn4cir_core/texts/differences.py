@@ -86,6 +86,15 @@ def phrases_with_articles(caption: str) -> tuple[tuple[Phrase, str], ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=1 << 16)
+def words_and_articles(caption: str) -> tuple[Phrase, tuple[str, ...]]:
+    """The words of a caption without articles, and the article before each of them or an empty string."""
+    words = [" ".join(word.split()) for word in _WORD.findall(caption.lower())]
+    before = [word if word in ARTICLES else "" for word in ["", *words]]
+    kept = [(word, article) for word, article in zip(words, before, strict=False) if word not in ARTICLES]
+    return tuple(word for word, _ in kept), tuple(article for _, article in kept)
+
+
 def bag_of_words(caption: str) -> Counter[str]:
     """The words of a caption with their counts, by the rules of :func:`split_phrases`."""
     return Counter(word for phrase in split_phrases(caption) for word in phrase)

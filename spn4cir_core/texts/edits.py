@@ -1,15 +1,18 @@
 """A difference as a list of edits: which thing becomes which, what is added, what goes, and what stays.
 
-A thing is a noun phrase: its head with the words before it, and what prepositions attach to it. Things of the two
-captions are the same one if their heads are, or if their heads alone differ.
+A thing is a noun phrase: its head with the words before it, and what prepositions and a few verbs attach to it. Things
+of the two captions are the same one if their heads are, or if their heads alone differ; what is attached changes by
+itself ("make the sleeves long").
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from spn4cir_core.texts.articles import have_articles, with_a, with_the
+from spn4cir_core.texts.articles import article_before, with_a, with_the
 from spn4cir_core.texts.attributes import ATTRIBUTES
 from spn4cir_core.texts.differences import (
     MOST_COMPARISONS,
@@ -17,10 +20,13 @@ from spn4cir_core.texts.differences import (
     Phrase,
     head,
     narrowed,
-    segments,
     split_phrases,
     without,
 )
+
+DOING = frozenset({"carrying", "eating", "holding", "playing", "pulling", "riding", "using", "wearing"})
+"""Verbs whose object is attached to who does it; before a noun they may name a kind of it ("a riding boot")."""
+PLACES = frozenset({"back", "bottom", "center", "centre", "corner", "front", "left", "middle", "right", "side", "top"})
 
 
 @dataclass(frozen=True)
@@ -84,50 +90,97 @@ def _partners(removed: list[Phrase], added: list[Phrase]) -> dict[int, int]:
 
 def worded_edits(reference: str, target: str, found: list[Edit]) -> str:
     """The edits as one sentence: "make the circle red, remove the cross and add a small blue star"."""
-    clauses = [_clause(edit, reference, target) for edit in found]
+    clauses = [clause for edit in found for clause in _clauses(edit, reference, target)]
     return " and ".join(filter(None, [", ".join(clauses[:-1]), *clauses[-1:]]))
 
 
-def _clause(edit: Edit, reference: str, target: str) -> str:
-    (old_article,), (new_article,) = have_articles(reference, [edit.old]), have_articles(target, [edit.new])
+def _clauses(edit: Edit, reference: str, target: str) -> list[str]:
+    if not edit.old or not edit.new:
+        return [_clause(edit, reference, target)]
+    parts = _changed_parts(edit)
+    if not parts:
+        return [_clause(edit, reference, target, attributes=False)]
+    return [_clause(part, reference, target) for part in parts]
+
+
+def _clause(edit: Edit, reference: str, target: str, attributes: bool = True) -> str:
+    new_article, old_article = article_before(target, edit.new), article_before(reference, edit.old)
     if not edit.old:
-        return f"add {with_a(edit.new, new_article)}"
+        return f"add {_as_new(edit.new, new_article)}"
     if not edit.new:
-        return f"remove {with_the(edit.old, old_article)}"
-    thing, becomes = new_attribute(edit)
+        return f"remove {with_the(edit.old, bool(old_article))}"
+    thing, becomes = new_attribute(edit) if attributes else ((), ())
     if becomes:
-        return f"make {with_the(thing, old_article)} {' and '.join(becomes)}"
+        return f"make {with_the(thing, bool(old_article))} {' and '.join(becomes)}"
     new, old = narrowed(edit.new, edit.old, list(edit.others))
     if not new or not old:  # one of them only says more of the thing
         new, old = edit.new, edit.old
-    return f"change {with_the(old, old_article)} to {with_a(new, new_article)}"
+    return f"change {with_the(old, bool(old_article))} to {_as_new(new, new_article)}"
+
+
+def _as_new(phrase: Phrase, article: str) -> str:
+    """ "a belt"; "the snow" where the caption has it so."""
+    return with_the(phrase, True) if article == "the" else with_a(phrase, bool(article))
+
+
+def parts(phrase: Phrase) -> list[Phrase]:
+    """A thing and what is attached to it: ("man",), ("riding", "brown", "horse"), ("on", "beach")."""
+    starts = [
+        place
+        for place, word in enumerate(phrase)
+        if place and (word in PREPOSITIONS or (word in DOING and phrase[place - 1] not in ATTRIBUTES))
+    ]
+    return [phrase[first:end] for first, end in pairwise([0, *starts, len(phrase)])]
+
+
+def _changed_parts(edit: Edit) -> list[Edit]:
+    """One edit for each part that differs, without the word that attaches it.
+
+    Empty where the thing as a whole is another one, or where it or what is attached has only moved.
+    """
+    olds, news = parts(edit.old), parts(edit.new)
+    pairs = [(olds[0], news[0]), *_attached(olds[1:], news[1:])]
+    changed = [(old, new) for old, new in pairs if sorted(old) != sorted(new)]
+    same_thing = olds[0][-1] == news[0][-1] or len(changed) < len(pairs)
+    alone = [old or new for old, new in changed if not old or not new]
+    moved = [phrase for pair in changed for phrase in pair if phrase and (phrase[0] == "at" or phrase[-1] in PLACES)]
+    if not same_thing or moved or any(phrase[0] != "with" for phrase in alone):
+        return []
+    return [
+        Edit(_bare(old), _bare(new), (*edit.others, *(_bare(other) for other in olds if other != old)))
+        for old, new in changed
+    ]
+
+
+def _attached(olds: list[Phrase], news: list[Phrase]) -> list[tuple[Phrase, Phrase]]:
+    """Attachments by the word that attaches them, each with its counterpart or an empty phrase."""
+    left = list(news)
+    pairs: list[tuple[Phrase, Phrase]] = []
+    for old in olds:
+        alike = sorted((new for new in left if new[0] == old[0]), key=lambda new: len(set(old) & set(new)))
+        if alike:
+            left.remove(alike[-1])
+        pairs.append((old, alike[-1] if alike else ()))
+    return [*pairs, *(((), new) for new in left)]
 
 
 def new_attribute(edit: Edit) -> tuple[Phrase, Phrase]:
     """The thing that is the same but for attributes, named so that it is told apart, and its new attributes.
 
-    The thing may be attached to another one: the dress of "a woman in a red dress". Both are empty where more differs
-    than attributes, or where the target says less of the thing.
+    Both are empty where more differs than attributes, or where the target says less of the thing.
     """
-    olds, news = segments(edit.old), segments(edit.new)
-    changed = [place for place, old in enumerate(olds) if news[place : place + 1] != [old]]
-    if len(olds) != len(news) or len(changed) != 1:
+    gone, come = Counter(edit.old) - Counter(edit.new), Counter(edit.new) - Counter(edit.old)
+    if edit.old[-1] != edit.new[-1] or not come or not (gone.keys() | come.keys()) <= ATTRIBUTES:
         return (), ()
-    before, after = olds[changed[0]], news[changed[0]]
-    gone, come = Counter(before) - Counter(after), Counter(after) - Counter(before)
-    if before[-1] != after[-1] or not come or not (gone.keys() | come.keys()) <= ATTRIBUTES:
-        return (), ()
-    rest = [*edit.others, *(old for place, old in enumerate(olds) if place != changed[0])]
-    becomes = tuple(word for word in after if word in come)
-    return _shortest(_bare(before), set(gone), rest), becomes
+    return _shortest(edit.old, set(gone), edit.others), tuple(word for word in edit.new if word in come)
 
 
-def _bare(segment: Phrase) -> Phrase:
-    """Without the preposition that attaches it."""
-    return segment[1:] if len(segment) > 1 and segment[0] in PREPOSITIONS else segment
+def _bare(part: Phrase) -> Phrase:
+    """Without the preposition or the verb that attaches it."""
+    return part[1:] if len(part) > 1 and part[0] in PREPOSITIONS | DOING else part
 
 
-def _shortest(thing: Phrase, gone: set[str], others: list[Phrase]) -> Phrase:
+def _shortest(thing: Phrase, gone: set[str], others: Sequence[Phrase]) -> Phrase:
     """The thing with those of its attributes that change, if no other phrase fits that; else with all its words."""
     short = (*(word for word in thing[:-1] if word in gone or word not in ATTRIBUTES), thing[-1])
     return thing if any(set(short) <= set(other) for other in others) else short

@@ -116,7 +116,7 @@ MODIFIED_TEXTS = Stage(
     name="modified_texts",
     parents=("pairs", "captions", "templates", "images"),
     reads=("modified_texts", "images", "seed"),
-    version=2,
+    version=3,
     write=write_texts,
     outside=_outside,
 )

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spn4cir_core.texts.differences import bag_of_words, caption_meaning, split_phrases
-from spn4cir_core.texts.edits import edits, kept_phrases, worded_edits
+from spn4cir_core.texts.differences import PREPOSITIONS, bag_of_words, caption_meaning, split_phrases
+from spn4cir_core.texts.edits import DOING, edits, kept_phrases, parts, worded_edits
 
 THINGS = st.lists(
     st.sampled_from(["red", "large", "striped", "circle", "square", "on a table", "with a dog", "star"]), max_size=4
@@ -30,6 +30,26 @@ CAPTIONS = st.lists(THINGS, max_size=4).map(", ".join) | st.text(max_size=30)
         ("small square, small star", "large square, small star", "make small square large"),
         ("a cat, a dog and a cow", "", "remove the cat, remove the dog and remove the cow"),
         ("the cat", "a cat", ""),
+        (
+            "a long blue dress with short sleeves",
+            "a short blue dress with long sleeves",
+            "make the long dress short and make short sleeves long",
+        ),
+        ("a dress", "a red dress with a belt", "make the dress red and add a belt"),
+        ("a dress with a belt", "a dress", "remove the belt"),
+        (
+            "a man riding a brown horse on a beach",
+            "a woman riding a white horse on a beach",
+            "change the man to a woman and make the brown horse white",
+        ),
+        ("a kitchen with a wooden table", "a kitchen with a glass table", "change the wooden table to a glass table"),
+        ("a dog in a park", "a dog in the snow", "change the park to the snow"),
+        ("a dog on the left", "a dog on the right", "change the dog on left to a dog on right"),
+        ("a star at the top", "a star at the bottom", "change the star at top to a star at bottom"),
+        ("a black running shoe", "a brown running shoe", "make the black running shoe brown"),
+        ("a black riding boot", "a black rubber boot", "change the riding boot to a rubber boot"),
+        ("two dogs playing in snow", "one dog sleeping on a couch", "change two dogs playing in snow to one dog "),
+        ("a man with a hat and a red bag", "a man with a hat and a blue bag", "make the red bag blue"),
     ],
 )
 def test_edits_are_said_as_a_person_would(reference: str, target: str, said: str) -> None:
@@ -51,3 +71,18 @@ def test_edits_account_for_every_word_that_changes(reference: str, target: str) 
 def test_captions_of_thousands_of_phrases_have_no_edits() -> None:
     one = ", ".join(f"red thing{number}" for number in range(300))
     assert edits(one, one.replace("red", "blue")) == []
+
+
+def test_a_thing_and_what_is_attached_to_it() -> None:
+    phrase = split_phrases("a man riding a brown horse on the beach with a dog")[0]
+    assert parts(phrase) == [("man",), ("riding", "brown", "horse"), ("on", "beach"), ("with", "dog")]
+    assert parts(("black", "riding", "boot")) == [("black", "riding", "boot")]
+
+
+@given(CAPTIONS, CAPTIONS)
+def test_the_sentence_names_all_that_is_new_and_nothing_that_no_caption_has(reference: str, target: str) -> None:
+    sentence = worded_edits(reference, target, edits(reference, target))
+    old, new = bag_of_words(reference), bag_of_words(target)
+    said = bag_of_words(sentence)
+    assert set(new - old) - PREPOSITIONS - DOING <= set(said)
+    assert set(said) <= {*old, *new, "make", "change", "add", "remove", "to"}
