@@ -78,6 +78,11 @@ class Clip4CirNetwork(ClipNetwork):
         self.composer = settings.composer.network(self.dim, self.dim)
         self.stage1_trains = settings.stage1_trains
 
+    @property
+    def keeps_features_in_stage1(self) -> bool:
+        """See the base class."""
+        return self.stage1_trains == "composer"
+
     def image_features(self, images: Tensor) -> Tensor:
         """(B, D) raw features of the visual tower."""
         if images.is_floating_point():

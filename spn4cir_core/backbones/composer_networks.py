@@ -83,16 +83,13 @@ class GatedResidualNetwork(ComposerNetwork):
 class CombinerNetwork(ComposerNetwork):
     """v + λ · text + (1 − λ) · image, with v and λ learnt from both."""
 
-    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+    def __init__(self, dim: int, hidden: int, dropout: float, joint_hidden: int | None = None) -> None:
         super().__init__()
+        joint = hidden if joint_hidden is None else joint_hidden
         self.image = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout))
         self.text = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout))
-        self.joint = nn.Sequential(
-            nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim)
-        )
-        self.mixture = nn.Sequential(
-            nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1)
-        )
+        self.joint = nn.Sequential(nn.Linear(2 * hidden, joint), nn.ReLU(), nn.Dropout(dropout), nn.Linear(joint, dim))
+        self.mixture = nn.Sequential(nn.Linear(2 * hidden, joint), nn.ReLU(), nn.Dropout(dropout), nn.Linear(joint, 1))
 
     def forward(self, image: Encoded | None, text: Encoded | None) -> Tensor:
         """See the base class."""

@@ -63,13 +63,17 @@ class Combiner(Composer):
     plugin_kind: ClassVar[str] = "combiner"
 
     hidden: int = Field(default=256, ge=8)
+    """Width that each vector is mapped to; published: 2560."""
+    joint_hidden: int | None = Field(default=None, ge=8)
+    """Width of the layers over both; as ``hidden`` unless given. Published: 5120."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Published: 0.5."""
 
     def network(self, dim: int, token_dim: int) -> ComposerNetwork:
         """See the base class."""
         from spn4cir_core.backbones.composer_networks import CombinerNetwork
 
-        return CombinerNetwork(dim, self.hidden, self.dropout)
+        return CombinerNetwork(dim, self.hidden, self.dropout, self.joint_hidden)
 
 
 class CrossAttention(Composer):

@@ -84,6 +84,8 @@ def test_a_composer_can_be_trained_on_a_clip_that_stays(small_table: SmallTable)
         part.requires_grad_(False)
     names = {name for name, value in network.named_parameters() if value.requires_grad}
     assert names and all(name.startswith("composer.") for name in names)
+    assert network.keeps_features_in_stage1
+    assert not BACKBONES.build(small_table("clip4cir")).build([], 0).keeps_features_in_stage1
 
 
 def test_a_tower_of_another_kind_reads_texts_in_full(tmp_path: Path) -> None:
