@@ -49,6 +49,16 @@ class BankShard:
         distributed.all_reduce(values, distributed.ReduceOp.SUM, group=self.group)
         return values
 
+    def side_by_side(self, values_BK: Tensor) -> Tensor:
+        """(B, S) of all processes' (B, K) values, whose K may differ, in the order of their ranks."""
+        rank = distributed.get_rank(self.group)
+        widths = values_BK.new_zeros(distributed.get_world_size(self.group), dtype=torch.int64)
+        widths[rank] = values_BK.shape[1]
+        self.total(widths)
+        parts = [values_BK.new_zeros(len(values_BK), width) for width in widths.tolist()]
+        parts[rank] = values_BK
+        return self.total(torch.cat(parts, dim=1))
+
     def greatest(self, values: Tensor) -> Tensor:
         """Maximum over the processes; ``values`` stay as they are."""
         values = values.clone(memory_format=torch.contiguous_format)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from spn4cir_core.objectives.bank_shard import BankShard
 from spn4cir_core.objectives.similarity import similarities
 
 BLOCK_ROWS = 4096
@@ -23,7 +24,7 @@ Refuse = Callable[[Tensor, Tensor], Tensor]
 @torch.no_grad()
 def hard_rows(
     queries_BD: Tensor,
-    pool: Tensor,
+    pool: Tensor | BankShard,
     count: int,
     left_out_M2: Tensor,
     refuse: Refuse | None = None,
@@ -32,7 +33,9 @@ def hard_rows(
     """The rows of the ``count`` candidates that score highest with each query, hardest first (ADORE, Zhan et al. 2021).
 
     Args:
-        pool: (N, D), or (N, T, D) of several tokens; any float type and device, also memory-mapped.
+        pool: (N, D), or (N, T, D) of several tokens; any float type and device, also memory-mapped. Or the rows of the
+            bank that this process holds: all processes then call together with equal queries and pairs, each looks
+            through its own rows, and all get the same.
         left_out_M2: int64 (query, row) pairs that are never taken: targets and known non-negatives.
         refuse: further candidates that are not taken.
 
@@ -40,6 +43,20 @@ def hard_rows(
         (B, K) int64 rows and (B, K) bool: whether the row is a negative at all, as a query may have fewer than K;
         K is ``count``, or N where that is less. Negatives stand before the rest.
     """
+    if isinstance(pool, Tensor):
+        rows_BK, best_BK = _hardest(queries_BD, pool, count, left_out_M2, refuse, block_rows)
+        return rows_BK, best_BK > -torch.inf
+    held_M2 = left_out_M2[pool.holds(left_out_M2[:, 1])] - left_out_M2.new_tensor([0, pool.first_row])
+    rows_BK, best_BK = _hardest(queries_BD, pool.vectors, count, held_M2, refuse, block_rows)
+    rows_BS, best_BS = pool.side_by_side(rows_BK + pool.first_row), pool.side_by_side(best_BK)
+    best_BK, places_BK = best_BS.topk(min(count, best_BS.shape[1]), dim=1)
+    return rows_BS.gather(1, places_BK), best_BK > -torch.inf
+
+
+def _hardest(
+    queries_BD: Tensor, pool: Tensor, count: int, left_out_M2: Tensor, refuse: Refuse | None, block_rows: int
+) -> tuple[Tensor, Tensor]:
+    """(B, K) rows of a pool and their scores, −∞ where a row is no negative."""
     count = min(count, len(pool))
     order = torch.argsort(left_out_M2[:, 1])
     owners_M, rows_M = left_out_M2[order].T.contiguous()
@@ -55,7 +72,7 @@ def hard_rows(
         numbers_C = torch.arange(start, start + len(block), device=rows_BK.device)
         best_BK, places_BK = torch.cat([best_BK, scores_BC], dim=1).topk(count, dim=1)
         rows_BK = torch.cat([rows_BK, numbers_C.expand(len(rows_BK), -1)], dim=1).gather(1, places_BK)
-    return rows_BK, best_BK > -torch.inf
+    return rows_BK, best_BK
 
 
 def vectors_at(queries_BD: Tensor, pool: Tensor, rows_BK: Tensor) -> Tensor:

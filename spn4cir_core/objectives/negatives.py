@@ -82,7 +82,8 @@ class AgainstNegatives(Objective):
         positive_B = positives(batch)
         refuse = self.refuse(batch, positive_B.detach())
         if self.top_k is not None and self.top_k < len(pool):
-            rows_BK, live_BK = hard_rows(batch.queries_BD, pool, self.top_k, left_out_M2, refuse)
+            held = batch.bank_shard if pool is batch.bank_ND and batch.bank_shard is not None else pool
+            rows_BK, live_BK = hard_rows(batch.queries_BD, held, self.top_k, left_out_M2, refuse)
             return Negatives(positive_B, scores_with(batch.queries_BD, pool, rows_BK), live_BK, pool, rows_BK)
         pool = pool.to(batch.queries_BD.device, batch.queries_BD.dtype)
         scores_BN = scores_with(batch.queries_BD, pool, None)

@@ -1,4 +1,4 @@
-"""One of several processes that hold a bank together: its losses and gradients go to a file.
+"""One of several processes that hold a bank together: its losses, gradients and hardest rows go to a file.
 
 Usage: sharded_bank_process.py RANK COUNT FOLDER; the folder holds the case and is where the processes meet.
 """
@@ -14,6 +14,7 @@ from torch import distributed
 
 from spn4cir_core.objectives.bank_shard import BankShard
 from spn4cir_core.objectives.bank_softmax import bank_softmax_losses
+from spn4cir_core.objectives.hard_rows import hard_rows
 
 
 def main() -> None:
@@ -29,7 +30,10 @@ def main() -> None:
         losses = bank_softmax_losses(queries, shard, targets, pairs, tau)
         (losses * torch.linspace(1, 2, len(losses))).sum().backward()
         assert queries.grad is not None and tau.grad is not None
+        targets_B2 = torch.stack([torch.arange(len(targets)), targets], dim=1)
+        hardest, live = hard_rows(queries.detach(), shard, 7, torch.cat([pairs, targets_B2]), block_rows=50)
         found = {"losses": losses.detach(), "gradient": queries.grad, "temperature": tau.grad}
+        found["hardest"] = hardest.masked_fill(~live, -1)
         np.savez(folder / f"{name}-{rank}.npz", rows=len(shard.vectors), **{key: v.numpy() for key, v in found.items()})
     distributed.destroy_process_group()
 

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from spn4cir_core.objectives.bank_shard import BankShard
 from spn4cir_core.objectives.bank_softmax import bank_softmax_losses
+from spn4cir_core.objectives.hard_rows import hard_rows
 
 SHAPES = {"vectors": (301, 16), "tokens": (60, 4, 16), "one_row": (1, 16)}
 QUERIES = 9
@@ -52,7 +53,14 @@ def one_process(folder: Path) -> dict[str, np.ndarray]:
     losses = bank_softmax_losses(queries, case["bank"], case["targets"], case["pairs"], tau)
     (losses * torch.linspace(1, 2, len(losses))).sum().backward()
     assert queries.grad is not None and tau.grad is not None
-    return {"losses": losses.detach().numpy(), "gradient": queries.grad.numpy(), "temperature": tau.grad.numpy()}
+    targets_B2 = torch.stack([torch.arange(QUERIES), case["targets"]], dim=1)
+    hardest, live = hard_rows(queries.detach(), case["bank"], 7, torch.cat([case["pairs"], targets_B2]))
+    return {
+        "losses": losses.detach().numpy(),
+        "gradient": queries.grad.numpy(),
+        "temperature": tau.grad.numpy(),
+        "hardest": hardest.masked_fill(~live, -1).numpy(),
+    }
 
 
 def test_two_processes_with_half_the_bank_each_find_what_one_finds(tmp_path: Path) -> None:
