@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import TrainingError
+from spn4cir_core.processes import Processes
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.training import embed_candidates, stages
 from spn4cir_core.training.checkpoints import as_module, load_network, read_metrics
@@ -114,3 +117,40 @@ def test_a_stage_1_without_steps_is_a_stage_that_others_go_on_from(world: World,
     for name, value in as_module(load_network(made["stage1_checkpoint"])).state_dict().items():
         assert torch.equal(value, start.state_dict()[name])
     assert len(losses(CONTROL_CHECKPOINT.run(recipe, store)[0])) == 7
+
+
+class Together(Processes):
+    """Two processes played by two threads."""
+
+    @staticmethod
+    def two() -> list[Together]:
+        barrier, said = threading.Barrier(2), ["", ""]
+        both = [Together(rank, 2) for rank in range(2)]
+        for one in both:
+            object.__setattr__(one, "meeting", (barrier, said))
+        return both
+
+    def gather(self, text: str) -> list[str]:
+        barrier, said = self.meeting  # type: ignore[attr-defined]
+        said[self.rank] = text
+        barrier.wait(60)
+        texts = list(said)
+        barrier.wait(60)
+        return texts
+
+
+def test_two_processes_write_the_bank_of_one(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed_candidates, "BATCH_ROWS", 5)
+    recipe, store = world(stage1={"backbone": WRITERS["tgcir"](tmp_path / "weights"), "steps": 0})
+    STAGE1_CHECKPOINT.run(recipe, store)
+    alone = CANDIDATE_BANK.run(recipe, store)[0]
+    alone.path.rename(tmp_path / "alone")
+    for part in store.root.rglob("part-*.parquet"):
+        part.unlink()
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(CANDIDATE_BANK.run, recipe, store, processes=one) for one in Together.two()]
+        made = [run.result()[0] for run in runs]
+    assert made[0].path == made[1].path == alone.path
+    for name in alone.summary["files"]:
+        assert made[0].file(name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    assert not [path for path in store.root.rglob("*.tmp")]
