@@ -101,7 +101,8 @@ class Parser:
             InputError: the file is not UTF-8, or a column is missing.
         """
         seen: set[str] = set()
-        return list(self._rows(QUERIES, data, lambda line, row: self._query(line, row, seen)))
+        file = PurePosixPath(self.folder, QUERIES).as_posix()
+        return list(self._rows(QUERIES, data, lambda line, row: self._query(file, line, row, seen)))
 
     def triplets_of(self, file: str, records: Iterable[Record], pictures: Mapping[str, str]) -> list[Triplet]:
         """The triplets of another layout's records; ``pictures`` maps their image names to paths."""
@@ -113,7 +114,7 @@ class Parser:
         """The queries of another layout's records; ``pictures`` maps their image names to paths."""
         seen: set[str] = set()
         rows = _rows_of(records, lambda record: record.query_rows(lambda name: pictures.get(name, name)))
-        return list(self._parsed(file, rows, lambda line, row: self._query(line, row, seen)))
+        return list(self._parsed(file, rows, lambda line, row: self._query(file, line, row, seen)))
 
     def _rows(self, name: str, data: bytes, parse: Callable[[int, dict[str, str]], Row]) -> Iterator[Row]:
         file = PurePosixPath(self.folder, name).as_posix()
@@ -146,12 +147,12 @@ class Parser:
         soft = self._soft_targets(line, row["soft_targets"]) if row.get("soft_targets") else {}
         return Triplet(name, self.corpus, reference, target, text, texts, row["kind"], row[SOURCE], soft)
 
-    def _query(self, line: int, row: dict[str, str], seen: set[str]) -> Query:
+    def _query(self, file: str, line: int, row: dict[str, str], seen: set[str]) -> Query:
         query_id = row["query_id"]
         if not query_id or query_id in seen:
             raise RowError("repeated query_id" if query_id else "empty query_id", repr(query_id))
         reference, text = self._image("reference", row["reference"]), _text(row)
-        targets = self._targets(line, row["targets"])
+        targets = self._targets(file, line, row["targets"])
         if not targets:
             raise RowError("no known target", repr(row["targets"]))
         if reference in targets:
@@ -159,13 +160,12 @@ class Parser:
         seen.add(query_id)
         return Query(f"{self.corpus}/{query_id}", self.corpus, reference, text, targets, row["kind"], row[SOURCE])
 
-    def _targets(self, line: int, value: str) -> list[str]:
+    def _targets(self, file: str, line: int, value: str) -> list[str]:
         targets: dict[str, None] = {}
         for name in filter(None, (part.strip() for part in value.split("|"))):
             try:
                 targets[self._image("target", name)] = None
             except RowError as error:
-                file = PurePosixPath(self.folder, QUERIES).as_posix()
                 self.drops.append(Drop(file, line, "unknown target left out", error.detail))
         return sorted(targets)
 

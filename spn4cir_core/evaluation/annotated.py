@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
+from spn4cir_core.evaluation.benchmark_queries import QUERY_FILES
 from spn4cir_core.images.files import ImageFiles
 
 
@@ -18,11 +19,12 @@ class Annotated(Evaluator):
     remove_reference: bool = True
     """Whether the reference image is taken out of its query's gallery (FashionIQ papers mostly keep it)."""
 
-    def query_set(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> QuerySet | None:
+    def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """Queries whose reference and at least one target lie in the evaluation split."""
         rows = parents["annotations"].table("queries.parquet").to_pylist()
+        rows = [row for row in rows if row["corpus"] not in QUERY_FILES]  # those have evaluators of their own
         if not rows:
-            return None
+            return []
         gallery = evaluation_ids(parents["splits"])
         inside = set(gallery)
         queries, drops = [], Counter[str]()
@@ -41,7 +43,7 @@ class Annotated(Evaluator):
             f"Queries annotated in the corpus; gallery: all {len(gallery)} images of the evaluation split; the "
             f"reference image is {removed} the ranking; any annotated target counts."
         )
-        return QuerySet("annotated", protocol, tuple(queries), gallery, self.remove_reference, True, drops)
+        return [QuerySet("annotated", protocol, tuple(queries), gallery, self.remove_reference, True, drops)]
 
 
 def _query(row: Mapping[str, str], targets: list[str]) -> Query:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spn4cir_core.artifacts import Artifact
@@ -14,10 +14,16 @@ EVALUATORS = Room(
     "evaluator",
     {
         "annotated": "spn4cir_core.evaluation.annotated:Annotated",
+        "circo": "spn4cir_core.evaluation.circo:Circo",
+        "cirr": "spn4cir_core.evaluation.cirr:Cirr",
+        "fashioniq": "spn4cir_core.evaluation.fashioniq:FashionIq",
         "labels": "spn4cir_core.evaluation.labels:Labels",
         "held_out": "spn4cir_core.evaluation.held_out:HeldOut",
     },
 )
+
+MAP_K = 10
+"""The k of the mean average precision that every query set has."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,14 @@ class Query:
     modified_text: str
     target_ids: tuple[str, ...]
     kind: str = ""
+    """Kind of modification; several are separated by ``|``."""
+    gallery: str = ""
+    """Name of the gallery it is asked of, one of :attr:`QuerySet.galleries`; empty: all of ``gallery_ids``."""
 
 
 @dataclass(frozen=True)
 class QuerySet:
-    """Queries that share a gallery and a protocol."""
+    """Queries that share a protocol."""
 
     name: str
     protocol: str
@@ -45,14 +54,24 @@ class QuerySet:
     """Whether the set measures composition (generated queries do not: the text alone answers them)."""
     drops: Mapping[str, int] = field(default_factory=dict)
     """Queries that could not be asked, by reason."""
+    galleries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Parts of ``gallery_ids`` that some queries are asked of, by name."""
+    ks: tuple[int, ...] = ()
+    """The k of recall@k that its benchmark asks for; empty: those of the report."""
+    map_ks: tuple[int, ...] = (MAP_K,)
+    """The k of mAP@k; always with ``MAP_K``."""
+
+    def gallery_of(self, query: Query) -> tuple[str, ...]:
+        """The images that a query is asked of, its reference included if it is one of them."""
+        return self.galleries[query.gallery] if query.gallery else self.gallery_ids
 
 
 class Evaluator(Plugin):
-    """Makes a query set from what a corpus has."""
+    """Makes query sets from what a corpus has."""
 
     @abstractmethod
-    def query_set(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> QuerySet | None:
-        """The queries, all over images of the evaluation split; None where the corpus has nothing for this evaluator.
+    def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> Sequence[QuerySet]:
+        """The query sets, all over images of the evaluation split; none where the corpus has nothing to ask.
 
         Args:
             parents: images, annotations, splits, captions and triplets, by noun.

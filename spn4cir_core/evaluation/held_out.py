@@ -20,13 +20,13 @@ class HeldOut(Evaluator):
 
     max_queries: int = Field(default=2000, ge=1)
 
-    def query_set(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> QuerySet | None:
+    def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """A seeded sample of the generated triplets of the evaluation split."""
         table = parents["triplets"].table()
         chosen = pc.and_(pc.equal(table["split"], "evaluation"), pc.equal(table["origin"], "generated"))
         rows = sorted(table.filter(chosen).to_pylist(), key=lambda row: str(row["triplet_id"]))
         if not rows:
-            return None
+            return []
         gallery = evaluation_ids(parents["splits"])
         if len(rows) > self.max_queries:
             picked = np.random.default_rng(seed).choice(len(rows), self.max_queries, replace=False)
@@ -48,4 +48,4 @@ class HeldOut(Evaluator):
             for row in rows
             if row["modified_texts"]
         )
-        return QuerySet("held_out", protocol, queries, gallery, remove_reference=True, headline=False)
+        return [QuerySet("held_out", protocol, queries, gallery, remove_reference=True, headline=False)]

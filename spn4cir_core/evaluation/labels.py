@@ -44,7 +44,7 @@ class Labels(Evaluator):
     label_text: str = "the same colour, but {label}"
     colour_text: str = "the same {label}, but {colour}"
 
-    def query_set(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> QuerySet | None:
+    def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """Queries of kind ``label`` and ``colour``; targets are all images with both attributes as asked."""
         gallery = evaluation_ids(parents["splits"])
         images, drops = self._described(parents["images"], set(gallery), files)
@@ -54,7 +54,7 @@ class Labels(Evaluator):
         asked = self._asked(images, set(by_both), seed)
         queries = tuple(self._query(image, label, colour, by_both[label, colour]) for image, label, colour in asked)
         if not queries:
-            return None
+            return []
         source = (
             "detected by us as the picture's dominant colour (no one checked it)"
             if self.colour == DETECT
@@ -66,7 +66,7 @@ class Labels(Evaluator):
             f"reference's other one; gallery: all {len(gallery)} images of the evaluation split; the reference image "
             "is removed from the ranking."
         )
-        return QuerySet("labels", protocol, queries, gallery, remove_reference=True, headline=True, drops=drops)
+        return [QuerySet("labels", protocol, queries, gallery, remove_reference=True, headline=True, drops=drops)]
 
     def _described(
         self, manifest: Artifact, gallery: set[str], files: ImageFiles

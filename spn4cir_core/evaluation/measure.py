@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spn4cir_core.training.checkpoints import Checkpoint
 
 HITS = 10
-"""First hits kept per query: average precision is over these, and galleries show them."""
+"""First hits kept per query, for people to look at."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Answers:
     ranks: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     """(Q,) ranks of the best target, from 0."""
     precision: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
-    """(Q,) average precision of the first ``HITS``."""
+    """(Q, K) average precision of the first k, for each of the set's ``map_ks``."""
     hits: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
-    """(Q, ≤ HITS) rows of the gallery; −1 where the gallery has no further image."""
+    """(Q, HITS) rows of ``gallery_ids``; −1 where the query's gallery has no further image."""
 
 
 def ask(
@@ -81,28 +81,66 @@ def _ask_one(
     vectors_ND: np.ndarray,
     row_of: Mapping[str, int],
 ) -> None:
-    asked = answer.query_set
+    asked, queries = answer.query_set, answer.query_set.queries
+    references = [row_of[query.reference_id] for query in queries]
+    encoded = encode_queries(network, inputs_N[references], [query.modified_text for query in queries])
     place = {image_id: row for row, image_id in enumerate(asked.gallery_ids)}
-    gallery_ND = vectors_ND[[row_of[image_id] for image_id in asked.gallery_ids]]
-    references = [row_of[query.reference_id] for query in asked.queries]
-    targets = [[place[target] for target in query.target_ids] for query in asked.queries]
-    removed = [[place[query.reference_id]] if asked.remove_reference else [] for query in asked.queries]
-    encoded = encode_queries(network, inputs_N[references], [query.modified_text for query in asked.queries])
     for mode in MODES:
-        answer.ranks[name, mode] = best_ranks(encoded[mode], gallery_ND, targets, removed)
-        rows, scores = top_hits(encoded[mode], gallery_ND, HITS, removed)
+        answer.ranks[name, mode] = np.zeros(len(queries), np.int32)
+        answer.precision[name, mode] = np.zeros((len(queries), len(asked.map_ks)))
+        answer.hits[name, mode] = np.full((len(queries), HITS), -1, np.int64)
+    for rows, gallery_ids in _by_gallery(asked):
+        gallery = _Gallery(asked, rows, gallery_ids)
+        gallery_ND = vectors_ND[[row_of[image_id] for image_id in gallery_ids]]
+        of_set = np.array([place[image_id] for image_id in gallery_ids] + [-1])
+        for mode in MODES:
+            ranks, precision, hits = gallery.answer(encoded[mode][rows], gallery_ND)
+            answer.ranks[name, mode][rows] = ranks
+            answer.precision[name, mode][rows] = precision
+            answer.hits[name, mode][rows, : hits.shape[1]] = of_set[hits]
+
+
+def _by_gallery(asked: QuerySet) -> Iterator[tuple[list[int], tuple[str, ...]]]:
+    """Places of the queries of each gallery, with the gallery's images."""
+    places: dict[str, list[int]] = {}
+    for place, query in enumerate(asked.queries):
+        places.setdefault(query.gallery, []).append(place)
+    for rows in places.values():
+        yield rows, asked.gallery_of(asked.queries[rows[0]])
+
+
+class _Gallery:
+    """Queries of one gallery: their targets and what is removed, as rows of it."""
+
+    def __init__(self, asked: QuerySet, rows: Sequence[int], gallery_ids: Sequence[str]) -> None:
+        place = {image_id: row for row, image_id in enumerate(gallery_ids)}
+        queries = [asked.queries[row] for row in rows]
+        self.map_ks = asked.map_ks
+        self.targets = [[place[target] for target in query.target_ids] for query in queries]
+        self.removed = [
+            [place[query.reference_id]] if asked.remove_reference and query.reference_id in place else []
+            for query in queries
+        ]
+
+    def answer(self, queries_QD: np.ndarray, gallery_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(Q,) ranks, (Q, K) average precisions, (Q, ≤ HITS) first hits, −1 where there is none."""
+        ranks = best_ranks(queries_QD, gallery_ND, self.targets, self.removed)
+        rows, scores = top_hits(queries_QD, gallery_ND, max(HITS, *self.map_ks), self.removed)
         hits = np.where(np.isfinite(scores), rows, -1)
-        answer.hits[name, mode] = hits
-        answer.precision[name, mode] = np.array(
-            [average_precision(np.isin(row, right), len(right)) for row, right in zip(hits, targets, strict=True)]
-        )
+        precision = [
+            [average_precision(np.isin(row[:k], right), len(right)) for k in self.map_ks]
+            for row, right in zip(hits, self.targets, strict=True)
+        ]
+        return ranks, np.array(precision), hits[:, :HITS]
 
 
 def _check(query_set: QuerySet) -> None:
-    gallery = set(query_set.gallery_ids)
+    whole = set(query_set.gallery_ids)
+    parts = {name: set(image_ids) for name, image_ids in query_set.galleries.items()}
     for query in query_set.queries:
+        gallery = parts[query.gallery] if query.gallery else whole
         gone = {query.reference_id} if query_set.remove_reference else set()
-        if query.reference_id not in gallery or not set(query.target_ids) - gone or set(query.target_ids) - gallery:
+        if query.reference_id not in whole or not set(query.target_ids) - gone or set(query.target_ids) - gallery:
             raise InputError(
                 f"query {query.query_id!r} of {query_set.name!r}: its reference {query.reference_id!r} and its targets "
                 f"{list(query.target_ids)[:3]} must be different images of the gallery; correct the evaluator"

@@ -13,9 +13,8 @@ from spn4cir_core.images.files import ImageFiles
 def query_sets(
     settings: EvaluationSettings, parents: Mapping[str, Artifact], files: ImageFiles, seed: int
 ) -> list[QuerySet]:
-    """One set per evaluator that finds something to ask, possibly without queries that can be asked."""
+    """The sets of all evaluators that find something to ask, possibly without queries that can be asked."""
     evaluators: tuple[Evaluator, ...] = settings.evaluators or tuple(
         EVALUATORS.build(kind) for kind in EVALUATORS.members
     )
-    made = (evaluator.query_set(parents, files, seed) for evaluator in evaluators)
-    return [query_set for query_set in made if query_set is not None]
+    return [made for evaluator in evaluators for made in evaluator.query_sets(parents, files, seed)]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.evaluation.measure import HITS, Answers
+from spn4cir_core.evaluation.base import MAP_K
+from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
 
 ALL = "all"
@@ -23,7 +24,7 @@ RANKS = pa.schema(
         ("rank", pa.int32()),
         ("targets", pa.int32()),
         ("gallery", pa.int32()),
-        (f"average_precision_at_{HITS}", pa.float64()),
+        (f"average_precision_at_{MAP_K}", pa.float64()),
     ]
 )
 RECALL = pa.schema(
@@ -82,23 +83,21 @@ def tables(answers: Sequence[Answers], ks: Sequence[int], draws: int, seed: int)
     precision: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     for answer in answers:
+        asked_ks = answer.query_set.ks or ks
         for kind, rows in _kinds(answer):
             same = {"query_set": answer.query_set.name, "kind": kind, "queries": len(rows)}
-            columns, values_QM = _columns(answer, rows, ks)
+            columns, values_QM = _columns(answer, rows, asked_ks)
             groups = [answer.query_set.queries[row].reference_id for row in rows]
             means_RM = bootstrap_means(values_QM, groups, draws, seed)
             low_M, high_M = interval(means_RM)
             place = {column: number for number, column in enumerate(columns)}
-            for (model, mode, k), number in place.items():
+            for (model, mode, measure, k), number in place.items():
                 mean = float(values_QM[:, number].mean())
-                row = {**same, "model": model, "query": mode, "low": low_M[number], "high": high_M[number]}
-                if k:
-                    recall.append({**row, "k": k, "recall": mean})
-                else:
-                    precision.append({**row, "k": HITS, "mean_average_precision": mean})
+                row = {**same, "model": model, "query": mode, "low": low_M[number], "high": high_M[number], "k": k}
+                (recall if measure == "recall" else precision).append({**row, measure: mean})
             for first, second in COMPARED:
-                for k in ks:
-                    a, b = place.get((*first, k)), place.get((*second, k))
+                for k in asked_ks:
+                    a, b = place.get((*first, "recall", k)), place.get((*second, "recall", k))
                     if a is None or b is None:
                         continue
                     low, high = interval(means_RM[:, [a]] - means_RM[:, [b]])
@@ -123,24 +122,27 @@ def tables(answers: Sequence[Answers], ks: Sequence[int], draws: int, seed: int)
 
 
 def _kinds(answer: Answers) -> list[tuple[str, list[int]]]:
-    kinds = [query.kind for query in answer.query_set.queries]
-    named = sorted({kind for kind in kinds if kind and kind != ALL})
+    """Every kind with its queries, all first; a query may be of several kinds."""
+    kinds = [set(query.kind.split("|")) for query in answer.query_set.queries]
+    named = sorted(set().union(*kinds) - {"", ALL})
     every = [(ALL, list(range(len(kinds))))]
-    return every + [(name, [row for row, kind in enumerate(kinds) if kind == name]) for name in named]
+    return every + [(name, [row for row, kind in enumerate(kinds) if name in kind]) for name in named]
 
 
-def _columns(answer: Answers, rows: list[int], ks: Sequence[int]) -> tuple[list[tuple[str, str, int]], np.ndarray]:
-    """What is averaged, one column each: hits at each k, and the average precision under k = 0."""
-    names: list[tuple[str, str, int]] = []
+def _columns(answer: Answers, rows: list[int], ks: Sequence[int]) -> tuple[list[tuple[str, str, str, int]], np.ndarray]:
+    """What is averaged, one column each: hits at each k, and average precisions."""
+    names: list[tuple[str, str, str, int]] = []
     values = []
     for model, mode in answer.ranks:
-        names += [(model, mode, k) for k in (*ks, 0)]
-        values += [hits_at(answer.ranks[model, mode][rows], ks), answer.precision[model, mode][rows][:, None]]
+        names += [(model, mode, "recall", k) for k in ks]
+        names += [(model, mode, "mean_average_precision", k) for k in answer.query_set.map_ks]
+        values += [hits_at(answer.ranks[model, mode][rows], ks), answer.precision[model, mode][rows]]
     return names, np.concatenate(values, axis=1)
 
 
 def _rank_rows(answer: Answers) -> list[dict[str, Any]]:
     asked = answer.query_set
+    at = asked.map_ks.index(MAP_K)
     return [
         {
             "query_set": asked.name,
@@ -150,8 +152,8 @@ def _rank_rows(answer: Answers) -> list[dict[str, Any]]:
             "query": mode,
             "rank": int(answer.ranks[model, mode][row]),
             "targets": len(query.target_ids),
-            "gallery": len(asked.gallery_ids) - int(asked.remove_reference),
-            f"average_precision_at_{HITS}": float(answer.precision[model, mode][row]),
+            "gallery": len(asked.gallery_of(query)) - int(asked.remove_reference),
+            f"average_precision_at_{MAP_K}": float(answer.precision[model, mode][row, at]),
         }
         for model, mode in answer.ranks
         for row, query in enumerate(asked.queries)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.evaluation.base import QuerySet
-from spn4cir_core.evaluation.measure import HITS, Answers
+from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.tables import Tables
 from spn4cir_core.reports.headline import headline
 
@@ -37,11 +37,9 @@ def contents(
         lineage: every artefact the report rests on, by noun, sources first.
     """
     answered = {answer.query_set.name: answer for answer in answers}
-    sets = [_query_set(query_set, answered.get(query_set.name), numbers) for query_set in query_sets]
+    sets = [_query_set(query_set, answered.get(query_set.name), numbers, ks) for query_set in query_sets]
     return {
-        "headline": headline(sets, ks),
-        "ks": list(ks),
-        "map_k": HITS,
+        "headline": headline(sets),
         "names": {"models": MODEL_NAMES, "modes": MODE_NAMES},
         "query_sets": sets,
         "training": [_training(model, lines) for model, lines in metrics.items()],
@@ -82,7 +80,7 @@ def lineage(parents: Mapping[str, Artifact], store: Store) -> dict[str, Artifact
     return found
 
 
-def _query_set(query_set: QuerySet, answers: Answers | None, numbers: Tables) -> dict[str, Any]:
+def _query_set(query_set: QuerySet, answers: Answers | None, numbers: Tables, ks: Sequence[int]) -> dict[str, Any]:
     def of_set(table: pa.Table) -> list[dict[str, Any]]:
         return [row for row in table.to_pylist() if row["query_set"] == query_set.name]
 
@@ -94,6 +92,8 @@ def _query_set(query_set: QuerySet, answers: Answers | None, numbers: Tables) ->
         "references": len({query.reference_id for query in query_set.queries}),
         "targets_per_query": _mean(len(query.target_ids) for query in query_set.queries),
         "gallery": len(query_set.gallery_ids),
+        "ks": list(query_set.ks or ks),
+        "map_ks": list(query_set.map_ks),
         "drops": dict(sorted(query_set.drops.items())),
         "recall": of_set(numbers.recall),
         "mean_average_precision": of_set(numbers.precision),

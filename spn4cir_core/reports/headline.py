@@ -10,7 +10,7 @@ from spn4cir_core.evaluation.tables import ALL
 Row = Mapping[str, Any]
 
 
-def headline(sets: Sequence[Row], ks: Sequence[int]) -> dict[str, Any]:
+def headline(sets: Sequence[Row]) -> dict[str, Any]:
     """Title and sentences on the first query set that measures composition, else on the first with queries."""
     asked = [query_set for query_set in sets if query_set["queries"]]
     if not asked:
@@ -24,6 +24,7 @@ def headline(sets: Sequence[Row], ks: Sequence[int]) -> dict[str, Any]:
             "caution": "",
         }
     chosen = next((query_set for query_set in asked if query_set["headline"]), asked[0])
+    ks = chosen["ks"]
     best, wide = ks[0], ks[min(1, len(ks) - 1)]
     recall = _find(chosen["recall"], k=best, model="stage2", query="composed")
     first = "The very first picture is right" if best == 1 else f"A right picture is among the first {best}"

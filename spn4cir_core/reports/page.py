@@ -37,7 +37,7 @@ def html_page(
         "training": training_curves(metrics, names),
         "recall": {row["name"]: recall_over_k(_of_all(row["recall"]), LINE_NAMES) for row in _asked(contents)},
         "kinds": {
-            row["name"]: recall_by_kind(_of_kinds(row["recall"]), _wide(contents), LINE_NAMES)
+            row["name"]: recall_by_kind(_of_kinds(row["recall"]), wide_k(row), LINE_NAMES)
             for row in _asked(contents)
             if _of_kinds(row["recall"])
         },
@@ -60,25 +60,26 @@ def _render(template: str, contents: Contents, **more: Any) -> str:
     source = resources.files("spn4cir_core.reports").joinpath(template).read_text(encoding="utf-8")
     values = {
         "report": contents,
-        "tables": {row["name"]: recall_table(row, contents["ks"]) for row in _asked(contents)},
-        "wide": _wide(contents),
+        "tables": {row["name"]: recall_table(row) for row in _asked(contents)},
+        "wide": {row["name"]: wide_k(row) for row in _asked(contents)},
         **more,
     }
     return environment.from_string(source).render(**values).strip() + "\n"
 
 
-def recall_table(query_set: Mapping[str, Any], ks: Sequence[int]) -> list[dict[str, Any]]:
+def recall_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One line per model and mode, best models first: recall at each k, then mean average precision."""
     recall = {(row["model"], row["query"], row["k"]): row for row in _of_all(query_set["recall"])}
-    precision = {(row["model"], row["query"]): row for row in _of_all(query_set["mean_average_precision"])}
+    precision = {(row["model"], row["query"], row["k"]): row for row in _of_all(query_set["mean_average_precision"])}
+    ks, map_ks = query_set["ks"], query_set["map_ks"]
     lines: list[dict[str, Any]] = []
     for model in reversed(MODEL_NAMES):
         for mode in MODES:
             cells = [recall[model, mode, k] | {"value": recall[model, mode, k]["recall"]} for k in ks]
-            average = precision[model, mode]
-            cells.append(average | {"value": average["mean_average_precision"]})
+            averages = [precision[model, mode, k] for k in map_ks]
+            cells += [average | {"value": average["mean_average_precision"]} for average in averages]
             lines.append({"model": MODEL_NAMES[model], "mode": MODE_NAMES[mode], "cells": cells})
-    for column in range(len(ks) + 1):
+    for column in range(len(ks) + len(map_ks)):
         best = max(line["cells"][column]["value"] for line in lines)
         for line in lines:
             line["cells"][column]["best"] = line["cells"][column]["value"] == best
@@ -97,8 +98,9 @@ def _of_kinds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row["kind"] != ALL]
 
 
-def _wide(contents: Contents) -> int:
-    ks: list[int] = contents["ks"]
+def wide_k(query_set: Mapping[str, Any]) -> int:
+    """The k at which kinds are compared: the second one, where there are few queries of a kind."""
+    ks: list[int] = query_set["ks"]
     return ks[min(1, len(ks) - 1)]
 
 

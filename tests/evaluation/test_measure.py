@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from spn4cir_core.backbones.small import Small
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import Query, QuerySet
-from spn4cir_core.evaluation.encode import encode_gallery, same_target_encoder
+from spn4cir_core.evaluation.encode import encode_gallery, encode_queries, same_target_encoder
 from spn4cir_core.evaluation.measure import HITS, Answers, ask
 from spn4cir_core.evaluation.recall import average_precision
 from spn4cir_core.evaluation.tables import tables
@@ -68,7 +69,43 @@ def test_answers_equal_a_slow_loop(remove_reference: bool) -> None:
             places = sorted(ranking.index(target) for target in query.target_ids)
             assert answers.ranks["stage1", mode][row] == places[0], (row, mode)
             right = np.isin(ranking[:HITS], query.target_ids)
-            assert answers.precision["stage1", mode][row] == pytest.approx(average_precision(right, 2))
+            assert answers.precision["stage1", mode][row, 0] == pytest.approx(average_precision(right, 2))
+
+
+def test_queries_of_part_of_the_gallery_equal_a_slow_loop() -> None:
+    parts = {"first": tuple(IDS[:12]), "last": tuple(IDS[8:])}
+    queries = tuple(
+        Query(f"q{row}", IDS[row], "make it red", (IDS[8 + row % 4],), "", ("first", "last")[row % 2])
+        for row in range(20)
+        if row not in (8, 9, 10, 11)
+    )
+    asked = QuerySet("set", "protocol", queries, tuple(IDS), True, True, galleries=parts, map_ks=(5, 10))
+    made = checkpoint(0)
+    (answers,) = ask({"stage1": lambda: made}, [asked], inputs_of, silent)
+    gallery = encode_gallery(made.network, INPUTS)
+    encoded = encode_queries(made.network, INPUTS[[IDS.index(q.reference_id) for q in queries]], ["make it red"] * 16)
+    for row, query in enumerate(answers.query_set.queries):
+        scores = dict(zip(IDS, gallery @ encoded["composed"][row], strict=True))
+        inside = [image_id for image_id in parts[query.gallery] if image_id != query.reference_id]
+        ranking = sorted(inside, key=lambda image_id: -scores[image_id])
+        assert answers.ranks["stage1", "composed"][row] == ranking.index(query.target_ids[0])
+        assert [IDS[hit] for hit in answers.hits["stage1", "composed"][row] if hit >= 0] == ranking[:HITS]
+        right = np.isin(ranking, query.target_ids)
+        wanted = [average_precision(right[:k], 1) for k in (5, 10)]
+        assert answers.precision["stage1", "composed"][row].tolist() == pytest.approx(wanted)
+    table = tables([answers], (1,), 100, seed=0)
+    assert set(table.ranks["gallery"].to_pylist()) == {11, 21}
+    assert set(table.precision["k"].to_pylist()) == {5, 10}
+
+
+def test_a_query_of_several_kinds_counts_in_each() -> None:
+    asked = query_set()
+    queries = tuple(replace(query, kind="even|odd") if row < 4 else query for row, query in enumerate(asked.queries))
+    answers = Answers(replace(asked, queries=queries))
+    for mode in ("composed", "image", "text", "sum"):
+        answers.ranks["stage2", mode], answers.precision["stage2", mode] = np.arange(20), np.zeros((20, 1))
+    counted = {row["kind"]: row["queries"] for row in tables([answers], (1,), 100, seed=0).recall.to_pylist()}
+    assert counted == {"all": 20, "even": 12, "odd": 12}
 
 
 def test_stage2_is_asked_with_its_own_query_encoder_and_the_shared_gallery() -> None:
@@ -103,7 +140,7 @@ def test_tables_equal_counts_by_hand() -> None:
     for model, row in ranks.items():
         for mode in ("composed", "image", "text", "sum"):
             answers.ranks[model, mode] = row
-            answers.precision[model, mode] = np.full(20, 0.5)
+            answers.precision[model, mode] = np.full((20, 1), 0.5)
     made = tables([answers], (1, 5), 200, seed=0)
     recall = {(row["kind"], row["model"], row["query"], row["k"]): row for row in made.recall.to_pylist()}
     assert recall["all", "stage2", "composed", 5]["recall"] == pytest.approx(5 / 20)

@@ -23,7 +23,7 @@ def measured(gain: tuple[float, float, float], over_text: float = 0.1, **more: A
             ("stage2", "sum", (0.2, 0.1, 0.3)),
         )
     ]
-    same = {"name": "annotated", "queries": 400, "gallery": 520, "headline": True}
+    same = {"name": "annotated", "queries": 400, "gallery": 520, "headline": True, "ks": [1, 5]}
     return {**same, "recall": recall, "differences": differences, **more}
 
 
@@ -39,7 +39,7 @@ def measured(gain: tuple[float, float, float], over_text: float = 0.1, **more: A
     ],
 )
 def test_gain_and_loss_are_called_so(gain: tuple[float, float, float], verdict: str) -> None:
-    said = headline([measured(gain)], (1, 5))
+    said = headline([measured(gain)])
     assert verdict in said["sentences"][2]
     assert said["title"] == "The very first picture is right for 36 % of the change requests"
     assert "36.0 % (95 % interval 31.0 to 41.0)" in said["sentences"][0]
@@ -47,18 +47,18 @@ def test_gain_and_loss_are_called_so(gain: tuple[float, float, float], verdict: 
 
 
 def test_shortcuts_must_all_be_beaten() -> None:
-    assert "do not beat all three" in headline([measured((0, 0, 0), over_text=-0.01)], (1, 5))["sentences"][1]
-    assert "beat all three beyond chance" in headline([measured((0, 0, 0))], (1, 5))["sentences"][1]
+    assert "do not beat all three" in headline([measured((0, 0, 0), over_text=-0.01)])["sentences"][1]
+    assert "beat all three beyond chance" in headline([measured((0, 0, 0))])["sentences"][1]
 
 
 def test_sets_that_measure_composition_come_first_and_others_warn() -> None:
     generated = measured((0, 0, 0), name="held_out", headline=False)
-    assert headline([generated, measured((0, 0, 0))], (1, 5))["query_set"] == "annotated"
-    alone = headline([generated, measured((0, 0, 0), queries=0)], (1, 5))
+    assert headline([generated, measured((0, 0, 0))])["query_set"] == "annotated"
+    alone = headline([generated, measured((0, 0, 0), queries=0)])
     assert alone["query_set"] == "held_out"
     assert "do not measure composition" in alone["caution"]
 
 
 def test_one_k_and_no_queries() -> None:
-    assert "Among" not in headline([measured((0, 0, 0))], (1,))["sentences"][0]
-    assert headline([], (1, 5))["query_set"] is None
+    assert "Among" not in headline([measured((0, 0, 0), ks=[1])])["sentences"][0]
+    assert headline([])["query_set"] is None

@@ -1,0 +1,78 @@
+"""Queries of published benchmarks, as the annotations stage has read them, and the images of their galleries."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import Any
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.evaluation.base import evaluation_ids
+from spn4cir_core.images.benchmark import GALLERIES, NAME
+
+QUERY_FILES = {"circo": "*annotations/val.json", "cirr": "*cap.rc2.val.json", "fashioniq": "*cap.*.val.json"}
+
+
+@dataclass(frozen=True)
+class BenchmarkQueries:
+    """One benchmark's queries and images. Images of equal pixels are one image here, under several names."""
+
+    rows: list[dict[str, Any]]
+    """Rows of ``queries.parquet`` with ``source`` parsed, in the order of their ids."""
+    ids: Mapping[str, str]
+    """Image name in the benchmark → image id."""
+    galleries: Mapping[str, tuple[str, ...]]
+    """Gallery → ids of its images, sorted."""
+    named: Counter[str]
+    """Gallery → names that the benchmark lists in it and that have a picture here."""
+    drops: Counter[str] = field(default_factory=Counter)
+    """What the annotations stage left out of the benchmark's query files, by reason."""
+
+    def said_of(self, gallery: str) -> str:
+        """A gallery's size as it is here, in words."""
+        names, images = self.named[gallery], len(self.galleries[gallery])
+        merged = f", {names - images} of them equal pixel by pixel to another one and counted once" * (names > images)
+        return f"{names} pictures were found{merged}"
+
+
+def benchmark_queries(benchmark: str, parents: Mapping[str, Artifact]) -> BenchmarkQueries | None:
+    """What a recipe's corpora have of a benchmark; None if there is no query of it."""
+    rows = [row for row in parents["annotations"].table("queries.parquet").to_pylist() if row["corpus"] == benchmark]
+    rows = [{**row, "source": json.loads(row["source"])} for row in rows if row["source"]]
+    if not rows:
+        return None
+    inside = set(evaluation_ids(parents["splits"]))
+    ids: dict[str, str] = {}
+    members: dict[str, set[str]] = {}
+    named: Counter[str] = Counter()
+    for image_id, attributes in _named_images(parents["images"], benchmark):
+        ids[attributes[NAME]] = image_id
+        for gallery in filter(None, attributes.get(GALLERIES, "").split("|")):
+            if image_id in inside:
+                named[gallery] += 1
+                members.setdefault(gallery, set()).add(image_id)
+    galleries = {gallery: tuple(sorted(found)) for gallery, found in members.items()}
+    return BenchmarkQueries(sorted(rows, key=_order), ids, galleries, named, _drops(parents["annotations"], benchmark))
+
+
+def _named_images(images: Artifact, benchmark: str) -> list[tuple[str, dict[str, str]]]:
+    """Id of the kept image and attributes, of every picture of the benchmark, merged ones included."""
+    kept = images.table(columns=["image_id", "corpus", "attributes"]).to_pylist()
+    merged = images.table("duplicates.parquet").to_pylist()
+    found = [(row["image_id"], dict(row["attributes"] or ())) for row in kept if row["corpus"] == benchmark]
+    found += [(row["duplicate_of"], dict(row["attributes"] or ())) for row in merged]
+    return [(image_id, attributes) for image_id, attributes in found if NAME in attributes]
+
+
+def _drops(annotations: Artifact, benchmark: str) -> Counter[str]:
+    rows = annotations.table("drops.parquet").to_pylist()
+    return Counter(row["reason"] for row in rows if fnmatch(row["file"], QUERY_FILES[benchmark]))
+
+
+def _order(row: dict[str, Any]) -> tuple[int, str]:
+    """Numbers in their order, other names by the alphabet."""
+    name = str(row["query_id"]).rpartition("/")[2]
+    return (int(name), "") if name.isdecimal() else (0, name)

@@ -1,0 +1,79 @@
+"""CIRR's validation queries: the whole split, and each query's own set of six."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet
+from spn4cir_core.evaluation.benchmark_queries import BenchmarkQueries, benchmark_queries
+from spn4cir_core.images.files import ImageFiles
+
+GALLERY = "val"
+
+
+class Cirr(Evaluator):
+    """Recall@1, 5, 10, 50 over the split and recall_subset@1, 2, 3 among the other five images of the query's set.
+
+    As published: the reference image is removed, and ``target_hard`` alone is right.
+    """
+
+    plugin_kind = "cirr"
+
+    def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
+        """``cirr`` and ``cirr subset``."""
+        found = benchmark_queries(self.plugin_kind, parents)
+        if found is None or GALLERY not in found.galleries:
+            return []
+        return [self._whole(found), self._subset(found)]
+
+    def _whole(self, found: BenchmarkQueries) -> QuerySet:
+        gallery, drops = found.galleries[GALLERY], found.drops.copy()
+        inside = set(gallery)
+        queries = []
+        for row in found.rows:
+            if row["reference_id"] in inside and inside.issuperset(row["target_ids"]):
+                queries.append(_query(row, tuple(row["target_ids"])))
+            else:
+                drops["reference or target is not in the gallery"] += 1
+        protocol = (
+            f"CIRR validation; gallery: all images of the split ({found.said_of(GALLERY)}); the reference image is "
+            "removed from the ranking; target_hard alone is right; text: the caption. The published tables are of "
+            "test1, which the benchmark's server scores."
+        )
+        return QuerySet("cirr", protocol, tuple(queries), gallery, True, True, drops, ks=(1, 5, 10, 50))
+
+    def _subset(self, found: BenchmarkQueries) -> QuerySet:
+        drops = found.drops.copy()
+        inside = set(found.galleries[GALLERY])
+        galleries: dict[str, tuple[str, ...]] = {}
+        queries = []
+        for row in found.rows:
+            group = row["source"]["img_set"]
+            members = {found.ids.get(name, "") for name in group["members"]}
+            if not members <= inside or not members.issuperset((row["reference_id"], *row["target_ids"])):
+                drops["an image of the query's set is not in the gallery"] += 1
+                continue
+            name = "|".join(sorted(members))
+            galleries[name] = tuple(sorted(members))
+            queries.append(_query(row, tuple(row["target_ids"]), name))
+        protocol = (
+            "CIRR validation, subset; gallery: the query's own set of six look-alikes without the reference image; "
+            "target_hard alone is right; text: the caption."
+        )
+        return QuerySet(
+            name="cirr subset",
+            protocol=protocol,
+            queries=tuple(queries),
+            gallery_ids=tuple(sorted({image_id for ids in galleries.values() for image_id in ids})),
+            remove_reference=True,
+            headline=True,
+            drops=drops,
+            galleries=galleries,
+            ks=(1, 2, 3),
+        )
+
+
+def _query(row: Mapping[str, Any], targets: tuple[str, ...], gallery: str = "") -> Query:
+    return Query(row["query_id"], row["reference_id"], row["modified_text"], targets, row["kind"], gallery)

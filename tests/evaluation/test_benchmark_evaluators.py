@@ -1,0 +1,222 @@
+"""FashionIQ, CIRR and CIRCO from files in their publishers' layouts to query sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from spn4cir_core.annotations.read_annotations import ANNOTATIONS
+from spn4cir_core.annotations.settings import AnnotationSettings
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.evaluation.base import EVALUATORS, QuerySet
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.scan_images import IMAGES
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.recipe import Recipe
+
+
+def write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def picture(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", (8, 8))
+    image.putdata([(number % 256, number // 256 % 256, place) for place in range(64)])
+    image.save(path.with_suffix(".png"))
+
+
+def parents_of(kind: str, folder: Path, store: Store) -> dict[str, Artifact]:
+    """Images and annotations by their stages, and splits as the benchmark asks for them."""
+    recipe = Recipe.model_construct(
+        name="test",
+        seed=0,
+        images=ImageSettings.model_validate({"reader": {"kind": kind, "folder": str(folder)}}),
+        annotations=AnnotationSettings(),
+    )
+    images, _ = IMAGES.run(recipe, store)
+    annotations, _ = ANNOTATIONS.run(recipe, store)
+    with store.writing("splits", "one", {}) as draft:
+        draft.write_table(images.table(columns=["image_id", "split"]), "splits.parquet")
+    splits = store.get("splits", "one")
+    assert splits is not None
+    return {"images": images, "annotations": annotations, "splits": splits}
+
+
+def query_sets(kind: str, folder: Path, store: Path, **settings: Any) -> dict[str, QuerySet]:
+    evaluator = EVALUATORS.build({"kind": kind, **settings})
+    made = evaluator.query_sets(parents_of(kind, folder, Store(store)), ImageFiles(folder), 0)
+    return {query_set.name: query_set for query_set in made}
+
+
+def fashioniq(folder: Path) -> None:
+    """Dress: A (training) and B, C, D, E; E has the pixels of D; F is missing."""
+    for number, name in enumerate("ABCD"):
+        picture(folder / "images" / name, number)
+    picture(folder / "images" / "E", 3)
+    for category in ("dress", "shirt", "toptee"):
+        here = category == "dress"
+        write(folder / "image_splits" / f"split.{category}.train.json", ["A"] if here else [])
+        write(folder / "image_splits" / f"split.{category}.val.json", list("BCDEF") if here else [])
+        write(folder / "captions" / f"cap.{category}.train.json", [])
+        triplets = [
+            {"candidate": "B", "target": "C", "captions": ["is red.", " and long? "]},
+            {"candidate": "B", "target": "E", "captions": ["is blue", "is short"]},
+            {"candidate": "B", "target": "F", "captions": ["is gone", "is lost"]},
+        ]
+        write(folder / "captions" / f"cap.{category}.val.json", triplets if here else [])
+
+
+def test_fashioniq_has_four_corners(tmp_path: Path) -> None:
+    fashioniq(tmp_path / "fiq")
+    sets = query_sets("fashioniq", tmp_path / "fiq", tmp_path / "store")
+    assert {name: (made.remove_reference, made.headline) for name, made in sets.items()} == {
+        "fashioniq original kept": (False, True),
+        "fashioniq original removed": (True, False),
+        "fashioniq union kept": (False, False),
+        "fashioniq union removed": (True, False),
+    }
+    original = sets["fashioniq original kept"]
+    assert [(query.modified_text, query.target_ids, query.gallery) for query in original.queries] == [
+        ("is red and and long", ("images/C.png",), "dress"),
+        ("is blue and is short", ("images/D.png",), "dress"),  # E is D, pixel by pixel
+    ]
+    assert original.galleries == {"dress": ("images/B.png", "images/C.png", "images/D.png")}
+    assert original.ks == (10, 50)
+    assert "4 pictures were found, 1 of them equal pixel by pixel" in original.protocol
+    assert original.drops == {"no known target": 1, "unknown target left out": 1}
+    assert original.gallery_ids == sets["fashioniq union removed"].gallery_ids
+
+
+def cirr(folder: Path) -> None:
+    names = [f"dev-{number}" for number in range(8)]
+    for number, name in enumerate(names):
+        picture(folder / "dev" / name, number)
+    write(folder / "cirr" / "image_splits" / "split.rc2.train.json", {})
+    write(folder / "cirr" / "image_splits" / "split.rc2.val.json", {name: f"./dev/{name}.png" for name in names})
+    row = {"reference": "dev-0", "target_hard": "dev-1", "caption": "more", "target_soft": {"dev-1": 1.0}}
+    group = {"id": 4, "members": names[:6]}
+    rows = [
+        {"pairid": 12, **row, "img_set": group},
+        {"pairid": 3, **row, "reference": "dev-2", "img_set": {"id": 5, "members": ["dev-1", "dev-2", "dev-99"]}},
+    ]
+    write(folder / "cirr" / "captions" / "cap.rc2.val.json", rows)
+
+
+def test_cirr_asks_the_split_and_each_querys_own_set(tmp_path: Path) -> None:
+    cirr(tmp_path / "cirr_data")
+    sets = query_sets("cirr", tmp_path / "cirr_data", tmp_path / "store")
+    whole, subset = sets["cirr"], sets["cirr subset"]
+    assert [query.query_id for query in whole.queries] == ["cirr/3", "cirr/12"]
+    assert (len(whole.gallery_ids), whole.remove_reference, whole.ks) == (8, True, (1, 5, 10, 50))
+    (query,) = subset.queries
+    assert query.query_id == "cirr/12" and subset.ks == (1, 2, 3)
+    assert subset.gallery_of(query) == tuple(f"dev/dev-{number}.png" for number in range(6))
+    assert subset.drops == {"an image of the query's set is not in the gallery": 1}
+
+
+def circo(folder: Path) -> None:
+    for number in range(6):
+        picture(folder / "COCO2017_unlabeled" / "unlabeled2017" / f"{number:012d}", number)
+    row = {
+        "reference_img_id": 0,
+        "target_img_id": 2,
+        "gt_img_ids": [2, 4],
+        "relative_caption": "has two",
+        "shared_concept": "a dog",
+        "semantic_aspects": ["cardinality", "addition"],
+    }
+    rows = [{"id": 0, **row}, {"id": 1, **row, "target_img_id": 77, "gt_img_ids": [77, 5]}]
+    write(folder / "annotations" / "val.json", rows)
+
+
+def test_circo_has_all_targets_for_map_and_the_first_for_recall(tmp_path: Path) -> None:
+    circo(tmp_path / "circo_data")
+    sets = query_sets("circo", tmp_path / "circo_data", tmp_path / "store")
+    assert set(sets) == {"circo", "circo first target", "circo with concept", "circo with concept first target"}
+    folder = "COCO2017_unlabeled/unlabeled2017/00000000000"
+    made = sets["circo"]
+    assert [(query.target_ids, query.kind) for query in made.queries] == [
+        ((f"{folder}2.png", f"{folder}4.png"), "cardinality|addition"),
+        ((f"{folder}5.png",), "cardinality|addition"),
+    ]
+    assert (made.map_ks, made.remove_reference, len(made.gallery_ids)) == ((5, 10, 25, 50), False, 6)
+    assert made.drops == {"unknown target left out": 1}
+    first = sets["circo with concept first target"]
+    assert [(query.modified_text, query.target_ids) for query in first.queries] == [
+        ("a dog that has two", (f"{folder}2.png",))
+    ]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("kind", "queries", "dropped"), [("fashioniq", 6016, 0), ("cirr", 4181, 0), ("circo", 220, 0)])
+def test_the_published_files(kind: str, queries: int, dropped: int, shared_data: Path, tmp_path: Path) -> None:
+    """Every validation query of the real annotation files is asked, over stand-ins for the pictures."""
+    annotations = shared_data / "annotations" / kind
+    folder = tmp_path / kind
+    for source in annotations.rglob("*.json"):
+        if "train" not in source.name or source.parent.name == "image_splits":
+            target = folder / source.relative_to(annotations)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+    for split in ("dress", "shirt", "toptee") if kind == "fashioniq" else ():
+        write(folder / "captions" / f"cap.{split}.train.json", [])
+        write(folder / "image_splits" / f"split.{split}.train.json", [])
+    if kind == "cirr":
+        write(folder / "image_splits" / "split.rc2.train.json", {})
+    parents = stand_ins(kind, folder, Store(tmp_path / "store"))
+    evaluator = EVALUATORS.build({"kind": kind})
+    for made in evaluator.query_sets(parents, ImageFiles(folder), 0):
+        assert len(made.queries) == queries, made.name
+        assert sum(made.drops.values()) == dropped, made.name
+
+
+def stand_ins(kind: str, folder: Path, store: Store) -> dict[str, Artifact]:
+    """Manifest, splits and annotations as if every picture were there: thousands of files would take minutes."""
+    if kind == "circo":
+        rows = [row for path in (folder / "annotations").glob("*.json") for row in json.loads(path.read_text())]
+        ids = {number for row in rows for number in (row["reference_img_id"], *row.get("gt_img_ids", ()))}
+        for number in ids:
+            path = folder / "COCO2017_unlabeled" / "unlabeled2017" / f"{number:012d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    recipe = Recipe.model_construct(
+        name="test",
+        seed=0,
+        images=ImageSettings.model_validate({"reader": {"kind": kind, "folder": str(folder)}}),
+        annotations=AnnotationSettings(),
+    )
+    found = list(recipe.images.reader.files(store.root))
+    with store.writing("images", "one", {}) as draft:
+        draft.write_table(
+            pa.table(
+                {
+                    "image_id": [file.path for file in found],
+                    "corpus": [file.corpus for file in found],
+                    "split": [file.split for file in found],
+                    "attributes": pa.array(
+                        [list(file.attributes.items()) for file in found], pa.map_(pa.string(), pa.string())
+                    ),
+                }
+            ),
+            "images.parquet",
+        )
+        empty = {"image_id": [], "path": [], "duplicate_of": [], "attributes": [], "reason": []}
+        nothing = pa.table({name: pa.array(values, pa.string()) for name, values in empty.items()})
+        draft.write_table(nothing, "duplicates.parquet")
+        draft.write_table(nothing, "drops.parquet")
+    images = store.get("images", "one")
+    assert images is not None
+    store.point("test", images)
+    with store.writing("splits", "one", {}) as draft:
+        draft.write_table(images.table(columns=["image_id", "split"]), "splits.parquet")
+    splits = store.get("splits", "one")
+    annotations, _ = ANNOTATIONS.run(recipe, store)
+    assert splits is not None
+    return {"images": images, "annotations": annotations, "splits": splits}
