@@ -1,7 +1,7 @@
 """The hardest negatives of each query, found block by block.
 
 B queries, N candidates (a pool: the bank, or the targets of a batch), K kept, C candidates per block. Scores are
-compared without a gradient graph and never more than (B, C + K) at a time, so the pool may be of any size.
+compared without a gradient graph and never more than (B, C) at a time, so the pool may be of any size.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def _hardest(
             scores_BC = scores_BC.masked_fill(refuse(scores_BC, block), -torch.inf)
         inside = slice(*torch.searchsorted(rows_M, rows_M.new_tensor([start, start + len(block)])).tolist())
         scores_BC[owners_M[inside], rows_M[inside] - start] = -torch.inf
-        numbers_C = torch.arange(start, start + len(block), device=rows_BK.device)
-        best_BK, places_BK = torch.cat([best_BK, scores_BC], dim=1).topk(count, dim=1)
-        rows_BK = torch.cat([rows_BK, numbers_C.expand(len(rows_BK), -1)], dim=1).gather(1, places_BK)
+        found, places = scores_BC.topk(min(count, len(block)), dim=1)
+        best_BK, order_BK = torch.cat([best_BK, found], dim=1).topk(count, dim=1)
+        rows_BK = torch.cat([rows_BK, places + start], dim=1).gather(1, order_BK)
     return rows_BK, best_BK
 
 
