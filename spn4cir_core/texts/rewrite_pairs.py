@@ -55,12 +55,12 @@ def rewrite_pairs(work: Work, rewriter: Rewriter, pairs: Sequence[ToRewrite], fi
         counts.update(json.loads(told))
     found = rows.values(items)
     details = {
-        "kind": rewriter.plugin_kind,
-        "fingerprint": mark,
+        "rewriter": rewriter.plugin_kind,
+        "rewriter_fingerprint": mark,
         "questions": len(items),
         "computed": computed,
         "reused": len(items) - computed,
-        **({"counts": dict(counts)} if counts else {}),
+        **({"rewriter_counts": dict(counts)} if counts else {}),
     }
     return Answered({name: found[key] for name, key in keys.items() if key in found}, details)
 

@@ -73,8 +73,8 @@ def rewrite_texts(
     details = {
         **answered.details,
         "rewritten": len(asked) - refused.total(),
-        "refused": dict(sorted(refused.items())),
-        "sample": sample,
+        "not_rewritten": dict(sorted(refused.items())),
+        "rewriter_sample": sample,
     }
     return result, details
 

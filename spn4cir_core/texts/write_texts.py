@@ -53,7 +53,8 @@ def write_texts(work: Work) -> None:
             for pair in track(pairs, "modified texts", len(pairs), work.progress)
         }
     if settings.rewriter is not None:
-        written, draft.details["rewriter"] = rewrite_texts(work, settings.rewriter, pairs, written, count_tokens)
+        written, told = rewrite_texts(work, settings.rewriter, pairs, written, count_tokens)
+        draft.details |= told
     if not work.processes.first:
         return
     for reason, count in Counter(reason for reason in written.values() if isinstance(reason, str)).items():

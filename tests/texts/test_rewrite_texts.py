@@ -34,10 +34,16 @@ def test_a_rewritten_text_takes_the_templates_place(
     assert {tuple(row["template_ids"]) for row in rows} == {("rewritten",)}
     assert all(row["added"] and not row["fallback"] for row in rows)
     assert [row["token_count"] for row in rows] == [len(row["modified_texts"][0].split()) for row in rows]
-    told = artifact.details["rewriter"]
-    assert (told["kind"], told["rewritten"], told["refused"], told["computed"]) == ("endpoint", SCENES, {}, SCENES)
-    assert told["counts"]["requests"] == told["counts"]["pairs"] == SCENES
-    assert told["sample"][0]["answer"].startswith("Modified text:") and told["sample"][0]["refused"] == ""
+    told = artifact.details
+    assert (told["rewriter"], told["rewritten"], told["not_rewritten"], told["computed"]) == (
+        "endpoint",
+        SCENES,
+        {},
+        SCENES,
+    )
+    assert told["rewriter_counts"]["requests"] == told["rewriter_counts"]["pairs"] == SCENES
+    first = told["rewriter_sample"][0]
+    assert first["answer"].startswith("Modified text:") and first["refused"] == ""
 
 
 def test_templates_can_stay_beside_it(pairs: Pairs, hand_written: Any, text_server: ChatServer) -> None:
@@ -58,7 +64,7 @@ def test_the_pictures_are_shown_to_a_rewriter_that_sees_them(pairs: Pairs, hand_
     shown = {tuple(part["image_url"]["url"] for part in content[:2]) for content in contents}
     assert len(shown) == SCENES and {one for one, _ in shown} == {two for _, two in shown}
     assert not any(caption in str(contents) for caption in pairs.captions), "its prompt does not tell the captions"
-    assert artifact.details["rewriter"]["rewritten"] == SCENES, "its words need not be the captions' ones"
+    assert artifact.details["rewritten"] == SCENES, "its words need not be the captions' ones"
 
 
 GARBAGE: dict[str, list[Any]] = {
@@ -78,22 +84,22 @@ def test_garbage_falls_back_to_the_template_and_is_counted(
     templates = pairs.stage(hand_written).table()
     with serving(lambda number, body: reply if number % 2 == 0 else echo(body)) as server:
         artifact = pairs.stage(hand_written, rewriter=table(server, retries=0))
-    told = artifact.details["rewriter"]
-    assert told["refused"] == {reason: SCENES // 2} and told["rewritten"] == SCENES // 2
+    told = artifact.details
+    assert told["not_rewritten"] == {reason: SCENES // 2} and told["rewritten"] == SCENES // 2
     before, after = templates.to_pylist(), artifact.table().to_pylist()
     kept = [row["template_ids"] != ["rewritten"] for row in after]
     assert sum(kept) == SCENES // 2
     assert all(one == two for one, two, same in zip(before, after, kept, strict=True) if same)
-    assert reason in {row["refused"] for row in told["sample"]}
+    assert reason in {row["refused"] for row in told["rewriter_sample"]}
     assert artifact.summary["drops"] == {}
 
 
 def test_a_pair_without_an_answer_is_asked_about_again(pairs: Pairs, hand_written: Any) -> None:
     with serving(lambda number, body: Reply(b"no", 400) if number == 1 else echo(body)) as server:
-        first = pairs.stage(hand_written, rewriter=table(server)).details["rewriter"]
-        second = pairs.stage(hand_written, rewriter=table(server), seed=1).details["rewriter"]
-    assert (first["refused"], first["computed"]) == ({"the model gave no answer": 1}, SCENES)
-    assert (second["refused"], second["computed"], second["reused"]) == ({}, 1, SCENES - 1)
+        first = pairs.stage(hand_written, rewriter=table(server)).details
+        second = pairs.stage(hand_written, rewriter=table(server), seed=1).details
+    assert (first["not_rewritten"], first["computed"]) == ({"the model gave no answer": 1}, SCENES)
+    assert (second["not_rewritten"], second["computed"], second["reused"]) == ({}, 1, SCENES - 1)
 
 
 def test_a_server_that_is_down_is_an_error(pairs: Pairs, hand_written: Any) -> None:
@@ -146,7 +152,7 @@ def test_batches_do_not_change_the_bytes(
         fresh = type(hand_written)(tmp_path / str(batch_rows))
         artifact = pairs.stage(fresh, rewriter=rewriter_table(kind), batch_rows=batch_rows)
         files.append(artifact.summary["files"])
-        answers.append([row["answer"] for row in artifact.details["rewriter"]["sample"]])
+        answers.append([row["answer"] for row in artifact.details["rewriter_sample"]])
     assert files[0] == files[1] and answers[0] == answers[1] and all(answers[0])
 
 
@@ -180,8 +186,7 @@ def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(pairs: Pairs, han
         assert hand_written.store.current("test", "modified_texts") is None
         resumed = pairs.stage(hand_written, rewriter=settings, batch_rows=2, shard_rows=2)
         unbroken = pairs.stage(type(hand_written)(tmp_path / "unbroken"), rewriter=settings)
-    told_of = resumed.details["rewriter"]
-    assert (told_of["computed"], told_of["reused"]) == (SCENES - 2, 2)
+    assert (resumed.details["computed"], resumed.details["reused"]) == (SCENES - 2, 2)
     assert resumed.summary["files"] == unbroken.summary["files"]
 
 
