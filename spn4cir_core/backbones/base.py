@@ -100,8 +100,15 @@ class Network(ABC):
 
     @property
     def keeps_features_in_stage1(self) -> bool:
-        """Whether stage 1, too, freezes all that :meth:`image_features` runs: it may then be run before the first step."""
+        """Whether stage 1, too, freezes all that :meth:`image_features` runs: it can then run before the first step."""
         return False
+
+    def target_follows(self) -> Sequence[tuple[nn.Parameter, nn.Parameter]]:
+        """Pairs (target encoder's, query encoder's) of parameters that were one before :meth:`part_query_encoder`.
+
+        For a target encoder that moves slowly after the query's in stage 2; empty where there is nothing to follow.
+        """
+        return ()
 
     def checkpoint_activations(self) -> None:
         """Called before training where memory is short: compute activations again in the backward pass.

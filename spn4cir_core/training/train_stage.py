@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from spn4cir_core.artifacts import Draft
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.progress import Progress
 from spn4cir_core.training.checkpoints import Resume, as_module
-from spn4cir_core.training.collectives import any_of, from_first, mean_gradient, sum_gradients
+from spn4cir_core.training.collectives import any_of, from_first
 from spn4cir_core.training.devices import choose_device
-from spn4cir_core.training.gradient_cache import GradientCache
 from spn4cir_core.training.interrupts import Interrupts
-from spn4cir_core.training.optimisers import Precision, adamw, learning_rate, trainable
-from spn4cir_core.training.step_batches import StepBatches
+from spn4cir_core.training.optimisers import trainable
+from spn4cir_core.training.steps import Steps
 from spn4cir_core.training.target_encoders import Follower
 from spn4cir_core.training.training import Training
-from spn4cir_core.training.triplet_batches import TripletBatch, random_of
 from spn4cir_core.training.validation import RECALLS, best_line, out_of_patience
 
 log = logging.getLogger(__name__)
@@ -45,7 +42,8 @@ def train_stage(training: Training, draft: Draft, progress: Progress) -> None:
         torch.set_num_threads(training.schedule.threads)
     home = Path(training.processes.gather(str(draft.path))[0])
     with torch.random.fork_rng(devices=[]):
-        loop = _Loop(training, Resume(draft, home), draft.seconds)
+        with draft.timed("read"):
+            loop = _Loop(training, Resume(draft, home), draft.seconds)
         metrics = loop.run(progress)
     draft.rows = len(training.triplets.ids)
     draft.details |= _headline(training, metrics, loop)
@@ -53,8 +51,6 @@ def train_stage(training: Training, draft: Draft, progress: Progress) -> None:
 
 class _Loop:
     def __init__(self, training: Training, resume: Resume, seconds: defaultdict[str, float]) -> None:
-        import torch
-
         schedule = training.schedule
         self.training, self.schedule, self.resume, self.seconds = training, schedule, resume, seconds
         self.first = training.processes.first
@@ -62,13 +58,9 @@ class _Loop:
         self.module = as_module(training.network).to(self.device)
         if schedule.checkpoint_activations:
             training.network.checkpoint_activations()
-        self.log_temperature = torch.tensor(math.log(training.temperature), device=self.device)
-        self.parameters = trainable(self.module, training.frozen)
-        self.log_temperature.requires_grad_(schedule.learn_temperature)
-        self.optimiser = adamw(self.parameters, self.log_temperature, schedule)
-        self.precision = Precision(schedule.precision, self.device)
-        self.average = schedule.weight_average.track(self.parameters, training.steps)
-        self.batch_size = training.triplets.batch_size(schedule.batch_size)
+        training.network.expect_texts(training.triplets.all_texts())
+        self.steps = Steps(training, trainable(self.module, training.frozen), self.device)
+        self.average = schedule.weight_average.track(self.steps.parameters, training.steps)
         self.follower = self._follower()
         self.trained = 0
 
@@ -77,16 +69,12 @@ class _Loop:
         if training.target is None or training.bank_ND is None:
             return None
         inputs = training.inputs if training.candidate_inputs is None else training.candidate_inputs
-        rows = self.batch_size * self.schedule.accumulate_batches
-        every_steps = max(1, round(training.target.refresh_every_epochs * len(training.triplets.visits) / rows))
+        every_steps = round(training.target.refresh_every_epochs * len(training.triplets.visits) / self.steps.rows)
         place = self.device, training.processes
-        return Follower(training.target, training.network, inputs, training.bank_ND.dtype, every_steps, *place)
+        return Follower(training.target, training.network, inputs, training.bank_ND.dtype, max(1, every_steps), *place)
 
     def run(self, progress: Progress) -> list[dict[str, Any]]:
-        training = self.training
         started = time.perf_counter()
-        training.network.expect_texts(training.triplets.all_texts())
-        self.batches = StepBatches(training, self.device, self.precision)
         metrics = self._load()
         self._train_mode()
         self.seconds["read"] += time.perf_counter() - started
@@ -124,55 +112,11 @@ class _Loop:
 
     def _move_target(self, step: int) -> None:
         if self.follower is not None and (bank_ND := self.follower.after(step)) is not None:
-            self.batches.use_bank(bank_ND)
+            self.steps.batches.use_bank(bank_ND)
             self._train_mode()
 
     def _step(self, step: int) -> dict[str, Any]:
-        import torch
-
-        training, schedule = self.training, self.schedule
-        rate = learning_rate(step, training.steps, schedule)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        numbers = range(step * schedule.accumulate_batches, (step + 1) * schedule.accumulate_batches)
-        taken = [training.triplets.batch(training.seed, training.name, number, self.batch_size) for number in numbers]
-        value = math.fsum(self._backward(*batch, step) for batch in zip(numbers, taken, strict=True)) / len(taken)
-        sum_gradients(self.parameters, training.processes)
-        mean_gradient(self.log_temperature, training.processes)
-        self.precision.scaler.unscale_(self.optimiser)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, schedule.clip_norm))
-        if not math.isfinite(value) or not (math.isfinite(norm) or self.precision.may_overflow):
-            self._refuse(step, value, norm, taken)
-        self.precision.scaler.step(self.optimiser)
-        self.precision.scaler.update()
-        return {
-            "step": step + 1,
-            "epoch": round((numbers[-1] + 1) * self.batch_size / len(training.triplets.visits), 4),
-            "loss": value,
-            "gradient_norm": norm if math.isfinite(norm) else None,
-            "learning_rate": rate,
-            "temperature": float(self.log_temperature.detach().exp()),
-        }
-
-    def _backward(self, number: int, triplets: TripletBatch, step: int) -> float:
-        """Add the gradient of one batch, by its share in the step; its loss."""
-        training, share = self.training, self.schedule.accumulate_batches
-        cache = GradientCache(training.processes, self.device, self.schedule.chunk_size)
-        # Dropout, where a backbone has it, must not depend on what ran before a kill.
-        self._reseed("dropout" if self.first else f"dropout/{training.processes.rank}", number)
-        batch = self.batches.of(triplets, step, cache, self.log_temperature.exp())
-        # What an objective draws must be the same in every process.
-        self._reseed("objective", number)
-        loss = training.objective.loss(batch)
-        self.precision.scaler.scale(loss if share == 1 else loss / share).backward()  # type: ignore[no-untyped-call]
-        cache.backward()
-        return float(loss.detach())
-
-    def _reseed(self, purpose: str, number: int) -> None:
-        import torch
-
-        torch.manual_seed(int(random_of(self.training.seed, self.training.name, purpose, number).integers(2**62)))
+        return self.steps.take(step, self.resume)
 
     def _validate(self, metrics: list[dict[str, Any]]) -> None:
         """Add the recalls of the weights as they would be kept to the step's line, and keep them if they are best."""
@@ -183,11 +127,11 @@ class _Loop:
         with self._as_kept():
             recalls = dict.fromkeys(RECALLS, 0.0)
             if self.first:
-                recalls = validation.recalls(training.network, self.device, self.precision.encoders())
+                recalls = validation.recalls(training.network, self.device, self.steps.precision.encoders())
             told = from_first([recalls[name] for name in RECALLS], training.processes, self.device)
             metrics[-1] |= dict(zip(RECALLS, told, strict=True))
             if self.first and validation.settings.keep == "best" and best_line(metrics) is metrics[-1]:
-                self.resume.save_best(self.module, self._temperature)
+                self.resume.save_best(self.module, self.steps.temperature)
         self._train_mode()
 
     @contextmanager
@@ -206,18 +150,15 @@ class _Loop:
             if hasattr(frozen, "eval"):
                 frozen.eval()
 
-    @property
-    def _temperature(self) -> float:
-        return float(self.log_temperature.detach().exp())
-
     def _load(self) -> list[dict[str, Any]]:
-        kept = self.resume.load(self.module, self.log_temperature, self.optimiser)
-        self.batches.memory |= {name: tensor.to(self.device) for name, tensor in kept.extras.get("memory", {}).items()}
-        self.precision.restore(kept.extras.get("precision", {}))
+        kept = self.resume.load(self.module, self.steps.log_temperature, self.steps.optimiser)
+        memory = kept.extras.get("memory", {})
+        self.steps.batches.memory |= {name: tensor.to(self.device) for name, tensor in memory.items()}
+        self.steps.precision.restore(kept.extras.get("precision", {}))
         if self.average is not None:
             self.average.restore(kept.extras.get("average", {}))
         if self.follower is not None and (bank_ND := self.follower.restore(kept.extras.get("target", {}))) is not None:
-            self.batches.use_bank(bank_ND)
+            self.steps.batches.use_bank(bank_ND)
         return kept.metrics
 
     def _save(self, metrics: list[dict[str, Any]]) -> None:
@@ -225,17 +166,17 @@ class _Loop:
             average = self.average.state() if self.average is not None else {}
             target = self.follower.state() if self.follower is not None else {}
             extras = {
-                "memory": self.batches.memory,
-                "precision": self.precision.state(),
+                "memory": self.steps.batches.memory,
+                "precision": self.steps.precision.state(),
                 "average": average,
                 "target": target,
             }
-            self.resume.save(self.module, self.log_temperature, self.optimiser, metrics, extras)
+            self.resume.save(self.module, self.steps.log_temperature, self.steps.optimiser, metrics, extras)
 
     def _finish(self, metrics: list[dict[str, Any]]) -> None:
         if not self.first:
             return
-        temperature, validation = self._temperature, self.training.validation
+        temperature, validation = self.steps.temperature, self.training.validation
         if self.average is not None:
             self.average.apply()
         if validation is not None and validation.settings.keep == "best" and best_line(metrics) is not None:
@@ -252,36 +193,19 @@ class _Loop:
                 self.training.steps,
             )
 
-    def _refuse(self, step: int, value: float, norm: float, taken: Sequence[TripletBatch]) -> NoReturn:
-        """Keep the batch that broke the training for a person to look at, and stop.
-
-        Raises:
-            TrainingError: always.
-        """
-        training, schedule = self.training, self.schedule
-        rows = [(training.triplets.ids[row], text) for batch in taken for row, text in batch.visits()]
-        told = {"stage": training.name, "step": step + 1, "loss": str(value), "gradient_norm": str(norm)}
-        told["triplets"] = [{"triplet_id": triplet, "modified_text": text} for triplet, text in rows]
-        where = f" The batch is in {self.resume.refuse(told)}." if self.first else ""
-        raise TrainingError(
-            f"{training.name}: at step {step + 1} of {training.steps} the loss is {value} and the norm of its "
-            f"gradient {norm}; triplets {[triplet for triplet, _ in rows[:3]]} … "
-            f"Try a learning_rate below {schedule.learning_rate} or a temperature above {schedule.temperature}.{where}"
-        )
-
 
 def _headline(training: Training, metrics: list[dict[str, Any]], loop: _Loop) -> dict[str, Any]:
     compute_s = loop.seconds["compute"]
     said = {
         "steps": len(metrics),
-        "batch_size": loop.batch_size,
+        "batch_size": loop.steps.batch_size,
         "triplets": len(training.triplets.ids),
         "candidates": len(training.triplets.candidates),
-        "trained_parameters": sum(parameter.numel() for parameter in loop.parameters),
+        "trained_parameters": sum(parameter.numel() for parameter in loop.steps.parameters),
         "first_loss": metrics[0]["loss"] if metrics else None,
         "last_loss": metrics[-1]["loss"] if metrics else None,
         "temperature": metrics[-1]["temperature"] if metrics else training.temperature,
-        "triplets_per_s": round(loop.trained * loop.batch_size / compute_s, 1) if compute_s else None,
+        "triplets_per_s": round(loop.trained * loop.steps.rows / compute_s, 1) if compute_s else None,
         "not_negatives": len(training.not_negatives.rows),
         "device": str(loop.device),
     }
