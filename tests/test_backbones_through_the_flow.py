@@ -82,6 +82,19 @@ def test_each_stage_trains_its_part_alone(finished: tuple[str, Recipe, dict[str,
     assert all(np.isfinite(line["loss"]) for line in read_metrics(made["stage2_checkpoint"]))
 
 
+def test_features_made_before_stage_1_train_it_as_the_pictures_do(
+    finished: tuple[str, Recipe, dict[str, Artifact]], store: Store
+) -> None:
+    _, recipe, made = finished
+    if not load_network(made["stage1_checkpoint"]).keeps_features_in_stage1:
+        pytest.skip("stage 1 trains its towers")
+    stage1 = recipe.stage1_checkpoint.model_copy(update={"keep_features": False})
+    plain = run(recipe.model_copy(update={"stage1_checkpoint": stage1}), store, ["stage1_checkpoint"])
+    with_features, without = (read_metrics(found["stage1_checkpoint"]) for found in (made, plain))
+    assert with_features != without, "float16 shows"
+    assert with_features[0]["loss"] == pytest.approx(without[0]["loss"], rel=0.01)
+
+
 def test_bank_and_features_are_those_of_the_network(
     finished: tuple[str, Recipe, dict[str, Artifact]], store: Store
 ) -> None:

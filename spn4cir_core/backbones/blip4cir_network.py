@@ -57,6 +57,11 @@ class Blip4CirNetwork(nn.Module, Network):
         """(B, P, W) visual tokens, the class token first; neither stage changes them."""
         return images if images.is_floating_point() else visual_tokens(self.vision_model, images)
 
+    @property
+    def keeps_features_in_stage1(self) -> bool:
+        """The vision tower is frozen from the start. See the base class."""
+        return True
+
     def checkpoint_activations(self) -> None:
         """See the base class; the vision tower, which takes no gradient, has none to keep."""
         checkpoint_layers(self.text_encoder)

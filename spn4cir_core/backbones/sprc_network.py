@@ -123,6 +123,11 @@ class SprcNetwork(nn.Module, Network):
             for name, parameter in self.query_former.named_parameters():
                 parameter.requires_grad_(not any(part in name for part in UNUSED_BY_READING))
 
+    @property
+    def keeps_features_in_stage1(self) -> bool:
+        """The vision tower is frozen from the start. See the base class."""
+        return True
+
     def checkpoint_activations(self) -> None:
         """See the base class; what takes no gradient has none to keep."""
         checkpoint_layers(self.former if self.query_former is None else self.query_former)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import IO
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +16,7 @@ from spn4cir_core.batches import KEY, VALUE, Rows, fill
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress, silent
-from spn4cir_core.training.npy_rows import write_rows
+from spn4cir_core.training.npy_rows import mapped_rows, scratch_file, write_rows
 
 SHARD_ROWS = 512
 """Pictures per part file. One part is in memory at a time: 127 MB of 288-pixel squares."""
@@ -73,16 +68,11 @@ def image_inputs(
 
 def _in_order(rows: Rows, keys: Sequence[str], processes: Processes) -> np.ndarray:
     """Rows of the keys, mapped from a scratch file that is written in one pass over the parts."""
-    with _scratch(rows.folder, processes) as file:
+    with scratch_file(rows.folder, processes) as file:
         if processes.first:
             _write(rows, keys, file)
         processes.wait()
-        file.seek(0)
-        version = np.lib.format.read_magic(file)
-        assert version == (1, 0)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        # Written to by nobody, yet mapped for writing: torch warns of arrays that it must not write to.
-        inputs = np.memmap(file, dtype, "r+", offset=file.tell(), shape=shape)
+        inputs = mapped_rows(file)
         processes.wait()
     return inputs
 
@@ -96,19 +86,6 @@ def _write(rows: Rows, keys: Sequence[str], file: IO[bytes]) -> None:
             for place in places.pop(key, ()):
                 row = np.load(io.BytesIO(value.as_py()), allow_pickle=False)
                 write_rows(file.fileno(), len(keys), place, row[None])
-
-
-@contextmanager
-def _scratch(folder: Path, processes: Processes) -> Iterator[IO[bytes]]:
-    """A file without a name once the block ends. Several processes open it under the name the first one gives."""
-    if processes.count == 1:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            yield file
-        return
-    path = folder / processes.gather(f".{uuid4().hex}.tmp")[0]
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
-        yield file
-    path.unlink(missing_ok=True)
 
 
 def _as_bytes(row: np.ndarray) -> bytes:

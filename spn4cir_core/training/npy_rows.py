@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
 
 import numpy as np
+
+from spn4cir_core.processes import Processes
 
 
 def write_rows(file: int, rows: int, start: int, block: np.ndarray) -> None:
@@ -35,3 +43,26 @@ def _write(file: int, data: bytes | memoryview, offset: int) -> None:
     while len(left):
         written = os.pwrite(file, left, offset)
         left, offset = left[written:], offset + written
+
+
+@contextmanager
+def scratch_file(folder: Path, processes: Processes) -> Iterator[IO[bytes]]:
+    """A file without a name once the block ends. Several processes open it under the name the first one gives."""
+    if processes.count == 1:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            yield file
+        return
+    path = folder / processes.gather(f".{uuid4().hex}.tmp")[0]
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+        yield file
+    path.unlink(missing_ok=True)
+
+
+def mapped_rows(file: IO[bytes]) -> np.ndarray:
+    """The rows of an ``.npy`` file, memory-mapped; the map outlives the file's name."""
+    file.seek(0)
+    version = np.lib.format.read_magic(file)
+    assert version == (1, 0)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    # Written to by nobody, yet mapped for writing: torch warns of arrays that it must not write to.
+    return np.memmap(file, dtype, "r+", offset=file.tell(), shape=shape)

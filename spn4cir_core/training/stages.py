@@ -19,6 +19,7 @@ from spn4cir_core.training.checkpoints import load_checkpoint
 from spn4cir_core.training.embed_candidates import open_references
 from spn4cir_core.training.given_checkpoint import given_fingerprint, given_network
 from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.training.kept_features import kept_features
 from spn4cir_core.training.settings import Schedule, Stage1Settings
 from spn4cir_core.training.targets import TargetFacts
 from spn4cir_core.training.train_stage import train_stage
@@ -45,7 +46,7 @@ def write_stage1(work: Work) -> None:
         temperature=settings.temperature,
         frozen=network.frozen_in_stage1(),
         triplets=_grouped(work, settings, triplets, None),
-        inputs=_inputs(work, settings.backbone, network, triplets.candidates),
+        inputs=_features_or_inputs(work, settings, steps, settings.backbone, network, triplets.candidates),
         bank_ND=None,
         not_negatives=no_guards(triplets),
         validation=_validation(work, settings, settings.backbone, network),
@@ -60,10 +61,11 @@ def write_control(work: Work) -> None:
     triplets = _checked_triplets(work.parents, "stage1_checkpoint")
     start = load_checkpoint(work.parents["stage1_checkpoint"])
     _check_backbone(start.backbone, settings)
+    steps = triplets.steps(stage2)
     training = Training(
         name="control",
         seed=work.recipe.seed,
-        steps=triplets.steps(stage2),
+        steps=steps,
         schedule=settings,
         objective=settings.objective,
         backbone=start.backbone,
@@ -71,7 +73,7 @@ def write_control(work: Work) -> None:
         temperature=start.temperature,
         frozen=start.network.frozen_in_stage1(),
         triplets=_grouped(work, settings, triplets, None),
-        inputs=_inputs(work, start.backbone, start.network, triplets.candidates),
+        inputs=_features_or_inputs(work, settings, steps, start.backbone, start.network, triplets.candidates),
         bank_ND=None,
         not_negatives=no_guards(triplets),
         validation=_validation(work, settings, start.backbone, start.network),
@@ -181,6 +183,18 @@ def _inputs(work: Work, backbone: Any, network: Any, images: pa.Table) -> np.nda
         seconds=work.draft.seconds,
         processes=work.processes,
     )
+
+
+def _features_or_inputs(
+    work: Work, settings: Stage1Settings, steps: int, backbone: Any, network: Network, images: pa.Table
+) -> np.ndarray:
+    """What stage 1 reads of each image: its inputs, or the features of towers that it freezes."""
+    inputs = _inputs(work, backbone, network, images)
+    if not (settings.keep_features and network.keeps_features_in_stage1 and steps):
+        return inputs
+    folder = work.store.rows("image_inputs", backbone.inputs_fingerprint())
+    with work.draft.timed("compute"):
+        return kept_features(network, inputs, folder, settings.device, work.progress, work.processes)
 
 
 def _backbone_weights(recipe: Recipe, store: Store) -> Any:

@@ -1,0 +1,49 @@
+"""What towers that stage 1 freezes make of each picture, made once before the first step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from spn4cir_core.backbones.base import Network
+from spn4cir_core.errors import TrainingError
+from spn4cir_core.processes import Processes
+from spn4cir_core.progress import Progress
+from spn4cir_core.training.checkpoints import as_module
+from spn4cir_core.training.devices import choose_device
+from spn4cir_core.training.npy_rows import mapped_rows, scratch_file, write_rows
+
+BATCH_ROWS = 64
+
+
+def kept_features(
+    network: Network, inputs: np.ndarray, folder: Path, device: str, progress: Progress, processes: Processes
+) -> np.ndarray:
+    """(N, …) float16 features of N image inputs, mapped from a scratch file in ``folder`` that several processes share.
+
+    Raises:
+        TrainingError: a feature is no finite number in float16.
+    """
+    import torch
+
+    place = choose_device(device)
+    as_module(network).to(place).eval()
+    starts = [*processes.share(range(0, len(inputs), BATCH_ROWS))]
+    with scratch_file(folder, processes) as file, torch.inference_mode():
+        for done, start in enumerate(starts, start=1):
+            batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BATCH_ROWS])).to(place)
+            features = network.image_features(batch)
+            assert features is not None, f"{type(network).__name__} says that it keeps features, and has none"
+            block = features.to(torch.float16).cpu().numpy()
+            if not np.isfinite(block).all():
+                raise TrainingError(
+                    "the frozen towers give features that are no finite numbers in float16; set "
+                    "stage1_checkpoint.keep_features = false"
+                )
+            write_rows(file.fileno(), len(inputs), start, block)
+            progress("image features", min(done * BATCH_ROWS * processes.count, len(inputs)), len(inputs))
+        processes.wait()
+        rows = mapped_rows(file)
+        processes.wait()
+    return rows
