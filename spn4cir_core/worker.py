@@ -34,6 +34,8 @@ from spn4cir_core.progress import Bars, Progress, silent
 from spn4cir_core.recipe import Recipe, load_recipe
 
 LOOK_EVERY_S = 0.3
+STOP_S = 10
+"""How long a process whose launcher is gone may take to stop in order."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def _follow_launcher(parent: int) -> None:
     first = int(os.environ.get(LAUNCHED_BY, parent))
     while os.getppid() == parent and _alive(first):
         time.sleep(LOOK_EVERY_S)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(STOP_S)
     os._exit(1)
 
 

@@ -90,9 +90,9 @@ def test_a_failing_process_ends_all_with_its_message_and_the_next_run_makes_the_
     assert embed(pictures, "store", Launch()) == embed(pictures, "other", Launch())
 
 
-def test_killed_launchers_take_their_processes_along_and_the_work_goes_on(pictures: Path) -> None:
+def test_a_killed_launcher_takes_its_processes_along_and_two_go_on_to_the_bytes_of_one(pictures: Path) -> None:
     recipe_file, store = pictures / "recipe.toml", Store(pictures / "store")
-    recipe_file.write_text(toml_of({"base": "demo", **tables(pictures, pause_s=0.4)}), encoding="utf-8")
+    recipe_file.write_text(toml_of({"base": "demo", **tables(pictures, pause_s=0.2)}), encoding="utf-8")
     IMAGES.run(load_recipe(recipe_file), store)
     line = ["run", "--recipe", recipe_file, "--store", store.root, "--select", "image_embeddings", "--processes", "2"]
     command = subprocess.Popen([sys.executable, "-m", "spn4cir_core.cli", *map(str, line)], cwd=ROOT)
@@ -104,7 +104,7 @@ def test_killed_launchers_take_their_processes_along_and_the_work_goes_on(pictur
     while workers_on(store) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not workers_on(store)
-    made = embed(pictures, "store", Launch(), pause_s=0.4)
+    made = embed(pictures, "store", TWO, pause_s=0.2)
     assert made == embed(pictures, "other", Launch(), pause_s=0)
 
 
