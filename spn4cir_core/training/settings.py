@@ -11,6 +11,7 @@ from spn4cir_core.fingerprints import NotFingerprinted
 from spn4cir_core.objectives.base import OBJECTIVES, Objective
 from spn4cir_core.plugins import Choice, Room, Settings
 from spn4cir_core.training.batch_orders import BATCH_ORDERS, BatchOrder, RandomBatches
+from spn4cir_core.training.target_encoders import TARGET_ENCODERS, FrozenTarget, TargetEncoder
 from spn4cir_core.training.weight_averages import WEIGHT_AVERAGES, LastCheckpoints, NoAverage, WeightAverage
 
 BACKBONES = Room(
@@ -109,6 +110,7 @@ class Stage2Settings(Schedule):
     """Stage 2: query encoder alone, the whole candidate bank as negatives."""
 
     objective: Annotated[Objective, Choice(OBJECTIVES)]
+    target: Annotated[TargetEncoder, Choice(TARGET_ENCODERS)] = FrozenTarget()
 
 
 class ControlSettings(Settings):

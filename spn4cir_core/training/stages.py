@@ -21,6 +21,7 @@ from spn4cir_core.training.given_checkpoint import given_fingerprint, given_netw
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.kept_features import kept_features
 from spn4cir_core.training.settings import Schedule, Stage1Settings
+from spn4cir_core.training.target_encoders import FollowingTarget
 from spn4cir_core.training.targets import TargetFacts
 from spn4cir_core.training.train_stage import train_stage
 from spn4cir_core.training.training import Training
@@ -90,6 +91,11 @@ def write_stage2(work: Work) -> None:
     bank_ND = open_bank(work.parents["candidate_bank"], work.parents["stage1_checkpoint"])
     references = open_references(work.parents["candidate_bank"])
     start.network.part_query_encoder()
+    target = settings.target if isinstance(settings.target, FollowingTarget) else None
+    inputs = _inputs(work, start.backbone, start.network, triplets.candidates) if references is None else references
+    pictures = None
+    if target is not None and references is not None:
+        pictures = _inputs(work, start.backbone, start.network, triplets.candidates)
     training = Training(
         name="stage2",
         seed=work.recipe.seed,
@@ -101,10 +107,12 @@ def write_stage2(work: Work) -> None:
         temperature=settings.temperature,
         frozen=start.network.frozen_in_stage2(),
         triplets=_grouped(work, settings, triplets, bank_ND),
-        inputs=_inputs(work, start.backbone, start.network, triplets.candidates) if references is None else references,
+        inputs=inputs,
         bank_ND=bank_ND,
         not_negatives=read_not_negatives(work.parents["false_negatives"], triplets),
-        validation=_validation(work, settings, start.backbone, start.network),
+        target=target,
+        candidate_inputs=pictures,
+        validation=_validation(work, settings, start.backbone, start.network, {} if target is None else None),
         processes=work.processes,
     )
     train_stage(training, work.draft, work.progress)
@@ -165,11 +173,13 @@ def _grouped(
     return replace(triplets, groups=groups, runs_per_batch=settings.batches.runs_per_batch)
 
 
-def _validation(work: Work, settings: Schedule, backbone: Any, network: Any) -> Validation | None:
+def _validation(
+    work: Work, settings: Schedule, backbone: Any, network: Any, kept_gallery: dict[str, Any] | None = None
+) -> Validation | None:
     if settings.validation.every_steps is None:
         return None
     queries = read_validation(settings.validation, work.parents["triplets"], work.store, work.recipe.seed)
-    return Validation(settings.validation, queries, _inputs(work, backbone, network, queries.gallery))
+    return Validation(settings.validation, queries, _inputs(work, backbone, network, queries.gallery), kept_gallery)
 
 
 def _inputs(work: Work, backbone: Any, network: Any, images: pa.Table) -> np.ndarray:

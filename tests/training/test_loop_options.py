@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -122,8 +123,6 @@ def test_ctrl_c_keeps_the_step_and_the_next_run_ends_as_an_unbroken_one(
 
 def store_of_parents(source: Store, target: Store) -> None:
     """The same parents in another store, without what was trained."""
-    import shutil
-
     shutil.copytree(source.root, target.root, ignore=shutil.ignore_patterns("stage1_checkpoint"))
     (target.root / "recipes" / "tiny" / "stage1_checkpoint.json").unlink(missing_ok=True)
 
@@ -192,3 +191,46 @@ def test_a_control_is_of_stage_2s_length_and_of_nothing_else_of_it(world: World)
     for changed, same in (({"learning_rate": 0.5}, True), ({"batch_size": 3}, True), ({"steps": 8}, False)):
         other, _ = world(stage2=changed)
         assert (CONTROL_CHECKPOINT.wanted(other, store) == wanted) is same, changed
+
+
+def test_a_target_encoder_that_follows_is_a_moving_average_and_its_bank_is_embedded_anew(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following = {"kind": "following", "momentum": 0.5, "refresh_every_epochs": 0.8}
+    recipe, store = world(stage2={"target": following, "save_every_steps": 1, "learning_rate": 0.02})
+    for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK):
+        stage.run(recipe, store)
+    again = Store(tmp_path / "again")
+    shutil.copytree(store.root, again.root)
+    queries, banks = [], []
+    step_of = train_stage._Loop._step
+
+    def watched(self: train_stage._Loop, number: int) -> dict[str, Any]:
+        assert self.steps.batches.bank is not None
+        banks.append(self.steps.batches.bank.clone())
+        line = step_of(self, number)
+        queries.append([tensor.detach().clone() for _, tensor in self.training.network.target_follows()])
+        return line
+
+    monkeypatch.setattr(train_stage._Loop, "_step", watched)
+    artifact = STAGE2_CHECKPOINT.run(recipe, store)[0]
+    monkeypatch.undo()
+    start: Any = load_checkpoint(store.current("tiny", "stage1_checkpoint")).network  # type: ignore[arg-type]
+    end: Any = load_checkpoint(artifact).network
+    expected = [tensor.detach().clone() for tensor in start.image.parameters()]
+    for step in queries:
+        expected = [0.5 * old + 0.5 * new for old, new in zip(expected, step, strict=True)]
+    for ours, theirs in zip(end.image.parameters(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    changes = [step + 1 for step in range(6) if not torch.equal(banks[step], banks[step + 1])]
+    assert changes == [3, 6], "15 visits in batches of 4: 0.8 epochs are 3 steps"
+
+    interrupt_at(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            STAGE2_CHECKPOINT.run(recipe, again)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    monkeypatch.undo()
+    assert STAGE2_CHECKPOINT.run(recipe, again)[0].summary["files"] == artifact.summary["files"]
