@@ -13,6 +13,7 @@ from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.tables import Tables
+from spn4cir_core.reports.benchmark_tables import benchmark_tables
 from spn4cir_core.reports.headline import headline
 
 MODEL_NAMES = {"stage1": "Stage 1", "control": "Control: stage 1 longer", "stage2": "Stage 2"}
@@ -42,6 +43,7 @@ def contents(
         "headline": headline(sets),
         "names": {"models": MODEL_NAMES, "modes": MODE_NAMES},
         "query_sets": sets,
+        "benchmarks": benchmark_tables(sets, MODEL_NAMES),
         "training": [_training(model, lines) for model, lines in metrics.items()],
         "triplets": _triplets(lineage["triplets"].table(columns=["split", "origin"])),
         "false_negatives": _false_negatives(lineage["false_negatives"].table()),

@@ -1,0 +1,69 @@
+"""Our figures on a benchmark beside the published ones, in the columns that papers use."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from statistics import fmean
+from typing import Any
+
+from spn4cir_core.evaluation.tables import ALL
+
+CATEGORIES = ("dress", "shirt", "toptee")
+Recall = Mapping[tuple[str, str, str, int], float]
+"""(query set, kind, model, k) → recall of the composed query, in per cent."""
+
+
+def benchmark_tables(sets: Sequence[Mapping[str, Any]], model_names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One table per benchmark that was asked: title, note, columns, and rows with ``name``, ``published``, ``values``.
+
+    Args:
+        sets: the query sets of a report, see ``contents.py``.
+        model_names: model → the name a reader knows it by, in the order of the rows.
+    """
+    recall = {
+        (row["query_set"], row["kind"], row["model"], row["k"]): 100 * row["recall"]
+        for query_set in sets
+        for row in query_set["recall"]
+        if row["query"] == "composed"
+    }
+    text = resources.files("spn4cir_core.reports").joinpath("published.toml").read_text(encoding="utf-8")
+    published = tomllib.loads(text)
+    tables = []
+    for benchmark, ours in (("fashioniq", _fashioniq(recall, model_names)), ("cirr", _cirr(recall, model_names))):
+        if ours:
+            table = published[benchmark]
+            theirs = [{"name": name, "published": True, "values": row} for name, row in table["rows"].items()]
+            tables.append({key: table[key] for key in ("title", "note", "columns")} | {"rows": theirs + ours})
+    return tables
+
+
+def _fashioniq(recall: Recall, model_names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Means are over the categories, each counted once, as published."""
+    rows = []
+    for fate in ("kept", "removed"):
+        for model, name in model_names.items():
+            places = [(f"fashioniq original {fate}", category, model, k) for category in CATEGORIES for k in (10, 50)]
+            if not recall.keys() >= set(places):
+                continue
+            columns = [recall[place] for place in places]
+            means = [fmean(columns[0::2]), fmean(columns[1::2])]
+            values = [*columns, *means, fmean(means)]
+            rows.append(_ours(f"{name}, reference {fate}", values))
+    return rows
+
+
+def _cirr(recall: Recall, model_names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Rmean is the mean of R@5 and subset R@1, as published."""
+    rows = []
+    for model, name in model_names.items():
+        whole = [recall.get(("cirr", ALL, model, k)) for k in (1, 5, 10, 50)]
+        subset = [recall.get(("cirr subset", ALL, model, k)) for k in (1, 2, 3)]
+        if whole[1] is not None and subset[0] is not None:
+            rows.append(_ours(f"{name}, validation", [*whole, *subset, fmean((whole[1], subset[0]))]))
+    return rows
+
+
+def _ours(name: str, values: Sequence[float | None]) -> dict[str, Any]:
+    return {"name": name, "published": False, "values": list(values)}
