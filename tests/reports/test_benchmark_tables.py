@@ -34,7 +34,7 @@ def test_published_means_are_those_of_their_rows() -> None:
         printed_wrong = row["name"] == "SPRC"  # the paper's own mean R@10 is not the mean of its columns
         assert printed_wrong or sum(values[0:6:2]) / 3 == pytest.approx(values[6], abs=0.02), row["name"]
         assert sum(values[1:6:2]) / 3 == pytest.approx(values[7], abs=0.02), row["name"]
-        assert (values[6] + values[7]) / 2 == pytest.approx(values[8], abs=0.02), row["name"]
+        assert printed_wrong or (values[6] + values[7]) / 2 == pytest.approx(values[8], abs=0.02), row["name"]
 
 
 def test_cirr_needs_both_sets() -> None:
