@@ -10,7 +10,9 @@ import pytest
 
 from spn4cir_core.batches import KEY, VALUE, GivenRows, Rows, fill
 from spn4cir_core.errors import StoreError
+from spn4cir_core.processes import Processes
 from spn4cir_core.progress import silent
+from tests.processes_in_threads import together
 
 
 class Doubler:
@@ -170,3 +172,29 @@ def test_rows_without_a_value_are_not_kept(tmp_path: Path) -> None:
     rows.append(["a", "b"], pa.array([None, ""], pa.string()))
     rows.append(["c"], pa.array([None], pa.string()))
     assert rows.keys() == {"b"} and len(rows.parts()) == 1
+
+
+def test_several_processes_compute_the_batches_of_one_each_once(tmp_path: Path) -> None:
+    def part(processes: Processes) -> tuple[int, list[list[int]]]:
+        work, told = Doubler(), []
+        made = fill(
+            Rows(tmp_path / "three", pa.int64()),
+            {f"{number:04d}": number for number in range(38)},
+            work.load,
+            work.compute,
+            batch_rows=4,
+            shard_rows=8,
+            readers=2,
+            label="x",
+            progress=lambda label, done, total: told.append(done),
+            seconds=defaultdict(float),
+            processes=processes,
+        )
+        assert told[0] == 0 and told[-1] <= 38 and told == sorted(told)
+        return made, work.batches
+
+    found = together(3, part)
+    _, alone = run(tmp_path / "one", 38)
+    assert [made for made, _ in found] == [38] * 3
+    assert sorted(batch for _, batches in found for batch in batches) == alone.batches
+    assert content(tmp_path / "three") == content(tmp_path / "one")

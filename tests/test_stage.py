@@ -8,10 +8,11 @@ import pytest
 
 from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.artifacts import Store
-from spn4cir_core.errors import StoreError
+from spn4cir_core.errors import LaunchError, StoreError
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.splits.settings import SplitSettings
 from spn4cir_core.stage import Stage, Work
+from tests.processes_in_threads import together
 
 
 class Counted:
@@ -131,3 +132,46 @@ def test_a_store_that_fails_before_and_after_the_draft_is_a_store_error(tmp_path
 
     with pytest.raises(StoreError, match="cannot write first into the store"):
         stage(outside=outside).run(recipe(), store)
+
+
+def test_several_processes_publish_the_draft_of_the_first_and_the_others_vanish(store: Store) -> None:
+    drafts: dict[int, Path] = {}
+
+    def write(work: Work) -> None:
+        drafts[work.processes.rank] = work.draft.path
+        work.draft.write_table(pa.table({"text": [f"by {work.processes.rank}"]}), "result.parquet")
+
+    made = stage(write, spreads=True)
+    found = together(3, lambda processes: made.run(recipe(), store, processes=processes))
+    assert len(drafts) == 3 and not any(path.exists() for path in drafts.values())
+    assert {(artifact.fingerprint, reused) for artifact, reused in found} == {(mark(store, made, recipe()), False)}
+    assert found[2][0].table("result.parquet")["text"].to_pylist() == ["by 0"]
+    again = together(3, lambda processes: made.run(recipe(), store, processes=processes))
+    assert [reused for _, reused in again] == [True] * 3
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_failing_process_leaves_no_artefact(store: Store, broken: int) -> None:
+    def write(work: Work) -> None:
+        if work.processes.rank == broken:
+            raise ValueError(f"{broken} fails")
+        work.draft.write_table(pa.table({"text": ["whole"]}), "result.parquet")
+
+    made = stage(write, spreads=True)
+    with pytest.raises(ValueError, match=f"{broken} fails"):
+        together(2, lambda processes: made.run(recipe(), store, processes=processes))
+    assert store.current("test", "first") is None and not list(store.root.glob("first/[0-9a-f]*"))
+
+
+def test_processes_that_see_different_inputs_stop(store: Store) -> None:
+    def run_one(processes: Any) -> Any:
+        return stage(spreads=True).run(recipe(cosine=0.9 - 0.1 * processes.rank), store, processes=processes)
+
+    with pytest.raises(StoreError, match="process 1 finds"):
+        together(2, run_one)
+    assert store.current("test", "first") is None
+
+
+def test_a_stage_of_one_process_refuses_several(store: Store) -> None:
+    with pytest.raises(LaunchError, match="first runs in one process, and 2 were started"):
+        together(2, lambda processes: stage().run(recipe(), store, processes=processes))

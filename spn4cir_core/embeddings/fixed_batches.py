@@ -67,9 +67,9 @@ def to_device(pixels_BCHW: torch.Tensor, device: str) -> torch.Tensor:
 
 
 def torch_device(name: str) -> str:
-    """The device meant by a setting; ``auto`` is the GPU where there is one."""
+    """The device meant by a setting; ``auto`` is this process's GPU where there is one."""
     import torch
 
     if name != "auto":
         return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
