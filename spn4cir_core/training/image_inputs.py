@@ -18,8 +18,8 @@ from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress, silent
 from spn4cir_core.training.npy_rows import mapped_rows, scratch_file, write_rows
 
-SHARD_ROWS = 512
-"""Pictures per part file. One part is in memory at a time: 127 MB of 288-pixel squares."""
+SHARD_ROWS = 256
+"""Pictures per part file. One is in memory at a time: 64 MB of 288-pixel squares, and five times that to unpack."""
 
 
 def image_inputs(
