@@ -23,16 +23,19 @@ def encode_gallery(network: Network, inputs_N: np.ndarray) -> np.ndarray:
 
 def encode_queries(network: Network, references_Q: np.ndarray, texts: Sequence[str]) -> dict[str, np.ndarray]:
     """(Q, D) float32 unit vectors of each of ``MODES``, from the references' inputs and the modified texts."""
+    import torch
+
     tokens_QL = network.tokenize(list(texts))
 
-    def mode(image: bool, text: bool) -> np.ndarray:
-        def encode(rows: slice) -> Any:
-            images = _tensor(network, references_Q[rows]) if image else None
-            return network.encode_query(images, tokens_QL[rows].to(_device(network)) if text else None)
+    def encode(rows: slice) -> Any:
+        images, tokens = _tensor(network, references_Q[rows]), tokens_QL[rows].to(_device(network))
+        features = network.image_features(images)  # towers run once for the two modes that look at the reference
+        seen = images if features is None else features
+        asked = ((seen, tokens), (seen, None), (None, tokens))
+        return torch.stack([network.encode_query(*parts) for parts in asked], dim=1)
 
-        return _in_batches(encode, len(texts), (network.dim,))
-
-    encoded = {"composed": mode(True, True), "image": mode(True, False), "text": mode(False, True)}
+    vectors_Q3D = _in_batches(encode, len(texts), (3, network.dim))
+    encoded = {mode: np.ascontiguousarray(vectors_Q3D[:, place]) for place, mode in enumerate(MODES[:3])}
     total = encoded["image"] + encoded["text"]
     encoded["sum"] = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
     return encoded

@@ -160,3 +160,35 @@ def test_tables_equal_counts_by_hand() -> None:
     assert len(made.ranks) == 20 * 3 * 4
     assert set(made.ranks["gallery"].to_pylist()) == {29}
     assert set(made.precision["mean_average_precision"].to_pylist()) == {0.5}
+
+
+def test_the_towers_see_a_reference_once_for_all_modes() -> None:
+    import torch
+    from torch import nn
+
+    class Counting(nn.Module):
+        dim = 3
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.place, self.seen = nn.Parameter(torch.zeros(1)), 0
+
+        def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+            return torch.tensor([[len(text)] for text in texts])
+
+        def image_features(self, images: torch.Tensor) -> torch.Tensor:
+            self.seen += len(images)
+            return images.float() / 2
+
+        def encode_query(self, images: torch.Tensor | None, tokens: torch.Tensor | None) -> torch.Tensor:
+            assert images is None or images.is_floating_point(), "features stand for the pictures"
+            parts = [part.float() for part in (images, tokens) if part is not None]
+            return torch.stack([part.sum(dim=1) for part in parts]).sum(dim=0)[:, None].repeat(1, 3)
+
+    network = Counting()
+    references = np.arange(8, dtype=np.uint8).reshape(4, 2)
+    encoded = encode_queries(network, references, ["a", "bb", "", "cccc"])  # type: ignore[arg-type]
+    assert network.seen == 4
+    assert encoded["image"][:, 0].tolist() == [0.5, 2.5, 4.5, 6.5]
+    assert encoded["text"][:, 0].tolist() == [1, 2, 0, 4]
+    assert encoded["composed"][:, 0].tolist() == [1.5, 4.5, 4.5, 10.5]
