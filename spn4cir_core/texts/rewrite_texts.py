@@ -49,8 +49,8 @@ def rewrite_texts(
     Returns:
         What is now written for all pairs, and counts for the artefact's details.
     """
-    settings = work.recipe.modified_texts
-    asked = [pair for pair in pairs if _can_be_told(written[pair.pair_id], rewriter.sees_images)]
+    settings, reads_text = work.recipe.modified_texts, "{text}" in rewriter.prompt_text()
+    asked = [pair for pair in pairs if _can_be_told(written[pair.pair_id], rewriter.sees_images, reads_text)]
     answered = rewrite_pairs(
         work,
         rewriter,
@@ -79,9 +79,14 @@ def rewrite_texts(
     return result, details
 
 
-def _can_be_told(written: ModifiedTexts | str, sees_images: bool) -> bool:
-    """A model that sees the pictures may find a change that the captions do not tell."""
-    return written not in ((NO_CAPTION,) if sees_images else (NO_CAPTION, SAY_THE_SAME))
+def _can_be_told(written: ModifiedTexts | str, sees_images: bool, reads_text: bool) -> bool:
+    """A model that sees the pictures may find a change that the captions do not tell.
+
+    A prompt about the templates' text has nothing to ask where there is none.
+    """
+    if isinstance(written, ModifiedTexts):
+        return True
+    return not reads_text and written != NO_CAPTION and (sees_images or written != SAY_THE_SAME)
 
 
 def _shown(work: Work) -> dict[str, Shown]:

@@ -119,6 +119,20 @@ def test_captions_that_say_the_same_are_a_case_for_the_pictures_alone(
     assert seeing.summary["rows"] == SCENES and seeing.summary["drops"] == {}
 
 
+def test_a_prompt_about_the_templates_text_is_not_asked_without_one(
+    pairs: Pairs, hand_written: Any, text_server: ChatServer
+) -> None:
+    one_adds = Pairs(pairs.root, pairs.names, ["a circle"] * (SCENES - 1) + ["a circle and a star"])
+    paraphrase = one_adds.stage(hand_written, "remove_removed", rewriter=table(text_server, prompt="paraphrase"))
+    assert paraphrase.details["questions"] == 1
+    assert paraphrase.summary["drops"] == {
+        "captions say the same": SCENES - 2,
+        "no template in use applies to this change": 1,
+    }
+    difference = one_adds.stage(hand_written, "remove_removed", rewriter=table(text_server))
+    assert difference.details["questions"] == 2 and difference.summary["drops"] == {"captions say the same": SCENES - 2}
+
+
 def test_other_settings_and_words_make_another_artefact(pairs: Pairs, hand_written: Any, tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_text("picture they want shows: {target}. Now?", encoding="utf-8")
