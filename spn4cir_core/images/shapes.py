@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import fingerprint, plain
@@ -54,8 +54,17 @@ class Shapes(Reader):
     edits: int = Field(default=10, ge=0, le=50)
     """Edits of each base scene, in both corpora."""
     test_scenes: int = Field(default=100, ge=0, le=20_000)
+    validation_scenes: int = Field(default=0, ge=0, le=20_000)
+    """How many of the training scenes, the last ones, are of the validation split: their true edits are the composed
+    queries on which a training is watched."""
     size_px: int = Field(default=48, ge=24, le=512)
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _leaves_scenes_to_train_on(self) -> Self:
+        if self.validation_scenes >= self.scenes:
+            raise ValueError(f"validation_scenes must be below scenes = {self.scenes}")
+        return self
 
     def draw(self) -> tuple[Scenes, Scenes]:
         """The training scenes and the unseen ones."""
@@ -75,8 +84,10 @@ class Shapes(Reader):
         root = self.root(store_root)
         for corpus, split in SPLITS.items():
             for path in sorted((root / corpus).glob("*.png")):
-                group = f"{corpus}/{path.stem.split('_')[0]}"
-                yield FoundFile(path.relative_to(root).as_posix(), corpus, group=group, split=split)
+                number = path.stem.split("_")[0]
+                held_out = corpus == TRAINING and int(number) >= self.scenes - self.validation_scenes
+                group, own = f"{corpus}/{number}", "validation" if held_out else split
+                yield FoundFile(path.relative_to(root).as_posix(), corpus, group=group, split=own)
 
     def _write(self, folder: Path) -> None:
         scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")

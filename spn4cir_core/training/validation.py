@@ -155,7 +155,8 @@ def read_validation(settings: ValidationSettings, triplets: Artifact, store: Sto
     if not rows:
         raise InputError(
             f"validation.every_steps = {settings.every_steps}, but there is no {' or '.join(settings.origins)} triplet "
-            "in the validation split. Raise [splits] validation_share, or leave validation.every_steps out"
+            "in the validation split. Raise [splits] validation_share (pictures whose split the corpus asks for itself "
+            "have no part in it), or leave validation.every_steps out"
         )
     if len(rows) > settings.max_queries:
         picked = np.random.default_rng(seed).choice(len(rows), settings.max_queries, replace=False)

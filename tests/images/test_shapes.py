@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.shapes import Shapes
@@ -95,3 +96,15 @@ def test_a_corpus_that_another_process_finished_first_is_used(tmp_path: Path, mo
     monkeypatch.setattr(Path, "replace", late)
     root = SMALL.root(tmp_path)
     assert (root / "scenes" / "triplets.csv").is_file() and not (root / "mine.png").exists()
+
+
+def test_the_last_scenes_may_be_of_the_validation_split(tmp_path: Path) -> None:
+    watched = Shapes(scenes=12, edits=5, test_scenes=8, validation_scenes=3)
+    plain = {file.path: file.split for file in SMALL.files(tmp_path)}
+    for file in watched.files(tmp_path):
+        number = int(Path(file.path).stem.split("_")[0])
+        expected = "validation" if file.corpus == "scenes" and number >= 9 else plain[file.path]
+        assert file.split == expected
+    assert bytes_of(SMALL.root(tmp_path)) == bytes_of(watched.root(tmp_path))
+    with pytest.raises(ValidationError, match="validation_scenes must be below scenes = 3"):
+        Shapes(scenes=3, validation_scenes=3)
