@@ -34,7 +34,7 @@ class Processes:
         Raises:
             LaunchError: there are more processes on this machine than GPUs.
         """
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if cls.announced() == 1:
             yield ALONE
             return
         import torch
@@ -49,6 +49,11 @@ class Processes:
         state = PartialState(cpu=not gpus, timeout=PATIENCE)
         yield cls(state.process_index, state.num_processes)
         state.destroy_process_group()  # not after an error: the others may be gone, and this would wait for them
+
+    @staticmethod
+    def announced() -> int:
+        """How many processes the launcher has started, whether they have met yet or not."""
+        return int(os.environ.get("WORLD_SIZE", "1"))
 
     @property
     def first(self) -> bool:

@@ -15,10 +15,11 @@ from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.model_source import ModelSource, find_model
 from spn4cir_core.captions.prompts import request, tidy
 from spn4cir_core.embeddings.fixed_batches import torch_device
-from spn4cir_core.errors import InputError, MissingExtra
+from spn4cir_core.errors import InputError, MissingExtra, RecipeError
 from spn4cir_core.fingerprints import NotFingerprinted, fingerprint, plain
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.plugins import Plugin
+from spn4cir_core.processes import Processes
 from spn4cir_core.progress import without_loading_bar
 
 if TYPE_CHECKING:
@@ -179,6 +180,11 @@ def _placement(settings: LocalModel, device: str, dtype: torch.dtype) -> dict[st
     if settings.quantize != "none":
         placed["quantization_config"] = _quantization(settings.quantize, dtype)
     if settings.device_map != "none":
+        if Processes.announced() > 1:
+            raise RecipeError(
+                f"device_map = {settings.device_map!r} spreads one model over all GPUs, and {Processes.announced()} "
+                "processes would do so at once; run this stage in one process, or leave device_map out"
+            )
         placed["device_map"] = settings.device_map
     elif placed:
         placed["device_map"] = {"": device}

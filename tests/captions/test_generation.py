@@ -11,7 +11,7 @@ import pytest
 from spn4cir_core.captions import generation
 from spn4cir_core.captions.blip import Blip2
 from spn4cir_core.captions.llava import Llava
-from spn4cir_core.errors import MissingExtra
+from spn4cir_core.errors import MissingExtra, RecipeError
 from tests.captions.conftest import Pictures
 
 Folder = Callable[[str], Path]
@@ -86,3 +86,11 @@ def test_loading_leaves_no_bar_on_the_terminal(pictures: Pictures, capfd: pytest
     Llava(model="builtin:shapes").start(pictures.files)
     out, err = capfd.readouterr()
     assert "Loading weights" not in out + err
+
+
+def test_a_model_over_all_gpus_and_several_processes_do_not_go_together(
+    pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match="device_map = 'auto' spreads one model over all GPUs"):
+        Llava(model="builtin:shapes", device_map="auto").start(pictures.files)
