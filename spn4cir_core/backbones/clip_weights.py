@@ -143,19 +143,19 @@ class ClipBackbone(Backbone):
 
     def _hub_file(self, *names: str) -> Path:
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError
 
         owner_name = self.model.removeprefix(HUB)
         for name in names:
             try:
                 return Path(hf_hub_download(owner_name, name, revision=self.revision or None))
-            except LocalEntryNotFoundError as error:
-                raise InputError(f"{self.model} is not in the hub's cache and the hub cannot be reached") from error
-            except EntryNotFoundError:
+            except EntryNotFoundError:  # also where the hub cannot be reached and its cache has no such file
                 continue
             except (OSError, ValueError) as error:
                 raise InputError(f"cannot fetch {name} of {self.model}, revision {self.revision!r}: {error}") from error
-        raise InputError(f"{self.model} has none of {', '.join(names)}")
+        raise InputError(
+            f"{self.model} has none of {', '.join(names)}, or the hub cannot be reached and its cache has none"
+        )
 
     def _folder(self) -> Path | None:
         path = Path(self.model).expanduser()

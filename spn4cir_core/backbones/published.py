@@ -82,9 +82,10 @@ class Layout:
 
     def fits(self, held_under: str, tensors: Mapping[str, Tensor]) -> bool:
         """Whether these tensors, found under this key, are of this kind."""
-        begins = lambda prefix: any(name.startswith(prefix) for name in tensors)  # noqa: E731
-        right_place = held_under in (self.held_under, "")
-        return right_place and all(map(begins, self.signs)) and not any(map(begins, self.not_signs))
+        begun = {
+            prefix for prefix in (*self.signs, *self.not_signs) if any(name.startswith(prefix) for name in tensors)
+        }
+        return held_under in (self.held_under, "") and begun == set(self.signs)
 
     def __str__(self) -> str:
         return f"stage {self.stage} of {self.backbone}"
@@ -168,7 +169,7 @@ def recognise(file: PublishedFile) -> Layout:
     if fitting:
         raise InputError(f"{file.path} could be {' or '.join(map(str, fitting))}: it holds {file}")
     kinds = "; ".join(f"{layout} ({layout.held_under}: {', '.join(layout.signs)})" for layout in known)
-    raise InputError(f"{file.path} is no checkpoint of a known backbone. It holds {file} Known are: {kinds}")
+    raise InputError(f"{file.path} is no checkpoint of a known backbone. It holds {file} The known ones: {kinds}")
 
 
 def load_published(path: Path, backbone: Backbone, texts: Sequence[str], seed: int) -> tuple[Network, Account]:
@@ -201,7 +202,7 @@ def load_published(path: Path, backbone: Backbone, texts: Sequence[str], seed: i
     if found.left:
         raise InputError(f"{path}, {layout}: {len(found.left)} tensors are not known: {_some(sorted(found.left))}")
     started = network.state_dict()
-    fresh = sorted(name for name in started.keys() - weights.keys() if name.startswith(layout.fresh or "\0"))
+    fresh = sorted(name for name in started.keys() - weights.keys() if name.startswith(layout.fresh))
     load_strictly(
         network, {**{name: started[name] for name in fresh}, **weights}, f"{layout} as the recipe has it", path
     )

@@ -151,3 +151,30 @@ def test_other_weights_behind_a_path_are_another_backbone_and_checkpoints_need_n
     (tmp_path / "clip").rename(tmp_path / "gone")
     assert backbone.restore(state).state_dict().keys() == shape
     assert backbone.restoring_fingerprint() == restoring
+
+
+def test_a_hub_id_is_read_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    folder = write_clip(tmp_path / "clip")
+    asked: list[tuple[str, str, str | None]] = []
+
+    def download(repo: str, name: str, revision: str | None) -> str:
+        asked.append((repo, name, revision))
+        if not (folder / name).is_file():
+            raise EntryNotFoundError(name)
+        return str(folder / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    pinned = Clip4Cir.model_validate({"model": "hf-hub:owner/clip", "revision": "abc123"})
+    network = pinned.build([], 0)
+    assert {(repo, revision) for repo, _, revision in asked} == {("owner/clip", "abc123")}
+    local = Clip4Cir.model_validate({"model": str(folder)}).build([], 0)
+    assert all(torch.equal(value, local.state_dict()[name]) for name, value in network.state_dict().items())
+    assert (
+        pinned.fingerprint() != Clip4Cir.model_validate({"model": "hf-hub:owner/clip", "revision": "def"}).fingerprint()
+    )
+    (folder / "open_clip_model.safetensors").unlink()
+    with pytest.raises(InputError, match="hf-hub:owner/clip has none of open_clip_model"):
+        pinned.build([], 0)

@@ -149,7 +149,7 @@ def test_a_wrong_file_is_one_clear_error(small_table: SmallTable, tmp_path: Path
     ):
         load_published(tmp_path / "tgcir.pt", clip, [], 0)
     save_file({"layer.weight": torch.zeros(2)}, str(tmp_path / "other.safetensors"))
-    known = r"1 tensors: layer\.weight .*Known are: stage 1 of clip4cir \(CLIP: visual\..*stage 2 of sprc"
+    known = r"1 tensors: layer\.weight .*The known ones: stage 1 of clip4cir \(CLIP: visual\..*stage 2 of sprc"
     with pytest.raises(InputError, match=known):
         load_published(tmp_path / "other.safetensors", clip, [], 0)
     with pytest.raises(InputError, match="no checkpoint file"):
