@@ -154,3 +154,14 @@ def test_two_processes_write_the_bank_of_one(world: World, tmp_path: Path, monke
     for name in alone.summary["files"]:
         assert made[0].file(name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
     assert not [path for path in store.root.rglob("*.tmp")]
+
+
+@pytest.mark.parametrize("kind", ["clip4cir", "tgcir"])
+def test_half_precision_chunks_and_activations_computed_again(world: World, tmp_path: Path, kind: str) -> None:
+    schedule = {"steps": 3, "learning_rate": 1e-4, "chunk_size": 3}
+    short = {**schedule, "precision": "bfloat16", "checkpoint_activations": True}
+    table = WRITERS[kind](tmp_path / "weights")
+    exact = run_all(*world(stage1={**schedule, "backbone": table}, stage2=schedule))
+    narrow = run_all(*world(stage1={**short, "backbone": table}, stage2=short))
+    for name in ("stage1_checkpoint", "stage2_checkpoint"):
+        np.testing.assert_allclose(losses(narrow[name]), losses(exact[name]), rtol=0.05)
