@@ -34,10 +34,13 @@ def keep_vision_narrow(network: nn.Module, dtype: Dtype) -> None:
 
 
 def visual_tokens(tower: Any, pixels_BCHW: Tensor) -> Tensor:
-    """(B, P, W) visual tokens of uint8 pixels; positions are interpolated where the size is not the tower's own."""
+    """(B, P, W) visual tokens of uint8 pixels; positions are interpolated where the size is not the tower's own.
+
+    Computed in the tower's own dtype whatever the precision of the training: kept features and fresh ones are equal.
+    """
     weight = next(tower.parameters())
     side = tower.config.image_size
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
         pixels = normalised(pixels_BCHW.to(weight.device), weight.dtype)
         tokens_BPW: Tensor = tower(pixels, interpolate_pos_encoding=pixels.shape[-1] != side).last_hidden_state
     return tokens_BPW
