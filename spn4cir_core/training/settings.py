@@ -31,9 +31,10 @@ class ValidationSettings(Settings):
     """Recall on triplets of the validation split while training goes on."""
 
     every_steps: int | None = Field(default=None, ge=1)
-    """None: no validation. The last step is always validated too."""
+    """None: no validation. The weights before the first step and after the last one are always validated too."""
     keep: Literal["last", "best"] = "last"
-    """Which weights the checkpoint holds: those of the last step, or of the one with the highest mean recall."""
+    """Which weights the checkpoint holds: those of the last step, or of the one with the highest mean recall; the
+    weights that the stage starts from take part, so that ``best`` is never worse on these queries than the start."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many validations without a better one; None: never."""
     origins: tuple[Literal["generated", "annotated"], ...] = Field(default=("generated", "annotated"), min_length=1)

@@ -75,7 +75,10 @@ class _Loop:
 
     def run(self, progress: Progress) -> list[dict[str, Any]]:
         started = time.perf_counter()
+        self.start = self._validated({"step": 0})
         metrics = self._load()
+        if not metrics:
+            self._keep_best()
         self._train_mode()
         self.seconds["read"] += time.perf_counter() - started
         started = time.perf_counter()
@@ -90,7 +93,7 @@ class _Loop:
         training, patience = self.training, self.schedule.validation.patience
         progress(training.name, len(metrics), training.steps)
         with Interrupts() as interrupts:
-            while len(metrics) < training.steps and not out_of_patience(metrics, patience):
+            while len(metrics) < training.steps and not out_of_patience([self.start, *metrics], patience):
                 if any_of(interrupts.caught is not None, training.processes, self.device):
                     self._interrupted(metrics)
                     interrupts.deliver()
@@ -119,20 +122,31 @@ class _Loop:
         return self.steps.take(step, self.resume)
 
     def _validate(self, metrics: list[dict[str, Any]]) -> None:
-        """Add the recalls of the weights as they would be kept to the step's line, and keep them if they are best."""
-        training, validation = self.training, self.training.validation
-        due = validation is not None and len(metrics) % (validation.settings.every_steps or 1) == 0
-        if validation is None or not (due or len(metrics) == training.steps):
+        """Where it is due, add the recalls of the weights as they would be kept, and keep them if they are best."""
+        every, step = self.schedule.validation.every_steps, len(metrics)
+        if every is None or (step % every and step != self.training.steps):
             return
+        metrics[-1] = self._validated(metrics[-1])
+        if best_line([self.start, *metrics]) is metrics[-1]:
+            self._keep_best()
+        self._train_mode()
+
+    def _validated(self, line: dict[str, Any]) -> dict[str, Any]:
+        """The line with the recalls of the weights as they are, as it was where nothing is validated."""
+        training, validation = self.training, self.training.validation
+        if validation is None:
+            return line
         with self._as_kept():
             recalls = dict.fromkeys(RECALLS, 0.0)
             if self.first:
                 recalls = validation.recalls(training.network, self.device, self.steps.precision.encoders())
-            told = from_first([recalls[name] for name in RECALLS], training.processes, self.device)
-            metrics[-1] |= dict(zip(RECALLS, told, strict=True))
-            if self.first and validation.settings.keep == "best" and best_line(metrics) is metrics[-1]:
+        told = from_first([recalls[name] for name in RECALLS], training.processes, self.device)
+        return line | dict(zip(RECALLS, told, strict=True))
+
+    def _keep_best(self) -> None:
+        if self.first and self.schedule.validation.keep == "best":
+            with self._as_kept():
                 self.resume.save_best(self.module, self.steps.temperature)
-        self._train_mode()
 
     @contextmanager
     def _as_kept(self) -> Iterator[None]:
@@ -176,10 +190,10 @@ class _Loop:
     def _finish(self, metrics: list[dict[str, Any]]) -> None:
         if not self.first:
             return
-        temperature, validation = self.steps.temperature, self.training.validation
+        temperature = self.steps.temperature
         if self.average is not None:
             self.average.apply()
-        if validation is not None and validation.settings.keep == "best" and best_line(metrics) is not None:
+        if self.schedule.validation.keep == "best":
             temperature = self.resume.load_best(self.module)
         self.resume.finish(self.training.backbone, self.training.network, temperature, metrics)
 
@@ -210,5 +224,5 @@ def _headline(training: Training, metrics: list[dict[str, Any]], loop: _Loop) ->
         "device": str(loop.device),
     }
     if training.validation is not None:
-        said["validation"] = training.validation.headline(metrics)
+        said["validation"] = training.validation.headline([loop.start, *metrics])
     return said

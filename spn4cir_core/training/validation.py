@@ -78,9 +78,8 @@ class Validation:
         return kept["vectors"]
 
     def headline(self, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """For the details of the checkpoint: the best validated step and the last one."""
-        best, last = best_line(metrics), metrics[-1] if metrics else None
-        said = {"best": best, "last": last}
+        """For the details of the checkpoint: the start (step 0), the best validated step and the last one."""
+        said = {"start": metrics[0], "best": best_line(metrics), "last": metrics[-1]}
         return {
             "queries": len(self.queries.texts),
             "gallery": len(self.queries.gallery),

@@ -148,11 +148,31 @@ def test_the_best_validated_weights_are_kept_and_both_steps_are_told(world: Worl
     told = best.details["validation"]
     assert told["queries"] == 6 + 1 and told["gallery"] == 4
     scores = {line["step"]: score_of(line) for line in lines if score_of(line) is not None}
+    scores[0] = score_of(told["start"])
     assert told["best_step"] == max(scores, key=lambda step: (scores[step], -step)) and told["last_step"] == 12
     shorter = stage1(world, **settings | {"steps": 12, "validation": {"every_steps": 5, "keep": "best", "patience": 1}})
     assert losses(last).tolist() == losses(best).tolist(), "looking changes nothing"
     stopped = len(read_metrics(shorter))
-    assert shorter.details["steps"] == stopped and stopped in (10, 12)
+    assert shorter.details["steps"] == stopped and stopped in (5, 10, 12)
+
+
+def test_a_stage_that_makes_nothing_better_keeps_what_it_started_from(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "spn4cir_core.training.validation.Validation.recalls",
+        lambda self, network, device, encoders: dict.fromkeys(RECALLS, next(falling)),
+    )
+    falling = iter([0.9, 0.5, 0.4, 0.3, 0.2])
+    recipe, store = world(validation=6, stage2={"validation": {"every_steps": 2, "keep": "best"}})
+    for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK):
+        stage.run(recipe, store)
+    artifact = STAGE2_CHECKPOINT.run(recipe, store)[0]
+    start, end = load_checkpoint(store.current("tiny", "stage1_checkpoint")), load_checkpoint(artifact)  # type: ignore[arg-type]
+    images, tokens = torch.full((1, 3, 48, 48), 9, dtype=torch.uint8), start.network.tokenize(["make it red"])
+    with torch.no_grad():
+        assert torch.equal(start.network.encode_query(images, tokens), end.network.encode_query(images, tokens))
+    assert artifact.details["validation"]["best_step"] == 0 and len(read_metrics(artifact)) == 7
 
 
 def test_validation_without_a_validation_split_is_one_clear_error(world: World) -> None:
