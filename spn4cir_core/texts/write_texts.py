@@ -120,4 +120,5 @@ MODIFIED_TEXTS = Stage(
     version=3,
     write=write_texts,
     outside=_outside,
+    spreads=True,
 )

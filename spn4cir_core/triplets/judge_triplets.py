@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.batches import GivenRows, fill
 from spn4cir_core.triplets.judge import TEXT, Case, Judge
 from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.side_by_side import side_by_side
@@ -43,7 +43,7 @@ def judge_triplets(
         for key, text in zip(keys[triplet.triplet_id], triplet.modified_texts, strict=True)
     }
     rows, judging = (
-        _Judgements(kept.store.rows("judgements", judge.fingerprint(kept.files)), pa.float32()),
+        GivenRows(kept.store.rows("judgements", judge.fingerprint(kept.files)), pa.float32()),
         _Judging(judge, kept),
     )
     asked = fill(
@@ -58,7 +58,7 @@ def judge_triplets(
         progress=kept.progress,
         seconds=kept.seconds,
     )
-    known = _kept(rows, items)
+    known = rows.values(items)
     scores = {
         name: min(known[key] for key in wanted)
         for name, wanted in keys.items()
@@ -66,15 +66,6 @@ def judge_triplets(
     }
     told = {"questions": len(items), "asked": asked, "unanswered": len(items) - len(known), **judging.counts}
     return scores, told
-
-
-class _Judgements(Rows):
-    """Keeps no row of a question that got no score, so that it is asked again."""
-
-    def append(self, keys: Sequence[str], values: pa.Array) -> None:
-        given = [index for index, value in enumerate(values) if value.is_valid]
-        if given:
-            super().append([keys[index] for index in given], values.take(pa.array(given, pa.int64())))
 
 
 class _Judging:
@@ -100,13 +91,3 @@ class _Judging:
         if self._score is None:
             self._score = self._judge.start(self._files)
         return pa.array(self._score(cases), pa.float32())
-
-
-def _kept(rows: Rows, wanted: dict[str, Asked]) -> dict[str, float]:
-    """The wanted keys' scores; the first part file that has a key decides."""
-    found: dict[str, float] = {}
-    for part in rows.scan():
-        for key, value in zip(part[KEY].to_pylist(), part[VALUE].to_pylist(), strict=True):
-            if key in wanted:
-                found.setdefault(key, value)
-    return found
