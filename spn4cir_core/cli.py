@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from PIL import Image
 
-from spn4cir_core import cli_ablate, cli_serve, cli_training, cli_triplets
+from spn4cir_core import cli_ablate, cli_evaluation, cli_serve, cli_training, cli_triplets
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.cli_options import (
     ImagesOption,
@@ -62,6 +62,7 @@ cli_triplets.register(app)
 cli_serve.register(app)
 cli_ablate.register(app)
 cli_training.register(app)
+cli_evaluation.register(app)
 
 
 @app.command("run")

@@ -1,0 +1,91 @@
+"""Commands about evaluation: files for the servers of benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, asked_by_server, submit
+from spn4cir_core.evaluation.submission_files import validate_submission
+from spn4cir_core.json_files import read_json_file
+from spn4cir_core.progress import Bars
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.training.checkpoints import load_checkpoint
+
+Model = Literal["stage1", "control", "stage2"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("submit")(write_server_files)
+
+
+def write_server_files(
+    recipe: RecipeOption = "",
+    store: StoreOption = Path("store"),
+    images: ImagesOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files; default: submissions/ in the store.")] = None,
+    model: Annotated[Model, typer.Option(help="The checkpoint that answers.")] = "stage2",
+    trained: Annotated[
+        str, typer.Option(help="Recipe whose checkpoint it is; default: the one whose pictures are ranked.")
+    ] = "",
+    text: Annotated[Text, typer.Option(help="CIRCO: the caption alone, or after the shared concept.")] = "caption",
+    reference: Annotated[
+        ReferenceFate, typer.Option(help="CIRCO: whether rankings may hold the reference image.")
+    ] = "kept",
+    check: Annotated[Path | None, typer.Option(help="Only check this file.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="With --check: the benchmark's queries, instead of the recipe's.")
+    ] = None,
+) -> None:
+    """Write the files that the servers of CIRR (test1) and CIRCO (test) score, or check one of them."""
+    if check is not None and annotations is not None:
+        _check(check, annotations, _names_beside(annotations))
+        return
+    chosen, place = chosen_recipe(recipe, images), Store(store)
+    asked = asked_by_server(chosen.images, _made(chosen, place, "images"), place)
+    if check is not None:
+        if len(asked) > 1:
+            raise InputError("the recipe has queries for several servers; name the file of them with --annotations")
+        _check(check, asked[0].annotations, asked[0].names)
+        return
+    source = chosen_recipe(trained, None) if trained else chosen
+    answering = Answering(
+        checkpoint=load_checkpoint(_made(source, place, f"{model}_checkpoint")),
+        manifest=_made(chosen, place, "images").table(columns=["image_id", "path", "pixel_sha256"]),
+        settings=chosen.images,
+        store=place,
+        text=text,
+        reference=reference,
+    )
+    with Bars() as bars:
+        for one in asked:
+            for path in submit(one, answering, out or place.root / "submissions", f"{source.name}_{model}", bars):
+                typer.echo(path)
+
+
+def _check(file: Path, annotations: Path, names: Collection[str]) -> None:
+    metric = validate_submission(file, annotations, names)
+    typer.echo(f"{file}: fit for the server ({metric}){'' if names else '; names of images were not compared'}")
+
+
+def _names_beside(annotations: Path) -> list[str]:
+    """Names of all images of CIRR's split, if ``image_splits`` lies beside the folder of its captions."""
+    path = annotations.parent.parent / "image_splits" / annotations.name.replace("cap.", "split.")
+    return list(read_json_file(path)) if path.is_file() else []
+
+
+def _made(recipe: Recipe, store: Store, noun: str) -> Artifact:
+    artifact = store.current(recipe.name, noun)
+    if artifact is None:
+        raise StoreError(
+            f"recipe {recipe.name!r} has no {noun} in {store.root}; make it with: spn4cir run"
+            f"{' --select images' if noun == 'images' else ''}"
+        )
+    return artifact
