@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from spn4cir_core.recipe import Recipe, load_recipe
+from spn4cir_core.recipe import Recipe, load_recipe, reads_a_folder
 
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="A packaged name or a TOML file.")
@@ -29,6 +29,14 @@ MainPortOption = Annotated[int | None, typer.Option(help="A free port of machine
 
 
 def chosen_recipe(source: str, images: Path | None) -> Recipe:
-    """The recipe that ``--recipe`` and ``--images`` ask for; without either, the demo."""
-    overrides: dict[str, Any] = {"images": {"reader": {"kind": "folder", "folder": str(images)}}} if images else {}
-    return load_recipe(source or ("folder" if images else "demo"), overrides)
+    """The recipe that ``--recipe`` and ``--images`` ask for; without either, the demo.
+
+    ``--images`` is where the recipe's own reader looks; a recipe whose pictures are drawn reads the folder instead.
+    """
+    source = source or ("folder" if images else "demo")
+    if images is None:
+        return load_recipe(source)
+    reader = {"folder": str(images)}
+    if not reads_a_folder(source):
+        reader["kind"] = "folder"
+    return load_recipe(source, {"images": {"reader": reader}})

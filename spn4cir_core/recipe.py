@@ -15,6 +15,7 @@ from spn4cir_core.captions.settings import CaptionSettings
 from spn4cir_core.embeddings.settings import EmbeddingSettings
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.evaluation.settings import EvaluationSettings
+from spn4cir_core.images.base import READERS
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.negatives.settings import FalseNegativeSettings
 from spn4cir_core.pairs.settings import PairSettings
@@ -89,6 +90,17 @@ def load_recipe(source: str | Path, overrides: Mapping[str, Any] | None = None) 
         return Recipe.model_validate(tables)
     except ValidationError as error:
         raise RecipeError(explain(error, f"recipe {source}", Recipe)) from error
+
+
+def reads_a_folder(source: str | Path) -> bool:
+    """Whether the recipe's reader takes its pictures from a folder that one can name.
+
+    Raises:
+        RecipeError: unknown name, unreadable file, or an unknown reader.
+    """
+    reader = _read(source, ()).get("images", {}).get("reader", {})
+    kind = reader.get("kind") if isinstance(reader, Mapping) else reader
+    return kind is None or "folder" in READERS.member(str(kind)).model_fields
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from spn4cir_core.cli_options import chosen_recipe
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.recipe import Recipe, load_recipe, merge, packaged_recipes
+from spn4cir_core.recipe import Recipe, load_recipe, merge, packaged_recipes, reads_a_folder
 
 
 def write(folder: Path, text: str, name: str = "mine.toml") -> Path:
@@ -17,9 +18,43 @@ def write(folder: Path, text: str, name: str = "mine.toml") -> Path:
 
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))
 def test_packaged_recipes_load_and_say_what_they_are(name: str) -> None:
-    needs_folder = {"images": {"reader": {"kind": "folder", "folder": "pictures"}}} if name == "folder" else {}
+    needs_folder = {"images": {"reader": {"folder": "pictures"}}} if reads_a_folder(name) else {}
     assert load_recipe(name, needs_folder).name
     assert packaged_recipes()[name]
+
+
+PUBLISHED = {  # window from rank 1, pairs, templates, words; then batch, epochs, learning rate and τ of stage 2
+    "fashioniq": ((10_000, 20_000), None, 5, 256, 3, 2e-5, 0.02, False),
+    "fashioniq_tgcir": ((10_000, 20_000), None, 5, 256, 5, 2e-5, 0.02, False),
+    "fashioniq_blip4cir": (None, 3000, 5, 128, 10, 5e-6, 0.03, True),
+    "fashioniq_sprc": (None, 6000, 5, 32, 3, 1e-5, 0.05, True),
+    "cirr": ((10_000, 15_000), None, 10, 256, 3, 2e-5, 0.02, False),
+    "cirr_tgcir": ((10_000, 15_000), None, 10, 256, 5, 2e-5, 0.01, False),
+    "cirr_blip4cir": (None, None, 10, 128, 3, 6e-6, 0.02, True),
+    "cirr_sprc": (None, None, 10, 32, 3, 1e-5, 0.05, True),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_benchmark_recipes_have_the_published_settings(name: str) -> None:
+    window, pairs, words, *stage2 = PUBLISHED[name]
+    made = load_recipe(name, {"images": {"reader": {"folder": "pictures"}}})
+    assert made.pairs.window == ((0.0, 1.0) if window is None else tuple(rank - 1 for rank in window))
+    assert made.pairs.max_pairs == pairs
+    assert made.captions.captioner.words == words  # type: ignore[attr-defined]
+    assert (made.templates.use, made.modified_texts.choose) == (
+        (("published_fashioniq",), "random") if name.startswith("fashioniq") else (("published_cirr",), "all")
+    )
+    trained = made.stage2_checkpoint
+    found = (trained.batch_size, trained.epochs, trained.learning_rate, trained.temperature, trained.learn_temperature)
+    assert list(found) == stage2
+
+
+def test_a_folder_goes_to_the_recipes_own_reader(tmp_path: Path) -> None:
+    assert chosen_recipe("cirr", tmp_path).images.reader.plugin_kind == "cirr"
+    assert chosen_recipe("", tmp_path).name == "folder"
+    assert chosen_recipe("demo", tmp_path).images.reader.plugin_kind == "folder"
+    assert chosen_recipe("", None).name == "demo"
 
 
 @pytest.mark.parametrize(
