@@ -45,11 +45,12 @@ def same_target_encoder(first: Network, second: Network) -> bool:
     """Whether all that stage 2 must not change, hence the target encoder, is equal in both networks."""
     import torch
 
-    ours, theirs = _frozen_tensors(first), _frozen_tensors(second)
+    ours, theirs = frozen_tensors(first), frozen_tensors(second)
     return len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def _frozen_tensors(network: Network) -> list[Any]:
+def frozen_tensors(network: Network) -> list[Any]:
+    """All tensors that stage 2 must not change, in the network's order."""
     import torch
 
     tensors: list[Any] = []

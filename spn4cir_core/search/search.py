@@ -13,7 +13,8 @@ from spn4cir_core.artifacts import Artifact, Store, read_json
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.search.build_index import ABOUT, INDEX, one_faiss_thread
+from spn4cir_core.search.build_index import ABOUT, INDEX
+from spn4cir_core.search.faiss_index import best_images, open_index
 from spn4cir_core.training.checkpoints import load_network
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ class Searcher:
         Raises:
             StoreError: the index is damaged, its parts do not belong together, or it is of another checkpoint.
         """
-        import faiss
-
         about = read_json(artifact.file(ABOUT))
         if checkpoint is not None and about["checkpoint"] != checkpoint.fingerprint:
             raise StoreError(
@@ -59,7 +58,7 @@ class Searcher:
             )
         rows = artifact.table().to_pylist()
         try:
-            index = faiss.read_index(str(artifact.file(INDEX)))
+            index = open_index(artifact.file(INDEX))
         except RuntimeError as error:
             raise StoreError(f"{artifact.path / INDEX} is damaged. Delete {artifact.path} and run again.") from error
         network = load_network(artifact)
@@ -107,30 +106,12 @@ class Searcher:
             raise InputError(f"top = {top}: ask for at least one image")
         query_1D = self.query(image, text)
         hits: list[Hit] = []
-        for score, place in self._best(query_1D, min(len(self._rows), top + len(without))):
+        wanted = min(len(self._rows), top + len(without))
+        for score, place in best_images(self._index, query_1D, wanted, self._network.target_tokens):
             row = self._rows[place]
             if row["image_id"] not in without and row["path"] not in without and len(hits) < top:
                 hits.append(Hit(row["image_id"], row["path"], row["caption"], score, len(hits)))
         return hits
-
-    def _best(self, query_1D: np.ndarray, wanted: int) -> list[tuple[float, int]]:
-        """(score, row) of the best images, best first, equal scores by row.
-
-        An image is as good as the best of its T vectors. Among the T · wanted best vectors are the best ones of at
-        least ``wanted`` images, for no image has more than T of them: nothing is missed.
-        """
-        tokens = self._network.target_tokens
-        with one_faiss_thread():
-            scores, places = self._index.search(query_1D, wanted * tokens)
-        found = sorted(
-            (-float(score), int(place) // tokens)
-            for score, place in zip(scores[0], places[0], strict=True)
-            if place >= 0
-        )
-        best: dict[int, float] = {}
-        for score, row in found:
-            best.setdefault(row, -score)
-        return [(score, row) for row, score in list(best.items())[:wanted]]
 
     def query(self, image: Image.Image | None, text: str | None) -> np.ndarray:
         """(1, D) float32 unit vector of the query; see :meth:`search`."""

@@ -11,7 +11,7 @@ from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.evaluation.encode import encode_gallery
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.search.build_index import SEARCH_INDEX, build_index
+from spn4cir_core.search.build_index import SEARCH_INDEX
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.training.checkpoints import load_network
@@ -117,20 +117,6 @@ def test_parts_of_two_indexes_are_refused(index: Artifact, store: Store, tmp_pat
 def test_same_inputs_same_bytes(index: Artifact, tmp_path: Path) -> None:
     again, _ = SEARCH_INDEX.run(recipe(tmp_path / "pictures"), measured_store(tmp_path))
     assert again.summary["files"] == index.summary["files"]
-
-
-def test_large_indexes_are_ivf_and_find_nearly_the_same() -> None:
-    vectors = np.random.default_rng(0).standard_normal((4000, 16)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    exact = build_index(vectors, SearchSettings(), 0)
-    coarse = build_index(vectors, SearchSettings(flat_up_to=100, probed_share=0.3), 0)
-    assert type(exact).__name__ == "IndexFlatIP"
-    assert type(coarse).__name__ == "IndexIVFFlat"
-    _, right = exact.search(vectors[:200], 10)
-    _, found = coarse.search(vectors[:200], 10)
-    assert np.mean([np.isin(a, b).mean() for a, b in zip(right, found, strict=True)]) > 0.8
-    _, again = build_index(vectors, SearchSettings(flat_up_to=100, probed_share=0.3), 0).search(vectors[:200], 10)
-    assert np.array_equal(found, again)
 
 
 def test_contact_sheet_shows_query_and_hits(store: Store, index: Artifact) -> None:
