@@ -97,7 +97,8 @@ def measured_store(root: Path, *, queries: bool = True, generated: bool = True, 
     captions = {"image_id": columns["image_id"], "caption": [row["caption"] for row in rows]}
     write(store, "captions", {"captions.parquet": pa.table(captions)}, ["images"], settings={"note": EVIL})
     splits = {"image_id": columns["image_id"], "split": [row["split"] for row in rows]}
-    write(store, "splits", {"splits.parquet": pa.table(splits)}, ["images"])
+    twins = pa.table({"image_a": ["toys/19.png"], "image_b": ["toys/35.png"]})
+    write(store, "splits", {"splits.parquet": pa.table(splits), "near_duplicates.parquet": twins}, ["images"])
     write(store, "annotations", {"queries.parquet": _queries(rows if queries else [])}, ["images"])
     triplets = pa.Table.from_pylist(_triplets(rows if generated else []), TRIPLETS)
     write(store, "triplets", {"triplets.parquet": triplets}, ["images", "captions", "splits", "annotations"])

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
+from spn4cir_core.evaluation.equivalents import RULE_NAMES, Equivalents, Rule
 from spn4cir_core.images.files import ImageFiles
 
 
@@ -19,6 +20,8 @@ class HeldOut(Evaluator):
     plugin_kind = "held_out"
 
     max_queries: int = Field(default=2000, ge=1)
+    equivalents: tuple[Rule, ...] = ("near_duplicate", "same_caption", "same_text")
+    """What is as right as the pair's own target; empty: nothing, the target alone is right."""
 
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """A seeded sample of the generated triplets of the evaluation split."""
@@ -28,11 +31,13 @@ class HeldOut(Evaluator):
         if not rows:
             return []
         gallery = evaluation_ids(parents["splits"])
+        right = Equivalents(self.equivalents, gallery, parents["captions"], parents["splits"], rows)
         if len(rows) > self.max_queries:
             picked = np.random.default_rng(seed).choice(len(rows), self.max_queries, replace=False)
             rows = [rows[row] for row in sorted(picked)]
+        right_ones = ["the pair's own target", *(RULE_NAMES[rule] for rule in self.equivalents)]
         protocol = (
-            "Generated triplets held out of training; the only target is the pair's own; gallery: all "
+            f"Generated triplets held out of training; right: {', '.join(right_ones)}; gallery: all "
             f"{len(gallery)} images of the evaluation split; the reference image is removed from the ranking. The "
             "text of a generated triplet is made from the target's caption, so text alone answers many of these "
             "queries: they do not measure composition."
@@ -42,7 +47,7 @@ class HeldOut(Evaluator):
                 row["triplet_id"],
                 row["reference_id"],
                 row["modified_texts"][0],
-                (row["target_id"],),
+                right.targets(row),
                 row["kind"] or "",
             )
             for row in rows

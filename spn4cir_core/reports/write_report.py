@@ -121,6 +121,6 @@ EVAL_REPORT = Stage(
         "stage2_checkpoint",
     ),
     reads=("eval_report", "images", "seed"),
-    version=2,
+    version=3,
     write=write_report,
 )

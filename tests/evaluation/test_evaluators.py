@@ -89,6 +89,19 @@ def test_held_out_is_no_headline_and_says_why(store: Store) -> None:
     assert few.queries != asked(store, "held_out", seed=1, max_queries=5).queries  # type: ignore[union-attr]
 
 
+def test_held_out_counts_all_that_answers_as_well(store: Store) -> None:
+    """Row 18 + n has the caption of row 27 + n; 19 and 35 are near-duplicates; reference is the row before."""
+    made, alone = asked(store, "held_out"), asked(store, "held_out", equivalents=[])
+    assert made is not None and alone is not None
+    found = {query.query_id: query.target_ids for query in made.queries}
+    assert found["evaluation1"] == ("toys/20.png", "toys/29.png")
+    assert found["evaluation0"] == ("toys/19.png", "toys/28.png", "toys/35.png")  # of 18 to 19
+    assert found["evaluation16"] == ("toys/19.png", "toys/26.png", "toys/35.png")  # of 34 to 35
+    assert found["evaluation11"] == ("toys/30.png",)  # its caption is no other's
+    assert {len(query.target_ids) for query in alone.queries} == {1}
+    assert "near-duplicates" in made.protocol and "near-duplicates" not in alone.protocol
+
+
 def slow_label_queries() -> set[tuple[str, str, frozenset[str]]]:
     """Every (reference, text, targets), by trying every picture against every wish."""
     held_out = {name: (label, colour) for name, (label, colour, split) in described().items() if split == "evaluation"}

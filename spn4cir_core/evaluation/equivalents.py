@@ -1,0 +1,68 @@
+"""Images that answer a generated query as its own target does, by the rules that spare candidates in training."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from spn4cir_core.artifacts import Artifact
+from spn4cir_core.texts.differences import caption_meaning
+from spn4cir_core.triplets.triplet import normalised
+
+Rule = Literal["near_duplicate", "same_caption", "same_text"]
+RULE_NAMES: Mapping[Rule, str] = {
+    "near_duplicate": "near-duplicates of the pair's target",
+    "same_caption": "images whose caption says the same as its caption",
+    "same_text": "targets of other held-out triplets of the same reference and text",
+}
+
+
+class Equivalents:
+    """Answers of generated triplets by several rules; an image of the gallery that any of them names is right."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        gallery: Sequence[str],
+        captions: Artifact,
+        splits: Artifact,
+        triplets: Iterable[Mapping[str, Any]],
+    ) -> None:
+        self._inside = set(gallery)
+        self._by_image: dict[str, set[str]] = defaultdict(set)
+        self._by_query: dict[tuple[str, str], set[str]] = defaultdict(set)
+        if "near_duplicate" in rules:
+            self._join_near_duplicates(splits)
+        if "same_caption" in rules:
+            self._join_captions(captions)
+        if "same_text" in rules:
+            for row in triplets:
+                self._by_query[_query(row)].add(row["target_id"])
+
+    def targets(self, triplet: Mapping[str, Any]) -> tuple[str, ...]:
+        """All right answers of a triplet, sorted: its own target and what is equivalent to it, never its reference."""
+        own = triplet["target_id"]
+        found = {own} | self._by_image.get(own, set()) | self._by_query.get(_query(triplet), set())
+        return tuple(sorted((found & self._inside | {own}) - {triplet["reference_id"]}))
+
+    def _join_near_duplicates(self, splits: Artifact) -> None:
+        table = splits.table("near_duplicates.parquet", columns=["image_a", "image_b"]).to_pydict()
+        for one, other in zip(table["image_a"], table["image_b"], strict=True):
+            self._by_image[one].add(other)
+            self._by_image[other].add(one)
+
+    def _join_captions(self, captions: Artifact) -> None:
+        table = captions.table(columns=["image_id", "caption"]).to_pydict()
+        holders: dict[Hashable, set[str]] = defaultdict(set)
+        for image_id, caption in zip(table["image_id"], table["caption"], strict=True):
+            if image_id in self._inside and (meaning := caption_meaning(caption)):
+                holders[meaning].add(image_id)
+        for group in holders.values():
+            for image_id in group:
+                self._by_image[image_id] |= group
+
+
+def _query(triplet: Mapping[str, Any]) -> tuple[str, str]:
+    """Reference and text, as the query asks it: the first of several texts."""
+    return triplet["reference_id"], normalised((triplet["modified_texts"] or [""])[0])
