@@ -1,4 +1,4 @@
-"""Commands about evaluation: files for the servers of benchmarks."""
+"""Commands about evaluation: files for the servers of benchmarks, drafts of queries."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import typer
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
 from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.evaluation.draft_queries import Source, draft
 from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, asked_by_server, submit
 from spn4cir_core.evaluation.submission_files import validate_submission
+from spn4cir_core.images.base import QUERIES
 from spn4cir_core.json_files import read_json_file
 from spn4cir_core.progress import Bars
 from spn4cir_core.recipe import Recipe
@@ -24,6 +26,7 @@ Model = Literal["stage1", "control", "stage2"]
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("submit")(write_server_files)
+    app.command("queries")(draft_queries)
 
 
 def write_server_files(
@@ -68,6 +71,28 @@ def write_server_files(
         for one in asked:
             for path in submit(one, answering, out or place.root / "submissions", f"{source.name}_{model}", bars):
                 typer.echo(path)
+
+
+def draft_queries(
+    out: Annotated[Path, typer.Option("--out", help="The file to write; it must not be there yet.")] = Path(QUERIES),
+    source: Annotated[Source, typer.Option("--from", help="What drafts are made of.")] = "held_out",
+    count: Annotated[int, typer.Option(min=1, help="Most queries.")] = 100,
+    corpus: Annotated[str, typer.Option(help="Corpus, where the recipe has several.")] = "",
+    recipe: RecipeOption = "",
+    store: StoreOption = Path("store"),
+    images: ImagesOption = None,
+) -> None:
+    """Draft composed queries for a person to correct; put into the corpus's folder, they are what is measured."""
+    chosen, place = chosen_recipe(recipe, images), Store(store)
+    parents = {noun: _made(chosen, place, noun) for noun in ("images", "annotations", "splits", "captions", "triplets")}
+    queries, content = draft(chosen, place, parents, source, corpus, count)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("xb") as stream:
+            stream.write(content)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error}; name a new file in a folder you may write") from error
+    typer.echo(f"{out}: {queries:,} drafts; correct them, delete bad rows, put it into the corpus's folder")
 
 
 def _check(file: Path, annotations: Path, names: Collection[str]) -> None:

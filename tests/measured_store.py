@@ -92,6 +92,7 @@ def measured_store(root: Path, *, queries: bool = True, generated: bool = True, 
     if not evaluation:
         rows = [{**row, "split": "train"} for row in rows]
     columns = {key: [row[key] for row in rows] for key in ("image_id", "path", "category", "pixel_sha256")}
+    columns["corpus"] = ["toys"] * len(rows)
     attributes = pa.array([list(row["attributes"].items()) for row in rows], pa.map_(pa.string(), pa.string()))
     write(store, "images", {"images.parquet": pa.table({**columns, "attributes": attributes})}, drops=2)
     captions = {"image_id": columns["image_id"], "caption": [row["caption"] for row in rows]}

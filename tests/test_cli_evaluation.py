@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from spn4cir_core.annotations.annotation_files import Parser
 from spn4cir_core.artifacts import Store
 from spn4cir_core.backbones.small import Small
 from spn4cir_core.cli import app
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.training.checkpoints import Resume
 from tests.evaluation.test_submission import circo, scanned
+from tests.measured_store import NAME, measured_store
 
 
 def spn4cir(*words: str | Path) -> str:
@@ -49,3 +51,27 @@ def test_server_files_are_written_and_checked(tmp_path: Path) -> None:
     written.write_text(json.dumps({"0": [1]}))
     with pytest.raises(InputError, match="2 of 3 queries are missing"):
         spn4cir("submit", "--check", written, *words)
+
+
+def test_drafts_are_read_back_as_queries(tmp_path: Path) -> None:
+    store, recipe, out = measured_store(tmp_path), tmp_path / "measured.toml", tmp_path / "new" / "queries.csv"
+    recipe.write_text(
+        f'base = "folder"\nname = "{NAME}"\n[images.reader]\nkind = "folder"\nfolder = "{tmp_path / "pictures"}"\n'
+    )
+    words = ["queries", "--recipe", recipe, "--store", store.root, "--out", out]
+    assert "12 drafts" in spn4cir(*words, "--count", "12")
+    ids = {f"toys/{number:02d}.png": f"toys/{number:02d}.png" for number in range(36)}
+    parser = Parser("toys", "", ids, {})
+    queries = parser.queries(out.read_bytes())
+    assert len(queries) == 12 and not parser.drops
+    by_reference = {query.reference_id: query.target_ids for query in queries}
+    assert len(by_reference) == 12
+    for reference, targets in by_reference.items():
+        assert f"toys/{int(reference[5:7]) + 1:02d}.png" in targets
+    with pytest.raises(InputError, match="name a new file"):
+        spn4cir(*words)
+    with pytest.raises(InputError, match="name one corpus with --corpus: the recipe has 'toys'"):
+        spn4cir(*words, "--corpus", "other")
+    out.unlink()
+    assert "drafts" in spn4cir(*words, "--from", "labels")
+    assert {query.kind for query in parser.queries(out.read_bytes())} == {"label", "colour"}

@@ -1,0 +1,98 @@
+"""A file of composed queries for a person to edit: drafts made from what the corpus already has."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import InputError
+from spn4cir_core.evaluation.base import EVALUATORS, Evaluator, Query
+from spn4cir_core.images.files import image_files
+from spn4cir_core.recipe import Recipe
+
+Source = Literal["held_out", "labels"]
+
+COLUMNS = ("query_id", "reference", "modified_text", "targets", "kind", "reference_caption", "target_captions")
+"""Those of ``queries.csv``, and two that help the person and are read by no one else."""
+SHOWN_CAPTIONS = 5
+
+
+def draft(
+    recipe: Recipe, store: Store, parents: Mapping[str, Artifact], source: Source, corpus: str, count: int
+) -> tuple[int, bytes]:
+    """Drafts for one corpus of a recipe: how many, and the content of its ``queries.csv``.
+
+    Args:
+        parents: images, annotations, splits, captions and triplets, by noun.
+        source: the evaluator whose queries are drafts; as the recipe sets it, if it does.
+        corpus: empty if the recipe has one only.
+
+    Raises:
+        InputError: there are several corpora, or none of that name, or nothing to draft from.
+    """
+    corpus_of = _column_by_id(parents["images"], "corpus")
+    corpora = sorted(set(corpus_of.values()))
+    chosen = [name for name in corpora if not corpus or name == corpus]
+    if len(chosen) != 1:
+        raise InputError(f"name one corpus with --corpus: the recipe has {', '.join(map(repr, corpora))}")
+    known = {evaluator.plugin_kind: evaluator for evaluator in recipe.eval_report.evaluators}
+    evaluator: Evaluator = known.get(source) or EVALUATORS.build(source)
+    sets = evaluator.query_sets(parents, image_files(recipe.images, store), recipe.seed)
+    asked = [query for made in sets for query in made.queries if corpus_of[query.reference_id] == chosen[0]]
+    if not asked:
+        raise InputError(f"nothing to draft from: corpus {chosen[0]!r} has no {source!r} queries")
+    queries = drafted(asked, count, recipe.seed)
+    folder = recipe.images.reader.corpus_folder(chosen[0])
+    return len(queries), queries_csv(queries, folder, _column_by_id(parents["captions"], "caption"))
+
+
+def drafted(queries: Sequence[Query], count: int, seed: int) -> list[Query]:
+    """A seeded draw of at most ``count`` queries, one of each reference image, then further ones; in their order."""
+    order = np.random.default_rng(seed).permutation(len(queries)).tolist()
+    seen: set[str] = set()
+    later: list[int] = []
+    chosen: list[int] = []
+    for row in order:
+        reference = queries[row].reference_id
+        (later if reference in seen else chosen).append(row)
+        seen.add(reference)
+    return [queries[row] for row in sorted((chosen + later)[:count])]
+
+
+def queries_csv(queries: Sequence[Query], folder: str, captions: Mapping[str, str]) -> bytes:
+    """``queries.csv`` for the corpus whose files lie in ``folder`` of the image root, UTF-8.
+
+    Raises:
+        InputError: a picture lies outside the folder.
+    """
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for number, query in enumerate(queries, 1):
+        targets = [_inside(folder, target) for target in query.target_ids]
+        told = " | ".join(captions.get(target, "") for target in query.target_ids[:SHOWN_CAPTIONS])
+        reference = _inside(folder, query.reference_id)
+        asked = (reference, query.modified_text, "|".join(targets), query.kind)
+        writer.writerow([f"d{number:04d}", *asked, captions.get(query.reference_id, ""), told])
+    return stream.getvalue().encode("utf-8")
+
+
+def _column_by_id(artifact: Artifact, column: str) -> dict[str, str]:
+    table = artifact.table(columns=["image_id", column]).to_pydict()
+    return dict(zip(table["image_id"], table[column], strict=True))
+
+
+def _inside(folder: str, image_id: str) -> str:
+    path, base = PurePosixPath(image_id), PurePosixPath(folder)
+    if not path.is_relative_to(base):
+        raise InputError(
+            f"picture {image_id!r} does not lie in the corpus's folder {folder!r}; draft queries with a recipe "
+            "that reads this corpus alone"
+        )
+    return path.relative_to(base).as_posix()
