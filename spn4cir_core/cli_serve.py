@@ -86,9 +86,9 @@ def search_app(recipe: Recipe, store: Store, token: str) -> FastAPI:
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "fastapi", "serve") from error
     from spn4cir_core.search.desk import SearchDesk
-    from spn4cir_core.search.search import Searcher
+    from spn4cir_core.search.models import Models
 
-    desk = SearchDesk(Searcher.of_recipe(recipe.name, store), image_files(recipe.images, store))
+    desk = SearchDesk(Models.of_recipe(recipe, store), image_files(recipe.images, store))
     return create_app(desk, recipe.name, token)
 
 

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 from fastapi import FastAPI, File, Form, Path, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import PictureError
 from spn4cir_core.search import desk as asked
 from spn4cir_core.search.guard import Guard
+from spn4cir_core.search.models import INDEXED, Model, ModelName, NoSuchModel
 from spn4cir_core.search.search import Hit
 
 MAX_UPLOAD_BYTES = 10_000_000
@@ -25,7 +26,12 @@ MAX_TEXT = 1000
 KEEP_THUMBNAILS = {"cache-control": "private, max-age=3600"}
 DESCRIPTION = (
     "Composed image retrieval: a reference image and a text that says what should be different in, the best images "
-    'out. Errors are `{"error": "…"}` with a status of 4xx.'
+    'out. Errors are `{"error": "…"}` with a status of 4xx. A server that other machines can reach answers only '
+    "requests with the header `Authorization: Bearer …`."
+)
+QUERIES = (
+    "`composed`: with reference image and text; `image` and `text`: with one of them alone; `sum`: with both, their "
+    "vectors only added (what a composing network has to beat)."
 )
 
 
@@ -37,12 +43,20 @@ class Images(BaseModel):
     images: list[asked.Indexed]
 
 
+class ModelList(BaseModel):
+    """The models that can be asked, and why others cannot (``missing``)."""
+
+    models: list[Model]
+
+
 class Answer(BaseModel):
-    """The hits, best first. Scores are cosines and comparable within one kind of query only."""
+    """The hits, best first. Scores are cosines and comparable within one model and kind of query only."""
 
     query: asked.Query
+    model: ModelName
     text: str
-    image_id: str | None
+    image_id: str | None = Field(description="The reference image of the index, if it was one.")
+    vectors: str = Field(description="Whose candidate vectors the hits were found among; empty: the indexed model's.")
     hits: list[Hit]
 
 
@@ -64,6 +78,10 @@ class Endpoints:
         """Pictures to start from, drawn at random; a seed always draws the same."""
         return Images(name=self._name, total=len(self._desk), images=self._desk.draw(count, seed))
 
+    def models(self) -> ModelList:
+        """The model of the index (``stage2``) and those to be seen beside it; each is opened when first asked."""
+        return ModelList(models=self._desk.models())
+
     def thumbnail(self, image_id: Annotated[str, Path(description="An id of the index, percent-encoded.")]) -> Response:
         """A JPEG of at most 320 pixels a side."""
         return Response(self._desk.thumbnail(image_id), media_type="image/jpeg", headers=KEEP_THUMBNAILS)
@@ -73,8 +91,9 @@ class Endpoints:
         text: Annotated[str, Form(max_length=MAX_TEXT, description="What should be different.")] = "",
         image_id: Annotated[str, Form(max_length=4096, description="A reference image of the index.")] = "",
         image: Annotated[UploadFile | None, File(description="Or a picture, at most 10 MB.")] = None,
-        query: Annotated[asked.Query, Form(description="Ask with both, or with one alone.")] = "composed",
-        top: Annotated[int, Form(ge=1, le=200)] = 12,
+        query: Annotated[asked.Query, Form(description=QUERIES)] = "composed",
+        top: Annotated[int, Form(ge=1, le=200, description="How many images.")] = 12,
+        model: Annotated[ModelName, Form(description="One that /api/models lists without a reason.")] = INDEXED,
     ) -> Answer:
         """The best images for a reference image and a text; a reference of the index is not among its own hits."""
         if image is not None and image_id:
@@ -82,8 +101,15 @@ class Endpoints:
         upload = None if image is None else image.file.read(MAX_UPLOAD_BYTES + 1)
         if upload is not None and len(upload) > MAX_UPLOAD_BYTES:
             raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
-        hits = self._desk.search(image_id, upload, text, query, top)
-        return Answer(query=query, text=text.strip(), image_id=image_id or None, hits=hits)
+        found = self._desk.search(image_id, upload, text, query, top, model)
+        return Answer(
+            query=query,
+            model=model,
+            text=text.strip(),
+            image_id=image_id or None,
+            vectors=found.vectors,
+            hits=found.hits,
+        )
 
 
 def create_app(desk: asked.SearchDesk, name: str, token: str = "") -> FastAPI:
@@ -99,6 +125,7 @@ def create_app(desk: asked.SearchDesk, name: str, token: str = "") -> FastAPI:
     endpoints = Endpoints(desk, name)
     failures: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in (401, 403, 404, 411, 413, 422)}
     app.add_api_route("/api/images", endpoints.images, methods=["GET"], responses=failures)
+    app.add_api_route("/api/models", endpoints.models, methods=["GET"], responses=failures)
     app.add_api_route("/api/search", endpoints.search, methods=["POST"], responses=failures)
     app.add_api_route(
         "/thumbnail/{image_id:path}",
@@ -135,6 +162,7 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
 
 
 FAILURES: dict[type[Exception], Callable[[Request, Exception], JSONResponse]] = {
+    NoSuchModel: lambda _, error: _failed(404, str(error)),
     asked.NoSuchImage: lambda _, error: _failed(404, str(error)),
     PictureError: lambda _, error: _failed(422, f"the picture cannot be used: {error}"),
     InputError: lambda _, error: _failed(422, str(error)),

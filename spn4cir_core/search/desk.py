@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, PictureError, decode
-from spn4cir_core.search.search import Hit, Searcher
+from spn4cir_core.search.models import INDEXED, Model, ModelName, Models
+from spn4cir_core.search.search import Hit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,7 +21,7 @@ UPLOAD_PIXELS = 50_000_000
 PICTURES_IN_MEMORY = 4
 THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_KEPT = 320, 85, 2048
 
-Query = Literal["composed", "image", "text"]
+Query = Literal["composed", "image", "text", "sum"]
 
 
 class NoSuchImage(InputError):
@@ -35,18 +36,30 @@ class Indexed:
     caption: str
 
 
-class SearchDesk:
-    """One searcher for many threads: the network works for one of them at a time, few pictures are open at once."""
+@dataclass(frozen=True)
+class Found:
+    """Hits, best first, and whose candidate vectors they were found among (empty: the index's own model's)."""
 
-    def __init__(self, searcher: Searcher, files: ImageFiles) -> None:
-        self._searcher, self._files = searcher, files
-        self._rows = {row["image_id"]: row for row in searcher.rows}
+    hits: list[Hit]
+    vectors: str
+
+
+class SearchDesk:
+    """A few models for many threads: one query is encoded at a time, few pictures are open at once."""
+
+    def __init__(self, models: Models, files: ImageFiles) -> None:
+        self._models, self._files = models, files
+        self._rows = {row["image_id"]: row for row in models.indexed.rows}
         self._network, self._pictures = threading.Lock(), threading.BoundedSemaphore(PICTURES_IN_MEMORY)
         self._kept = lru_cache(THUMBNAILS_KEPT)(self._make_thumbnail)
 
     def __len__(self) -> int:
         """How many images can be found."""
         return len(self._rows)
+
+    def models(self) -> list[Model]:
+        """The models that can be asked, and those that cannot."""
+        return self._models.listed()
 
     def draw(self, count: int, seed: int) -> list[Indexed]:
         """At most ``count`` images in random order; a seed always draws the same."""
@@ -71,13 +84,23 @@ class SearchDesk:
         """
         return self._kept(self.image(image_id).image_id)
 
-    def search(self, image_id: str, upload: bytes | None, text: str, query: Query, top: int) -> list[Hit]:
+    def search(
+        self,
+        image_id: str,
+        upload: bytes | None,
+        text: str,
+        query: Query,
+        top: int,
+        model: ModelName = INDEXED,
+    ) -> Found:
         """The best ``top`` images for a reference image (an upload, else an image of the index) and a text.
 
-        ``query`` says what of the two is asked with. A reference image of the index is never among its own hits.
+        ``query`` says what of the two is asked with, and how. A reference image of the index is never among its own
+        hits.
 
         Raises:
             NoSuchImage: the index does not hold ``image_id``, or its file cannot be opened any more.
+            NoSuchModel: the model cannot be asked.
             PictureError: the upload is no picture that can be used.
             InputError: the part of the query that is asked with is missing.
         """
@@ -87,10 +110,13 @@ class SearchDesk:
         if query != "image" and not text:
             raise InputError(f"a query of kind {query!r} needs a text: say what should be different")
         without = () if upload is not None or not image_id else (self.image(image_id).image_id,)
+        opened = self._models.open(model)
         with self._pictures:
             reference = None if query == "text" else self._reference(image_id, upload)
+            asked = None if query == "image" else text
             with self._network:
-                return self._searcher.search(reference, None if query == "image" else text, top, without)
+                hits = opened.searcher.search(reference, asked, top, without, "sum" if query == "sum" else "composed")
+        return Found(hits, opened.vectors)
 
     def _reference(self, image_id: str, upload: bytes | None) -> Image.Image:
         return self._open(image_id) if upload is None else decode(upload, min(UPLOAD_PIXELS, self._files.max_pixels))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -77,10 +77,16 @@ class Searcher:
         Raises:
             StoreError: there is none, or as :meth:`open`.
         """
-        index = store.current(recipe, "search_index")
-        if index is None:
-            raise StoreError(f"recipe {recipe!r} has no search index in {store.root}; make it with: spn4cir run")
-        return cls.open(index)
+        return cls.open(current_index(recipe, store))
+
+    def beside(self, network: Network, index: Any = None) -> Searcher:
+        """Another network over the same images; with no index of its own, its target encoder must be this one's."""
+        return Searcher(self._index if index is None else index, self._rows, network)
+
+    @property
+    def network(self) -> Network:
+        """What encodes the queries."""
+        return self._network
 
     @property
     def rows(self) -> Sequence[dict[str, str]]:
@@ -93,10 +99,12 @@ class Searcher:
         text: str | None,
         top: int = 10,
         without: Collection[str] = (),
+        made: Literal["composed", "sum"] = "composed",
     ) -> list[Hit]:
         """The best ``top`` images for a reference image (upright, RGB), a text, or both.
 
         Args:
+            made: see :meth:`query`.
             without: image ids or paths that must not be found, such as the reference image's own.
 
         Raises:
@@ -104,7 +112,7 @@ class Searcher:
         """
         if top < 1:
             raise InputError(f"top = {top}: ask for at least one image")
-        query_1D = self.query(image, text)
+        query_1D = self.query(image, text, made)
         hits: list[Hit] = []
         wanted = min(len(self._rows), top + len(without))
         for score, place in best_images(self._index, query_1D, wanted, self._network.target_tokens):
@@ -113,17 +121,28 @@ class Searcher:
                 hits.append(Hit(row["image_id"], row["path"], row["caption"], score, len(hits)))
         return hits
 
-    def query(self, image: Image.Image | None, text: str | None) -> np.ndarray:
-        """(1, D) float32 unit vector of the query; see :meth:`search`."""
+    def query(
+        self, image: Image.Image | None, text: str | None, made: Literal["composed", "sum"] = "composed"
+    ) -> np.ndarray:
+        """(1, D) float32 unit vector of the query; see :meth:`search`.
+
+        Args:
+            made: how image and text become one query: composed by the network, or the sum of the two asked alone.
+        """
         import torch
 
-        if image is None and not (text and text.strip()):
+        text = (text or "").strip()
+        if image is None and not text:
             raise InputError("a search needs a reference image, a text, or both")
         images = None if image is None else torch.from_numpy(self._network.read_images([image.convert("RGB")]))
-        tokens = self._network.tokenize([text.strip()]) if text and text.strip() else None
+        tokens = self._network.tokenize([text]) if text else None
+        parts = (
+            [(images, None), (None, tokens)] if made == "sum" and images is not None and text else [(images, tokens)]
+        )
         with torch.inference_mode():
-            vector: np.ndarray = self._network.encode_query(images, tokens).float().numpy()
-        return vector
+            vectors = [self._network.encode_query(*part).float().numpy() for part in parts]
+        total: np.ndarray = np.sum(vectors, axis=0)
+        return total if len(parts) == 1 else total / np.maximum(np.linalg.norm(total), 1e-12)
 
     def contact_sheet(
         self, reference: Image.Image | None, text: str | None, hits: Sequence[Hit], files: ImageFiles
@@ -136,3 +155,15 @@ class Searcher:
         elif tiles:
             tiles[0] = (tiles[0][0], f"{asked} → {tiles[0][1]}")
         return contact_sheet(tiles, SHEET_COLUMNS)
+
+
+def current_index(recipe: str, store: Store) -> Artifact:
+    """The index that the recipe made last.
+
+    Raises:
+        StoreError: there is none.
+    """
+    index = store.current(recipe, "search_index")
+    if index is None:
+        raise StoreError(f"recipe {recipe!r} has no search index in {store.root}; make it with: spn4cir run")
+    return index

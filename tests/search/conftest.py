@@ -10,6 +10,7 @@ from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.build_index import SEARCH_INDEX
 from spn4cir_core.search.desk import SearchDesk
+from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
 from tests.measured_store import measured_store, recipe
 
@@ -36,4 +37,4 @@ def searcher(index: Artifact) -> Searcher:
 
 @pytest.fixture(scope="package")
 def desk(searcher: Searcher, pictures: Path) -> SearchDesk:
-    return SearchDesk(searcher, ImageFiles(pictures))
+    return SearchDesk(Models(searcher), ImageFiles(pictures))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.desk import THUMBNAIL_PX, SearchDesk
+from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
 from tests.measured_store import EVIL, image_rows
 
@@ -59,16 +60,35 @@ def test_images_are_drawn_by_the_seed(client: TestClient) -> None:
     assert {image["image_id"]: image["caption"] for image in every} == known and EVIL in known.values()
 
 
-@pytest.mark.parametrize("query", ["composed", "image", "text"])
+@pytest.mark.parametrize("query", ["composed", "image", "text", "sum"])
 def test_hits_are_the_searchers(client: TestClient, searcher: Searcher, pictures: Path, query: str) -> None:
     reference = None if query == "text" else ImageFiles(pictures).open("toys/04.png")
     text = None if query == "image" else "a red circle"
-    right = searcher.search(reference, text, 7, without=("toys/04.png",))
+    made = "sum" if query == "sum" else "composed"
+    right = searcher.search(reference, text, 7, without=("toys/04.png",), made=made)
     answer = ask(client, image_id="toys/04.png", text=" a red circle ", query=query, top=7).json()
     assert (answer["query"], answer["text"], answer["image_id"]) == (query, "a red circle", "toys/04.png")
     assert [(hit["image_id"], hit["rank"]) for hit in answer["hits"]] == [(hit.image_id, hit.rank) for hit in right]
     assert [hit["score"] for hit in answer["hits"]] == pytest.approx([hit.score for hit in right], abs=1e-6)
     assert "toys/04.png" not in {hit["image_id"] for hit in answer["hits"]}
+
+
+def test_other_models_are_listed_and_asked(desk: SearchDesk, searcher: Searcher, pictures: Path) -> None:
+    stage1 = searcher.beside(searcher.network)
+    models = Models(searcher, {"stage1": lambda: Opened(stage1, SHARED), "control": "there is none"})
+    client = TestClient(create_app(SearchDesk(models, ImageFiles(pictures)), "toys"), "http://localhost")
+    listed = client.get("/api/models").json()["models"]
+    assert listed == [
+        {"name": "stage2", "missing": ""},
+        {"name": "stage1", "missing": ""},
+        {"name": "control", "missing": "there is none"},
+    ]
+    answer = ask(client, image_id="toys/04.png", text="a bar", model="stage1").json()
+    assert (answer["model"], answer["vectors"]) == ("stage1", SHARED)
+    assert answer["hits"] == ask(client, image_id="toys/04.png", text="a bar").json()["hits"]
+    refused = ask(client, image_id="toys/04.png", text="a bar", model="control")
+    assert refused.status_code == 404 and "there is none" in refused.json()["error"]
+    assert ask(client, text="a bar", query="text", model="../stage1").status_code == 422
 
 
 def test_an_upload_is_asked_with_like_the_same_picture_of_the_index(client: TestClient, pictures: Path) -> None:
@@ -87,6 +107,7 @@ def test_an_upload_is_asked_with_like_the_same_picture_of_the_index(client: Test
         ({"image_id": "toys/04.png"}, 422, "needs a text"),
         ({"image_id": "toys/04.png", "text": "  "}, 422, "needs a text"),
         ({"query": "text", "image_id": "toys/04.png"}, 422, "needs a text"),
+        ({"query": "sum", "text": "red"}, 422, "reference image"),
         ({"query": "both", "text": "red"}, 422, "query"),
         ({"image_id": "toys/99.png", "text": "red"}, 404, "toys/99.png"),
         ({"image_id": "../store/rows", "text": "red"}, 404, "in the index"),
@@ -135,7 +156,9 @@ def test_a_path_of_the_index_that_leaves_the_root_is_not_opened(searcher: Search
     (tmp_path / "secret.png").write_bytes(png(Image.new("RGB", (9, 9))))
     rows[4]["path"] = "../secret.png"
     moved = Searcher(searcher._index, rows, searcher._network)
-    asked = TestClient(create_app(SearchDesk(moved, ImageFiles(tmp_path / "pictures")), "x"), "http://localhost")
+    asked = TestClient(
+        create_app(SearchDesk(Models(moved), ImageFiles(tmp_path / "pictures")), "x"), "http://localhost"
+    )
     for answer in (asked.get("/thumbnail/toys%2F04.png"), ask(asked, image_id="toys/04.png", query="image")):
         assert answer.status_code == 404 and "outside the root" in answer.json()["error"]
         assert str(tmp_path) not in answer.text
@@ -162,7 +185,7 @@ def test_a_bomb_is_refused_from_its_header(client: TestClient) -> None:
 
 
 def test_the_recipes_limit_of_pixels_holds_for_uploads(searcher: Searcher, pictures: Path) -> None:
-    strict = create_app(SearchDesk(searcher, ImageFiles(pictures, max_pixels=2000)), "x")
+    strict = create_app(SearchDesk(Models(searcher), ImageFiles(pictures, max_pixels=2000)), "x")
     answer = ask(TestClient(strict, "http://localhost"), png(Image.new("RGB", (50, 41))), text="red")
     assert answer.status_code == 422 and "at most 2000" in answer.json()["error"]
 
@@ -204,7 +227,7 @@ def test_without_a_token_only_loopback_names_are_answered(client: TestClient) ->
 def test_with_a_token_all_data_needs_it(desk: SearchDesk) -> None:
     locked = TestClient(create_app(desk, "x", SECRET), "http://pictures.example")
     right = {"Authorization": f"Bearer {SECRET}"}
-    for path in ("/api/images", "/thumbnail/toys%2F04.png", "/openapi.json"):
+    for path in ("/api/images", "/api/models", "/thumbnail/toys%2F04.png", "/openapi.json"):
         assert locked.get(path, headers=right).status_code == 200
         for wrong in ({}, {"Authorization": SECRET}, {"Authorization": "Bearer "}, {"Authorization": "Bearer x"}):
             answer = locked.get(path, headers=wrong)
@@ -230,7 +253,7 @@ def test_many_at_once_get_what_one_alone_gets(client: TestClient) -> None:
 
 def test_the_schema_describes_the_api_and_nothing_is_fetched_from_elsewhere(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
-    assert set(schema["paths"]) == {"/api/images", "/api/search", "/thumbnail/{image_id}"}
+    assert set(schema["paths"]) == {"/api/images", "/api/models", "/api/search", "/thumbnail/{image_id}"}
     assert "multipart/form-data" in schema["paths"]["/api/search"]["post"]["requestBody"]["content"]
     assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
     page = client.get("/")

@@ -1,0 +1,168 @@
+"""Stage 1 and the control model beside the indexed one: opened when first asked for, from the store."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import InputError, Spn4cirError
+from spn4cir_core.evaluation.encode import same_target_encoder
+from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.search.faiss_index import build_index
+from spn4cir_core.search.search import Searcher, current_index
+from spn4cir_core.search.settings import SearchSettings
+from spn4cir_core.search.target_vectors import TargetVectors
+from spn4cir_core.training.checkpoints import load_checkpoint
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from spn4cir_core.recipe import Recipe
+
+log = logging.getLogger(__name__)
+ModelName = Literal["stage2", "stage1", "control"]
+INDEXED: ModelName = "stage2"
+CHECKPOINTS: dict[ModelName, str] = {"stage1": "stage1_checkpoint", "control": "control_checkpoint"}
+EMBEDDED_ON_DEMAND = 20_000
+"""So many pictures are encoded while somebody waits for an answer; stored vectors do not count."""
+SHARED = "Candidate vectors: those of stage 2, whose target encoder is this model's."
+OWN = "Candidate vectors: its own, for its target encoder is not stage 2's."
+
+
+class NoSuchModel(InputError):
+    """A model that cannot be asked."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model by name, and why it cannot be asked (empty where it can)."""
+
+    name: ModelName
+    missing: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that can be asked. ``vectors`` says whose candidate vectors its queries are compared with."""
+
+    searcher: Searcher
+    vectors: str
+
+
+class Models:
+    """The indexed model, and others by name, each with what opens it or why it cannot be opened."""
+
+    def __init__(self, indexed: Searcher, others: Mapping[ModelName, Callable[[], Opened] | str] | None = None) -> None:
+        self._indexed, self._others = indexed, dict(others or {})
+        self._opened: dict[ModelName, Opened] = {}
+        self._opening = threading.Lock()
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe, store: Store) -> Models:
+        """The recipe's current index, with those of its other checkpoints that belong to it.
+
+        Raises:
+            StoreError: there is no index, or it is damaged.
+        """
+        index = current_index(recipe.name, store)
+        searcher, files = Searcher.open(index), image_files(recipe.images, store)
+        others: dict[ModelName, Callable[[], Opened] | str] = {}
+        for name, noun in CHECKPOINTS.items():
+            checkpoint = store.current(recipe.name, noun)
+            missing = _why_not(noun, checkpoint, index, store)
+            if checkpoint is None or missing:
+                others[name] = missing
+            else:
+                others[name] = partial(_open, checkpoint, searcher, index, files, store)
+        return cls(searcher, others)
+
+    @property
+    def indexed(self) -> Searcher:
+        """The searcher of the model whose vectors the index holds."""
+        return self._indexed
+
+    def listed(self) -> list[Model]:
+        """Every model, the indexed one first."""
+        others = [Model(name, how if isinstance(how, str) else "") for name, how in self._others.items()]
+        return [Model(INDEXED, ""), *others]
+
+    def open(self, name: ModelName) -> Opened:
+        """The model of that name; whoever asks for it meanwhile waits.
+
+        Raises:
+            NoSuchModel: it cannot be asked.
+        """
+        if name == INDEXED:
+            return Opened(self._indexed, "")
+        how = self._others.get(name, "only the index is served")
+        if isinstance(how, str):
+            raise NoSuchModel(f"{name} cannot be asked: {how}")
+        if name not in self._opened:
+            with self._opening:
+                if name not in self._opened:
+                    self._opened[name] = _said(name, how)
+        return self._opened[name]
+
+
+def _said(name: ModelName, how: Callable[[], Opened]) -> Opened:
+    """Open a model; what fails is told in the log, for its message may hold paths of this machine."""
+    try:
+        return how()
+    except NoSuchModel:
+        raise
+    except Spn4cirError as error:
+        log.warning("%s cannot be opened: %s", name, error)
+        raise NoSuchModel(f"{name} cannot be opened; the server's log says why") from error
+
+
+def _why_not(noun: str, checkpoint: Artifact | None, index: Artifact, store: Store) -> str:
+    """Why a checkpoint has no place beside this index: it must stem from the stage 1 that the indexed model does."""
+    if checkpoint is None:
+        return f"the store holds no {noun} of this recipe"
+    indexed = store.get("stage2_checkpoint", index.summary["parents"]["stage2_checkpoint"])
+    start = indexed.summary["parents"].get("stage1_checkpoint") if indexed else None
+    parent = checkpoint.summary["parents"].get("stage1_checkpoint")
+    own = checkpoint.fingerprint if noun == CHECKPOINTS["stage1"] else parent
+    if start and own != start:
+        return f"{noun} has been trained anew since this index was made; materialise search_index again"
+    return ""
+
+
+def _open(checkpoint: Artifact, indexed: Searcher, index: Artifact, files: ImageFiles, store: Store) -> Opened:
+    loaded = load_checkpoint(checkpoint)
+    if same_target_encoder(loaded.network, indexed.network):
+        return Opened(indexed.beside(loaded.network), SHARED)
+    images, kept = _indexed_images(indexed, index, store), TargetVectors(loaded, files, store)
+    if (new := len(kept.missing(images))) > EMBEDDED_ON_DEMAND:
+        raise NoSuchModel(
+            f"{checkpoint.noun} has a target encoder of its own, and {new} pictures are too many to encode while you "
+            "wait; compare it in the eval_report"
+        )
+    log.warning("%s has a target encoder of its own: indexing %d pictures with it", checkpoint.noun, len(images))
+    with store.guarded(index.noun):
+        vectors_VD = kept.of(images)
+    settings = index.summary["settings"]
+    made = build_index(vectors_VD, SearchSettings.model_validate(settings["search_index"]), settings["seed"])
+    return Opened(indexed.beside(loaded.network, made), OWN)
+
+
+def _indexed_images(indexed: Searcher, index: Artifact, store: Store) -> pa.Table:
+    """path and pixel_sha256 of the indexed images, in the index's order."""
+    import pyarrow as pa
+
+    images = store.get("images", index.summary["parents"]["images"])
+    if images is None:
+        raise NoSuchModel("the images artefact that the index was made from is no longer in the store")
+    table = images.table(columns=["image_id", "pixel_sha256"])
+    pixels = dict(zip(table["image_id"].to_pylist(), table["pixel_sha256"].to_pylist(), strict=True))
+    return pa.table(
+        {
+            "path": [row["path"] for row in indexed.rows],
+            "pixel_sha256": [pixels[row["image_id"]] for row in indexed.rows],
+        }
+    )
