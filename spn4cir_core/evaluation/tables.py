@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.evaluation.base import MAP_K
+from spn4cir_core.evaluation.gallery_sizes import expected_recall, sizes_up_to
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
+from spn4cir_core.evaluation.significance import randomisation_p
 
 ALL = "all"
 RANKS = pa.schema(
@@ -56,8 +59,35 @@ DIFFERENCES = pa.schema(
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("queries", pa.int32()),
+        ("p", pa.float64()),
     ]
 )
+COMPOSITION = pa.schema(
+    [
+        ("query_set", pa.string()),
+        ("kind", pa.string()),
+        ("model", pa.string()),
+        ("k", pa.int32()),
+        ("composed", pa.float64()),
+        ("best_query", pa.string()),
+        ("best", pa.float64()),
+        ("gap", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("queries", pa.int32()),
+    ]
+)
+GALLERY_SIZES = pa.schema(
+    [
+        ("query_set", pa.string()),
+        ("model", pa.string()),
+        ("query", pa.string()),
+        ("k", pa.int32()),
+        ("gallery", pa.int32()),
+        ("recall", pa.float64()),
+    ]
+)
+SHORTCUTS = ("image", "text", "sum")
 COMPARED = (
     (("stage2", "composed"), ("control", "composed")),
     (("stage2", "composed"), ("stage1", "composed")),
@@ -75,50 +105,117 @@ class Tables:
     recall: pa.Table
     precision: pa.Table
     differences: pa.Table
+    composition: pa.Table
+    """What composition adds to the best of picture only, text only and their sum."""
+    gallery_sizes: pa.Table
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The queries of one kind: a column for each thing measured, and its resampled means."""
+
+    same: dict[str, Any]
+    ks: Sequence[int]
+    place: dict[tuple[str, str, str, int], int]
+    """(model, mode, measure, k) → column."""
+    values_QM: np.ndarray
+    means_RM: np.ndarray
+    groups: Sequence[str]
 
 
 def tables(answers: Sequence[Answers], ks: Sequence[int], draws: int, seed: int) -> Tables:
     """Rows per query set, kind (all first), model and mode; intervals from one bootstrap of reference images."""
-    recall: list[dict[str, Any]] = []
-    precision: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
-    for answer in answers:
-        asked_ks = answer.query_set.ks or ks
-        for kind, rows in _kinds(answer):
-            same = {"query_set": answer.query_set.name, "kind": kind, "queries": len(rows)}
-            columns, values_QM = _columns(answer, rows, asked_ks)
-            groups = [answer.query_set.queries[row].reference_id for row in rows]
-            means_RM = bootstrap_means(values_QM, groups, draws, seed)
-            low_M, high_M = interval(means_RM)
-            place = {column: number for number, column in enumerate(columns)}
-            for (model, mode, measure, k), number in place.items():
-                mean = float(values_QM[:, number].mean())
-                row = {**same, "model": model, "query": mode, "low": low_M[number], "high": high_M[number], "k": k}
-                (recall if measure == "recall" else precision).append({**row, measure: mean})
-            for first, second in COMPARED:
-                for k in asked_ks:
-                    a, b = place.get((*first, "recall", k)), place.get((*second, "recall", k))
-                    if a is None or b is None:
-                        continue
-                    low, high = interval(means_RM[:, [a]] - means_RM[:, [b]])
-                    differences.append(
-                        {
-                            **same,
-                            **dict(
-                                zip(("model", "query", "minus_model", "minus_query"), (*first, *second), strict=True)
-                            ),
-                            "k": k,
-                            "difference": float((values_QM[:, a] - values_QM[:, b]).mean()),
-                            "low": float(low[0]),
-                            "high": float(high[0]),
-                        }
-                    )
+    parts = [_part(answer, kind, rows, ks, draws, seed) for answer in answers for kind, rows in _kinds(answer)]
+    measured = [row for part in parts for row in _means(part)]
     return Tables(
-        pa.Table.from_pylist([row for answer in answers for row in _rank_rows(answer)], RANKS),
-        pa.Table.from_pylist(recall, RECALL),
-        pa.Table.from_pylist(precision, PRECISION),
-        pa.Table.from_pylist(differences, DIFFERENCES),
+        ranks=pa.Table.from_pylist([row for answer in answers for row in _rank_rows(answer)], RANKS),
+        recall=pa.Table.from_pylist([row for row in measured if "recall" in row], RECALL),
+        precision=pa.Table.from_pylist([row for row in measured if "recall" not in row], PRECISION),
+        differences=pa.Table.from_pylist(
+            [row for part in parts for row in _differences(part, draws, seed)], DIFFERENCES
+        ),
+        composition=pa.Table.from_pylist([row for part in parts for row in _composition(part)], COMPOSITION),
+        gallery_sizes=pa.Table.from_pylist([row for one in answers for row in _gallery_sizes(one, ks)], GALLERY_SIZES),
     )
+
+
+def _part(answer: Answers, kind: str, rows: list[int], ks: Sequence[int], draws: int, seed: int) -> _Asked:
+    asked_ks = answer.query_set.ks or ks
+    columns, values_QM = _columns(answer, rows, asked_ks)
+    groups = [answer.query_set.queries[row].reference_id for row in rows]
+    return _Asked(
+        same={"query_set": answer.query_set.name, "kind": kind, "queries": len(rows)},
+        ks=asked_ks,
+        place={column: number for number, column in enumerate(columns)},
+        values_QM=values_QM,
+        means_RM=bootstrap_means(values_QM, groups, draws, seed),
+        groups=groups,
+    )
+
+
+def _means(part: _Asked) -> Iterator[dict[str, Any]]:
+    low_M, high_M = interval(part.means_RM)
+    for (model, mode, measure, k), number in part.place.items():
+        mean = float(part.values_QM[:, number].mean())
+        row = {**part.same, "model": model, "query": mode, "low": low_M[number], "high": high_M[number], "k": k}
+        yield {**row, measure: mean}
+
+
+def _differences(part: _Asked, draws: int, seed: int) -> Iterator[dict[str, Any]]:
+    names, columns = [], []
+    for (first, second), k in product(COMPARED, part.ks):
+        a, b = part.place.get((*first, "recall", k)), part.place.get((*second, "recall", k))
+        if a is not None and b is not None:
+            names.append(
+                {"model": first[0], "query": first[1], "minus_model": second[0], "minus_query": second[1], "k": k}
+            )
+            columns.append((a, b))
+    if not columns:
+        return
+    ours, theirs = (list(side) for side in zip(*columns, strict=True))
+    values_QM = part.values_QM[:, ours] - part.values_QM[:, theirs]
+    low_M, high_M = interval(part.means_RM[:, ours] - part.means_RM[:, theirs])
+    p_M = randomisation_p(values_QM, part.groups, draws, seed)
+    for number, name in enumerate(names):
+        found = {"low": low_M[number], "high": high_M[number], "p": p_M[number]}
+        yield {**part.same, **name, "difference": float(values_QM[:, number].mean()), **found}
+
+
+def _composition(part: _Asked) -> Iterator[dict[str, Any]]:
+    """The composition gap; in every resample the best of the three is chosen anew."""
+    models = dict.fromkeys(model for model, _, _, _ in part.place)
+    for model, k in product(models, part.ks):
+        composed = part.place[model, "composed", "recall", k]
+        others = [part.place[model, mode, "recall", k] for mode in SHORTCUTS]
+        means = part.values_QM[:, others].mean(axis=0)
+        best = int(np.argmax(means))
+        low, high = interval(part.means_RM[:, [composed]] - part.means_RM[:, others].max(axis=1, keepdims=True))
+        recall = float(part.values_QM[:, composed].mean())
+        yield {
+            **part.same,
+            "model": model,
+            "k": k,
+            "composed": recall,
+            "best_query": SHORTCUTS[best],
+            "best": float(means[best]),
+            "gap": recall - float(means[best]),
+            "low": float(low[0]),
+            "high": float(high[0]),
+        }
+
+
+def _gallery_sizes(answer: Answers, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Expected recall of every model and mode in galleries drawn from the whole ones."""
+    asked, asked_ks = answer.query_set, answer.query_set.ks or ks
+    gone = [{query.reference_id} if asked.remove_reference else set() for query in asked.queries]
+    inside = {query.gallery: frozenset(asked.gallery_of(query)) for query in asked.queries}
+    pairs = list(zip(asked.queries, gone, strict=True))
+    galleries_Q = np.array([len(inside[query.gallery]) - len(inside[query.gallery] & out) for query, out in pairs])
+    targets_Q = np.array([len(set(query.target_ids) - out) for query, out in pairs])
+    for size, ((model, mode), ranks_Q) in product(sizes_up_to(int(galleries_Q.max())), answer.ranks.items()):
+        recall_K = expected_recall(ranks_Q, galleries_Q, targets_Q, size, asked_ks)
+        same = {"query_set": asked.name, "model": model, "query": mode, "gallery": size}
+        yield from ({**same, "k": k, "recall": float(recall)} for k, recall in zip(asked_ks, recall_K, strict=True))
 
 
 def _kinds(answer: Answers) -> list[tuple[str, list[int]]]:

@@ -100,6 +100,8 @@ def _query_set(query_set: QuerySet, answers: Answers | None, numbers: Tables, ks
         "recall": of_set(numbers.recall),
         "mean_average_precision": of_set(numbers.precision),
         "differences": of_set(numbers.differences),
+        "composition": of_set(numbers.composition),
+        "gallery_sizes": of_set(numbers.gallery_sizes),
         "shortcuts": _shortcuts(answers) if answers else [],
     }
 

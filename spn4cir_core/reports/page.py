@@ -10,7 +10,7 @@ from typing import Any
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.tables import ALL
 from spn4cir_core.reports.contents import MODE_NAMES, MODEL_NAMES, Contents
-from spn4cir_core.reports.plots import recall_by_kind, recall_over_k, training_curves
+from spn4cir_core.reports.plots import recall_by_kind, recall_over_gallery, recall_over_k, training_curves
 
 LINE_NAMES = {
     "stage1": "stage 1, picture + text",
@@ -36,6 +36,9 @@ def html_page(
     plots = {
         "training": training_curves(metrics, names),
         "recall": {row["name"]: recall_over_k(_of_all(row["recall"]), LINE_NAMES) for row in _asked(contents)},
+        "sizes": {
+            row["name"]: recall_over_gallery(row["gallery_sizes"], wide_k(row), LINE_NAMES) for row in _asked(contents)
+        },
         "kinds": {
             row["name"]: recall_by_kind(_of_kinds(row["recall"]), wide_k(row), LINE_NAMES)
             for row in _asked(contents)
@@ -56,12 +59,13 @@ def _render(template: str, contents: Contents, **more: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"percent": _percent, "points": _points, "pretty": _pretty, "cell": _cell}
+    environment.filters |= {"percent": _percent, "points": _points, "pretty": _pretty, "cell": _cell, "chance": _chance}
     source = resources.files("spn4cir_core.reports").joinpath(template).read_text(encoding="utf-8")
     values = {
         "report": contents,
         "tables": {row["name"]: recall_table(row) for row in _asked(contents)},
         "wide": {row["name"]: wide_k(row) for row in _asked(contents)},
+        "sizes": {row["name"]: gallery_table(row) for row in _asked(contents)},
         **more,
     }
     return environment.from_string(source).render(**values).strip() + "\n"
@@ -84,6 +88,14 @@ def recall_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
         for line in lines:
             line["cells"][column]["best"] = line["cells"][column]["value"] == best
     return lines
+
+
+def gallery_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One line per gallery size: recall at each k of stage 2's composed query."""
+    rows = [row for row in query_set["gallery_sizes"] if (row["model"], row["query"]) == ("stage2", "composed")]
+    recall = {(row["gallery"], row["k"]): row["recall"] for row in rows}
+    sizes = sorted({row["gallery"] for row in rows})
+    return [{"gallery": size, "recall": [recall[size, k] for k in query_set["ks"]]} for size in sizes]
 
 
 def _asked(contents: Contents) -> list[dict[str, Any]]:
@@ -110,6 +122,10 @@ def _percent(share: float) -> str:
 
 def _points(difference: float) -> str:
     return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def _chance(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _pretty(value: Any) -> str:

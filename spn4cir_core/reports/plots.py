@@ -72,6 +72,28 @@ def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
     return _svg(draw, 6.8, 3.4)
 
 
+def recall_over_gallery(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str, str]) -> str:
+    """Recall@k of the models and of stage 2's single modalities, against the size of the gallery."""
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot(1, 1, 1)
+        shown = [(model, "composed") for model in ("stage2", "control", "stage1")]
+        for model, mode in [*shown, ("stage2", "sum"), ("stage2", "image"), ("stage2", "text")]:
+            line = [row for row in rows if (row["model"], row["query"], row["k"]) == (model, mode, k)]
+            name, dashes = (model, "-") if mode == "composed" else (mode, ":")
+            sizes, recall = [row["gallery"] for row in line], [100 * row["recall"] for row in line]
+            axes.plot(sizes, recall, dashes, color=SERIES[name], label=names[name], marker="o", markersize=3.5)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.minorticks_off()
+        axes.set_xlabel("images in the gallery")
+        axes.set_ylabel(f"recall@{k}, %")
+        axes.set_ylim(0, 100)
+        figure.legend(loc="outside right center")
+
+    return _svg(draw, 6.8, 3.4)
+
+
 def recall_by_kind(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str, str]) -> str:
     """Recall@k of stage 2 per kind of modification and mode, with 95 % intervals."""
     kinds = sorted({row["kind"] for row in rows}, reverse=True)

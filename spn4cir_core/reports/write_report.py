@@ -86,6 +86,8 @@ def _write(work: Work, numbers: Tables, said: Contents, page: str) -> None:
     work.draft.write_table(numbers.recall, "recall.parquet")
     work.draft.write_table(numbers.precision, "mean_average_precision.parquet")
     work.draft.write_table(numbers.differences, "differences.parquet")
+    work.draft.write_table(numbers.composition, "composition.parquet")
+    work.draft.write_table(numbers.gallery_sizes, "gallery_sizes.parquet")
     work.draft.write_json(said, "report.json")
     for name, text in (("report.html", page), ("report.md", markdown_page(said))):
         with whole_file(work.draft.file(name)) as scratch:
@@ -121,6 +123,6 @@ EVAL_REPORT = Stage(
         "stage2_checkpoint",
     ),
     reads=("eval_report", "images", "seed"),
-    version=3,
+    version=4,
     write=write_report,
 )

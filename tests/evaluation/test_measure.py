@@ -136,7 +136,7 @@ def test_a_query_outside_its_gallery_is_named(query: Query) -> None:
 
 def test_tables_equal_counts_by_hand() -> None:
     answers = Answers(query_set())
-    ranks = {"stage2": np.arange(20), "control": np.arange(20) + 3, "stage1": np.full(20, 29)}
+    ranks = {"stage2": np.arange(20), "control": np.arange(20) + 3, "stage1": np.full(20, 27)}
     for model, row in ranks.items():
         for mode in ("composed", "image", "text", "sum"):
             answers.ranks[model, mode] = row
@@ -160,6 +160,26 @@ def test_tables_equal_counts_by_hand() -> None:
     assert len(made.ranks) == 20 * 3 * 4
     assert set(made.ranks["gallery"].to_pylist()) == {29}
     assert set(made.precision["mean_average_precision"].to_pylist()) == {0.5}
+
+
+def test_composition_gap_and_gallery_sizes_by_hand() -> None:
+    answers = Answers(query_set())
+    ranks = {"composed": np.arange(20), "image": np.arange(20) + 2, "text": np.full(20, 27), "sum": np.arange(20) + 4}
+    for mode, row in ranks.items():
+        answers.ranks["stage2", mode], answers.precision["stage2", mode] = row, np.zeros((20, 1))
+    made = tables([answers], (1, 10), 200, seed=0)
+    (gap,) = [row for row in made.composition.to_pylist() if (row["kind"], row["k"]) == ("all", 10)]
+    assert (gap["composed"], gap["best_query"], gap["best"]) == (10 / 20, "image", 8 / 20)
+    assert gap["gap"] == pytest.approx(2 / 20)
+    assert gap["low"] <= gap["gap"] <= gap["high"]
+    text = {row["gallery"]: row["recall"] for row in made.gallery_sizes.to_pylist() if row["query"] == "text"}
+    assert list(text) == [10, 20, 29]
+    (against,) = [
+        row
+        for row in made.differences.to_pylist()
+        if (row["kind"], row["minus_query"], row["k"]) == ("all", "text", 10)
+    ]
+    assert 1 / 201 <= against["p"] < 0.03  # ten queries won, none lost
 
 
 def test_the_towers_see_a_reference_once_for_all_modes() -> None:

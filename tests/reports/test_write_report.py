@@ -4,6 +4,7 @@ import html.parser
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,30 @@ def test_recall_is_the_share_of_ranks_below_k(made: Artifact) -> None:
         ]
         assert row["recall"] == pytest.approx(sum(of_set) / len(of_set))
         assert row["queries"] == len(of_set)
+
+
+def test_what_composition_adds_and_smaller_galleries_are_told(made: Artifact) -> None:
+    said = json.loads(made.file("report.json").read_text(encoding="utf-8"))
+    recall = {
+        tuple(row[key] for key in ("query_set", "kind", "model", "query", "k")): row["recall"] for row in rows(made)
+    }
+    for row in made.table("composition.parquet").to_pylist():
+        place = (row["query_set"], row["kind"], row["model"])
+        alone = [recall[*place, mode, row["k"]] for mode in ("image", "text", "sum")]
+        assert row["best"] == max(alone)
+        assert row["gap"] == pytest.approx(recall[*place, "composed", row["k"]] - max(alone))
+    sizes = made.table("gallery_sizes.parquet").to_pylist()
+    whole = max(row["gallery"] for row in sizes)
+    assert {row["gallery"] for row in sizes} == {10, whole}
+    for row in sizes:
+        full = recall[row["query_set"], "all", row["model"], row["query"], row["k"]]
+        assert row["recall"] == pytest.approx(full, abs=1e-9) if row["gallery"] == whole else row["recall"] >= full
+    assert all(0 < row["p"] <= 1 for row in said["query_sets"][0]["differences"])
+
+
+def rows(made: Artifact) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = made.table("recall.parquet").to_pylist()
+    return found
 
 
 def test_page_is_one_file_that_loads_nothing(made: Artifact) -> None:
