@@ -89,7 +89,8 @@ def test_what_composition_adds_and_smaller_galleries_are_told(made: Artifact) ->
     assert {row["gallery"] for row in sizes} == {10, whole}
     for row in sizes:
         full = recall[row["query_set"], "all", row["model"], row["query"], row["k"]]
-        assert row["recall"] == pytest.approx(full, abs=1e-9) if row["gallery"] == whole else row["recall"] >= full
+        assert row["recall"] >= full - 1e-9
+        assert row["gallery"] < whole or row["recall"] == pytest.approx(full, abs=1e-9)
     assert all(0 < row["p"] <= 1 for row in said["query_sets"][0]["differences"])
 
 
