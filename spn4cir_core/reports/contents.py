@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.evaluation.answer_tables import gallery_fingerprint
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.tables import Tables
@@ -94,6 +95,7 @@ def _query_set(query_set: QuerySet, answers: Answers | None, numbers: Tables, ks
         "references": len({query.reference_id for query in query_set.queries}),
         "targets_per_query": _mean(len(query.target_ids) for query in query_set.queries),
         "gallery": len(query_set.gallery_ids),
+        "gallery_fingerprint": gallery_fingerprint(query_set),
         "ks": list(query_set.ks or ks),
         "map_ks": list(query_set.map_ks),
         "drops": dict(sorted(query_set.drops.items())),

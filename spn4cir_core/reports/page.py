@@ -45,22 +45,33 @@ def html_page(
             if _of_kinds(row["recall"])
         },
     }
-    return _render("page.jinja", contents, galleries=galleries, plots=plots)
+    return _render_report("page.jinja", contents, galleries=galleries, plots=plots)
 
 
 def markdown_page(contents: Contents) -> str:
     """The numbers as Markdown, for pull requests."""
-    return _render("page_markdown.jinja", contents)
+    return _render_report("page_markdown.jinja", contents)
 
 
-def _render(template: str, contents: Contents, **more: Any) -> str:
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """A template of this room, every value escaped."""
     import jinja2
 
+    def source(name: str) -> str:
+        return resources.files("spn4cir_core.reports").joinpath(name).read_text(encoding="utf-8")
+
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FunctionLoader(source),
     )
     environment.filters |= {"percent": _percent, "points": _points, "pretty": _pretty, "cell": _cell, "chance": _chance}
-    source = resources.files("spn4cir_core.reports").joinpath(template).read_text(encoding="utf-8")
+    return environment.get_template(template).render(**values).strip() + "\n"
+
+
+def _render_report(template: str, contents: Contents, **more: Any) -> str:
     values = {
         "report": contents,
         "tables": {row["name"]: recall_table(row) for row in _asked(contents)},
@@ -68,7 +79,7 @@ def _render(template: str, contents: Contents, **more: Any) -> str:
         "sizes": {row["name"]: gallery_table(row) for row in _asked(contents)},
         **more,
     }
-    return environment.from_string(source).render(**values).strip() + "\n"
+    return render(template, values)
 
 
 def recall_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.artifacts import Artifact, whole_file
+from spn4cir_core.evaluation.answer_tables import hit_table, query_table
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers, ask
 from spn4cir_core.evaluation.query_sets import query_sets
@@ -39,6 +40,8 @@ def write_report(work: Work) -> None:
     said = contents(sets, answers, numbers, metrics, lineage(work.parents, work.store), settings.ks)
     with work.draft.timed("write"):
         shown = _galleries(work, answers, files)
+        work.draft.write_table(query_table(answers), "queries.parquet")
+        work.draft.write_table(hit_table(answers), "hits.parquet")
         _write(work, numbers, said, html_page(said, shown, metrics))
     for kind in {evaluator.plugin_kind for evaluator in settings.evaluators} - {query_set.name for query_set in sets}:
         work.draft.drop(f"evaluator {kind!r} found nothing to ask in this corpus")
@@ -123,6 +126,6 @@ EVAL_REPORT = Stage(
         "stage2_checkpoint",
     ),
     reads=("eval_report", "images", "seed"),
-    version=4,
+    version=5,
     write=write_report,
 )

@@ -1,0 +1,64 @@
+"""What was asked and what was found, as tables: enough to compare two reports query by query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from spn4cir_core.evaluation.base import QuerySet
+from spn4cir_core.evaluation.measure import Answers
+from spn4cir_core.fingerprints import fingerprint
+
+QUERIES = pa.schema(
+    [
+        *((name, pa.string()) for name in ("query_set", "query_id", "kind", "reference_id", "modified_text")),
+        ("target_ids", pa.list_(pa.string())),
+    ]
+)
+HITS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("query_set", "query_id", "model")),
+        ("image_ids", pa.list_(pa.string())),
+    ]
+)
+
+
+def query_table(answers: Sequence[Answers]) -> pa.Table:
+    """One row per query, in the order of the ranks."""
+    rows = [
+        {
+            "query_set": answer.query_set.name,
+            "query_id": query.query_id,
+            "kind": query.kind,
+            "reference_id": query.reference_id,
+            "modified_text": query.modified_text,
+            "target_ids": list(query.target_ids),
+        }
+        for answer in answers
+        for query in answer.query_set.queries
+    ]
+    return pa.Table.from_pylist(rows, QUERIES)
+
+
+def hit_table(answers: Sequence[Answers]) -> pa.Table:
+    """The first hits of every model's composed query."""
+    rows = [
+        {
+            "query_set": answer.query_set.name,
+            "query_id": query.query_id,
+            "model": model,
+            "image_ids": [answer.query_set.gallery_ids[hit] for hit in hits_QH[row] if hit >= 0],
+        }
+        for answer in answers
+        for (model, mode), hits_QH in answer.hits.items()
+        if mode == "composed"
+        for row, query in enumerate(answer.query_set.queries)
+    ]
+    return pa.Table.from_pylist(rows, HITS)
+
+
+def gallery_fingerprint(query_set: QuerySet) -> str:
+    """Equal for sets whose queries are asked of the same images, the reference removed alike."""
+    parts = {name: list(image_ids) for name, image_ids in query_set.galleries.items()}
+    return fingerprint([list(query_set.gallery_ids), parts, query_set.remove_reference])
