@@ -5,6 +5,7 @@ Layout below the store's root::
     <noun>/<fingerprint>/            data files and summary.json; never changed once there
     <noun>/.<fingerprint>.draft/     being written; a killed stage continues here
     locks/<noun>-<fingerprint>       held while it is written (by whom, since when)
+    checked/<noun>/<fingerprint>/    notes on large files that were compared with their checksums
     rows/<noun>/<model>/             results kept per image, see batches.py
     recipes/<name>/<noun>.json       which fingerprint the recipe last materialised
 
@@ -15,10 +16,8 @@ the store, and its parents' fingerprints. Same fingerprint on storage: nothing t
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
-import platform
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -30,10 +29,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spn4cir_core.errors import StoreError
+from spn4cir_core.checksums import check_file, compare
+from spn4cir_core.errors import AlreadyWritten, StoreError
 from spn4cir_core.fingerprints import file_sha256
+from spn4cir_core.fingerprints import fingerprint as hash_of
+from spn4cir_core.locks import locked
 
 SUMMARY = "summary.json"
+SUMMARY_MARK = "summary_mark"
+"""Hash of the rest of the summary."""
 UNWRITABLE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -66,11 +70,16 @@ class Artifact:
         return dict(self.summary["details"])
 
     def file(self, name: str) -> Path:
-        """Path of one of the artefact's files.
+        """Path of one of the artefact's files, whose bytes are those that were written.
 
         Raises:
-            StoreError: the artefact has no such file, or the file's size is not the recorded one.
+            StoreError: the artefact has no such file, or it was damaged: its size or its checksum is another.
         """
+        path = self._file(name)
+        check_file(path, self.summary["files"][name]["sha256"], self.path)
+        return path
+
+    def _file(self, name: str) -> Path:
         path = self.path / name
         recorded = self.summary["files"].get(name)
         if recorded is None or not path.is_file():
@@ -90,17 +99,13 @@ class Artifact:
         return table
 
     def verify(self) -> None:
-        """Compare every file with its recorded checksum.
+        """Compare every file with its recorded checksum, those compared before as well.
 
         Raises:
             StoreError: a file is missing or its bytes are not those that were written.
         """
         for name, recorded in self.summary["files"].items():
-            path = self.file(name)
-            if file_sha256(path) != recorded["sha256"]:
-                raise StoreError(
-                    f"{path} does not match its checksum: it was damaged. Delete {self.path} and run again."
-                )
+            compare(self._file(name), recorded["sha256"], self.path)
 
 
 @dataclass
@@ -158,24 +163,35 @@ class Store:
         """The finished artefact of that fingerprint, or None.
 
         Raises:
-            StoreError: it is there but its summary cannot be read.
+            StoreError: it is there but its summary cannot be read, or was changed.
         """
         path = self.root / noun / fingerprint
         if not (path / SUMMARY).is_file():
             return None
-        return Artifact(noun, path, read_json(path / SUMMARY))
+        summary = read_json(path / SUMMARY)
+        mark = summary.pop(SUMMARY_MARK, None) if isinstance(summary, dict) else ""
+        if mark not in (None, hash_of(summary)):
+            raise StoreError(f"{path / SUMMARY} is damaged: it was changed. Delete {path} and run again.")
+        return Artifact(noun, path, summary)
 
     def current(self, recipe: str, noun: str) -> Artifact | None:
         """What the recipe last materialised under this noun, or None."""
         pointer = self._pointer(recipe, noun)
         return self.get(noun, read_json(pointer)["fingerprint"]) if pointer.is_file() else None
 
+    def before(self, recipe: str, noun: str) -> Artifact | None:
+        """What the recipe had materialised under this noun before the current one, or None."""
+        pointer = self._pointer(recipe, noun)
+        mark = read_json(pointer).get("before") if pointer.is_file() else None
+        return self.get(noun, mark) if mark else None
+
     def point(self, recipe: str, artifact: Artifact) -> None:
         """Record that the recipe's artefact of this noun is now this one."""
         pointer = self._pointer(recipe, artifact.noun)
-        if not pointer.is_file() or read_json(pointer)["fingerprint"] != artifact.fingerprint:
+        before = read_json(pointer)["fingerprint"] if pointer.is_file() else None
+        if before != artifact.fingerprint:
             pointer.parent.mkdir(parents=True, exist_ok=True)
-            write_json(pointer, {"fingerprint": artifact.fingerprint})
+            write_json(pointer, {"fingerprint": artifact.fingerprint, "before": before})
 
     @contextmanager
     def writing(self, noun: str, fingerprint: str, provenance: dict[str, Any]) -> Iterator[Draft]:
@@ -185,15 +201,16 @@ class Store:
         appears.
 
         Raises:
+            AlreadyWritten: another process has written it since the caller looked.
             StoreError: another process is writing this artefact, or the store cannot be written.
         """
         draft = Draft(self.root / noun / f".{fingerprint}.draft")
         with (
             self.guarded(noun),
-            _locked(self.root / "locks" / f"{noun}-{fingerprint}", f"{noun} {fingerprint}"),
+            locked(self.root / "locks" / f"{noun}-{fingerprint}", f"{noun} {fingerprint}"),
         ):
             if self.get(noun, fingerprint) is not None:
-                raise StoreError(f"{noun} {fingerprint} has just been written by another process; run again.")
+                raise AlreadyWritten(f"{noun} {fingerprint} has just been written by another process; run again.")
             draft.path.mkdir(parents=True, exist_ok=True)
             for scratch in draft.path.rglob(".*.tmp"):  # left by a killed process
                 scratch.unlink()
@@ -243,7 +260,8 @@ class Store:
                 if path.name != SUMMARY
             },
         }
-        write_json(draft.path / SUMMARY, summary)
+        plain = json.loads(json.dumps(summary))  # hashed as it will be read
+        write_json(draft.path / SUMMARY, {**plain, SUMMARY_MARK: hash_of(plain)})
         draft.path.replace(self.root / noun / fingerprint)
         _sync(self.root / noun)
 
@@ -280,25 +298,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and run again.") from error
-
-
-@contextmanager
-def _locked(path: Path, what: str) -> Iterator[None]:
-    """Hold an exclusive lock that ends with the process, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.seek(0)
-            owner = stream.read().strip() or "unknown"
-            raise StoreError(
-                f"{what} is being written by another process ({owner}); wait for it to end, or stop it."
-            ) from error
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        stream.flush()
-        yield
 
 
 def _sync(folder: Path) -> None:

@@ -62,7 +62,7 @@ class Rows:
         self.folder.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_arrays([pa.array(keys, pa.string()), values], schema=self.schema)
         with whole_file(self.folder / f"part-{time.time_ns():020d}-{uuid4().hex[:8]}.parquet") as scratch:
-            pq.write_table(table, scratch, compression="zstd")
+            pq.write_table(table, scratch, compression="zstd", write_page_checksum=True)
 
 
 class GivenRows(Rows):
@@ -77,8 +77,10 @@ class GivenRows(Rows):
 
 def _read(part: Path, columns: list[str] | None = None) -> pa.Table:
     try:
-        table: pa.Table = pq.read_table(part, columns=columns)
-    except pa.ArrowInvalid as error:
+        table: pa.Table = pq.read_table(part, columns=columns, page_checksum_verification=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the file system, not of the bytes
+            raise
         raise StoreError(f"{part} is damaged ({error}). Delete it and run again: its rows come anew.") from error
     return table
 

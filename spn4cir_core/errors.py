@@ -17,6 +17,10 @@ class StoreError(Spn4cirError):
     """The store cannot be read or written as asked."""
 
 
+class AlreadyWritten(StoreError):
+    """Another process has written the artefact meanwhile; it can be used."""
+
+
 class MissingExtra(Spn4cirError):
     """A strategy needs a package that is not installed; the message names the ``pip install``."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spn4cir_core.artifacts import Artifact, Draft, Store
-from spn4cir_core.errors import LaunchError, StoreError
+from spn4cir_core.errors import AlreadyWritten, LaunchError, StoreError
 from spn4cir_core.fingerprints import fingerprint, plain
 from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress, silent
@@ -79,13 +79,16 @@ class Stage:
         reused = artifact is not None
         if artifact is None:
             log.info("%s: writing %s", self.name, mark)
-            with store.writing(self.name, mark, inputs) as draft:
-                processes.gather(f"{WRITE} {mark}")
-                self.write(Work(recipe.only(self.reads), store, parents, draft, progress, processes))
-                processes.wait()  # nothing is published before all have done their part
+            try:
+                with store.writing(self.name, mark, inputs) as draft:
+                    processes.gather(f"{WRITE} {mark}")
+                    self.write(Work(recipe.only(self.reads), store, parents, draft, progress, processes))
+                    processes.wait()  # nothing is published before all have done their part
+            except AlreadyWritten:
+                reused = True
             artifact = store.get(self.name, mark)
             assert artifact is not None
-        else:
+        if reused:
             processes.gather(f"{KEEP} {mark}")
             log.info("%s: %s is up to date", self.name, mark)
         store.point(recipe.name, artifact)
