@@ -1,7 +1,8 @@
-"""Commands about evaluation: files for the servers of benchmarks, drafts of queries."""
+"""Commands about evaluation: files for the servers of benchmarks, drafts of queries, comparisons of runs."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,13 +12,16 @@ import typer
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
 from spn4cir_core.errors import InputError, StoreError
-from spn4cir_core.evaluation.draft_queries import Source, draft
+from spn4cir_core.evaluation.comparison import Run
+from spn4cir_core.evaluation.draft_queries import Source, column_by_id, draft
 from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, asked_by_server, submit
 from spn4cir_core.evaluation.submission_files import validate_submission
 from spn4cir_core.images.base import QUERIES
+from spn4cir_core.images.files import image_files
 from spn4cir_core.json_files import read_json_file
 from spn4cir_core.progress import Bars
-from spn4cir_core.recipe import Recipe
+from spn4cir_core.recipe import Recipe, packaged_recipes
+from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
 from spn4cir_core.training.checkpoints import load_checkpoint
 
 Model = Literal["stage1", "control", "stage2"]
@@ -27,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("submit")(write_server_files)
     app.command("queries")(draft_queries)
+    app.command("compare")(compare_runs)
 
 
 def write_server_files(
@@ -93,6 +98,53 @@ def draft_queries(
     except OSError as error:
         raise InputError(f"cannot write {out}: {error}; name a new file in a folder you may write") from error
     typer.echo(f"{out}: {queries:,} drafts; correct them, delete bad rows, put it into the corpus's folder")
+
+
+def compare_runs(
+    runs: Annotated[list[str], typer.Argument(help="[LABEL=]RECIPE[@STORE], at least two; one label: seeds.")],
+    out: Annotated[Path, typer.Option("--out", help="The page; a .md and a .json are written beside it.")] = Path(
+        "compare.html"
+    ),
+    model: Annotated[Model, typer.Option(help="The model that is compared.")] = "stage2",
+    query_set: Annotated[str, typer.Option("--queries", help="One query set; default: all that two runs have.")] = "",
+    draws: Annotated[int, typer.Option(min=100, help="Resamples of the intervals and tests.")] = 2000,
+    store: StoreOption = Path("store"),
+) -> None:
+    """Compare runs query by query: recall, paired differences, queries won and lost. The first one is the baseline."""
+    if len(runs) < 2:
+        raise InputError("name at least two runs: spn4cir compare demo tuned.toml other@elsewhere/store")
+    found = [_run(spec, store) for spec in runs]
+    said = run_comparison([run for run, _, _ in found], model, query_set, draws, 0)
+    files = next((image_files(recipe.images, place) for _, place, recipe in found if recipe), None)
+    captions = parent_of(found[0][0], "captions", found[0][1])
+    told = column_by_id(captions, "caption") if captions else {}
+    contents = {
+        ".html": comparison_html(said, files, told),
+        ".md": comparison_markdown(said),
+        ".json": json.dumps(said, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+    }
+    for ending, text in contents.items():
+        path = out.with_suffix(ending)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error}; name a file in a folder you may write") from error
+        typer.echo(path)
+
+
+def _run(spec: str, store: Path) -> tuple[Run, Store, Recipe | None]:
+    """A run by ``[LABEL=]RECIPE[@STORE]``; its recipe only if it can be read, for the pictures."""
+    label, _, source = spec.rpartition("=")
+    source, _, elsewhere = source.partition("@")
+    place = Store(elsewhere or store)
+    readable = source in packaged_recipes() or Path(source).is_file()
+    recipe = chosen_recipe(source, None) if readable else None
+    name = recipe.name if recipe else source
+    report = place.current(name, "eval_report")
+    if report is None:
+        raise StoreError(f"no eval_report of recipe {name!r} in {place.root}; make it with: spn4cir run")
+    return Run(label or (f"{name}@{elsewhere}" if elsewhere else name), spec, report), place, recipe
 
 
 def _check(file: Path, annotations: Path, names: Collection[str]) -> None:

@@ -13,9 +13,11 @@ from spn4cir_core.artifacts import Store
 from spn4cir_core.backbones.small import Small
 from spn4cir_core.cli import app
 from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.reports.write_report import EVAL_REPORT
 from spn4cir_core.training.checkpoints import Resume
 from tests.evaluation.test_submission import circo, scanned
 from tests.measured_store import NAME, measured_store
+from tests.measured_store import recipe as measured_recipe
 
 
 def spn4cir(*words: str | Path) -> str:
@@ -75,3 +77,23 @@ def test_drafts_are_read_back_as_queries(tmp_path: Path) -> None:
     out.unlink()
     assert "drafts" in spn4cir(*words, "--from", "labels")
     assert {query.kind for query in parser.queries(out.read_bytes())} == {"label", "colour"}
+
+
+def test_compare_writes_a_page_and_its_twins(tmp_path: Path) -> None:
+    store = measured_store(tmp_path)
+    report, _ = EVAL_REPORT.run(measured_recipe(tmp_path / "pictures"), store)
+    store.point("other", report)
+    recipe = tmp_path / "measured.toml"
+    recipe.write_text(
+        f'base = "folder"\nname = "{NAME}"\n[images.reader]\nkind = "folder"\nfolder = "{tmp_path / "pictures"}"\n'
+    )
+    out = tmp_path / "new" / "compare.html"
+    words = ["compare", f"ours={recipe}@{store.root}", f"other@{store.root}", "--out", out, "--draws", "100"]
+    assert [Path(line).suffix for line in spn4cir(*words).split()] == [".html", ".md", ".json"]
+    said = json.loads(out.with_suffix(".json").read_text())
+    assert [run["label"] for run in said["runs"]] == ["ours", f"other@{store.root}"]
+    assert "| ours |" in out.with_suffix(".md").read_text()
+    with pytest.raises(InputError, match="at least two runs"):
+        spn4cir("compare", recipe)
+    with pytest.raises(StoreError, match="no eval_report of recipe 'gone'"):
+        spn4cir("compare", recipe, "gone", "--store", store.root)

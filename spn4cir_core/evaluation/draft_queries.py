@@ -36,7 +36,7 @@ def draft(
     Raises:
         InputError: there are several corpora, or none of that name, or nothing to draft from.
     """
-    corpus_of = _column_by_id(parents["images"], "corpus")
+    corpus_of = column_by_id(parents["images"], "corpus")
     corpora = sorted(set(corpus_of.values()))
     chosen = [name for name in corpora if not corpus or name == corpus]
     if len(chosen) != 1:
@@ -49,7 +49,7 @@ def draft(
         raise InputError(f"nothing to draft from: corpus {chosen[0]!r} has no {source!r} queries")
     queries = drafted(asked, count, recipe.seed)
     folder = recipe.images.reader.corpus_folder(chosen[0])
-    return len(queries), queries_csv(queries, folder, _column_by_id(parents["captions"], "caption"))
+    return len(queries), queries_csv(queries, folder, column_by_id(parents["captions"], "caption"))
 
 
 def drafted(queries: Sequence[Query], count: int, seed: int) -> list[Query]:
@@ -83,7 +83,8 @@ def queries_csv(queries: Sequence[Query], folder: str, captions: Mapping[str, st
     return stream.getvalue().encode("utf-8")
 
 
-def _column_by_id(artifact: Artifact, column: str) -> dict[str, str]:
+def column_by_id(artifact: Artifact, column: str) -> dict[str, str]:
+    """One column of an artefact's table, by image id."""
     table = artifact.table(columns=["image_id", column]).to_pydict()
     return dict(zip(table["image_id"], table[column], strict=True))
 

@@ -72,6 +72,27 @@ def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
     return _svg(draw, 6.8, 3.4)
 
 
+def compared_curves(curves: Sequence[Mapping[str, Any]]) -> str:
+    """Recall@k of several runs' composed queries; beyond six runs the colours come again, dashed."""
+    colours = list(SERIES.values())[2:] + list(SERIES.values())[:2]
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot(1, 1, 1)
+        for number, curve in enumerate(curves):
+            colour, dashes = colours[number % len(colours)], ("-", "--", ":")[number // len(colours) % 3]
+            recall = [100 * value for value in curve["recall"]]
+            axes.plot(curve["ks"], recall, dashes, color=colour, label=curve["label"], marker="o", markersize=3)
+        axes.set_xscale("log")
+        axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
+        axes.minorticks_off()
+        axes.set_xlabel("k: first pictures looked at")
+        axes.set_ylabel("queries answered, %")
+        axes.set_ylim(0, 100)
+        figure.legend(loc="outside lower center", ncols=3)
+
+    return _svg(draw, 6.8, 3.4 + 0.2 * (len(curves) // 3))
+
+
 def recall_over_gallery(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str, str]) -> str:
     """Recall@k of the models and of stage 2's single modalities, against the size of the gallery."""
 

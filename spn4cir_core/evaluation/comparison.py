@@ -1,0 +1,229 @@
+"""Several reports side by side: where they were asked the same, and what then differs between their answers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from spn4cir_core.artifacts import Artifact, read_json
+from spn4cir_core.errors import InputError
+from spn4cir_core.evaluation.base import MAP_K
+from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
+from spn4cir_core.evaluation.significance import randomisation_p
+
+CURVE_KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One report. Runs of one label are seeds of the same thing and are averaged."""
+
+    label: str
+    name: str
+    report: Artifact
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One run's answers to one query set by one model."""
+
+    run: Run
+    about: Row
+    """The query set as ``report.json`` tells it."""
+    queries: Sequence[Row]
+    ranks: Mapping[str, np.ndarray]
+    """Mode → (Q,) ranks of the best target."""
+    precision_Q: np.ndarray
+    """Average precision of the composed query."""
+    hits: Mapping[str, Sequence[str]]
+    """Query id → first images of the composed query."""
+
+    @property
+    def groups(self) -> list[str]:
+        """The reference image of each query."""
+        return [query["reference_id"] for query in self.queries]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The runs' answers to one query set, by label, and what keeps them from being compared."""
+
+    name: str
+    by_label: Mapping[str, Sequence[Asked]]
+    unlike: Sequence[str]
+
+
+def compared_sets(runs: Sequence[Run], model: str, wanted: str = "") -> list[Compared]:
+    """The query sets that at least two runs were asked, or the one that is wanted.
+
+    Raises:
+        InputError: no set is common to two runs, or a report has no such model.
+    """
+    reports = [read_json(run.report.file("report.json")) for run in runs]
+    names = list(dict.fromkeys(row["name"] for report in reports for row in report["query_sets"] if row["queries"]))
+    found = []
+    for name in [wanted] if wanted else names:
+        abouts = [next((row for row in report["query_sets"] if row["name"] == name), None) for report in reports]
+        asked = [_asked(run, row, model) for run, row in zip(runs, abouts, strict=True) if row and row["queries"]]
+        if len(asked) > 1:
+            by_label: dict[str, list[Asked]] = {}
+            for one in asked:
+                by_label.setdefault(one.run.label, []).append(one)
+            missing = [run.name for run, row in zip(runs, abouts, strict=True) if not row or not row["queries"]]
+            not_asked = [f"{name} was not asked of {', '.join(missing)}"] if missing else []
+            found.append(Compared(name, by_label, [*not_asked, *unlike(asked)]))
+    if not found:
+        raise InputError(f"no two of the runs share a query set; they have {', '.join(map(repr, names)) or 'none'}")
+    return found
+
+
+def _asked(run: Run, about: Row, model: str) -> Asked:
+    def of_set(table: str) -> list[dict[str, Any]]:
+        whole = run.report.table(table)
+        found: list[dict[str, Any]] = whole.filter(pc.equal(whole["query_set"], about["name"])).to_pylist()
+        return found
+
+    queries = of_set("queries.parquet")
+    ranks: dict[str, list[int]] = {}
+    precision = []
+    for row in of_set("ranks.parquet"):
+        if row["model"] == model:
+            ranks.setdefault(row["query"], []).append(row["rank"])
+            precision += [row[f"average_precision_at_{MAP_K}"]] if row["query"] == "composed" else []
+    if not ranks:
+        raise InputError(f"the report of {run.name!r} has no model {model!r}")
+    hits = {row["query_id"]: row["image_ids"] for row in of_set("hits.parquet") if row["model"] == model}
+    order = sorted(range(len(queries)), key=lambda row: str(queries[row]["query_id"]))  # the same in every run
+    arrays = {mode: np.array(found)[order] for mode, found in ranks.items()}
+    return Asked(run, about, [queries[row] for row in order], arrays, np.array(precision)[order], hits)
+
+
+def unlike(asked: Sequence[Asked]) -> Iterator[str]:
+    """Why answers cannot be paired, against the first run."""
+    first = asked[0]
+    ours = {query["query_id"]: query for query in first.queries}
+    for other in asked[1:]:
+        theirs = {query["query_id"]: query for query in other.queries}
+        pair = f"{other.run.name} against {first.run.name}"
+        if only := len(ours.keys() ^ theirs.keys()):
+            yield f"{pair}: {only:,} queries were asked of one only ({len(ours):,} and {len(theirs):,})"
+        keys = ("reference_id", "modified_text", "target_ids")
+        changed = [name for name in ours.keys() & theirs.keys() if any(ours[name][k] != theirs[name][k] for k in keys)]
+        if changed:
+            yield f"{pair}: {len(changed):,} queries of one id have another reference, text or targets"
+        if first.about["gallery_fingerprint"] != other.about["gallery_fingerprint"]:
+            sizes = f"{first.about['gallery']:,} and {other.about['gallery']:,} images"
+            yield f"{pair}: other galleries ({sizes}), or the reference image kept in one and removed from the other"
+
+
+def comparison(found: Compared, draws: int, seed: int) -> dict[str, Any]:
+    """All that a page says of one query set, as JSON values; paired differences only where all were asked the same."""
+    first = next(iter(found.by_label.values()))[0]
+    ks: list[int] = list(first.about["ks"])
+    return {
+        "name": found.name,
+        "protocol": first.about["protocol"],
+        "headline": first.about["headline"],
+        "queries": len(first.queries),
+        "ks": ks,
+        "unlike": list(found.unlike),
+        "rows": [_row(label, asked, ks, draws, seed) for label, asked in found.by_label.items()],
+        "differences": [] if found.unlike else list(_differences(found, ks, draws, seed)),
+        "curves": [
+            {"label": label, "ks": list(CURVE_KS), "recall": _hits(asked, "composed", CURVE_KS).mean(axis=0).tolist()}
+            for label, asked in found.by_label.items()
+        ],
+    }
+
+
+def _row(label: str, asked: Sequence[Asked], ks: Sequence[int], draws: int, seed: int) -> dict[str, Any]:
+    """Means over seeds; the interval is over queries (their hits averaged over seeds), the spread over seeds."""
+    columns_QM = np.column_stack([_hits(asked, "composed", ks), np.mean([one.precision_Q for one in asked], axis=0)])
+    low_M, high_M = interval(bootstrap_means(columns_QM, asked[0].groups, draws, seed))
+    each_SM = np.array([[*hits_at(one.ranks["composed"], ks).mean(axis=0), one.precision_Q.mean()] for one in asked])
+    measures = [*(f"R@{k}" for k in ks), f"mAP@{MAP_K}"]
+    cells = [
+        {
+            "measure": measure,
+            "value": float(columns_QM[:, column].mean()),
+            "low": float(low_M[column]),
+            "high": float(high_M[column]),
+            "deviation": statistics.stdev(each_SM[:, column].tolist()) if len(asked) > 1 else None,
+        }
+        for column, measure in enumerate(measures)
+    ]
+    alone = {mode: _hits(asked, mode, ks).mean(axis=0).tolist() for mode in ("image", "text", "sum")}
+    return {"label": label, "runs": [one.run.name for one in asked], "cells": cells, "alone": alone}
+
+
+def _differences(found: Compared, ks: Sequence[int], draws: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Every label minus the first one."""
+    (base_label, base), *others = found.by_label.items()
+    base_QK = _hits(base, "composed", ks)
+    for label, asked in others:
+        values_QK = _hits(asked, "composed", ks) - base_QK
+        low_K, high_K = interval(bootstrap_means(values_QK, base[0].groups, draws, seed))
+        p_K = randomisation_p(values_QK, base[0].groups, draws, seed)
+        for column, k in enumerate(ks):
+            yield {
+                "label": label,
+                "minus": base_label,
+                "k": k,
+                "difference": float(values_QK[:, column].mean()),
+                "low": float(low_K[column]),
+                "high": float(high_K[column]),
+                "p": float(p_K[column]),
+                "won": int(np.count_nonzero(values_QK[:, column] > 0)),
+                "lost": int(np.count_nonzero(values_QK[:, column] < 0)),
+            }
+
+
+def _hits(asked: Sequence[Asked], mode: str, ks: Sequence[int]) -> np.ndarray:
+    """(Q, K) hits, averaged over seeds."""
+    if len({tuple(query["query_id"] for query in one.queries) for one in asked}) > 1:
+        raise InputError(f"runs of label {asked[0].run.label!r} were asked other queries; label them apart")
+    mean_QK: np.ndarray = np.mean([hits_at(one.ranks[mode], ks) for one in asked], axis=0)
+    return mean_QK
+
+
+def won_and_lost(found: Compared, k: int, count: int) -> list[dict[str, Any]]:
+    """Per label, queries that it answers among the first k and the first label does not, and the reverse.
+
+    Those whose target moves furthest come first; of several seeds the first one is shown.
+    """
+    if found.unlike:
+        return []
+    (base_label, (base, *_)), *others = found.by_label.items()
+    before_Q = base.ranks["composed"]
+    groups = []
+    for label, (other, *_) in others:
+        after_Q = other.ranks["composed"]
+        won = _furthest(before_Q - after_Q, (after_Q < k) & (before_Q >= k), count)
+        lost = _furthest(after_Q - before_Q, (before_Q < k) & (after_Q >= k), count)
+        titles = (f"{label} answers, {base_label} does not", f"{base_label} answers, {label} does not")
+        for title, rows in zip(titles, (won, lost), strict=True):
+            shown = [_shown(row, (base_label, base), (label, other)) for row in rows]
+            groups += [{"title": title, "queries": shown}] if shown else []
+    return groups
+
+
+def _furthest(moved_Q: np.ndarray, chosen_Q: np.ndarray, count: int) -> list[int]:
+    order = np.argsort(-moved_Q, kind="stable")
+    return [int(row) for row in order if chosen_Q[row]][:count]
+
+
+def _shown(row: int, *answers: tuple[str, Asked]) -> dict[str, Any]:
+    query = answers[0][1].queries[row]
+    return {
+        "query": query,
+        "answers": [
+            {"label": label, "rank": int(one.ranks["composed"][row]), "hits": list(one.hits[query["query_id"]])}
+            for label, one in answers
+        ],
+    }

@@ -1,0 +1,72 @@
+"""Several runs side by side as one self-contained HTML page, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.evaluation.comparison import Run, compared_sets, comparison, won_and_lost
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.reports.contents import MODE_NAMES, MODEL_NAMES
+from spn4cir_core.reports.galleries import Pictures
+from spn4cir_core.reports.page import render, wide_k
+from spn4cir_core.reports.plots import compared_curves
+from spn4cir_core.reports.thumbnails import Thumbnails
+
+SHOWN_HITS = 5
+SHOWN_QUERIES = 4
+
+
+def run_comparison(runs: Sequence[Run], model: str, query_set: str, draws: int, seed: int) -> dict[str, Any]:
+    """What the page says, as JSON values.
+
+    Args:
+        query_set: the one to compare; empty: all that at least two runs have.
+
+    Raises:
+        InputError: the runs share no query set, or have no such model.
+    """
+    sets = []
+    for found in compared_sets(runs, model, query_set):
+        said = comparison(found, draws, seed)
+        sets.append(said | {"wide": wide_k(said), "changed": won_and_lost(found, wide_k(said), SHOWN_QUERIES)})
+    return {
+        "model": model,
+        "model_name": MODEL_NAMES[model],
+        "modes": MODE_NAMES,
+        "runs": [{"label": run.label, "name": run.name, "fingerprint": run.report.fingerprint} for run in runs],
+        "query_sets": sets,
+    }
+
+
+def comparison_html(said: Mapping[str, Any], files: ImageFiles | None, captions: Mapping[str, str]) -> str:
+    """The page; styles, plots and pictures are inside it.
+
+    Args:
+        files: opens the pictures, whose paths are their ids; None: captions stand for them.
+        captions: by image id.
+    """
+    paths = {image_id: image_id for image_id in _pictured(said)} if files else {}
+    pictures = Pictures(Thumbnails(files or ImageFiles(Path()), paths), captions)
+    plots = {found["name"]: compared_curves(found["curves"]) for found in said["query_sets"]}
+    return render("comparison.jinja", {"said": said, "plots": plots, "tile": pictures.tile, "shown_hits": SHOWN_HITS})
+
+
+def comparison_markdown(said: Mapping[str, Any]) -> str:
+    """The numbers as Markdown, for pull requests."""
+    return render("comparison_markdown.jinja", {"said": said})
+
+
+def _pictured(said: Mapping[str, Any]) -> set[str]:
+    """Ids of all images that the page shows."""
+    queries = [one for found in said["query_sets"] for group in found["changed"] for one in group["queries"]]
+    references = {one["query"]["reference_id"] for one in queries}
+    return references | {image_id for one in queries for answer in one["answers"] for image_id in answer["hits"]}
+
+
+def parent_of(run: Run, noun: str, store: Store) -> Artifact | None:
+    """The artefact of that noun that a run's report was made from, if it is still in the store."""
+    mark = run.report.summary["parents"].get(noun)
+    return store.get(noun, mark) if mark else None

@@ -1,0 +1,146 @@
+"""Several reports on the measured store, compared: numbers by hand, faults told, one page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.errors import InputError
+from spn4cir_core.evaluation.comparison import Run, compared_sets, unlike
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
+from spn4cir_core.reports.write_report import EVAL_REPORT
+from tests.measured_store import measured_store, recipe, write_checkpoint
+from tests.reports.test_write_report import Page
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Reports of three networks, the current ones of recipes first, second and third; other: fewer queries."""
+    root = tmp_path_factory.mktemp("compared")
+    made = measured_store(root)
+    for number, name in enumerate(("first", "second", "third")):
+        if number:
+            write_checkpoint(made, "stage2_checkpoint", seed=20 + number)
+        kinds = [{"kind": kind} for kind in (("labels",) if name == "third" else ("annotated", "labels"))]
+        made.point(name, EVAL_REPORT.run(recipe(root / "pictures", evaluators=kinds, gallery_pictures=0), made)[0])
+    few = recipe(root / "pictures", evaluators=[{"kind": "labels", "max_queries": 5}], gallery_pictures=0)
+    made.point("other", EVAL_REPORT.run(few, made)[0])
+    return made
+
+
+def run(store: Store, name: str, label: str = "") -> Run:
+    report = store.current(name, "eval_report")
+    assert report is not None
+    return Run(label or name, name, report)
+
+
+def ranks(report: Artifact, query_set: str) -> dict[str, int]:
+    wanted = {"query_set": query_set, "model": "stage2", "query": "composed"}
+    rows = report.table("ranks.parquet").to_pylist()
+    return {row["query_id"]: row["rank"] for row in rows if all(row[key] == value for key, value in wanted.items())}
+
+
+@pytest.fixture(scope="module")
+def said(store: Store) -> dict[str, Any]:
+    return run_comparison([run(store, "first"), run(store, "second")], "stage2", "", 200, 0)
+
+
+def test_numbers_equal_counts_by_hand(store: Store, said: dict[str, Any]) -> None:
+    assert [found["name"] for found in said["query_sets"]] == ["annotated", "labels"]
+    for found in said["query_sets"]:
+        first, second = (ranks(run(store, name).report, found["name"]) for name in ("first", "second"))
+        assert not found["unlike"]
+        for row, answered in zip(found["rows"], (first, second), strict=True):
+            for k, cell in zip(found["ks"], row["cells"], strict=False):
+                assert cell["value"] == pytest.approx(np.mean([rank < k for rank in answered.values()]))
+                assert cell["low"] <= cell["value"] <= cell["high"]
+        for row in found["differences"]:
+            k = row["k"]
+            assert row["won"] == sum(second[name] < k <= first[name] for name in first)
+            assert row["lost"] == sum(first[name] < k <= second[name] for name in first)
+            assert row["difference"] == pytest.approx((row["won"] - row["lost"]) / len(first))
+            assert 0 < row["p"] <= 1
+        for group in found["changed"]:
+            for one in group["queries"]:
+                before, after = first[one["query"]["query_id"]], second[one["query"]["query_id"]]
+                assert [answer["rank"] for answer in one["answers"]] == [before, after]
+                assert (before < found["wide"]) != (after < found["wide"])
+    assert any(found["changed"] for found in said["query_sets"])
+
+
+def test_a_run_against_itself_differs_in_nothing(store: Store) -> None:
+    same = run_comparison([run(store, "first", "a"), run(store, "first", "b")], "stage2", "annotated", 100, 0)
+    (found,) = same["query_sets"]
+    assert {(row["difference"], row["p"]) for row in found["differences"]} == {(0.0, 1.0)}
+    assert found["changed"] == []
+
+
+def test_runs_of_one_label_are_seeds(store: Store) -> None:
+    runs = [run(store, "first", "a"), run(store, "second", "b"), run(store, "third", "b")]
+    (found,) = run_comparison(runs, "stage2", "labels", 200, 0)["query_sets"]
+    assert [row["label"] for row in found["rows"]] == ["a", "b"]
+    cell = found["rows"][1]["cells"][1]
+    each = [np.mean([rank < 5 for rank in ranks(one.report, "labels").values()]) for one in runs[1:]]
+    assert cell["value"] == pytest.approx(np.mean(each))
+    assert cell["deviation"] == pytest.approx(np.std(each, ddof=1))
+    assert found["rows"][0]["cells"][1]["deviation"] is None
+
+
+def test_what_differs_is_told_and_nothing_is_paired(store: Store) -> None:
+    runs = [run(store, "third"), run(store, "other")]
+    (found,) = compared_sets(runs, "stage2")
+    assert len(found.unlike) == 1 and "queries were asked of one only" in found.unlike[0]
+    told = run_comparison(runs, "stage2", "", 100, 0)
+    assert told["query_sets"][0]["differences"] == [] == told["query_sets"][0]["changed"]
+    page = comparison_html(told, None, {})
+    assert "cannot be compared" in page and "cannot be compared" in comparison_markdown(told)
+    with pytest.raises(InputError, match="share a query set"):
+        compared_sets(runs, "stage2", "annotated")
+    with pytest.raises(InputError, match="no model 'stage3'"):
+        compared_sets(runs, "stage3")
+
+
+def test_other_galleries_and_other_texts_are_told(store: Store) -> None:
+    (found, *_) = compared_sets([run(store, "first"), run(store, "second")], "stage2")
+    (first,), (second,) = found.by_label.values()
+    gallery = replace(second, about={**second.about, "gallery_fingerprint": "other"})
+    assert ["other galleries" in told for told in unlike([first, gallery])] == [True]
+    texts = replace(second, queries=[{**second.queries[0], "modified_text": "x"}, *second.queries[1:]])
+    assert ["1 queries of one id have another" in told for told in unlike([first, texts])] == [True]
+    assert list(unlike([first, second])) == []
+
+
+def test_page_is_one_escaped_file_with_pictures(store: Store, said: dict[str, Any]) -> None:
+    captions = parent_of(run(store, "first"), "captions", store)
+    assert captions is not None
+    table = captions.table().to_pydict()
+    told = dict(zip(table["image_id"], table["caption"], strict=True))
+    text = comparison_html(said, ImageFiles(store.root.parent / "pictures"), told)
+    page = Page(text)
+    loaded = [value for _, attrs in page.tags for name, value in attrs.items() if name in ("src", "href")]
+    assert all(str(value).startswith(("data:image/jpeg;base64,", "#")) for value in loaded)
+    pictures = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert pictures and all(attrs.get("alt") for attrs in pictures)
+    assert "<script" not in text and "<script" not in comparison_markdown(said)
+    assert "prefers-color-scheme: dark" in text
+    assert json.loads(json.dumps(said, allow_nan=False)) == said
+    assert text == comparison_html(said, ImageFiles(store.root.parent / "pictures"), told)
+
+
+def test_names_of_the_contract(store: Store) -> None:
+    report = run(store, "first").report
+    assert report.table("hits.parquet").schema.names == ["query_set", "query_id", "model", "image_ids"]
+    asked = report.table("queries.parquet").to_pylist()
+    assert {row["query_id"] for row in asked if row["query_set"] == "annotated"} == set(ranks(report, "annotated"))
+
+
+def test_pictures_that_are_gone_are_told_by_their_captions(said: dict[str, Any], tmp_path: Path) -> None:
+    page = comparison_html(said, ImageFiles(tmp_path), {})
+    assert "picture not found" in page and "<img" not in page
