@@ -126,6 +126,6 @@ EVAL_REPORT = Stage(
         "stage2_checkpoint",
     ),
     reads=("eval_report", "images", "seed"),
-    version=5,
+    version=6,
     write=write_report,
 )

@@ -50,6 +50,14 @@ def test_p_is_uniform_where_there_is_no_difference() -> None:
     assert np.mean(found < 0.5) == pytest.approx(0.5, abs=0.09)
 
 
+def test_queries_that_do_not_differ_do_not_matter() -> None:
+    """McNemar's exact test: six won, one lost."""
+    values = np.zeros((300, 1))
+    values[:6], values[6] = 1, -1
+    found = randomisation_p(values, [str(row) for row in range(300)], draws=1000, seed=0)
+    assert found.tolist() == [2 * (1 + 7) / 2**7]
+
+
 def test_queries_of_one_reference_count_as_one() -> None:
     values = np.ones((40, 1))
     assert randomisation_p(values, ["a"] * 40, draws=1000, seed=0).tolist() == [1.0]
