@@ -1,12 +1,12 @@
 """Checks a careful owner wants: cheap to compute, blocking where going on would waste training time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
 from dagster_project.resources import Pipeline
-from spn4cir_core.checks import CHECKS, Finding
+from spn4cir_core.checks import CHECKS, Check, Made
 
 
 def checks(prefix: Sequence[str]) -> list[dg.AssetChecksDefinition]:
@@ -14,16 +14,17 @@ def checks(prefix: Sequence[str]) -> list[dg.AssetChecksDefinition]:
     return [_asset_check(prefix, noun, check, blocking) for noun, check, blocking in CHECKS]
 
 
-def _asset_check(
-    prefix: Sequence[str], noun: str, check: Callable[..., Finding], blocking: bool
-) -> dg.AssetChecksDefinition:
+def _asset_check(prefix: Sequence[str], noun: str, check: Check, blocking: bool) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=dg.AssetKey([*prefix, noun]), name=check.__name__, description=check.__doc__, blocking=blocking
     )
     def run(pipeline: Pipeline) -> dg.AssetCheckResult:
         recipe, store = pipeline.load()
-        finding = check(lambda parent: store.current(recipe.name, parent))
+        finding = check(Made(recipe.name, store))
         metadata: dict[str, Any] = {"examples": finding.examples} if finding.examples else {}
-        return dg.AssetCheckResult(passed=finding.passed, description=finding.says, metadata=metadata)
+        severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+        return dg.AssetCheckResult(
+            passed=finding.passed, severity=severity, description=finding.says, metadata=metadata
+        )
 
     return run
