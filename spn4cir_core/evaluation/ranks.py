@@ -46,9 +46,10 @@ def best_ranks(
     left_out = [[*rows, *gone] for rows, gone in zip(kept, removed, strict=True)]
     better = np.zeros(len(queries_QD), np.int64)
     not_worse = np.zeros(len(queries_QD), np.int64)
+    above_Q1, below_Q1 = best[:, None] + np.float32(TIE), best[:, None] - np.float32(TIE)
     for span, scores in _score_blocks(queries_QD, gallery, left_out, query_rows, gallery_rows):
-        better[span] += np.count_nonzero(scores > best[span, None] + np.float32(TIE), axis=1)
-        not_worse[span] += np.count_nonzero(scores >= best[span, None] - np.float32(TIE), axis=1)
+        better[span] += np.count_nonzero(scores > above_Q1[span], axis=1)
+        not_worse[span] += np.count_nonzero(scores >= below_Q1[span], axis=1)
     return (better + (not_worse - better + 1) // 2).astype(np.int32)
 
 
@@ -103,7 +104,12 @@ def _score_blocks(
     query_rows: int,
     gallery_rows: int,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (query rows, scores of one block), scores of left-out images −inf; gallery blocks in order."""
+    """Yield (query rows, scores of one block), scores of left-out images −inf; gallery blocks in order.
+
+    Scores of a later block overwrite those of an earlier one: fresh memory for each costs a tenth of the product.
+    """
+    queries_QD = np.asarray(queries_QD, np.float32)
+    memory = np.empty(min(query_rows, len(queries_QD)) * min(gallery_rows, len(gallery)), np.float32)
     query_of = np.repeat(np.arange(len(left_out)), [len(rows) for rows in left_out])
     image_of = np.array([image for rows in left_out for image in rows], np.int64)
     for first in range(0, len(gallery), gallery_rows):
@@ -112,18 +118,18 @@ def _score_blocks(
         block_queries, block_images = query_of[inside], image_of[inside] - first
         for start in range(0, len(queries_QD), query_rows):
             span = slice(start, min(start + query_rows, len(queries_QD)))
-            scores = _scores(queries_QD[span].astype(np.float32), block)
+            asked = queries_QD[span]
+            scores = _scores(asked, block, memory[: len(asked) * len(block)].reshape(len(asked), len(block)))
             low, high = np.searchsorted(block_queries, [span.start, span.stop])
             scores[block_queries[low:high] - start, block_images[low:high]] = -np.inf
             yield span, scores
 
 
-def _scores(queries_QD: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """(Q, n) scores of n images of one or of several vectors."""
+def _scores(queries_QD: np.ndarray, block: np.ndarray, out_Qn: np.ndarray) -> np.ndarray:
+    """(Q, n) scores of n images of one or of several vectors, in ``out_Qn``."""
     if block.ndim == 2:
-        scores: np.ndarray = queries_QD @ block.T
-        return scores
-    scores = queries_QD @ block[:, 0].T
+        return np.matmul(queries_QD, block.T, out=out_Qn)
+    scores = np.matmul(queries_QD, block[:, 0].T, out=out_Qn)
     for token in range(1, block.shape[1]):
         np.maximum(scores, queries_QD @ block[:, token].T, out=scores)
     return scores
