@@ -20,7 +20,7 @@ from spn4cir_core.images.base import QUERIES
 from spn4cir_core.images.files import image_files
 from spn4cir_core.json_files import read_json_file
 from spn4cir_core.progress import Bars
-from spn4cir_core.recipe import Recipe, packaged_recipes
+from spn4cir_core.recipe import Recipe, packaged_recipes, reads_a_folder
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
 from spn4cir_core.training.checkpoints import load_checkpoint
 
@@ -57,16 +57,16 @@ def write_server_files(
         _check(check, annotations, _names_beside(annotations))
         return
     chosen, place = chosen_recipe(recipe, images), Store(store)
-    asked = asked_by_server(chosen.images, _made(chosen, place, "images"), place)
+    asked = asked_by_server(chosen.images, _made(chosen.name, place, "images"), place)
     if check is not None:
         if len(asked) > 1:
             raise InputError("the recipe has queries for several servers; name the file of them with --annotations")
         _check(check, asked[0].annotations, asked[0].names)
         return
-    source = chosen_recipe(trained, None) if trained else chosen
+    source = _named(trained, None)[0] if trained else chosen.name
     answering = Answering(
         checkpoint=load_checkpoint(_made(source, place, f"{model}_checkpoint")),
-        manifest=_made(chosen, place, "images").table(columns=["image_id", "path", "pixel_sha256"]),
+        manifest=_made(chosen.name, place, "images").table(columns=["image_id", "path", "pixel_sha256"]),
         settings=chosen.images,
         store=place,
         text=text,
@@ -74,7 +74,7 @@ def write_server_files(
     )
     with Bars() as bars:
         for one in asked:
-            for path in submit(one, answering, out or place.root / "submissions", f"{source.name}_{model}", bars):
+            for path in submit(one, answering, out or place.root / "submissions", f"{source}_{model}", bars):
                 typer.echo(path)
 
 
@@ -89,7 +89,9 @@ def draft_queries(
 ) -> None:
     """Draft composed queries for a person to correct; put into the corpus's folder, they are what is measured."""
     chosen, place = chosen_recipe(recipe, images), Store(store)
-    parents = {noun: _made(chosen, place, noun) for noun in ("images", "annotations", "splits", "captions", "triplets")}
+    parents = {
+        noun: _made(chosen.name, place, noun) for noun in ("images", "annotations", "splits", "captions", "triplets")
+    }
     queries, content = draft(chosen, place, parents, source, corpus, count)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -109,11 +111,12 @@ def compare_runs(
     query_set: Annotated[str, typer.Option("--queries", help="One query set; default: all that two runs have.")] = "",
     draws: Annotated[int, typer.Option(min=100, help="Resamples of the intervals and tests.")] = 2000,
     store: StoreOption = Path("store"),
+    images: ImagesOption = None,
 ) -> None:
     """Compare runs query by query: recall, paired differences, queries won and lost. The first one is the baseline."""
     if len(runs) < 2:
         raise InputError("name at least two runs: spn4cir compare demo tuned.toml other@elsewhere/store")
-    found = [_run(spec, store) for spec in runs]
+    found = [_run(spec, store, images) for spec in runs]
     said = run_comparison([run for run, _, _ in found], model, query_set, draws, 0)
     files = next((image_files(recipe.images, place) for _, place, recipe in found if recipe), None)
     captions = parent_of(found[0][0], "captions", found[0][1])
@@ -133,18 +136,25 @@ def compare_runs(
         typer.echo(path)
 
 
-def _run(spec: str, store: Path) -> tuple[Run, Store, Recipe | None]:
+def _run(spec: str, store: Path, images: Path | None) -> tuple[Run, Store, Recipe | None]:
     """A run by ``[LABEL=]RECIPE[@STORE]``; its recipe only if it can be read, for the pictures."""
     label, _, source = spec.rpartition("=")
     source, _, elsewhere = source.partition("@")
     place = Store(elsewhere or store)
-    readable = source in packaged_recipes() or Path(source).is_file()
-    recipe = chosen_recipe(source, None) if readable else None
-    name = recipe.name if recipe else source
+    name, recipe = _named(source, images)
     report = place.current(name, "eval_report")
     if report is None:
         raise StoreError(f"no eval_report of recipe {name!r} in {place.root}; make it with: spn4cir run")
     return Run(label or (f"{name}@{elsewhere}" if elsewhere else name), spec, report), place, recipe
+
+
+def _named(source: str, images: Path | None) -> tuple[str, Recipe | None]:
+    """The name that a store knows a recipe by, and the recipe itself where that is all it takes to read it."""
+    complete = source in packaged_recipes() and (images is not None or not reads_a_folder(source))
+    if complete or Path(source).is_file():
+        recipe = chosen_recipe(source, images)
+        return recipe.name, recipe
+    return source, None
 
 
 def _check(file: Path, annotations: Path, names: Collection[str]) -> None:
@@ -158,11 +168,11 @@ def _names_beside(annotations: Path) -> list[str]:
     return list(read_json_file(path)) if path.is_file() else []
 
 
-def _made(recipe: Recipe, store: Store, noun: str) -> Artifact:
-    artifact = store.current(recipe.name, noun)
+def _made(recipe: str, store: Store, noun: str) -> Artifact:
+    artifact = store.current(recipe, noun)
     if artifact is None:
         raise StoreError(
-            f"recipe {recipe.name!r} has no {noun} in {store.root}; make it with: spn4cir run"
+            f"recipe {recipe!r} has no {noun} in {store.root}; make it with: spn4cir run"
             f"{' --select images' if noun == 'images' else ''}"
         )
     return artifact

@@ -50,6 +50,11 @@ def test_server_files_are_written_and_checked(tmp_path: Path) -> None:
     assert "fit for the server (map)" in spn4cir("submit", "--check", written, *words)
     queries = folder / "annotations" / "test.json"
     assert "names of images were not compared" in spn4cir("submit", "--check", written, "--annotations", queries)
+    elsewhere = tmp_path / "elsewhere.toml"
+    elsewhere.write_text(recipe.read_text().replace('"test"\n', '"elsewhere"\n', 1))
+    store.point("elsewhere", images)
+    of_test = spn4cir("submit", "--recipe", elsewhere, "--store", store.root, "--trained", "test", "--out", tmp_path)
+    assert Path(of_test.strip()).read_bytes() == written.read_bytes()
     written.write_text(json.dumps({"0": [1]}))
     with pytest.raises(InputError, match="2 of 3 queries are missing"):
         spn4cir("submit", "--check", written, *words)
@@ -97,3 +102,5 @@ def test_compare_writes_a_page_and_its_twins(tmp_path: Path) -> None:
         spn4cir("compare", recipe)
     with pytest.raises(StoreError, match="no eval_report of recipe 'gone'"):
         spn4cir("compare", recipe, "gone", "--store", store.root)
+    told = spn4cir("compare", NAME, "other", "--store", store.root, "--out", tmp_path / "b.html", "--draws", "100")
+    assert "picture not found" in Path(told.split()[0]).read_text()  # the store knows no folder of pictures
