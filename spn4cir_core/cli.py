@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from PIL import Image
 
-from spn4cir_core import cli_ablate, cli_evaluation, cli_serve, cli_training, cli_triplets
+from spn4cir_core import cli_ablate, cli_doctor, cli_evaluation, cli_serve, cli_training, cli_triplets
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.cli_options import (
     ImagesOption,
@@ -54,6 +54,8 @@ spn4cir status --recipe shoes.toml  (what would run)
 spn4cir triplets --out browse.html  (look at triplets, mark bad ones)
 
 spn4cir ablate grid.toml  (compare recipes over seeds)
+
+spn4cir doctor  (look whether everything needed is there)
 """
 
 app = typer.Typer(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES, no_args_is_help=True)
@@ -63,6 +65,7 @@ cli_serve.register(app)
 cli_ablate.register(app)
 cli_training.register(app)
 cli_evaluation.register(app)
+cli_doctor.register(app)
 
 
 @app.command("run")
