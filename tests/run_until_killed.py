@@ -3,8 +3,9 @@
 Usage: run_until_killed.py STORE RECIPE KILLS SEED.
 
 A run is killed right before the n-th time that it opens, renames, makes or removes something in the store, or so many
-milliseconds after that; n and the delay are drawn from the seed. The first line told is the number of these events in a
-whole run, which goes into the store ``STORE-unbroken``; then one line for each kill.
+milliseconds after that; n and the delay are drawn from the seed. The store ``STORE-unbroken`` is of a run that nobody
+kills; the others, ``STORE-0`` and so on, are run again and again until they are whole, as many as take KILLS kills. The
+first line told is the number of events in the unbroken run; then one line for each further run.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 
 TOUCHES = {"open", "os.rename", "os.mkdir", "os.remove"}
 LONGEST_DELAY_S = 0.2
+REACH = 3
+"""A run is killed within this part of its events, so that it takes several to be whole."""
 IMPORTED_ONCE = (
     "accelerate",
     "faiss",
@@ -83,12 +86,14 @@ def main() -> None:
     status, events = in_child(store.with_name(f"{store.name}-unbroken"), recipe, 0, 0)
     assert status == 0, status
     print(events, flush=True)
-    for _ in range(kills):
-        fatal, delay_s = draw.randint(1, events), draw.choice([0, draw.uniform(0, LONGEST_DELAY_S)])
-        status, seen = in_child(store, recipe, fatal, delay_s)
+    number = killed = status = 0
+    while killed < kills or status:
+        fatal = draw.randint(1, events // REACH) if killed < kills else 0
+        delay_s = draw.choice([0, draw.uniform(0, LONGEST_DELAY_S)])
+        status, seen = in_child(store.with_name(f"{store.name}-{number}"), recipe, fatal, delay_s)
+        assert status in (0, -signal.SIGKILL), f"another error than the kill: {status}"
+        killed, number = killed + (status != 0), number + (status == 0)
         print(status, seen, fatal, round(delay_s, 3), flush=True)
-    status, seen = in_child(store, recipe, 0, 0)
-    assert status == 0, status
 
 
 if __name__ == "__main__":
