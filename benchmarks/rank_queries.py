@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from spn4cir_core.evaluation.ranks import best_ranks
 from spn4cir_core.evaluation.recall import hits_at
@@ -34,8 +35,6 @@ def unit(rows: int, dim: int, seed: int) -> np.ndarray:
 
 def by_names(queries: np.ndarray, gallery: np.ndarray, names: np.ndarray, targets: np.ndarray) -> list[float]:
     """Sort every gallery, index the names with the order, compare them with the target's name."""
-    import torch
-
     distances = 1 - torch.from_numpy(queries) @ torch.from_numpy(gallery).T
     sorted_names = names[torch.argsort(distances, dim=-1).numpy()]
     wanted = np.repeat(names[targets], len(names)).reshape(len(queries), -1)
@@ -105,7 +104,7 @@ def main() -> None:
     parser.add_argument("--name-rows", type=int, default=512, help="queries per chunk of the way with names (memory)")
     parser.add_argument("--categories", action="store_true", help="FashionIQ's three galleries, one after another")
     parser.add_argument("--times", type=int, default=3, help="runs of counting and of the product, the best counts")
-    parser.add_argument("--name-times", type=int, default=1, help="runs of the way with names")
+    parser.add_argument("--name-times", type=int, default=2, help="runs of the way with names")
     options = parser.parse_args()
     sizes = FASHIONIQ if options.categories else ((options.queries, options.gallery),)
     results = [measured(queries, gallery, options) for queries, gallery in sizes]
