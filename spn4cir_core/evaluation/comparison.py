@@ -84,6 +84,11 @@ def compared_sets(runs: Sequence[Run], model: str, wanted: str = "") -> list[Com
 
 
 def _asked(run: Run, about: Row, model: str) -> Asked:
+    if missing := {"queries.parquet", "hits.parquet"} - run.report.summary["files"].keys():
+        raise InputError(
+            f"the report of {run.name!r} is of an older version, it has no {min(missing)}; write it anew: spn4cir run"
+        )
+
     def of_set(table: str) -> list[dict[str, Any]]:
         whole = run.report.table(table)
         found: list[dict[str, Any]] = whole.filter(pc.equal(whole["query_set"], about["name"])).to_pylist()

@@ -27,11 +27,12 @@ def expected_recall(
         galleries_Q: images in each query's gallery, its targets included, its reference only if it is ranked.
         targets_Q: targets of each query in its gallery.
     """
+    better_Q = np.asarray(ranks_Q, np.int64)
     others_Q = np.asarray(galleries_Q, np.int64) - np.asarray(targets_Q, np.int64)
     drawn_Q = np.minimum(others_Q, np.maximum(0, size - np.asarray(targets_Q, np.int64)))
-    cases, times = np.unique(np.stack([ranks_Q, others_Q, drawn_Q]), axis=1, return_counts=True)
-    better_C, others_C, drawn_C = cases
-    before_CK = _chances(better_C, others_C, drawn_C, max(ks))
+    keys_Q = (better_Q * (others_Q.max() + 1) + others_Q) * (others_Q.max() + 1) + drawn_Q
+    _, cases, times = np.unique(keys_Q, return_index=True, return_counts=True)  # equal cases are computed once
+    before_CK = _chances(better_Q[cases], others_Q[cases], drawn_Q[cases], max(ks))
     recall_CK = np.minimum(1.0, np.cumsum(before_CK, axis=1)[:, np.asarray(ks) - 1])
     means_K: np.ndarray = times @ recall_CK / times.sum()
     return means_K

@@ -208,7 +208,8 @@ def _gallery_sizes(answer: Answers, ks: Sequence[int]) -> Iterator[dict[str, Any
     """Expected recall of every model and mode in galleries drawn from the whole ones."""
     asked, asked_ks = answer.query_set, answer.query_set.ks or ks
     gone = [{query.reference_id} if asked.remove_reference else set() for query in asked.queries]
-    inside = {query.gallery: frozenset(asked.gallery_of(query)) for query in asked.queries}
+    one_of_each = {query.gallery: query for query in asked.queries}
+    inside = {name: frozenset(asked.gallery_of(query)) for name, query in one_of_each.items()}
     pairs = list(zip(asked.queries, gone, strict=True))
     galleries_Q = np.array([len(inside[query.gallery]) - len(inside[query.gallery] & out) for query, out in pairs])
     targets_Q = np.array([len(set(query.target_ids) - out) for query, out in pairs])

@@ -107,6 +107,14 @@ def test_what_differs_is_told_and_nothing_is_paired(store: Store) -> None:
         compared_sets(runs, "stage3")
 
 
+def test_a_report_of_an_older_version_is_told(store: Store) -> None:
+    new, old = run(store, "first"), run(store, "second")
+    files = {name: said for name, said in old.report.summary["files"].items() if name != "hits.parquet"}
+    old = replace(old, report=replace(old.report, summary={**old.report.summary, "files": files}))
+    with pytest.raises(InputError, match="has no hits.parquet; write it anew"):
+        compared_sets([new, old], "stage2")
+
+
 def test_other_galleries_and_other_texts_are_told(store: Store) -> None:
     (found, *_) = compared_sets([run(store, "first"), run(store, "second")], "stage2")
     (first,), (second,) = found.by_label.values()
