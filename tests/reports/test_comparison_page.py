@@ -111,7 +111,7 @@ def test_a_report_of_an_older_version_is_told(store: Store) -> None:
     new, old = run(store, "first"), run(store, "second")
     files = {name: said for name, said in old.report.summary["files"].items() if name != "hits.parquet"}
     old = replace(old, report=replace(old.report, summary={**old.report.summary, "files": files}))
-    with pytest.raises(InputError, match="has no hits.parquet; write it anew"):
+    with pytest.raises(InputError, match=r"has no hits\.parquet; write it anew"):
         compared_sets([new, old], "stage2")
 
 
