@@ -77,7 +77,7 @@ def test_drafts_are_read_back_as_queries(tmp_path: Path) -> None:
         assert f"toys/{int(reference[5:7]) + 1:02d}.png" in targets
     with pytest.raises(InputError, match="name a new file"):
         spn4cir(*words)
-    with pytest.raises(InputError, match="name one corpus with --corpus: the recipe has 'toys'"):
+    with pytest.raises(InputError, match="nothing to draft from: corpus 'other' has no 'held_out' queries"):
         spn4cir(*words, "--corpus", "other")
     out.unlink()
     assert "drafts" in spn4cir(*words, "--from", "labels")

@@ -36,18 +36,19 @@ def draft(
     Raises:
         InputError: there are several corpora, or none of that name, or nothing to draft from.
     """
-    corpus_of = column_by_id(parents["images"], "corpus")
-    corpora = sorted(set(corpus_of.values()))
-    chosen = [name for name in corpora if not corpus or name == corpus]
-    if len(chosen) != 1:
-        raise InputError(f"name one corpus with --corpus: the recipe has {', '.join(map(repr, corpora))}")
     known = {evaluator.plugin_kind: evaluator for evaluator in recipe.eval_report.evaluators}
     evaluator: Evaluator = known.get(source) or EVALUATORS.build(source)
     sets = evaluator.query_sets(parents, image_files(recipe.images, store), recipe.seed)
-    asked = [query for made in sets for query in made.queries if corpus_of[query.reference_id] == chosen[0]]
-    if not asked:
-        raise InputError(f"nothing to draft from: corpus {chosen[0]!r} has no {source!r} queries")
-    queries = drafted(asked, count, recipe.seed)
+    corpus_of = column_by_id(parents["images"], "corpus")
+    by_corpus: dict[str, list[Query]] = {}
+    for query in (query for made in sets for query in made.queries):
+        by_corpus.setdefault(corpus_of[query.reference_id], []).append(query)
+    chosen = [corpus] if corpus else sorted(by_corpus)
+    if len(chosen) > 1:
+        raise InputError(f"name one corpus with --corpus: {', '.join(map(repr, chosen))} have {source!r} queries")
+    if not chosen or chosen[0] not in by_corpus:
+        raise InputError(f"nothing to draft from: corpus {corpus!r} has no {source!r} queries; see --from")
+    queries = drafted(by_corpus[chosen[0]], count, recipe.seed)
     folder = recipe.images.reader.corpus_folder(chosen[0])
     return len(queries), queries_csv(queries, folder, column_by_id(parents["captions"], "caption"))
 
