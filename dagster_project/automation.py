@@ -25,8 +25,15 @@ def jobs(prefix: Sequence[str]) -> list[Any]:
 
 @dg.sensor(target=dg.AssetSelection.all(), minimum_interval_seconds=60)
 def sync_when_changed(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
-    """Looks every minute for new pictures, edited templates, recipes or annotations."""
-    return sync_request(context.instance, context.repository_def, pipeline)
+    """Looks every minute for new pictures, edited templates, recipes or annotations, and starts what follows of them.
+
+    A change has to be seen twice: of a directory that is being copied nothing is started before it holds still.
+    """
+    request = sync_request(context.instance, context.repository_def, pipeline)
+    if isinstance(request, dg.RunRequest) and request.run_key != context.cursor:
+        context.update_cursor(request.run_key or "")
+        return dg.SkipReason("something changed; a run starts if it looks the same at the next look")
+    return request
 
 
 @dg.schedule(target=dg.AssetSelection.all(), cron_schedule="0 3 * * *")
