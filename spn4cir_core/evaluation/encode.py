@@ -21,14 +21,24 @@ def encode_gallery(network: Network, inputs_N: np.ndarray) -> np.ndarray:
     return _in_batches(lambda rows: network.encode_target(_tensor(network, inputs_N[rows])), len(inputs_N), one)
 
 
-def encode_queries(network: Network, references_Q: np.ndarray, texts: Sequence[str]) -> dict[str, np.ndarray]:
-    """(Q, D) float32 unit vectors of each of ``MODES``, from the references' inputs and the modified texts."""
+def encode_queries(
+    network: Network, inputs_N: np.ndarray, references_Q: Sequence[int] | np.ndarray, texts: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """(Q, D) float32 unit vectors of each of ``MODES``.
+
+    Args:
+        inputs_N: inputs of images, which may be memory-mapped: they are read a batch at a time.
+        references_Q: the row of each query's reference image.
+        texts: the modified texts.
+    """
     import torch
+
+    rows_Q = np.asarray(references_Q, np.int64)
 
     tokens_QL = network.tokenize(list(texts))
 
     def encode(rows: slice) -> Any:
-        images, tokens = _tensor(network, references_Q[rows]), tokens_QL[rows].to(_device(network))
+        images, tokens = _tensor(network, inputs_N[rows_Q[rows]]), tokens_QL[rows].to(_device(network))
         features = network.image_features(images)  # towers run once for the two modes that look at the reference
         seen = images if features is None else features
         asked = ((seen, tokens), (seen, None), (None, tokens))

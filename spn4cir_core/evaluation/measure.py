@@ -14,6 +14,8 @@ from spn4cir_core.evaluation.encode import MODES, encode_gallery, encode_queries
 from spn4cir_core.evaluation.ranks import best_ranks, top_hits
 from spn4cir_core.evaluation.recall import average_precision
 from spn4cir_core.progress import Progress
+from spn4cir_core.training.checkpoints import as_module
+from spn4cir_core.training.devices import choose_device
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
@@ -62,7 +64,10 @@ def ask(
         checkpoint = load()
         network = checkpoint.network
         if first is None:
-            first, inputs_N = network, inputs_of(checkpoint, image_ids)
+            inputs_N = inputs_of(checkpoint, image_ids)
+        as_module(network).to(choose_device("auto"))
+        if first is None:
+            first = network
             first_vectors_ND = vectors_ND = encode_gallery(network, inputs_N)
         else:
             same = same_target_encoder(first, network)
@@ -83,7 +88,7 @@ def _ask_one(
 ) -> None:
     asked, queries = answer.query_set, answer.query_set.queries
     references = [row_of[query.reference_id] for query in queries]
-    encoded = encode_queries(network, inputs_N[references], [query.modified_text for query in queries])
+    encoded = encode_queries(network, inputs_N, references, [query.modified_text for query in queries])
     place = {image_id: row for row, image_id in enumerate(asked.gallery_ids)}
     for mode in MODES:
         answer.ranks[name, mode] = np.zeros(len(queries), np.int32)

@@ -120,7 +120,7 @@ def _vectors(asked: Asked, answering: Answering, progress: Progress) -> tuple[np
     of_name = {name: place[image_id] for name, image_id in zip(asked.names, asked.image_ids, strict=True)}
     references = [of_name[query.reference] for query in asked.queries]
     texts = [_text(query, answering.text) for query in asked.queries]
-    queries_QD = encode_queries(network, inputs_N[references], texts)["composed"]
+    queries_QD = encode_queries(network, inputs_N, references, texts)["composed"]
     return queries_QD, encode_gallery(network, inputs_N)[[of_name[name] for name in asked.names]]
 
 

@@ -68,7 +68,8 @@ def _queries(work: Work, checkpoint: Checkpoint, rows: pa.Table) -> np.ndarray:
     references, texts = rows.take(drawn), rows["caption"].take(np.roll(drawn, 1)).to_pylist()
     files = image_files(work.recipe.images, work.store)
     inputs_Q = image_inputs(checkpoint.backbone, checkpoint.network, references, files, work.store)
-    return encode_queries(checkpoint.network, inputs_Q, [text or "a picture" for text in texts])["composed"]
+    asked = [text or "a picture" for text in texts]
+    return encode_queries(checkpoint.network, inputs_Q, range(len(asked)), asked)["composed"]
 
 
 def _images(work: Work, settings: SearchSettings) -> pa.Table:

@@ -83,7 +83,7 @@ def test_queries_of_part_of_the_gallery_equal_a_slow_loop() -> None:
     made = checkpoint(0)
     (answers,) = ask({"stage1": lambda: made}, [asked], inputs_of, silent)
     gallery = encode_gallery(made.network, INPUTS)
-    encoded = encode_queries(made.network, INPUTS[[IDS.index(q.reference_id) for q in queries]], ["make it red"] * 16)
+    encoded = encode_queries(made.network, INPUTS, [IDS.index(q.reference_id) for q in queries], ["make it red"] * 16)
     for row, query in enumerate(answers.query_set.queries):
         scores = dict(zip(IDS, gallery @ encoded["composed"][row], strict=True))
         inside = [image_id for image_id in parts[query.gallery] if image_id != query.reference_id]
@@ -207,7 +207,7 @@ def test_the_towers_see_a_reference_once_for_all_modes() -> None:
 
     network = Counting()
     references = np.arange(8, dtype=np.uint8).reshape(4, 2)
-    encoded = encode_queries(network, references, ["a", "bb", "", "cccc"])  # type: ignore[arg-type]
+    encoded = encode_queries(network, references, range(4), ["a", "bb", "", "cccc"])  # type: ignore[arg-type]
     assert network.seen == 4
     assert encoded["image"][:, 0].tolist() == [0.5, 2.5, 4.5, 6.5]
     assert encoded["text"][:, 0].tolist() == [1, 2, 0, 4]
