@@ -57,21 +57,26 @@ def load_network(artifact: Artifact) -> Network:
 
 def load_checkpoint(artifact: Artifact) -> Checkpoint:
     """The trained network, its backbone and its temperature; see :func:`load_network`."""
+    return read_checkpoint(artifact.file(NETWORK), artifact.file(WEIGHTS), f"{artifact.noun} {artifact.fingerprint}")
+
+
+def read_checkpoint(network_file: Path, weights_file: Path, name: str) -> Checkpoint:
+    """The checkpoint in two files; ``name`` is what a message calls it. See :func:`load_network`."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    described = read_json(artifact.file(NETWORK))
+    described = read_json(network_file)
     backbone: Backbone = BACKBONES.build(described["backbone"])
     if backbone.restoring_fingerprint() != described["backbone_fingerprint"]:
         raise TrainingError(
-            f"{artifact.noun} {artifact.fingerprint} was trained with a backbone {described['backbone']['kind']!r} "
+            f"{name} was trained with a backbone {described['backbone']['kind']!r} "
             "whose weights were others than those found now; materialise stage1_checkpoint and what follows again"
         )
     network = backbone.restore(described["state"])
     try:
-        as_module(network).load_state_dict(load_file(artifact.file(WEIGHTS)), strict=True)
+        as_module(network).load_state_dict(load_file(weights_file), strict=True)
     except (RuntimeError, SafetensorError) as error:
-        raise StoreError(f"{artifact.path / WEIGHTS} is not of the network in {NETWORK}: {error}") from error
+        raise StoreError(f"{weights_file} is not of the network in {NETWORK}: {error}") from error
     as_module(network).eval()
     return Checkpoint(backbone, network, float(described["temperature"]))
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.backbones.base import Backbone, Network
 from spn4cir_core.backbones.published import load_published
 from spn4cir_core.embeddings.weight_files import weights_sha256
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import fingerprint
-from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, load_checkpoint
+from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, read_checkpoint
 
 
 def given_network(path: Path, backbone: Backbone, texts: Sequence[str], seed: int) -> tuple[Network, dict[str, Any]]:
@@ -25,8 +24,7 @@ def given_network(path: Path, backbone: Backbone, texts: Sequence[str], seed: in
     if not path.is_dir():
         network, account = load_published(path, backbone, texts, seed)
         return network, {"file": path.name, **account.details()}
-    sizes = {name: {"bytes": (_whole(path) / name).stat().st_size} for name in (NETWORK, WEIGHTS)}
-    checkpoint = load_checkpoint(Artifact("checkpoint", path, {"fingerprint": str(path), "files": sizes}))
+    checkpoint = read_checkpoint(_whole(path) / NETWORK, path / WEIGHTS, f"the checkpoint {path}")
     if checkpoint.backbone.restoring_fingerprint() != backbone.restoring_fingerprint():
         raise InputError(
             f"start_from: {path} holds a backbone {checkpoint.backbone!r}, the recipe asks for {backbone!r}; "

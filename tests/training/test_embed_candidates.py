@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -94,17 +95,17 @@ def test_the_features_kept_are_those_of_each_candidate(
 
 def test_features_too_large_for_float16_are_refused(world: World, tmp_path: Path) -> None:
     recipe, store = world(stage1={"backbone": WRITERS["clip4cir"](tmp_path / "weights"), "steps": 0})
-    STAGE1_CHECKPOINT.run(recipe, store)
-    weights = store.current("tiny", "stage1_checkpoint")
-    assert weights is not None
+    made, _ = STAGE1_CHECKPOINT.run(recipe, store)
     from safetensors.torch import load_file, save_file
 
-    tensors = load_file(str(weights.file("model.safetensors")))
+    given = tmp_path / "given"
+    shutil.copytree(made.path, given)
+    tensors = load_file(str(given / "model.safetensors"))
     tensors["clip.visual.proj"] *= 1e6
-    save_file(tensors, str(weights.file("model.safetensors")))
-    narrow, _ = world(
-        stage1={"backbone": WRITERS["clip4cir"](tmp_path / "again"), "steps": 0}, bank={"dtype": "float16"}
-    )
+    save_file(tensors, str(given / "model.safetensors"))
+    backbone = WRITERS["clip4cir"](tmp_path / "again")
+    narrow, _ = world(stage1={"backbone": backbone, "steps": 0, "start_from": str(given)}, bank={"dtype": "float16"})
+    STAGE1_CHECKPOINT.run(narrow, store)
     with pytest.raises(TrainingError, match=r"set candidate_bank\.dtype to"):
         CANDIDATE_BANK.run(narrow, store)
 
