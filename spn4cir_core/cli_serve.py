@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TOKEN = "SPN4CIR_TOKEN"
 WAITING_CLIENTS = 1024
+SHORTEST_TOKEN = 16
 
 
 def register(app: typer.Typer) -> None:
@@ -50,17 +51,23 @@ def listening_socket(host: str, port: int, token: str) -> socket.socket:
     """A socket on which clients can knock from now on; made before anything slow is loaded.
 
     Raises:
-        InputError: the address cannot be bound, or it is not a loopback address and there is no token.
+        InputError: the address cannot be bound, or it is not a loopback address and there is no token, or one that is
+            easily guessed or cannot be sent.
     """
+    if not (token.isascii() and token.isprintable()):
+        raise InputError(f"{TOKEN} must be of printable ASCII characters: it is sent in a header")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
         raise InputError(f"--host {host!r} is not an address of this machine: {error}") from error
-    if not ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback and not token:
+    loopback = ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback
+    if not loopback and not token:
         raise InputError(
             f"--host {host} can be reached from other machines: set the environment variable {TOKEN} to a secret that "
             "every client must send, or leave --host out"
         )
+    if token and not loopback and len(token) < SHORTEST_TOKEN:
+        raise InputError(f"{TOKEN} has {len(token)} characters; a server that others can reach needs {SHORTEST_TOKEN}")
     bound = socket.socket(family, kind)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

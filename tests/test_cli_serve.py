@@ -21,8 +21,17 @@ def test_another_host_needs_a_token() -> None:
     for host in ("0.0.0.0", "::"):
         with pytest.raises(InputError, match="SPN4CIR_TOKEN"):
             listening_socket(host, 0, "")
-    with listening_socket("0.0.0.0", 0, "secret") as bound:
+    with pytest.raises(InputError, match="has 6 characters"):
+        listening_socket("0.0.0.0", 0, "secret")
+    with listening_socket("0.0.0.0", 0, "a secret of some length") as bound:
         assert bound.getsockname()[1] > 0
+
+
+@pytest.mark.parametrize("token", ["geheim\u00fcber alles sehr", "two\nlines of a header"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_told(token: str) -> None:
+    with pytest.raises(InputError, match="printable ASCII") as refused:
+        listening_socket("127.0.0.1", 0, token)
+    assert token not in str(refused.value)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])

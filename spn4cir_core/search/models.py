@@ -30,8 +30,8 @@ INDEXED: ModelName = "stage2"
 CHECKPOINTS: dict[ModelName, str] = {"stage1": "stage1_checkpoint", "control": "control_checkpoint"}
 EMBEDDED_ON_DEMAND = 20_000
 """So many pictures are encoded while somebody waits for an answer; stored vectors do not count."""
-SHARED = "Candidate vectors: those of stage 2, whose target encoder is this model's."
-OWN = "Candidate vectors: its own, for its target encoder is not stage 2's."
+SHARED = "the index's candidate vectors"
+OWN = "candidate vectors of its own"
 
 
 class NoSuchModel(InputError):

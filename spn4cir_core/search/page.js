@@ -2,12 +2,15 @@
 // Every string of the data reaches the page as text (textContent, alt, value), never as markup.
 
 const TOP = 24, START = 36, PICTURES_KEPT = 600;
-const TITLES = { composed: "Picture + text", image: "Picture only", text: "Text only" };
+const TITLES = { composed: "Picture + text", image: "Picture only", text: "Text only", sum: "Picture + text, added" };
+const MODELS = { stage2: "Stage 2", stage1: "Stage 1", control: "Control: stage 1 longer" };
 const at = (id) => document.getElementById(id);
 let reference = null; // {image_id, caption}, {file, caption}, or null
 let asked = "";       // the text of the last search
 let latest = 0;       // answers to older searches are thrown away
 const pictures = new Map();
+const INDEXED = "stage2"; // every column is its answer unless the heading names another model
+const offered = ["image", "text", "sum"]; // what can be shown beside; models follow once the server has listed them
 
 function make(name, className, text) {
   const element = document.createElement(name);
@@ -110,27 +113,66 @@ function showReference() {
   at("reference-caption").textContent = reference ? reference.caption || reference.image_id : "";
 }
 
-function column({ query, text, hits }) {
-  const section = make("section", "column " + query);
-  section.setAttribute("aria-label", TITLES[query]);
-  section.append(make("h2", "", TITLES[query]));
-  section.append(make("p", "asked", query === "image" ? "the reference image alone" : "“" + text + "”"));
-  const list = make("ol", "grid");
-  list.append(...hits.map(tile));
-  section.append(list);
+// A column is one question: its class names it, its heading says it, its body waits for the answer.
+function column({ name, query, model }) {
+  const section = make("section", "column " + name);
+  const heading = make("h2", "", model === INDEXED ? TITLES[query] : MODELS[model]);
+  heading.id = "column-" + name;
+  section.setAttribute("aria-labelledby", heading.id);
+  section.setAttribute("aria-busy", "true");
+  const says = query === "image" ? "the reference image alone" : "“" + asked + "”";
+  section.append(heading, make("p", "asked", says), waiting());
   return section;
 }
 
-function showAnswers(answers) {
-  at("columns").replaceChildren(...answers.map(column));
-  at("columns").style.setProperty("--columns", answers.length);
-  at("columns").className = "columns" + (answers.length > 1 ? " several" : "") + (answers.length === 2 ? " two" : "");
+function waiting() {
+  const list = make("div", "grid waiting");
+  list.ariaHidden = "true";
+  for (let number = 0; number < 6; number += 1) list.append(make("div", "blank"));
+  return list;
+}
+
+function fill(section, body) {
+  section.removeAttribute("aria-busy");
+  section.querySelector(".grid, .empty, .error")?.replaceWith(body);
+}
+
+function grid({ hits, vectors }, section) {
+  if (!hits.length) return make("p", "empty", "No other picture can be found.");
+  if (vectors) section.querySelector(".asked").append(make("br"), vectors);
+  const list = make("ol", "grid");
+  list.append(...hits.map(tile));
+  return list;
+}
+
+// Where a hit of another column stands in the first one.
+function compare(sections) {
+  const [first, ...others] = sections;
+  const ranks = new Map([...first.querySelectorAll(".tile")].map((each, rank) => [each.title, rank + 1]));
+  for (const each of others.flatMap((section) => [...section.querySelectorAll(".tile")])) {
+    each.querySelector(".there")?.remove();
+    const rank = ranks.get(each.title);
+    const there = make("span", "there", rank ? "↔ " + rank : "new");
+    there.ariaLabel = rank ? "number " + rank + " in the first column" : "not in the first column";
+    there.role = "img";
+    each.querySelector(".measure").children[0].after(there);
+  }
+}
+
+function layOut(questions) {
+  const sections = questions.map(column);
+  at("columns").replaceChildren(...sections);
+  at("columns").style.setProperty("--columns", sections.length);
+  at("columns").className = "columns" + (sections.length > 1 ? " several" : "") + (sections.length === 2 ? " two" : sections.length > 3 ? " many" : "");
   at("columns").hidden = false;
   at("corpus").hidden = true;
-  const [first] = answers;
+  return sections;
+}
+
+function told(first) {
   const how = first.query === "image" ? "like the reference image; now say what should be different"
     : (first.query === "text" ? "for the text “" : "for the reference image and “") + first.text + "”";
-  at("status").textContent = first.hits.length + " pictures " + how + ".";
+  return first.hits.length ? first.hits.length + " pictures " + how + "." : "";
 }
 
 function fail(error) {
@@ -140,35 +182,55 @@ function fail(error) {
   at("status").textContent = "";
 }
 
+function mark(imageId) {
+  for (const each of document.querySelectorAll(".several .tile")) each.classList.toggle("same", each.title === imageId);
+}
+
 // ---- what is done
 
-function queries() {
-  if (!asked) return ["image"];
-  if (!reference) return ["text"];
-  return ["composed", ...["image", "text"].filter((name) => at("beside-" + name).checked)];
+// The questions of all columns; the first one's answer decides whether there are any.
+function questions() {
+  const query = !asked ? "image" : reference ? "composed" : "text";
+  const main = { name: query, query, model: INDEXED };
+  const others = query === "composed" ? ["image", "text", "sum"].map((name) => ({ name, query: name, model: INDEXED })) : [];
+  const models = offered.filter((name) => MODELS[name]).map((name) => ({ name, query, model: name }));
+  return [main, ...[...others, ...models].filter(({ name }) => at("beside-" + name).checked)];
+}
+
+async function answer({ query, model }) {
+  const form = new FormData();
+  form.append("query", query);
+  form.append("model", model);
+  form.append("top", TOP);
+  form.append("text", asked);
+  if (reference?.file) form.append("image", reference.file, "picture");
+  else if (reference) form.append("image_id", reference.image_id);
+  return (await ask("api/search", { method: "POST", body: form })).json();
 }
 
 async function search() {
   at("error").hidden = true;
   if (!reference && !asked) return fail(new Error("Choose or upload a reference image, or say what you look for."));
-  const number = ++latest;
-  at("page").classList.add("busy");
+  const number = ++latest, asking = questions(), sections = layOut(asking);
   at("status").textContent = "Searching…";
+  const answers = asking.map(async (question, place) => {
+    try {
+      const found = await answer(question);
+      if (number === latest) fill(sections[place], grid(found, sections[place]));
+      return found;
+    } catch (error) {
+      if (number === latest) fill(sections[place], make("p", "error", error.message));
+      return place ? null : Promise.reject(error);
+    }
+  });
   try {
-    const answers = await Promise.all(queries().map(async (query) => {
-      const form = new FormData();
-      form.append("query", query);
-      form.append("top", TOP);
-      form.append("text", asked);
-      if (reference?.file) form.append("image", reference.file, "picture");
-      else if (reference) form.append("image_id", reference.image_id);
-      return (await ask("api/search", { method: "POST", body: form })).json();
-    }));
-    if (number === latest) showAnswers(answers);
+    const first = await answers[0];
+    if (number !== latest) return;
+    at("status").textContent = told(first);
+    await Promise.all(answers);
+    if (number === latest) compare(sections);
   } catch (error) {
     if (number === latest) fail(error);
-  } finally {
-    if (number === latest) at("page").classList.remove("busy");
   }
 }
 
@@ -181,7 +243,28 @@ function remember() {
   history.pushState({ reference, asked }, "", query.size ? "?" + query : location.pathname);
 }
 
-const beside = () => ["image", "text"].filter((name) => at("beside-" + name).checked).join(" ");
+const beside = () => offered.filter((name) => at("beside-" + name).checked).join(" ");
+
+function changeBeside() {
+  if (!reference && !asked) return;
+  remember();
+  search();
+}
+
+// One box for each other model of the server; one that cannot be asked says why.
+async function offerModels() {
+  const { models } = await (await ask("api/models")).json();
+  for (const { name, missing } of models.filter((each) => each.name !== INDEXED)) {
+    const label = make("label", missing ? "missing" : ""), box = make("input");
+    Object.assign(box, { type: "checkbox", id: "beside-" + name, disabled: Boolean(missing) });
+    box.addEventListener("change", changeBeside);
+    label.append(box, " " + MODELS[name]);
+    if (missing) label.append(make("small", "", missing));
+    at("models").append(label);
+    offered.push(name);
+  }
+  at("models").hidden = models.length < 2;
+}
 
 function choose(image) {
   reference = image.file ? image : { image_id: image.image_id, caption: image.caption };
@@ -208,11 +291,14 @@ async function start(seed) {
   at("columns").hidden = true;
   at("corpus").hidden = false;
   at("status").textContent = "";
+  if (!at("start").children.length) at("start").replaceChildren(...waiting().children);
   try {
     const found = await (await ask("api/images?count=" + START + "&seed=" + seed)).json();
     at("pictures").textContent = found.name + " · " + found.total.toLocaleString("en") + " pictures";
     at("start").replaceChildren(...found.images.map(tile));
+    at("start").removeAttribute("aria-busy");
   } catch (error) {
+    at("start").replaceChildren();
     fail(error);
   }
 }
@@ -235,9 +321,9 @@ at("text").addEventListener("keydown", (event) => {
 at("upload").addEventListener("change", (event) => { upload(event.target.files[0]); event.target.value = ""; });
 at("choose").addEventListener("click", () => { shuffle(); at("corpus-heading").scrollIntoView({ block: "center" }); });
 at("shuffle").addEventListener("click", shuffle);
-for (const name of ["image", "text"]) {
-  at("beside-" + name).addEventListener("change", () => { if (reference && asked) { remember(); search(); } });
-}
+for (const name of ["image", "text", "sum"]) at("beside-" + name).addEventListener("change", changeBeside);
+for (const kind of ["mouseover", "focusin"]) at("columns").addEventListener(kind, (event) => mark(event.target.closest(".tile")?.title));
+at("columns").addEventListener("mouseleave", () => mark());
 addEventListener("popstate", (event) => restore(event.state));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   addEventListener(kind, (event) => {
@@ -248,10 +334,13 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 
 const opened = new URLSearchParams(location.search);
-for (const name of (opened.get("beside") ?? "").split(" ")) if (at("beside-" + name)) at("beside-" + name).checked = true;
 const named = opened.get("image");
 // The start page is fetched in any case: it says what the pictures are called and how many there are.
-start(0).then(() => {
+Promise.all([start(0), offerModels().catch(fail)]).then(() => {
+  for (const name of (opened.get("beside") ?? "").split(" ")) {
+    if (offered.includes(name) && !at("beside-" + name).disabled) at("beside-" + name).checked = true;
+  }
+  at("compare").open = Boolean(beside()) || matchMedia("(min-width: 761px)").matches;
   if (named || opened.get("text")) {
     restore({ reference: named ? { image_id: named, caption: named } : null, asked: opened.get("text") ?? "" });
   }

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spn4cir_core.cli_serve import listening_socket
+from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.desk import SearchDesk
+from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
 from tests.browsers import chromium
 from tests.measured_store import EVIL
@@ -23,7 +25,7 @@ import uvicorn
 from spn4cir_core.search.api import create_app
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 pytestmark = pytest.mark.browser
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -52,8 +54,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(desk: SearchDesk) -> Iterator[str]:
-    with served(desk) as there:
+def address(searcher: Searcher, pictures: Path) -> Iterator[str]:
+    same = Opened(searcher.beside(searcher.network), SHARED)
+    models = Models(searcher, {"stage1": lambda: same, "control": "there is none"})
+    with served(SearchDesk(models, ImageFiles(pictures))) as there:
         yield there
 
 
@@ -75,7 +79,8 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
 
 
 def shown(page: Page, column: str) -> list[str | None]:
-    """Ids of the hits of one column, best first."""
+    """Ids of the hits of one column, best first, once all columns have their answers."""
+    until(page, "!document.querySelector('.column[aria-busy]')")
     return [tile.get_attribute("title") for tile in page.locator(f".column.{column} .tile").all()]
 
 
@@ -100,12 +105,13 @@ def test_choose_type_compare_click_through(page: Page, searcher: Searcher, pictu
     from PIL import Image
 
     page.locator("#start .tile[title='toys/04.png']").click()
-    page.wait_for_selector(".column.image")
+    page.wait_for_selector(".column.image .tile")
     search(page, "a red circle")
-    page.wait_for_selector(".column.composed")
+    page.wait_for_selector(".column.composed .tile")
+    page.evaluate("document.getElementById('compare').open = true")
     page.check("#beside-image")
     page.check("#beside-text")
-    page.wait_for_selector(".column.text")
+    page.wait_for_selector(".column.text .tile")
     with Image.open(pictures / "toys/04.png") as reference:
         for column, image, text in (
             ("composed", reference, "a red circle"),
@@ -124,8 +130,51 @@ def test_choose_type_compare_click_through(page: Page, searcher: Searcher, pictu
     assert page.input_value("#text") == "" and wanted not in shown(page, "image")
     until(page, "document.querySelector('#frame img').naturalWidth > 0")
     page.go_back()
-    page.wait_for_selector(".column.composed")
+    page.wait_for_selector(".column.composed .tile")
     assert page.input_value("#text") == "a red circle" and shown(page, "composed")[1] == wanted
+
+
+def test_other_models_and_the_sum_stand_beside_with_their_place_in_the_first_column(page: Page) -> None:
+    page.locator("#start .tile[title='toys/04.png']").click()
+    search(page, "a red circle")
+    page.wait_for_selector(".column.composed ol .tile")
+    page.locator("#compare").evaluate("(details) => { details.open = true; }")
+    assert page.locator("#models .missing small").text_content() == "there is none"
+    assert page.locator("#beside-control").is_disabled()
+    page.check("#beside-stage1")
+    page.check("#beside-sum")
+    page.wait_for_selector(".column.sum .there")
+    page.wait_for_selector(".column.stage1 .there")
+    assert SHARED in (page.locator(".column.stage1 .asked").text_content() or "")
+    first = shown(page, "composed")
+    assert shown(page, "stage1") == first  # the very network, under another name
+    for name in ("stage1", "sum"):
+        places = page.locator(f".column.{name} .there").all_text_contents()
+        right = [f"↔ {first.index(each) + 1}" if each in first else "new" for each in shown(page, name)]
+        assert places == right
+    page.locator(".column.stage1 .tile").nth(2).focus()
+    assert page.locator(".column.composed .tile.same").get_attribute("title") == first[2]
+    page.reload()
+    page.wait_for_selector(".column.stage1 .there")
+    assert page.is_checked("#beside-stage1") and page.is_checked("#beside-sum")
+
+
+def test_a_column_that_fails_leaves_the_others(page: Page) -> None:
+    page.route("**/api/search", refuse_stage1)
+    page.locator("#start .tile").first.click()
+    page.locator("#compare").evaluate("(details) => { details.open = true; }")
+    page.check("#beside-stage1")
+    page.wait_for_selector(".column.stage1 .error")
+    page.wait_for_selector(".column.image ol .tile")
+    assert page.locator(".column.stage1 .error").text_content() == "it is gone"
+    assert page.locator(".column.image ol .tile").count() == 24 and not page.locator("#error").is_visible()
+
+
+def refuse_stage1(route: Route) -> None:
+    if b"stage1" in (route.request.post_data_buffer or b""):
+        route.fulfill(status=404, json={"error": "it is gone"})
+    else:
+        route.continue_()
 
 
 def test_every_picture_has_an_alternative_text_and_loads(page: Page) -> None:
@@ -137,7 +186,7 @@ def test_captions_and_names_are_text_never_markup(page: Page, pictures: Path, tm
     assert page.locator("#start .tile[title='toys/30.png'] .caption").text_content() == EVIL
     page.locator("#start .tile[title='toys/30.png']").click()
     search(page, "<img src=x onerror=alert(1)>")
-    page.wait_for_selector(".column.composed")
+    page.wait_for_selector(".column.composed .tile")
     assert page.locator("#reference-caption").text_content() == EVIL
     named = tmp_path / "<img src=x onerror=alert(2)>.png"
     named.write_bytes((pictures / "toys/04.png").read_bytes())
@@ -163,11 +212,11 @@ def test_an_upload_is_searched_with_and_a_hostile_one_refused(page: Page, pictur
 def test_keyboard_alone_is_enough(page: Page) -> None:
     page.locator("#start .tile").nth(2).focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector(".column.image")
+    page.wait_for_selector(".column.image .tile")
     page.locator("#text").focus()
     page.keyboard.type("a blue bar")
     page.keyboard.press("Enter")
-    page.wait_for_selector(".column.composed")
+    page.wait_for_selector(".column.composed .tile")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Search"
     page.locator(".column.composed .tile").nth(3).focus()
