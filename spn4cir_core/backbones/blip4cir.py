@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.backbones.blip_backbone import BlipBackbone
 from spn4cir_core.backbones.blip_model import BlipModel, open_model
-from spn4cir_core.captions.model_source import find_model
-from spn4cir_core.embeddings.fixed_batches import Dtype
-from spn4cir_core.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.blip4cir_network import Blip4CirNetwork
@@ -21,7 +18,7 @@ ADDED_TOKENS = ("[DEC]", "[ENC]")
 NOT_NEEDED = ("itm_head.",)
 
 
-class Blip4Cir(Backbone):
+class Blip4Cir(BlipBackbone):
     """BLIP's vision tower for targets; its text encoder, attending to the reference's visual tokens, for queries.
 
     The filtering stage of Candidate Set Re-ranking (Liu et al. 2023), which SPN4CIR calls BLIP4CIR. Vision tower and
@@ -32,32 +29,11 @@ class Blip4Cir(Backbone):
 
     model: str = Field(default="Salesforce/blip-itm-base-coco", min_length=1)
     """A folder as ``save_pretrained`` leaves it, or a hub id, of a ``BlipForImageTextRetrieval``."""
-    revision: str = "main"
-    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
     image_px: int = Field(default=384, ge=16, le=1024)
     max_tokens: int = Field(default=512, ge=4, le=512)
     """Longer texts are cut; the published code cuts nothing, BERT's limit is 512."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """In the text encoder. The published stage 2 has none."""
-    vision_dtype: Dtype = "float32"
-    """What the frozen tower is kept and computed in."""
-
-    def fingerprint(self) -> str:
-        """See the base class."""
-        weights = find_model(self.model, self.revision).fingerprint
-        return fingerprint({"settings": self.restoring_fingerprint(), "weights": weights})
-
-    def restoring_fingerprint(self) -> str:
-        """Checkpoints hold all weights, the config and the vocabulary. See the base class."""
-        return fingerprint({"kind": self.plugin_kind, **self.model_dump(exclude={"model", "revision"})})
-
-    def inputs_fingerprint(self) -> str:
-        """See the base class."""
-        return fingerprint({"kind": "target_padded", "image_px": self.image_px})
-
-    def text_tokenizer(self) -> tuple[str, int]:
-        """BERT's. See the base class."""
-        return "bert", self.max_tokens
 
     def build(self, texts: Sequence[str], seed: int) -> Blip4CirNetwork:
         """See the base class.

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.backbones.blip_backbone import BlipBackbone
 from spn4cir_core.backbones.blip_model import open_model
-from spn4cir_core.captions.model_source import find_model
 from spn4cir_core.embeddings.fixed_batches import Dtype
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.sprc_network import SprcNetwork
@@ -28,7 +26,7 @@ PLACES = (
 """Where tensors of a ``Blip2ForImageTextRetrieval`` stand in our network, if elsewhere."""
 
 
-class Sprc(Backbone):
+class Sprc(BlipBackbone):
     """BLIP-2's Q-Former read twice (Sentence-level Prompts for CIR, Bai et al. 2024); a target has 32 vectors.
 
     The vision tower is frozen in both stages; stage 2 trains the second reading alone, on its own Q-Former.
@@ -38,8 +36,6 @@ class Sprc(Backbone):
 
     model: str = Field(default="Salesforce/blip2-itm-vit-g", min_length=1)
     """A folder as ``save_pretrained`` leaves it, or a hub id, of a ``Blip2ForImageTextRetrieval``."""
-    revision: str = "main"
-    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
     image_px: int = Field(default=224, ge=16, le=1024)
     max_tokens: int = Field(default=32, ge=4, le=512)
     """Longer texts are cut; texts of more than 50 words are cut before that, as published."""
@@ -47,23 +43,6 @@ class Sprc(Backbone):
     """In what is trained of the Q-Former."""
     vision_dtype: Dtype = "float32"
     """What the frozen tower is kept and computed in; published: float16."""
-
-    def fingerprint(self) -> str:
-        """See the base class."""
-        weights = find_model(self.model, self.revision).fingerprint
-        return fingerprint({"settings": self.restoring_fingerprint(), "weights": weights})
-
-    def restoring_fingerprint(self) -> str:
-        """Checkpoints hold all weights, the config and the vocabulary. See the base class."""
-        return fingerprint({"kind": self.plugin_kind, **self.model_dump(exclude={"model", "revision"})})
-
-    def inputs_fingerprint(self) -> str:
-        """See the base class."""
-        return fingerprint({"kind": "target_padded", "image_px": self.image_px})
-
-    def text_tokenizer(self) -> tuple[str, int]:
-        """BERT's. See the base class."""
-        return "bert", self.max_tokens
 
     def build(self, texts: Sequence[str], seed: int) -> SprcNetwork:
         """See the base class. The prompt tokens, which no BLIP-2 has, are drawn from the seed.

@@ -1,0 +1,39 @@
+"""What the backbones on BLIP and BLIP-2 have in common: where the model is, and what of it decides what."""
+
+from __future__ import annotations
+
+from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.captions.model_source import find_model
+from spn4cir_core.embeddings.fixed_batches import Dtype
+from spn4cir_core.fingerprints import fingerprint
+
+
+class BlipBackbone(Backbone):
+    """A model of transformers that reads target-padded pictures and BERT's tokens."""
+
+    model: str
+    """A folder as ``save_pretrained`` leaves it, or a hub id."""
+    revision: str = "main"
+    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
+    image_px: int
+    max_tokens: int
+    """Longer texts are cut."""
+    vision_dtype: Dtype = "float32"
+    """What the frozen tower is kept and computed in."""
+
+    def fingerprint(self) -> str:
+        """See the base class."""
+        weights = find_model(self.model, self.revision).fingerprint
+        return fingerprint({"settings": self.restoring_fingerprint(), "weights": weights})
+
+    def restoring_fingerprint(self) -> str:
+        """Checkpoints hold all weights, the config and the vocabulary. See the base class."""
+        return fingerprint({"kind": self.plugin_kind, **self.model_dump(exclude={"model", "revision"})})
+
+    def inputs_fingerprint(self) -> str:
+        """See the base class."""
+        return fingerprint({"kind": "target_padded", "image_px": self.image_px})
+
+    def text_tokenizer(self) -> tuple[str, int]:
+        """BERT's. See the base class."""
+        return "bert", self.max_tokens
