@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 
 from spn4cir_core.texts.differences import bag_of_words, caption_meaning, split_phrases
+from spn4cir_core.texts.edits import edits
 from spn4cir_core.triplets.gate import GateBasis
 from spn4cir_core.triplets.triplet import Triplet
 
@@ -70,6 +71,13 @@ def captions_nearly_equal(triplet: Triplet, basis: GateBasis) -> str:
     longer = max(one.total(), other.total())
     near = longer > 0 and (one & other).total() / longer > basis.settings.most_caption_overlap
     return "captions are nearly equal" if near else ""
+
+
+def captions_need_many_edits(triplet: Triplet, basis: GateBasis) -> str:
+    """Refuse a triplet whose captions are many edits apart: such a text describes a new picture, and no reference."""
+    found = len(edits(triplet.reference_caption, triplet.target_caption))  # none where there are too many to list
+    few = 1 <= found <= basis.settings.most_edits
+    return "" if few else f"captions are more than {basis.settings.most_edits} edits apart"
 
 
 def _captions(triplet: Triplet) -> tuple[tuple[str, str], ...]:

@@ -10,6 +10,7 @@ from spn4cir_core.triplets.caption_gates import (
     caption_repeats_itself,
     caption_says_nothing,
     captions_nearly_equal,
+    captions_need_many_edits,
     captions_say_the_same,
 )
 from spn4cir_core.triplets.gate import Gate, GateBasis
@@ -26,6 +27,7 @@ GATES: Mapping[GateName, Gate] = {
     "caption_is_common": caption_is_common,
     "captions_say_the_same": captions_say_the_same,
     "captions_nearly_equal": captions_nearly_equal,
+    "captions_need_many_edits": captions_need_many_edits,
     "text_names_target": text_names_target,
     "pair_too_similar": pair_too_similar,
     "pair_too_dissimilar": pair_too_dissimilar,

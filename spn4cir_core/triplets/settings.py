@@ -19,6 +19,7 @@ GateName = Literal[
     "caption_is_common",
     "captions_say_the_same",
     "captions_nearly_equal",
+    "captions_need_many_edits",
     "text_names_target",
     "pair_too_similar",
     "pair_too_dissimilar",
@@ -52,6 +53,8 @@ class TripletSettings(Settings):
     """For ``caption_is_common``: refuse a target whose caption more than this share of its split's images have."""
     most_caption_overlap: float = Field(default=0.8, gt=0, le=1)
     """For ``captions_nearly_equal``: refuse captions that share more than this share of the longer one's words."""
+    most_edits: int = Field(default=2, ge=1)
+    """For ``captions_need_many_edits``: refuse captions that are more changes apart: things added, removed, changed."""
     most_cosine: float = Field(default=0.98, ge=-1, le=1)
     """For ``pair_too_similar``: refuse pairs above it."""
     least_cosine: float = Field(default=0.1, ge=-1, le=1)

@@ -58,6 +58,11 @@ REFUSED: list[tuple[GateName, dict[str, Any], str]] = [
         },
         "captions are nearly equal",
     ),
+    (
+        "captions_need_many_edits",
+        {"reference_caption": "red circle, red star", "target_caption": "blue circle, blue star, red ring"},
+        "captions are more than 2 edits apart",
+    ),
     ("text_names_target", {"modified_texts": ("x", "on sand, a small blue circle")}, "the text alone describes"),
     ("pair_too_similar", {"score": 0.99}, "the images' cosine is above 0.98"),
     ("pair_too_dissimilar", {"score": -0.2}, "the images' cosine is below 0.1"),
@@ -66,13 +71,18 @@ REFUSED: list[tuple[GateName, dict[str, Any], str]] = [
     ("round_trip_fails", {"triplet_id": "poor"}, "reference and text find more than 50 % of the images before"),
     ("judge_says_no", {"triplet_id": "poor"}, "the judge's score is below 0.5"),
 ]
+TWO_EDITS = {"reference_caption": "red circle, red star, red ring", "target_caption": "blue circle, red star"}
 FINE: list[dict[str, Any]] = [
     {},
-    {"target_caption": "a small red square, small blue square, small pink square, small black square"},
+    {
+        "reference_caption": "a small red square, small blue square, small pink square, large black circle",
+        "target_caption": "a small red square, small blue square, small pink square, small black square",
+    },
     {"target_caption": "a can of tomatoes that I canned"},
-    {"target_caption": "two dogs and two cats and two birds"},
+    {"reference_caption": "two dogs and two cats", "target_caption": "two dogs and two cats and two birds"},
     {"score": None},
     {"split": "evaluation", "target_caption": "a shirt"},
+    TWO_EDITS,
     {"triplet_id": "good"},
     {"triplet_id": "not scored"},
 ]
