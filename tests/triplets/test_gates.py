@@ -75,7 +75,7 @@ TWO_EDITS = {"reference_caption": "red circle, red star, red ring", "target_capt
 FINE: list[dict[str, Any]] = [
     {},
     {
-        "reference_caption": "a small red square, small blue square, small pink square, large black circle",
+        "reference_caption": "a small red square, small blue square, small pink square",
         "target_caption": "a small red square, small blue square, small pink square, small black square",
     },
     {"target_caption": "a can of tomatoes that I canned"},
