@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,3 +20,22 @@ def read_json_file(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def read_json_rows(path: Path, what: str, shape: str, fits: Callable[[object], bool]) -> Iterator[Any]:
+    """The rows of a JSON list that a user supplied, in its order.
+
+    Args:
+        what: the rows' name in messages: ``CIRR triplets``.
+        shape: what ``fits`` asks of a row, in messages.
+
+    Raises:
+        InputError: the file cannot be read, is not a JSON list, or a row does not fit.
+    """
+    rows = read_json_file(path)
+    if not isinstance(rows, list):
+        raise InputError(f"{path} is not a list of {what} but {type(rows).__name__}")
+    for number, row in enumerate(rows):
+        if not fits(row):
+            raise InputError(f"{path}: row {number} is not {shape}: {str(row)[:120]}")
+        yield row

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spn4cir_core.annotations.records import Record
-from spn4cir_core.errors import InputError
-from spn4cir_core.json_files import read_json_file
+from spn4cir_core.json_files import read_json_rows
+
+SHAPE = "{id, reference_img_id, relative_caption, gt_img_ids}"
 
 
 def read_circo(path: Path) -> Iterator[Record]:
@@ -18,14 +19,7 @@ def read_circo(path: Path) -> Iterator[Record]:
     Raises:
         InputError: the file is not a JSON list of objects with ``id``, ``reference_img_id`` and ``relative_caption``.
     """
-    rows = read_json_file(path)
-    if not isinstance(rows, list):
-        raise InputError(f"{path} is not a list of CIRCO queries but {type(rows).__name__}")
-    for number, row in enumerate(rows):
-        if not _is_query(row):
-            raise InputError(
-                f"{path}: row {number} is not {{id, reference_img_id, relative_caption, gt_img_ids}}: {str(row)[:120]}"
-            )
+    for row in read_json_rows(path, "CIRCO queries", SHAPE, _is_query):
         yield Record(
             query_id=str(row["id"]),
             reference=str(row["reference_img_id"]),

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from spn4cir_core.annotations.records import Record
-from spn4cir_core.errors import InputError
-from spn4cir_core.json_files import read_json_file
+from spn4cir_core.json_files import read_json_rows
+
+SHAPE = "{pairid, reference, target_hard, caption}"
 
 
 def read_cirr(path: Path) -> Iterator[Record]:
@@ -20,14 +21,7 @@ def read_cirr(path: Path) -> Iterator[Record]:
     Raises:
         InputError: the file is not a JSON list of objects with ``pairid``, ``reference`` and ``caption``.
     """
-    rows = read_json_file(path)
-    if not isinstance(rows, list):
-        raise InputError(f"{path} is not a list of CIRR triplets but {type(rows).__name__}")
-    for number, row in enumerate(rows):
-        if not _is_triplet(row):
-            raise InputError(
-                f"{path}: row {number} is not {{pairid, reference, target_hard, caption}}: {str(row)[:120]}"
-            )
+    for row in read_json_rows(path, "CIRR triplets", SHAPE, _is_triplet):
         captions = [row["caption"]] if isinstance(row["caption"], str) else row["caption"]
         yield Record(
             query_id=str(row["pairid"]),

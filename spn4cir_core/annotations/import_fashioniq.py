@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from spn4cir_core.annotations.records import Record
-from spn4cir_core.errors import InputError
-from spn4cir_core.json_files import read_json_file
+from spn4cir_core.json_files import read_json_rows
 
+SHAPE = "{candidate, target, captions}"
 STRIPPED = ".?, "
 """What the published code strips from both ends of a caption before it joins two."""
 
@@ -20,14 +20,9 @@ def read_fashioniq(path: Path) -> Iterator[Record]:
     Raises:
         InputError: the file is not a JSON list of objects with ``candidate`` and ``captions``.
     """
-    rows = read_json_file(path)
-    if not isinstance(rows, list):
-        raise InputError(f"{path} is not a list of FashionIQ triplets but {type(rows).__name__}")
     parts = path.name.split(".")
     kind = parts[1] if len(parts) == 4 and parts[0] == "cap" and "extend" not in parts[1] else ""
-    for number, row in enumerate(rows):
-        if not _is_triplet(row):
-            raise InputError(f"{path}: row {number} is not {{candidate, target, captions}}: {str(row)[:120]}")
+    for number, row in enumerate(read_json_rows(path, "FashionIQ triplets", SHAPE, _is_triplet)):
         yield Record(
             query_id=f"{path.stem}-{number}",
             reference=row["candidate"],
