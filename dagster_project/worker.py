@@ -6,6 +6,7 @@ import logging
 
 from dagster_pipes import open_dagster_pipes
 
+from spn4cir_core.log_level import set_log_level
 from spn4cir_core.progress import Throttled
 from spn4cir_core.worker import accountable, rank, read_order
 
@@ -13,6 +14,7 @@ from spn4cir_core.worker import accountable, rank, read_order
 def main() -> None:
     """Entry point of ``python -m dagster_project.worker``."""
     order = read_order()
+    set_log_level()
     with accountable(order.folder):
         if rank():
             order.run()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from PIL import Image
@@ -28,7 +27,8 @@ from spn4cir_core.errors import Spn4cirError, StoreError
 from spn4cir_core.flow import STAGES, outdated, run
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.launch import launch_from
-from spn4cir_core.progress import Bars
+from spn4cir_core.log_level import LOG_LEVEL, set_log_level
+from spn4cir_core.progress import shown
 from spn4cir_core.recipe import Recipe, packaged_recipes
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ spn4cir ablate grid.toml  (compare recipes over seeds)
 spn4cir doctor  (look whether everything needed is there)
 """
 
-app = typer.Typer(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES, no_args_is_help=True)
+LOG_OPTION = "--log-level"
+
+app = typer.Typer(no_args_is_help=True)
 
 cli_triplets.register(app)
 cli_serve.register(app)
@@ -66,6 +68,17 @@ cli_ablate.register(app)
 cli_training.register(app)
 cli_evaluation.register(app)
 cli_doctor.register(app)
+
+
+@app.callback(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES)
+def options(
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(LOG_OPTION, envvar=LOG_LEVEL, help="What is told on standard error; default: info."),
+    ] = None,
+) -> None:
+    """What all commands have; read before the command's own options."""
+    set_log_level(log_level)
 
 
 @app.command("run")
@@ -92,8 +105,8 @@ def run_stages(
     )
     chosen = chosen_recipe(recipe, images)
     names = [name.strip() for name in select.split(",")] if select else list(STAGES)
-    with Bars() as bars:
-        artifacts = run(chosen, Store(store), names, bars, _say, launch)
+    with shown() as progress:
+        artifacts = run(chosen, Store(store), names, progress, _say, launch)
     if "eval_report" in artifacts:
         typer.echo(f"\nreport: {artifacts['eval_report'].file('report.html')}")
 
@@ -193,11 +206,19 @@ def _say(artifact: Artifact, reused: bool) -> None:
     typer.echo(f"{artifact.noun:<20} {artifact.summary['rows']:>9,} rows  {drops:>6,} dropped  {state}")
 
 
+def options_first(words: Sequence[str]) -> list[str]:
+    """Words of a command line with ``--log-level`` before the command, wherever it was given."""
+    for place, word in enumerate(words):
+        if word == LOG_OPTION or word.startswith(f"{LOG_OPTION}="):
+            end = place + (2 if word == LOG_OPTION else 1)
+            return [*words[place:end], *words[:place], *words[end:]]
+    return list(words)
+
+
 def main() -> None:
     """Entry point: a known error is one line on standard error and exit status 1."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        app()
+        app(options_first(sys.argv[1:]))
     except Spn4cirError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(1)

@@ -13,7 +13,7 @@ from spn4cir_core.ablation_table import markdown, picture, write_tables
 from spn4cir_core.artifacts import Store
 from spn4cir_core.cli_options import StoreOption
 from spn4cir_core.errors import InputError, Spn4cirError
-from spn4cir_core.progress import Bars
+from spn4cir_core.progress import shown
 
 EXAMPLE = """
 A grid file, say grid.toml, with two axes of two levels; a level holds any keys of a recipe:
@@ -68,8 +68,8 @@ def ablate(
             raise InputError(f"cannot write into {folder}: {error}; name a folder that you may write") from error
         typer.echo(_line(results, cells, seconds), err=True)
 
-    with Bars() as bars:
-        results = run_grid(chosen, place, bars, told, jobs)
+    with shown() as progress:
+        results = run_grid(chosen, place, progress, told, jobs)
     if any(result.recall for result in results):
         picture(results, chosen.k, folder / "ablation.svg")
     typer.echo(markdown(results, chosen.k))

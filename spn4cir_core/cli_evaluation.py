@@ -19,7 +19,7 @@ from spn4cir_core.evaluation.submission_files import validate_submission
 from spn4cir_core.images.base import QUERIES
 from spn4cir_core.images.files import image_files
 from spn4cir_core.json_files import read_json_file
-from spn4cir_core.progress import Bars
+from spn4cir_core.progress import shown
 from spn4cir_core.recipe import Recipe, packaged_recipes, reads_a_folder
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
 from spn4cir_core.training.checkpoints import load_checkpoint
@@ -72,9 +72,9 @@ def write_server_files(
         text=text,
         reference=reference,
     )
-    with Bars() as bars:
+    with shown() as progress:
         for one in asked:
-            for path in submit(one, answering, out or place.root / "submissions", f"{source}_{model}", bars):
+            for path in submit(one, answering, out or place.root / "submissions", f"{source}_{model}", progress):
                 typer.echo(path)
 
 

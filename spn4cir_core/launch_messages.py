@@ -1,4 +1,4 @@
-"""What launched processes tell the process that launched them: progress, warnings, and why they failed.
+"""What launched processes tell the process that launched them: progress, log messages, and why they failed.
 
 All lies in one folder, which the launching process makes and removes::
 
@@ -90,10 +90,10 @@ class LaunchFolder:
 
 
 class Teller(logging.Handler):
-    """Tells progress, and as a log handler warnings; neither ever waits for a slow or missing reader."""
+    """Tells progress, and as a log handler messages; neither ever waits for a slow or missing reader."""
 
     def __init__(self, pipe: Path) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._pipe = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
 
     def __call__(self, label: str, done: int, total: int) -> None:

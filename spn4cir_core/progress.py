@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +12,9 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from tqdm import tqdm
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
+EVERY_S = 10.0
 
 
 class Progress(Protocol):
@@ -56,9 +60,9 @@ class Bars:
 
 
 class Throttled:
-    """Pass on at most one line each ``every_s`` seconds, and always the last one of a label."""
+    """Pass on at most one line each ``every_s`` seconds; work that is done sooner says nothing."""
 
-    def __init__(self, say: Callable[[str], None], every_s: float = 10.0) -> None:
+    def __init__(self, say: Callable[[str], None], every_s: float = EVERY_S) -> None:
         self._say, self._every_s = say, every_s
         self._said_at = self._started_at = time.monotonic()
         self._label, self._first = "", 0
@@ -67,12 +71,28 @@ class Throttled:
         """Say how far the labelled work has come, if it is time to; what was done before is not in the rate."""
         now = time.monotonic()
         if label != self._label:
-            self._label, self._first, self._started_at, self._said_at = label, done, now, now
-        if (total and done >= total) or now - self._said_at >= self._every_s:
+            self._label, self._first, self._started_at = label, done, now
+        if now - self._said_at >= self._every_s:
             self._said_at = now
-            rate = (done - self._first) / max(now - self._started_at, 1e-9)
-            left = f", about {(total - done) / rate:.0f} s left" if total and rate and done < total else ""
-            self._say(f"{label}: {done:,}{f' of {total:,}' if total else ''} ({rate:,.1f}/s{left})")
+            self._say(f"{label}: {done:,}{f' of {total:,}' if total else ''}{self._pace(done, total, now)}")
+
+    def _pace(self, done: int, total: int, now: float) -> str:
+        rate = (done - self._first) / max(now - self._started_at, 1e-9)
+        if not rate:
+            return ""
+        return f" ({rate:,.1f}/s{f', about {(total - done) / rate:,.0f} s left' if done < total else ''})"
+
+
+@contextmanager
+def shown() -> Iterator[Progress]:
+    """For commands: bars on a terminal, elsewhere a line of the log at times; nothing where level info is not told."""
+    if not log.isEnabledFor(logging.INFO):
+        yield silent
+    elif sys.stderr.isatty():
+        with Bars() as bars:
+            yield bars
+    else:
+        yield Throttled(log.info)
 
 
 def track(items: Iterable[T], label: str, total: int, progress: Progress) -> Iterator[T]:

@@ -28,9 +28,10 @@ from spn4cir_core.errors import RecipeError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.launch import LAUNCHED_BY
 from spn4cir_core.launch_messages import LaunchFolder
+from spn4cir_core.log_level import set_log_level
 from spn4cir_core.plugins import explain
 from spn4cir_core.processes import Processes
-from spn4cir_core.progress import Bars, Progress, silent
+from spn4cir_core.progress import Progress, shown, silent
 from spn4cir_core.recipe import Recipe, load_recipe
 
 LOOK_EVERY_S = 0.3
@@ -124,7 +125,7 @@ def _alive(process: int) -> bool:
 def main() -> None:
     """Entry point of ``python -m spn4cir_core.worker``."""
     order = read_order()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    set_log_level()
     with accountable(order.folder):
         if order.folder is not None:
             teller = order.folder.told()
@@ -133,8 +134,8 @@ def main() -> None:
         elif rank():
             order.run()
         else:
-            with Bars() as bars:
-                order.run(bars)
+            with shown() as progress:
+                order.run(progress)
 
 
 if __name__ == "__main__":
