@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from ipaddress import ip_address
 from random import Random
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import (
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
+from weakref import WeakSet
 
 from spn4cir_core.errors import InputError
 
@@ -58,12 +69,22 @@ class ChatClient:
         if not (self.key.isascii() and self.key.isprintable()):
             raise InputError("the API key holds characters that no HTTP header may hold; set its variable anew")
         self.url = f"{self.base_url.rstrip('/')}/chat/completions"
-        self._opener = _opener(self.url)
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._opener = _opener(self.url, self._opened)
         self._stopped, self._lock = threading.Event(), threading.Lock()
 
     def stop(self) -> None:
-        """Let the threads that wait for their next try give up."""
-        self._stopped.set()
+        """Let the threads that wait for an answer or for their next try give up at once."""
+        with self._lock:
+            self._stopped.set()
+            for opened in self._sockets:
+                _break(opened)
+
+    def _opened(self, opened: socket.socket) -> None:
+        with self._lock:
+            self._sockets.add(opened)
+            if self._stopped.is_set():
+                _break(opened)
 
     def count(self, name: str) -> None:
         """Add one under a name."""
@@ -133,13 +154,16 @@ class ChatClient:
                     raise TimeoutError
                 if len(content) > MOST_BYTES:
                     raise _Problem("malformed", f"an answer of more than {MOST_BYTES:,} bytes")
+            announced = response.headers.get("Content-Length", "")
+        if announced.isdecimal() and len(content) < int(announced):
+            raise IncompleteRead(content, int(announced) - len(content))
         return content
 
     def _status_problem(self, error: HTTPError) -> Exception:
-        code, said = error.code, f"status {error.code}: {self._excerpt(error.read(2000))}"
+        code, said = error.code, f"status {error.code}: {self._excerpt(_beginning(error))}"
         if code in TRY_AGAIN:
             name = "rate_limited" if code == 429 else "server_errors"
-            return _Problem(name, said, code in OVERLOADED, _retry_after_s(error.headers.get("Retry-After", "")))
+            return _Problem(name, said, code in OVERLOADED, _retry_after_s(error.headers))
         if code in SETTINGS_WRONG or code < 400:
             self.count("refused")
             hint = SETTINGS_WRONG.get(code, "base_url must be the final address, redirects are not followed")
@@ -154,11 +178,11 @@ class ChatClient:
         """
         try:
             text = json.loads(content)["choices"][0]["message"]["content"]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             text = 0
         if text is not None and not isinstance(text, str):
             raise _Problem("malformed", f"no chat completion but {self._excerpt(content)!r}")
-        return text or ""
+        return (text or "").encode("utf-8", "replace").decode()  # JSON can hold halves of characters; nothing else can
 
     def _excerpt(self, content: bytes) -> str:
         text = re.sub(r"\s+", " ", content[:2000].decode("utf-8", "replace"))
@@ -166,16 +190,51 @@ class ChatClient:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """A redirected POST becomes a GET, and would carry the key to another host."""
+    """A redirected POST becomes a GET, and would carry the key to another host. Where it leads is not even read."""
 
-    def redirect_request(self, *args: Any, **more: Any) -> None:
+    def http_error_302(self, *args: Any, **more: Any) -> None:
         return None
 
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
-def _opener(url: str) -> OpenerDirector:
+
+def _break(opened: socket.socket) -> None:
+    with suppress(OSError):
+        opened.shutdown(socket.SHUT_RDWR)
+
+
+def _beginning(error: HTTPError) -> bytes:
+    """Of what a server says beside its status; nothing where the connection breaks or it takes too long."""
+    try:
+        return error.read(2000)
+    except (OSError, HTTPException, ValueError):
+        return b""
+
+
+def _opener(url: str, opened: Callable[[socket.socket], None]) -> OpenerDirector:
+    """Opens connections, to this machine without a proxy, and tells each one's socket."""
     host = urlsplit(url).hostname or ""
     direct = [ProxyHandler({})] if host == "localhost" or _is_loopback(host) else []
-    return build_opener(_NoRedirects, *direct)
+
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            opened(self.sock)
+
+    class Encrypted(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            opened(self.sock)
+
+    class OpenPlain(HTTPHandler):
+        def http_open(self, request: Request) -> HTTPResponse:
+            return self.do_open(Plain, request)
+
+    class OpenEncrypted(HTTPSHandler):
+        def https_open(self, request: Request) -> HTTPResponse:
+            return self.do_open(Encrypted, request)
+
+    return build_opener(_NoRedirects, OpenPlain, OpenEncrypted, *direct)
 
 
 def _is_loopback(host: str) -> bool:
@@ -185,11 +244,17 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _retry_after_s(value: str) -> float | None:
-    """Seconds from a ``Retry-After`` header, which holds seconds or a date (RFC 9110, 10.2.3)."""
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds from a ``Retry-After`` header, which holds seconds or a date (RFC 9110, 10.2.3).
+
+    A date counts from the server's own ``Date``, so that it does not matter whether this machine's clock is right.
+    """
+    value = headers.get("Retry-After", "")
     if re.fullmatch(r"\s*\d{1,9}(\.\d+)?\s*", value):
         return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
+        then = parsedate_to_datetime(value).timestamp()
+        now = parsedate_to_datetime(headers["Date"]).timestamp() if headers.get("Date") else time.time()
+        return max(0.0, then - now)
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None
