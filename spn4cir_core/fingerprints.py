@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 LENGTH = 16
 
@@ -17,17 +18,28 @@ class NotFingerprinted:
     """Marks a setting that cannot change a result: ``workers: Annotated[int, NotFingerprinted()] = 2``."""
 
 
+class AddedLater:
+    """Marks a setting that came when artefacts had been made without it; its default does what was done before.
+
+    It is left out of fingerprints while it has its default, so that those artefacts stay good. The default can never
+    change: another one is another setting.
+    """
+
+
 def plain(value: Any) -> Any:
-    """Reduce settings to JSON values, leaving out fields marked :class:`NotFingerprinted`."""
+    """Reduce settings to JSON values, leaving out fields marked :class:`NotFingerprinted` or :class:`AddedLater`.
+
+    A plug-in whose logic has changed carries a ``plugin_version`` above 1, which stands among its settings.
+    """
     if isinstance(value, BaseModel):
-        fields = type(value).model_fields
         kept = {
             name: plain(getattr(value, name))
-            for name, field in fields.items()
-            if not any(isinstance(mark, NotFingerprinted) for mark in field.metadata)
+            for name, field in type(value).model_fields.items()
+            if not _left_out(getattr(value, name), field)
         }
-        kind = getattr(value, "plugin_kind", None)
-        return kept if kind is None else {"kind": kind, **kept}
+        kind, version = getattr(value, "plugin_kind", None), getattr(value, "plugin_version", 1)
+        marked = kept if version == 1 else {"version": version, **kept}
+        return marked if kind is None else {"kind": kind, **marked}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -35,6 +47,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     return value
+
+
+def _left_out(value: Any, field: FieldInfo) -> bool:
+    marks = {type(mark) for mark in field.metadata}
+    added_later = AddedLater in marks and value == field.get_default(call_default_factory=True)
+    return added_later or NotFingerprinted in marks
 
 
 def fingerprint(value: Any) -> str:

@@ -84,7 +84,7 @@ def outdated(recipe: Recipe, store: Store) -> dict[str, str | None]:
     """
     late: dict[str, str | None] = {}
     for stage in STAGES.values():
-        if late.keys() & set(stage.parents):
+        if late.keys() & set(stage.parents_of(recipe)):
             late[stage.name] = None
             continue
         wanted, current = stage.wanted(recipe, store), store.current(recipe.name, stage.name)

@@ -27,6 +27,8 @@ class Plugin(Settings):
     """Base of every strategy. Members set ``plugin_kind`` to the name they carry in their room."""
 
     plugin_kind: ClassVar[str]
+    plugin_version: ClassVar[int] = 1
+    """Raised when the same settings come to another result: what was made with the member is then made again."""
 
 
 class Room:

@@ -51,6 +51,12 @@ class Stage:
     is published, those of the others vanish. The artefact must not depend on how many they are."""
     narrows: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict, hash=False)
     """For tables of which only a part is read: table → a JSON value of what of it decides the artefact."""
+    parents_if: Mapping[str, Callable[[Recipe], bool]] = field(default_factory=dict, hash=False)
+    """For parents that not every recipe reads: parent → whether this one does. One that is not read is no input."""
+
+    def parents_of(self, recipe: Recipe) -> tuple[str, ...]:
+        """The parents that this recipe's artefact is made of."""
+        return tuple(name for name in self.parents if name not in self.parents_if or self.parents_if[name](recipe))
 
     def run(
         self, recipe: Recipe, store: Store, progress: Progress = silent, processes: Processes = ALONE
@@ -72,7 +78,7 @@ class Stage:
             return self._help(recipe, store, processes)
 
     def _run(self, recipe: Recipe, store: Store, progress: Progress, processes: Processes) -> tuple[Artifact, bool]:
-        parents = {name: self._parent(recipe, store, name) for name in self.parents}
+        parents = {name: self._parent(recipe, store, name) for name in self.parents_of(recipe)}
         inputs = self.inputs(recipe, store, parents)
         mark = fingerprint(inputs)
         artifact = store.get(self.name, mark)
@@ -99,7 +105,7 @@ class Stage:
         """Do this process's part of what the first one, which holds the lock, has found to be done."""
         order, mark = processes.gather("")[0].split()
         if order == WRITE:
-            parents = {name: self._parent(recipe, store, name) for name in self.parents}
+            parents = {name: self._parent(recipe, store, name) for name in self.parents_of(recipe)}
             if (own := fingerprint(self.inputs(recipe, store, parents))) != mark:
                 raise StoreError(
                     f"{self.name}: process {processes.rank} finds {own} to be written, process 0 {mark}: they see "
@@ -112,7 +118,7 @@ class Stage:
         processes.wait()
         artifact = store.get(self.name, mark)
         if artifact is None:
-            raise StoreError(f"{self.name} {mark} is not in {store.root}; do all machines share this store?")
+            raise StoreError(f"{self.name} {mark} is not in {store}; do all machines share this store?")
         return artifact, order == KEEP
 
     def inputs(self, recipe: Recipe, store: Store, parents: Mapping[str, Artifact]) -> dict[str, Any]:
@@ -128,7 +134,7 @@ class Stage:
 
     def wanted(self, recipe: Recipe, store: Store) -> str | None:
         """The fingerprint that running this stage now would give, or None while a parent is missing."""
-        parents = {name: store.current(recipe.name, name) for name in self.parents}
+        parents = {name: store.current(recipe.name, name) for name in self.parents_of(recipe)}
         present = {name: artifact for name, artifact in parents.items() if artifact is not None}
         if len(present) < len(parents):
             return None
@@ -143,7 +149,7 @@ class Stage:
         artifact = store.current(recipe.name, name)
         if artifact is None:
             raise StoreError(
-                f"{self.name} needs {name}, which recipe {recipe.name!r} has not made in {store.root}. "
+                f"{self.name} needs {name}, which recipe {recipe.name!r} has not made in {store}. "
                 f"Materialise {name} first, or run everything: spn4cir run"
             )
         return artifact

@@ -97,6 +97,31 @@ def test_a_changed_parent_changes_the_child_and_going_back_computes_nothing(stor
     assert marks[0] == marks[2] != marks[1] and write.calls == 2
 
 
+def test_a_parent_that_a_recipe_does_not_read_is_no_input_of_its_artefact(store: Store) -> None:
+    parents: list[set[str]] = []
+
+    def write(work: Work) -> None:
+        parents.append(set(work.parents))
+        work.draft.write_table(pa.table({"text": ["a"]}), "result.parquet")
+
+    child = stage(
+        write,
+        name="second",
+        parents=("first",),
+        parents_if={"first": lambda part: part.splits.near_duplicate_cosine > 0.5},
+    )
+    without = mark(store, child, recipe(cosine=0.4))
+    with pytest.raises(StoreError, match="second needs first"):
+        child.run(recipe(cosine=0.9), store)
+    assert child.wanted(recipe(cosine=0.9), store) is None
+    stage().run(recipe(cosine=0.9), store)
+    read = mark(store, child, recipe(cosine=0.9))
+    stage(version=2).run(recipe(cosine=0.9), store)
+    assert child.wanted(recipe(cosine=0.9), store) != read
+    assert child.wanted(recipe(cosine=0.4), store) == without
+    assert parents == [set(), {"first"}]
+
+
 def test_a_missing_parent_is_named(store: Store) -> None:
     with pytest.raises(StoreError, match="second needs first, which recipe 'test' has not made"):
         stage(name="second", parents=("first",)).run(recipe(), store)

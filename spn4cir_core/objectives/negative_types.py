@@ -24,6 +24,7 @@ class NegativeTypes(Objective):
     """
 
     plugin_kind: ClassVar[str] = "negative_types"
+    plugin_version: ClassVar[int] = 2
 
     types: tuple[Part, ...] = Field(default=("target", "reference", "text", "query"), min_length=1)
     per_query: int | None = Field(default=4, ge=1)

@@ -24,6 +24,7 @@ class ReferenceNegatives(Objective):
     """
 
     plugin_kind: ClassVar[str] = "reference_negatives"
+    plugin_version: ClassVar[int] = 2
 
     per_query: int | None = Field(default=4, ge=1)
     """Other references a text is joined with; each costs a pass of the composer for the whole batch. None takes all."""

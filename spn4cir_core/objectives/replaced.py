@@ -53,17 +53,20 @@ def _others(batch: Batch, per_query: int | None) -> Tensor:
 def _same(batch: Batch, part: Part) -> Tensor:
     """(B, B) bool: whether the other triplet's part in this triplet makes no wrong query.
 
-    The same text does not; nor does a reference that is the same picture, is the target, or answers the query.
+    The same text does not; nor does a reference that is the same picture, is the target, or answers the query; nor
+    does what the other triplet asks in the same words, or of the same reference, where its target answers this query.
     """
     if batch.compose is None or batch.reference_rows_B is None or batch.text_numbers_B is None:
         raise RecipeError(
             f"an objective that replaces the {part} composes queries anew, which this training loop does not offer; "
             "leave it out, or train with the stages of this package"
         )
+    same_text_BB = batch.text_numbers_B[:, None] == batch.text_numbers_B[None, :]
+    same_reference_BB = batch.reference_rows_B[:, None] == batch.reference_rows_B[None, :]
+    answers_BB = batch.not_negatives(batch.target_rows_B)
     if part == "text":
-        return batch.text_numbers_B[:, None] == batch.text_numbers_B[None, :]
-    same_BB = batch.reference_rows_B[:, None] == batch.reference_rows_B[None, :]
-    return same_BB | batch.not_negatives(batch.reference_rows_B)
+        return same_text_BB | (same_reference_BB & answers_BB)
+    return same_reference_BB | batch.not_negatives(batch.reference_rows_B) | (same_text_BB & answers_BB)
 
 
 def _composed_scores(batch: Batch, part: Part, others_BK: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spn4cir_core.artifacts import Artifact, Draft, read_json, whole_file, write_json
 from spn4cir_core.backbones.base import Backbone, Network
-from spn4cir_core.errors import StoreError, TrainingError
+from spn4cir_core.errors import Spn4cirError, StoreError, TrainingError
 from spn4cir_core.plugins import as_table
 from spn4cir_core.training.settings import BACKBONES
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 WEIGHTS, NETWORK, METRICS = "model.safetensors", "network.json", "metrics.jsonl"
+DESCRIBED = {"backbone", "backbone_fingerprint", "state", "temperature"}
+"""What a network's description holds."""
 RESUME, STATE, BEST, REFUSED = "resume", "state.safetensors", "best.safetensors", "refused_batch.json"
 
 
@@ -66,19 +68,34 @@ def read_checkpoint(network_file: Path, weights_file: Path, name: str) -> Checkp
     from safetensors.torch import load_file
 
     described = read_json(network_file)
+    if not (isinstance(described, dict) and DESCRIBED <= described.keys() and _is_number(described["temperature"])):
+        raise StoreError(f"{network_file} does not describe a network: it needs {', '.join(sorted(DESCRIBED))}")
     backbone: Backbone = BACKBONES.build(described["backbone"])
     if backbone.restoring_fingerprint() != described["backbone_fingerprint"]:
         raise TrainingError(
-            f"{name} was trained with a backbone {described['backbone']['kind']!r} "
+            f"{name} was trained with a backbone {backbone.plugin_kind!r} "
             "whose weights were others than those found now; materialise stage1_checkpoint and what follows again"
         )
-    network = backbone.restore(described["state"])
+    network = _restored(backbone, described["state"], network_file)
     try:
         as_module(network).load_state_dict(load_file(weights_file), strict=True)
     except (RuntimeError, SafetensorError) as error:
         raise StoreError(f"{weights_file} is not of the network in {NETWORK}: {error}") from error
     as_module(network).eval()
     return Checkpoint(backbone, network, float(described["temperature"]))
+
+
+def _restored(backbone: Backbone, state: Any, network_file: Path) -> Network:
+    try:
+        return backbone.restore(state)
+    except Spn4cirError:
+        raise
+    except Exception as error:  # each backbone meets a state that is none of its own in its own way
+        raise StoreError(f"{network_file} does not describe a {backbone.plugin_kind!r} network: {error!r}") from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -219,5 +236,15 @@ def read_metrics(artifact: Artifact) -> list[dict[str, Any]]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``metrics.jsonl``."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The lines of a ``metrics.jsonl``.
+
+    Raises:
+        StoreError: a line is not a JSON object with its step.
+    """
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and run again.") from error
+    if not all(isinstance(line, dict) and isinstance(line.get("step"), int) for line in lines):
+        raise StoreError(f"{path} is damaged: a line has no step. Delete {path.parent} and run again.")
+    return lines

@@ -17,7 +17,7 @@ def ancestor(store: Store, artifact: Artifact, *nouns: str) -> Artifact:
         parent = store.get(noun, mark) if mark else None
         if parent is None:
             raise StoreError(
-                f"{artifact.noun} {artifact.fingerprint} was made of {noun} {mark}, which is not in {store.root}; "
+                f"{artifact.noun} {artifact.fingerprint} was made of {noun} {mark}, which is not in {store}; "
                 f"materialise {noun} again"
             )
         artifact = parent

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from spn4cir_core.backbones.base import Backbone
-from spn4cir_core.fingerprints import NotFingerprinted
+from spn4cir_core.fingerprints import AddedLater, NotFingerprinted
 from spn4cir_core.objectives.base import OBJECTIVES, Objective
 from spn4cir_core.plugins import Choice, Room, Settings
 from spn4cir_core.training.batch_orders import BATCH_ORDERS, BatchOrder, RandomBatches
@@ -99,6 +99,10 @@ class Stage1Settings(Schedule):
     backbone: Annotated[Backbone, Choice(BACKBONES)]
     objective: Annotated[Objective, Choice(OBJECTIVES)]
     learn_temperature: bool = True
+    spares: Annotated[Literal["same_target", "false_negatives"], AddedLater()] = "same_target"
+    """Which of the batch's other targets are no negatives of a triplet, in stage 1 and its control: those that are the
+    same picture (SPN4CIR spares none), or also those that the ``false_negatives`` artefact names for it, as stage 2
+    does. The second makes that artefact a parent of stage 1."""
     start_from: Annotated[str, NotFingerprinted()] = ""
     """A published checkpoint file of the backbone, or the folder of a checkpoint artefact, in place of the backbone's
     own starting weights; with ``steps = 0`` it is stage 1 as it stands. Its bytes decide, not its path."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,20 @@ from spn4cir_core.training.target_encoders import FollowingTarget
 from spn4cir_core.training.targets import TargetFacts
 from spn4cir_core.training.train_stage import train_stage
 from spn4cir_core.training.training import Training
-from spn4cir_core.training.triplet_batches import TrainingTriplets, no_guards, read_not_negatives, read_triplets
+from spn4cir_core.training.triplet_batches import (
+    NotNegatives,
+    TrainingTriplets,
+    no_guards,
+    read_not_negatives,
+    read_triplets,
+)
 from spn4cir_core.training.validation import Validation, read_validation
 
 
 def write_stage1(work: Work) -> None:
     """Train query and target encoder from their starting weights, with in-batch negatives."""
     settings = work.recipe.stage1_checkpoint
-    triplets = read_triplets(work.parents["triplets"])
+    triplets = _checked_triplets(work.parents)
     with work.draft.timed("read"):
         network = _starting_network(work, triplets)
     steps = triplets.steps(settings)
@@ -49,7 +56,7 @@ def write_stage1(work: Work) -> None:
         triplets=_grouped(work, settings, triplets, None),
         inputs=_features_or_inputs(work, settings, steps, settings.backbone, network, triplets.candidates),
         bank_ND=None,
-        not_negatives=no_guards(triplets),
+        not_negatives=_not_negatives(work, triplets),
         validation=_validation(work, settings, settings.backbone, network),
         processes=work.processes,
     )
@@ -59,7 +66,7 @@ def write_stage1(work: Work) -> None:
 def write_control(work: Work) -> None:
     """Train stage 1 on, for as many steps as stage 2 takes: what stage 2 must beat."""
     settings, stage2 = work.recipe.stage1_checkpoint, work.recipe.stage2_checkpoint
-    triplets = _checked_triplets(work.parents, "stage1_checkpoint")
+    triplets = _checked_triplets(work.parents)
     start = load_checkpoint(work.parents["stage1_checkpoint"])
     _check_backbone(start.backbone, settings)
     steps = triplets.steps(stage2)
@@ -76,7 +83,7 @@ def write_control(work: Work) -> None:
         triplets=_grouped(work, settings, triplets, None),
         inputs=_features_or_inputs(work, settings, steps, start.backbone, start.network, triplets.candidates),
         bank_ND=None,
-        not_negatives=no_guards(triplets),
+        not_negatives=_not_negatives(work, triplets),
         validation=_validation(work, settings, start.backbone, start.network),
         processes=work.processes,
     )
@@ -86,7 +93,7 @@ def write_control(work: Work) -> None:
 def write_stage2(work: Work) -> None:
     """Train the query encoder of stage 1 against the frozen candidate bank."""
     settings = work.recipe.stage2_checkpoint
-    triplets = _checked_triplets(work.parents, "stage1_checkpoint", "candidate_bank", "false_negatives")
+    triplets = _checked_triplets(work.parents)
     start = load_checkpoint(work.parents["stage1_checkpoint"])
     bank_ND = open_bank(work.parents["candidate_bank"], work.parents["stage1_checkpoint"])
     references = open_references(work.parents["candidate_bank"])
@@ -109,7 +116,7 @@ def write_stage2(work: Work) -> None:
         triplets=_grouped(work, settings, triplets, bank_ND),
         inputs=inputs,
         bank_ND=bank_ND,
-        not_negatives=read_not_negatives(work.parents["false_negatives"], triplets),
+        not_negatives=_not_negatives(work, triplets),
         target=target,
         candidate_inputs=pictures,
         validation=_validation(work, settings, start.backbone, start.network, {} if target is None else None),
@@ -135,16 +142,23 @@ def open_bank(bank: Artifact, checkpoint: Artifact) -> np.ndarray:
     return vectors
 
 
-def _checked_triplets(parents: Any, *children: str) -> TrainingTriplets:
-    triplets: Artifact = parents["triplets"]
-    for name in children:
-        made_of = parents[name].summary["parents"]["triplets"]
-        if made_of != triplets.fingerprint:
+def _checked_triplets(parents: Mapping[str, Artifact]) -> TrainingTriplets:
+    """The training triplets, of which the other parents must have been made too."""
+    triplets = parents["triplets"]
+    for name, parent in parents.items():
+        made_of = parent.summary["parents"].get("triplets")
+        if name != "triplets" and made_of != triplets.fingerprint:
             raise TrainingError(
-                f"{name} {parents[name].fingerprint} was made of triplets {made_of}, not of {triplets.fingerprint}; "
+                f"{name} {parent.fingerprint} was made of triplets {made_of}, not of {triplets.fingerprint}; "
                 f"materialise {name} again"
             )
     return read_triplets(triplets)
+
+
+def _not_negatives(work: Work, triplets: TrainingTriplets) -> NotNegatives:
+    if "false_negatives" not in work.parents:
+        return no_guards(triplets)
+    return read_not_negatives(work.parents["false_negatives"], triplets)
 
 
 def _starting_network(work: Work, triplets: TrainingTriplets) -> Network:
@@ -215,6 +229,10 @@ def _backbone_weights(recipe: Recipe, store: Store) -> Any:
     return {"backbone": weights, "start_from": given_fingerprint(Path(settings.start_from).expanduser())}
 
 
+def _guarded_in_the_batch(recipe: Recipe) -> bool:
+    return recipe.stage1_checkpoint.spares == "false_negatives"
+
+
 def _length(stage2: Schedule) -> dict[str, Any]:
     """What of stage 2's settings decides its number of steps, and so the control."""
     if stage2.steps is not None:
@@ -224,21 +242,23 @@ def _length(stage2: Schedule) -> dict[str, Any]:
 
 STAGE1_CHECKPOINT = Stage(
     name="stage1_checkpoint",
-    parents=("triplets",),
+    parents=("triplets", "false_negatives"),
     reads=("seed", "images", "stage1_checkpoint"),
     version=1,
     write=write_stage1,
     spreads=True,
     outside=_backbone_weights,
+    parents_if={"false_negatives": _guarded_in_the_batch},
 )
 CONTROL_CHECKPOINT = Stage(
     name="control_checkpoint",
-    parents=("triplets", "stage1_checkpoint"),
+    parents=("triplets", "stage1_checkpoint", "false_negatives"),
     reads=("seed", "images", "stage1_checkpoint", "control_checkpoint", "stage2_checkpoint"),
     version=1,
     write=write_control,
     spreads=True,
     narrows={"stage2_checkpoint": _length},
+    parents_if={"false_negatives": _guarded_in_the_batch},
 )
 STAGE2_CHECKPOINT = Stage(
     name="stage2_checkpoint",

@@ -26,7 +26,7 @@ def export_events(recipe: Recipe, store: Store, folder: Path) -> dict[str, int]:
     """
     files = dict(_metrics_files(recipe, store))
     if not files:
-        raise StoreError(f"recipe {recipe.name!r} has trained nothing in {store.root} yet; train with: spn4cir run")
+        raise StoreError(f"recipe {recipe.name!r} has trained nothing in {store} yet; train with: spn4cir run")
     return {run: write_events(read_lines(path), folder / run) for run, path in files.items()}
 
 

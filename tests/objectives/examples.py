@@ -16,7 +16,7 @@ TAU = 0.2
 REFERENCES = [6, 1, 4, 6, 0]
 TARGETS = [2, 5, 3, 5, 7]
 TEXTS = [0, 1, 0, 2, 3]
-NOT_NEGATIVES = [(0, 3), (0, 4), (2, 2), (3, 8), (4, 1)]
+NOT_NEGATIVES = [(0, 3), (0, 4), (2, 2), (3, 2), (3, 8), (4, 1)]
 CANDIDATES = 10
 
 

@@ -22,11 +22,14 @@ def slow_losses(case: Example, batch: Batch, part: Part, per_query: int | None) 
                 wrong.append(batch.queries_BD[own] @ batch.targets_BD[other])
             if part == "query" and not answers(case, other, case.target_rows[own]):
                 wrong.append(batch.queries_BD[other] @ target)
-            if part == "text" and case.text_numbers[own] != case.text_numbers[other]:
+            same_text = case.text_numbers[own] == case.text_numbers[other]
+            same_reference = case.reference_rows[own] == case.reference_rows[other]
+            asked_too = answers(case, own, case.target_rows[other])
+            if part == "text" and not same_text and not (same_reference and asked_too):
                 query = case.references_BD[own] + case.texts_BD[other]
                 wrong.append(query / query.norm() @ target)
             row = case.reference_rows[other]
-            if part == "reference" and row != case.reference_rows[own] and not answers(case, own, row):
+            if part == "reference" and not (same_reference or answers(case, own, row) or (same_text and asked_too)):
                 query = case.references_BD[other] + case.texts_BD[own]
                 wrong.append(query / query.norm() @ target)
         losses.append(slow_info_nce(float(batch.queries_BD[own] @ target), [float(score) for score in wrong]))

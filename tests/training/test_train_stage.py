@@ -186,6 +186,44 @@ def test_guards_reach_the_loss(world: World) -> None:
     assert guarded[0]["loss"] == pytest.approx(0, abs=1e-6), "only the target is left: nothing to tell it from"
 
 
+def test_guards_reach_the_batch_where_stage_1_asks_for_them(world: World) -> None:
+    images = candidates_of(*world())
+    everything = [(f"t{number:03d}", image) for number in range(10) for image in images]
+
+    def first_losses(**stage1: object) -> list[float]:
+        recipe, store = world(guards=everything, stage1={"steps": 1, **stage1}, stage2={"steps": 1})
+        made = [stage.run(recipe, store)[0] for stage in (STAGE1_CHECKPOINT, CONTROL_CHECKPOINT)]
+        return [read_metrics(checkpoint)[0]["loss"] for checkpoint in made]
+
+    assert min(first_losses()) > 0.5, "guards are for stage 2 unless it is said"
+    assert first_losses(spares="false_negatives") == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_stage_1_hangs_on_the_guards_only_where_it_asks_for_them(world: World) -> None:
+    marks = {}
+    for spares in ("same_target", "false_negatives"):
+        for guards in ([], [("t000", candidates_of(*world())[0])]):
+            recipe, store = world(stage1={"spares": spares}, guards=guards)
+            marks[spares, len(guards)] = STAGE1_CHECKPOINT.wanted(recipe, store)
+    assert marks["same_target", 0] == marks["same_target", 1]
+    assert len(set(marks.values())) == 3
+
+
+def test_guards_of_other_triplets_are_refused(world: World) -> None:
+    recipe, store = world(stage1={"spares": "false_negatives"})
+    others = store.current("tiny", "false_negatives")
+    world(count=9)
+    store.point("tiny", others)  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match=r"false_negatives \w+ was made of triplets .* materialise false_negatives"):
+        STAGE1_CHECKPOINT.run(recipe, store)
+
+
+def candidates_of(_: Recipe, store: Store) -> list[str]:
+    triplets = store.current("tiny", "triplets")
+    assert triplets is not None
+    return [str(image) for image in triplets.table("candidates.parquet")["image_id"].to_pylist()]
+
+
 def test_pictures_are_read_once_for_all_stages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from spn4cir_core.images.files import ImageFiles
 
