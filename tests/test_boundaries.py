@@ -32,7 +32,17 @@ UPSTREAM_FIRST = (
     "search",
     "reports",
 )
-KNOW_ROOMS = {"checks", "cli", "cli_evaluation", "cli_serve", "cli_training", "cli_triplets", "flow", "recipe"}
+KNOW_ROOMS = {
+    "checks",
+    "cli",
+    "cli_evaluation",
+    "cli_serve",
+    "cli_summary",
+    "cli_training",
+    "cli_triplets",
+    "flow",
+    "recipe",
+}
 """Small files at the root that know all rooms; every other root file knows none."""
 
 
