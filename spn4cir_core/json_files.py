@@ -10,6 +10,29 @@ from typing import Any
 from spn4cir_core.errors import InputError
 
 
+def parse_json(text: str) -> Any:
+    """JSON as plain values; halves of characters, which its escapes can hold and no file can, become question marks.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply.
+    """
+    try:
+        value = json.loads(text)
+        return _whole_characters(value) if "\\ud" in text.lower() else value
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _whole_characters(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_whole_characters(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole_characters(key): _whole_characters(item) for key, item in value.items()}
+    return value
+
+
 def read_json_file(path: Path) -> Any:
     """JSON that a user supplied.
 
@@ -17,8 +40,8 @@ def read_json_file(path: Path) -> Any:
         InputError: the file cannot be read or is not JSON in UTF-8.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_json(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from error
 
 

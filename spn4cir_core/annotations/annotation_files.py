@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -13,6 +12,7 @@ from typing import TypeVar
 from spn4cir_core.annotations.records import SOURCE, Record
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import QUERIES, TRIPLETS
+from spn4cir_core.json_files import parse_json
 
 Row = TypeVar("Row")
 COLUMNS = {
@@ -245,8 +245,8 @@ def _text(row: dict[str, str]) -> str:
 def _alternatives(value: str) -> list[str]:
     """Texts of the column ``modified_texts``, a JSON list."""
     try:
-        texts = json.loads(value)
-    except (ValueError, RecursionError) as error:
+        texts = parse_json(value)
+    except ValueError as error:
         raise RowError("modified_texts is not a JSON list of texts", repr(value)) from error
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise RowError("modified_texts is not a JSON list of texts", repr(value))
@@ -256,8 +256,8 @@ def _alternatives(value: str) -> list[str]:
 def _scores(value: str) -> dict[str, float]:
     """Scores of the column ``soft_targets``, a JSON object from image to number."""
     try:
-        scores = json.loads(value)
-    except (ValueError, RecursionError) as error:
+        scores = parse_json(value)
+    except ValueError as error:
         raise RowError("soft_targets is not a JSON object of numbers", repr(value)) from error
     if not isinstance(scores, dict) or not all(_is_number(score) for score in scores.values()):
         raise RowError("soft_targets is not a JSON object of numbers", repr(value))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from spn4cir_core.annotations.records import Record
 from spn4cir_core.errors import InputError
+from spn4cir_core.json_files import parse_json
 
 FIELDS = ("reference", "target", "targets", "modified_text", "modified_texts", "kind", "query_id")
 """``targets``: separated by ``|`` or a list; ``modified_texts``: a list, or a JSON list in a cell."""
@@ -32,7 +32,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """Objects of a UTF-8 file with one JSON object a line."""
     with path.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, start=1):
-            row = json.loads(line) if line.strip() else {}
+            row = parse_json(line) if line.strip() else {}
             if not isinstance(row, dict):
                 raise InputError(f"{path}: line {number} is not a JSON object")
             if row:
@@ -68,7 +68,7 @@ def read_table(path: Path, layout: str, columns: Mapping[str, str]) -> Iterator[
     try:
         for number, row in enumerate(READERS[layout](path)):
             yield _record(path, number, row, {field: row.get(columns.get(field, field)) for field in FIELDS})
-    except (OSError, ValueError, RecursionError, csv.Error, pa.ArrowException) as error:
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read as {layout}: {error}") from error
 
 
@@ -90,7 +90,7 @@ def _record(path: Path, number: int, row: Mapping[str, Any], values: Mapping[str
 
 def _alternatives(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) and value.lstrip().startswith("["):
-        value = json.loads(value)
+        value = parse_json(value)
     return _strings(value, None)
 
 

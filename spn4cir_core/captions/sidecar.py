@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import string
@@ -13,9 +14,11 @@ from PIL import Image
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.prompts import tidy
+from spn4cir_core.confined_paths import inside
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import files_fingerprint, fingerprint, plain
 from spn4cir_core.images.files import ImageFiles, PictureError
+from spn4cir_core.json_files import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +99,13 @@ class Sidecar(Captioner):
         return caption
 
     def _tables(self, files: ImageFiles) -> list[Path]:
-        found = sorted([*files.root.glob(self.table), *files.root.glob(f"*/{self.table}")])
+        try:
+            found = sorted([*files.root.glob(self.table), *files.root.glob(f"*/{self.table}")])
+        except (ValueError, NotImplementedError) as error:  # an empty or an absolute path
+            raise InputError(f"sidecar table {self.table!r} must be a path below {files.root}: {error}") from error
         if not found:
             raise InputError(f"no {self.table} in {files.root} or in a folder directly below it")
-        return found
+        return [inside(path, files.root) for path in found]
 
 
 def _texts(files: ImageFiles) -> list[Path]:
@@ -114,7 +120,7 @@ def first_of(text: str) -> str:
     """The first of several captions, where the text is a JSON list of them; else the text."""
     if text.startswith("["):
         try:
-            found = json.loads(text)
+            found = parse_json(text)
         except ValueError:
             return text
         return str(found[0]) if isinstance(found, list) and found else ""
@@ -132,12 +138,12 @@ def read_captions(path: Path, file_column: str, caption_column: str) -> Iterator
         raise InputError(f"caption table {path}: the suffix must be one of {', '.join(readers)}")
     try:
         rows = readers[path.suffix](path, file_column, caption_column)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"caption table {path} cannot be read: {error}") from error
     for row in rows:
         for column in (file_column, caption_column):
             if column not in row:
-                raise InputError(f"caption table {path} has no column {column!r} in a row with {sorted(row)}")
+                raise InputError(f"caption table {path} has no column {column!r} in a row with {sorted(map(str, row))}")
         caption = row[caption_column]
         yield str(row[file_column]), caption if isinstance(caption, str) else json.dumps(caption) if caption else ""
 
@@ -146,14 +152,12 @@ Read = Sequence[Mapping[str, Any]]
 
 
 def _csv(path: Path, file_column: str, caption_column: str) -> Read:
-    import csv
-
     with path.open(encoding="utf-8-sig", newline="") as stream:
         return list(csv.DictReader(stream, restval=""))
 
 
 def _json(path: Path, file_column: str, caption_column: str) -> Read:
-    found = json.loads(path.read_text(encoding="utf-8-sig"))
+    found = parse_json(path.read_text(encoding="utf-8-sig"))
     if isinstance(found, dict):
         return [{file_column: name, caption_column: caption} for name, caption in found.items()]
     return _objects(found)
@@ -161,7 +165,7 @@ def _json(path: Path, file_column: str, caption_column: str) -> Read:
 
 def _jsonl(path: Path, file_column: str, caption_column: str) -> Read:
     lines = path.read_text(encoding="utf-8-sig").splitlines()
-    return _objects([json.loads(line) for line in lines if line.strip()])
+    return _objects([parse_json(line) for line in lines if line.strip()])
 
 
 def _parquet(path: Path, file_column: str, caption_column: str) -> Read:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
+from spn4cir_core.confined_paths import inside
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import AnnotationFile, FoundFile
 from spn4cir_core.images.benchmark import GALLERIES, NAME, Benchmark, first_folder
@@ -50,7 +51,7 @@ class Cirr(Benchmark):
         yield AnnotationFile(evaluated.as_posix(), self.plugin_kind, "cirr", "queries", pictures)
 
     def _table(self, root: Path, split: str) -> dict[str, str]:
-        path = first_folder(root, "cirr/image_splits", "image_splits") / f"split.rc2.{split}.json"
+        path = inside(first_folder(root, "cirr/image_splits", "image_splits") / f"split.rc2.{split}.json", root)
         table = read_json_file(path)
         if not isinstance(table, dict) or not all(isinstance(place, str) for place in table.values()):
             raise InputError(f"{path} is not a JSON object from image name to path, as CIRR's image_splits are")

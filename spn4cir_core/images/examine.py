@@ -1,4 +1,4 @@
-"""Decode and hash picture files in worker processes; a decoder that crashes costs one file."""
+"""Decode and hash picture files in worker processes; a decoder that crashes, hangs or eats memory costs one file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from spn4cir_core.child_processes import child_processes
+from spn4cir_core.images.confined import CPU_S, CRASHED, limit_decoding
 from spn4cir_core.images.files import ImageFiles, PictureError, decode
 
-CRASHED = "decoder crashed"
 CHUNK_FILES = 16
 
 
@@ -41,6 +41,8 @@ def examine(files: ImageFiles, path: str) -> Finding:
         image = decode(data, files.max_pixels)
     except PictureError as error:
         return Finding(sha256, error.reason, error.detail)
+    except MemoryError:
+        return Finding("", CRASHED, f"it needs more memory than a picture of {files.max_pixels:,} pixels can")
     pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).hexdigest()
     return Finding(sha256, "", "", image.width, image.height, len(data), pixels, phash(image))
 
@@ -93,13 +95,17 @@ class Examiners:
         if self._lone is None:
             self._lone = child_processes(1)
         try:
-            return self._lone.submit(self.examiner, self.files, path).result()
+            return self._lone.submit(_examine_chunk, self.examiner, self.files, [path]).result()[0]
         except BrokenProcessPool:
             self._lone = None
-            return Finding("", CRASHED, "the process that decoded it died")
+            return Finding("", CRASHED, f"the process that decoded it died, or took more than {CPU_S} s of computing")
 
 
 def _examine_chunk(
     examiner: Callable[[ImageFiles, str], Finding], files: ImageFiles, paths: Sequence[str]
 ) -> list[Finding]:
-    return [examiner(files, path) for path in paths]
+    findings = []
+    for path in paths:
+        limit_decoding(files.max_pixels)
+        findings.append(examiner(files, path))
+    return findings

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from spn4cir_core.confined_paths import inside
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import AnnotationFile, FoundFile
 from spn4cir_core.images.benchmark import GALLERIES, NAME, Benchmark
@@ -33,7 +34,7 @@ class FashionIq(Benchmark):
         lists: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for category in self.categories:
             for split in ("train", "val"):
-                for name in _names(root / "image_splits" / f"split.{category}.{split}.json"):
+                for name in _names(inside(root / "image_splits" / f"split.{category}.{split}.json", root)):
                     lists[name].append((category, split))
         present = {entry.name for entry in (root / "images").iterdir()} if (root / "images").is_dir() else set()
         for name, places in lists.items():

@@ -93,6 +93,8 @@ class ImageFiles:
             return decode(self.read(path), self.max_pixels)
         except PictureError as error:
             raise PictureError(error.reason, f"{path}: {error.detail}") from error
+        except MemoryError as error:
+            raise PictureError("not enough memory", f"{path}; lower readers or batch_rows") from error
 
 
 def image_files(settings: ImageSettings, store: Store) -> ImageFiles:
@@ -113,6 +115,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
 
     Raises:
         PictureError: empty, not a picture, damaged, truncated, or more than ``max_pixels`` pixels.
+        MemoryError: this process has no memory left for it, which says nothing about the file.
     """
     if not data:
         raise PictureError("empty file", "0 bytes")
@@ -123,7 +126,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
                 raise PictureError("too many pixels", f"{width} x {height}, at most {max_pixels} are allowed")
             image.load()
             return _upright(_rgb(image), image)
-    except PictureError:
+    except (PictureError, MemoryError):
         raise
     except UnidentifiedImageError as error:
         raise PictureError("not a picture", f"starts with {data[:12]!r}") from error

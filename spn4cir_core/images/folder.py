@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
+from spn4cir_core.confined_paths import inside
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import NotFingerprinted
 from spn4cir_core.images.base import FoundFile, Reader
 from spn4cir_core.images.files import EXTENSIONS
+from spn4cir_core.json_files import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class Folder(Reader):
 
     def _corpus(self, root: Path, folder: str, corpus: str) -> Iterator[FoundFile]:
         base = root / folder
-        rows = _read_metadata(base)
+        rows = _read_metadata(base, root)
         self._check_columns(rows, base)
         for inner in sorted({*_walk(base), *rows}):
             row = dict(rows.get(inner, {}))
@@ -121,13 +123,13 @@ def _split(value: str, file: str, base: Path) -> str:
     return SPLITS.get(value.lower(), "")
 
 
-def _read_metadata(base: Path) -> Rows:
+def _read_metadata(base: Path, root: Path) -> Rows:
     present = [name for name in METADATA if (base / name).is_file()]
     if not present:
         return {}
     if len(present) > 1:
         raise InputError(f"{base} has {' and '.join(present)}; keep one of them")
-    path = base / present[0]
+    path = inside(base / present[0], root)
     read = {".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl}[path.suffix]
     try:
         table = read(path)
@@ -159,7 +161,7 @@ def _read_parquet(path: Path) -> list[dict[str, str]]:
 
 
 def _read_jsonl(path: Path) -> list[dict[str, str]]:
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    lines = [parse_json(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if any(not isinstance(line, dict) for line in lines):
         raise ValueError("every line must be a JSON object")
     columns = list(dict.fromkeys(key for line in lines for key in line))

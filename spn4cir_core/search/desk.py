@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.files import ImageFiles, PictureError, decode
+from spn4cir_core.images.confined import ConfinedDecoder
+from spn4cir_core.images.files import ImageFiles, PictureError
 from spn4cir_core.search.models import INDEXED, Model, ModelName, Models
 from spn4cir_core.search.search import Hit
 
@@ -49,6 +50,7 @@ class SearchDesk:
 
     def __init__(self, models: Models, files: ImageFiles) -> None:
         self._models, self._files = models, files
+        self._uploads = ConfinedDecoder(min(UPLOAD_PIXELS, files.max_pixels))
         self._rows = {row["image_id"]: row for row in models.indexed.rows}
         self._network, self._pictures = threading.Lock(), threading.BoundedSemaphore(PICTURES_IN_MEMORY)
         self._kept = lru_cache(THUMBNAILS_KEPT)(self._make_thumbnail)
@@ -119,7 +121,7 @@ class SearchDesk:
         return Found(hits, opened.vectors)
 
     def _reference(self, image_id: str, upload: bytes | None) -> Image.Image:
-        return self._open(image_id) if upload is None else decode(upload, min(UPLOAD_PIXELS, self._files.max_pixels))
+        return self._open(image_id) if upload is None else self._uploads.decode(upload)
 
     def _open(self, image_id: str) -> Image.Image:
         try:

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from spn4cir_core.artifacts import Store
+from spn4cir_core.batches import Rows
+from spn4cir_core.images import scan_images
 from spn4cir_core.images.examine import CRASHED, Examiners, Finding, examine
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.recipe import Recipe
+from tests.images.fatal_decoders import WORDS, examine_with_fatal_decoders
 
 
 def dying_examiner(files: ImageFiles, path: str) -> Finding:
@@ -51,3 +59,25 @@ def test_equal_pixels_in_other_files_have_one_pixel_hash(tmp_path: Path) -> None
     a, b, turned = (examine(ImageFiles(tmp_path), name) for name in ("a.png", "b.bmp", "turned.png"))
     assert a.pixel_sha256 == b.pixel_sha256 and a.sha256 != b.sha256
     assert a.pixel_sha256 != turned.pixel_sha256, "the size is part of the pixels"
+
+
+def test_decoders_that_abort_hang_or_eat_memory_cost_one_file_each_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    paths = numbered(folder, 8)
+    fatal = {f"{word.decode()}.ppm": word + b" " * 40 for word in WORDS}
+    for name, data in fatal.items():
+        (folder / name).write_bytes(data)
+    monkeypatch.setattr(scan_images, "Examiners", partial(Examiners, examiner=examine_with_fatal_decoders))
+    images = ImageSettings.model_validate({"reader": {"kind": "folder", "folder": str(folder)}, "min_side_px": 1})
+    recipe, store = Recipe.model_construct(name="test", seed=0, images=images), Store(tmp_path / "store")
+    manifest, _ = scan_images.IMAGES.run(recipe, store)
+    assert manifest.table()["image_id"].to_pylist() == paths
+    assert manifest.summary["drops"] == {CRASHED: len(fatal)}
+    drops = {row["path"]: row["detail"] for row in manifest.table("drops.parquet").to_pylist()}
+    assert drops.keys() == fatal.keys() and "memory" in drops["P6MEMORY.ppm"] and "died" in drops["P6HANG.ppm"]
+    (rows,) = store.root.glob("rows/file_findings/*")
+    kept = Rows(rows, scan_images.FINDING_TYPE).keys()
+    assert len(kept) == len(paths), "what killed a process is looked at again by the next scan"
