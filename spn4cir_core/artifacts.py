@@ -18,10 +18,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ from spn4cir_core.locks import locked
 SUMMARY = "summary.json"
 SUMMARY_MARK = "summary_mark"
 """Hash of the rest of the summary."""
+SUMMARY_PARTS: dict[str, type] = {
+    "fingerprint": str,
+    "rows": int,
+    "drops": dict,
+    "seconds": dict,
+    "details": dict,
+    "files": dict,
+}
+NAME = re.compile(r"\w+", re.ASCII)
 UNWRITABLE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -63,6 +73,11 @@ class Artifact:
     def fingerprint(self) -> str:
         """The hash that names this artefact."""
         return str(self.summary["fingerprint"])
+
+    @property
+    def place(self) -> str:
+        """Where the artefact is kept, as people are told."""
+        return str(self.path)
 
     @property
     def details(self) -> dict[str, Any]:
@@ -153,7 +168,13 @@ class Store:
     """Where artefacts live. Several recipes may share a store; equal work is then done once."""
 
     def __init__(self, root: Path | str) -> None:
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(root)):
+            raise StoreError(f"{root} is no folder; a store behind a URL is opened by remote_store.open_store")
         self.root = Path(root).expanduser().absolute()
+
+    def __str__(self) -> str:
+        """Where it is, as people are told."""
+        return str(self.root)
 
     def rows(self, noun: str, model: str) -> Path:
         """Folder of results kept per image for one noun and one model fingerprint."""
@@ -166,32 +187,23 @@ class Store:
             StoreError: it is there but its summary cannot be read, or was changed.
         """
         path = self.root / noun / fingerprint
-        if not (path / SUMMARY).is_file():
-            return None
-        summary = read_json(path / SUMMARY)
-        mark = summary.pop(SUMMARY_MARK, None) if isinstance(summary, dict) else ""
-        if mark not in (None, hash_of(summary)):
-            raise StoreError(f"{path / SUMMARY} is damaged: it was changed. Delete {path} and run again.")
-        return Artifact(noun, path, summary)
+        return Artifact(noun, path, read_summary(path / SUMMARY)) if (path / SUMMARY).is_file() else None
 
     def current(self, recipe: str, noun: str) -> Artifact | None:
         """What the recipe last materialised under this noun, or None."""
-        pointer = self._pointer(recipe, noun)
-        return self.get(noun, read_json(pointer)["fingerprint"]) if pointer.is_file() else None
+        mark = self._pointer(recipe, noun).get("fingerprint")
+        return self.get(noun, mark) if mark else None
 
     def before(self, recipe: str, noun: str) -> Artifact | None:
         """What the recipe had materialised under this noun before the current one, or None."""
-        pointer = self._pointer(recipe, noun)
-        mark = read_json(pointer).get("before") if pointer.is_file() else None
+        mark = self._pointer(recipe, noun).get("before")
         return self.get(noun, mark) if mark else None
 
     def point(self, recipe: str, artifact: Artifact) -> None:
         """Record that the recipe's artefact of this noun is now this one."""
-        pointer = self._pointer(recipe, artifact.noun)
-        before = read_json(pointer)["fingerprint"] if pointer.is_file() else None
+        before = self._pointer(recipe, artifact.noun).get("fingerprint")
         if before != artifact.fingerprint:
-            pointer.parent.mkdir(parents=True, exist_ok=True)
-            write_json(pointer, {"fingerprint": artifact.fingerprint, "before": before})
+            self._set_pointer(recipe, artifact.noun, {"fingerprint": artifact.fingerprint, "before": before})
 
     @contextmanager
     def writing(self, noun: str, fingerprint: str, provenance: dict[str, Any]) -> Iterator[Draft]:
@@ -205,10 +217,7 @@ class Store:
             StoreError: another process is writing this artefact, or the store cannot be written.
         """
         draft = Draft(self.root / noun / f".{fingerprint}.draft")
-        with (
-            self.guarded(noun),
-            locked(self.root / "locks" / f"{noun}-{fingerprint}", f"{noun} {fingerprint}"),
-        ):
+        with self.guarded(noun), self._held(noun, fingerprint):
             if self.get(noun, fingerprint) is not None:
                 raise AlreadyWritten(f"{noun} {fingerprint} has just been written by another process; run again.")
             draft.path.mkdir(parents=True, exist_ok=True)
@@ -265,8 +274,44 @@ class Store:
         draft.path.replace(self.root / noun / fingerprint)
         _sync(self.root / noun)
 
-    def _pointer(self, recipe: str, noun: str) -> Path:
-        return self.root / "recipes" / recipe / f"{noun}.json"
+    def _held(self, noun: str, fingerprint: str) -> AbstractContextManager[None]:
+        """The lock of one artefact."""
+        return locked(self.root / "locks" / f"{noun}-{fingerprint}", f"{noun} {fingerprint}")
+
+    def _pointer(self, recipe: str, noun: str) -> dict[str, Any]:
+        path = self.root / "recipes" / recipe / f"{noun}.json"
+        return read_pointer(path) if path.is_file() else {}
+
+    def _set_pointer(self, recipe: str, noun: str, value: dict[str, Any]) -> None:
+        path = self.root / "recipes" / recipe / f"{noun}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, value)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """An artefact's summary, compared with its own mark.
+
+    Raises:
+        StoreError: it cannot be read, or was changed.
+    """
+    summary = read_json(path)
+    mark = summary.pop(SUMMARY_MARK, None) if isinstance(summary, dict) else ""
+    if not _is_summary(summary) or mark not in (None, hash_of(summary)):
+        raise StoreError(f"{path} is damaged: it was changed. Delete {path.parent} and run again.")
+    return dict(summary)
+
+
+def read_pointer(path: Path) -> dict[str, str | None]:
+    """The ``fingerprint`` that a recipe's pointer names, and the one ``before``; None for each that there is not.
+
+    Raises:
+        StoreError: it is damaged, or names something else than a folder beside its like.
+    """
+    value = read_json(path)
+    marks = {name: value.get(name) for name in ("fingerprint", "before")} if isinstance(value, dict) else {"": ""}
+    if not all(mark is None or (isinstance(mark, str) and NAME.fullmatch(mark)) for mark in marks.values()):
+        raise StoreError(f"{path} is damaged. Delete it and run again: nothing is computed anew.")
+    return marks
 
 
 @contextmanager
@@ -296,8 +341,24 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and run again.") from error
+
+
+def _is_summary(value: Any) -> bool:
+    """Whether a summary has the parts that every one has, each of its kind, and can be hashed."""
+    if not (isinstance(value, dict) and all(isinstance(value.get(name), kind) for name, kind in SUMMARY_PARTS.items())):
+        return False
+    try:
+        hash_of(value)
+    except UnicodeEncodeError:
+        return False
+    return all(
+        isinstance(recorded, dict)
+        and isinstance(recorded.get("bytes"), int)
+        and isinstance(recorded.get("sha256"), str)
+        for recorded in value["files"].values()
+    )
 
 
 def _sync(folder: Path) -> None:

@@ -41,12 +41,12 @@ class Rows:
 
     def keys(self) -> set[str]:
         """Every key that has a value."""
-        return {key for part in self.parts() for key in _read(part, [KEY])[KEY].to_pylist()}
+        return {key for part in self.parts() for key in read_part(part, [KEY])[KEY].to_pylist()}
 
     def scan(self) -> Iterator[pa.Table]:
         """Yield the part files' tables one by one; a key may stand in more than one of them."""
         for part in self.parts():
-            yield _read(part)
+            yield read_part(part)
 
     def values(self, wanted: Container[str]) -> dict[str, Any]:
         """The values of the wanted keys; the first part file that has a key decides."""
@@ -61,8 +61,13 @@ class Rows:
         """Write one part file, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_arrays([pa.array(keys, pa.string()), values], schema=self.schema)
-        with whole_file(self.folder / f"part-{time.time_ns():020d}-{uuid4().hex[:8]}.parquet") as scratch:
+        with whole_file(self.folder / f"part-{self._next():020d}-{uuid4().hex[:8]}.parquet") as scratch:
             pq.write_table(table, scratch, compression="zstd", write_page_checksum=True)
+
+    def _next(self) -> int:
+        """One more than the last part's number, so that no clock decides which part comes first."""
+        numbers = [int(part.name.split("-")[1]) for part in self.parts()]
+        return max(numbers, default=0) + 1
 
 
 class GivenRows(Rows):
@@ -75,7 +80,12 @@ class GivenRows(Rows):
             super().append([keys[index] for index in given], values.take(pa.array(given, pa.int64())))
 
 
-def _read(part: Path, columns: list[str] | None = None) -> pa.Table:
+def read_part(part: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a part file, each page compared with its checksum.
+
+    Raises:
+        StoreError: it is damaged.
+    """
     try:
         table: pa.Table = pq.read_table(part, columns=columns, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:

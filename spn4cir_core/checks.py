@@ -49,7 +49,7 @@ class Made:
         """
         artifact = self.store.current(self.recipe, noun)
         if artifact is None:
-            raise StoreError(f"recipe {self.recipe!r} has no {noun} in {self.store.root}; make it with: spn4cir run")
+            raise StoreError(f"recipe {self.recipe!r} has no {noun} in {self.store}; make it with: spn4cir run")
         return artifact
 
     def before(self, noun: str) -> Artifact | None:

@@ -10,10 +10,10 @@ import typer
 
 from spn4cir_core.ablation import Result, load_grid, run_grid
 from spn4cir_core.ablation_table import markdown, picture, write_tables
-from spn4cir_core.artifacts import Store
 from spn4cir_core.cli_options import StoreOption
 from spn4cir_core.errors import InputError, Spn4cirError
 from spn4cir_core.progress import shown
+from spn4cir_core.remote_store import open_store
 
 EXAMPLE = """
 A grid file, say grid.toml, with two axes of two levels; a level holds any keys of a recipe:
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def ablate(
     grid: Annotated[Path, typer.Argument(help="A TOML file: base recipe, axes, seeds.")],
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for ablation.md, .csv, .json and .svg; default: ablations/ in the store."),
@@ -58,7 +58,7 @@ def ablate(
     The table is written anew after each cell.
     """
     chosen = load_grid(grid)
-    place = Store(store)
+    place = open_store(store)
     folder = out or place.root / "ablations" / grid.stem
 
     def told(results: Sequence[Result], cells: int, seconds: float) -> None:

@@ -21,6 +21,7 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.json_files import read_json_file
 from spn4cir_core.progress import shown
 from spn4cir_core.recipe import Recipe, packaged_recipes, reads_a_folder
+from spn4cir_core.remote_store import open_store
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
 from spn4cir_core.training.checkpoints import load_checkpoint
 
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 def write_server_files(
     recipe: RecipeOption = "",
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     images: ImagesOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default: submissions/ in the store.")] = None,
     model: Annotated[Model, typer.Option(help="The checkpoint that answers.")] = "stage2",
@@ -56,7 +57,7 @@ def write_server_files(
     if check is not None and annotations is not None:
         _check(check, annotations, _names_beside(annotations))
         return
-    chosen, place = chosen_recipe(recipe, images), Store(store)
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
     asked = asked_by_server(chosen.images, _made(chosen.name, place, "images"), place)
     if check is not None:
         if len(asked) > 1:
@@ -84,11 +85,11 @@ def draft_queries(
     count: Annotated[int, typer.Option(min=1, help="Most queries.")] = 100,
     corpus: Annotated[str, typer.Option(help="Corpus, where the recipe has several.")] = "",
     recipe: RecipeOption = "",
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Draft composed queries for a person to correct; put into the corpus's folder, they are what is measured."""
-    chosen, place = chosen_recipe(recipe, images), Store(store)
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
     parents = {
         noun: _made(chosen.name, place, noun) for noun in ("images", "annotations", "splits", "captions", "triplets")
     }
@@ -110,7 +111,7 @@ def compare_runs(
     model: Annotated[Model, typer.Option(help="The model that is compared.")] = "stage2",
     query_set: Annotated[str, typer.Option("--queries", help="One query set; default: all that two runs have.")] = "",
     draws: Annotated[int, typer.Option(min=100, help="Resamples of the intervals and tests.")] = 2000,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Compare runs query by query: recall, paired differences, queries won and lost. The first one is the baseline."""
@@ -136,15 +137,15 @@ def compare_runs(
         typer.echo(path)
 
 
-def _run(spec: str, store: Path, images: Path | None) -> tuple[Run, Store, Recipe | None]:
+def _run(spec: str, store: str, images: Path | None) -> tuple[Run, Store, Recipe | None]:
     """A run by ``[LABEL=]RECIPE[@STORE]``; its recipe only if it can be read, for the pictures."""
     label, _, source = spec.rpartition("=")
     source, _, elsewhere = source.partition("@")
-    place = Store(elsewhere or store)
+    place = open_store(elsewhere or store)
     name, recipe = _named(source, images)
     report = place.current(name, "eval_report")
     if report is None:
-        raise StoreError(f"no eval_report of recipe {name!r} in {place.root}; make it with: spn4cir run")
+        raise StoreError(f"no eval_report of recipe {name!r} in {place}; make it with: spn4cir run")
     return Run(label or (f"{name}@{elsewhere}" if elsewhere else name), spec, report), place, recipe
 
 
@@ -172,7 +173,7 @@ def _made(recipe: str, store: Store, noun: str) -> Artifact:
     artifact = store.current(recipe, noun)
     if artifact is None:
         raise StoreError(
-            f"recipe {recipe!r} has no {noun} in {store.root}; make it with: spn4cir run"
+            f"recipe {recipe!r} has no {noun} in {store}; make it with: spn4cir run"
             f"{' --select images' if noun == 'images' else ''}"
         )
     return artifact

@@ -12,7 +12,12 @@ from spn4cir_core.recipe import Recipe, load_recipe, reads_a_folder
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="A packaged name or a TOML file.")
 ]
-StoreOption = Annotated[Path, typer.Option("--store", "-s", envvar="SPN4CIR_STORE", help="Folder for all artefacts.")]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store", "-s", envvar="SPN4CIR_STORE", help="Folder for all artefacts, or a URL like s3://bucket/prefix."
+    ),
+]
 ImagesOption = Annotated[
     Path | None, typer.Option("--images", "-i", help="A folder of pictures; sub-folders are categories.")
 ]

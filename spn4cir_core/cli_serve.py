@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ from spn4cir_core.artifacts import Store
 from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
 from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.images.files import image_files
+from spn4cir_core.remote_store import open_store
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     recipe: RecipeOption = "",
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     images: ImagesOption = None,
     host: Annotated[str, typer.Option(help=f"Another than this machine's own needs {TOKEN} set.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
@@ -40,7 +40,7 @@ def serve(
     """Open a search page: choose or upload a picture, say what should change, look at the hits."""
     token = os.environ.get(TOKEN, "").strip()
     with listening_socket(host, port, token) as listening:
-        app = search_app(chosen_recipe(recipe, images), Store(store), token)
+        app = search_app(chosen_recipe(recipe, images), open_store(store), token)
         address, number = listening.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         typer.echo(f"search page: http://{shown}:{number}/   (Ctrl-C ends it)")
@@ -110,4 +110,5 @@ def run_app(app: FastAPI, listening: socket.socket) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtra("uvicorn", "serve") from error
     config = uvicorn.Config(app, log_level="warning", server_header=False, backlog=WAITING_CLIENTS)
-    uvicorn.Server(config).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; uvicorn has said good-bye to its clients by then
+        uvicorn.Server(config).run(sockets=[listening])

@@ -14,6 +14,7 @@ from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, ch
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.remote_store import open_store
 from spn4cir_core.reports.triplet_browser import triplet_browser
 from spn4cir_core.triplets import export as exporting
 from spn4cir_core.triplets.sheet import drawn, triplet_sheet
@@ -54,11 +55,13 @@ def export_triplets(
     out: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
     split: Annotated[str, typer.Option(help="train, validation or evaluation.")] = "train",
     recipe: RecipeOption = "",
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Write the triplets in the layout of FashionIQ or CIRR, as the published code trains on them, or as CSV."""
-    for path in exporting.export_triplets(_triplets(chosen_recipe(recipe, images), Store(store)), layout, out, split):
+    for path in exporting.export_triplets(
+        _triplets(chosen_recipe(recipe, images), open_store(store)), layout, out, split
+    ):
         typer.echo(path)
 
 
@@ -68,11 +71,11 @@ def browse_triplets(
     sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet of training triplets, a JPEG.")] = None,
     sheet_count: Annotated[int, typer.Option(min=1, max=400, help="How many triplets on it.")] = 24,
     recipe: RecipeOption = "",
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Write a page of triplets to look through; bad ones are marked there and fed back as triplets.verdicts."""
-    chosen, place = chosen_recipe(recipe, images), Store(store)
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
     triplets = _triplets(chosen, place)
     page = triplet_browser(chosen, place, triplets, count).encode()
     _write(out, page)
@@ -98,7 +101,7 @@ def _triplets(recipe: Recipe, store: Store) -> Artifact:
     artifact = store.current(recipe.name, "triplets")
     if artifact is None:
         raise StoreError(
-            f"recipe {recipe.name!r} has no triplets in {store.root}; make them with: "
+            f"recipe {recipe.name!r} has no triplets in {store}; make them with: "
             "spn4cir run --select images,templates,annotations,captions,image_embeddings,splits,pairs,"
             "modified_texts,triplets"
         )

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.errors import LaunchError, RecipeError
+from spn4cir_core.errors import ProcessLost, RecipeError
 from spn4cir_core.launch_messages import LaunchFolder
 from spn4cir_core.plugins import Settings, explain
 from spn4cir_core.progress import Progress, silent
@@ -72,7 +72,7 @@ class Launch(Settings):
 
         Raises:
             Spn4cirError: the first error of any process; nothing is published then, and all have ended.
-            LaunchError: a process failed in a way that has no message for users, or was killed.
+            LaunchError: a process failed in a way that has no message for users, or was killed (a ProcessLost).
         """
         if not self.starts(stage, recipe, store):
             return stage.run(recipe, store, progress)
@@ -98,7 +98,7 @@ class Launch(Settings):
         if self.machines > 1:
             words |= {"main_process_ip": self.main_address, "rdzv_conf": f"timeout={JOIN_S}"}
         options = [word for name, value in words.items() for word in (f"--{name}", str(value))]
-        order = {"recipe": folder.recipe_file, "store": store.root, "stage": stage.name, "folder": folder.path}
+        order = {"recipe": folder.recipe_file, "store": store, "stage": stage.name, "folder": folder.path}
         return [
             *(sys.executable, "-m", "accelerate.commands.launch", *options),
             *(["--multi_gpu"] if total > 1 else []),  # starts any number of processes, also without GPUs
@@ -157,10 +157,10 @@ def _stopped_on_the_way_out(process: subprocess.Popen[bytes]) -> Iterator[None]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _unexplained(stage: Stage, code: int, output: IO[bytes]) -> LaunchError:
+def _unexplained(stage: Stage, code: int, output: IO[bytes]) -> ProcessLost:
     output.seek(0)
     said = output.read().decode(errors="replace").strip()[-SHOWN_CHARACTERS:]
-    return LaunchError(
+    return ProcessLost(
         f"{stage.name}: its processes ended with status {code}, one of them perhaps killed for want of memory. "
         f"Finished shards and checkpoints are kept; run again to go on. The end of what they wrote:\n{said}"
     )

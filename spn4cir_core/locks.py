@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, cast
 
-from spn4cir_core.errors import StoreError
+from spn4cir_core.errors import StoreError, StoreLocked
 
 log = logging.getLogger(__name__)
 WHEN_LOCKED = "SPN4CIR_WHEN_LOCKED"
@@ -25,8 +25,8 @@ def locked(path: Path, what: str) -> Iterator[None]:
     """Hold an exclusive lock that ends with the process, however it ends.
 
     Raises:
-        StoreError: another process holds it, and the environment variable ``SPN4CIR_WHEN_LOCKED`` is not ``wait``;
-            or that variable is neither ``say`` nor ``wait``.
+        StoreLocked: another process holds it, and the environment variable ``SPN4CIR_WHEN_LOCKED`` is not ``wait``;
+            a StoreError where that variable is neither ``say`` nor ``wait``.
     """
     patience = when_locked()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         while not _taken(stream):
             says = f"{what} is being written by another process ({_owner(stream)})"
             if patience == "say":
-                raise StoreError(
+                raise StoreLocked(
                     f"{says}; wait for it to end, or stop it. With {WHEN_LOCKED}=wait a run waits by itself."
                 )
             if time.monotonic() - said >= SAY_EVERY_S:
@@ -45,6 +45,15 @@ def locked(path: Path, what: str) -> Iterator[None]:
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         stream.flush()
+        yield
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Let the processes and threads of this machine do something short one after the other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from spn4cir_core.artifacts import Artifact, Store, read_json
+from spn4cir_core.artifacts import Artifact, read_json
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.launch import LAUNCHED_BY
@@ -33,6 +33,7 @@ from spn4cir_core.plugins import explain
 from spn4cir_core.processes import Processes
 from spn4cir_core.progress import Progress, shown, silent
 from spn4cir_core.recipe import Recipe, load_recipe
+from spn4cir_core.remote_store import open_store
 
 LOOK_EVERY_S = 0.3
 STOP_S = 10
@@ -45,7 +46,8 @@ class Order:
 
     recipe: str
     """A packaged name, a TOML file, or a whole recipe as JSON."""
-    store: Path
+    store: str
+    """A folder or a URL."""
     stage: str
     folder: LaunchFolder | None
     """Where progress and errors are told; None on a terminal."""
@@ -59,7 +61,7 @@ class Order:
         if self.stage not in STAGES:
             raise RecipeError(f"no stage {self.stage!r}; the stages are {', '.join(STAGES)}")
         with Processes.started() as processes:
-            return STAGES[self.stage].run(self._load(), Store(self.store), progress, processes)
+            return STAGES[self.stage].run(self._load(), open_store(self.store), progress, processes)
 
     def _load(self) -> Recipe:
         path = Path(self.recipe)
@@ -80,7 +82,7 @@ def read_order(words: Sequence[str] | None = None) -> Order:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="spn4cir worker", description="Run one stage among other processes.")
     parser.add_argument("--recipe", required=True, help="a packaged name, a TOML file or a JSON file")
-    parser.add_argument("--store", required=True, type=Path)
+    parser.add_argument("--store", required=True)
     parser.add_argument("--stage", required=True)
     parser.add_argument("--folder", type=Path, help="where progress and errors are told")
     given = parser.parse_args(words)
