@@ -38,7 +38,7 @@ def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  
         metadata["sample"] = _sample(artifact.table())
     metadata |= {key: value for key, value in rest.items() if key not in metadata}
     metadata |= {f"seconds_{cause}": value for cause, value in summary["seconds"].items()}
-    metadata |= {"fingerprint": artifact.fingerprint, "folder": dg.MetadataValue.path(str(artifact.path))}
+    metadata |= {"fingerprint": artifact.fingerprint, "folder": dg.MetadataValue.path(artifact.place)}
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artifact.fingerprint))
 
 
@@ -49,7 +49,7 @@ def _files(artifact: Artifact) -> dict[str, Any]:
         if name.endswith(PICTURE_SUFFIXES):
             shown[name.rpartition(".")[0]] = _picture(Image.open(artifact.file(name)), name)
         if name.endswith(".html"):
-            shown[name.replace(".", "_")] = dg.MetadataValue.path(str(artifact.file(name)))
+            shown[name.replace(".", "_")] = dg.MetadataValue.path(f"{artifact.place}/{name}")
         if name == "metrics.jsonl":
             shown["loss_curve"] = dg.MetadataValue.md(sparkline(artifact.file(name), "loss"))
     return shown

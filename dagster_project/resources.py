@@ -14,6 +14,7 @@ from spn4cir_core.errors import InputError, RecipeError, Spn4cirError
 from spn4cir_core.launch import Launch, launch_from
 from spn4cir_core.progress import Throttled
 from spn4cir_core.recipe import Recipe, load_recipe
+from spn4cir_core.remote_store import open_store
 from spn4cir_core.stage import Stage
 
 
@@ -35,7 +36,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def load(self) -> tuple[Recipe, Store]:
         """The validated recipe and its store."""
-        return load_recipe(self.recipe), Store(self.store)
+        return load_recipe(self.recipe), open_store(self.store)
 
     def materialize(self, context: dg.AssetExecutionContext, stage: Stage) -> dg.MaterializeResult:  # type: ignore[type-arg]
         """Bring one stage up to date.
@@ -56,8 +57,9 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def pipeline_from_environment() -> Pipeline:
-    """``SPN4CIR_RECIPE`` (default: the demo) and ``SPN4CIR_STORE`` (default: ``store`` in this folder)."""
+    """``SPN4CIR_RECIPE`` (default: the demo); ``SPN4CIR_STORE``, a URL or folder (default: ``store`` in this one)."""
+    store = os.environ.get("SPN4CIR_STORE") or "store"
     return Pipeline(
         recipe=os.environ.get("SPN4CIR_RECIPE", "demo"),
-        store=str(Path(os.environ.get("SPN4CIR_STORE", "store")).absolute()),
+        store=store if "://" in store else str(Path(store).absolute()),
     )

@@ -30,6 +30,7 @@ from spn4cir_core.launch import launch_from
 from spn4cir_core.log_level import LOG_LEVEL, set_log_level
 from spn4cir_core.progress import shown
 from spn4cir_core.recipe import Recipe, packaged_recipes
+from spn4cir_core.remote_store import open_store
 
 if TYPE_CHECKING:
     from spn4cir_core.search.search import Hit, Searcher
@@ -84,7 +85,7 @@ def options(
 @app.command("run")
 def run_stages(
     recipe: RecipeOption = "",
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     images: ImagesOption = None,
     select: Annotated[str, typer.Option(help="Stages to run, separated by commas; default: all.")] = "",
     processes: ProcessesOption = None,
@@ -106,7 +107,7 @@ def run_stages(
     chosen = chosen_recipe(recipe, images)
     names = [name.strip() for name in select.split(",")] if select else list(STAGES)
     with shown() as progress:
-        artifacts = run(chosen, Store(store), names, progress, _say, launch)
+        artifacts = run(chosen, open_store(store), names, progress, _say, launch)
     if "eval_report" in artifacts:
         typer.echo(f"\nreport: {artifacts['eval_report'].file('report.html')}")
 
@@ -118,11 +119,11 @@ def search(
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many hits.")] = 10,
     sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("hits.jpg"),
     recipe: RecipeOption = "",
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Search with a reference image and a text; prints the hits and writes a contact sheet."""
-    chosen, place = chosen_recipe(recipe, images), Store(store)
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
     searcher = _searcher(chosen, place)
     reference = _picture(image, chosen, place) if image else None
     hits = searcher.search(reference, text or None, top)
@@ -132,13 +133,13 @@ def search(
 @app.command()
 def example(
     recipe: RecipeOption = "",
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     images: ImagesOption = None,
     number: Annotated[int, typer.Option(min=0, help="Which of the held-out composed queries.")] = 0,
     sheet: Annotated[Path | None, typer.Option(help="Where the contact sheet goes; default: in the store.")] = None,
 ) -> None:
     """Ask one of the corpus's held-out composed queries and mark the right answers."""
-    chosen, place = chosen_recipe(recipe, images), Store(store)
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
     annotations, report = place.current(chosen.name, "annotations"), place.current(chosen.name, "eval_report")
     queries = annotations.table("queries.parquet").to_pylist() if annotations else []
     if not queries:
@@ -155,14 +156,14 @@ def example(
 
 
 @app.command()
-def status(recipe: RecipeOption = "", store: StoreOption = Path("store"), images: ImagesOption = None) -> None:
+def status(recipe: RecipeOption = "", store: StoreOption = "store", images: ImagesOption = None) -> None:
     """Say of each stage whether it is up to date."""
-    chosen, place = chosen_recipe(recipe, images), Store(store)
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
     late = outdated(chosen, place)
     for name in STAGES:
         artifact = place.current(chosen.name, name)
         typer.echo(
-            f"{name:<20} {'would run' if name in late else 'up to date':<12} {artifact.path if artifact else ''}"
+            f"{name:<20} {'would run' if name in late else 'up to date':<12} {artifact.place if artifact else ''}"
         )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from pathlib import Path
 
 import typer
 
-from spn4cir_core.artifacts import Store
 from spn4cir_core.cli_options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
 from spn4cir_core.doctor import Symptom, examine
+from spn4cir_core.remote_store import open_store
 
 COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
 
@@ -20,9 +19,9 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(recipe: RecipeOption = "", store: StoreOption = Path("store"), images: ImagesOption = None) -> None:
+def doctor(recipe: RecipeOption = "", store: StoreOption = "store", images: ImagesOption = None) -> None:
     """Look at packages, GPU, disk, store and Dagster's home, and say what to do; status 1 if something is broken."""
-    broken = show(examine(Store(store), chosen_recipe(recipe, images).name))
+    broken = show(examine(open_store(store), chosen_recipe(recipe, images).name))
     typer.echo(f"\n{broken} broken" if broken else "\nnothing is broken")
     raise typer.Exit(1 if broken else 0)
 
