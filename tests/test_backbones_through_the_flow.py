@@ -37,6 +37,7 @@ OWN = {
     "tgcir": (*(f"clip.{part}" for part in CLIP_TEXT), "text_fc.", "masks_text", "tokenlearn_text.", "s_remain_map."),
 }
 """Kind → beginnings of the names of what stage 2 trains."""
+OWN_OBJECTIVES = {"sprc": "prompt_alignment", "tgcir": "target_guided"}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,8 @@ def finished(request: pytest.FixtureRequest, store: Store) -> tuple[str, Recipe,
     folder.mkdir()
     table = WRITERS[request.param](folder / "model")
     schedule = {**TINY["stage1_checkpoint"], "learning_rate": 0.01}
-    objective = {"kind": "prompt_alignment" if request.param == "sprc" else "in_batch"}
+    objective = {"kind": OWN_OBJECTIVES.get(request.param, "in_batch")}
+    table |= {"teacher": True} if request.param == "tgcir" else {}
     tables = {
         "stage1_checkpoint": {**schedule, "chunk_size": 7, "backbone": table, "objective": objective},
         "candidate_bank": {"dtype": "float16"},
@@ -77,6 +79,7 @@ def test_each_stage_trains_its_part_alone(finished: tuple[str, Recipe, dict[str,
     assert first and not any(name.startswith("vision_model.") for name in first)
     assert kind not in ("clip4cir", "tgcir") or any(name.startswith("clip.visual.") for name in first)
     assert (kind == "sprc") == ("prompt_tokens" in first), "SPRC's own objective trains the learnt prompts too"
+    assert (kind == "tgcir") == ("teacher.remain.0.weight" in first), "and TG-CIR's its teacher"
     assert changed(states["stage1"], states["control"]) <= first
     assert second and all(name.startswith(OWN[kind]) for name in second)
     assert all(np.isfinite(line["loss"]) for line in read_metrics(made["stage2_checkpoint"]))

@@ -158,6 +158,23 @@ class Network(ABC):
         """
         raise RecipeError(f"{type(self).__name__} has no learnt prompts; objective 'prompt_alignment' is for 'sprc'")
 
+    def teacher_views(self, references: Tensor, tokens: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """What the objective ``target_guided`` looks at, for a network with a teacher that sees the target.
+
+        Args:
+            references, targets: (B, …) images.
+
+        Returns:
+            (B, D) unit vectors of the teacher's queries; and (B, 3) squared distances: of the teacher's shares from a
+            sum of one, of tokens from being orthogonal, of the student's share from the teacher's.
+
+        Raises:
+            RecipeError: this network has no teacher.
+        """
+        raise RecipeError(
+            f"{type(self).__name__} has no teacher; objective 'target_guided' is for 'tgcir' with teacher = true"
+        )
+
     def frozen_in_stage1(self) -> Sequence[nn.Module | nn.Parameter]:
         """What stage 1 must not change; nothing by default."""
         return ()

@@ -14,7 +14,7 @@ from spn4cir_core.backbones.published import read_published
 from spn4cir_core.embeddings.clip_pixels import MEAN, STD
 from spn4cir_core.embeddings.weight_files import load_strictly, weights_sha256
 from spn4cir_core.errors import InputError, RecipeError
-from spn4cir_core.fingerprints import fingerprint
+from spn4cir_core.fingerprints import fingerprint, plain
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +48,8 @@ class ClipBackbone(Backbone):
 
     def restoring_fingerprint(self) -> str:
         """Of the settings, but for where the starting weights come from: checkpoints hold all. See the base class."""
-        return fingerprint({"kind": self.plugin_kind, **self.model_dump(exclude={"model", "pretrained", "revision"})})
+        outside = {"model", "pretrained", "revision"}
+        return fingerprint({name: value for name, value in plain(self).items() if name not in outside})
 
     def inputs_fingerprint(self) -> str:
         """See the base class."""

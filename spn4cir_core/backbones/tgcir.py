@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from spn4cir_core.backbones.clip_weights import ClipBackbone
 from spn4cir_core.errors import RecipeError
+from spn4cir_core.fingerprints import AddedLater
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.tgcir_network import TgCirNetwork
 
 
 class TgCir(ClipBackbone):
-    """TG-CIR (Wen et al. 2023) as SPN4CIR uses it, written anew from its description: the composing student alone.
+    """TG-CIR (Wen et al. 2023), written anew from its description: as SPN4CIR uses it, the composing student alone.
 
-    The original's teacher, which sees the target, and its extra losses belong to its own first stage; start from the
-    published stage-1 file (``start_from``) for that, or train stage 1 here with any objective.
+    The original's teacher, which sees the target, belongs to its own first stage: ``teacher`` and the objective
+    ``target_guided``. Or start from the published stage-1 file (``start_from``).
     """
 
     plugin_kind: ClassVar[str] = "tgcir"
@@ -30,6 +31,9 @@ class TgCir(ClipBackbone):
     """Masked copies of the pooled feature; the embedding's width must be a multiple of it."""
     local_tokens: int = Field(default=8, ge=1, le=64)
     """Weighted means over the last layer's tokens."""
+    teacher: Annotated[bool, AddedLater()] = False
+    """Also have a composing teacher, which the objective ``target_guided`` trains and learns from in stage 1. Stage 2
+    and searches never use it; published files start it anew."""
 
     def build(self, texts: Sequence[str], seed: int) -> TgCirNetwork:
         """See the base class.

@@ -33,6 +33,21 @@ class TokenLearner(nn.Module):
         return torch.einsum("bpk,bpd->bkd", weights_BPK, features_BPD) / features_BPD.shape[1]
 
 
+class Teacher(nn.Module):
+    """Shares of a token that knows the target: of the reference's that remains, and of the text's that replaces it."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.remain, self.replace = _share_map(dim), _share_map(dim)
+
+    def forward(self, reference_BKD: Tensor, text_BKD: Tensor, target_BKD: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, K, 1) each."""
+        return (
+            torch.sigmoid(self.remain(torch.cat([reference_BKD, target_BKD], dim=-1))),
+            torch.sigmoid(self.replace(torch.cat([text_BKD, target_BKD], dim=-1))),
+        )
+
+
 class TgCirNetwork(ClipNetwork):
     """Tokens of either modality, a learnt share per token, and their mean as the query.
 
@@ -47,9 +62,10 @@ class TgCirNetwork(ClipNetwork):
         self.tokenlearn = TokenLearner(dim, settings.local_tokens)
         self.fc = nn.Linear(config["vision_cfg"]["width"], dim)
         self.text_fc = nn.Linear(config["text_cfg"]["width"], dim)
-        self.s_remain_map = nn.Sequential(nn.Linear(2 * dim, dim), nn.ReLU(), nn.Linear(dim, 1))
+        self.s_remain_map = _share_map(dim)
         self.masks_text: nn.Parameter | None = None
         self.tokenlearn_text: TokenLearner | None = None
+        self.teacher = Teacher(dim) if settings.teacher else None
 
     def state(self) -> dict[str, Any]:
         """See the base class."""
@@ -84,13 +100,32 @@ class TgCirNetwork(ClipNetwork):
         text_BKD = None if tokens is None else self._text_tokens(tokens)
         return functional.normalize(self._composed(reference_BKD, text_BKD).mean(dim=1), dim=-1)
 
+    def teacher_views(self, references: Tensor, tokens: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class. No gradient of the third distance reaches the teacher.
+
+        The teacher's tokens are ``remain · reference + replace · text``. Orthogonality is that of the unit tokens of
+        the reference, the text and the target: the mean square of their cosines, summed over the three.
+        """
+        if self.teacher is None:
+            return super().teacher_views(references, tokens, targets)
+        reference_BKD, text_BKD = self.image_features(references), self._text_tokens(tokens)
+        target_BKD = self.image_features(targets)
+        remain_BK1, replace_BK1 = self.teacher(reference_BKD, text_BKD, target_BKD)
+        queries_BD = (remain_BK1 * reference_BKD + replace_BK1 * text_BKD).mean(dim=1)
+        sums_B = (remain_BK1 + replace_BK1 - 1).square().mean(dim=(1, 2))
+        orthogonality_B = sum(_overlaps(tokens_BKD) for tokens_BKD in (reference_BKD, text_BKD, target_BKD))
+        distances_B = (self._shares(reference_BKD, text_BKD) - remain_BK1.detach()).square().mean(dim=(1, 2))
+        terms_B3 = torch.stack([sums_B, torch.as_tensor(orthogonality_B), distances_B], dim=1)
+        return functional.normalize(queries_BD, dim=-1), terms_B3
+
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """(B, limit): the token learner means over padding too, as published."""
         return self._tokenizer(texts, length=self._tokenizer.limit)
 
     def frozen_in_stage2(self) -> Sequence[nn.Module | nn.Parameter]:
-        """The image side: visual tower, its projection, masks and token learner."""
-        return [self.clip.visual, self.fc, self.masks, self.tokenlearn]
+        """The image side: visual tower, its projection, masks and token learner; and the teacher."""
+        teacher = [] if self.teacher is None else [self.teacher]
+        return [self.clip.visual, self.fc, self.masks, self.tokenlearn, *teacher]
 
     def _text_tokens(self, tokens_BP: Tensor) -> Tensor:
         states_BPW = text_tokens(self.clip, tokens_BP)
@@ -103,8 +138,23 @@ class TgCirNetwork(ClipNetwork):
             alone_BKD = text_BKD if reference_BKD is None else reference_BKD
             assert alone_BKD is not None
             return alone_BKD
-        share_BK1 = torch.sigmoid(self.s_remain_map(torch.cat([reference_BKD, text_BKD], dim=-1)))
+        share_BK1 = self._shares(reference_BKD, text_BKD)
         return share_BK1 * reference_BKD + (1 - share_BK1) * text_BKD
+
+    def _shares(self, reference_BKD: Tensor, text_BKD: Tensor) -> Tensor:
+        """(B, K, 1) share of each token that is the reference's."""
+        return torch.sigmoid(self.s_remain_map(torch.cat([reference_BKD, text_BKD], dim=-1)))
+
+
+def _share_map(dim: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2 * dim, dim), nn.ReLU(), nn.Linear(dim, 1))
+
+
+def _overlaps(tokens_BKD: Tensor) -> Tensor:
+    """(B,) mean squares of the entries in which the tokens' cosines differ from the identity."""
+    units_BKD = functional.normalize(tokens_BKD, dim=-1)
+    identity_KK = torch.eye(units_BKD.shape[1], device=units_BKD.device)
+    return (units_BKD @ units_BKD.mT - identity_KK).square().mean(dim=(1, 2))
 
 
 def _own_parts(tokens: int, dim: int) -> Tensor:

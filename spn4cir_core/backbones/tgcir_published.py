@@ -16,7 +16,7 @@ from spn4cir_core.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-TEACHER = "of the teacher, which sees the target and serves the original's own first stage alone"
+TEACHER = "of the original's teacher, which sees the target and is used in its first stage alone"
 
 
 def _stage1(found: Found) -> dict[str, Tensor]:
@@ -95,7 +95,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 SIGNS = ("backbone.clip.visual.", "backbone.fc.", "backbone.text_fc.", "backbone.tokenlearn.", "s_remain_map.")
+APART, FRESH = ("backbone.masks_text", "backbone.tokenlearn_text."), ("teacher.",)
 LAYOUTS = (
-    Layout("tgcir", 1, "state_dict", SIGNS, ("backbone.masks_text", "backbone.tokenlearn_text."), _stage1),
-    Layout("tgcir", 2, "state_dict", (*SIGNS, "backbone.masks_text", "backbone.tokenlearn_text."), (), _stage2),
+    Layout("tgcir", 1, "state_dict", SIGNS, APART, _stage1, FRESH),
+    Layout("tgcir", 2, "state_dict", (*SIGNS, *APART), (), _stage2, FRESH),
 )

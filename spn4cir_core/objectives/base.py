@@ -36,6 +36,7 @@ OBJECTIVES = Room(
         "reference_negatives": "spn4cir_core.objectives.reference_negatives:ReferenceNegatives",
         "pull": "spn4cir_core.objectives.pull:Pull",
         "mixture": "spn4cir_core.objectives.mixture:Mixture",
+        "target_guided": "spn4cir_core.objectives.target_guided:TargetGuided",
         "prompt_alignment": "spn4cir_core.objectives.prompt_alignment:PromptAlignment",
     },
 )
@@ -48,7 +49,8 @@ class Batch:
     queries_BD: Tensor
     """Unit vectors of the composed queries; carry gradients."""
     targets_BD: Tensor
-    """Unit vectors of the targets; carry gradients in stage 1, rows of the bank in stage 2."""
+    """Unit vectors of the targets; carry gradients in stage 1 (unless :attr:`Objective.target_momentum` is set), rows
+    of the bank in stage 2."""
     target_rows_B: Tensor
     """Row of each target in the candidate set (equal rows are the same picture)."""
     weights_B: Tensor
@@ -80,6 +82,12 @@ class Batch:
     prompt_distances_B: Tensor | None = None
     """Mean squared distance of each query's prompts from the learnt ones; carry gradients. Given with
     :attr:`text_queries_BD`."""
+    teacher_queries_BD: Tensor | None = None
+    """Unit vectors of the queries that a teacher composes, which sees the target; carry gradients. Given where
+    :attr:`Objective.uses_teacher_views` asks."""
+    teacher_terms_B3: Tensor | None = None
+    """How far each triplet is from: shares of the teacher that sum to one, orthogonal tokens, the student's share being
+    the teacher's; carry gradients. Given with :attr:`teacher_queries_BD`."""
 
     def mean(self, losses_B: Tensor) -> Tensor:
         """Scalar mean of the triplets' losses by their weights."""
@@ -87,10 +95,15 @@ class Batch:
 
     def not_negatives(self, rows_C: Tensor) -> Tensor:
         """(B, C) bool: whether a candidate row is a query's own target, or known to be no negative of it."""
-        masked_BC = self.target_rows_B[:, None] == rows_C[None, :]
-        positions_M, candidates_M = self.not_negative_rows.unbind(1)
-        hits_H2 = (rows_C[None, :] == candidates_M[:, None]).nonzero()
-        masked_BC[positions_M[hits_H2[:, 0]], hits_H2[:, 1]] = True
+        import torch
+
+        known_U, columns_C = torch.unique(rows_C, return_inverse=True)
+        positions_M, candidates_M = (side.contiguous() for side in self.not_negative_rows.unbind(1))
+        places_M = torch.searchsorted(known_U, candidates_M).clamp(max=len(known_U) - 1)
+        found_M = known_U[places_M] == candidates_M
+        masked_BU = self.target_rows_B[:, None] == known_U[None, :]
+        masked_BU[positions_M[found_M], places_M[found_M]] = True
+        masked_BC: Tensor = masked_BU[:, columns_C]
         return masked_BC
 
 
@@ -98,19 +111,37 @@ class Objective(Plugin):
     """A loss: settings are fields; :meth:`loss` is called once per step."""
 
     @property
+    def within(self) -> tuple[Objective, ...]:
+        """The objectives that this one is made of; what they ask for, it asks for."""
+        return ()
+
+    @property
     def uses_compose(self) -> bool:
         """Whether :meth:`loss` calls ``batch.compose``, which costs another pass of the query encoder."""
-        return False
+        return any(objective.uses_compose for objective in self.within)
 
     @property
     def uses_start_queries(self) -> bool:
         """Whether :meth:`loss` reads ``batch.start_queries_BD``, which costs another pass of the query encoder."""
-        return False
+        return any(objective.uses_start_queries for objective in self.within)
 
     @property
     def uses_prompt_views(self) -> bool:
         """Whether :meth:`loss` reads ``batch.text_queries_BD`` and ``batch.prompt_distances_B``."""
-        return False
+        return any(objective.uses_prompt_views for objective in self.within)
+
+    @property
+    def uses_teacher_views(self) -> bool:
+        """Whether :meth:`loss` reads ``batch.teacher_queries_BD`` and ``batch.teacher_terms_B3``."""
+        return any(objective.uses_teacher_views for objective in self.within)
+
+    @property
+    def target_momentum(self) -> float | None:
+        """Momentum of the average of the network that embeds the targets in place of the network, without gradients
+        (MoCo's key encoder); None: the network itself does.
+        """
+        asked = [objective.target_momentum for objective in self.within]
+        return next((momentum for momentum in asked if momentum is not None), None)
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

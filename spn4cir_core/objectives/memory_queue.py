@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from spn4cir_core.errors import RecipeError
+from spn4cir_core.fingerprints import AddedLater
 from spn4cir_core.objectives.base import Batch, Objective
 from spn4cir_core.objectives.negatives import info_nce, positives
 
@@ -19,10 +20,12 @@ VECTORS, ROWS = "memory_queue_vectors", "memory_queue_rows"
 class MemoryQueue(Objective):
     """InfoNCE over the batch's targets and the last ``size`` targets of earlier steps.
 
-    Source: MoCo (He et al. 2020) for the queue; its momentum encoder is left out, as cross-batch memory showed for
-    slowly moving encoders (Wang et al. 2020; it lets the encoder settle first, ``from_step`` here). The queue is part
-    of the resume state. Helps stage 1 where the memory allows small batches only; gradient caching gives as many
-    negatives without stale ones. Hurts at high learning rates: old vectors then lie where no target does any more.
+    Source: MoCo (He et al. 2020). Without ``momentum`` its slow target encoder is left out, as cross-batch memory did
+    for encoders that move slowly anyway (Wang et al. 2020; it lets the encoder settle first, ``from_step`` here). The
+    queue is part of the resume state. Helps stage 1 where the memory allows small batches only; gradient caching gives
+    as many negatives without stale ones. Hurts at high learning rates: old vectors then lie where no target does any
+    more; ``momentum`` keeps old and new ones alike, but the target encoder then learns only what it shares with the
+    query's, which for ``blip4cir`` and ``sprc`` is not its projection.
     """
 
     plugin_kind: ClassVar[str] = "memory_queue"
@@ -30,6 +33,14 @@ class MemoryQueue(Objective):
     size: int = Field(default=2048, ge=1)
     from_step: int = Field(default=0, ge=0)
     """The queue is filled from the start, and used from this step on."""
+    momentum: Annotated[float | None, AddedLater()] = Field(default=None, ge=0, lt=1)
+    """Targets, those of the batch too, are embedded without gradients by an average of the network that keeps this
+    share of itself at each step; MoCo's is 0.999. None: by the network itself."""
+
+    @property
+    def target_momentum(self) -> float | None:
+        """See the base class."""
+        return self.momentum
 
     def loss(self, batch: Batch) -> Tensor:
         """See the base class.

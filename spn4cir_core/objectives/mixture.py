@@ -53,19 +53,9 @@ class Mixture(Objective):
         return parts
 
     @property
-    def uses_compose(self) -> bool:
+    def within(self) -> tuple[Objective, ...]:
         """See the base class."""
-        return any(part.objective.uses_compose for part in self.parts)
-
-    @property
-    def uses_start_queries(self) -> bool:
-        """See the base class."""
-        return any(part.objective.uses_start_queries for part in self.parts)
-
-    @property
-    def uses_prompt_views(self) -> bool:
-        """See the base class."""
-        return any(part.objective.uses_prompt_views for part in self.parts)
+        return tuple(part.objective for part in self.parts)
 
     def loss(self, batch: Batch) -> Tensor:
         """See the base class."""

@@ -34,19 +34,14 @@ class PromptAlignment(Objective):
     of: Annotated[Objective, Choice(OBJECTIVES)] = InBatch()
 
     @property
+    def within(self) -> tuple[Objective, ...]:
+        """See the base class."""
+        return (self.of,)
+
+    @property
     def uses_prompt_views(self) -> bool:
         """See the base class."""
         return True
-
-    @property
-    def uses_compose(self) -> bool:
-        """See the base class."""
-        return self.of.uses_compose
-
-    @property
-    def uses_start_queries(self) -> bool:
-        """See the base class."""
-        return self.of.uses_start_queries
 
     def loss(self, batch: Batch) -> Tensor:
         """See the base class.

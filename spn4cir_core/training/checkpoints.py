@@ -23,6 +23,7 @@ WEIGHTS, NETWORK, METRICS = "model.safetensors", "network.json", "metrics.jsonl"
 DESCRIBED = {"backbone", "backbone_fingerprint", "state", "temperature"}
 """What a network's description holds."""
 RESUME, STATE, BEST, REFUSED = "resume", "state.safetensors", "best.safetensors", "refused_batch.json"
+LAST = "last.safetensors"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def read_checkpoint(network_file: Path, weights_file: Path, name: str) -> Checkp
     from safetensors.torch import load_file
 
     described = read_json(network_file)
-    if not (isinstance(described, dict) and DESCRIBED <= described.keys() and _is_number(described["temperature"])):
+    if not (isinstance(described, dict) and described.keys() >= DESCRIBED and _is_number(described["temperature"])):
         raise StoreError(f"{network_file} does not describe a network: it needs {', '.join(sorted(DESCRIBED))}")
     backbone: Backbone = BACKBONES.build(described["backbone"])
     if backbone.restoring_fingerprint() != described["backbone_fingerprint"]:
@@ -168,8 +169,15 @@ class Resume:
 
     def save_best(self, network: nn.Module, temperature: float) -> None:
         """Keep these weights as the best so far."""
+        self._save_weights(BEST, network, temperature)
+
+    def save_last(self, network: nn.Module, temperature: float) -> None:
+        """Keep these weights beside those that the checkpoint will hold."""
+        self._save_weights(LAST, network, temperature)
+
+    def _save_weights(self, name: str, network: nn.Module, temperature: float) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.folder / BEST) as scratch:
+        with whole_file(self.folder / name) as scratch:
             _save(network.state_dict(), scratch, {"temperature": repr(temperature)})
 
     def load_best(self, network: nn.Module) -> float:
@@ -196,8 +204,9 @@ class Resume:
         }
         write_json(self.folder / NETWORK, described)
         self._write_metrics(metrics)
-        for name in (WEIGHTS, NETWORK, METRICS):
-            (self.folder / name).replace(self.draft.file(name))
+        for name in (WEIGHTS, NETWORK, METRICS, LAST):
+            if (self.folder / name).is_file():
+                (self.folder / name).replace(self.draft.file(name))
         shutil.rmtree(self.folder)
 
     def _write_metrics(self, metrics: list[dict[str, Any]]) -> None:

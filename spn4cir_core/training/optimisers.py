@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 
 def learning_rate(step: int, steps: int, schedule: Schedule) -> float:
-    """Linear warm-up, then half a cosine down to zero; ``step`` counts from 0."""
+    """Linear warm-up, then half a cosine down to zero, or no change; ``step`` counts from 0."""
     warmup = round(schedule.warmup_share * steps)
     if step < warmup:
         return schedule.learning_rate * (step + 1) / warmup
+    if schedule.rate_schedule == "constant":
+        return schedule.learning_rate
     return schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 

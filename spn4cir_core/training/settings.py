@@ -32,9 +32,10 @@ class ValidationSettings(Settings):
 
     every_steps: int | None = Field(default=None, ge=1)
     """None: no validation. The weights before the first step and after the last one are always validated too."""
-    keep: Literal["last", "best"] = "last"
+    keep: Literal["last", "best", "best_and_last"] = "last"
     """Which weights the checkpoint holds: those of the last step, or of the one with the highest mean recall; the
-    weights that the stage starts from take part, so that ``best`` is never worse on these queries than the start."""
+    weights that the stage starts from take part, so that ``best`` is never worse on these queries than the start.
+    ``best_and_last`` is the best, with the last ones beside it in ``last.safetensors``."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many validations without a better one; None: never."""
     origins: tuple[Literal["generated", "annotated"], ...] = Field(default=("generated", "annotated"), min_length=1)
@@ -44,10 +45,15 @@ class ValidationSettings(Settings):
     """Images that a target is sought among; with those of the training split the search is as hard as in earnest."""
     max_queries: int = Field(default=2000, ge=1)
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the checkpoint holds the best weights."""
+        return self.keep != "last"
+
     @model_validator(mode="after")
     def _needs_steps(self) -> Self:
-        if self.every_steps is None and (self.keep == "best" or self.patience is not None):
-            raise ValueError('keep = "best" and patience need every_steps')
+        if self.every_steps is None and (self.keeps_best or self.patience is not None):
+            raise ValueError(f'keep = "{self.keep}" and patience need every_steps')
         return self
 
 
@@ -68,7 +74,9 @@ class Schedule(Settings):
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the steps in which the learning rate climbs; it then falls as a cosine."""
+    """Share of the steps in which the learning rate climbs."""
+    rate_schedule: Annotated[Literal["cosine", "constant"], AddedLater()] = "cosine"
+    """What the learning rate does then: fall to zero as half a cosine, or stay as it is, as published."""
     clip_norm: float = Field(default=1.0, gt=0)
     temperature: float = Field(default=0.05, gt=0)
     learn_temperature: bool = False
@@ -84,7 +92,7 @@ class Schedule(Settings):
 
     @model_validator(mode="after")
     def _averages_the_end_only_where_it_is_known(self) -> Self:
-        ends_early = self.validation.keep == "best" or self.validation.patience is not None
+        ends_early = self.validation.keeps_best or self.validation.patience is not None
         if isinstance(self.weight_average, LastCheckpoints) and ends_early:
             raise ValueError(
                 'weight_average "last" is the mean at the end of the training; with validation.keep = "best" or '

@@ -12,6 +12,7 @@ from spn4cir_core.objectives.base import Batch
 from spn4cir_core.training.checkpoints import as_module
 from spn4cir_core.training.devices import place_bank
 from spn4cir_core.training.gradient_cache import Encode, GradientCache
+from spn4cir_core.training.momentum_targets import MomentumTargets
 from spn4cir_core.training.optimisers import Precision
 from spn4cir_core.training.training import Training
 from spn4cir_core.training.triplet_batches import TripletBatch
@@ -28,6 +29,7 @@ class StepBatches:
 
     Attributes:
         memory: the objective's own state, the same dict in every batch.
+        momentum: the average of the network that embeds the targets, where the objective asks for one.
     """
 
     def __init__(self, training: Training, device: torch.device, precision: Precision) -> None:
@@ -37,6 +39,8 @@ class StepBatches:
         if training.objective.uses_start_queries:
             self.start = copy.deepcopy(training.network)
             as_module(self.start).eval().requires_grad_(False)
+        share = training.objective.target_momentum
+        self.momentum = None if share is None else MomentumTargets(training.network, share)
         self.memory: dict[str, Tensor] = {}
         self.bank: Tensor | None = None
         self.shard: BankShard | None = None
@@ -71,6 +75,10 @@ class StepBatches:
         if objective.uses_prompt_views:
             views = cache.vectors(self._prompt_views(triplets, tokens_BL))
             text_queries_BD, prompt_distances_B = views[:, :-1], views[:, -1]
+        teacher_queries_BD, teacher_terms_B3 = None, None
+        if objective.uses_teacher_views:
+            views = cache.vectors(self._teacher_views(triplets, tokens_BL))
+            teacher_queries_BD, teacher_terms_B3 = views[:, :-3], views[:, -3:]
         numbers = {text: number for number, text in enumerate(dict.fromkeys(triplets.texts))}
         return Batch(
             queries_BD=queries_BD,
@@ -89,6 +97,8 @@ class StepBatches:
             text_numbers_B=torch.tensor([numbers[text] for text in triplets.texts], device=device),
             text_queries_BD=text_queries_BD,
             prompt_distances_B=prompt_distances_B,
+            teacher_queries_BD=teacher_queries_BD,
+            teacher_terms_B3=teacher_terms_B3,
         )
 
     def _targets(self, triplets: TripletBatch, cache: GradientCache, like: Tensor) -> Tensor:
@@ -97,11 +107,14 @@ class StepBatches:
         if self.bank is not None:
             return self.bank[torch.from_numpy(triplets.targets_B)].to(self.device, like.dtype)
 
+        network = self.network if self.momentum is None else self.momentum.network
+
         def encode(positions: range) -> Tensor:
             with self.precision.encoders():
-                return _at_least_float32(self.network.encode_target(self._inputs(triplets.targets_B[positions])))
+                return _at_least_float32(network.encode_target(self._inputs(triplets.targets_B[positions])))
 
-        return cache.vectors(Encode(len(triplets.texts), encode))
+        targets = Encode(len(triplets.texts), encode)
+        return cache.vectors(targets) if self.momentum is None else cache.constants(targets)
 
     def _queries(
         self, network: Network, triplets: TripletBatch, tokens_BL: Tensor, references_M: np.ndarray, texts_M: np.ndarray
@@ -124,6 +137,19 @@ class StepBatches:
             with self.precision.encoders():
                 texts_BD, distances_B = self.network.prompt_views(images, tokens)
             return torch.cat([texts_BD.float(), distances_B.float()[:, None]], dim=1)
+
+        return Encode(len(triplets.texts), encode)
+
+    def _teacher_views(self, triplets: TripletBatch, tokens_BL: Tensor) -> Encode:
+        """The teacher's queries and, in the last three columns, its terms."""
+        import torch
+
+        def encode(positions: range) -> Tensor:
+            references = self._inputs(triplets.references_B[positions])
+            targets, tokens = self._inputs(triplets.targets_B[positions]), tokens_BL[positions].to(self.device)
+            with self.precision.encoders():
+                queries_BD, terms_B3 = self.network.teacher_views(references, tokens, targets)
+            return torch.cat([queries_BD.float(), terms_B3.float()], dim=1)
 
         return Encode(len(triplets.texts), encode)
 

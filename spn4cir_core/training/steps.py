@@ -76,6 +76,8 @@ class Steps:
             raise TrainingError(self._refusal(step, value, norm, taken, resume))
         scaler.step(self.optimiser)
         scaler.update()
+        if self.batches.momentum is not None:
+            self.batches.momentum.after_step()
         return {
             "step": step + 1,
             "epoch": round((step + 1) * self.rows / len(training.triplets.visits), 4),

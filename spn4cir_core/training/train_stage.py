@@ -144,7 +144,7 @@ class _Loop:
         return line | dict(zip(RECALLS, told, strict=True))
 
     def _keep_best(self) -> None:
-        if self.first and self.schedule.validation.keep == "best":
+        if self.first and self.schedule.validation.keeps_best:
             with self._as_kept():
                 self.resume.save_best(self.module, self.steps.temperature)
 
@@ -169,6 +169,8 @@ class _Loop:
         memory = kept.extras.get("memory", {})
         self.steps.batches.memory |= {name: tensor.to(self.device) for name, tensor in memory.items()}
         self.steps.precision.restore(kept.extras.get("precision", {}))
+        if self.steps.batches.momentum is not None:
+            self.steps.batches.momentum.restore(kept.extras.get("momentum_targets", {}))
         if self.average is not None:
             self.average.restore(kept.extras.get("average", {}))
         if self.follower is not None and (bank_ND := self.follower.restore(kept.extras.get("target", {}))) is not None:
@@ -179,8 +181,10 @@ class _Loop:
         if self.first:
             average = self.average.state() if self.average is not None else {}
             target = self.follower.state() if self.follower is not None else {}
+            momentum = self.steps.batches.momentum
             extras = {
                 "memory": self.steps.batches.memory,
+                "momentum_targets": momentum.state() if momentum is not None else {},
                 "precision": self.steps.precision.state(),
                 "average": average,
                 "target": target,
@@ -193,7 +197,9 @@ class _Loop:
         temperature = self.steps.temperature
         if self.average is not None:
             self.average.apply()
-        if self.schedule.validation.keep == "best":
+        if self.schedule.validation.keep == "best_and_last":
+            self.resume.save_last(self.module, temperature)
+        if self.schedule.validation.keeps_best:
             temperature = self.resume.load_best(self.module)
         self.resume.finish(self.training.backbone, self.training.network, temperature, metrics)
 

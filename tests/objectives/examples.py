@@ -61,6 +61,8 @@ class Example:
             text_numbers_B=torch.tensor(self.text_numbers),
             text_queries_BD=normalize(self.texts_BD, dim=-1),
             prompt_distances_B=(self.references_BD - 0.3).square().mean(dim=1),
+            teacher_queries_BD=normalize(self.references_BD + 2 * self.texts_BD, dim=-1),
+            teacher_terms_B3=(self.references_BD[:, :3] + self.texts_BD[:, 3:6]).square(),
         )
         return replace(made, **changes)
 

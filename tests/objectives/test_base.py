@@ -26,8 +26,8 @@ SETTINGS = {
     "in_batch": [{}, {"direction": "both"}],
     "hard_mixing": [{}, {"hardest": 3, "mixtures": 4}],
 }
-ONE_STAGE = {"bank": 2, "pull": 2, "memory_queue": 1, "prompt_alignment": 1}
-TARGETS_HELD = {"soft_labels", "hard_mixing"}
+ONE_STAGE = {"bank": 2, "pull": 2, "memory_queue": 1, "prompt_alignment": 1, "target_guided": 1}
+TARGETS_HELD = {"soft_labels", "hard_mixing", "target_guided"}
 """Objectives that read the targets' vectors without a gradient in a part that is no mere comparison."""
 CASES = [
     pytest.param(stage, {"kind": kind, **settings}, id=f"{kind}-{number}-stage{stage}")
@@ -153,3 +153,14 @@ def test_a_loop_that_cannot_compose_is_told(kind: str) -> None:
     with pytest.raises(RecipeError, match="composes queries anew"):
         loss_of({"kind": kind}, example(1), compose=None)
     assert OBJECTIVES.build(kind).uses_compose
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_no_negative_is_found_as_a_loop_finds_it(seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    targets, rows = (torch.randint(0, 9, (size,), generator=random) for size in (6, 14))
+    pairs = torch.stack([torch.randint(0, most, (20,), generator=random) for most in (6, 12)], dim=1)
+    guarded = {tuple(pair) for pair in pairs.tolist()}
+    expected = [[row == own or (place, row) in guarded for row in rows.tolist()] for place, own in enumerate(targets)]
+    found = example(1).batch(target_rows_B=targets, not_negative_rows=pairs).not_negatives(rows)
+    assert found.tolist() == expected and torch.equal(found, torch.tensor(expected))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from spn4cir_core.objectives.base import OBJECTIVES
 from spn4cir_core.objectives.memory_queue import MemoryQueue
 from tests.objectives.examples import example, slow_info_nce, slow_scores, weighted
 
@@ -42,3 +43,10 @@ def test_before_its_step_the_queue_is_filled_but_not_used() -> None:
     losses = [slow_info_nce(slow.positive, [*slow.negatives.values()]) for slow in slow_scores(batch)]
     assert MemoryQueue(from_step=4).loss(batch).item() == pytest.approx(weighted(batch, losses), rel=1e-9)
     assert len(batch.memory["memory_queue_rows"]) == 9
+
+
+def test_a_mixture_asks_for_the_momentum_of_its_queue() -> None:
+    queue = {"kind": "memory_queue", "momentum": 0.99}
+    mixture = OBJECTIVES.build({"kind": "mixture", "parts": [{"kind": "hinge"}, queue]})
+    assert mixture.target_momentum == 0.99
+    assert OBJECTIVES.build("memory_queue").target_momentum is None

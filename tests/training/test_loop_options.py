@@ -18,7 +18,7 @@ from spn4cir_core.artifacts import Artifact, Store, read_json
 from spn4cir_core.errors import InputError, TrainingError
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.training import train_stage
-from spn4cir_core.training.checkpoints import load_checkpoint, read_metrics
+from spn4cir_core.training.checkpoints import load_checkpoint, read_checkpoint, read_metrics
 from spn4cir_core.training.embed_candidates import CANDIDATE_BANK
 from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 from spn4cir_core.training.validation import RECALLS, score_of
@@ -31,7 +31,7 @@ EVERY_OPTION = {
     "checkpoint_activations": True,
     "weight_average": {"kind": "moving", "decay": 0.8},
     "batches": {"kind": "same_category"},
-    "objective": {"kind": "memory_queue", "size": 6},
+    "objective": {"kind": "memory_queue", "size": 6, "momentum": 0.9},
     "validation": {"every_steps": 2, "keep": "best"},
 }
 
@@ -154,6 +154,41 @@ def test_the_best_validated_weights_are_kept_and_both_steps_are_told(world: Worl
     assert losses(last).tolist() == losses(best).tolist(), "looking changes nothing"
     stopped = len(read_metrics(shorter))
     assert shorter.details["steps"] == stopped and stopped in (5, 10, 12)
+
+
+def test_the_last_weights_are_kept_beside_the_best_where_both_are_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    falling = iter([0.1, 0.9, 0.5, 0.4] * 2)
+    monkeypatch.setattr(
+        "spn4cir_core.training.validation.Validation.recalls",
+        lambda self, network, device, encoders: dict.fromkeys(RECALLS, next(falling)),
+    )
+    best, both = (stage1(world, validation={"every_steps": 3, "keep": keep}) for keep in ("best", "best_and_last"))
+    last = stage1(world)
+    assert both.details["validation"]["best_step"] == 3 and distance(best, last) > 0
+    assert both.summary["files"]["model.safetensors"] == best.summary["files"]["model.safetensors"]
+    assert set(both.summary["files"]) - set(best.summary["files"]) == {"last.safetensors"}
+    beside = read_checkpoint(both.file("network.json"), both.file("last.safetensors"), "the last").network
+    assert all(torch.equal(value.double(), weights(last)[name]) for name, value in beside.state_dict().items())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("clip_norm", [1e-3, 1e9])
+def test_gradients_longer_than_the_limit_are_cut_to_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, clip_norm: float
+) -> None:
+    taken, step_of = list[tuple[float, float]](), train_stage._Loop._step
+
+    def watched(self: train_stage._Loop, number: int) -> dict[str, Any]:
+        line = step_of(self, number)
+        left = torch.cat([p.grad.flatten() for p in self.steps.parameters if p.grad is not None])
+        taken.append((line["gradient_norm"], float(left.norm())))
+        return line
+
+    monkeypatch.setattr(train_stage._Loop, "_step", watched)
+    stage1(world, steps=2, clip_norm=clip_norm)
+    for before, after in taken:
+        assert before > 1e-3 and after == pytest.approx(min(before, clip_norm), rel=1e-3)
 
 
 def test_a_stage_that_makes_nothing_better_keeps_what_it_started_from(

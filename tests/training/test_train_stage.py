@@ -257,6 +257,13 @@ def test_the_learning_rate_climbs_then_falls_to_nothing() -> None:
     assert 0 < rates[-1] < 0.05
 
 
+def test_a_constant_learning_rate_climbs_and_stays() -> None:
+    table = {"objective": "bank", "learning_rate": 1.0, "rate_schedule": "constant"}
+    warm, cold = (Stage2Settings.model_validate({**table, "warmup_share": share}) for share in (0.2, 0.0))
+    assert [learning_rate(step, 10, warm) for step in range(10)] == [0.5, *[1.0] * 9]
+    assert {learning_rate(step, 10, cold) for step in range(10)} == {1.0}
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(world: World, tmp_path: Path) -> None:
     recipe, store = world()
     first = bytes_of(STAGE1_CHECKPOINT.run(recipe, store)[0])

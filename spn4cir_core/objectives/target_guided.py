@@ -1,0 +1,88 @@
+"""TG-CIR's terms beside the loss of composed queries: a teacher that sees the target, and what the student learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective
+from spn4cir_core.objectives.guide import guides
+from spn4cir_core.objectives.in_batch import InBatch, no_negatives
+from spn4cir_core.objectives.negatives import FAR
+from spn4cir_core.plugins import Choice
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TargetGuided(Objective):
+    """``L(queries) + a·L(teacher's queries) + b·sum + μ·orthogonality + ν·distillation + κ·KL(targets ‖ queries)``.
+
+    L is another objective, as a rule ``in_batch``. The teacher composes reference and text knowing the target; its two
+    shares per token should sum to one, the student's share should be the teacher's, and the tokens of an image or text
+    should be orthogonal (see ``TgCirNetwork.teacher_views``). The last term is, for each query, the divergence of its
+    softmax over the batch's targets from that of its target's cosines with them at ``similarity_temperature``, which
+    takes no gradient; what is no negative is left out of both.
+
+    Source: TG-CIR (Wen et al. 2023), stage 1, written anew from its description, which leaves open how terms are
+    averaged: here over tokens, pairs of tokens and triplets. Helps the student to tell what of the reference stays.
+    Hurts, and costs a second pass of the encoders, where triplets are wrong: the teacher explains any target.
+    """
+
+    plugin_kind: ClassVar[str] = "target_guided"
+
+    teacher_weight: float = Field(default=1.0, ge=0)
+    sum_weight: float = Field(default=1.0, ge=0)
+    orthogonality_weight: float = Field(default=0.1, ge=0)
+    """μ; published 0.1."""
+    distillation_weight: float = Field(default=10.0, ge=0)
+    """ν; published: FashionIQ 10, CIRR 1."""
+    similarity_weight: float = Field(default=0.5, ge=0)
+    """κ; published: FashionIQ 0.5, CIRR 0.1."""
+    similarity_temperature: float = Field(default=0.1, gt=0)
+    """Published: FashionIQ 0.1, CIRR 0.05."""
+    of: Annotated[Objective, Choice(OBJECTIVES)] = InBatch()
+
+    @property
+    def within(self) -> tuple[Objective, ...]:
+        """See the base class."""
+        return (self.of,)
+
+    @property
+    def uses_teacher_views(self) -> bool:
+        """See the base class."""
+        return True
+
+    def loss(self, batch: Batch) -> Tensor:
+        """See the base class.
+
+        Raises:
+            RecipeError: the batch has no views of a teacher.
+        """
+        if batch.teacher_queries_BD is None or batch.teacher_terms_B3 is None:
+            raise RecipeError(
+                "objective 'target_guided' needs a backbone with a teacher, which 'tgcir' with teacher = true is"
+            )
+        sums_B, orthogonality_B, distances_B = batch.teacher_terms_B3.unbind(1)
+        terms_B = self.sum_weight * sums_B + self.orthogonality_weight * orthogonality_B
+        terms_B = terms_B + self.distillation_weight * distances_B + self.similarity_weight * self._divergences(batch)
+        of_teacher = self.of.loss(replace(batch, queries_BD=batch.teacher_queries_BD))
+        return self.of.loss(batch) + self.teacher_weight * of_teacher + batch.mean(terms_B)
+
+    def _divergences(self, batch: Batch) -> Tensor:
+        """(B,) KL of the query's softmax over the batch from the target's own."""
+        import torch
+
+        from spn4cir_core.objectives.similarity import similarities
+
+        left_out_BB = no_negatives(batch)
+        with torch.no_grad():
+            wanted_BB = similarities(guides(batch, "targets", self.plugin_kind)[0], batch.targets_BD)
+        wanted_BB = (wanted_BB / self.similarity_temperature).masked_fill(left_out_BB, FAR)
+        found_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature
+        found_BB = found_BB.masked_fill(left_out_BB, FAR)
+        wanted_BB, found_BB = torch.log_softmax(wanted_BB, dim=1), torch.log_softmax(found_BB, dim=1)
+        return (wanted_BB.exp() * (wanted_BB - found_BB)).sum(dim=1)
