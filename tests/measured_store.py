@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.training.checkpoints import Resume
+from spn4cir_core.triplets.refused import REFUSED_SCHEMA
 from spn4cir_core.triplets.triplet import SCHEMA as TRIPLETS
 
 NAME = "measured"
@@ -78,6 +80,7 @@ def write(store: Store, noun: str, tables: dict[str, pa.Table], parents: Sequenc
         for name, table in tables.items():
             draft.write_table(table, name)
             draft.rows += len(table)
+        draft.rows, draft.details = more.get("rows", draft.rows), more.get("details", {})
         draft.drop("not a picture", more.get("drops", 0))
     artifact = store.get(noun, more.get("mark", f"{noun}0"))
     assert artifact is not None
@@ -102,7 +105,13 @@ def measured_store(root: Path, *, queries: bool = True, generated: bool = True, 
     write(store, "splits", {"splits.parquet": pa.table(splits), "near_duplicates.parquet": twins}, ["images"])
     write(store, "annotations", {"queries.parquet": _queries(rows if queries else [])}, ["images"])
     triplets = pa.Table.from_pylist(_triplets(rows if generated else []), TRIPLETS)
-    write(store, "triplets", {"triplets.parquet": triplets}, ["images", "captions", "splits", "annotations"])
+    refused = [
+        row | {"reason": EVIL if not number else "a gate's reason"} for number, row in enumerate(_triplets(rows)[:3])
+    ]
+    tables = {"triplets.parquet": triplets, "refused.parquet": pa.Table.from_pylist(refused, REFUSED_SCHEMA)}
+    counts = {reason: {"count": count} for reason, count in Counter(row["reason"] for row in refused).items()}
+    parents = ["images", "captions", "splits", "annotations"]
+    write(store, "triplets", tables, parents, rows=len(triplets), details={"refused_by_reason": counts})
     masked = [
         {"triplet_id": row["triplet_id"], "image_id": "toys/09.png", "reason": "same_caption"}
         for row in triplets.to_pylist()[:3]

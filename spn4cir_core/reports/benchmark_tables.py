@@ -16,7 +16,9 @@ Recall = Mapping[tuple[str, str, str, int], float]
 
 
 def benchmark_tables(sets: Sequence[Mapping[str, Any]], model_names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """One table per benchmark that was asked: title, note, columns, and rows with ``name``, ``published``, ``values``.
+    """One table per benchmark that was asked: title, note, columns, and groups of rows of one ``protocol`` each.
+
+    A row has ``name``, ``published`` and ``values``. A protocol that neither the papers nor this run used is left out.
 
     Args:
         sets: the query sets of a report, see ``contents.py``.
@@ -32,37 +34,43 @@ def benchmark_tables(sets: Sequence[Mapping[str, Any]], model_names: Mapping[str
     published = tomllib.loads(text)
     tables = []
     for benchmark, ours in (("fashioniq", _fashioniq(recall, model_names)), ("cirr", _cirr(recall, model_names))):
-        if ours:
+        if any(ours.values()):
             table = published[benchmark]
-            theirs = [{"name": name, "published": True, "values": row} for name, row in table["rows"].items()]
-            tables.append({key: table[key] for key in ("title", "note", "columns")} | {"rows": theirs + ours})
+            groups = [
+                {"protocol": said, "rows": _published(table["rows"].get(name, {})) + ours.get(name, [])}
+                for name, said in table["protocols"].items()
+            ]
+            found = [group for group in groups if group["rows"]]
+            tables.append({key: table[key] for key in ("title", "note", "columns")} | {"groups": found})
     return tables
 
 
-def _fashioniq(recall: Recall, model_names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Means are over the categories, each counted once, as published."""
-    rows = []
-    for fate in ("kept", "removed"):
+def _fashioniq(recall: Recall, model_names: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """Rows by protocol. Means are over the categories, each counted once, as published."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for protocol in (f"{gallery} {fate}" for gallery in ("original", "union") for fate in ("kept", "removed")):
         for model, name in model_names.items():
-            places = [(f"fashioniq original {fate}", category, model, k) for category in CATEGORIES for k in (10, 50)]
-            if not recall.keys() >= set(places):
-                continue
-            columns = [recall[place] for place in places]
-            means = [fmean(columns[0::2]), fmean(columns[1::2])]
-            values = [*columns, *means, fmean(means)]
-            rows.append(_ours(f"{name}, reference {fate}", values))
-    return rows
+            places = [(f"fashioniq {protocol}", category, model, k) for category in CATEGORIES for k in (10, 50)]
+            if recall.keys() >= set(places):
+                columns = [recall[place] for place in places]
+                means = [fmean(columns[0::2]), fmean(columns[1::2])]
+                found.setdefault(protocol, []).append(_ours(name, [*columns, *means, fmean(means)]))
+    return found
 
 
-def _cirr(recall: Recall, model_names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Rmean is the mean of R@5 and subset R@1, as published."""
+def _cirr(recall: Recall, model_names: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the validation split. Rmean is the mean of R@5 and subset R@1, as published."""
     rows = []
     for model, name in model_names.items():
         whole = [recall.get(("cirr", ALL, model, k)) for k in (1, 5, 10, 50)]
         subset = [recall.get(("cirr subset", ALL, model, k)) for k in (1, 2, 3)]
         if whole[1] is not None and subset[0] is not None:
-            rows.append(_ours(f"{name}, validation", [*whole, *subset, fmean((whole[1], subset[0]))]))
-    return rows
+            rows.append(_ours(name, [*whole, *subset, fmean((whole[1], subset[0]))]))
+    return {"validation": rows}
+
+
+def _published(rows: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
+    return [{"name": name, "published": True, "values": list(values)} for name, values in rows.items()]
 
 
 def _ours(name: str, values: Sequence[float | None]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def comparison_html(said: Mapping[str, Any], files: ImageFiles | None, captions:
         files: opens the pictures, whose paths are their ids; None: captions stand for them.
         captions: by image id.
     """
-    paths = {image_id: image_id for image_id in _pictured(said)} if files else {}
+    paths = {image_id: image_id for image_id in pictured(said)} if files else {}
     pictures = Pictures(Thumbnails(files or ImageFiles(Path()), paths), captions)
     plots = {found["name"]: compared_curves(found["curves"]) for found in said["query_sets"]}
     return render("comparison.jinja", {"said": said, "plots": plots, "tile": pictures.tile, "shown_hits": SHOWN_HITS})
@@ -59,7 +59,7 @@ def comparison_markdown(said: Mapping[str, Any]) -> str:
     return render("comparison_markdown.jinja", {"said": said})
 
 
-def _pictured(said: Mapping[str, Any]) -> set[str]:
+def pictured(said: Mapping[str, Any]) -> set[str]:
     """Ids of all images that the page shows."""
     queries = [one for found in said["query_sets"] for group in found["changed"] for one in group["queries"]]
     references = {one["query"]["reference_id"] for one in queries}

@@ -13,12 +13,20 @@ from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.evaluation.answer_tables import gallery_fingerprint
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers
+from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.evaluation.tables import Tables
+from spn4cir_core.fingerprints import plain
 from spn4cir_core.reports.benchmark_tables import benchmark_tables
 from spn4cir_core.reports.headline import headline
+from spn4cir_core.reports.suspicious import Likeness, suspicions
 
 MODEL_NAMES = {"stage1": "Stage 1", "control": "Control: stage 1 longer", "stage2": "Stage 2"}
 MODE_NAMES = {"composed": "picture + text", "image": "picture only", "text": "text only", "sum": "sum of both"}
+TEXT_FIGURES = {
+    "text_names_target_share": "the text has every word of the target's caption",
+    "caption_singles_out_target_share": "no other candidate's caption says what the target's says",
+    "text_alone_suffices_share": "both: the text alone finds the target",
+}
 Contents = dict[str, Any]
 
 
@@ -28,7 +36,8 @@ def contents(
     numbers: Tables,
     metrics: Mapping[str, Sequence[Mapping[str, Any]]],
     lineage: Mapping[str, Artifact],
-    ks: Sequence[int],
+    settings: EvaluationSettings,
+    likeness: Likeness,
 ) -> Contents:
     """Everything the report says, without its pictures.
 
@@ -37,9 +46,12 @@ def contents(
         answers: of those with queries.
         metrics: what each training stage logged, by model.
         lineage: every artefact the report rests on, by noun, sources first.
+        likeness: tells which queries are suspicious.
     """
     answered = {answer.query_set.name: answer for answer in answers}
-    sets = [_query_set(query_set, answered.get(query_set.name), numbers, ks) for query_set in query_sets]
+    sets = [
+        _query_set(query_set, answered.get(query_set.name), numbers, settings.ks, likeness) for query_set in query_sets
+    ]
     return {
         "headline": headline(sets),
         "names": {"models": MODEL_NAMES, "modes": MODE_NAMES},
@@ -47,6 +59,7 @@ def contents(
         "benchmarks": benchmark_tables(sets, MODEL_NAMES),
         "training": [_training(model, lines) for model, lines in metrics.items()],
         "triplets": _triplets(lineage["triplets"].table(columns=["split", "origin"])),
+        "gates": _gates(lineage["triplets"]),
         "false_negatives": _false_negatives(lineage["false_negatives"].table()),
         "stages": [
             {"noun": noun, "rows": artifact.summary["rows"], "drops": artifact.summary["drops"]}
@@ -62,6 +75,7 @@ def contents(
             }
             for noun, artifact in lineage.items()
         ],
+        "recipe": _recipe(lineage.values()) | {"eval_report": plain(settings)},
     }
 
 
@@ -83,7 +97,9 @@ def lineage(parents: Mapping[str, Artifact], store: Store) -> dict[str, Artifact
     return found
 
 
-def _query_set(query_set: QuerySet, answers: Answers | None, numbers: Tables, ks: Sequence[int]) -> dict[str, Any]:
+def _query_set(
+    query_set: QuerySet, answers: Answers | None, numbers: Tables, ks: Sequence[int], likeness: Likeness
+) -> dict[str, Any]:
     def of_set(table: pa.Table) -> list[dict[str, Any]]:
         return [row for row in table.to_pylist() if row["query_set"] == query_set.name]
 
@@ -105,6 +121,7 @@ def _query_set(query_set: QuerySet, answers: Answers | None, numbers: Tables, ks
         "composition": of_set(numbers.composition),
         "gallery_sizes": of_set(numbers.gallery_sizes),
         "shortcuts": _shortcuts(answers) if answers else [],
+        "suspicious": _suspicious(answers, likeness) if answers else [],
     }
 
 
@@ -120,6 +137,10 @@ def _shortcuts(answers: Answers) -> list[dict[str, Any]]:
         "one alone solves, both together do not": alone & ~solved["composed"],
     }
     return [{"what": what, "k": 5, "share": float(np.mean(rows))} for what, rows in shares.items()]
+
+
+def _suspicious(answers: Answers, likeness: Likeness) -> list[dict[str, Any]]:
+    return [{"why": why, "queries": len(rows)} for why, rows in suspicions(answers, "stage2", likeness).items()]
 
 
 def _training(model: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -138,6 +159,37 @@ def _training(model: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _triplets(table: pa.Table) -> list[dict[str, Any]]:
     counted = Counter(zip(table["split"].to_pylist(), table["origin"].to_pylist(), strict=True))
     return [{"split": split, "origin": origin, "count": count} for (split, origin), count in sorted(counted.items())]
+
+
+def _gates(triplets: Artifact) -> dict[str, Any]:
+    """What was refused and why, and how far the texts of what was kept, and of all, give their targets away."""
+    details, settings = triplets.details, triplets.summary["settings"].get("triplets", {})
+    refused = {reason: found["count"] for reason, found in details.get("refused_by_reason", {}).items()}
+    scores = details.get("scores", {})
+    return {
+        "in_use": list(settings.get("gates", [])),
+        "offered": triplets.summary["rows"] + sum(refused.values()),
+        "refused": [
+            {"reason": reason, "count": refused[reason]} for reason in sorted(refused, key=refused.__getitem__)
+        ][::-1],
+        "texts": [{"what": what, "share": details.get(name)} for name, what in TEXT_FIGURES.items()],
+        "answered_within": settings.get("answered_within"),
+        "scores": [
+            {"which": which, "triplets_of": group, **figures}
+            for which in ("offered", "kept")
+            for group, figures in scores.get(which, {}).items()
+        ],
+    }
+
+
+def _recipe(artifacts: Iterable[Artifact]) -> dict[str, Any]:
+    """Every setting that decided something, as one recipe; of a table that a stage read in part, the whole."""
+    tables: dict[str, Any] = {}
+    for artifact in artifacts:
+        for name, value in artifact.summary["settings"].items():
+            whole = isinstance(value, Mapping) and len(value) > len(tables.get(name, ()))
+            tables[name] = value if whole or name not in tables else tables[name]
+    return tables
 
 
 def _false_negatives(table: pa.Table) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spn4cir_core.evaluation.measure import Answers
+from spn4cir_core.reports.suspicious import Likeness, suspicions
 from spn4cir_core.reports.thumbnails import Thumbnails
 
 SHOWN_HITS = 5
@@ -29,29 +32,36 @@ class Pictures:
         return {"image_id": image_id, "caption": caption, "uri": self._thumbnails.uri(image_id), **more}
 
 
-def retrieval_gallery(answers: Answers, model: str, count: int, seed: int, pictures: Pictures) -> list[dict[str, Any]]:
-    """Up to ``count`` queries in three groups: wins, a random draw, losses; their first hits, targets marked.
+def retrieval_gallery(
+    answers: Answers, model: str, count: int, seed: int, pictures: Pictures, likeness: Likeness
+) -> list[dict[str, Any]]:
+    """Up to ``count`` queries in four groups: wins, losses, suspicious ones, a random draw; first hits, targets marked.
 
     A win is a query that the composed query answers best, compared with image only, text only and their
-    sum; a loss is one whose best target stands last.
+    sum; a loss is one whose best target stands last; for suspicious ones see ``suspicious.py``.
     """
     composed = answers.ranks[model, "composed"]
     shortcut = np.min([answers.ranks[model, mode] for mode in SHORTCUTS], axis=0)
-    each = -(-count // 3)
+    each = -(-count // 4)
     seen: set[str] = set()
     wins = [int(row) for row in np.lexsort((-shortcut, composed)) if composed[row] < min(shortcut[row], SHOWN_HITS)]
     losses = [int(row) for row in np.argsort(-composed, kind="stable") if composed[row] >= SHOWN_HITS]
+    doubted = suspicions(answers, model, likeness)
+    why = {row: reason for reason, rows in reversed(doubted.items()) for row in rows}
+    in_turn = [row for rows in zip_longest(*doubted.values()) for row in rows if row is not None]
     drawn = np.random.default_rng(seed).permutation(len(composed)).tolist()
     groups = (
-        ("Wins: picture and text together find what neither finds alone", _distinct(answers, wins, each, seen)),
-        ("Losses: the right picture stands far down", _distinct(answers, losses, each, seen)),
-        ("Drawn at random", _distinct(answers, drawn, count - 2 * each, seen)),
+        ("Wins: picture and text together find what neither finds alone", wins, each),
+        ("Losses: the right picture stands far down", losses, each),
+        ("Suspicious: look before you believe", in_turn, each),
+        ("Drawn at random", drawn, count - 3 * each),
     )
-    return [
-        {"title": title, "queries": [_shown(answers, model, row, pictures) for row in rows]}
-        for title, rows in groups
-        if rows
-    ]
+    found = []
+    for title, rows, most in groups:
+        chosen = _distinct(answers, rows, most, seen)
+        shown = [_shown(answers, model, row, pictures) | {"why": why.get(row, "")} for row in chosen]
+        found += [{"title": title, "queries": shown}] if shown else []
+    return found
 
 
 def _distinct(answers: Answers, rows: Iterable[int], count: int, seen: set[str]) -> list[int]:
@@ -92,17 +102,34 @@ def triplet_gallery(triplets: pa.Table, count: int, seed: int, pictures: Picture
     for number, origin in enumerate(origins):
         rows = trained.filter(pc.equal(trained["origin"], origin))
         share = count // len(origins) + (number < count % len(origins))
-        shown += [
-            {
-                "origin": origin,
-                "reference": pictures.tile(row["reference_id"]),
-                "target": pictures.tile(row["target_id"]),
-                "text": " / ".join(row["modified_texts"]),
-                "rank": row["rank"],
-            }
-            for row in _sample(rows, share, seed)
-        ]
+        shown += [_triplet(row, pictures) for row in _sample(rows, share, seed)]
     return shown
+
+
+def refused_gallery(refused: pa.Table, count: int, seed: int, pictures: Pictures) -> list[dict[str, Any]]:
+    """A seeded sample, per reason, of the triplets that gates and verdicts refused; the commonest reason first."""
+    reasons = Counter(refused["reason"].to_pylist()).most_common() if count else []
+    each = max(1, count // max(1, len(reasons)))
+    return [
+        {
+            "reason": reason,
+            "triplets": [
+                _triplet(row, pictures)
+                for row in _sample(refused.filter(pc.equal(refused["reason"], reason)), each, seed)
+            ],
+        }
+        for reason, _ in sorted(reasons, key=lambda found: (-found[1], found[0]))
+    ]
+
+
+def _triplet(row: Mapping[str, Any], pictures: Pictures) -> dict[str, Any]:
+    return {
+        "origin": row["origin"],
+        "reference": pictures.tile(row["reference_id"]),
+        "target": pictures.tile(row["target_id"]),
+        "text": " / ".join(row["modified_texts"]),
+        "rank": row["rank"],
+    }
 
 
 def false_negative_gallery(

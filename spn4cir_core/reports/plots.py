@@ -14,33 +14,43 @@ INK, LINE = "#010203", "#010204"
 SERIES = {"stage1": "#010205", "control": "#010206", "stage2": "#010207", "image": "#010208", "text": "#010209"}
 SERIES["sum"] = "#01020a"
 THEMED = {INK: "currentColor", LINE: "var(--line)"} | {colour: f"var(--{name})" for name, colour in SERIES.items()}
-POINTS = 300
+POINTS, SPARSE = 300, 30
 
 
-def training_curves(metrics: Mapping[str, Sequence[Mapping[str, Any]]], names: Mapping[str, str]) -> str:
-    """Loss, learning rate and temperature over steps, one line per stage; empty where nothing was logged."""
-    panels = [
-        (field, title)
-        for field, title in (("loss", "loss"), ("learning_rate", "learning rate"), ("temperature", "temperature"))
-        if any(field in line for lines in metrics.values() for line in lines)
-    ]
-    if not panels:
-        return ""
+PANELS = {
+    "loss": "loss",
+    "validation_recall_at_5": "recall@5 on validation queries",
+    "learning_rate": "learning rate",
+    "temperature": "temperature",
+}
+"""Fields of the metrics that are plotted, and what they are called."""
+WIDTH_IN, HEIGHT_IN = 4.6, 3.7
+"""So narrow that a plot can be read on a phone; on a desktop it is shown larger."""
 
+
+def training_curves(metrics: Mapping[str, Sequence[Mapping[str, Any]]], names: Mapping[str, str]) -> dict[str, str]:
+    """Title → plot of each of :data:`PANELS` that was logged, over steps, one line per stage."""
+    logged = {field for lines in metrics.values() for line in lines for field in line if line[field] is not None}
+    return {title: _curve(field, title, metrics, names) for field, title in PANELS.items() if field in logged}
+
+
+def _curve(field: str, title: str, metrics: Mapping[str, Sequence[Mapping[str, Any]]], names: Mapping[str, str]) -> str:
     def draw(figure: Any) -> None:
-        for number, (field, title) in enumerate(panels):
-            axes = figure.add_subplot(1, len(panels), number + 1)
-            for stage, lines in metrics.items():
-                steps, values = _smooth([(line["step"], line[field]) for line in lines if field in line])
-                if len(steps):
-                    axes.plot(steps, values, color=SERIES[stage], label=names[stage], linewidth=1.6)
-            axes.set_title(title)
-            axes.set_xlabel("step of the stage")
-            axes.set_ylim(bottom=0)
-            if number == 0:
-                axes.legend()
+        axes = figure.add_subplot(1, 1, 1)
+        for stage, lines in metrics.items():
+            points = [(line["step"], line[field]) for line in lines if line.get(field) is not None]
+            steps, values = _smooth(points)
+            if len(steps):
+                mark = "o" if len(steps) < SPARSE else ""
+                axes.plot(
+                    steps, values, color=SERIES[stage], label=names[stage], linewidth=1.6, marker=mark, markersize=3
+                )
+        axes.set_title(title)
+        axes.set_xlabel("step of the stage")
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside lower center", ncols=3)
 
-    return _svg(draw, 3.6 * len(panels), 2.9)
+    return _svg(draw, WIDTH_IN, 3.1)
 
 
 def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
@@ -67,9 +77,9 @@ def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
         axes.set_xlabel("k: first pictures looked at")
         axes.set_ylabel("queries answered, %")
         axes.set_ylim(0, 100)
-        figure.legend(loc="outside right center")
+        figure.legend(loc="outside lower center", ncols=2)
 
-    return _svg(draw, 6.8, 3.4)
+    return _svg(draw, WIDTH_IN, HEIGHT_IN)
 
 
 def compared_curves(curves: Sequence[Mapping[str, Any]]) -> str:
@@ -88,9 +98,9 @@ def compared_curves(curves: Sequence[Mapping[str, Any]]) -> str:
         axes.set_xlabel("k: first pictures looked at")
         axes.set_ylabel("queries answered, %")
         axes.set_ylim(0, 100)
-        figure.legend(loc="outside lower center", ncols=3)
+        figure.legend(loc="outside lower center", ncols=2)
 
-    return _svg(draw, 6.8, 3.4 + 0.2 * (len(curves) // 3))
+    return _svg(draw, WIDTH_IN, 3.2 + 0.2 * -(-len(curves) // 2))
 
 
 def recall_over_gallery(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str, str]) -> str:
@@ -110,9 +120,9 @@ def recall_over_gallery(rows: Sequence[Mapping[str, Any]], k: int, names: Mappin
         axes.set_xlabel("images in the gallery")
         axes.set_ylabel(f"recall@{k}, %")
         axes.set_ylim(0, 100)
-        figure.legend(loc="outside right center")
+        figure.legend(loc="outside lower center", ncols=2)
 
-    return _svg(draw, 6.8, 3.4)
+    return _svg(draw, WIDTH_IN, HEIGHT_IN)
 
 
 def recall_by_kind(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str, str]) -> str:
@@ -137,9 +147,9 @@ def recall_by_kind(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str
         axes.set_ylim(-0.6, len(kinds) - 0.4)
         axes.set_xlim(0, min(100, 115 * max(row["high"] for row in here.values()) + 1))
         axes.set_xlabel(f"recall@{k}, %")
-        figure.legend(loc="outside right center")
+        figure.legend(loc="outside lower center", ncols=2)
 
-    return _svg(draw, 6.8, 1.3 + 0.55 * len(kinds))
+    return _svg(draw, WIDTH_IN, 1.4 + 0.55 * len(kinds))
 
 
 def _smooth(points: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
@@ -162,8 +172,8 @@ def _svg(draw: Callable[[Any], None], width_in: float, height_in: float) -> str:
         "svg.hashsalt": "spn4cir",
         "svg.fonttype": "none",
         "font.family": "sans-serif",
-        "font.size": 9,
-        "axes.titlesize": 10,
+        "font.size": 10.5,
+        "axes.titlesize": 11,
         "axes.edgecolor": LINE,
         "axes.labelcolor": INK,
         "axes.grid": True,
@@ -173,7 +183,7 @@ def _svg(draw: Callable[[Any], None], width_in: float, height_in: float) -> str:
         "grid.color": LINE,
         "grid.linewidth": 0.6,
         "legend.frameon": False,
-        "legend.fontsize": 8.5,
+        "legend.fontsize": 10,
         "text.color": INK,
         "text.parse_math": False,
         "xtick.color": INK,

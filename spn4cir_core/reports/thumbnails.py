@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIDE_PX, QUALITY = 112, 68
 
@@ -25,12 +29,19 @@ class Thumbnails:
             self._made[image_id] = self._make(image_id)
         return self._made[image_id]
 
-    def _make(self, image_id: str) -> str:
+    def picture(self, image_id: str) -> Image.Image | None:
+        """At most ``side_px`` a side, RGB; None where the picture cannot be opened any more."""
         try:
             picture = self._files.open(self._paths[image_id])
         except (InputError, KeyError):
-            return ""
+            return None
         picture.thumbnail((self._side_px, self._side_px))
+        return picture
+
+    def _make(self, image_id: str) -> str:
+        picture = self.picture(image_id)
+        if picture is None:
+            return ""
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=QUALITY, optimize=True)
         return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

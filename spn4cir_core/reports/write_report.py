@@ -17,12 +17,21 @@ from spn4cir_core.evaluation.query_sets import query_sets
 from spn4cir_core.evaluation.tables import Tables, tables
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.reports.contents import Contents, contents, lineage
-from spn4cir_core.reports.galleries import Pictures, false_negative_gallery, retrieval_gallery, triplet_gallery
+from spn4cir_core.reports.galleries import (
+    Pictures,
+    false_negative_gallery,
+    refused_gallery,
+    retrieval_gallery,
+    triplet_gallery,
+)
 from spn4cir_core.reports.page import html_page, markdown_page
+from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
+from spn4cir_core.reports.suspicious import Likeness
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.stage import Stage, Work
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
 from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.triplets.refused import TABLE as REFUSED
 
 MODELS = {"stage1": "stage1_checkpoint", "control": "control_checkpoint", "stage2": "stage2_checkpoint"}
 
@@ -37,9 +46,14 @@ def write_report(work: Work) -> None:
     with work.draft.timed("compute"):
         answers = _answers(work, sets, files)
         numbers = tables(answers, settings.ks, settings.bootstrap_draws, seed)
-    said = contents(sets, answers, numbers, metrics, lineage(work.parents, work.store), settings.ks)
+    captions = _column_by_id(work.parents["captions"], "caption")
+    likeness = Likeness.of(captions, work.parents["splits"])
+    said = contents(sets, answers, numbers, metrics, lineage(work.parents, work.store), settings, likeness)
     with work.draft.timed("write"):
-        shown = _galleries(work, answers, files)
+        thumbnails = Thumbnails(files, _column_by_id(work.parents["images"], "path"))
+        pictures = Pictures(thumbnails, captions)
+        shown = _galleries(work, answers, pictures, likeness)
+        _write_preview(work, said, shown, thumbnails)
         work.draft.write_table(query_table(answers), "queries.parquet")
         work.draft.write_table(hit_table(answers), "hits.parquet")
         _write(work, numbers, said, html_page(said, shown, metrics))
@@ -64,17 +78,17 @@ def _answers(work: Work, sets: Sequence[QuerySet], files: ImageFiles) -> list[An
     return ask(loaders, sets, inputs_of, work.progress)
 
 
-def _galleries(work: Work, answers: Sequence[Answers], files: ImageFiles) -> dict[str, Any]:
+def _galleries(work: Work, answers: Sequence[Answers], pictures: Pictures, likeness: Likeness) -> dict[str, Any]:
     count, seed = work.recipe.eval_report.gallery_pictures, work.recipe.seed
-    paths = _column_by_id(work.parents["images"], "path")
-    pictures = Pictures(Thumbnails(files, paths), _column_by_id(work.parents["captions"], "caption"))
     triplets = work.parents["triplets"].table()
     masked = work.parents["false_negatives"].table()
     return {
         "retrieval": {
-            answer.query_set.name: retrieval_gallery(answer, "stage2", count, seed, pictures) for answer in answers
+            answer.query_set.name: retrieval_gallery(answer, "stage2", count, seed, pictures, likeness)
+            for answer in answers
         },
         "triplets": triplet_gallery(triplets, count, seed, pictures),
+        "refused": refused_gallery(work.parents["triplets"].table(REFUSED), count, seed, pictures),
         "false_negatives": false_negative_gallery(masked, triplets, count, seed, pictures),
     }
 
@@ -93,8 +107,20 @@ def _write(work: Work, numbers: Tables, said: Contents, page: str) -> None:
     work.draft.write_table(numbers.gallery_sizes, "gallery_sizes.parquet")
     work.draft.write_json(said, "report.json")
     for name, text in (("report.html", page), ("report.md", markdown_page(said))):
-        with whole_file(work.draft.file(name)) as scratch:
-            scratch.write_text(text, encoding="utf-8")
+        _write_text(work, name, text)
+
+
+def _write_preview(work: Work, said: Contents, galleries: Mapping[str, Any], thumbnails: Thumbnails) -> None:
+    _write_text(work, HEADLINE, headline_markdown(said))
+    gallery = galleries["retrieval"].get(said["headline"]["query_set"], [])
+    sheet = example_sheet(examples_of(gallery), thumbnails)
+    if sheet is not None:
+        sheet.save(work.draft.file(EXAMPLES), "JPEG", quality=80)
+
+
+def _write_text(work: Work, name: str, text: str) -> None:
+    with whole_file(work.draft.file(name)) as scratch:
+        scratch.write_text(text, encoding="utf-8")
 
 
 def _details(said: Contents) -> dict[str, Any]:
@@ -126,6 +152,6 @@ EVAL_REPORT = Stage(
         "stage2_checkpoint",
     ),
     reads=("eval_report", "images", "seed"),
-    version=6,
+    version=8,
     write=write_report,
 )

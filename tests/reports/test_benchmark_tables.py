@@ -20,16 +20,34 @@ def test_fashioniq_means_count_each_category_once() -> None:
     recall = {("dress", 10): 0.1, ("shirt", 10): 0.2, ("toptee", 10): 0.6}
     recall |= {(category, 50): 0.9 for category, _ in recall}
     (table,) = benchmark_tables([measured("fashioniq original kept", recall)], {"stage2": "Stage 2"})
-    *published, ours = table["rows"]
-    assert all(row["published"] and len(row["values"]) == len(table["columns"]) for row in published)
-    assert ours["name"] == "Stage 2, reference kept" and not ours["published"]
+    kept, removed = table["groups"]  # nothing was published or measured on the union gallery
+    assert "kept" in kept["protocol"] and "removed" in removed["protocol"]
+    *published, ours = kept["rows"]
+    assert {"SPRC", "BLIP4CIR + SPN"} <= {row["name"] for row in published}
+    assert {row["name"] for row in removed["rows"]} == {"CLIP4CIR (sum)", "CLIP4CIR + SPN"}
+    assert all(row["published"] and len(row["values"]) == len(table["columns"]) for row in published + removed["rows"])
+    assert ours["name"] == "Stage 2" and not ours["published"]
     assert ours["values"] == pytest.approx([10, 90, 20, 90, 60, 90, 30, 90, 60])
+
+
+def test_all_four_corners_stand_in_one_table() -> None:
+    recall = {(category, k): 0.5 for category in ("dress", "shirt", "toptee") for k in (10, 50)}
+    corners = [f"fashioniq {gallery} {fate}" for gallery in ("original", "union") for fate in ("kept", "removed")]
+    (table,) = benchmark_tables([measured(name, recall) for name in corners], {"stage2": "Stage 2"})
+    assert [[row["name"] for row in group["rows"] if not row["published"]] for group in table["groups"]] == [
+        ["Stage 2"]
+    ] * 4
+    assert [group["protocol"] for group in table["groups"] if "default" in group["protocol"]] == [
+        table["groups"][0]["protocol"]
+    ]
 
 
 def test_published_means_are_those_of_their_rows() -> None:
     recall = {(category, k): 0.5 for category in ("dress", "shirt", "toptee") for k in (10, 50)}
     (table,) = benchmark_tables([measured("fashioniq original kept", recall)], {"stage2": "Stage 2"})
-    for row in table["rows"]:
+    rows = [row for group in table["groups"] for row in group["rows"]]
+    assert len(rows) == 13
+    for row in rows:
         values = row["values"]
         printed_wrong = row["name"] == "SPRC"  # the paper's own mean R@10 is not the mean of its columns
         assert printed_wrong or sum(values[0:6:2]) / 3 == pytest.approx(values[6], abs=0.02), row["name"]
@@ -43,8 +61,11 @@ def test_cirr_needs_both_sets() -> None:
     names = {"stage1": "Stage 1", "stage2": "Stage 2"}
     assert benchmark_tables([whole], names) == []
     (table,) = benchmark_tables([whole, subset], names)
-    assert [row["name"] for row in table["rows"] if not row["published"]] == ["Stage 2, validation"]
-    assert table["rows"][-1]["values"] == pytest.approx([1, 5, 10, 50, 10, 20, 30, 7.5])
+    ours, theirs = table["groups"]  # test1 and validation are never in one group
+    assert "validation" in ours["protocol"] and "test1" in theirs["protocol"]
+    assert [row["name"] for row in ours["rows"]] == ["Stage 2"]
+    assert ours["rows"][0]["values"] == pytest.approx([1, 5, 10, 50, 10, 20, 30, 7.5])
+    assert all(row["published"] for row in theirs["rows"])
 
 
 def test_other_corpora_have_no_table() -> None:

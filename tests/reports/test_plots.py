@@ -26,7 +26,7 @@ ROWS = [
 def plots() -> dict[str, str]:
     one_kind = [row for row in ROWS if row["kind"] == "shape"]
     return {
-        "curves": training_curves(METRICS, NAMES),
+        "curves": training_curves(METRICS, NAMES)["loss"],
         "recall": recall_over_k(one_kind, NAMES),
         "kinds": recall_by_kind(ROWS, 5, NAMES),
     }
@@ -46,7 +46,7 @@ def test_plots_are_inline_svg_in_the_colours_of_the_page(name: str) -> None:
 
 def test_long_trainings_are_thinned() -> None:
     jagged = [{"step": step, "loss": step * step % 101} for step in range(5000)]
-    longest = max(re.findall(r' d="([^"]*)"', training_curves({"stage1": jagged}, NAMES)), key=len)
+    longest = max(re.findall(r' d="([^"]*)"', training_curves({"stage1": jagged}, NAMES)["loss"]), key=len)
     assert POINTS / 3 < longest.count("L") <= POINTS
 
 
@@ -55,4 +55,18 @@ def test_kinds_are_written_as_they_are() -> None:
 
 
 def test_nothing_logged_gives_no_plot() -> None:
-    assert training_curves({"stage1": []}, NAMES) == ""
+    assert training_curves({"stage1": []}, NAMES) == {}
+
+
+def test_what_was_logged_is_plotted_sparse_points_marked() -> None:
+    lines = [{"step": step, "loss": 1.0, "gradient_norm": None, "temperature": None} for step in range(200)]
+    lines[99]["validation_recall_at_5"], lines[199]["validation_recall_at_5"] = 0.2, 0.4
+    made = training_curves({"stage1": lines, "stage2": lines}, NAMES)
+    assert list(made) == ["loss", "recall@5 on validation queries"]
+    assert made["recall@5 on validation queries"].count("<use") > made["loss"].count("<use")
+
+
+def test_plots_fit_a_phone() -> None:
+    for svg in plots().values():
+        width = float(re.findall(r'viewBox="0 0 ([0-9.]+) ', svg)[0])
+        assert width < 340

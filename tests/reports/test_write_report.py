@@ -10,7 +10,7 @@ import pytest
 
 from spn4cir_core.artifacts import Artifact
 from spn4cir_core.reports.write_report import EVAL_REPORT
-from tests.measured_store import NAME, measured_store, recipe, write_checkpoint
+from tests.measured_store import EVIL, NAME, measured_store, recipe, write_checkpoint
 
 VOID = {"meta", "img", "br", "link", "input", "use", "path"}
 
@@ -140,6 +140,38 @@ def test_numbers_of_page_markdown_and_json_agree(made: Artifact) -> None:
     assert {row["noun"] for row in said["provenance"]} >= {"images", "triplets", "stage2_checkpoint"}
     assert {row["noun"]: row["drops"] for row in said["stages"]}["images"] == {"not a picture": 2}
     assert said["false_negatives"] == {"by_reason": {"same_caption": 3}, "triplets": 3, "candidates": 3}
+
+
+def test_what_gates_refused_is_counted_and_pictured(made: Artifact) -> None:
+    said = json.loads(made.file("report.json").read_text(encoding="utf-8"))["gates"]
+    assert said["refused"] == [{"reason": "a gate's reason", "count": 2}, {"reason": EVIL, "count": 1}]
+    assert said["offered"] == made_triplets(made) + 3
+    text = made.file("report.html").read_text(encoding="utf-8")
+    section = text[text.index("What gates and verdicts refused") : text.index('<section id="negatives"')]
+    assert section.count("<img") == 6  # reference and target of each
+    assert section.index("a gate&#39;s reason") < section.index("&lt;script&gt;")
+    assert "| a gate&#39;s reason | 2 |" in made.file("report.md").read_text(encoding="utf-8")
+
+
+def made_triplets(made: Artifact) -> int:
+    said = json.loads(made.file("report.json").read_text(encoding="utf-8"))
+    return sum(row["count"] for row in said["triplets"])
+
+
+def test_suspicious_queries_are_counted_and_their_reason_stands_with_the_pictures(made: Artifact) -> None:
+    said = json.loads(made.file("report.json").read_text(encoding="utf-8"))["query_sets"]
+    counts = {row["name"]: {each["why"]: each["queries"] for each in row["suspicious"]} for row in said}
+    assert any(count for found in counts.values() for count in found.values())
+    text = made.file("report.html").read_text(encoding="utf-8")
+    assert "Suspicious: look before you believe" in text and 'class="tag why"' in text
+
+
+def test_the_recipe_stands_at_the_end(made: Artifact) -> None:
+    said = json.loads(made.file("report.json").read_text(encoding="utf-8"))
+    assert said["recipe"]["note"] == EVIL  # a setting of the captions
+    assert said["recipe"]["eval_report"]["gallery_pictures"] == 6
+    text = made.file("report.html").read_text(encoding="utf-8")
+    assert text.index('id="negatives"') < text.index('id="recipe"') < text.index('id="provenance"')
 
 
 def test_guarded_candidates_are_pictured_beside_the_query_they_answer(made: Artifact) -> None:
