@@ -129,8 +129,9 @@ class SmallNetwork(TwoTowerNetwork):
         return np.stack([np.asarray(image, dtype=np.uint8).transpose(2, 0, 1) for image in resized])
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """See the base class."""
-        ids = [[self._ids.get(word, UNKNOWN) for word in words_of(text)][:TOKEN_LIMIT] or [UNKNOWN] for text in texts]
+        """See the base class. Words that no training text has are left out: their vectors would be untrained noise."""
+        known = [[self._ids[word] for word in words_of(text) if word in self._ids] for text in texts]
+        ids = [numbers[:TOKEN_LIMIT] or [UNKNOWN] for numbers in known]
         tokens_BP = torch.full((len(ids), max(map(len, ids), default=1)), PADDING, dtype=torch.int64)
         for row, numbers in enumerate(ids):
             tokens_BP[row, : len(numbers)] = torch.tensor(numbers)
