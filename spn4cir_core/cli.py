@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from PIL import Image
 
-from spn4cir_core import cli_ablate, cli_doctor, cli_evaluation, cli_serve, cli_training, cli_triplets
+from spn4cir_core import (
+    cli_ablate,
+    cli_doctor,
+    cli_estimate,
+    cli_evaluation,
+    cli_serve,
+    cli_summary,
+    cli_training,
+    cli_triplets,
+)
 from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.changes import why_outdated
 from spn4cir_core.cli_options import (
     ImagesOption,
     MachineRankOption,
@@ -24,13 +34,14 @@ from spn4cir_core.cli_options import (
     chosen_recipe,
 )
 from spn4cir_core.errors import Spn4cirError, StoreError
-from spn4cir_core.flow import STAGES, outdated, run
+from spn4cir_core.flow import STAGES, run
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.launch import launch_from
 from spn4cir_core.log_level import LOG_LEVEL, set_log_level
 from spn4cir_core.progress import shown
 from spn4cir_core.recipe import Recipe, packaged_recipes
 from spn4cir_core.remote_store import open_store
+from spn4cir_core.run_summary import run_summary
 
 if TYPE_CHECKING:
     from spn4cir_core.search.search import Hit, Searcher
@@ -50,11 +61,15 @@ spn4cir search --image a.jpg --text "but red"
 
 spn4cir serve --recipe shoes.toml  (the same in your browser)
 
-spn4cir status --recipe shoes.toml  (what would run)
+spn4cir status --recipe shoes.toml  (what would run, and why)
+
+spn4cir summary --recipe shoes.toml  (a page on what each stage made and cost)
 
 spn4cir triplets --out browse.html  (look at triplets, mark bad ones)
 
 spn4cir ablate grid.toml  (compare recipes over seeds)
+
+spn4cir estimate --for 1000000  (time, memory and disk for more pictures)
 
 spn4cir doctor  (look whether everything needed is there)
 """
@@ -69,6 +84,8 @@ cli_ablate.register(app)
 cli_training.register(app)
 cli_evaluation.register(app)
 cli_doctor.register(app)
+cli_summary.register(app)
+cli_estimate.register(app)
 
 
 @app.callback(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES)
@@ -106,10 +123,16 @@ def run_stages(
     )
     chosen = chosen_recipe(recipe, images)
     names = [name.strip() for name in select.split(",")] if select else list(STAGES)
+    place, reused = open_store(store), dict[str, bool]()
+
+    def told(artifact: Artifact, there: bool) -> None:
+        reused[artifact.noun] = there
+        _say(artifact, there)
+
     with shown() as progress:
-        artifacts = run(chosen, open_store(store), names, progress, _say, launch)
-    if "eval_report" in artifacts:
-        typer.echo(f"\nreport: {artifacts['eval_report'].file('report.html')}")
+        artifacts = run(chosen, place, names, progress, told, launch)
+    if launch.machine_rank == 0:
+        _show_pages(chosen, place, artifacts, reused)
 
 
 @app.command()
@@ -157,14 +180,15 @@ def example(
 
 @app.command()
 def status(recipe: RecipeOption = "", store: StoreOption = "store", images: ImagesOption = None) -> None:
-    """Say of each stage whether it is up to date."""
+    """Say of each stage whether it is up to date, and if not, why."""
     chosen, place = chosen_recipe(recipe, images), open_store(store)
-    late = outdated(chosen, place)
+    why = why_outdated(chosen, place)
     for name in STAGES:
         artifact = place.current(chosen.name, name)
-        typer.echo(
-            f"{name:<20} {'would run' if name in late else 'up to date':<12} {artifact.place if artifact else ''}"
-        )
+        state = "would run" if name in why else "up to date"
+        typer.echo(f"{name:<20} {state:<12} {artifact.place if artifact else ''}".rstrip())
+        for reason in why.get(name, ()):
+            typer.echo(f"{'':<20} > {reason}")
 
 
 @app.command()
@@ -199,6 +223,16 @@ def _show(
         typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{mark}")
     searcher.contact_sheet(reference, text, hits, files).save(sheet)
     typer.echo(f"contact sheet: {sheet}")
+
+
+def _show_pages(recipe: Recipe, store: Store, artifacts: Mapping[str, Artifact], reused: Mapping[str, bool]) -> None:
+    """Name the report; write the summary page anew if anything was computed, and name it."""
+    page = cli_summary.page_of(recipe, store)
+    if not all(reused.values()) or not page.is_file():
+        cli_summary.write_pages(run_summary(recipe, store, reused), page)
+    if "eval_report" in artifacts:
+        typer.echo(f"\nreport:  {artifacts['eval_report'].file('report.html')}")
+    typer.echo(f"summary: {page}")
 
 
 def _say(artifact: Artifact, reused: bool) -> None:

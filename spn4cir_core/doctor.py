@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,8 @@ from packaging.requirements import Requirement
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
+from spn4cir_core.plugins import Settings
+from spn4cir_core.recipe import Recipe
 
 PACKAGE = "spn4cir"
 State = Literal["ok", "note", "broken"]
@@ -47,15 +49,17 @@ class Symptom:
     cure: str = ""
 
 
-def examine(store: Store, recipe: str) -> Iterator[Symptom]:
-    """Look at everything: the packages, the accelerator, the store, and Dagster's home."""
+def examine(store: Store, recipe: Recipe) -> Iterator[Symptom]:
+    """Look at everything: the packages, the accelerator, what the recipe needs, the store, and Dagster's home."""
+    yield Symptom(PACKAGE, "ok", f"{metadata.version(PACKAGE)} at {Path(__file__).parent}")
     yield _python()
     yield from packages()
     yield gpu()
     yield faiss_build()
-    yield from extras()
+    yield from extras(recipe)
+    yield from pictures(recipe)
     yield from disk(store)
-    yield from artifacts(store, recipe)
+    yield from artifacts(store, recipe.name)
     yield from dagster_home(os.environ.get("DAGSTER_HOME", ""))
 
 
@@ -100,7 +104,8 @@ def gpu() -> Symptom:
     except (ImportError, OSError) as error:  # OSError: a library of CUDA that cannot be loaded
         return Symptom("gpu", "broken", f"torch cannot be loaded: {error}", "install torch again (pytorch.org)")
     if torch.cuda.is_available():
-        found = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
+        devices = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+        found = ", ".join(f"{device.name} ({device.total_memory / 2**30:.0f} GiB)" for device in devices)
         return Symptom("gpu", "ok", f"{found}; CUDA {torch.version.cuda}")
     if shutil.which("nvidia-smi"):
         cure = "install a torch built for this driver's CUDA (pytorch.org); does CUDA_VISIBLE_DEVICES hide the GPU?"
@@ -116,12 +121,30 @@ def faiss_build() -> Symptom:
         return Symptom("faiss build", "broken", f"cannot be loaded: {error}", "pip install faiss-cpu")
     gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
     options = " ".join(faiss.get_compile_options().split()) if hasattr(faiss, "get_compile_options") else ""
-    return Symptom("faiss build", "ok", f"{options or 'generic'}; {gpus or 'no'} GPUs")
+    found = f"{faiss.__version__}, {options or 'generic'}; {gpus or 'no'} GPUs"
+    if gpus or not _has_gpu():
+        return Symptom("faiss build", "ok", found)
+    cure = (
+        f"neighbours are sought on the CPU; for the GPU: pip install '{PACKAGE}[gpu]' && pip uninstall -y faiss-cpu && "
+        "pip install --force-reinstall --no-deps faiss-gpu-cu12"
+    )
+    return Symptom("faiss build", "note", found, cure)
 
 
-def extras() -> Iterator[Symptom]:
-    """The optional extras: what each brings, and what of it is missing."""
+def _has_gpu() -> bool:
+    try:
+        import torch
+    except (ImportError, OSError):
+        return False
+    return bool(torch.cuda.is_available())
+
+
+def extras(recipe: Recipe) -> Iterator[Symptom]:
+    """The optional extras: what each brings, what of it is missing, and whether the recipe cannot do without."""
     lines = [Requirement(line) for line in metadata.requires(PACKAGE) or ()]
+    needed: dict[str, list[str]] = {}
+    for extra, place in needed_extras(recipe):
+        needed.setdefault(extra, []).append(place)
     for extra, brings in EXTRAS.items():
         wanted = [line for line in lines if line.marker and line.marker.evaluate({"extra": extra})]
         wanted = [line for line in wanted if not line.marker or not line.marker.evaluate({"extra": ""})]
@@ -129,7 +152,37 @@ def extras() -> Iterator[Symptom]:
         whole = bool(wanted) and not missing
         lacks = f"without {', '.join(missing)}" if wanted else "not known to the installed version"
         cure = "" if whole else f"pip install '{PACKAGE}[{extra}]'"
-        yield Symptom(f"extra {extra}", "ok" if whole else "note", f"{brings}: {'installed' if whole else lacks}", cure)
+        asks = f"; {recipe.name} needs it for {', '.join(needed[extra])}" if extra in needed else ""
+        state: State = "ok" if whole else "broken" if extra in needed else "note"
+        yield Symptom(f"extra {extra}", state, f"{brings}: {'installed' if whole else lacks}{asks}", cure)
+
+
+def needed_extras(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+    """(extra, where in the recipe) of everything below the value that needs one."""
+    if isinstance(value, Settings):
+        for extra in value.extras():
+            yield extra, place
+        for name in type(value).model_fields:
+            yield from needed_extras(getattr(value, name), f"{place}.{name}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from needed_extras(item, place)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from needed_extras(item, place)
+
+
+def pictures(recipe: Recipe) -> Iterator[Symptom]:
+    """Whether the folder that the recipe's pictures are read from is there; readers that draw theirs have none."""
+    folder: Path | None = getattr(recipe.images.reader, "folder", None)
+    if folder is None:
+        return
+    place = Path(folder).expanduser()
+    if place.is_dir() and os.access(place, os.R_OK | os.X_OK):
+        yield Symptom("pictures", "ok", str(place.absolute()))
+    else:
+        cure = "name it with --images, or as images.reader.folder of the recipe (./ is relative to the recipe's file)"
+        yield Symptom("pictures", "broken", f"{place.absolute()} is no folder that can be read", cure)
 
 
 def disk(store: Store) -> Iterator[Symptom]:

@@ -22,6 +22,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
+    def extras(self) -> tuple[str, ...]:
+        """Names of the optional extras of this package that work with these settings needs."""
+        return ()
+
 
 class Plugin(Settings):
     """Base of every strategy. Members set ``plugin_kind`` to the name they carry in their room."""

@@ -35,12 +35,14 @@ UPSTREAM_FIRST = (
 KNOW_ROOMS = {
     "checks",
     "cli",
+    "cli_estimate",
     "cli_evaluation",
     "cli_serve",
     "cli_summary",
     "cli_training",
     "cli_triplets",
     "flow",
+    "growth",
     "recipe",
 }
 """Small files at the root that know all rooms; every other root file knows none."""

@@ -15,6 +15,7 @@ from spn4cir_core import doctor
 from spn4cir_core.artifacts import Store
 from spn4cir_core.cli import app
 from spn4cir_core.doctor import Symptom
+from spn4cir_core.recipe import load_recipe
 
 YAML = Path(__file__).parents[1] / "dagster.yaml"
 
@@ -56,11 +57,52 @@ def test_an_extra_says_what_it_brings_and_what_is_missing(monkeypatch: pytest.Mo
     lines = ['uvicorn>=0.30; extra == "serve"', 'fastapi; extra == "serve"', 'timm>=1.0; extra == "offline"']
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["torch>=2.6", *lines])
     monkeypatch.setattr(doctor, "installed", {"torch": "3", "timm": "1.0.1", "fastapi": "1"}.get)
-    found = by_name(doctor.extras())
+    found = by_name(doctor.extras(load_recipe("demo")))
     assert found["extra offline"].state == "ok"
     assert found["extra serve"].state == "note" and "without uvicorn" in found["extra serve"].found
     assert found["extra serve"].cure == "pip install 'spn4cir[serve]'"
     assert "not known" in found["extra gpu"].found
+
+
+def test_what_the_recipe_cannot_do_without_is_broken_if_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = {"kind": "llava", "model": "owner/name", "quantize": "4bit"}
+    here = load_recipe("folder", {"images": {"reader": {"kind": "folder", "folder": str(tmp_path)}}})
+    small = load_recipe("demo", {"captions": {"captioner": local}, "modified_texts": {"tokenizer": "bert"}})
+    judged = load_recipe("demo", {"triplets": {"ranker": {"kind": "sentences"}}})
+    assert list(doctor.needed_extras(load_recipe("demo"))) == []
+    assert {place for extra, place in doctor.needed_extras(here) if extra == "offline"} == {
+        "captions.captioner",
+        "image_embeddings.encoder",
+        "stage1_checkpoint.backbone",
+    }
+    assert set(doctor.needed_extras(small)) == {("quantized", "captions.captioner"), ("offline", "modified_texts")}
+    assert list(doctor.needed_extras(judged)) == [("offline", "triplets.ranker.encoder")]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ['timm>=1.0; extra == "offline"'])
+    monkeypatch.setattr(doctor, "installed", {"torch": "3"}.get)
+    broken = by_name(doctor.extras(here))["extra offline"]
+    assert broken.state == "broken" and "without timm; folder needs it for captions.captioner" in broken.found
+    assert broken.cure == "pip install 'spn4cir[offline]'"
+
+
+def test_the_folder_of_the_pictures_is_looked_for(tmp_path: Path) -> None:
+    def found(folder: Path) -> list[str]:
+        reader = {"kind": "folder", "folder": str(folder)}
+        return [symptom.state for symptom in doctor.pictures(load_recipe("folder", {"images": {"reader": reader}}))]
+
+    assert found(tmp_path) == ["ok"] and found(tmp_path / "none") == ["broken"]
+    assert list(doctor.pictures(load_recipe("demo"))) == []
+
+
+def test_a_gpu_without_a_faiss_for_it_is_worth_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    import faiss
+
+    monkeypatch.setattr(doctor, "_has_gpu", lambda: True)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0, raising=False)
+    assert doctor.faiss_build().state == "note" and "faiss-gpu" in doctor.faiss_build().cure
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    assert doctor.faiss_build().state == "ok" and "1 GPUs" in doctor.faiss_build().found
 
 
 def test_a_package_that_cannot_be_loaded_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,10 @@ class Heads(Backbone):
     image_px: int = Field(default=160, ge=64, le=512)
     composer: Annotated[Composer, Choice(COMPOSERS)] = Sum()
 
+    def extras(self) -> tuple[str, ...]:
+        """See the base class."""
+        return ("offline",)
+
     def fingerprint(self) -> str:
         """See the base class.
 

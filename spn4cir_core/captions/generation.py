@@ -44,6 +44,10 @@ class LocalModel(Plugin):
     """Spreads a large model over accelerators and memory, as accelerate has it; ``device`` then counts for nothing."""
     device: Annotated[str, NotFingerprinted()] = "auto"
 
+    def extras(self) -> tuple[str, ...]:
+        """See the base class."""
+        return ("quantized",) if self.quantize != "none" else ()
+
     @abstractmethod
     def check_type(self, model_type: str) -> None:
         """Accept the architecture that a model's config names.

@@ -40,6 +40,10 @@ class Tags(Captioner):
     """Key of the pictures' metadata that names what they show; where it has a value, that is the label."""
     device: Annotated[str, NotFingerprinted()] = "auto"
 
+    def extras(self) -> tuple[str, ...]:
+        """See the base class."""
+        return ("offline",)
+
     def fingerprint(self, files: ImageFiles) -> str:
         """Hash of weights, settings and the version of the wording."""
         return fingerprint({**plain(self), "version": VERSION, "weights": file_sha256(weights_file())})

@@ -33,6 +33,10 @@ class TimmEncoder(ImageEncoder):
     device: Annotated[str, NotFingerprinted()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
+    def extras(self) -> tuple[str, ...]:
+        """See the base class."""
+        return ("offline",)
+
     def fingerprint(self) -> str:
         """Hash of settings, weights and the version of timm. See :class:`ImageEncoder`."""
         settings = self.model_dump(exclude={"device", "weights"})

@@ -48,6 +48,10 @@ class SentenceEncoder(Settings):
     """Longer texts are cut."""
     device: Annotated[str, NotFingerprinted()] = "auto"
 
+    def extras(self) -> tuple[str, ...]:
+        """See the base class."""
+        return ("offline",) if self.model == MINILM else ()
+
     def fingerprint(self) -> str:
         """Hash of weights and settings.
 

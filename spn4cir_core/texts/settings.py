@@ -49,6 +49,10 @@ class ModifiedTextSettings(Settings):
     shard_rows: Annotated[int, NotFingerprinted()] = Field(default=512, ge=1)
     readers: Annotated[int, NotFingerprinted()] = Field(default=2, ge=1)
 
+    def extras(self) -> tuple[str, ...]:
+        """See the base class."""
+        return ("offline",) if self.tokenizer == "bert" else ()
+
     def read_by(self, tokenizer: str, limit: int) -> ModifiedTextSettings:
         """These settings with the backbone's own tokenizer and limit in place of ``tokenizer = "backbone"``."""
         given = self.max_tokens if "max_tokens" in self.model_fields_set else limit
