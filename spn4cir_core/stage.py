@@ -96,7 +96,7 @@ class Stage:
             assert artifact is not None
         if reused:
             processes.gather(f"{KEEP} {mark}")
-            log.info("%s: %s is up to date", self.name, mark)
+            log.debug("%s: %s is up to date", self.name, mark)
         store.point(recipe.name, artifact)
         processes.wait()
         return artifact, reused
