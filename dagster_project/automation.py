@@ -1,12 +1,16 @@
 """Jobs to start by hand, and a sensor and a schedule that start what is out of date. Both are shipped stopped."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+from pydantic import BaseModel, ValidationError
 
 from dagster_project.resources import Pipeline
-from dagster_project.sync import sync_request
+from dagster_project.sync import active_run, state_of, sync_request
+
+LOOK_EVERY_S = int(os.environ.get("SPN4CIR_LOOK_EVERY_S", "60"))
 
 
 def jobs(prefix: Sequence[str]) -> list[Any]:
@@ -23,20 +27,39 @@ def jobs(prefix: Sequence[str]) -> list[Any]:
     ]
 
 
-@dg.sensor(target=dg.AssetSelection.all(), minimum_interval_seconds=60)
+class Seen(BaseModel):
+    """What the sensor remembers from look to look."""
+
+    state: str = ""
+    turn: int = 0
+    """How often the state has changed."""
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Seen":
+        """What the cursor holds; nothing where it was written by another version."""
+        try:
+            return cls.model_validate_json(cursor or "{}")
+        except ValidationError:
+            return cls()
+
+
+@dg.sensor(target=dg.AssetSelection.all(), minimum_interval_seconds=LOOK_EVERY_S)
 def sync_when_changed(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
-    """Looks every minute for new pictures, edited templates, recipes or annotations, and starts what follows of them.
+    """Looks for new pictures, edited templates, recipes or annotations, and starts what follows of them.
 
     A change has to be seen twice: of a directory that is being copied nothing is started before it holds still.
     """
-    request = sync_request(context.instance, context.repository_def, pipeline)
-    if isinstance(request, dg.RunRequest) and request.run_key != context.cursor:
-        context.update_cursor(request.run_key or "")
-        return dg.SkipReason("something changed; a run starts if it looks the same at the next look")
-    return request
+    if reason := active_run(context.instance):
+        return dg.SkipReason(reason)
+    state = state_of(pipeline)
+    seen = Seen.read(context.cursor)
+    if state.mark != seen.state:
+        context.update_cursor(Seen(state=state.mark, turn=seen.turn + 1).model_dump_json())
+        return dg.SkipReason(state.reason or "something changed; a run starts if it looks the same at the next look")
+    return sync_request(context.instance, context.repository_def, state, seen.turn)
 
 
 @dg.schedule(target=dg.AssetSelection.all(), cron_schedule="0 3 * * *")
 def nightly_sync(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
     """The same once a night; costs nothing when nothing changed."""
-    return sync_request(context.instance, context.repository_def, pipeline)
+    return sync_request(context.instance, context.repository_def, state_of(pipeline))

@@ -18,6 +18,7 @@ SAMPLE_ROWS = 5
 CELL_CHARACTERS = 120
 PICTURE_BYTES = 60_000
 PICTURE_SUFFIXES = (".jpg", ".png")
+STATE_KEY, COMPUTED, UP_TO_DATE = "state", "computed", "up to date"
 
 
 def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -26,7 +27,7 @@ def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  
     files = _files(artifact)
     numbers, rest = _numbers({key: value for key, value in artifact.details.items() if key not in files})
     metadata: dict[str, Any] = {
-        "state": "up to date" if reused else "computed",
+        STATE_KEY: UP_TO_DATE if reused else COMPUTED,
         "dagster/row_count": int(summary["rows"]),
         "rows": int(summary["rows"]),
         **files,

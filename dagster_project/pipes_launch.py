@@ -6,7 +6,7 @@ import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError
 
 from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.errors import LaunchError
+from spn4cir_core.errors import ProcessLost
 from spn4cir_core.launch import Launch
 from spn4cir_core.launch_messages import LaunchFolder
 from spn4cir_core.recipe import Recipe
@@ -27,7 +27,7 @@ def run_through_pipes(
         try:
             ended = dg.PipesSubprocessClient(env=launch.environment()).run(context=context, command=command)
         except DagsterPipesExecutionError as error:
-            raise folder.first_error() or LaunchError(
+            raise folder.first_error() or ProcessLost(
                 f"{stage.name}: {error}, perhaps killed for want of memory; the compute logs tell more. "
                 "Finished shards and checkpoints are kept; run again to go on"
             ) from error

@@ -10,7 +10,7 @@ import dagster as dg
 from dagster_project.materialization import materialization
 from dagster_project.pipes_launch import run_through_pipes
 from spn4cir_core.artifacts import Store
-from spn4cir_core.errors import InputError, RecipeError, Spn4cirError
+from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.launch import Launch, launch_from
 from spn4cir_core.progress import Throttled
 from spn4cir_core.recipe import Recipe, load_recipe
@@ -33,6 +33,11 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
     machine_rank: int | None = None
     main_address: str | None = None
     main_port: int | None = None
+    retries: int = 3
+    """How often a stage is tried again after an error that may pass: a server that does not answer, a process that was
+    killed, an artefact that another process is writing. Others would only come back, and are not tried again."""
+    retry_wait_s: float = 30.0
+    """Before the first of those tries; doubled for each further one."""
 
     def load(self) -> tuple[Recipe, Store]:
         """The validated recipe and its store."""
@@ -42,7 +47,8 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Bring one stage up to date.
 
         Raises:
-            dg.Failure: the stage failed with a message for the user; bad input is not retried.
+            dg.RetryRequested: it failed with an error that may pass, and is tried again after a while.
+            dg.Failure: it failed for good, with a message for the user.
         """
         try:
             recipe, store = self.load()
@@ -52,7 +58,11 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
             else:
                 artifact, reused = stage.run(recipe, store, Throttled(context.log.info))
         except Spn4cirError as error:
-            raise dg.Failure(str(error), allow_retries=not isinstance(error, InputError | RecipeError)) from error
+            if error.passing and context.retry_number < self.retries:
+                wait_s = self.retry_wait_s * 2**context.retry_number
+                context.log.warning(f"{error}\nTrying again in {wait_s:.0f} s.")
+                raise dg.RetryRequested(max_retries=self.retries, seconds_to_wait=wait_s) from error
+            raise dg.Failure(str(error), allow_retries=False) from error
         return materialization(artifact, reused)
 
 

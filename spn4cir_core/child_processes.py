@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Literal
 
-from spn4cir_core.errors import LaunchError, Spn4cirError
+from spn4cir_core.errors import ProcessLost, Spn4cirError
 
 ReadIn = Literal["threads", "processes"]
 """Where pictures are decoded. Threads share this process: decoders run side by side, and nothing is copied. Processes
@@ -24,13 +24,13 @@ def readers(read_in: ReadIn, count: int) -> Iterator[Executor]:
     """A pool of readers for the length of the block. What processes are given must be importable, no lambda.
 
     Raises:
-        LaunchError: a reading process died.
+        ProcessLost: a reading process died.
     """
     pool = ThreadPoolExecutor(count) if read_in == "threads" else child_processes(count)
     try:
         yield pool
     except BrokenProcessPool as error:
-        raise LaunchError(
+        raise ProcessLost(
             "a process that reads pictures died, perhaps for want of memory; lower readers or batch_rows"
         ) from error
     finally:

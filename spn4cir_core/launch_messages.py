@@ -23,11 +23,13 @@ from typing import Any
 
 from spn4cir_core import errors
 from spn4cir_core.artifacts import read_json, write_json
-from spn4cir_core.errors import LaunchError, Spn4cirError
+from spn4cir_core.errors import LaunchError, ProcessLost, Spn4cirError
 from spn4cir_core.progress import Progress
 from spn4cir_core.recipe import Recipe
 
 RECIPE, MESSAGES = "recipe.json", "messages"
+LEFT_ALONE = ("Connection closed by peer", "Connection reset by peer", "DistNetworkError", "remote process exited")
+"""In what gloo or NCCL say when another process is gone."""
 LINE_BYTES = 4000
 """A pipe takes lines up to 4,096 bytes whole, also from several processes at once."""
 
@@ -75,7 +77,7 @@ class LaunchFolder:
         known = isinstance(error, Spn4cirError)
         says = str(error) if known else traceback.format_exc().strip()
         kept = {"kind": type(error).__name__ if known else "", "says": says, "rank": rank}
-        write_json(self.path / f"error-{time.time_ns():020d}-{rank}.json", kept)
+        write_json(self.path / f"error-{time.monotonic_ns():020d}-{rank}.json", kept)  # one clock for all processes
 
     def first_error(self) -> Spn4cirError | None:
         """The first of the recorded errors, of the class it had; one that users cannot act on is a LaunchError."""
@@ -84,7 +86,8 @@ class LaunchFolder:
             return None
         kept: Mapping[str, Any] = read_json(found[0])
         if not kept["kind"]:
-            return LaunchError(f"process {kept['rank']} failed:\n{kept['says']}")
+            alone = any(words in kept["says"] for words in LEFT_ALONE)
+            return (ProcessLost if alone else LaunchError)(f"process {kept['rank']} failed:\n{kept['says']}")
         kind = getattr(errors, kept["kind"], Spn4cirError)
         return Spn4cirError(kept["says"]) if kind is errors.MissingExtra else kind(kept["says"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spn4cir_core.artifacts import Artifact, Draft, Store
-from spn4cir_core.errors import AlreadyWritten, LaunchError, StoreError
+from spn4cir_core.errors import AlreadyWritten, InputChanged, LaunchError, StoreError
 from spn4cir_core.fingerprints import fingerprint, plain
 from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.progress import Progress, silent
@@ -68,6 +69,7 @@ class Stage:
 
         Raises:
             StoreError: a parent has not been materialised, or the store cannot be written.
+            InputChanged: what it reads from outside the store has changed since it began.
             LaunchError: this stage runs in one process, and there are several.
         """
         if processes.count > 1 and not self.spreads:
@@ -90,6 +92,7 @@ class Stage:
                     processes.gather(f"{WRITE} {mark}")
                     self.write(Work(recipe.only(self.reads), store, parents, draft, progress, processes))
                     processes.wait()  # nothing is published before all have done their part
+                    self._check_outside(recipe, store, inputs, draft)
             except AlreadyWritten:
                 reused = True
             artifact = store.get(self.name, mark)
@@ -120,6 +123,13 @@ class Stage:
         if artifact is None:
             raise StoreError(f"{self.name} {mark} is not in {store}; do all machines share this store?")
         return artifact, order == KEEP
+
+    def _check_outside(self, recipe: Recipe, store: Store, inputs: Mapping[str, Any], draft: Draft) -> None:
+        """What was read while it changed belongs to no fingerprint: an edit that is taken back would bring it up."""
+        now = self.outside(recipe.only(self.reads), store) if self.outside else None
+        if fingerprint({"outside": now}) != fingerprint({"outside": inputs["outside"]}):
+            shutil.rmtree(draft.path, ignore_errors=True)
+            raise InputChanged(f"{self.name}: what it reads was changed meanwhile; run again when it holds still")
 
     def inputs(self, recipe: Recipe, store: Store, parents: Mapping[str, Artifact]) -> dict[str, Any]:
         """All that decides the artefact; its hash is the artefact's fingerprint."""

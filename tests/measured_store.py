@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.backbones.small import Small
 from spn4cir_core.evaluation.settings import EvaluationSettings
+from spn4cir_core.images.files import pixel_sha256
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.settings import SearchSettings
@@ -36,7 +37,7 @@ def image_rows() -> list[dict[str, Any]]:
             {
                 "image_id": image_id,
                 "path": image_id,
-                "pixel_sha256": f"pixels{number}",
+                "pixel_sha256": pixel_sha256(drawn(number, label, colour)),
                 "category": label,
                 "attributes": {"label": label, "colour": colour},
                 "caption": f"a {colour} {label}" if number != 30 else EVIL,
@@ -46,20 +47,22 @@ def image_rows() -> list[dict[str, Any]]:
     return rows
 
 
+def drawn(number: int, label: str, colour: str) -> Image.Image:
+    picture = Image.new("RGB", (48, 40), "white")
+    draw = ImageDraw.Draw(picture)
+    box = (6 + number // 9, 6, 30 + number // 9, 30)
+    if label == "circle":
+        draw.ellipse(box, fill=colour)
+    else:
+        draw.rectangle(box if label == "square" else (box[0], 16, box[2], 22), fill=colour)
+    return picture
+
+
 def draw_pictures(folder: Path) -> None:
-    for row in image_rows():
-        picture = Image.new("RGB", (48, 40), "white")
-        draw = ImageDraw.Draw(picture)
-        number = int(row["image_id"][5:7])
-        box = (6 + number // 9, 6, 30 + number // 9, 30)
-        colour, label = row["attributes"]["colour"], row["attributes"]["label"]
-        if label == "circle":
-            draw.ellipse(box, fill=colour)
-        else:
-            draw.rectangle(box if label == "square" else (box[0], 16, box[2], 22), fill=colour)
+    for number, row in enumerate(image_rows()):
         path = folder / row["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
+        drawn(number, row["attributes"]["label"], row["attributes"]["colour"]).save(path)
 
 
 def recipe(folder: Path, **evaluation: Any) -> Recipe:

@@ -8,7 +8,7 @@ import pytest
 
 from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.artifacts import Store
-from spn4cir_core.errors import LaunchError, StoreError
+from spn4cir_core.errors import InputChanged, LaunchError, StoreError
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.splits.settings import SplitSettings
 from spn4cir_core.stage import Stage, Work
@@ -70,6 +70,21 @@ def test_the_fingerprint_changes_only_with_what_the_stage_reads(store: Store) ->
     assert mark(store, stage(reads=("splits", "seed")), recipe()) != mark(
         store, stage(reads=("splits", "seed")), recipe(seed=1)
     )
+
+
+def test_what_was_read_while_it_changed_is_not_kept(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "templates.toml"
+
+    def edited_meanwhile(work: Work) -> None:
+        work.draft.write_json(file.read_text(), "result.json")
+        file.write_text("after")
+
+    reading = stage(edited_meanwhile, outside=lambda part, place: file.read_text())
+    file.write_text("before")
+    with pytest.raises(InputChanged, match="first: what it reads was changed meanwhile"):
+        reading.run(recipe(), store)
+    assert not list(store.root.glob("first/*")) and not list(store.root.glob("first/.*"))
+    assert not reading.run(recipe(), store)[1], "what it reads now holds still"
 
 
 def test_version_name_and_outside_change_it_too(store: Store) -> None:

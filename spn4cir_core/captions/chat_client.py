@@ -29,7 +29,7 @@ from urllib.request import (
 )
 from weakref import WeakSet
 
-from spn4cir_core.errors import InputError
+from spn4cir_core.errors import InputError, ServerDown
 
 SETTINGS_WRONG = {401: "check api_key_env", 403: "check api_key_env", 404: "check base_url and model"}
 OVERLOADED = {429, 502, 503, 504}
@@ -123,7 +123,7 @@ class ChatClient:
         if not problem.server_down:
             raise NoAnswer(said) from problem
         asked = "" if problem.retry_after_s is None else f"; it asks to wait {problem.retry_after_s:.0f} s"
-        raise InputError(
+        raise ServerDown(
             f"the chat server {self.url} is down or overloaded: {said}{asked}. Start it or check base_url, "
             "timeout_s, retries and max_wait_s, then run again: answers of finished shards are kept"
         ) from problem

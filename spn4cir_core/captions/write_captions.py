@@ -86,7 +86,7 @@ class Opening:
 
     def __call__(self, image: ToCaption) -> tuple[ToCaption, Image.Image | None]:
         """The image and its upright RGB pixels."""
-        return image, self.files.open(image.path) if self.files else None
+        return image, self.files.open_known((image.path, image.pixel_sha256)) if self.files else None
 
 
 class _Captioning:

@@ -36,8 +36,8 @@ def write_image_embeddings(work: Work) -> None:
     files = image_files(work.recipe.images, work.store)
     computed = fill(
         rows,
-        dict(zip(keys, images["path"].to_pylist(), strict=True)),
-        files.open,
+        {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)},
+        files.open_known,
         _Encoding(settings.encoder.start),
         batch_rows=settings.batch_rows,
         shard_rows=settings.shard_rows,

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from spn4cir_core.child_processes import child_processes
 from spn4cir_core.images.confined import CPU_S, CRASHED, limit_decoding
-from spn4cir_core.images.files import ImageFiles, PictureError, decode
+from spn4cir_core.images.files import ImageFiles, PictureError, decode, pixel_sha256
 
 CHUNK_FILES = 16
 
@@ -43,8 +43,7 @@ def examine(files: ImageFiles, path: str) -> Finding:
         return Finding(sha256, error.reason, error.detail)
     except MemoryError:
         return Finding("", CRASHED, f"it needs more memory than a picture of {files.max_pixels:,} pixels can")
-    pixels = hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).hexdigest()
-    return Finding(sha256, "", "", image.width, image.height, len(data), pixels, phash(image))
+    return Finding(sha256, "", "", image.width, image.height, len(data), pixel_sha256(image), phash(image))
 
 
 class Examiners:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,25 @@ class ImageFiles:
             raise PictureError(error.reason, f"{path}: {error.detail}") from error
         except MemoryError as error:
             raise PictureError("not enough memory", f"{path}; lower readers or batch_rows") from error
+
+    def open_known(self, picture: tuple[str, str]) -> Image.Image:
+        """Decode a picture of the manifest, given as its path and ``pixel_sha256``. As :meth:`open`.
+
+        What is kept by the pixels' hash must be made of those pixels, also where files are replaced during a run.
+
+        Raises:
+            PictureError: it has other pixels by now.
+        """
+        path, known = picture
+        image = self.open(path)
+        if pixel_sha256(image) != known:
+            raise PictureError("changed since it was listed", f"{path} has other pixels; run again, from images on")
+        return image
+
+
+def pixel_sha256(image: Image.Image) -> str:
+    """The hash by which the manifest knows pictures of equal size and pixels."""
+    return hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).hexdigest()
 
 
 def image_files(settings: ImageSettings, store: Store) -> ImageFiles:

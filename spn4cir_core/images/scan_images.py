@@ -145,6 +145,7 @@ def examine_files(
     wanted = {listed.sha256: listed.found.path for listed in listing if listed.sha256 is not None}
     findings = {sha256: finding for sha256, finding in _kept(rows) if sha256 in wanted}
     missing = sorted(wanted.keys() - findings.keys(), key=lambda sha256: wanted[sha256])
+    progress("examining pictures", len(findings), len(wanted))
     with Examiners(files, workers) as examiners:
         for start in range(0, len(missing), SHARD_FILES):
             shard = missing[start : start + SHARD_FILES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import IO
 
 import numpy as np
@@ -45,15 +45,15 @@ def image_inputs(
         processes: several share the reading and one scratch file; all of them must call this.
 
     Raises:
-        InputError: a picture cannot be opened any more.
+        InputError: a picture cannot be opened any more, or was replaced since it was listed.
     """
     keys: list[str] = images["pixel_sha256"].to_pylist()
-    paths: Mapping[str, str] = dict(zip(keys, images["path"].to_pylist(), strict=True))
+    pictures = {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)}
     rows = Rows(store.rows("image_inputs", backbone.inputs_fingerprint()), pa.large_binary())
     fill(
         rows,
-        paths,
-        files.open,
+        pictures,
+        files.open_known,
         lambda pictures: pa.array([_as_bytes(row) for row in network.read_images(pictures)], pa.large_binary()),
         batch_rows=batch_rows,
         shard_rows=SHARD_ROWS,

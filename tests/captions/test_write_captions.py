@@ -58,6 +58,21 @@ def test_new_pictures_cost_only_themselves(tmp_path: Path, pictures: Pictures) -
     assert second.table().to_pylist()[:5] == first.table().to_pylist()
 
 
+def test_a_picture_that_is_replaced_during_a_run_gets_no_caption_of_the_other(
+    tmp_path: Path, pictures: Pictures
+) -> None:
+    store, root = pictures.store(tmp_path / "store"), tmp_path / "pictures"
+    made = recipe(folder_of(pictures, root, range(3)), LLAVA)
+    IMAGES.run(made, store)
+    before = (root / "1.png").read_bytes()
+    (root / "1.png").write_bytes((root / "2.png").read_bytes())
+    with pytest.raises(InputError, match=r"changed since it was listed \(1.png has other pixels; run again"):
+        CAPTIONS.run(made, store)
+    (root / "1.png").write_bytes(before)
+    unbroken, _ = run(made, pictures.store(tmp_path / "unbroken"))
+    assert run(made, store)[0].summary["files"] == unbroken.summary["files"]
+
+
 def test_another_prompt_asks_again(tmp_path: Path, pictures: Pictures) -> None:
     store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(3))
     run(recipe(reader, LLAVA), store)

@@ -13,7 +13,7 @@ import pytest
 
 from dagster_project.definitions import definitions_for
 from dagster_project.resources import Pipeline
-from dagster_project.sync import sync_request
+from dagster_project.sync import state_of, sync_request
 from spn4cir_core.flow import STAGES
 from tests.pipelines import tiny_recipe_file
 
@@ -40,7 +40,7 @@ class Project:
         return self.defs.resolve_job_def(job).execute_in_process(instance=self.instance, **options)  # type: ignore[arg-type]
 
     def wanted(self) -> dg.RunRequest | dg.SkipReason:
-        return sync_request(self.instance, self.defs.get_repository_def(), self.pipeline)
+        return sync_request(self.instance, self.defs.get_repository_def(), state_of(self.pipeline))
 
 
 @pytest.fixture(scope="module")

@@ -19,42 +19,22 @@ from dagster_project.definitions import definitions_for
 from dagster_project.resources import Pipeline
 from spn4cir_core.artifacts import Store
 from spn4cir_core.flow import STAGES, run
-from spn4cir_core.images.shapes import Shapes
 from spn4cir_core.recipe import load_recipe
-from tests.pipelines import tiny_recipe_file
+from tests.watched_project import WatchedProject
 
 RUN_KEY = "dagster/run_key"
-BANK = '[sets]\nmine = ["m1"]\n\n[[template]]\nid = "m1"\ntext = "{text}"\n'
 SOURCES = {"images", "templates", "annotations"}
 Told = set[str] | str
 
 
-class Week:
+class Week(WatchedProject):
     """A project on folders of pictures, watched by the sensor."""
 
     def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
-        self.folder, self.instance, self.cursor = folder, instance, None
-        self.corpora = folder / "corpora"
-        drawn = Shapes(scenes=10, edits=4, test_scenes=4, seed=3).root(folder / "drawn")
-        self.waiting = Shapes(scenes=3, edits=4, test_scenes=1, seed=4).root(folder / "drawn") / "scenes"
-        shutil.copytree(drawn / "scenes", self.corpora / "first")
-        shutil.copytree(drawn / "unseen_scenes", self.corpora / "asked")
-        (self.corpora / "asked" / "metadata.csv").write_text(
-            "file,split\n" + "".join(f"{path.name},test\n" for path in (self.corpora / "asked").glob("*.png"))
-        )
-        self.edit_bank("now {added}")
-        self.edit_recipe()
-        self.pipeline = Pipeline(recipe=str(folder / "tiny.toml"), store=str(folder / "store"))
+        super().__init__(folder)
+        self.instance, self.cursor = instance, None
+        self.pipeline = Pipeline(recipe=str(self.recipe), store=str(folder / "store"))
         self.defs = definitions_for(self.pipeline)
-
-    def edit_bank(self, text: str) -> None:
-        (self.folder / "bank.toml").write_text(BANK.replace("{text}", text), encoding="utf-8")
-
-    def edit_recipe(self, draws: int = 100) -> None:
-        reader = {"kind": "folder", "folder": str(self.corpora), "subdirectories": "corpora", "split_column": "split"}
-        templates = {"bank": str(self.folder / "bank.toml"), "use": ["mine"]}
-        report = {"bootstrap_draws": draws, "gallery_pictures": 2}
-        tiny_recipe_file(self.folder, images={"reader": reader, "workers": 1}, templates=templates, eval_report=report)
 
     def look(self) -> dg.RunRequest | dg.SkipReason:
         """One tick of the sensor, with the cursor of the last one."""
@@ -107,6 +87,8 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
 
 def test_nothing_is_started_when_nothing_changed(week: Week, tmp_path: Path) -> None:
     assert week.tick() == week.tick() == "everything is up to date"
+    week.cursor = "the run key that an older version kept"
+    assert week.tick() == "everything is up to date"
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         night = dg.build_schedule_context(
             instance, resources={"pipeline": week.pipeline}, repository_def=week.defs.get_repository_def()
@@ -154,20 +136,18 @@ def test_changed_and_removed_pictures_leave_everything_made_of_them(week: Week) 
 
 def test_edits_of_templates_and_annotations_cost_what_follows_of_them(week: Week) -> None:
     week.edit_bank("rather {added}")
-    queries = week.corpora / "asked" / "queries.csv"
-    queries.write_text("\n".join(queries.read_text().splitlines()[:-1]) + "\n")
+    week.drop_a_query()
     computed = week.sync()
     assert isinstance(computed, set) and computed & SOURCES == {"templates", "annotations"}
     assert not computed & {"captions", "image_embeddings"} and {"stage2_checkpoint", "eval_report"} <= computed
 
 
 def test_a_failed_state_is_tried_once_and_its_cure_is_taken(week: Week) -> None:
-    queries = week.corpora / "asked" / "queries.csv"
-    good = queries.read_text()
-    queries.write_text("no,such\ncolumn,here\n")
+    good = week.queries.read_text()
+    week.queries.write_text("no,such\ncolumn,here\n")
     assert week.sync() == "failed after []"
-    assert [week.tick() for _ in range(3)] == ["this run key has been"] * 3
-    queries.write_text(good)
+    assert all("has ended as failure; the next one starts when something" in str(week.tick()) for _ in range(3))
+    week.queries.write_text(good)
     assert week.tick() == "everything is up to date", "the good artefact has stayed the current one"
 
 
@@ -183,22 +163,21 @@ def test_nothing_is_started_on_top_of_a_run_and_an_edit_during_one_is_not_lost(w
         week.defs.resolve_job_def("everything"), status=dg.DagsterRunStatus.STARTED
     )
     week.edit_recipe(draws=120)
-    assert week.tick() == week.tick() == "a run is active"
+    assert week.tick() == week.tick() == f"a run is active: {running.run_id[:8]} (started)"
     week.instance.delete_run(running.run_id)
     assert week.sync() == {"eval_report"}, "and no more than that"
 
 
 def test_a_recipe_that_cannot_be_read_is_said_and_starts_nothing(week: Week) -> None:
-    recipe = week.folder / "tiny.toml"
-    good = recipe.read_text()
-    recipe.write_text("name =")
+    good = week.recipe.read_text()
+    week.recipe.write_text("name =")
     assert "cannot tell what is out of date" in str(week.tick())
-    recipe.write_text(good)
+    week.recipe.write_text(good)
     assert week.tick() == "everything is up to date"
 
 
 def test_after_the_week_the_artefacts_are_those_of_a_run_from_scratch(week: Week) -> None:
-    recipe = load_recipe(str(week.folder / "tiny.toml"))
+    recipe = load_recipe(str(week.recipe))
     for name, fresh in run(recipe, Store(week.folder / "scratch")).items():
         old = Store(week.pipeline.store).current("tiny", name)
         assert old is not None and old.fingerprint == fresh.fingerprint, name

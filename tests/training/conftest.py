@@ -13,6 +13,7 @@ import pytest
 from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.embeddings.vectors import write_vectors
 from spn4cir_core.fingerprints import fingerprint
+from spn4cir_core.images.files import image_files, pixel_sha256
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.training.settings import BankSettings, ControlSettings, Stage1Settings, Stage2Settings
@@ -64,7 +65,7 @@ def put(
     return artifact
 
 
-def put_ancestors(store: Store, images: list[str]) -> dict[str, Artifact]:
+def put_ancestors(store: Store, images: list[str], pixels: list[str]) -> dict[str, Artifact]:
     """Publish what triplets are made of: the last four images are of the validation split, with one annotation."""
     held_out = images[-4:]
     vectors = np.random.default_rng(0).standard_normal((len(images), 6)).astype(np.float32)
@@ -73,7 +74,7 @@ def put_ancestors(store: Store, images: list[str]) -> dict[str, Artifact]:
     )
     split = ["validation" if image in held_out else "train" for image in images]
     splits = pa.table({"image_id": images, "split": split})
-    pictures = {"image_id": images, "path": images, "pixel_sha256": [f"sha of {path}" for path in images]}
+    pictures = {"image_id": images, "path": images, "pixel_sha256": pixels}
     pictures["category"] = [f"category {number % 2}" for number in range(len(images))]
     annotated = {
         "annotation_id": ["a0", "a1"],
@@ -130,9 +131,11 @@ def put_triplets(
             ("split", pa.string()),
         ]
     )
-    candidates = pa.table({"image_id": images, "path": images, "pixel_sha256": [f"sha of {path}" for path in images]})
+    files = image_files(recipe.images, store)
+    pixels = [pixel_sha256(files.open(path)) for path in images]
+    candidates = pa.table({"image_id": images, "path": images, "pixel_sha256": pixels})
     tables = {"triplets.parquet": pa.Table.from_pylist(rows, schema), "candidates.parquet": candidates}
-    triplets = put(store, "triplets", tables, put_ancestors(store, images))
+    triplets = put(store, "triplets", tables, put_ancestors(store, images, pixels))
     guarded = pa.Table.from_pylist(
         [{"triplet_id": triplet, "image_id": image, "reason": "near_duplicate"} for triplet, image in guards or []],
         pa.schema([(name, pa.string()) for name in ("triplet_id", "image_id", "reason")]),

@@ -11,7 +11,8 @@ from PIL import Image
 
 from spn4cir_core.artifacts import Store
 from spn4cir_core.backbones.small import Small
-from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import ImageFiles, pixel_sha256
 from spn4cir_core.training import image_inputs as module
 from spn4cir_core.training.image_inputs import image_inputs
 
@@ -21,12 +22,27 @@ BACKBONE = Small(dim=8, image_px=16)
 @pytest.fixture
 def files(tmp_path: Path) -> ImageFiles:
     for number in range(5):
-        Image.new("RGB", (20, 20), (number * 40, 90, 10)).save(tmp_path / f"{number}.png")
+        plain(number).save(tmp_path / f"{number}.png")
     return ImageFiles(tmp_path)
 
 
+def plain(number: int) -> Image.Image:
+    return Image.new("RGB", (20, 20), (number * 40, 90, 10))
+
+
 def table(names: Sequence[str]) -> pa.Table:
-    return pa.table({"path": [f"{name}.png" for name in names], "pixel_sha256": [f"sha {name}" for name in names]})
+    pixels = [pixel_sha256(plain(int(name))) for name in names]
+    return pa.table({"path": [f"{name}.png" for name in names], "pixel_sha256": pixels})
+
+
+def test_a_picture_that_was_replaced_since_it_was_listed_is_refused_and_leaves_no_row(
+    files: ImageFiles, tmp_path: Path
+) -> None:
+    store, network = Store(tmp_path / "store"), BACKBONE.build([], 0)
+    plain(4).save(files.root / "1.png")
+    with pytest.raises(InputError, match=r"changed since it was listed \(1.png has other pixels; run again"):
+        image_inputs(BACKBONE, network, table(["0", "1"]), files, store)
+    assert not list(store.root.rglob("part-*"))
 
 
 def test_the_rows_stand_in_the_tables_order_wherever_they_are_kept(

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.events import EngineEventData
+from dagster._core.launcher import WorkerStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from dagster_project.run_launcher import WatchedRunLauncher, lives
+from tests.dagster_dev import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(
+        str(tmp_path_factory.mktemp("home")),
+        overrides=yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8")),
+    ) as instance:
+        yield instance
+
+
+def gone() -> int:
+    """The id of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
+def started(instance: dg.DagsterInstance, process: int, **tags: str) -> dg.DagsterRun:
+    run = instance.create_run_for_job(
+        dg.define_asset_job("one", "*").resolve(
+            asset_graph=dg.Definitions(assets=[dg.asset(name="thing")(lambda: 1)]).resolve_asset_graph()
+        ),
+        status=dg.DagsterRunStatus.STARTED,
+        tags=tags,
+    )
+    instance.report_engine_event("Started process for run", run, EngineEventData.in_process(process))
+    return run
+
+
+def nobody_listens() -> dict[str, str]:
+    return {GRPC_INFO_TAG: f'{{"host": "localhost", "port": {free_port()}}}'}
+
+
+def test_the_shipped_configuration_watches_runs_and_starts_killed_ones_again(instance: dg.DagsterInstance) -> None:
+    assert isinstance(instance.run_launcher, WatchedRunLauncher)
+    assert instance.run_launcher.supports_check_run_worker_health and instance.run_monitoring_enabled
+    assert instance.run_retries_enabled and instance.run_retries_max_retries > 0
+    assert not instance.run_retries_retry_on_asset_or_op_failure
+
+
+@pytest.mark.parametrize(
+    ("process", "known_to_a_server", "status"),
+    [
+        (gone, True, WorkerStatus.NOT_FOUND),
+        (os.getpid, True, WorkerStatus.RUNNING),
+        (gone, False, WorkerStatus.RUNNING),
+    ],
+)
+def test_a_run_whose_server_and_process_are_gone_is_not_found(
+    instance: dg.DagsterInstance, process: object, known_to_a_server: bool, status: WorkerStatus
+) -> None:
+    assert callable(process)
+    run = started(instance, process(), **(nobody_listens() if known_to_a_server else {}))
+    assert instance.run_launcher.check_run_worker_health(run).status == status
+
+
+def test_a_server_elsewhere_is_not_judged_by_the_processes_of_this_machine(instance: dg.DagsterInstance) -> None:
+    run = started(instance, gone(), **{GRPC_INFO_TAG: '{"host": "user-code.example.org", "port": 4000}'})
+    assert instance.run_launcher.check_run_worker_health(run).status == WorkerStatus.RUNNING
+
+
+def test_an_id_that_another_process_has_now_is_not_the_same_process() -> None:
+    assert lives(os.getpid(), time.time())
+    assert not lives(os.getpid(), time.time() - 7 * 24 * 3600) or not Path("/proc/stat").exists()
+    assert not lives(gone(), time.time())
