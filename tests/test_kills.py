@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,12 @@ from tests.pipelines import tiny_recipe_file
 
 ROOT = Path(__file__).parents[1]
 KILLS = int(os.environ.get("SPN4CIR_TEST_KILLS", "3"))
+SHARD_ROWS = 16
 SEED = os.environ.get("SPN4CIR_TEST_SEED", "0")
+
+
+IN_SHARDS = ("captioning", "embedding images")
+"""Of these a kill costs one shard at most."""
 
 
 def bytes_of(artifact: Artifact) -> tuple[str, dict[str, Any]]:
@@ -23,7 +29,8 @@ def bytes_of(artifact: Artifact) -> tuple[str, dict[str, Any]]:
 
 
 def test_a_pipeline_killed_at_random_moments_ends_with_the_bytes_of_an_unbroken_one(tmp_path: Path) -> None:
-    recipe = tiny_recipe_file(tmp_path)
+    shards = {"batch_rows": SHARD_ROWS, "shard_rows": SHARD_ROWS}
+    recipe = tiny_recipe_file(tmp_path, captions=shards, image_embeddings=shards)
     command = [sys.executable, str(Path(__file__).parent / "run_until_killed.py")]
     done = subprocess.run(
         [*command, str(tmp_path / "store"), str(recipe), str(KILLS), SEED],
@@ -34,7 +41,11 @@ def test_a_pipeline_killed_at_random_moments_ends_with_the_bytes_of_an_unbroken_
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    events, *runs = done.stdout.splitlines()
+    events, *runs, counted = done.stdout.splitlines()
+    counts = json.loads(counted)
+    print(counts)  # pytest -s shows it
+    assert counts["kills"] == KILLS and counts["lost"] == 0
+    assert all(0 <= counts["redone"].get(label, 0) <= KILLS * SHARD_ROWS for label in IN_SHARDS)
     assert int(events) > 100 and len([line for line in runs if line.startswith("-9 ")]) == KILLS
     unbroken = Store(tmp_path / "store-unbroken")
     rounds = sorted(tmp_path.glob("store-[0-9]*"))

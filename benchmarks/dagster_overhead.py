@@ -1,0 +1,114 @@
+"""What a run through Dagster costs beside the same stages called directly (target P8). Prints a Markdown table.
+
+    python -m benchmarks.dagster_overhead --images 200 2000      # from the repository's root
+
+Each corpus is drawn (scenes of shapes), and the whole flow made of it twice from empty stores: by the core alone and by
+``dagster asset materialize``, each in a process of its own; then both again, with nothing left to compute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.grow_corpus import draw_pictures, line
+from spn4cir_core.artifacts import Store
+from spn4cir_core.flow import STAGES
+from tests.pipelines import toml_of
+
+ROOT = Path(__file__).parents[1]
+DIRECTLY = "from spn4cir_core.cli import main; main()"
+Cost = tuple[float, float]
+"""Wall seconds, and seconds of computing, children included."""
+
+
+def recipe_of(folder: Path) -> Path:
+    tables: dict[str, Any] = {
+        "base": "demo",
+        "name": "overhead",
+        "images": {"reader": {"kind": "folder", "folder": str(folder / "pictures")}},
+        "stage1_checkpoint": {"steps": 4, "batch_size": 16},
+        "stage2_checkpoint": {"steps": 4, "batch_size": 16},
+        "eval_report": {"bootstrap_draws": 100, "gallery_pictures": 2},
+    }
+    path = folder / "overhead.toml"
+    path.write_text(toml_of(tables), encoding="utf-8")
+    return path
+
+
+def cost(words: Sequence[str], **environment: str) -> Cost:
+    """Run to the end in a process of its own."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("DAGSTER", "SPN4CIR"))}
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env={**own, **environment}, capture_output=True, text=True, check=False
+    )
+    wall_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def directly(recipe: Path, store: Path) -> Cost:
+    return cost(["-c", DIRECTLY, "run", "--recipe", str(recipe), "--store", str(store)])
+
+
+def through_dagster(recipe: Path, store: Path, executor: str) -> Cost:
+    home = store.with_name(f"{store.name}-home")
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
+    return cost(
+        ["-m", "dagster", "asset", "materialize", "--select", "*", "-m", "dagster_project.definitions"],
+        DAGSTER_HOME=str(home),
+        SPN4CIR_RECIPE=str(recipe),
+        SPN4CIR_STORE=str(store),
+        SPN4CIR_EXECUTOR=executor,
+    )
+
+
+def same(one: Store, other: Store) -> bool:
+    pairs = [(one.current("overhead", name), other.current("overhead", name)) for name in STAGES]
+    return all(a and b and a.summary["files"] == b.summary["files"] for a, b in pairs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, nargs="+", default=[200, 2000])
+    parser.add_argument("--executor", default="in_process", help="as SPN4CIR_EXECUTOR")
+    parser.add_argument("--repeats", type=int, default=3, help="of the run with nothing left to compute; the median")
+    given = parser.parse_args()
+    line("pictures", "what", "directly: wall s", "CPU s", "Dagster: wall s", "CPU s", "more per asset: wall s", "CPU s")
+    line(*["---"] * 8)
+    for images in given.images:
+        with tempfile.TemporaryDirectory(prefix="spn4cir-overhead-") as name:
+            folder = Path(name)
+            draw_pictures(folder / "pictures", 0, images)
+            recipe, alone, dagster = recipe_of(folder), folder / "alone", folder / "dagster"
+            told(images, "everything", directly(recipe, alone), through_dagster(recipe, dagster, given.executor))
+            assert same(Store(alone), Store(dagster))
+            turns = [
+                (directly(recipe, alone), through_dagster(recipe, dagster, given.executor))
+                for _ in range(given.repeats)
+            ]
+            told(images, "nothing to compute", *(middle([turn[side] for turn in turns]) for side in (0, 1)))
+
+
+def middle(costs: Sequence[Cost]) -> Cost:
+    return median(wall_s for wall_s, _ in costs), median(cpu_s for _, cpu_s in costs)
+
+
+def told(images: int, what: str, core: Cost, dagster: Cost) -> None:
+    more = [f"{(there - here) / len(STAGES):.2f}" for here, there in zip(core, dagster, strict=True)]
+    line(f"{images:,}", what, *(f"{value:.1f}" for value in (*core, *dagster)), *more)
+
+
+if __name__ == "__main__":
+    main()
