@@ -124,7 +124,7 @@ def make_bank(shape: tuple[int, ...], mapped: Path | None) -> Tensor:
         bank = torch.from_numpy(np.lib.format.open_memmap(mapped, "w+", "float16", shape))
     for block in bank.split(65536):
         block.copy_(normalize(torch.randn(block.shape), dim=-1))
-    return bank if mapped is None else torch.from_numpy(np.load(mapped, mmap_mode="c"))
+    return bank if mapped is None else torch.from_numpy(np.load(mapped, mmap_mode="c", allow_pickle=False))
 
 
 def row_of(bank: Tensor, queries: int, runs: int, with_dense: bool) -> tuple[str, ...]:

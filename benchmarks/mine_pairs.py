@@ -40,7 +40,7 @@ def clustered(rows: int, dimensions: int, path: Path, dtype: str) -> np.ndarray:
         out[start : start + size] = block / np.linalg.norm(block, axis=1, keepdims=True)
     out.flush()
     del out
-    return np.load(path, mmap_mode="r")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 class PeakMemory:

@@ -54,7 +54,8 @@ def one_of(rank: int, count: int, folder: Path, runs: int, threads: int) -> None
     """What each process does; its measurements and its gradient go to files."""
     torch.set_num_threads(threads)
     distributed.init_process_group("gloo", init_method=f"file://{folder / f'meet{count}'}", rank=rank, world_size=count)
-    case = {path.stem: torch.from_numpy(np.load(path, mmap_mode="c")) for path in folder.glob("*.npy")}
+    arrays = {path.stem: np.load(path, mmap_mode="c", allow_pickle=False) for path in folder.glob("*.npy")}
+    case = {name: torch.from_numpy(array) for name, array in arrays.items()}
     mapped, own = resident_mib("RssFile"), resident_mib("RssAnon")
     shard = BankShard.of(case["bank"], rank, count)
     spent = []
@@ -87,9 +88,9 @@ def run(count: int, folder: Path, options: argparse.Namespace) -> tuple[list[dic
     if any(process.wait() for process in started):
         raise SystemExit("a process failed")
     found = [json.loads((folder / f"{count}-{rank}.json").read_text(encoding="utf-8")) for rank in range(count)]
-    alone, differences = np.load(folder / "1-0.npz"), []
+    alone, differences = np.load(folder / "1-0.npz", allow_pickle=False), []
     for rank in range(count):
-        mine = np.load(folder / f"{count}-{rank}.npz")
+        mine = np.load(folder / f"{count}-{rank}.npz", allow_pickle=False)
         differences += [np.linalg.norm(mine[key] - alone[key]) / np.linalg.norm(alone[key]) for key in alone]
     return found, max(differences)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+import typer.core
 from PIL import Image
 
 from spn4cir_core import (
@@ -76,7 +77,23 @@ spn4cir doctor  (look whether everything needed is there)
 
 LOG_OPTION = "--log-level"
 
-app = typer.Typer(no_args_is_help=True)
+INTERRUPTED = "interrupted. What is finished is kept: run the same again, and it goes on from there."
+INTERRUPTED_STATUS = 130
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands, of which each may be interrupted: one line, and the status that shells know for it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.secho(INTERRUPTED, err=True)
+            raise SystemExit(INTERRUPTED_STATUS) from None
+
+
+app = typer.Typer(no_args_is_help=True, cls=Commands)
 
 cli_triplets.register(app)
 cli_serve.register(app)

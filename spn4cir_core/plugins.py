@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spn4cir_core.errors import RecipeError
+
+SHOWN_CHARACTERS = 500
 
 
 class Settings(BaseModel):
@@ -54,7 +57,7 @@ class Room:
             value = {"kind": value}
         if not isinstance(value, Mapping) or "kind" not in value:
             raise RecipeError(
-                f"a {self.noun} needs a kind, got {value!r}; known kinds: {', '.join(sorted(self.members))}"
+                f"a {self.noun} needs a kind, got {shown(value)}; known kinds: {', '.join(sorted(self.members))}"
             )
         settings = {key: item for key, item in value.items() if key != "kind"}
         member = self.member(str(value["kind"]))
@@ -114,8 +117,17 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
         elif problem["type"] == "missing":
             lines.append(f"{place}: key {key!r} is missing")
         else:
-            lines.append(f"{place}: {key} = {problem['input']!r}: {problem['msg']}")
+            lines.append(f"{place}: {key} = {shown(problem['input'])}: {problem['msg']}")
     return "\n".join(lines)
+
+
+def shown(value: object) -> str:
+    """A wrong value as messages show it: of a table its keys, of a URL neither user nor password."""
+    if isinstance(value, Mapping):
+        return f"a table of {', '.join(map(str, value)) or 'nothing'}"
+    if isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value):
+        return f"a list of {len(value)}"
+    return re.sub(r"(?<=://)[^/@\s]*@", "***@", repr(value))[:SHOWN_CHARACTERS]
 
 
 def _keys_of(model: type[BaseModel], tables: list[str]) -> list[str]:

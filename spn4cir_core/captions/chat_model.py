@@ -24,6 +24,7 @@ from spn4cir_core.fingerprints import NotFingerprinted
 from spn4cir_core.plugins import Plugin
 
 log = logging.getLogger(__name__)
+SECRET = re.compile(r"api_?-?key|secret|passw|authorization|bearer|(access|auth)_?-?token", re.IGNORECASE)
 
 
 def _check_url(url: str) -> str:
@@ -36,6 +37,8 @@ def _check_url(url: str) -> str:
 def _check_extra(extra: dict[str, Any]) -> dict[str, Any]:
     if taken := {"model", "messages", "stream"} & extra.keys():
         raise ValueError(f"{', '.join(sorted(taken))} cannot be set here")
+    if secret := [key for key in extra if SECRET.search(key)]:
+        raise ValueError(f"{secret[0]} looks like a secret, which would be kept with the artefact; use api_key_env")
     return extra
 
 

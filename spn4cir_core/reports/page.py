@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -144,5 +145,5 @@ def _pretty(value: Any) -> str:
 
 
 def _cell(value: object) -> str:
-    """A string inside a Markdown table cell."""
-    return " ".join(str(value).replace("|", "\\|").split())
+    """A string inside a Markdown table cell; it makes no link and no picture."""
+    return " ".join(re.sub(r"[|\[\]]", r"\\\g<0>", str(value)).split())
