@@ -11,7 +11,7 @@ import numpy as np
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES, encode_gallery, encode_queries, same_target_encoder
-from spn4cir_core.evaluation.ranks import best_ranks, top_hits
+from spn4cir_core.evaluation.ranks import ranks_and_hits
 from spn4cir_core.evaluation.recall import average_precision
 from spn4cir_core.progress import Progress
 from spn4cir_core.training.checkpoints import as_module
@@ -129,8 +129,8 @@ class _Gallery:
 
     def answer(self, queries_QD: np.ndarray, gallery_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(Q,) ranks, (Q, K) average precisions, (Q, ≤ HITS) first hits, −1 where there is none."""
-        ranks = best_ranks(queries_QD, gallery_ND, self.targets, self.removed)
-        rows, scores = top_hits(queries_QD, gallery_ND, max(HITS, *self.map_ks), self.removed)
+        top = max(HITS, *self.map_ks)
+        ranks, rows, scores = ranks_and_hits(queries_QD, gallery_ND, self.targets, self.removed, top)
         hits = np.where(np.isfinite(scores), rows, -1)
         precision = [
             [average_precision(np.isin(row[:k], right), len(right)) for k in self.map_ks]

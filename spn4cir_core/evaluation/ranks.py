@@ -1,20 +1,26 @@
 """Exact ranks of targets by counting better scores, block by block; nothing is sorted.
 
-A rank is the number of gallery images that stand before the best target, from 0. Scores closer than
-``TIE`` (the rounding error of a float32 product of unit vectors) are ties; of the candidates that tie
-with the target, half stand before it, rounded up. So a model that gives every image one score gets no
-credit, and a result does not depend on the order of the gallery.
+A rank is the number of gallery images that stand before the best target, from 0. Scores closer than ``TIE`` (the
+rounding error of a float32 product of unit vectors) are ties; of the candidates that tie with the target, half stand
+before it, rounded up. So a model that gives every image one score gets no credit, and a result does not depend on the
+order of the gallery.
+
+Scores are those of float64, however the fast products of :mod:`.score_blocks` were computed: ranks and hits are the
+same whatever they are computed in and whatever the size of the blocks.
 
 A gallery is (N, D), or (N, T, D) where an image has T vectors: its score is then the highest of the T.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from spn4cir_core.evaluation.score_blocks import Block, BlockSize, GalleryRows, exact_scores, score_blocks
+
 TIE = 1e-6
+SIZE = BlockSize()
 
 
 def best_ranks(
@@ -22,9 +28,7 @@ def best_ranks(
     gallery: np.ndarray,
     targets: Sequence[Sequence[int]],
     removed: Sequence[Sequence[int]] | None = None,
-    *,
-    query_rows: int = 1024,
-    gallery_rows: int = 4096,
+    size: BlockSize = SIZE,
 ) -> np.ndarray:
     """Rank of each query's best target: (Q,) int32, from 0.
 
@@ -37,20 +41,12 @@ def best_ranks(
 
     Raises:
         ValueError: a query has no target, or only removed ones.
+        InputError: a vector holds something that is no finite number.
     """
-    removed = removed if removed is not None else [()] * len(targets)
-    kept = [[row for row in rows if row not in gone] for rows, gone in zip(targets, map(set, removed), strict=True)]
-    if len(kept) != len(queries_QD) or not all(kept):
-        raise ValueError(f"{len(queries_QD)} queries, {sum(map(bool, kept))} of them with a target in the gallery")
-    best = _best_scores(queries_QD, gallery, kept)
-    left_out = [[*rows, *gone] for rows, gone in zip(kept, removed, strict=True)]
-    better = np.zeros(len(queries_QD), np.int64)
-    not_worse = np.zeros(len(queries_QD), np.int64)
-    above_Q1, below_Q1 = best[:, None] + np.float32(TIE), best[:, None] - np.float32(TIE)
-    for span, scores in _score_blocks(queries_QD, gallery, left_out, query_rows, gallery_rows):
-        better[span] += np.count_nonzero(scores > above_Q1[span], axis=1)
-        not_worse[span] += np.count_nonzero(scores >= below_Q1[span], axis=1)
-    return (better + (not_worse - better + 1) // 2).astype(np.int32)
+    ranks = _Ranks(queries_QD, gallery, targets, removed)
+    for block in score_blocks(queries_QD, gallery, size):
+        ranks.add(block)
+    return ranks.found()
 
 
 def top_hits(
@@ -58,78 +54,123 @@ def top_hits(
     gallery: np.ndarray,
     top: int,
     removed: Sequence[Sequence[int]] | None = None,
-    *,
-    query_rows: int = 1024,
-    gallery_rows: int = 4096,
+    size: BlockSize = SIZE,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Best gallery rows of each query and their scores: two (Q, min(top, N)) arrays, equal scores by row.
+    """Best gallery rows of each query and their float32 scores: two (Q, min(top, N)) arrays, equal scores by row.
 
     A removed image ranks behind all others, with score −inf.
+
+    Raises:
+        InputError: a vector holds something that is no finite number.
     """
-    left_out = removed if removed is not None else [()] * len(queries_QD)
-    top = min(top, len(gallery))
-    rows_QK = np.zeros((len(queries_QD), top), np.int64)
-    scores_QK = np.full((len(queries_QD), top), -np.inf, np.float32)
-    first = 0
-    for span, scores in _score_blocks(queries_QD, gallery, left_out, query_rows, gallery_rows):
-        filled = min(first, top)
-        rows, scores = _best_of_block(scores, first, top)
-        rows = np.concatenate([rows_QK[span, :filled], rows], axis=1)
-        scores = np.concatenate([scores_QK[span, :filled], scores], axis=1)
-        order = np.lexsort((rows, -scores), axis=1)[:, :top]
-        rows_QK[span, : order.shape[1]] = np.take_along_axis(rows, order, 1)
-        scores_QK[span, : order.shape[1]] = np.take_along_axis(scores, order, 1)
-        first += gallery_rows if span.stop == len(queries_QD) else 0
-    return rows_QK, scores_QK
+    hits = _Hits(len(queries_QD), min(top, len(gallery)), removed)
+    for block in score_blocks(queries_QD, gallery, size):
+        hits.add(block)
+    return hits.found()
 
 
-def _best_of_block(scores: np.ndarray, first: int, top: int) -> tuple[np.ndarray, np.ndarray]:
-    if scores.shape[1] <= top:
-        return np.broadcast_to(np.arange(first, first + scores.shape[1]), scores.shape), scores
-    columns = np.argpartition(-scores, top - 1, axis=1)[:, :top]
-    return columns + first, np.take_along_axis(scores, columns, 1)
-
-
-def _best_scores(queries_QD: np.ndarray, gallery: np.ndarray, targets: Sequence[Sequence[int]]) -> np.ndarray:
-    best = np.empty(len(queries_QD), np.float32)
-    for row, rows in enumerate(targets):
-        best[row] = (np.asarray(gallery[list(rows)], np.float32) @ queries_QD[row].astype(np.float32)).max()
-    return best
-
-
-def _score_blocks(
+def ranks_and_hits(
     queries_QD: np.ndarray,
     gallery: np.ndarray,
-    left_out: Sequence[Sequence[int]],
-    query_rows: int,
-    gallery_rows: int,
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (query rows, scores of one block), scores of left-out images −inf; gallery blocks in order.
-
-    Scores of a later block overwrite those of an earlier one: fresh memory for each costs a tenth of the product.
-    """
-    queries_QD = np.asarray(queries_QD, np.float32)
-    memory = np.empty(min(query_rows, len(queries_QD)) * min(gallery_rows, len(gallery)), np.float32)
-    query_of = np.repeat(np.arange(len(left_out)), [len(rows) for rows in left_out])
-    image_of = np.array([image for rows in left_out for image in rows], np.int64)
-    for first in range(0, len(gallery), gallery_rows):
-        block = np.asarray(gallery[first : first + gallery_rows], np.float32)
-        inside = (image_of >= first) & (image_of < first + len(block))
-        block_queries, block_images = query_of[inside], image_of[inside] - first
-        for start in range(0, len(queries_QD), query_rows):
-            span = slice(start, min(start + query_rows, len(queries_QD)))
-            asked = queries_QD[span]
-            scores = _scores(asked, block, memory[: len(asked) * len(block)].reshape(len(asked), len(block)))
-            low, high = np.searchsorted(block_queries, [span.start, span.stop])
-            scores[block_queries[low:high] - start, block_images[low:high]] = -np.inf
-            yield span, scores
+    targets: Sequence[Sequence[int]],
+    removed: Sequence[Sequence[int]],
+    top: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What :func:`best_ranks` and :func:`top_hits` give, from one pass over the gallery."""
+    ranks = _Ranks(queries_QD, gallery, targets, removed)
+    hits = _Hits(len(queries_QD), min(top, len(gallery)), removed)
+    for block in score_blocks(queries_QD, gallery, SIZE):
+        hits.add(block)
+        ranks.add(block)
+    return ranks.found(), *hits.found()
 
 
-def _scores(queries_QD: np.ndarray, block: np.ndarray, out_Qn: np.ndarray) -> np.ndarray:
-    """(Q, n) scores of n images of one or of several vectors, in ``out_Qn``."""
-    if block.ndim == 2:
-        return np.matmul(queries_QD, block.T, out=out_Qn)
-    scores = np.matmul(queries_QD, block[:, 0].T, out=out_Qn)
-    for token in range(1, block.shape[1]):
-        np.maximum(scores, queries_QD @ block[:, token].T, out=scores)
-    return scores
+class _Ranks:
+    """Counts what stands before each query's best target in the blocks seen so far."""
+
+    def __init__(
+        self,
+        queries_QD: np.ndarray,
+        gallery: np.ndarray,
+        targets: Sequence[Sequence[int]],
+        removed: Sequence[Sequence[int]] | None,
+    ) -> None:
+        gone = [set(rows) for rows in removed] if removed is not None else [set() for _ in targets]
+        kept = [[row for row in rows if row not in out] for rows, out in zip(targets, gone, strict=True)]
+        if len(kept) != len(queries_QD) or not all(kept):
+            raise ValueError(f"{len(queries_QD)} queries, {sum(map(bool, kept))} of them with a target in the gallery")
+        right = GalleryRows(kept)
+        self.left_out = GalleryRows([[*rows, *out] for rows, out in zip(kept, gone, strict=True)])
+        self.best_Q = np.full(len(kept), -np.inf)
+        np.fmax.at(self.best_Q, right.queries, exact_scores(queries_QD, gallery, right.queries, right.rows))
+        self.better_Q, self.ties_Q = np.zeros(len(kept), np.int64), np.zeros(len(kept), np.int64)
+
+    def add(self, block: Block) -> None:
+        block.leave_out(self.left_out)
+        best_Q = self.best_Q[block.queries]
+        high_Q, low_Q = best_Q + TIE, best_Q - TIE
+        better_Qn = block.above(high_Q)
+        counts = [np.count_nonzero(better_Qn, axis=1)]
+        rows, columns = block.pairs(block.perhaps_from(low_Q) ^ better_Qn)
+
+        scores, errors = block.pair_scores(rows, columns)
+        better, unsure = _sides(scores, low_Q[rows] - errors, high_Q[rows] + errors)
+        counts.append(np.bincount(rows[better], minlength=len(best_Q)))
+        rows, columns = rows[unsure], columns[unsure]
+
+        better, ties = _sides(block.exact(rows, columns), low_Q[rows], high_Q[rows])
+        counts.append(np.bincount(rows[better], minlength=len(best_Q)))
+        self.better_Q[block.queries] += np.sum(counts, axis=0)
+        self.ties_Q[block.queries] += np.bincount(rows[ties], minlength=len(best_Q))
+
+    def found(self) -> np.ndarray:
+        """(Q,) int32; of the ties half stand before the target, rounded up."""
+        ranks_Q: np.ndarray = (self.better_Q + (self.ties_Q + 1) // 2).astype(np.int32)
+        return ranks_Q
+
+
+def _sides(scores: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a score is above ``high``, and where it is between the limits or on one of them."""
+    above = scores > high
+    return above, ~above & (scores >= low)
+
+
+class _Hits:
+    """The best images of each query among the blocks seen so far; removed ones behind all others."""
+
+    def __init__(self, queries: int, top: int, removed: Sequence[Sequence[int]] | None) -> None:
+        self.rows_QK = np.zeros((queries, top), np.int64)
+        self.scores_QK = np.full((queries, top), -np.inf, np.float32)
+        self.removed = GalleryRows(removed if removed is not None else [()] * queries)
+
+    def add(self, block: Block) -> None:
+        """Take what may be among the best of all images seen so far; the rest cannot be."""
+        block.leave_out(self.removed)
+        (queries, top), span = self.rows_QK[block.queries].shape, block.queries
+        before = min(block.first, top)
+        rows, columns = block.pairs(block.perhaps_from(self._limits(block)))
+        left_out = np.isneginf(block.scores_Qn[rows, columns])
+        asked = np.concatenate([np.repeat(np.arange(queries), before), rows])
+        images = np.concatenate([self.rows_QK[span, :before].ravel(), columns + block.first])
+        new_scores = np.where(left_out, -np.inf, block.exact(rows, columns)).astype(np.float32)
+        scores = np.concatenate([self.scores_QK[span, :before].ravel(), new_scores])
+        order = np.lexsort((images, -scores, asked))
+        counts_Q = np.bincount(asked, minlength=queries)
+        places = np.arange(len(order)) - np.repeat(np.cumsum(counts_Q) - counts_Q, counts_Q)
+        best, places = order[places < top], places[places < top]
+        self.rows_QK[asked[best] + span.start, places] = images[best]
+        self.scores_QK[asked[best] + span.start, places] = scores[best]
+
+    def found(self) -> tuple[np.ndarray, np.ndarray]:
+        """(Q, K) gallery rows and scores, best first."""
+        return self.rows_QK, self.scores_QK
+
+    def _limits(self, block: Block) -> np.ndarray:
+        """(Q,) what ``top`` images of those seen so far are known to score at least."""
+        top, images = self.rows_QK.shape[1], block.scores_Qn.shape[1]
+        if block.first >= top:
+            limits_Q: np.ndarray = self.scores_QK[block.queries, -1].astype(np.float64)
+            return limits_Q
+        if images <= top:
+            return np.full(len(block.scores_Qn), -np.inf)
+        return block.at_least(np.partition(block.scores_Qn, images - top, axis=1)[:, images - top])

@@ -5,7 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spn4cir_core.evaluation.ranks import best_ranks, top_hits
+from spn4cir_core.errors import InputError
+from spn4cir_core.evaluation.ranks import TIE, best_ranks, ranks_and_hits, top_hits
+from spn4cir_core.evaluation.score_blocks import BlockSize, Precision
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float64")
 
 
 def unit(rows: int, dim: int, seed: int) -> np.ndarray:
@@ -20,14 +24,17 @@ def slow_rank(scores: list[float], targets: list[int], removed: list[int]) -> in
 
 
 @pytest.mark.parametrize(("query_rows", "gallery_rows"), [(1024, 4096), (7, 5), (1, 1), (3, 200)])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("several", [False, True])
-def test_rank_is_the_place_in_a_full_sort(query_rows: int, gallery_rows: int, several: bool) -> None:
+def test_rank_is_the_place_in_a_full_sort(
+    query_rows: int, gallery_rows: int, precision: Precision, several: bool
+) -> None:
     queries, gallery = unit(40, 16, 1), unit(97, 16, 2)
     random = np.random.default_rng(3)
     picks = [random.permutation(97).tolist() for _ in range(40)]
     targets = [pick[: 1 + several * (row % 4)] for row, pick in enumerate(picks)]
     removed = [pick[-1:] if row % 2 else [] for row, pick in enumerate(picks)]
-    found = best_ranks(queries, gallery, targets, removed, query_rows=query_rows, gallery_rows=gallery_rows)
+    found = best_ranks(queries, gallery, targets, removed, BlockSize(query_rows, gallery_rows, precision))
     scores = (queries.astype(np.float64) @ gallery.astype(np.float64).T).tolist()
     assert found.tolist() == [slow_rank(scores[row], targets[row], removed[row]) for row in range(40)]
     assert found.dtype == np.int32
@@ -43,7 +50,7 @@ def test_a_model_that_gives_every_image_one_score_gets_half_the_gallery() -> Non
     queries = np.ones((5, 4), np.float32) / 2
     gallery = np.ones((11, 4), np.float32) / 2
     targets = [[row] for row in range(5)]
-    assert best_ranks(queries, gallery, targets, gallery_rows=3).tolist() == [5] * 5
+    assert best_ranks(queries, gallery, targets, size=BlockSize(images=3)).tolist() == [5] * 5
     removed = [[10]] * 5
     assert best_ranks(queries, gallery, targets, removed).tolist() == [5] * 5  # 9 ties: 4.5, rounded up
     assert best_ranks(queries, gallery[:2], [[0]] * 5).tolist() == [1] * 5
@@ -68,8 +75,8 @@ def test_order_of_the_gallery_does_not_matter() -> None:
     gallery[25:] = gallery[:25]
     shuffled = np.random.default_rng(9).permutation(50)
     place = np.argsort(shuffled)
-    straight = best_ranks(queries, gallery, [[row] for row in range(20)], gallery_rows=16)
-    moved = best_ranks(queries, gallery[shuffled], [[int(place[row])] for row in range(20)], gallery_rows=16)
+    straight = best_ranks(queries, gallery, [[row] for row in range(20)], size=BlockSize(images=16))
+    moved = best_ranks(queries, gallery[shuffled], [[int(place[row])] for row in range(20)], size=BlockSize(images=16))
     assert straight.tolist() == moved.tolist()
 
 
@@ -78,9 +85,8 @@ def test_a_gallery_on_disk_gives_the_same_ranks(tmp_path: Path) -> None:
     np.save(tmp_path / "gallery.npy", gallery)
     mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r", allow_pickle=False)
     targets = [[row] for row in range(10)]
-    assert (
-        best_ranks(queries, mapped, targets, gallery_rows=7).tolist() == best_ranks(queries, gallery, targets).tolist()
-    )
+    from_disk = best_ranks(queries, mapped, targets, size=BlockSize(images=7))
+    assert from_disk.tolist() == best_ranks(queries, gallery, targets).tolist()
 
 
 @pytest.mark.parametrize("targets", [[[]], [[0], [1]], [[2]]])
@@ -90,10 +96,11 @@ def test_a_query_without_target_is_an_error(targets: list[list[int]]) -> None:
 
 
 @pytest.mark.parametrize(("query_rows", "gallery_rows"), [(1024, 4096), (7, 5), (4, 30)])
-def test_top_hits_are_the_head_of_a_full_sort(query_rows: int, gallery_rows: int) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_top_hits_are_the_head_of_a_full_sort(query_rows: int, gallery_rows: int, precision: Precision) -> None:
     queries, gallery = unit(12, 8, 1), unit(64, 8, 2)
     removed = [[row] if row % 3 else [] for row in range(12)]
-    rows, scores = top_hits(queries, gallery, 9, removed, query_rows=query_rows, gallery_rows=gallery_rows)
+    rows, scores = top_hits(queries, gallery, 9, removed, BlockSize(query_rows, gallery_rows, precision))
     every = queries @ gallery.T
     for row, gone in enumerate(removed):
         every[row, gone] = -np.inf
@@ -109,14 +116,68 @@ def test_top_hits_of_a_small_gallery_end_with_the_removed_image() -> None:
     assert scores[0, -1] == -np.inf
 
 
-def test_an_image_of_several_vectors_counts_by_its_best() -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_an_image_of_several_vectors_counts_by_its_best(precision: Precision) -> None:
     queries, tokens = unit(20, 8, 1), unit(60 * 3, 8, 2).reshape(60, 3, 8)
     targets, removed = [[row, row + 30] for row in range(20)], [[59 - row] for row in range(20)]
-    ranks = best_ranks(queries, tokens, targets, removed, query_rows=7, gallery_rows=13)
-    rows, scores = top_hits(queries, tokens, 5, removed, query_rows=7, gallery_rows=13)
+    ranks = best_ranks(queries, tokens, targets, removed, BlockSize(7, 13, precision))
+    rows, scores = top_hits(queries, tokens, 5, removed, BlockSize(7, 13, precision))
     for query in range(20):
         slow = [max(float(queries[query] @ token) for token in image) for image in tokens]
         assert ranks[query] == slow_rank(slow, targets[query], removed[query])
         order = sorted((row for row in range(60) if row not in removed[query]), key=lambda row: -slow[row])
         assert rows[query].tolist() == order[:5]
         np.testing.assert_allclose(scores[query], [slow[row] for row in order[:5]], atol=1e-6)
+
+
+def counted(scores: list[float], target: int) -> int:
+    """A slow count: what is better by more than a tie, and half of the ties, rounded up."""
+    others = [score - scores[target] for place, score in enumerate(scores) if place != target]
+    ties = sum(abs(difference) <= TIE for difference in others)
+    return sum(difference > TIE for difference in others) + (ties + 1) // 2
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("size", [(1024, 4096), (3, 50)])
+def test_duplicates_and_scores_closer_than_any_fast_product_can_tell(
+    precision: Precision, size: tuple[int, int]
+) -> None:
+    """Copies of targets, copies that are off by about a tie, and scores that differ by less than bfloat16 keeps."""
+    random = np.random.default_rng(1)
+    queries, gallery = unit(12, 40, 2), unit(300, 40, 3)
+    targets = random.permutation(300)[:12]
+    for row, target in enumerate(targets):
+        for place, off in enumerate((0.0, 4e-7, -4e-7, 3e-6, -3e-6, 1e-4, -1e-4, 2e-3)):
+            copy = (target + 1 + place) % 300
+            gallery[copy] = gallery[target] + np.float32(off) * queries[row]
+    exact = (queries.astype(np.float64) @ gallery.astype(np.float64).T).tolist()
+    found = best_ranks(queries, gallery, [[int(target)] for target in targets], size=BlockSize(*size, precision))
+    assert found.tolist() == [counted(exact[row], int(target)) for row, target in enumerate(targets)]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_model_without_any_opinion_is_ranked_without_ties_being_broken(precision: Precision) -> None:
+    """All pairs lie between the limits: the products of all of them are taken at once."""
+    gallery = np.repeat(unit(1, 24, 4), 90, axis=0)
+    targets = [[row] for row in range(20)]
+    size = BlockSize(7, 64, precision)
+    assert best_ranks(unit(20, 24, 5), gallery, targets, size=size).tolist() == [45] * 20
+    rows, _ = top_hits(unit(20, 24, 5), gallery, 6, size=size)
+    assert rows.tolist() == [[0, 1, 2, 3, 4, 5]] * 20
+
+
+def test_ranks_and_hits_from_one_pass_are_those_of_two() -> None:
+    queries, gallery = unit(30, 16, 1), unit(70, 16, 2)
+    targets, removed = [[row, row + 30] for row in range(30)], [[69 - row] for row in range(30)]
+    ranks, rows, scores = ranks_and_hits(queries, gallery, targets, removed, 8)
+    assert np.array_equal(ranks, best_ranks(queries, gallery, targets, removed))
+    alone = top_hits(queries, gallery, 8, removed)
+    assert np.array_equal(rows, alone[0]) and np.array_equal(scores, alone[1])
+
+
+@pytest.mark.parametrize("side", ["queries", "gallery"])
+def test_vectors_that_are_no_numbers_are_refused_not_ranked_first(side: str) -> None:
+    vectors = {"queries": unit(3, 8, 1), "gallery": unit(9, 8, 2)}
+    vectors[side][1, 2] = np.nan
+    with pytest.raises(InputError, match="no finite number"):
+        best_ranks(vectors["queries"], vectors["gallery"], [[0]] * 3)
