@@ -93,6 +93,7 @@ def measured_corpus(recipe: Recipe, store: Store) -> Corpus:
     triplets = float(told["stage1_checkpoint"].get("triplets", pairs * splits["train"] / max(1.0, count)))
     bank = told["candidate_bank"]
     guarded = float(told["false_negatives"].get("triplets", triplets))
+    by_guard = told["false_negatives"].get("by_reason", {})
     return Corpus(
         images=count,
         splits={name: float(size) for name, size in splits.items()},
@@ -100,7 +101,7 @@ def measured_corpus(recipe: Recipe, store: Store) -> Corpus:
         pairs=pairs,
         triplets=triplets,
         candidates=_rows(made["candidate_bank"], float(splits["train"])),
-        excluded_per_triplet=_rows(made["false_negatives"], 0.0) / max(1.0, guarded),
+        excluded={guard: count / max(1.0, guarded) for guard, count in by_guard.items()},
         bank_dimensions=int(bank.get("dim", 640)) * int(bank.get("target_tokens", 1)),
         queries={name: float(size) for name, size in told["eval_report"].get("queries", {}).items()},
         lists_visited=int(told["splits"].get("near_duplicate_index", {}).get("lists_visited", LISTS_VISITED)),

@@ -31,18 +31,23 @@ class Corpus:
     triplets: float
     """Of the training split."""
     candidates: float
-    excluded_per_triplet: float
-    """Rows of false negatives for one triplet."""
+    excluded: Mapping[str, float]
+    """Rows of false negatives for one triplet, by guard."""
     bank_dimensions: int
     """Of a candidate's vectors together."""
     queries: Mapping[str, float]
     """Of each query set."""
     lists_visited: int = LISTS_VISITED
 
+    @property
+    def excluded_per_triplet(self) -> float:
+        """Rows of false negatives for one triplet."""
+        return sum(self.excluded.values())
+
     def grown(self, images: int, recipe: Recipe) -> Corpus:
         """The same corpus with that many images; what a setting of the recipe caps stays below it."""
         factor = images / max(1.0, self.images)
-        most_excluded = recipe.false_negatives.most_per_guard * len(recipe.false_negatives.guards)
+        most_excluded = recipe.false_negatives.most_per_guard
         fixed = {getattr(evaluator, "max_queries", None) for evaluator in recipe.eval_report.evaluators} | {1000, 2000}
         pairs = min(self.pairs * factor, recipe.pairs.max_pairs or math.inf)
         triplets = self.triplets * (pairs / self.pairs if self.pairs else factor)
@@ -55,7 +60,7 @@ class Corpus:
             pairs=pairs,
             triplets=triplets,
             candidates=self.candidates * factor,
-            excluded_per_triplet=min(self.excluded_per_triplet * factor, most_excluded),
+            excluded={guard: min(count * factor, most_excluded) for guard, count in self.excluded.items()},
             queries={name: count if count in fixed else count * factor for name, count in self.queries.items()},
         )
 
@@ -135,17 +140,17 @@ def _visits(corpus: Corpus, schedule: Schedule) -> float:
 
 
 def _stage1(corpus: Corpus, recipe: Recipe) -> Load:
-    return Load(_visits(corpus, recipe.stage1_checkpoint), "triplet seen", read_rows=corpus.candidates)
+    return Load(_visits(corpus, recipe.stage1_checkpoint), "triplet visit", read_rows=corpus.candidates)
 
 
 def _control(corpus: Corpus, recipe: Recipe) -> Load:
-    return Load(_visits(corpus, recipe.stage2_checkpoint), "triplet seen", read_rows=corpus.candidates)
+    return Load(_visits(corpus, recipe.stage2_checkpoint), "triplet visit", read_rows=corpus.candidates)
 
 
 def _stage2(corpus: Corpus, recipe: Recipe) -> Load:
     visits = _visits(corpus, recipe.stage2_checkpoint)
     products = 2 * visits * corpus.candidates * corpus.bank_dimensions
-    return Load(visits, "triplet seen", products, read_rows=corpus.candidates)
+    return Load(visits, "triplet visit", products, read_rows=corpus.candidates)
 
 
 def _bank(corpus: Corpus, recipe: Recipe) -> Load:
@@ -204,7 +209,7 @@ def memory(stage: str, corpus: Corpus, recipe: Recipe) -> float:
         "stage1_checkpoint": corpus.triplets * 1500,
         "control_checkpoint": corpus.triplets * 1500,
         "candidate_bank": bank * 4 / 64,
-        "stage2_checkpoint": corpus.triplets * 1500 + corpus.triplets * corpus.excluded_per_triplet * 8,
+        "stage2_checkpoint": corpus.triplets * (1500 + 200 * corpus.excluded_per_triplet),
         "eval_report": corpus.splits.get("evaluation", 0) * corpus.bank_dimensions * 4 + corpus.images * 1500,
         "search_index": 2 * corpus.images * corpus.bank_dimensions * 4 + corpus.images * 1000,
     }

@@ -56,7 +56,14 @@ def store(tmp_path: Path) -> Store:
     put(store, "image_embeddings", 1000, {"compute": 10}, computed=1000, dimensions=8)
     put(store, "splits", 1000, {"compute": 1}, images={"train": 800, "validation": 0, "evaluation": 200})
     put(store, "pairs", 2000, {"compute": 1})
-    put(store, "false_negatives", 6400, {"compute": 1}, triplets=1600)
+    put(
+        store,
+        "false_negatives",
+        6400,
+        {"compute": 1},
+        triplets=1600,
+        by_reason={"same_caption": 4800, "same_text": 1600},
+    )
     put(store, "stage1_checkpoint", 1600, {"compute": 64, "read": 8}, triplets=1600, triplets_per_s=100.0)
     put(store, "candidate_bank", 800, {"compute": 4}, dim=4, target_tokens=2)
     put(store, "stage2_checkpoint", 1600, {"compute": 10, "read": 1}, triplets_per_s=100.0)
@@ -74,7 +81,7 @@ def test_the_corpus_is_what_the_summaries_say(recipe: Recipe, store: Store) -> N
     grown = corpus.grown(10_000, recipe)
     assert grown.splits == {"train": 8000, "validation": 0, "evaluation": 2000}
     assert (grown.pairs, grown.triplets, grown.excluded_per_triplet) == (20_000, 16_000, 40)
-    assert corpus.grown(10**7, recipe).excluded_per_triplet == 5 * 1000, "most_per_guard of five guards"
+    assert corpus.grown(500_000, recipe).excluded == {"same_caption": 1000, "same_text": 500}, "most_per_guard is 1,000"
 
 
 def test_rows_that_cost_the_same_grow_with_the_corpus_and_reused_ones_do_not_count(
