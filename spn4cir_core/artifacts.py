@@ -308,7 +308,7 @@ def read_pointer(path: Path) -> dict[str, str | None]:
         StoreError: it is damaged, or names something else than a folder beside its like.
     """
     value = read_json(path)
-    marks = {name: value.get(name) for name in ("fingerprint", "before")} if isinstance(value, dict) else {"": ""}
+    marks = {name: value.get(name) if isinstance(value, dict) else "?" for name in ("fingerprint", "before")}
     if not all(mark is None or (isinstance(mark, str) and NAME.fullmatch(mark)) for mark in marks.values()):
         raise StoreError(f"{path} is damaged. Delete it and run again: nothing is computed anew.")
     return marks

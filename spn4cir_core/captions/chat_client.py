@@ -163,7 +163,8 @@ class ChatClient:
         code, said = error.code, f"status {error.code}: {self._excerpt(_beginning(error))}"
         if code in TRY_AGAIN:
             name = "rate_limited" if code == 429 else "server_errors"
-            return _Problem(name, said, code in OVERLOADED, _retry_after_s(error.headers))
+            wait_s = _retry_after_s(error.headers.get("Retry-After", ""), error.headers.get("Date", ""))
+            return _Problem(name, said, code in OVERLOADED, wait_s)
         if code in SETTINGS_WRONG or code < 400:
             self.count("refused")
             hint = SETTINGS_WRONG.get(code, "base_url must be the final address, redirects are not followed")
@@ -244,17 +245,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+def _retry_after_s(value: str, date: str) -> float | None:
     """Seconds from a ``Retry-After`` header, which holds seconds or a date (RFC 9110, 10.2.3).
 
     A date counts from the server's own ``Date``, so that it does not matter whether this machine's clock is right.
     """
-    value = headers.get("Retry-After", "")
     if re.fullmatch(r"\s*\d{1,9}(\.\d+)?\s*", value):
         return float(value)
     try:
         then = parsedate_to_datetime(value).timestamp()
-        now = parsedate_to_datetime(headers["Date"]).timestamp() if headers.get("Date") else time.time()
+        now = parsedate_to_datetime(date).timestamp() if date else time.time()
         return max(0.0, then - now)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

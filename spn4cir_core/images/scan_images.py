@@ -14,8 +14,9 @@ from spn4cir_core.batches import KEY, VALUE, Rows
 from spn4cir_core.errors import InputError
 from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.images.base import FoundFile
+from spn4cir_core.images.confined import CRASHED
 from spn4cir_core.images.contact_sheet import contact_sheet
-from spn4cir_core.images.examine import CRASHED, Examiners, Finding
+from spn4cir_core.images.examine import Examiners, Finding
 from spn4cir_core.images.file_hashes import file_hashes
 from spn4cir_core.images.files import ImageFiles, PictureError, image_files, legible
 from spn4cir_core.images.settings import ImageSettings

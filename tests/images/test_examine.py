@@ -10,7 +10,8 @@ from PIL import Image
 from spn4cir_core.artifacts import Store
 from spn4cir_core.batches import Rows
 from spn4cir_core.images import scan_images
-from spn4cir_core.images.examine import CRASHED, Examiners, Finding, examine
+from spn4cir_core.images.confined import CRASHED
+from spn4cir_core.images.examine import Examiners, Finding, examine
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
