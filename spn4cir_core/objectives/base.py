@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from spn4cir_core.errors import RecipeError
 from spn4cir_core.plugins import Plugin, Room
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ class Objective(Plugin):
         return any(objective.uses_teacher_views for objective in self.within)
 
     @property
+    def uses_memory(self) -> bool:
+        """Whether :meth:`loss` changes ``batch.memory``; it must then be called once a step."""
+        return any(objective.uses_memory for objective in self.within)
+
+    @property
     def target_momentum(self) -> float | None:
         """Momentum of the average of the network that embeds the targets in place of the network, without gradients
         (MoCo's key encoder); None: the network itself does.
@@ -146,3 +152,17 @@ class Objective(Plugin):
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Scalar loss, the weighted mean over the batch."""
+
+
+def without_memory(objective: Objective) -> Objective:
+    """An objective that can be called several times a step.
+
+    Raises:
+        RecipeError: it fills a queue.
+    """
+    if objective.uses_memory:
+        raise RecipeError(
+            f"objective {objective.plugin_kind!r} fills a queue once a step; put it beside the other in a 'mixture' "
+            "and not into it"
+        )
+    return objective

@@ -38,6 +38,11 @@ class MemoryQueue(Objective):
     share of itself at each step; MoCo's is 0.999. None: by the network itself."""
 
     @property
+    def uses_memory(self) -> bool:
+        """See the base class."""
+        return True
+
+    @property
     def target_momentum(self) -> float | None:
         """See the base class."""
         return self.momentum

@@ -48,7 +48,7 @@ class Mixture(Objective):
     @field_validator("parts")
     @classmethod
     def _one_memory(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-        if sum(part.objective.plugin_kind == "memory_queue" for part in parts) > 1:
+        if sum(part.objective.uses_memory for part in parts) > 1:
             raise RecipeError("a mixture can hold one 'memory_queue': two would share, and fill twice, the same queue")
         return parts
 

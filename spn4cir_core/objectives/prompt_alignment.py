@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective
+from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective, without_memory
 from spn4cir_core.objectives.in_batch import InBatch
 from spn4cir_core.plugins import Choice
 
@@ -31,7 +31,7 @@ class PromptAlignment(Objective):
     """Published: FashionIQ 1, CIRR 0.4."""
     alignment_weight: float = Field(default=1.0, ge=0)
     """Published: FashionIQ 1, CIRR 0.4."""
-    of: Annotated[Objective, Choice(OBJECTIVES)] = InBatch()
+    of: Annotated[Objective, Choice(OBJECTIVES), AfterValidator(without_memory)] = InBatch()
 
     @property
     def within(self) -> tuple[Objective, ...]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective
+from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective, without_memory
 from spn4cir_core.objectives.guide import guides
 from spn4cir_core.objectives.in_batch import InBatch, no_negatives
 from spn4cir_core.objectives.negatives import FAR
@@ -44,7 +44,7 @@ class TargetGuided(Objective):
     """κ; published: FashionIQ 0.5, CIRR 0.1."""
     similarity_temperature: float = Field(default=0.1, gt=0)
     """Published: FashionIQ 0.1, CIRR 0.05."""
-    of: Annotated[Objective, Choice(OBJECTIVES)] = InBatch()
+    of: Annotated[Objective, Choice(OBJECTIVES), AfterValidator(without_memory)] = InBatch()
 
     @property
     def within(self) -> tuple[Objective, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from tests.backbones.blip_models import SIDE_PX, save_blip, save_blip2
 
@@ -86,3 +87,13 @@ OTHER_INPUTS: dict[str, dict[str, Any]] = {
     "sprc": {"image_px": 48},
 }
 """Kind → settings under which pictures are read otherwise."""
+
+
+def names_of(network: Any, parts: Iterable[nn.Module | nn.Parameter]) -> set[str]:
+    """Names in the network's state of what the parts hold."""
+    held = {tensor.data_ptr() for part in parts for tensor in _tensors(part)}
+    return {name for name, value in network.state_dict().items() if value.data_ptr() in held}
+
+
+def _tensors(part: nn.Module | nn.Parameter) -> Iterable[torch.Tensor]:
+    return part.state_dict().values() if isinstance(part, nn.Module) else [part.data]

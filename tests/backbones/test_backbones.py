@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import nn
 from spn4cir_core.backbones.base import Backbone, Network
 from spn4cir_core.backbones.composers import COMPOSERS
 from spn4cir_core.training.settings import BACKBONES
-from tests.backbones.small_backbones import OTHER_INPUTS
+from tests.backbones.small_backbones import OTHER_INPUTS, names_of
 
 TEXTS = ["make it red", "a much longer text about a small blue circle at the top"]
 KINDS = sorted(BACKBONES.members)
@@ -184,16 +184,6 @@ def module_state(network: Network) -> dict[str, torch.Tensor]:
 def module_parameters(network: Network) -> list[nn.Parameter]:
     assert isinstance(network, nn.Module)
     return list(network.parameters())
-
-
-def names_of(network: Network, parts: Sequence[nn.Module | nn.Parameter]) -> set[str]:
-    """Names in the state of what the parts hold."""
-    held = {tensor.data_ptr() for part in parts for tensor in tensors(part)}
-    return {name for name, value in module_state(network).items() if value.data_ptr() in held}
-
-
-def tensors(part: nn.Module | nn.Parameter) -> Iterable[torch.Tensor]:
-    return part.state_dict().values() if isinstance(part, nn.Module) else [part.data]
 
 
 def test_a_step_of_each_stage_moves_what_it_trains_and_nothing_frozen(backbone: Backbone) -> None:

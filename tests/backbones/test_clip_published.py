@@ -83,6 +83,17 @@ def test_every_tensor_of_a_published_file_arrives(
     assert account.layout == f"stage {stage} of {kind}" and not account.fresh
 
 
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_teacher_starts_anew_beside_a_published_file(small_table: SmallTable, tmp_path: Path, stage: int) -> None:
+    table = small_table("tgcir")
+    written, made = moved(BACKBONES.build(table), stage), BACKBONES.build(table | {"teacher": True})
+    torch.save(content("tgcir", stage, written), tmp_path / "best.pt")
+    network, account = load_published(tmp_path / "best.pt", made, [], 0)
+    found, expected = network.state_dict(), written.state_dict()  # type: ignore[attr-defined]
+    assert {*account.fresh} == found.keys() - expected.keys() and account.fresh[0].startswith("teacher.")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 def test_a_resnet_in_half_precision_arrives_with_its_running_statistics(tmp_path: Path) -> None:
     made = BACKBONES.build({"kind": "clip4cir", "model": str(write_clip(tmp_path / "clip", **TINY_RESNET))})
     whole = content("clip4cir", 1, moved(made, 1))

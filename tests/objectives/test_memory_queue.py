@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import OBJECTIVES
 from spn4cir_core.objectives.memory_queue import MemoryQueue
+from spn4cir_core.plugins import as_table
 from tests.objectives.examples import example, slow_info_nce, slow_scores, weighted
 
 
@@ -50,3 +52,17 @@ def test_a_mixture_asks_for_the_momentum_of_its_queue() -> None:
     mixture = OBJECTIVES.build({"kind": "mixture", "parts": [{"kind": "hinge"}, queue]})
     assert mixture.target_momentum == 0.99
     assert OBJECTIVES.build("memory_queue").target_momentum is None
+
+
+@pytest.mark.parametrize("kind", ["prompt_alignment", "target_guided"])
+def test_it_is_refused_where_it_would_be_filled_twice_a_step(kind: str) -> None:
+    mixture = {"kind": "mixture", "parts": [{"kind": "hinge"}, {"kind": "memory_queue"}]}
+    for inside in ({"kind": "memory_queue"}, mixture):
+        with pytest.raises(RecipeError, match="fills a queue once a step"):
+            OBJECTIVES.build({"kind": kind, "of": inside})
+    two = [{"kind": "memory_queue"}, {"kind": "mixture", "parts": [{"kind": "memory_queue"}]}]
+    with pytest.raises(RecipeError, match="can hold one 'memory_queue'"):
+        OBJECTIVES.build({"kind": "mixture", "parts": two})
+    plain = OBJECTIVES.build({"kind": kind, "of": {"kind": "in_batch", "direction": "both"}})
+    assert as_table(plain)["of"] == {"kind": "in_batch", "direction": "both"}
+    assert OBJECTIVES.build(as_table(plain)) == plain

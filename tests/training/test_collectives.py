@@ -31,7 +31,12 @@ TABLES: dict[str, Any] = {
         "objective": {"kind": "negative_types"},
         "validation": {"every_steps": 3},
     },
-    "stage2": {"learning_rate": 1e-3, "batch_size": 5, "objective": {"kind": "bank", "in_batch_weight": 0.3}},
+    "stage2": {
+        "learning_rate": 1e-3,
+        "batch_size": 5,
+        "objective": {"kind": "bank", "in_batch_weight": 0.3},
+        "target": {"kind": "following", "momentum": 0.5, "refresh_every_epochs": 1.0},
+    },
 }
 
 

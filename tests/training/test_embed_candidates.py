@@ -20,7 +20,8 @@ from spn4cir_core.training.checkpoints import as_module, load_network, read_metr
 from spn4cir_core.training.embed_candidates import CANDIDATE_BANK, embed_targets, open_references
 from spn4cir_core.training.settings import BACKBONES
 from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
-from tests.backbones.small_backbones import WRITERS
+from spn4cir_core.training.triplet_batches import read_triplets
+from tests.backbones.small_backbones import WRITERS, names_of
 
 World = Callable[..., tuple[Recipe, Store]]
 KINDS = sorted(BACKBONES.members)
@@ -54,6 +55,17 @@ def test_every_backbone_learns_in_both_stages(world: World, table: dict[str, Any
 
     inputs = before.read_images([Image.fromarray(picture) for picture in pictures])
     np.testing.assert_array_equal(embed_targets(before, inputs, "cpu"), embed_targets(after, inputs, "cpu"))
+    texts = read_triplets(store.current("tiny", "triplets")).all_texts()  # type: ignore[arg-type]
+    start: Any = recipe.stage1_checkpoint.backbone.build(texts, recipe.seed)
+    first, second = changed(start, before), changed(before, after)
+    assert first and not first & names_of(before, before.frozen_in_stage1())
+    assert second and not second & names_of(after, after.frozen_in_stage2())
+
+
+def changed(one: Any, other: Any) -> set[str]:
+    """Names of the other's tensors that differ from the one's, or that the one has not."""
+    old, new = one.state_dict(), other.state_dict()
+    return {name for name, value in new.items() if name not in old or not torch.equal(value, old[name])}
 
 
 def test_stage_2_with_kept_features_is_stage_2_with_pictures_and_reads_none(

@@ -16,6 +16,7 @@ import torch
 
 from spn4cir_core.artifacts import Artifact, Store, read_json
 from spn4cir_core.errors import InputError, TrainingError
+from spn4cir_core.objectives.base import OBJECTIVES
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.training import train_stage
 from spn4cir_core.training.checkpoints import load_checkpoint, read_checkpoint, read_metrics
@@ -231,6 +232,21 @@ def test_a_pull_towards_the_start_sees_the_starting_weights(world: World) -> Non
     lines = read_metrics(STAGE2_CHECKPOINT.run(recipe, store)[0])
     assert lines[0]["loss"] == pytest.approx(0, abs=1e-5), "at the start it pulls nowhere"
     assert max(line["loss"] for line in lines) > 1e-4, "and the start stays where it was"
+
+
+def test_every_objective_trains_stage_2(world: World) -> None:
+    """Those of one backbone are trained in tests/test_backbones_through_the_flow.py."""
+    recipe, store = world()
+    for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK):
+        stage.run(recipe, store)
+    mixture = {"kind": "mixture", "parts": [{"kind": "bank"}, {"kind": "reference_negatives"}, {"kind": "pull"}]}
+    may_refuse_all = {"guide", "positive_margin", "unime", "window"}
+    for kind in sorted(set(OBJECTIVES.members) - {"memory_queue", "prompt_alignment", "target_guided"}):
+        table = mixture if kind == "mixture" else {"kind": kind}
+        recipe, _ = world(stage2={"steps": 2, "objective": table})
+        made = STAGE2_CHECKPOINT.run(recipe, store)[0]
+        assert np.isfinite(losses(made)).all(), kind
+        assert kind in may_refuse_all or read_metrics(made)[-1]["gradient_norm"] > 0, kind
 
 
 @pytest.mark.parametrize("chunk_size", [None, 2])
