@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from spn4cir_core.texts.differences import PREPOSITIONS, Phrase, head, phrases_with_articles, words_and_articles
 
@@ -16,6 +17,7 @@ def have_articles(caption: str, phrases: Sequence[Phrase]) -> list[bool]:
     return [bool(articles.get(phrase)) for phrase in phrases]
 
 
+@lru_cache(maxsize=1 << 16)
 def article_before(caption: str, phrase: Phrase) -> str:
     """The article that stands before these words of the caption; empty if there is none, or no such words."""
     words, articles = words_and_articles(caption)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from spn4cir_core.texts.articles import article_before, with_a, with_the
@@ -77,7 +78,7 @@ def _partners(removed: list[Phrase], added: list[Phrase]) -> dict[int, int]:
     ranked = []
     for theirs, old in enumerate(removed):
         for ours, new in enumerate(added):
-            shared = sum((Counter(old) & Counter(new)).values())
+            shared = _shared_words(old, new)
             same_head = head(old) == head(new)
             if same_head or (shared == len(old) - 1 == len(new) - 1 > 0):
                 ranked.append((-shared, not same_head, theirs, ours))
@@ -86,6 +87,11 @@ def _partners(removed: list[Phrase], added: list[Phrase]) -> dict[int, int]:
         if theirs not in partner and ours not in partner.values():
             partner[theirs] = ours
     return partner
+
+
+@lru_cache(maxsize=1 << 16)
+def _shared_words(one: Phrase, other: Phrase) -> int:
+    return (Counter(one) & Counter(other)).total()
 
 
 def worded_edits(reference: str, target: str, found: list[Edit]) -> str:
