@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import dagster as dg
 import pytest
 import yaml
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.storage.tags import GRPC_INFO_TAG, WILL_RETRY_TAG
+from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 
 from dagster_project.run_launcher import WatchedRunLauncher, lives
 from tests.dagster_dev import free_port
@@ -73,6 +76,15 @@ def test_a_run_whose_server_and_process_are_gone_is_not_found(
     assert callable(process)
     run = started(instance, process(), **(nobody_listens() if known_to_a_server else {}))
     assert instance.run_launcher.check_run_worker_health(run).status == status
+
+
+def test_a_run_that_a_power_cut_has_ended_is_reported_and_will_be_started_again(instance: dg.DagsterInstance) -> None:
+    run = started(instance, gone(), **nobody_listens())
+    record = instance.get_run_record_by_id(run.run_id)
+    assert record is not None
+    monitor_started_run(instance, cast(Any, None), record, logging.getLogger())
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None and found.status == dg.DagsterRunStatus.FAILURE and found.tags[WILL_RETRY_TAG] == "true"
 
 
 def test_a_server_elsewhere_is_not_judged_by_the_processes_of_this_machine(instance: dg.DagsterInstance) -> None:
