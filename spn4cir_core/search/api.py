@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.files import PictureError
+from spn4cir_core.images.files import FORMATS, PictureError
 from spn4cir_core.search import desk as asked
 from spn4cir_core.search.guard import Guard
 from spn4cir_core.search.models import INDEXED, Model, ModelName, NoSuchModel
@@ -161,10 +161,17 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
     return _failed(error.status_code, str(error.detail))
 
 
+def _unusable(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PictureError)
+    # What a file that is no picture starts with is for logs, not for people.
+    says = f"not a picture; {', '.join(FORMATS)} are read" if error.reason == "not a picture" else str(error)
+    return _failed(422, f"the picture cannot be used: {says}")
+
+
 FAILURES: dict[type[Exception], Callable[[Request, Exception], JSONResponse]] = {
     NoSuchModel: lambda _, error: _failed(404, str(error)),
     asked.NoSuchImage: lambda _, error: _failed(404, str(error)),
-    PictureError: lambda _, error: _failed(422, f"the picture cannot be used: {error}"),
+    PictureError: _unusable,
     InputError: lambda _, error: _failed(422, str(error)),
     RequestValidationError: _invalid,
     HTTPException: _refused,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ from spn4cir_core.training.checkpoints import load_network
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
 
+log = logging.getLogger(__name__)
 SHEET_COLUMNS = 6
 
 
@@ -158,12 +160,21 @@ class Searcher:
 
 
 def current_index(recipe: str, store: Store) -> Artifact:
-    """The index that the recipe made last.
+    """The index that the recipe made last; the log warns where the recipe has been trained anew since.
 
     Raises:
         StoreError: there is none.
     """
     index = store.current(recipe, "search_index")
     if index is None:
-        raise StoreError(f"recipe {recipe!r} has no search index in {store.root}; make it with: spn4cir run")
+        raise StoreError(f"recipe {recipe!r} has no search index in {store}; make it with: spn4cir run")
+    newest, own = store.current(recipe, "stage2_checkpoint"), index.summary["parents"]["stage2_checkpoint"]
+    if newest is not None and newest.fingerprint != own:
+        log.warning(
+            "the search index %s answers with checkpoint %s, but %s has been trained since; bring it up to date with: "
+            "spn4cir run --select search_index",
+            index.fingerprint,
+            own,
+            newest.fingerprint,
+        )
     return index

@@ -12,7 +12,7 @@ from spn4cir_core.evaluation.encode import encode_gallery
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.build_index import SEARCH_INDEX
-from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.search import Searcher, current_index
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.training.checkpoints import load_network
 from tests.measured_store import NAME, image_rows, measured_store, recipe, write_checkpoint
@@ -93,6 +93,15 @@ def test_index_of_another_checkpoint_is_refused(index: Artifact, store: Store, t
     other = write_checkpoint(measured_store(tmp_path), "stage2_checkpoint", seed=9)
     with pytest.raises(StoreError, match="materialise search_index again"):
         Searcher.open(index, other)
+
+
+def test_a_recipe_trained_anew_since_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = measured_store(tmp_path)
+    index, _ = SEARCH_INDEX.run(recipe(tmp_path / "pictures"), store)
+    assert current_index(NAME, store).fingerprint == index.fingerprint and not caplog.records
+    newest = write_checkpoint(store, "stage2_checkpoint", seed=9)
+    assert current_index(NAME, store).fingerprint == index.fingerprint
+    assert newest.fingerprint in caplog.text and "--select search_index" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["index.faiss", "search_index.parquet", "model.safetensors", "network.json"])
