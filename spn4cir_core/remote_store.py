@@ -188,10 +188,10 @@ class RemoteStore(Store):
                 keeping_up.join()
 
     def _publish(self, noun: str, fingerprint: str, draft: Draft, provenance: dict[str, Any]) -> None:
-        assert self._lock is not None
-        self._lock.check()
         shutil.rmtree(self.root / noun / fingerprint, ignore_errors=True)  # a part of what was deleted behind the URL
         super()._publish(noun, fingerprint, draft, provenance)
+        assert self._lock is not None
+        self._lock.check()
         self._upload(noun, fingerprint, self._row_folders)
 
     def _upload(self, noun: str, fingerprint: str, row_folders: Iterable[Path]) -> None:
