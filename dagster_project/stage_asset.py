@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from dagster_project.gpu_requests import gpu_requests
 from dagster_project.resources import Pipeline
 from spn4cir_core.stage import Stage
 
@@ -22,6 +23,7 @@ def stage_asset(
         code_version=str(stage.version),
         description=about,
         pool=pool,
+        op_tags=gpu_requests() if pool == GPU_POOL else None,
     )
     def materialize(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
         return pipeline.materialize(context, stage)

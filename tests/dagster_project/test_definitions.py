@@ -6,10 +6,8 @@ import subprocess
 import sys
 
 import dagster as dg
-import pytest
 
 from dagster_project.definitions import definitions_for, defs
-from dagster_project.executors import executor_for
 from dagster_project.resources import Pipeline
 from spn4cir_core.flow import STAGES
 
@@ -58,11 +56,6 @@ def test_automation_is_shipped_stopped() -> None:
     repository = defs.get_repository_def()
     assert all(sensor.default_status == dg.DefaultSensorStatus.STOPPED for sensor in repository.sensor_defs)
     assert all(schedule.default_status == dg.DefaultScheduleStatus.STOPPED for schedule in repository.schedule_defs)
-
-
-def test_an_unknown_executor_is_one_clear_error() -> None:
-    with pytest.raises(ValueError, match="in_process, multiprocess"):
-        executor_for("dask")
 
 
 def test_loading_the_definitions_loads_neither_torch_nor_transformers() -> None:
