@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from packaging.requirements import Requirement
 
@@ -22,6 +23,7 @@ from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.plugins import Settings
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.remote_store import RemoteStore
 
 PACKAGE = "spn4cir"
 State = Literal["ok", "note", "broken"]
@@ -32,6 +34,7 @@ EXTRAS = {
     "offline": "the default captioner and encoder without a download",
     "tensorboard": "training curves in TensorBoard",
     "gpu": "FAISS on the GPU",
+    "s3": "the store on S3",
     "quantized": "captioners and rewriters in 4 or 8 bits",
 }
 """What each optional extra brings."""
@@ -59,6 +62,7 @@ def examine(store: Store, recipe: Recipe) -> Iterator[Symptom]:
     yield from extras(recipe)
     yield from pictures(recipe)
     yield from disk(store)
+    yield from server(store)
     yield from artifacts(store, recipe.name)
     yield from dagster_home(os.environ.get("DAGSTER_HOME", ""))
 
@@ -201,6 +205,25 @@ def disk(store: Store) -> Iterator[Symptom]:
     state: State = "broken" if free < EMPTY_DISK_BYTES else "note" if free < LOW_DISK_BYTES else "ok"
     cure = "" if state == "ok" else "free some room; docs/operations.md tells what may be deleted"
     yield Symptom("free disk", state, f"{free / 2**30:,.1f} GiB", cure)
+
+
+def server(store: Store) -> Iterator[Symptom]:
+    """Whether the server behind a store's URL answers, can be written, and gives a lock to one machine only."""
+    if not isinstance(store, RemoteStore):
+        return
+    name = f"locks/doctor-{uuid4().hex}"
+    try:
+        store.files.create(name, b"one")
+        twice = store.files.create(name, b"another")
+        store.files.delete(name)
+    except Spn4cirError as error:
+        yield Symptom("store's server", "broken", f"{store} cannot be used", str(error))
+        return
+    if twice:
+        cure = "two machines at once can make the same artefact; a server with conditional writes prevents that"
+        yield Symptom("store's server", "note", f"{store} writes If-None-Match although the file is there", cure)
+    else:
+        yield Symptom("store's server", "ok", f"{store} can be read and written, and locked")
 
 
 def artifacts(store: Store, recipe: str) -> Iterator[Symptom]:
