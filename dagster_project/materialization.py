@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,17 +10,21 @@ import pyarrow as pa
 from PIL import Image
 
 from dagster_project.curves import sparkline
+from dagster_project.pictures import inline_picture
 from spn4cir_core.artifacts import Artifact
+from spn4cir_core.reports.previews import HEADLINE
 
 SAMPLE_ROWS = 5
 CELL_CHARACTERS = 120
-PICTURE_BYTES = 60_000
 PICTURE_SUFFIXES = (".jpg", ".png")
 STATE_KEY, COMPUTED, UP_TO_DATE = "state", "computed", "up to date"
 
 
-def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """The result of a stage, what people look for first; the artefact's fingerprint is the data version."""
+def materialization(artifact: Artifact, reused: bool, beside: Mapping[str, Any] | None = None) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The result of a stage, what people look for first; the artefact's fingerprint is the data version.
+
+    ``beside`` is metadata that takes more than the artefact to tell.
+    """
     summary = artifact.summary
     files = _files(artifact)
     numbers, rest = _numbers({key: value for key, value in artifact.details.items() if key not in files})
@@ -31,6 +33,7 @@ def materialization(artifact: Artifact, reused: bool) -> dg.MaterializeResult:  
         "dagster/row_count": int(summary["rows"]),
         "rows": int(summary["rows"]),
         **files,
+        **(beside or {}),
         **numbers,
     }
     if summary["drops"]:
@@ -48,8 +51,10 @@ def _files(artifact: Artifact) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name in artifact.summary["files"]:
         if name.endswith(PICTURE_SUFFIXES):
-            shown[name.rpartition(".")[0]] = _picture(Image.open(artifact.file(name)), name)
-        if name.endswith(".html"):
+            shown[name.rpartition(".")[0]] = inline_picture(Image.open(artifact.file(name)), name)
+        if name == HEADLINE:  # the one text of which every word is ours
+            shown[name.rpartition(".")[0]] = dg.MetadataValue.md(artifact.file(name).read_text(encoding="utf-8"))
+        elif name.endswith((".html", ".md")):
             shown[name.replace(".", "_")] = dg.MetadataValue.path(f"{artifact.place}/{name}")
         if name == "metrics.jsonl":
             shown["loss_curve"] = dg.MetadataValue.md(sparkline(artifact.file(name), "loss"))
@@ -85,16 +90,3 @@ def _cell(value: object) -> str | int | float | bool | None:
         return value
     text = str(value)
     return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
-
-
-def _picture(image: Image.Image, name: str) -> dg.MarkdownMetadataValue:
-    """The picture as Markdown, made smaller until the event stays light."""
-    shown = image.convert("RGB")
-    while True:
-        stream = io.BytesIO()
-        shown.save(stream, "JPEG", quality=75)
-        if stream.tell() <= PICTURE_BYTES or min(shown.size) < 64:
-            break
-        shown = shown.resize((shown.width * 3 // 4, shown.height * 3 // 4))
-    data = base64.b64encode(stream.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{name}](data:image/jpeg;base64,{data})")

@@ -9,6 +9,7 @@ import dagster as dg
 
 from dagster_project.materialization import materialization
 from dagster_project.pipes_launch import run_through_pipes
+from dagster_project.previews import previews
 from spn4cir_core.artifacts import Store
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.launch import Launch, launch_from
@@ -63,7 +64,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
                 context.log.warning(f"{error}\nTrying again in {wait_s:.0f} s.")
                 raise dg.RetryRequested(max_retries=self.retries, seconds_to_wait=wait_s) from error
             raise dg.Failure(str(error), allow_retries=False) from error
-        return materialization(artifact, reused)
+        return materialization(artifact, reused, previews(artifact, recipe, store))
 
 
 def pipeline_from_environment() -> Pipeline:

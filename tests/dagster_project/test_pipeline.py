@@ -90,6 +90,8 @@ def test_people_see_pictures_samples_and_curves(project: Project) -> None:
     assert isinstance(shown["captions"]["sample"], dg.TableMetadataValue)
     assert "data:image/svg" in str(shown["stage2_checkpoint"]["loss_curve"].value)
     assert any(isinstance(value, dg.FloatMetadataValue) for value in shown["eval_report"].values())
+    assert "R@1" in str(shown["eval_report"]["headline"].value)
+    assert "data:image/jpeg" in str(shown["eval_report"]["examples"].value)
 
 
 def test_an_edited_template_asks_for_exactly_what_follows_and_a_failed_state_is_not_retried(project: Project) -> None:
