@@ -167,6 +167,19 @@ def test_values_of_the_wanted_keys_the_first_part_decides(tmp_path: Path) -> Non
     assert rows.values({"b", "c", "d"}) == {"b": 2, "c": 3}
 
 
+def test_the_part_that_was_written_first_decides_whatever_the_clock_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Rows(tmp_path, pa.string())
+    for year, value in ((2040, "first"), (2020, "second"), (2060, "third")):
+        monkeypatch.setattr("time.time_ns", lambda year=year: year * 10**15)
+        rows.append(["a"], pa.array([value]))
+    assert rows.values({"a"}) == {"a": "first"}
+    rows.parts()[0].rename(tmp_path / "part-01790000000000000000-abcdef01.parquet")  # as an earlier version named it
+    rows.append(["b"], pa.array(["later"]))
+    assert [part.name[:25] for part in rows.parts()][-1] == "part-01790000000000000001"
+
+
 def test_rows_without_a_value_are_not_kept(tmp_path: Path) -> None:
     rows = GivenRows(tmp_path, pa.string())
     rows.append(["a", "b"], pa.array([None, ""], pa.string()))

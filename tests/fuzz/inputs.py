@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("SPN4CIR_FUZZ_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("SPN4CIR_FUZZ_EXAMPLES", "8"))
 """Inputs per reader and way of making them; tens of thousands when somebody has an hour."""
 TOKENS = (
     b"\0",
