@@ -10,7 +10,7 @@ from spn4cir_core.ablation import Grid, cells, load_grid, needed_stages
 from spn4cir_core.errors import RecipeError
 
 AXES: dict[str, Any] = {
-    "positives": {"near": {}, "far | mid": {"pairs": {"window": [5, 100]}}},
+    "positives": {"near": {"pairs": {"window": [0, 20]}}, "far | mid": {"pairs": {"window": [5, 100]}}},
     "negatives": {"bank": {}, "mixed": {"stage2_checkpoint": {"objective": {"kind": "bank", "in_batch_weight": 0.5}}}},
 }
 
