@@ -10,10 +10,11 @@ from typing import Literal
 from spn4cir_core.annotations.import_circo import read_circo
 from spn4cir_core.annotations.import_cirr import read_cirr
 from spn4cir_core.annotations.import_fashioniq import read_fashioniq
+from spn4cir_core.annotations.import_genecis import read_genecis
 from spn4cir_core.annotations.import_tables import read_table
 from spn4cir_core.annotations.records import ImagePaths, Record, write_records
 
-Layout = Literal["fashioniq", "cirr", "circo", "csv", "jsonl", "parquet"]
+Layout = Literal["fashioniq", "cirr", "circo", "genecis", "csv", "jsonl", "parquet"]
 DEFAULT_PATTERN: Mapping[Layout, str] = {"fashioniq": "{name}.png", "cirr": "{name}.png"}
 
 
@@ -55,4 +56,6 @@ def read_records(layout: Layout, path: Path, columns: Mapping[str, str]) -> Iter
         return read_cirr(path)
     if layout == "circo":
         return read_circo(path)
+    if layout == "genecis":
+        return read_genecis(path)
     return read_table(path, layout, columns)

@@ -17,6 +17,7 @@ EVALUATORS = Room(
         "circo": "spn4cir_core.evaluation.circo:Circo",
         "cirr": "spn4cir_core.evaluation.cirr:Cirr",
         "fashioniq": "spn4cir_core.evaluation.fashioniq:FashionIq",
+        "genecis": "spn4cir_core.evaluation.genecis:GeneCis",
         "labels": "spn4cir_core.evaluation.labels:Labels",
         "held_out": "spn4cir_core.evaluation.held_out:HeldOut",
     },

@@ -13,7 +13,12 @@ from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import evaluation_ids
 from spn4cir_core.images.benchmark import GALLERIES, NAME
 
-QUERY_FILES = {"circo": "*annotations/val.json", "cirr": "*cap.rc2.val.json", "fashioniq": "*cap.*.val.json"}
+QUERY_FILES = {
+    "circo": "*annotations/val.json",
+    "cirr": "*cap.rc2.val.json",
+    "fashioniq": "*cap.*.val.json",
+    "genecis": "*genecis/*.json",
+}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ READERS = Room(
         "cirr": "spn4cir_core.images.cirr:Cirr",
         "fashioniq": "spn4cir_core.images.fashioniq:FashionIq",
         "folder": "spn4cir_core.images.folder:Folder",
+        "genecis": "spn4cir_core.images.genecis:GeneCis",
         "shapes": "spn4cir_core.images.shapes:Shapes",
         "together": "spn4cir_core.images.together:Together",
     },
@@ -41,7 +42,7 @@ class AnnotationFile:
 
     path: str
     corpus: str
-    layout: Literal["corpus", "fashioniq", "cirr", "circo"]
+    layout: Literal["corpus", "fashioniq", "cirr", "circo", "genecis"]
     """``corpus`` for this package's own CSV files, else the benchmark whose layout it has."""
     holds: Literal["triplets", "queries"]
     """Triplets are trained on, queries evaluated on."""

@@ -1,4 +1,4 @@
-"""FashionIQ, CIRR and CIRCO from files in their publishers' layouts to query sets."""
+"""FashionIQ, CIRR, CIRCO and GeneCIS from files in their publishers' layouts to query sets."""
 
 from __future__ import annotations
 
@@ -152,6 +152,49 @@ def test_circo_has_all_targets_for_map_and_the_first_for_recall(tmp_path: Path) 
     assert [(query.modified_text, query.target_ids) for query in first.queries] == [
         ("a dog that has two", (f"{folder}2.png",))
     ]
+
+
+def genecis(folder: Path) -> None:
+    """Pictures 0 to 5 of COCO, of which 5 has the pixels of 4; objects of one picture of Visual Genome."""
+    for number in range(6):
+        path = folder / "val2017" / f"{number:012d}"
+        picture(path, min(number, 4))
+        path.with_suffix(".png").rename(path.with_suffix(".jpg"))
+    (folder / "VG_100K_all").mkdir()
+    noise = Image.effect_noise((64, 48), 90).convert("RGB")
+    noise.save(folder / "VG_100K_all" / "7.jpg", quality=95)
+    coco = [{"val_image_id": number} for number in range(7)]
+    objects = [{"image_id": "7", "instance_bbox": [place, place, 20, 16]} for place in (0, 16, 24, 32)]
+    change = [
+        {"reference": coco[0], "target": coco[1], "gallery": [coco[2], coco[3], coco[1]], "condition": "bus"},
+        {"reference": coco[1], "target": coco[5], "gallery": [coco[2], coco[4]], "condition": " car "},
+        {"reference": coco[1], "target": coco[2], "gallery": [coco[6]], "condition": "gone"},
+    ]
+    focus = [{"reference": objects[0], "target": objects[1], "gallery": objects[2:], "condition": "colour"}]
+    tasks = {"change_object": change, "focus_object": [], "focus_attribute": focus, "change_attribute": []}
+    for task, rows in tasks.items():
+        write(folder / "genecis" / f"{task}.json", rows)
+
+
+def test_genecis_asks_each_query_of_its_own_gallery(tmp_path: Path) -> None:
+    genecis(tmp_path / "genecis_data")
+    sets = query_sets("genecis", tmp_path / "genecis_data", tmp_path / "store")
+    assert list(sets) == ["genecis focus attribute", "genecis change object"]
+    made = sets["genecis change object"]
+    names = [f"val2017/00000000000{number}.jpg" for number in range(6)]
+    assert [(query.query_id, query.modified_text, query.target_ids) for query in made.queries] == [
+        ("genecis/change_object-0", "bus", (names[1],)),
+        ("genecis/change_object-1", "car", (names[4],)),  # 5 is 4, pixel by pixel
+    ]
+    assert made.gallery_of(made.queries[0]) == tuple(names[1:4])
+    assert made.gallery_of(made.queries[1]) == (names[2], names[4])
+    assert set(made.gallery_ids) == set(names[:5])
+    assert (made.remove_reference, made.headline, made.ks) == (False, True, (1, 2, 3))
+    assert made.drops == {"an image of the query's gallery is missing": 1}
+    (query,) = sets["genecis focus attribute"].queries
+    assert query.target_ids == ("crops/7_16_16_20_16.png",)
+    assert len(sets["genecis focus attribute"].gallery_of(query)) == 3
+    assert "own 2 to 3 images (COCO 2017 validation; 6 pictures were found, 1 of them equal pixel" in made.protocol
 
 
 @pytest.mark.data

@@ -117,7 +117,7 @@ def test_circo_is_for_evaluation_alone(circo: Path) -> None:
     assert annotation.pictures["345"] == "COCO2017_unlabeled/unlabeled2017/000000000345.jpg"
 
 
-@pytest.mark.parametrize("kind", ["fashioniq", "cirr", "circo"])
+@pytest.mark.parametrize("kind", ["fashioniq", "cirr", "circo", "genecis"])
 def test_a_folder_that_is_no_such_benchmark(kind: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read as JSON|holds none of the folders"):
         found(reader(kind, tmp_path))
