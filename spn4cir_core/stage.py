@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 WRITE, KEEP = "write", "keep"
+TRIES = 3
+"""Of a stage that reads what changes meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,12 @@ class Stage:
         if processes.count > 1 and not self.spreads:
             raise LaunchError(f"{self.name} runs in one process, and {processes.count} were started")
         with store.guarded(self.name):
-            if processes.first:
-                return self._run(recipe, store, progress, processes)
-            return self._help(recipe, store, processes)
+            if not processes.first:
+                return self._help(recipe, store, processes)
+            for _ in range(TRIES - 1 if processes.count == 1 else 0):
+                with suppress(InputChanged):  # a folder that grows all the time holds still for a second, shorter look
+                    return self._run(recipe, store, progress, processes)
+            return self._run(recipe, store, progress, processes)
 
     def _run(self, recipe: Recipe, store: Store, progress: Progress, processes: Processes) -> tuple[Artifact, bool]:
         parents = {name: self._parent(recipe, store, name) for name in self.parents_of(recipe)}

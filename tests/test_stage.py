@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from spn4cir_core.annotations.settings import AnnotationSettings
-from spn4cir_core.artifacts import Store
+from spn4cir_core.artifacts import Store, read_json
 from spn4cir_core.errors import InputChanged, LaunchError, StoreError
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.splits.settings import SplitSettings
@@ -73,18 +73,21 @@ def test_the_fingerprint_changes_only_with_what_the_stage_reads(store: Store) ->
 
 
 def test_what_was_read_while_it_changed_is_not_kept(store: Store, tmp_path: Path) -> None:
-    file = tmp_path / "templates.toml"
+    file = tmp_path / "pictures"
+    arriving = [f"{number} pictures" for number in range(4)]
 
-    def edited_meanwhile(work: Work) -> None:
+    def growing(work: Work) -> None:
         work.draft.write_json(file.read_text(), "result.json")
-        file.write_text("after")
+        file.write_text(arriving.pop(0) if arriving else file.read_text())
 
-    reading = stage(edited_meanwhile, outside=lambda part, place: file.read_text())
-    file.write_text("before")
+    reading = stage(growing, outside=lambda part, place: file.read_text())
+    file.write_text("no picture")
     with pytest.raises(InputChanged, match="first: what it reads was changed meanwhile"):
         reading.run(recipe(), store)
     assert not list(store.root.glob("first/*")) and not list(store.root.glob("first/.*"))
-    assert not reading.run(recipe(), store)[1], "what it reads now holds still"
+    artifact, reused = reading.run(recipe(), store)
+    assert not reused and read_json(artifact.file("result.json")) == "3 pictures", "then it held still"
+    assert artifact.summary["outside"] == "3 pictures" and len(list(store.root.glob("first/*"))) == 1
 
 
 def test_version_name_and_outside_change_it_too(store: Store) -> None:
