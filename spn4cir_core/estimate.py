@@ -90,16 +90,18 @@ def measured_corpus(recipe: Recipe, store: Store) -> Corpus:
     held_out = recipe.splits.validation_share + recipe.splits.evaluation_share
     splits = told["splits"].get("images") or {"train": count * (1 - held_out), "evaluation": count * held_out}
     pairs = _rows(made["pairs"], count * recipe.pairs.per_reference)
-    triplets = float(told["stage1_checkpoint"].get("triplets", pairs * splits["train"] / max(1.0, count)))
+    triplets = told["triplets"].get("triplets") or {"train generated": pairs * splits["train"] / max(1.0, count)}
+    generated, annotated = (float(triplets.get(f"train {origin}", 0)) for origin in ("generated", "annotated"))
     bank = told["candidate_bank"]
-    guarded = float(told["false_negatives"].get("triplets", triplets))
+    guarded = float(told["false_negatives"].get("triplets", generated + annotated))
     by_guard = told["false_negatives"].get("by_reason", {})
     return Corpus(
         images=count,
         splits={name: float(size) for name, size in splits.items()},
         dimensions=int(told["image_embeddings"].get("dimensions", 768)),
         pairs=pairs,
-        triplets=triplets,
+        generated=generated,
+        annotated=annotated,
         candidates=_rows(made["candidate_bank"], float(splits["train"])),
         excluded={guard: count / max(1.0, guarded) for guard, count in by_guard.items()},
         bank_dimensions=int(bank.get("dim", 640)) * int(bank.get("target_tokens", 1)),

@@ -28,8 +28,9 @@ class Corpus:
     dimensions: int
     """Of the image embeddings."""
     pairs: float
-    triplets: float
-    """Of the training split."""
+    generated: float
+    annotated: float
+    """Triplets of the training split."""
     candidates: float
     excluded: Mapping[str, float]
     """Rows of false negatives for one triplet, by guard."""
@@ -38,6 +39,11 @@ class Corpus:
     queries: Mapping[str, float]
     """Of each query set."""
     lists_visited: int = LISTS_VISITED
+
+    @property
+    def triplets(self) -> float:
+        """All triplets of the training split."""
+        return self.generated + self.annotated
 
     @property
     def excluded_per_triplet(self) -> float:
@@ -50,15 +56,15 @@ class Corpus:
         most_excluded = recipe.false_negatives.most_per_guard
         fixed = {getattr(evaluator, "max_queries", None) for evaluator in recipe.eval_report.evaluators} | {1000, 2000}
         pairs = min(self.pairs * factor, recipe.pairs.max_pairs or math.inf)
-        triplets = self.triplets * (pairs / self.pairs if self.pairs else factor)
-        if recipe.triplets.max_generated is not None:
-            triplets = min(triplets, max(self.triplets, recipe.triplets.max_generated))
+        generated = self.generated * (pairs / self.pairs if self.pairs else factor)
+        most_generated, most_annotated = recipe.triplets.max_generated, recipe.annotations.max_triplets
         return replace(
             self,
             images=images,
             splits={name: count * factor for name, count in self.splits.items()},
             pairs=pairs,
-            triplets=triplets,
+            generated=generated if most_generated is None else min(generated, most_generated),
+            annotated=min(self.annotated * factor, math.inf if most_annotated is None else most_annotated),
             candidates=self.candidates * factor,
             excluded={guard: min(count * factor, most_excluded) for guard, count in self.excluded.items()},
             queries={name: count if count in fixed else count * factor for name, count in self.queries.items()},
@@ -133,22 +139,23 @@ def _false_negatives(corpus: Corpus, recipe: Recipe) -> Load:
     return Load(corpus.triplets * (1 + corpus.excluded_per_triplet), "row", products)
 
 
-def _visits(corpus: Corpus, schedule: Schedule) -> float:
-    """Triplets that a training looks at."""
+def _visits(corpus: Corpus, recipe: Recipe, schedule: Schedule) -> float:
+    """Triplets that a training looks at, each as often as it does."""
     rows = schedule.batch_size * schedule.accumulate_batches
-    return schedule.steps * rows if schedule.steps is not None else schedule.epochs * corpus.triplets
+    epoch = corpus.generated + corpus.annotated * recipe.triplets.annotated_repeats
+    return schedule.steps * rows if schedule.steps is not None else schedule.epochs * epoch
 
 
 def _stage1(corpus: Corpus, recipe: Recipe) -> Load:
-    return Load(_visits(corpus, recipe.stage1_checkpoint), "triplet visit", read_rows=corpus.candidates)
+    return Load(_visits(corpus, recipe, recipe.stage1_checkpoint), "triplet visit", read_rows=corpus.candidates)
 
 
 def _control(corpus: Corpus, recipe: Recipe) -> Load:
-    return Load(_visits(corpus, recipe.stage2_checkpoint), "triplet visit", read_rows=corpus.candidates)
+    return Load(_visits(corpus, recipe, recipe.stage2_checkpoint), "triplet visit", read_rows=corpus.candidates)
 
 
 def _stage2(corpus: Corpus, recipe: Recipe) -> Load:
-    visits = _visits(corpus, recipe.stage2_checkpoint)
+    visits = _visits(corpus, recipe, recipe.stage2_checkpoint)
     products = 2 * visits * corpus.candidates * corpus.bank_dimensions
     return Load(visits, "triplet visit", products, read_rows=corpus.candidates)
 

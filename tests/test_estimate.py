@@ -56,6 +56,7 @@ def store(tmp_path: Path) -> Store:
     put(store, "image_embeddings", 1000, {"compute": 10}, computed=1000, dimensions=8)
     put(store, "splits", 1000, {"compute": 1}, images={"train": 800, "validation": 0, "evaluation": 200})
     put(store, "pairs", 2000, {"compute": 1})
+    put(store, "triplets", 2500, {"compute": 1}, triplets={"train generated": 1500, "train annotated": 100})
     put(
         store,
         "false_negatives",
@@ -113,6 +114,14 @@ def test_epochs_grow_with_the_triplets(recipe: Recipe, store: Store) -> None:
     costs = by_stage(estimate(recipe, store, 10_000))
     assert recipe.stage1_checkpoint.epochs == 4
     assert costs["stage1_checkpoint"].seconds == pytest.approx(4 * 16_000 / 100 + 80)
+    few = recipe.model_copy(
+        update={
+            "annotations": recipe.annotations.model_copy(update={"max_triplets": 300}),
+            "triplets": recipe.triplets.model_copy(update={"annotated_repeats": 8}),
+        }
+    )
+    capped = by_stage(estimate(few, store, 10_000))
+    assert capped["stage1_checkpoint"].seconds == pytest.approx(4 * (15_000 + 8 * 300) / 100 + 80)
 
 
 def test_products_never_take_more_than_was_measured(recipe: Recipe, store: Store) -> None:
