@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import random
 import shutil
 import sys
@@ -96,6 +97,7 @@ def line(name: str, counts: Counter[str]) -> str:
 def main() -> None:
     seconds, draw = float(sys.argv[1]), random.Random(sys.argv[2] if len(sys.argv) > 2 else 0)
     warnings.simplefilter("ignore")
+    logging.disable()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
         total = Counter[str]()
