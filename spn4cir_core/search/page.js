@@ -109,7 +109,9 @@ function tile(image) {
 
 function showReference() {
   at("reference").classList.toggle("none", !reference);
-  at("frame").replaceChildren(reference ? show(reference, make("img")) : "No reference image yet");
+  const picture = make("img");
+  picture.addEventListener("error", () => picture.replaceWith("This picture cannot be shown"));
+  at("frame").replaceChildren(reference ? show(reference, picture) : "No reference image yet");
   at("reference-caption").textContent = reference ? reference.caption || reference.image_id : "";
 }
 

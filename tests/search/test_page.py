@@ -205,6 +205,11 @@ def test_an_upload_is_searched_with_and_a_hostile_one_refused(page: Page, pictur
     page.wait_for_selector("#error:visible")
     assert "picture cannot be used: cannot be decoded" in (page.locator("#error").text_content() or "")
     assert not page.locator("#columns").is_visible()
+    nothing = tmp_path / "drawing.png"
+    nothing.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    page.set_input_files("#upload", nothing)
+    page.wait_for_selector("#error:has-text('JPEG, PNG')")
+    page.wait_for_selector("#frame:has-text('cannot be shown')")
     page.set_input_files("#upload", pictures / "toys/05.png")
     page.wait_for_selector("#error", state="hidden")
 
