@@ -8,7 +8,8 @@ kills; the others, ``STORE-0`` and so on, are run again and again until they are
 
 The first line told is the number of events in the unbroken run; then one line for each further run. The last one is
 JSON: kills, whole runs, rows and steps ``computed`` in all and ``redone`` (more than the whole runs need), and how many
-of the rows that are kept per picture a kill has ``lost``.
+of the rows that are kept per picture a kill has ``lost``. What a killed run had not told any more is not counted: a
+batch at most, which may have been kept (then ``redone`` is below zero).
 """
 
 from __future__ import annotations
