@@ -50,16 +50,16 @@ def retrieval_gallery(
     why = {row: reason for reason, rows in reversed(doubted.items()) for row in rows}
     in_turn = [row for rows in zip_longest(*doubted.values()) for row in rows if row is not None]
     drawn = np.random.default_rng(seed).permutation(len(composed)).tolist()
-    groups = (
-        ("Wins: picture and text together find what neither finds alone", wins, each),
-        ("Losses: the right picture stands far down", losses, each),
-        ("Suspicious: look before you believe", in_turn, each),
-        ("Drawn at random", drawn, count - 3 * each),
+    groups: Sequence[tuple[str, list[int], int, Mapping[int, str]]] = (
+        ("Wins: picture and text together find what neither finds alone", wins, each, {}),
+        ("Losses: the right picture stands far down", losses, each, {}),
+        ("Suspicious: look before you believe", in_turn, each, why),
+        ("Drawn at random", drawn, count - 3 * each, {}),
     )
     found = []
-    for title, rows, most in groups:
+    for title, rows, most, reasons in groups:
         chosen = _distinct(answers, rows, most, seen)
-        shown = [_shown(answers, model, row, pictures) | {"why": why.get(row, "")} for row in chosen]
+        shown = [_shown(answers, model, row, pictures) | {"why": reasons.get(row, "")} for row in chosen]
         found += [{"title": title, "queries": shown}] if shown else []
     return found
 

@@ -17,6 +17,8 @@ THEMED = {INK: "currentColor", LINE: "var(--line)"} | {colour: f"var(--{name})" 
 POINTS, SPARSE = 300, 30
 
 
+NARROW_LABEL, WIDE_LABEL = 20, 44
+"""Characters of a label that fit into half a legend's width, and into all of it."""
 PANELS = {
     "loss": "loss",
     "validation_recall_at_5": "recall@5 on validation queries",
@@ -85,22 +87,28 @@ def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
 def compared_curves(curves: Sequence[Mapping[str, Any]]) -> str:
     """Recall@k of several runs' composed queries; beyond six runs the colours come again, dashed."""
     colours = list(SERIES.values())[2:] + list(SERIES.values())[:2]
+    columns = 2 if all(len(curve["label"]) <= NARROW_LABEL for curve in curves) else 1
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot(1, 1, 1)
         for number, curve in enumerate(curves):
             colour, dashes = colours[number % len(colours)], ("-", "--", ":")[number // len(colours) % 3]
             recall = [100 * value for value in curve["recall"]]
-            axes.plot(curve["ks"], recall, dashes, color=colour, label=curve["label"], marker="o", markersize=3)
+            axes.plot(curve["ks"], recall, dashes, color=colour, label=_short(curve["label"]), marker="o", markersize=3)
         axes.set_xscale("log")
         axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
         axes.minorticks_off()
         axes.set_xlabel("k: first pictures looked at")
         axes.set_ylabel("queries answered, %")
         axes.set_ylim(0, 100)
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="outside lower center", ncols=columns)
 
-    return _svg(draw, WIDTH_IN, 3.2 + 0.2 * -(-len(curves) // 2))
+    return _svg(draw, WIDTH_IN, 3.2 + 0.2 * -(-len(curves) // columns))
+
+
+def _short(label: str) -> str:
+    """The label, its middle left out where it is too long for a legend."""
+    return label if len(label) <= WIDE_LABEL else f"{label[: WIDE_LABEL // 2]}…{label[-WIDE_LABEL // 2 + 1 :]}"
 
 
 def recall_over_gallery(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str, str]) -> str:

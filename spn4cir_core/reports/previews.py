@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from spn4cir_core.artifacts import Store
-from spn4cir_core.errors import InputError
+from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.evaluation.comparison import Run
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles
@@ -81,14 +81,14 @@ def example_sheet(examples: Iterable[Example], thumbnails: Thumbnails) -> Image.
 def compared_with_before(recipe: str, store: Store, files: ImageFiles) -> Preview | None:
     """The recipe's report against the one before it, with a query won and one lost; None where there was none.
 
-    Reports that share no queries, or of an older version, are told so in one sentence.
+    Why reports cannot be compared (no common queries, an older version, a damaged file) is told in one sentence.
     """
     now, before = store.current(recipe, "eval_report"), store.before(recipe, "eval_report")
     if now is None or before is None:
         return None
     try:
         said = run_comparison([Run("before", "before", before), Run("now", "now", now)], "stage2", "", DRAWS, 0)
-    except InputError as error:
+    except Spn4cirError as error:
         return Preview(f"Not compared with the report before: {error}\n", None)
     thumbnails = Thumbnails(files, {image_id: image_id for image_id in pictured(said)})
     return Preview(comparison_markdown(said), example_sheet(_changed(said), thumbnails))

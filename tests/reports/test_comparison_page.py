@@ -16,7 +16,7 @@ from spn4cir_core.evaluation.comparison import Run, compared_sets, unlike
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
 from spn4cir_core.reports.write_report import EVAL_REPORT
-from tests.measured_store import measured_store, recipe, write_checkpoint
+from tests.measured_store import image_rows, measured_store, recipe, write_checkpoint
 from tests.reports.test_write_report import Page
 
 
@@ -152,3 +152,6 @@ def test_names_of_the_contract(store: Store) -> None:
 def test_pictures_that_are_gone_are_told_by_their_captions(said: dict[str, Any], tmp_path: Path) -> None:
     page = comparison_html(said, ImageFiles(tmp_path), {})
     assert "picture not found" in page and "<img" not in page
+    everything = {row["image_id"]: "a hat & <b>" for row in image_rows()}
+    page = comparison_html(said, ImageFiles(tmp_path), everything)
+    assert ">a hat &amp; &lt;b&gt;</div>" in page and "picture not found" not in page

@@ -5,7 +5,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from spn4cir_core.reports.plots import POINTS, SERIES, recall_by_kind, recall_over_k, training_curves
+from spn4cir_core.reports.plots import (
+    POINTS,
+    SERIES,
+    WIDE_LABEL,
+    compared_curves,
+    recall_by_kind,
+    recall_over_k,
+    training_curves,
+)
 
 NAMES = {name: f"name of {name}" for name in SERIES}
 METRICS = {
@@ -70,3 +78,10 @@ def test_plots_fit_a_phone() -> None:
     for svg in plots().values():
         width = float(re.findall(r'viewBox="0 0 ([0-9.]+) ', svg)[0])
         assert width < 340
+
+
+def test_long_labels_are_cut_in_their_middle() -> None:
+    label = "a run with a very long name that ends in its store at /some/where/else"
+    svg = compared_curves([{"label": label, "ks": [1, 5], "recall": [0.1, 0.2]}])
+    shown = next(text for text in re.findall(r">([^<]+)</text>", svg) if text.startswith("a run"))
+    assert len(shown) <= WIDE_LABEL and "…" in shown and shown.endswith("/else")
