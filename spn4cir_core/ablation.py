@@ -95,7 +95,7 @@ def load_grid(path: Path) -> Grid:
         raise RecipeError(f"cannot read grid {path}: {error.strerror}; see: spn4cir ablate --help") from error
     except ValidationError as error:
         raise RecipeError(explain(error, f"grid {path}", Grid)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"grid {path} is not valid TOML: {error}") from error
 
 

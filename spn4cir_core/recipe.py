@@ -120,7 +120,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     path = Path(source)
     if str(source) in packaged_recipes():
         text = packaged.read_text(encoding="utf-8")
-    elif path.is_file():
+    elif _is_file(path):
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
@@ -131,9 +131,9 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
         )
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"recipe {source} is not valid TOML: {error}") from error
-    if path.is_file():
+    if _is_file(path):
         tables = anchored(tables, path.absolute().parent)
     base = tables.pop("base", None)
     if base is None:
@@ -141,6 +141,13 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     if str(base) in seen:
         raise RecipeError(f"recipe {source}: its bases go in a circle: {' → '.join([*seen, str(base)])}")
     return merge(_read(str(base), (*seen, str(source))), tables)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any file
+        return False
 
 
 def anchored(value: Any, folder: Path) -> Any:

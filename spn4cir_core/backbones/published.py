@@ -220,7 +220,6 @@ def layouts_of(kind: str) -> tuple[Layout, ...]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -232,7 +231,9 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"{path} holds more than weights, and reading it would execute code from it: {str(error).splitlines()[0]}. "
             "Ask for a file that holds the state dict alone."
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # torch meets damaged bytes with errors of many kinds; all mean the same here
         raise InputError(f"{path} is no weight file: {error}") from error
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}, not tensors by name")

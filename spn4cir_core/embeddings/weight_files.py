@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +32,6 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         InputError: the file is damaged or holds something else than tensors by name.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -41,7 +39,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             found = load_file(str(path))
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # torch meets damaged bytes with errors of many kinds; all mean the same here
         raise InputError(f"{path} is no weight file: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise InputError(f"{path} does not hold tensors by name; give the file with the plain state dict")

@@ -85,7 +85,7 @@ def load_bank(bank: str = BUILTIN) -> TemplateBank:
         else:
             text = Path(bank).expanduser().read_text(encoding="utf-8")
         tables = tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(
             f"{source} cannot be read: {error}. It must be a TOML file in UTF-8 with [[template]] tables; "
             f'templates.bank = "{BUILTIN}" gives the packaged one'

@@ -47,6 +47,25 @@ def test_damaged_bytes_are_read_or_a_clear_error(name: str) -> None:
     attempt()
 
 
+ONCE_FAILED = [
+    ("recipe.toml", b"base = " + b"[" * 3000),
+    ("templates.toml", b"[sets]\nown = " + b"[" * 3000),
+    ("grid.toml", b"seeds = " + b"[" * 3000),
+    ("grid.toml", b'base = "' + b"x" * 3000 + b'"\n[axes.a.b.pairs]\nper_reference = 1\n'),
+    ("model.pt", bytes.fromhex("2ec51ee2bdf10808") + bytes(16) + b"\x08\x08" + bytes(11)),
+    ("metrics.jsonl", b"[1]"),
+    ("pointer.json", b'{"before": "../../elsewhere"}'),
+    ("summary.json", b'{"files": {"a": 1}}'),
+    ("network.json", b'{"backbone": {}}'),
+    ("captions.csv", b"file\na.png,a red dress\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "data"), ONCE_FAILED)
+def test_what_once_failed_is_a_clear_error(name: str, data: bytes) -> None:
+    read(name, data)
+
+
 STRUCTURES: dict[str, Any] = {
     "fashioniq.json": FASHIONIQ,
     "cirr.json": CIRR,
