@@ -86,8 +86,13 @@ class LaunchFolder:
             return None
         kept: Mapping[str, Any] = read_json(found[0])
         if not kept["kind"]:
-            alone = any(words in kept["says"] for words in LEFT_ALONE)
-            return (ProcessLost if alone else LaunchError)(f"process {kept['rank']} failed:\n{kept['says']}")
+            if any(words in kept["says"] for words in LEFT_ALONE):
+                return ProcessLost(
+                    "one of the processes was ended from outside, perhaps killed for want of memory. Finished shards "
+                    "and checkpoints are kept; run again to go on. What process "
+                    f"{kept['rank']} noticed: {kept['says'].splitlines()[-1]}"
+                )
+            return LaunchError(f"process {kept['rank']} failed:\n{kept['says']}")
         kind = getattr(errors, kept["kind"], Spn4cirError)
         return Spn4cirError(kept["says"]) if kind is errors.MissingExtra else kind(kept["says"])
 

@@ -31,10 +31,11 @@ TWO = Launch(processes=2)
 
 
 class Corners(ImageEncoder):
-    """The picture at 4×4 pixels, after a pause; process 1 may have a fault."""
+    """The picture at 4×4 pixels, after a pause; process 1 may have a fault or be killed."""
 
     pause_s: float = 0.0
     faulty: bool = False
+    killed: bool = False
 
     def fingerprint(self) -> str:
         return "corners"
@@ -45,6 +46,8 @@ class Corners(ImageEncoder):
 
         def encode(images: Sequence[Image.Image]) -> np.ndarray:
             time.sleep(self.pause_s)
+            if self.killed and os.environ.get("RANK") == "1":
+                os.kill(os.getpid(), signal.SIGKILL)
             return np.stack([np.asarray(image.resize((4, 4)), np.float32).ravel() for image in images])
 
         return encode
@@ -87,6 +90,14 @@ def test_a_failing_process_ends_all_with_its_message_and_the_next_run_makes_the_
     store = Store(pictures / "store")
     assert store.current("spread", "image_embeddings") is None
     assert not list(store.root.glob("image_embeddings/[0-9a-f]*"))
+    assert embed(pictures, "store", Launch()) == embed(pictures, "other", Launch())
+
+
+def test_a_killed_process_ends_all_in_clear_words_and_the_next_run_makes_the_bytes_of_one(pictures: Path) -> None:
+    with pytest.raises(LaunchError, match="killed for want of memory"):
+        embed(pictures, "store", TWO, killed=True)
+    store = Store(pictures / "store")
+    assert store.current("spread", "image_embeddings") is None and not workers_on(store)
     assert embed(pictures, "store", Launch()) == embed(pictures, "other", Launch())
 
 
