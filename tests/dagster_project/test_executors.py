@@ -116,7 +116,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def executed(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The environment of a run on that corpus with a store of its own."""
-    for name, value in {"RECIPE": corpus, "STORE": tmp_path / "store", "GPUS": 0}.items():
+    for name, value in {"RECIPE": corpus, "STORE": tmp_path / "store"}.items():
         monkeypatch.setenv(f"SPN4CIR_{name}", str(value))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield monkeypatch
@@ -149,7 +149,10 @@ def test_processes_side_by_side_make_the_same_bytes_and_take_turns_on_the_gpu(
 
 @pytest.fixture
 def ray_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A Ray head on this machine that takes jobs, or the one of ``RAY_API_SERVER_ADDRESS``, which knows our modules."""
+    """A Ray head on this machine that says it has a GPU, since the steps ask for one.
+
+    With ``RAY_API_SERVER_ADDRESS`` the cluster there, which can import our modules.
+    """
     given = os.environ.get("RAY_API_SERVER_ADDRESS")
     if not given:
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # read when Ray is imported
@@ -160,7 +163,7 @@ def ray_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if given:
         yield
         return
-    head = ray.init(num_cpus=2, include_dashboard=True, log_to_driver=False)
+    head = ray.init(num_cpus=2, num_gpus=1, include_dashboard=True, log_to_driver=False)
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", f"http://{head.dashboard_url}")
     yield
     ray.shutdown()
