@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.evaluation.base import QuerySet
@@ -20,6 +21,14 @@ HITS = pa.schema(
     [
         *((name, pa.string()) for name in ("query_set", "query_id", "model")),
         ("image_ids", pa.list_(pa.string())),
+    ]
+)
+
+SEARCHED = pa.schema(
+    [
+        *((name, pa.string()) for name in ("query_set", "model")),
+        ("k", pa.int32()),
+        *((name, pa.float64()) for name in ("recall", "exact_recall", "difference")),
     ]
 )
 
@@ -56,6 +65,17 @@ def hit_table(answers: Sequence[Answers]) -> pa.Table:
         for row, query in enumerate(answer.query_set.queries)
     ]
     return pa.Table.from_pylist(rows, HITS)
+
+
+def searched_table(answers: Sequence[Answers]) -> pa.Table:
+    """Recall@k of every model's composed queries through an index, and by comparison with every image."""
+    rows = []
+    for answer in answers:
+        for (model, k), ranks_Q in answer.searched.items():
+            recall, exact = (float(np.mean(ranks < k)) for ranks in (ranks_Q, answer.ranks[model, "composed"]))
+            figures = {"recall": recall, "exact_recall": exact, "difference": recall - exact}
+            rows.append({"query_set": answer.query_set.name, "model": model, "k": k, **figures})
+    return pa.Table.from_pylist(rows, SEARCHED)
 
 
 def gallery_fingerprint(query_set: QuerySet) -> str:

@@ -13,6 +13,7 @@ from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES, encode_gallery, encode_queries, same_target_encoder
 from spn4cir_core.evaluation.ranks import ranks_and_hits
 from spn4cir_core.evaluation.recall import average_precision
+from spn4cir_core.evaluation.searched import ImageIndex, searched_ranks
 from spn4cir_core.progress import Progress
 from spn4cir_core.training.checkpoints import as_module
 from spn4cir_core.training.devices import choose_device
@@ -36,6 +37,20 @@ class Answers:
     """(Q, K) average precision of the first k, for each of the set's ``map_ks``."""
     hits: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     """(Q, HITS) rows of ``gallery_ids``; −1 where the query's gallery has no further image."""
+    searched: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    """By (model, k), of composed queries: (Q,) ranks among what a search for k images finds, k or more: no target."""
+    searched_by: set[str] = field(default_factory=set)
+    """The indexes they were searched through."""
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Searches through indexes, to be measured beside comparing every image."""
+
+    index: Callable[[np.ndarray], ImageIndex]
+    """Makes the index of a gallery's vectors: (N, D), or (N, T, D) where an image has T."""
+    ks: Sequence[int]
+    """How many images are searched for, unless the query set says it."""
 
 
 def ask(
@@ -43,6 +58,7 @@ def ask(
     query_sets: Sequence[QuerySet],
     inputs_of: Callable[[Checkpoint, Sequence[str]], np.ndarray],
     progress: Progress,
+    searches: Searches | None = None,
 ) -> list[Answers]:
     """Ask all models all queries.
 
@@ -50,6 +66,7 @@ def ask(
         models: by name, what loads the checkpoint; one is in memory at a time, besides the first.
         inputs_of: inputs of images, by id, as ``network.read_images`` makes them. The stages of one
             backbone share them, so they are made by the first network only.
+        searches: what to measure besides; None: nothing.
 
     Raises:
         InputError: a query names a reference or target that is not in its gallery.
@@ -73,7 +90,7 @@ def ask(
             same = same_target_encoder(first, network)
             vectors_ND = first_vectors_ND if same else encode_gallery(network, inputs_N)
         for answer in answers:
-            _ask_one(name, network, answer, inputs_N, vectors_ND, row_of)
+            _ask_one(name, network, answer, inputs_N, vectors_ND, row_of, searches)
         progress("asking models", number + 1, len(models))
     return answers
 
@@ -85,6 +102,7 @@ def _ask_one(
     inputs_N: np.ndarray,
     vectors_ND: np.ndarray,
     row_of: Mapping[str, int],
+    searches: Searches | None,
 ) -> None:
     asked, queries = answer.query_set, answer.query_set.queries
     references = [row_of[query.reference_id] for query in queries]
@@ -103,6 +121,24 @@ def _ask_one(
             answer.ranks[name, mode][rows] = ranks
             answer.precision[name, mode][rows] = precision
             answer.hits[name, mode][rows, : hits.shape[1]] = of_set[hits]
+        if searches is not None:
+            _search(name, answer, searches, gallery, rows, encoded["composed"][rows], gallery_ND)
+
+
+def _search(
+    name: str,
+    answer: Answers,
+    searches: Searches,
+    gallery: _Gallery,
+    rows: Sequence[int],
+    queries_QD: np.ndarray,
+    gallery_ND: np.ndarray,
+) -> None:
+    index = searches.index(gallery_ND)
+    answer.searched_by.add(index.says)
+    for k in answer.query_set.ks or searches.ks:
+        ranks_Q = answer.searched.setdefault((name, k), np.zeros(len(answer.query_set.queries), np.int32))
+        ranks_Q[rows] = searched_ranks(index, queries_QD, gallery_ND, gallery.targets, gallery.removed, k)
 
 
 def _by_gallery(asked: QuerySet) -> Iterator[tuple[list[int], tuple[str, ...]]]:

@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from spn4cir_core.evaluation.base import EVALUATORS, Evaluator
+from spn4cir_core.evaluation.index_settings import IndexSettings
+from spn4cir_core.fingerprints import AddedLater
 from spn4cir_core.plugins import Choice, Settings
 
 
@@ -20,6 +22,8 @@ class EvaluationSettings(Settings):
     bootstrap_draws: int = Field(default=1000, ge=100)
     gallery_pictures: int = Field(default=12, ge=0, le=60)
     """Queries shown with pictures in the report, per query set; as many triplets are shown."""
+    searched_by: Annotated[IndexSettings | None, AddedLater()] = None
+    """Tell beside recall@k what a search through such an index of each gallery finds; None: tell nothing."""
 
     @field_validator("ks")
     @classmethod

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.evaluation.answer_tables import gallery_fingerprint
+from spn4cir_core.evaluation.answer_tables import gallery_fingerprint, searched_table
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.settings import EvaluationSettings
@@ -105,7 +105,7 @@ def _query_set(
 
     return {
         "name": query_set.name,
-        "protocol": query_set.protocol,
+        "protocol": _protocol(query_set, answers),
         "headline": query_set.headline,
         "queries": len(query_set.queries),
         "references": len({query.reference_id for query in query_set.queries}),
@@ -122,7 +122,18 @@ def _query_set(
         "gallery_sizes": of_set(numbers.gallery_sizes),
         "shortcuts": _shortcuts(answers) if answers else [],
         "suspicious": _suspicious(answers, likeness) if answers else [],
+        **({"searched": searched_table([answers]).to_pylist()} if answers and answers.searched else {}),
     }
+
+
+def _protocol(query_set: QuerySet, answers: Answers | None) -> str:
+    if answers is None or not answers.searched:
+        return query_set.protocol
+    indexes = " or ".join(sorted(answers.searched_by))
+    return (
+        f"{query_set.protocol} Composed queries are also searched through a FAISS index of each gallery ({indexes}), "
+        "with the same images removed; every other figure comes from comparing all images."
+    )
 
 
 def _shortcuts(answers: Answers) -> list[dict[str, Any]]:

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.artifacts import Artifact, whole_file
-from spn4cir_core.evaluation.answer_tables import hit_table, query_table
+from spn4cir_core.evaluation.answer_tables import hit_table, query_table, searched_table
 from spn4cir_core.evaluation.base import QuerySet
-from spn4cir_core.evaluation.measure import Answers, ask
+from spn4cir_core.evaluation.measure import Answers, Searches, ask
 from spn4cir_core.evaluation.query_sets import query_sets
+from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.evaluation.tables import Tables, tables
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.reports.contents import Contents, contents, lineage
@@ -28,6 +29,7 @@ from spn4cir_core.reports.page import html_page, markdown_page
 from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
 from spn4cir_core.reports.suspicious import Likeness
 from spn4cir_core.reports.thumbnails import Thumbnails
+from spn4cir_core.search.faiss_index import index_of_gallery
 from spn4cir_core.stage import Stage, Work
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
 from spn4cir_core.training.image_inputs import image_inputs
@@ -56,6 +58,8 @@ def write_report(work: Work) -> None:
         _write_preview(work, said, shown, thumbnails)
         work.draft.write_table(query_table(answers), "queries.parquet")
         work.draft.write_table(hit_table(answers), "hits.parquet")
+        if settings.searched_by is not None:
+            work.draft.write_table(searched_table(answers), "searched.parquet")
         _write(work, numbers, said, html_page(said, shown, metrics))
     for kind in {evaluator.plugin_kind for evaluator in settings.evaluators} - {query_set.name for query_set in sets}:
         work.draft.drop(f"evaluator {kind!r} found nothing to ask in this corpus")
@@ -75,7 +79,13 @@ def _answers(work: Work, sets: Sequence[QuerySet], files: ImageFiles) -> list[An
         return image_inputs(checkpoint.backbone, checkpoint.network, rows, files, work.store, progress=work.progress)
 
     loaders = {model: partial(load_checkpoint, work.parents[noun]) for model, noun in MODELS.items()}
-    return ask(loaders, sets, inputs_of, work.progress)
+    return ask(loaders, sets, inputs_of, work.progress, _searches(work.recipe.eval_report, work.recipe.seed))
+
+
+def _searches(settings: EvaluationSettings, seed: int) -> Searches | None:
+    if settings.searched_by is None:
+        return None
+    return Searches(partial(index_of_gallery, settings=settings.searched_by, seed=seed), settings.ks)
 
 
 def _galleries(work: Work, answers: Sequence[Answers], pictures: Pictures, likeness: Likeness) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spn4cir_core.search.settings import SearchSettings
+from spn4cir_core.evaluation.index_settings import IndexSettings
+from spn4cir_core.evaluation.searched import ImageIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +21,12 @@ MAPPED_FROM_BYTES = 256_000_000
 """A file of this size or larger is memory-mapped: it opens at once, and processes share what they read of it."""
 
 
-def kind_of(vectors: int, settings: SearchSettings) -> str:
+def kind_of(vectors: int, settings: IndexSettings) -> str:
     """``flat``, ``ivf`` or ``hnsw``: what an index of that many vectors is."""
     return "flat" if vectors <= settings.flat_up_to else settings.above
 
 
-def build_index(vectors_VD: np.ndarray, settings: SearchSettings, seed: int) -> Any:
+def build_index(vectors_VD: np.ndarray, settings: IndexSettings, seed: int) -> Any:
     """FAISS inner-product index of unit vectors; row v is of image v // T.
 
     One thread builds it, so the same vectors give the same bytes.
@@ -38,13 +39,13 @@ def build_index(vectors_VD: np.ndarray, settings: SearchSettings, seed: int) -> 
     return index
 
 
-def _flat(vectors_VD: np.ndarray, dim: int, settings: SearchSettings, seed: int) -> Any:
+def _flat(vectors_VD: np.ndarray, dim: int, settings: IndexSettings, seed: int) -> Any:
     import faiss
 
     return faiss.IndexFlatIP(dim)
 
 
-def _ivf(vectors_VD: np.ndarray, dim: int, settings: SearchSettings, seed: int) -> Any:
+def _ivf(vectors_VD: np.ndarray, dim: int, settings: IndexSettings, seed: int) -> Any:
     import faiss
 
     rows = len(vectors_VD)
@@ -57,7 +58,7 @@ def _ivf(vectors_VD: np.ndarray, dim: int, settings: SearchSettings, seed: int) 
     return index
 
 
-def _hnsw(vectors_VD: np.ndarray, dim: int, settings: SearchSettings, seed: int) -> Any:
+def _hnsw(vectors_VD: np.ndarray, dim: int, settings: IndexSettings, seed: int) -> Any:
     import faiss
 
     index: Any = faiss.IndexHNSWFlat(dim, settings.hnsw_links, faiss.METRIC_INNER_PRODUCT)
@@ -83,9 +84,32 @@ def best_images(index: Any, query_1D: np.ndarray, wanted: int, tokens: int) -> l
     An image is as good as the best of its T vectors. Among the T · wanted best vectors are the best ones of at
     least ``wanted`` images, for no image has more than T of them: nothing is missed.
     """
+    return best_images_of_each(index, query_1D, wanted, tokens)[0]
+
+
+def best_images_of_each(index: Any, queries_QD: np.ndarray, wanted: int, tokens: int) -> list[list[tuple[float, int]]]:
+    """What :func:`best_images` finds for each query."""
     with one_faiss_thread():
-        scores, places = index.search(query_1D, wanted * tokens)
-    return _distinct(scores[0], places[0], wanted, tokens)
+        found = index.search(queries_QD, wanted * tokens)
+    return [_distinct(scores, places, wanted, tokens) for scores, places in zip(*found, strict=True)]
+
+
+def index_of_gallery(gallery: np.ndarray, settings: IndexSettings, seed: int) -> ImageIndex:
+    """Index of a gallery's vectors, (N, D) or (N, T, D), for measuring what is lost by searching through it."""
+    tokens = 1 if gallery.ndim == 2 else gallery.shape[1]
+    index = build_index(gallery.reshape(-1, gallery.shape[-1]), settings, seed)
+    return ImageIndex(
+        _said(kind_of(index.ntotal, settings), settings),
+        lambda queries_QD, wanted: best_images_of_each(index, queries_QD, wanted, tokens),
+    )
+
+
+def _said(kind: str, settings: IndexSettings) -> str:
+    return {
+        "flat": "flat",
+        "ivf": f"IVF that looks into {settings.probed_share:g} of its cells",
+        "hnsw": f"HNSW of {settings.hnsw_links} links, {settings.hnsw_breadth} vectors wide",
+    }[kind]
 
 
 def _distinct(scores: np.ndarray, places: np.ndarray, wanted: int, tokens: int) -> list[tuple[float, int]]:

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
-from spn4cir_core.plugins import Settings
+from spn4cir_core.evaluation.index_settings import IndexSettings
 
 
-class SearchSettings(Settings):
+class SearchSettings(IndexSettings):
     """What the index holds and how it is searched."""
 
     images: Literal["all", "evaluation", "train"] = "all"
     """Which split's images are found; ``all`` whatever their split."""
-    flat_up_to: int = Field(default=200_000, ge=1)
-    """Above this many vectors (one per image, with SPRC 32) the index is what ``above`` says and a search approximate,
-    with its recall measured; below, every image is compared."""
-    above: Literal["ivf", "hnsw"] = "ivf"
-    """``ivf`` is built faster and no larger than the vectors; ``hnsw`` is searched faster, built slowly, and larger."""
-    probed_share: float = Field(default=0.1, gt=0, le=1)
-    """Share of an IVF index's cells that a search looks into."""
-    hnsw_links: int = Field(default=32, ge=2, le=512)
-    """Links that each vector of an HNSW index has to others; eight bytes each."""
-    hnsw_breadth: int = Field(default=128, ge=1)
-    """Vectors that a search of an HNSW index goes on from at a time."""

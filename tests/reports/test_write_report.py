@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.artifacts import Artifact
+from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.reports.write_report import EVAL_REPORT
 from tests.measured_store import EVIL, NAME, measured_store, recipe, write_checkpoint
 
@@ -45,8 +45,13 @@ def report(root: Path, **corpus: bool) -> Artifact:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return report(tmp_path_factory.mktemp("measured"))
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("measured")
+
+
+@pytest.fixture(scope="module")
+def made(root: Path) -> Artifact:
+    return report(root)
 
 
 def test_tables_have_the_columns_of_the_contract(made: Artifact) -> None:
@@ -241,3 +246,49 @@ def test_a_copy_of_stage_1_differs_from_it_by_nothing(tmp_path: Path) -> None:
     assert same
     assert all(row["difference"] == row["low"] == row["high"] == 0 for row in same)
     assert store.current(NAME, "eval_report") == made
+
+
+def test_by_default_nothing_is_searched(made: Artifact) -> None:
+    assert not [name for name in made.summary["files"] if "searched" in name]
+    for name in ("report.html", "report.md", "report.json"):
+        assert "hrough an index" not in (text := made.file(name).read_text(encoding="utf-8"))
+        assert '"searched":' not in text
+
+
+@pytest.mark.parametrize(
+    ("searched_by", "says"),
+    [({}, "(flat)"), ({"flat_up_to": 1, "above": "hnsw", "hnsw_links": 2, "hnsw_breadth": 1}, "(HNSW of 2 links")],
+)
+def test_recall_through_an_index_stands_beside_the_exact_one(
+    made: Artifact, root: Path, searched_by: dict[str, Any], says: str
+) -> None:
+    asked = recipe(root / "pictures", searched_by=searched_by, evaluators=[{"kind": "annotated"}])
+    found, _ = EVAL_REPORT.run(asked, Store(root / "store"))
+    told = found.table("searched.parquet").to_pylist()
+    exact = {(row["query_set"], row["model"], row["k"]): row["recall"] for row in rows(made) if _composed(row)}
+    assert len(told) == 3 * 4  # models, k
+    for row in told:
+        assert row["exact_recall"] == exact[row["query_set"], row["model"], row["k"]]
+        assert row["difference"] == row["recall"] - row["exact_recall"]
+        assert row["difference"] == 0 or searched_by
+    (said,) = json.loads(found.file("report.json").read_text(encoding="utf-8"))["query_sets"]
+    assert said["searched"] == told
+    assert says in said["protocol"]
+    Page(found.file("report.html").read_text(encoding="utf-8"))
+    shown = f"{100 * told[-1]['recall']:.1f}", f"{100 * told[-1]['difference']:+.1f}".replace("-", "−")
+    for name, cell in (("report.html", '<td class="number">{} <small>{}</small></td>'), ("report.md", "| {} ({}) |")):
+        text = found.file(name).read_text(encoding="utf-8")
+        assert says in text
+        assert cell.format(*shown) in text
+    assert found.table("ranks.parquet") == _of_set(made, "annotated")
+
+
+def _composed(row: dict[str, Any]) -> bool:
+    return (row["kind"], row["query"]) == ("all", "composed")
+
+
+def _of_set(made: Artifact, name: str) -> Any:
+    import pyarrow.compute as pc
+
+    table = made.table("ranks.parquet")
+    return table.filter(pc.equal(table["query_set"], name))

@@ -1,0 +1,77 @@
+"""What a composed query finds through an index, as a search would ask it, beside what comparing every image finds.
+
+Recall@k through an index is the share of queries of which a target is among the first k images that the index finds.
+It is asked for each k by itself, because some indexes look further when more is wanted. Images that it does not find
+stand nowhere; those that it does are ranked by the rules of :mod:`.ranks`, so an index that misses nothing loses
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spn4cir_core.evaluation.ranks import TIE
+from spn4cir_core.evaluation.score_blocks import exact_scores
+
+NEAR = 4 * TIE
+"""Images that score this much less than the k-th may tie with a target among the first k: two ties and rounding."""
+
+
+@dataclass(frozen=True)
+class ImageIndex:
+    """An index of one gallery."""
+
+    says: str
+    """What it is, for the protocol."""
+    best: Callable[[np.ndarray, int], list[list[tuple[float, int]]]]
+    """(Q, D) queries and how many images are wanted → of each query (score, gallery row), best first; fewer where the
+    index finds no more."""
+
+
+def searched_ranks(
+    index: ImageIndex,
+    queries_QD: np.ndarray,
+    gallery: np.ndarray,
+    targets: Sequence[Sequence[int]],
+    removed: Sequence[Sequence[int]],
+    k: int,
+) -> np.ndarray:
+    """Rank of each query's best target among the images found: (Q,) int32, from 0; N where none of them is a target.
+
+    Below ``k`` where a search for k images shows a target, ``removed`` ones not counted.
+
+    Args:
+        gallery: (N, D) or (N, T, D), the vectors that the index holds.
+        targets, removed: gallery rows, as :func:`.ranks.best_ranks` takes them.
+    """
+    found = _found(index, queries_QD, len(gallery), removed, k)
+    ranks_Q = np.full(len(queries_QD), len(gallery), np.int32)
+    for query, rows in enumerate(found):
+        right = np.isin(rows, targets[query])
+        if right.any():
+            scores = exact_scores(queries_QD, gallery, np.full(len(rows), query), rows)
+            best, others = scores[right].max(), scores[~right]
+            better = np.count_nonzero(others > best + TIE)
+            ties = np.count_nonzero(others >= best - TIE) - better
+            ranks_Q[query] = better + (ties + 1) // 2
+    return ranks_Q
+
+
+def _found(
+    index: ImageIndex, queries_QD: np.ndarray, images: int, removed: Sequence[Sequence[int]], k: int
+) -> list[np.ndarray]:
+    """Gallery rows that the index finds for each query, without the removed ones: k, and those that tie with them."""
+    found = [np.zeros(0, np.int64) for _ in queries_QD]
+    asked, wanted = list(range(len(queries_QD))), min(images, k + 1 + max(map(len, removed), default=0))
+    while asked:
+        further = []
+        for query, hits in zip(asked, index.best(queries_QD[asked], wanted), strict=True):
+            kept = [(score, row) for score, row in hits if row not in removed[query]]
+            found[query] = np.array([row for _, row in kept], np.int64)
+            if len(hits) == wanted < images and kept[-1][0] > kept[k - 1][0] - NEAR:
+                further.append(query)
+        asked, wanted = further, min(images, 2 * wanted)
+    return found
