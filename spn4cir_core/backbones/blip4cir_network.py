@@ -41,7 +41,8 @@ class Blip4CirNetwork(nn.Module, Network):
         self.enc = self.words.id_of(ENC)
         self.vision_model = empty_vision(BlipVisionModel, config.vision_config, settings.vision_dtype)
         self.vision_proj = nn.Linear(config.vision_config.hidden_size, self.dim)
-        self.text_encoder: Any = BlipTextModel(text, add_pooling_layer=False)
+        text_model: Any = BlipTextModel  # some releases of transformers type its arguments, some do not
+        self.text_encoder: Any = text_model(text, add_pooling_layer=False)
         self.text_proj = nn.Linear(text.hidden_size, self.dim)
         keep_vision_narrow(self, settings.vision_dtype)
 
