@@ -32,14 +32,14 @@ class Terminal(io.StringIO):
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    for name in ("spn4cir_core.stage", "transformers"):
+    for name in ("spn4cir_core.stage", "another_package"):
         for level in ("debug", "info", "warning", "error"):
             getattr(logging.getLogger(name), level)("%s", f"{name.partition('.')[0]} {level}")
     return [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()]
 
 
 def test_a_level_is_for_this_package_and_others_are_held_to_warnings(capsys: pytest.CaptureFixture[str]) -> None:
-    own, other = "spn4cir_core", "transformers"
+    own, other = "spn4cir_core", "another_package"
     warned = [f"{other} warning", f"{other} error"]
     set_log_level("debug")
     everything = [f"{own} {level}" for level in ("debug", "info", "warning", "error")]
