@@ -291,7 +291,7 @@ def annotations_broken(week: Week) -> None:
     week.fault("annotation file that cannot be read")
     good = week.project.queries.read_text(encoding="utf-8")
     week.project.queries.write_text("no,such\ncolumn,here\n", encoding="utf-8")
-    week.until("failed")
+    week.until("ended as")
     before = week.runs()
     week.looks(3)
     assert week.runs() == before
@@ -350,7 +350,7 @@ def disk_full(week: Week) -> None:
     with ballast.open("wb") as stream:
         stream.write(bytes(max(0, shutil.disk_usage(ballast.parent).free - 400_000)))
     week.project.edit_bank("full {added}")
-    week.until("failed")
+    week.until("ended as")
     ballast.unlink()
     week.launch()
     week.until(UP_TO_DATE)
