@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -92,13 +93,19 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
+def in_the_background(server: socketserver.BaseServer) -> Iterator[None]:
+    """Answer requests for the length of the block."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
 def serving(reply: Callable[[int, Any], Reply] = lambda number, body: look(body)) -> Iterator[ChatServer]:
     """A server for the length of the block."""
-    with ChatServer(reply) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with ChatServer(reply) as server, in_the_background(server):
+        yield server

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socketserver
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+
+from tests.captions.chat_server import in_the_background
 
 
 class RawServer(socketserver.ThreadingTCPServer):
@@ -45,11 +46,5 @@ class _Handler(socketserver.StreamRequestHandler):
 @contextmanager
 def raw_server(answer: Callable[[Callable[[bytes], None]], None]) -> Iterator[RawServer]:
     """A server for the length of the block."""
-    with RawServer(answer) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with RawServer(answer) as server, in_the_background(server):
+        yield server
