@@ -6,11 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from spn4cir_core.errors import ProcessLost, Spn4cirError
 
@@ -46,7 +46,7 @@ def child_processes(workers: int) -> ProcessPoolExecutor:
         Spn4cirError: no process can be started.
     """
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
+    pool = ChildProcesses(workers, mp_context=context, initializer=_follow_parent)
     try:
         pool.submit(os.getpid).result()
     except BrokenProcessPool as error:
@@ -55,6 +55,22 @@ def child_processes(workers: int) -> ProcessPoolExecutor:
             "'if __name__ == \"__main__\":' around them, and must be a file."
         ) from error
     return pool
+
+
+class ChildProcesses(ProcessPoolExecutor):
+    """A pool whose processes start one by one, as work comes in."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have one call made by a process of the pool.
+
+        Raises:
+            BrokenProcessPool: a process has died, or cannot start. The second the pool itself gives as an OSError: for
+                want of memory, or while it buries a process that has died a moment ago.
+        """
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except OSError as error:
+            raise BrokenProcessPool(f"a process cannot start: {error}") from error
 
 
 def _follow_parent() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,19 @@ def test_nothing_to_read_starts_nothing(tmp_path: Path) -> None:
 def test_a_reading_process_that_dies_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="a process that reads pictures died"):
         read_with_processes(tmp_path, os._exit, range(4))
+
+
+def test_a_process_that_dies_while_another_starts_is_the_same_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = SpawnProcess.start, []
+
+    def closed_from_the_second_on(process: SpawnProcess) -> None:
+        started.append(process)
+        if len(started) > 1:
+            raise OSError("handle is closed")  # what the pool gives while it buries a process that has died
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", closed_from_the_second_on)
+    with pytest.raises(LaunchError, match="a process that reads pictures died"):
+        read_with_processes(tmp_path, abs, range(4))
