@@ -11,6 +11,7 @@ from dagster_project.resources import Pipeline
 from dagster_project.sync import active_run, state_of, sync_request
 
 LOOK_EVERY_S = int(os.environ.get("SPN4CIR_LOOK_EVERY_S", "60"))
+NIGHTLY_CRON = os.environ.get("SPN4CIR_NIGHTLY_CRON", "0 3 * * *")
 
 
 def jobs(prefix: Sequence[str]) -> list[Any]:
@@ -59,7 +60,7 @@ def sync_when_changed(context: dg.SensorEvaluationContext, pipeline: Pipeline) -
     return sync_request(context.instance, context.repository_def, state, seen.turn)
 
 
-@dg.schedule(target=dg.AssetSelection.all(), cron_schedule="0 3 * * *")
+@dg.schedule(target=dg.AssetSelection.all(), cron_schedule=NIGHTLY_CRON)
 def nightly_sync(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
-    """The same once a night; costs nothing when nothing changed."""
+    """The same once a night, in UTC; costs nothing when nothing changed."""
     return sync_request(context.instance, context.repository_def, state_of(pipeline))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -50,6 +51,14 @@ def test_a_second_recipe_carries_its_name_as_key_prefix() -> None:
     assert second.resolve_job_def("from_templates").asset_layer.selected_asset_keys == {
         key for key in graph.materializable_asset_keys if key.path[-1] in pick('key:"templates"+')
     }
+
+
+def test_the_night_is_when_the_owner_says() -> None:
+    assert [schedule.cron_schedule for schedule in defs.get_repository_def().schedule_defs] == ["0 3 * * *"]
+    says = "from dagster_project.automation import nightly_sync; print(nightly_sync.cron_schedule)"
+    environment = {**os.environ, "SPN4CIR_NIGHTLY_CRON": "30 22 * * 1-5"}
+    told = subprocess.run([sys.executable, "-c", says], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "30 22 * * 1-5"
 
 
 def test_automation_is_shipped_stopped() -> None:
