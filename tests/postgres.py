@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -63,6 +64,6 @@ def postgres_server(bin_folder: Path) -> Iterator[dict[str, str]]:
         access = {"HOST": "127.0.0.1", "PORT": str(port), "DB": "postgres", "USER": "dagster", "PASSWORD": PASSWORD}
         yield {f"DAGSTER_PG_{name}": value for name, value in access.items()}
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # does not wait for those who are connected
         server.wait(PATIENCE_S)
         shutil.rmtree(folder)
