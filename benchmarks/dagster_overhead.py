@@ -2,8 +2,9 @@
 
     python -m benchmarks.dagster_overhead --images 200 2000      # from the repository's root
 
-Each corpus is drawn (scenes of shapes), and the whole flow made of it twice from empty stores: by the core alone and by
-``dagster asset materialize``, each in a process of its own; then both again, with nothing left to compute.
+Each corpus is drawn (scenes of shapes), and the whole flow made of it from empty stores by the core alone and by
+``dagster asset materialize``, each in a process of its own, then by both again with nothing left to compute. That is
+done several times, the core first and Dagster first in turns; the table has the medians.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -83,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[200, 2000])
     parser.add_argument("--executor", default="in_process", help="as SPN4CIR_EXECUTOR")
-    parser.add_argument("--repeats", type=int, default=3, help="of the run with nothing left to compute; the median")
+    parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     line("pictures", "what", "directly: wall s", "CPU s", "Dagster: wall s", "CPU s", "more per asset: wall s", "CPU s")
     line(*["---"] * 8)
@@ -91,22 +93,29 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="spn4cir-overhead-") as name:
             folder = Path(name)
             draw_pictures(folder / "pictures", 0, images)
-            recipe, alone, dagster = recipe_of(folder), folder / "alone", folder / "dagster"
-            told(images, "everything", directly(recipe, alone), through_dagster(recipe, dagster, given.executor))
-            assert same(Store(alone), Store(dagster))
-            turns = [
-                (directly(recipe, alone), through_dagster(recipe, dagster, given.executor))
-                for _ in range(given.repeats)
-            ]
-            told(images, "nothing to compute", *(middle([turn[side] for turn in turns]) for side in (0, 1)))
+            recipe, made, kept = recipe_of(folder), [], []
+            for turn in range(given.repeats):
+                sides = [
+                    partial(directly, recipe, folder / f"alone{turn}"),
+                    partial(through_dagster, recipe, folder / f"dagster{turn}", given.executor),
+                ]
+                made.append(both(sides, turn))
+                assert same(Store(folder / f"alone{turn}"), Store(folder / f"dagster{turn}"))
+                kept.append(both(sides, turn))
+            told(images, "everything", made)
+            told(images, "nothing to compute", kept)
 
 
-def middle(costs: Sequence[Cost]) -> Cost:
-    return median(wall_s for wall_s, _ in costs), median(cpu_s for _, cpu_s in costs)
+def both(sides: Sequence[Callable[[], Cost]], turn: int) -> list[Cost]:
+    """What each side costs, measured one after the other, the other one first in odd turns."""
+    order = [0, 1] if turn % 2 == 0 else [1, 0]
+    costs = {side: sides[side]() for side in order}
+    return [costs[0], costs[1]]
 
 
-def told(images: int, what: str, core: Cost, dagster: Cost) -> None:
-    more = [f"{(there - here) / len(STAGES):.2f}" for here, there in zip(core, dagster, strict=True)]
+def told(images: int, what: str, turns: Sequence[Sequence[Cost]]) -> None:
+    core, dagster = ([median(turn[side][kind] for turn in turns) for kind in (0, 1)] for side in (0, 1))
+    more = [f"{median(turn[1][kind] - turn[0][kind] for turn in turns) / len(STAGES):.2f}" for kind in (0, 1)]
     line(f"{images:,}", what, *(f"{value:.1f}" for value in (*core, *dagster)), *more)
 
 

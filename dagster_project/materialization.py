@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 from PIL import Image
 
 from dagster_project.curves import sparkline
@@ -39,7 +38,7 @@ def materialization(artifact: Artifact, reused: bool, beside: Mapping[str, Any] 
     if summary["drops"]:
         metadata["drops"] = _table([{"reason": why, "count": count} for why, count in summary["drops"].items()])
     if f"{artifact.noun}.parquet" in summary["files"]:
-        metadata["sample"] = _sample(artifact.table())
+        metadata["sample"] = _table(artifact.head(SAMPLE_ROWS).to_pylist())
     metadata |= {key: value for key, value in rest.items() if key not in metadata}
     metadata |= {f"seconds_{cause}": value for cause, value in summary["seconds"].items()}
     metadata |= {"fingerprint": artifact.fingerprint, "folder": dg.MetadataValue.path(artifact.place)}
@@ -73,10 +72,6 @@ def _numbers(details: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
         elif value is not None:
             rest[key] = dg.MetadataValue.json(value)
     return numbers, rest
-
-
-def _sample(table: pa.Table) -> dg.TableMetadataValue:
-    return _table(table.slice(0, SAMPLE_ROWS).to_pylist())
 
 
 def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:

@@ -12,6 +12,8 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Wor
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
+from spn4cir_core.child_processes import is_alive
+
 GONE = CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
 SLACK_S = 60.0
 
@@ -56,14 +58,8 @@ def lives(process: int, told_at: float) -> bool:
 
     Ids are used again: where the system says when the process began, one that began later is another one.
     """
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
     began = _began(process)
-    return began is None or began <= told_at + SLACK_S
+    return is_alive(process) and (began is None or began <= told_at + SLACK_S)
 
 
 def _began(process: int) -> float | None:

@@ -16,6 +16,7 @@ the store, and its parents' fingerprints. Same fingerprint on storage: nothing t
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -112,6 +113,11 @@ class Artifact:
         """Read one of the artefact's Parquet tables, by default the one named like the artefact."""
         table: pa.Table = pq.read_table(self.file(name or f"{self.noun}.parquet"), columns=columns)
         return table
+
+    def head(self, rows: int) -> pa.Table:
+        """The first rows of the table named like the artefact; the others are not read."""
+        table = pq.ParquetFile(self.file(f"{self.noun}.parquet"))
+        return pa.Table.from_batches(itertools.islice(table.iter_batches(rows), 1), table.schema_arrow)
 
     def verify(self) -> None:
         """Compare every file with its recorded checksum, those compared before as well.

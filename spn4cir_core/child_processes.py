@@ -73,6 +73,17 @@ class ChildProcesses(ProcessPoolExecutor):
             raise BrokenProcessPool(f"a process cannot start: {error}") from error
 
 
+def is_alive(process: int) -> bool:
+    """Whether there is a process of that id, whoever's it is."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _follow_parent() -> None:
     """Leave Ctrl-C to the parent process, and end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -24,6 +24,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from spn4cir_core.artifacts import Artifact, read_json
+from spn4cir_core.child_processes import is_alive
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.launch import LAUNCHED_BY
@@ -107,21 +108,11 @@ def accountable(folder: LaunchFolder | None) -> Iterator[None]:
 
 def _follow_launcher(parent: int) -> None:
     first = int(os.environ.get(LAUNCHED_BY, parent))
-    while os.getppid() == parent and _alive(first):
+    while os.getppid() == parent and is_alive(first):
         time.sleep(LOOK_EVERY_S)
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(STOP_S)
     os._exit(1)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def main() -> None:

@@ -41,6 +41,12 @@ def test_what_is_written_is_read_back_with_its_summary(store: Store) -> None:
     artifact.verify()
 
 
+@pytest.mark.parametrize(("rows", "asked", "got"), [(3, 2, ["0", "1"]), (3, 5, ["0", "1", "2"]), (0, 2, [])])
+def test_the_head_of_a_table_is_its_first_rows(store: Store, rows: int, asked: int, got: list[str]) -> None:
+    head = write(store, rows=rows).head(asked)
+    assert head.column_names == ["id"] and head["id"].to_pylist() == got
+
+
 def test_the_summary_counts_seconds_by_cause(store: Store) -> None:
     with store.writing("things", "t", {}) as draft, draft.timed("read"):
         pass

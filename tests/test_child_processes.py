@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.child_processes import is_alive
 from spn4cir_core.errors import LaunchError
 from spn4cir_core.progress import silent
 
@@ -64,3 +66,11 @@ def test_a_process_that_dies_while_another_starts_is_the_same_error(
     monkeypatch.setattr(SpawnProcess, "start", closed_from_the_second_on)
     with pytest.raises(LaunchError, match="a process that reads pictures died"):
         read_with_processes(tmp_path, abs, range(4))
+
+
+def test_a_process_is_alive_until_it_has_ended() -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    assert is_alive(process.pid) and is_alive(1), "whoever's it is"
+    process.kill()
+    process.wait()
+    assert not is_alive(process.pid)
