@@ -48,6 +48,7 @@ SUMMARY_PARTS: dict[str, type] = {
     "details": dict,
     "files": dict,
 }
+PIECE_ROWS = 1 << 20
 NAME = re.compile(r"\w+", re.ASCII)
 UNWRITABLE = {
     errno.ENOSPC,
@@ -118,6 +119,10 @@ class Artifact:
         """The first rows of the table named like the artefact; the others are not read."""
         table = pq.ParquetFile(self.file(f"{self.noun}.parquet"))
         return pa.Table.from_batches(itertools.islice(table.iter_batches(rows), 1), table.schema_arrow)
+
+    def pieces(self, columns: list[str], rows: int = PIECE_ROWS) -> Iterator[pa.RecordBatch]:
+        """Read the table named like the artefact piece by piece, for where the whole may be too large for memory."""
+        yield from pq.ParquetFile(self.file(f"{self.noun}.parquet")).iter_batches(rows, columns=columns)
 
     def verify(self) -> None:
         """Compare every file with its recorded checksum, those compared before as well.

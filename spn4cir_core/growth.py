@@ -216,7 +216,7 @@ def memory(stage: str, corpus: Corpus, recipe: Recipe) -> float:
         "stage1_checkpoint": corpus.triplets * 1500,
         "control_checkpoint": corpus.triplets * 1500,
         "candidate_bank": bank * 4 / 64,
-        "stage2_checkpoint": corpus.triplets * (1500 + 200 * corpus.excluded_per_triplet),
+        "stage2_checkpoint": corpus.triplets * (1500 + 8 * corpus.excluded_per_triplet),
         "eval_report": corpus.splits.get("evaluation", 0) * corpus.bank_dimensions * 4 + corpus.images * 1500,
         "search_index": 2 * corpus.images * corpus.bank_dimensions * 4 + corpus.images * 1000,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.evaluation.tables import Tables
 from spn4cir_core.fingerprints import plain
+from spn4cir_core.negatives.read_false_negatives import count_false_negatives
 from spn4cir_core.reports.benchmark_tables import benchmark_tables
 from spn4cir_core.reports.headline import headline
 from spn4cir_core.reports.suspicious import Likeness, suspicions
@@ -60,7 +62,7 @@ def contents(
         "training": [_training(model, lines) for model, lines in metrics.items()],
         "triplets": _triplets(lineage["triplets"].table(columns=["split", "origin"])),
         "gates": _gates(lineage["triplets"]),
-        "false_negatives": _false_negatives(lineage["false_negatives"].table()),
+        "false_negatives": asdict(count_false_negatives(lineage["false_negatives"])),
         "stages": [
             {"noun": noun, "rows": artifact.summary["rows"], "drops": artifact.summary["drops"]}
             for noun, artifact in lineage.items()
@@ -201,16 +203,6 @@ def _recipe(artifacts: Iterable[Artifact]) -> dict[str, Any]:
             whole = isinstance(value, Mapping) and len(value) > len(tables.get(name, ()))
             tables[name] = value if whole or name not in tables else tables[name]
     return tables
-
-
-def _false_negatives(table: pa.Table) -> dict[str, Any]:
-    reasons = Counter(table["reason"].to_pylist())
-    masked = set(zip(table["triplet_id"].to_pylist(), table["image_id"].to_pylist(), strict=True))
-    return {
-        "by_reason": dict(sorted(reasons.items())),
-        "triplets": len({triplet for triplet, _ in masked}),
-        "candidates": len(masked),
-    }
 
 
 def _mean(values: Iterable[float]) -> float | None:

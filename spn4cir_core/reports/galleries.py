@@ -133,15 +133,9 @@ def _triplet(row: Mapping[str, Any], pictures: Pictures) -> dict[str, Any]:
 
 
 def false_negative_gallery(
-    false_negatives: pa.Table, triplets: pa.Table, count: int, seed: int, pictures: Pictures
+    sampled: Mapping[str, Sequence[Mapping[str, Any]]], triplets: pa.Table, pictures: Pictures
 ) -> list[dict[str, Any]]:
-    """A seeded sample, per reason, of queries, their targets, and the candidates that answer them as well."""
-    reasons = sorted(set(false_negatives["reason"].to_pylist())) if count else []
-    each = max(1, count // max(1, len(reasons)))
-    sampled = {
-        reason: _sample(false_negatives.filter(pc.equal(false_negatives["reason"], reason)), each, seed)
-        for reason in reasons
-    }
+    """Rows of false negatives by their reason: queries, their targets, and the candidates that answer them as well."""
     wanted = pa.array([row["triplet_id"] for rows in sampled.values() for row in rows], pa.string())
     asked = triplets.filter(pc.is_in(triplets["triplet_id"], value_set=wanted)).to_pylist()
     queries = {row["triplet_id"]: row for row in asked}

@@ -17,6 +17,7 @@ from spn4cir_core.evaluation.query_sets import query_sets
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.evaluation.tables import Tables, tables
 from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.negatives.read_false_negatives import sample_false_negatives
 from spn4cir_core.reports.contents import Contents, contents, lineage
 from spn4cir_core.reports.galleries import (
     Pictures,
@@ -54,7 +55,7 @@ def write_report(work: Work) -> None:
     with work.draft.timed("write"):
         thumbnails = Thumbnails(files, _column_by_id(work.parents["images"], "path"))
         pictures = Pictures(thumbnails, captions)
-        shown = _galleries(work, answers, pictures, likeness)
+        shown = _galleries(work, answers, pictures, likeness, said["false_negatives"]["by_reason"])
         _write_preview(work, said, shown, thumbnails)
         work.draft.write_table(query_table(answers), "queries.parquet")
         work.draft.write_table(hit_table(answers), "hits.parquet")
@@ -88,10 +89,13 @@ def _searches(settings: EvaluationSettings, seed: int) -> Searches | None:
     return Searches(partial(index_of_gallery, settings=settings.searched_by, seed=seed), settings.ks)
 
 
-def _galleries(work: Work, answers: Sequence[Answers], pictures: Pictures, likeness: Likeness) -> dict[str, Any]:
+def _galleries(
+    work: Work, answers: Sequence[Answers], pictures: Pictures, likeness: Likeness, spared: Mapping[str, int]
+) -> dict[str, Any]:
     count, seed = work.recipe.eval_report.gallery_pictures, work.recipe.seed
     triplets = work.parents["triplets"].table()
-    masked = work.parents["false_negatives"].table()
+    each = max(1, count // max(1, len(spared)))
+    masked = sample_false_negatives(work.parents["false_negatives"], spared, each, seed) if count else {}
     return {
         "retrieval": {
             answer.query_set.name: retrieval_gallery(answer, "stage2", count, seed, pictures, likeness)
@@ -99,7 +103,7 @@ def _galleries(work: Work, answers: Sequence[Answers], pictures: Pictures, liken
         },
         "triplets": triplet_gallery(triplets, count, seed, pictures),
         "refused": refused_gallery(work.parents["triplets"].table(REFUSED), count, seed, pictures),
-        "false_negatives": false_negative_gallery(masked, triplets, count, seed, pictures),
+        "false_negatives": false_negative_gallery(masked, triplets, pictures),
     }
 
 
@@ -162,6 +166,6 @@ EVAL_REPORT = Stage(
         "stage2_checkpoint",
     ),
     reads=("eval_report", "images", "seed"),
-    version=8,
+    version=9,
     write=write_report,
 )

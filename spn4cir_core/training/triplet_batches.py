@@ -148,14 +148,32 @@ def no_guards(triplets: TrainingTriplets) -> NotNegatives:
 
 
 def read_not_negatives(false_negatives: Artifact, triplets: TrainingTriplets) -> NotNegatives:
-    """The guarded candidates of each training triplet, each once whatever the number of reasons."""
-    table = false_negatives.table(columns=["triplet_id", "image_id"])
-    triplet_row = pc.index_in(table["triplet_id"], value_set=pa.array(triplets.ids, pa.string()))
-    image_row = pc.index_in(table["image_id"], value_set=triplets.candidates["image_id"].combine_chunks())
-    known = pc.and_(pc.is_valid(triplet_row), pc.is_valid(image_row))
-    owner = triplet_row.filter(known).to_numpy().astype(np.int64)
-    guarded = image_row.filter(known).to_numpy().astype(np.int64)
-    other = guarded != triplets.targets[owner]
-    pairs = np.unique(np.stack([owner[other], guarded[other]], axis=1), axis=0)
-    starts = np.searchsorted(pairs[:, 0], np.arange(len(triplets.ids) + 1))
-    return NotNegatives(starts, pairs[:, 1])
+    """The guarded candidates of each training triplet, each once whatever the number of reasons.
+
+    They are read piece by piece, since common captions make them many: 4 bytes each are kept.
+
+    Raises:
+        StoreError: they are not in the order of the triplets and candidates.
+    """
+    triplet_rows = {name: row for row, name in enumerate(triplets.ids)}
+    candidate_rows = {name: row for row, name in enumerate(triplets.candidates["image_id"].to_pylist())}
+    counts, kept, last = np.zeros(len(triplets.ids), np.int64), [np.empty(0, np.int32)], -1
+    for piece in false_negatives.pieces(["triplet_id", "image_id"]):
+        owners, guarded = _known_rows(piece["triplet_id"], triplet_rows), _known_rows(piece["image_id"], candidate_rows)
+        other = (owners >= 0) & (guarded >= 0) & (guarded != triplets.targets[owners])
+        places = owners[other] * len(candidate_rows) + guarded[other]
+        if (np.diff(places, prepend=last) < 0).any():
+            raise StoreError(f"{false_negatives.place} is not sorted. Delete it and run again")
+        once = np.flatnonzero(other)[np.diff(places, prepend=last) > 0]
+        counts += np.bincount(owners[once], minlength=len(counts))
+        kept.append(guarded[once].astype(np.int32))
+        last = max(last, int(places[-1]) if len(places) else -1)
+    return NotNegatives(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(kept))
+
+
+def _known_rows(names: pa.Array, row_of: Mapping[str, int]) -> np.ndarray:
+    """The number of each name, -1 for those that are not known."""
+    encoded = names.dictionary_encode()
+    numbers = np.array([row_of.get(name, -1) for name in encoded.dictionary.to_pylist()], np.int64)
+    rows: np.ndarray = numbers[encoded.indices.to_numpy()]
+    return rows
