@@ -28,6 +28,8 @@ PREPOSITIONS = frozenset(
         without""",
     )
 )
+NAMELESS = ("something",)
+"""Says nothing without the words beside it ("something black")."""
 MOST_COMPARISONS = 10_000
 """Captions with more phrases than this allows are compared by whole phrases only."""
 _BREAK = re.compile(r"[,;:!?\n，、；。：]|\.(?=\s|$)|\band\b", re.IGNORECASE)
@@ -190,7 +192,8 @@ def narrowed(new: Phrase, old: Phrase, others: list[Phrase]) -> tuple[Phrase, Ph
     short_old = _telling(old, Counter(old) - Counter(new), keep_head)
     same_change = _change(short_old, short_new) == _change(old, new) != {}
     ambiguous = any(set(short_old) <= set(other) for other in others)
-    return (short_new, short_old) if same_change and not ambiguous else (new, old)
+    nameless = NAMELESS in (short_new, short_old)
+    return (short_new, short_old) if same_change and not ambiguous and not nameless else (new, old)
 
 
 def _telling(phrase: Phrase, differing: Counter[str], keep_head: bool) -> Phrase:
