@@ -18,16 +18,19 @@ VISION = {
     "initializer_range": 0.3,  # the default of 1e-10 makes a model that does not see the picture
 }
 
+LONE_TOKENS = ("class_embedding", "image_newline")
+
 
 def scatter(model: Any) -> None:
-    """Large random weights, so that the answers hang on picture and prompt."""
+    """Large random weights, the same ones every time, so that the answers hang on picture and prompt."""
     import torch
 
     generator = torch.Generator().manual_seed(2)
+    tables = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    tokens = [parameter for name, parameter in model.named_parameters() if name.endswith(LONE_TOKENS)]
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+        for parameter in [*tables, *tokens]:
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
 
 
 def word_pieces() -> Any:

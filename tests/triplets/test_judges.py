@@ -94,7 +94,7 @@ def test_models_that_cannot_judge_are_refused() -> None:
 
 
 def test_a_local_llava_tells_how_likely_yes_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(small_models, "VOCABULARY", f"{small_models.VOCABULARY} yes no")
+    monkeypatch.setattr(small_models, "VOCABULARY", f"{small_models.VOCABULARY} yes maybe no")
     model = tmp_path / "llava"
     small_models.save_llava_next(model)
     judge = YesJudge(model=Llava(model=str(model), device="cpu"), side_px=64)
