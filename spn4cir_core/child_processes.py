@@ -51,7 +51,7 @@ def child_processes(workers: int) -> ProcessPoolExecutor:
         pool.submit(os.getpid).result()
     except BrokenProcessPool as error:
         raise Spn4cirError(
-            "worker processes cannot start. A script that runs stages needs the guard "
+            f"worker processes cannot start: {error} A script that runs stages needs the guard "
             "'if __name__ == \"__main__\":' around them, and must be a file."
         ) from error
     return pool
@@ -70,7 +70,7 @@ class ChildProcesses(ProcessPoolExecutor):
         try:
             return super().submit(fn, *args, **kwargs)
         except OSError as error:
-            raise BrokenProcessPool(f"a process cannot start: {error}") from error
+            raise BrokenProcessPool(f"{error}.") from error
 
 
 def is_alive(process: int) -> bool:

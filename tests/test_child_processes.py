@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections import defaultdict
@@ -13,7 +14,7 @@ import pytest
 
 from spn4cir_core.batches import KEY, VALUE, Rows, fill
 from spn4cir_core.child_processes import is_alive
-from spn4cir_core.errors import LaunchError
+from spn4cir_core.errors import LaunchError, Spn4cirError
 from spn4cir_core.progress import silent
 
 
@@ -65,6 +66,15 @@ def test_a_process_that_dies_while_another_starts_is_the_same_error(
 
     monkeypatch.setattr(SpawnProcess, "start", closed_from_the_second_on)
     with pytest.raises(LaunchError, match="a process that reads pictures died"):
+        read_with_processes(tmp_path, abs, range(4))
+
+
+def test_why_no_process_can_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(process: SpawnProcess) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(SpawnProcess, "start", out_of_memory)
+    with pytest.raises(Spn4cirError, match=r"worker processes cannot start: .*Cannot allocate memory"):
         read_with_processes(tmp_path, abs, range(4))
 
 

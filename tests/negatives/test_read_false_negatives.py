@@ -4,15 +4,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.negatives.mine_false_negatives import SCHEMA
 from spn4cir_core.negatives.read_false_negatives import count_false_negatives, sample_false_negatives
-
-Row = tuple[str, str, str]
+from tests.negatives.written import Row, written
 
 
 def drawn_rows(seed: int) -> list[Row]:
@@ -23,16 +19,6 @@ def drawn_rows(seed: int) -> list[Row]:
         for _ in range(200)
     }
     return sorted(rows)
-
-
-def written(folder: Path, rows: list[Row], rows_per_group: int) -> Artifact:
-    store = Store(folder)
-    table = pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)
-    with store.writing("false_negatives", "f", {}) as draft:
-        pq.write_table(table, draft.file("false_negatives.parquet"), row_group_size=rows_per_group)
-    artifact = store.get("false_negatives", "f")
-    assert artifact is not None
-    return artifact
 
 
 @pytest.mark.parametrize("rows_per_group", [1, 7, 1000])

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import StoreError
 from spn4cir_core.training.settings import Schedule
 from spn4cir_core.training.triplet_batches import NotNegatives, TrainingTriplets, read_not_negatives
+from tests.negatives.written import written
 
 
 def make_triplets(repeats: list[int], texts: list[list[str]] | None = None) -> TrainingTriplets:
@@ -74,17 +73,6 @@ def test_guarded_rows_come_with_their_place_in_the_batch() -> None:
     assert guards.pairs(np.array([1])).shape == (0, 2)
 
 
-def false_negatives(folder: Path, rows: list[tuple[str, str, str]], rows_per_group: int) -> Artifact:
-    store = Store(folder)
-    columns = dict(zip(("triplet_id", "image_id", "reason"), zip(*rows, strict=True), strict=True))
-    with store.writing("false_negatives", "f", {}) as draft:
-        pq.write_table(pa.table(columns), draft.file("false_negatives.parquet"), row_group_size=rows_per_group)
-        draft.rows = len(rows)
-    artifact = store.get("false_negatives", "f")
-    assert artifact is not None
-    return artifact
-
-
 @pytest.mark.parametrize("rows_per_group", [1, 2, 100])
 def test_guarded_candidates_are_read_group_by_group_each_once(tmp_path: Path, rows_per_group: int) -> None:
     triplets = make_triplets([1] * 4)
@@ -98,11 +86,11 @@ def test_guarded_candidates_are_read_group_by_group_each_once(tmp_path: Path, ro
         ("t3", "0", "same_caption"),
         ("t8", "0", "look_alike"),  # not trained on
     ]
-    found = read_not_negatives(false_negatives(tmp_path, rows, rows_per_group), triplets)
+    found = read_not_negatives(written(tmp_path, rows, rows_per_group), triplets)
     assert found.starts.tolist() == [0, 2, 2, 2, 3] and found.rows.tolist() == [0, 3, 0]
 
 
 def test_guarded_candidates_that_are_not_sorted_are_one_clear_error(tmp_path: Path) -> None:
     rows = [("t3", "0", "look_alike"), ("t1", "0", "look_alike")]
     with pytest.raises(StoreError, match=r"is not sorted.*Delete"):
-        read_not_negatives(false_negatives(tmp_path, rows, 1), make_triplets([1] * 4))
+        read_not_negatives(written(tmp_path, rows, 1), make_triplets([1] * 4))
