@@ -23,12 +23,12 @@ from statistics import median
 from typing import Any
 
 from benchmarks.grow_corpus import draw_pictures, line
-from spn4cir_core.artifacts import Store
 from spn4cir_core.flow import STAGES
+from spn4cir_core.store.artifacts import Store
 from tests.pipelines import toml_of
 
 ROOT = Path(__file__).parents[1]
-DIRECTLY = "from spn4cir_core.cli import main; main()"
+DIRECTLY = "from spn4cir_core.cli.app import main; main()"
 Cost = tuple[float, float]
 """Wall seconds, and seconds of computing, children included."""
 

@@ -20,8 +20,8 @@ import spn4cir_core  # noqa: F401  # isort: skip  (sets OpenMP's waiting policy 
 
 import torch
 
-from spn4cir_core.backbones.small import Small
-from spn4cir_core.processes import ALONE
+from spn4cir_core.backbones.small.settings import Small
+from spn4cir_core.engine.processes import ALONE
 from spn4cir_core.training.gradient_cache import Encode, GradientCache
 
 WORDS = ["red", "blue", "green", "circle", "square", "star", "left", "right"]

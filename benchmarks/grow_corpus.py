@@ -19,10 +19,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.flow import run
 from spn4cir_core.images.shape_scenes import draw_scene, random_scene
+from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import Recipe, load_recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 
 STAGES = ("images", "captions", "image_embeddings")
 KILLED = ("captions", "image_embeddings")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import spn4cir_core  # noqa: F401  (sets OpenMP's waiting policy before torch is imported)
-from spn4cir_core.embeddings.neighbour_index import NeighbourIndex
+from spn4cir_core.index.neighbour_index import NeighbourIndex
 from spn4cir_core.pairs.allowed import Allowed
 from spn4cir_core.pairs.draws import id_keys
 from spn4cir_core.pairs.exact import mine_exact

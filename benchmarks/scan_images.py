@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from random import Random
 
-from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.flow import run
 from spn4cir_core.images.shape_scenes import draw_scene, random_scene
+from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 
 
 def draw_pictures(folder: Path, count: int) -> None:

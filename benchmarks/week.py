@@ -27,9 +27,9 @@ import pyarrow as pa
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from PIL import Image
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.batches import KEY, Rows
 from spn4cir_core.flow import STAGES
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.rows import KEY, Rows
 from tests.dagster_dev import ROOT, DagsterDev, eventually
 from tests.watched_project import WatchedProject
 
@@ -143,7 +143,7 @@ class Week:
     def command(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         """``spn4cir`` on the same store, with the same code."""
         return subprocess.Popen(
-            [sys.executable, "-c", "from spn4cir_core.cli import main; main()", *words],
+            [sys.executable, "-c", "from spn4cir_core.cli.app import main; main()", *words],
             cwd=self.code,
             env={**self.dev.environment, **environment},
             stdout=subprocess.PIPE,

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_project.resources import Pipeline
-from spn4cir_core.checks import CHECKS, Check, Made
+from spn4cir_core.operations.checks import CHECKS, Check, Made
 
 
 def checks(prefix: Sequence[str]) -> list[dg.AssetChecksDefinition]:

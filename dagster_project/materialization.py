@@ -10,8 +10,8 @@ from PIL import Image
 
 from dagster_project.curves import sparkline
 from dagster_project.pictures import inline_picture
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.reports.previews import HEADLINE
+from spn4cir_core.store.artifacts import Artifact
 
 SAMPLE_ROWS = 5
 CELL_CHARACTERS = 120

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError
 
-from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import ProcessLost
-from spn4cir_core.launch import Launch
-from spn4cir_core.launch_messages import LaunchFolder
+from spn4cir_core.launch.launcher import Launch
+from spn4cir_core.launch.messages import LaunchFolder
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.stage import Stage
+from spn4cir_core.store.artifacts import Artifact, Store
 
 WORKER = "dagster_project.worker"
 
 
 def run_through_pipes(
-    context: dg.AssetExecutionContext, launch: Launch, stage: Stage, recipe: Recipe, store: Store
+    context: dg.AssetExecutionContext, launch: Launch, stage: Stage[Any], recipe: Recipe, store: Store
 ) -> tuple[Artifact, bool]:
-    """Launch the stage's processes and wait for them. As :meth:`spn4cir_core.launch.Launch.run`.
+    """Launch the stage's processes and wait for them. As :meth:`spn4cir_core.launch.launcher.Launch.run`.
 
     What they print goes to the step's compute logs. A run that is terminated stops them in order.
     """

@@ -3,10 +3,10 @@
 import dagster as dg
 
 from dagster_project.pictures import inline_picture
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.images.files import image_files
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.previews import compared_with_before
+from spn4cir_core.store.artifacts import Artifact, Store
 
 MARKDOWN_CHARACTERS = 12_000
 """What an event may hold of one text; a longer one is cut at the end of a line."""

@@ -10,19 +10,19 @@ import dagster as dg
 from dagster_project.materialization import materialization
 from dagster_project.pipes_launch import run_through_pipes
 from dagster_project.previews import previews
-from spn4cir_core.artifacts import Store
+from spn4cir_core.engine.progress import Throttled
+from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import Spn4cirError
-from spn4cir_core.launch import Launch, launch_from
-from spn4cir_core.progress import Throttled
+from spn4cir_core.launch.launcher import Launch, launch_from
 from spn4cir_core.recipe import Recipe, load_recipe
-from spn4cir_core.remote_store import open_store
-from spn4cir_core.stage import Stage
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.remote_store import open_store
 
 
 class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
     """A recipe (packaged name or TOML path), the store its artefacts live in, and how its stages are launched.
 
-    The fields of the launch are those of :class:`spn4cir_core.launch.Launch`; what is left out comes from the
+    The fields of the launch are those of :class:`spn4cir_core.launch.launcher.Launch`; what is left out comes from the
     environment (``SPN4CIR_PROCESSES``, ``SPN4CIR_LAUNCHER`` …).
     """
 

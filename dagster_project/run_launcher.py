@@ -12,7 +12,7 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Wor
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
-from spn4cir_core.child_processes import is_alive
+from spn4cir_core.engine.child_processes import is_alive
 
 GONE = CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is gone")
 SLACK_S = 60.0

@@ -1,17 +1,19 @@
 """Turns a core stage into a Dagster asset: same name, same parents, same logic version."""
 
+from typing import Any
+
 import dagster as dg
 
 from dagster_project.gpu_requests import gpu_requests
 from dagster_project.resources import Pipeline
-from spn4cir_core.stage import Stage
+from spn4cir_core.engine.stage import Stage
 
 GPU_POOL = "gpu"
 """Assets that want the accelerator share this pool; ``dagster.yaml`` lets one of them run at a time."""
 
 
 def stage_asset(
-    stage: Stage, *, group: str, kinds: set[str], about: str | None, pool: str | None = None
+    stage: Stage[Any], *, group: str, kinds: set[str], about: str | None, pool: str | None = None
 ) -> dg.AssetsDefinition:
     """An asset that brings its stage up to date; ``about`` (the file's docstring) is what the UI says of it."""
 

@@ -10,8 +10,8 @@ from dagster import DagsterEventType
 from dagster_project.materialization import COMPUTED, STATE_KEY
 from dagster_project.resources import Pipeline
 from spn4cir_core.errors import Spn4cirError
-from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.flow import outdated
+from spn4cir_core.store.fingerprints import fingerprint
 
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,

@@ -6,9 +6,9 @@ import logging
 
 from dagster_pipes import open_dagster_pipes
 
-from spn4cir_core.log_level import set_log_level
-from spn4cir_core.progress import Throttled
-from spn4cir_core.worker import accountable, rank, read_order
+from spn4cir_core.engine.log_level import set_log_level
+from spn4cir_core.engine.progress import Throttled
+from spn4cir_core.launch.worker import accountable, rank, read_order
 
 
 def main() -> None:

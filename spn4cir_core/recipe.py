@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from pydantic import Field, ValidationError, model_validator
 from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.captions.settings import CaptionSettings
 from spn4cir_core.embeddings.settings import EmbeddingSettings
+from spn4cir_core.engine.plugins import Settings, explain
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.images.base import READERS
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.negatives.settings import FalseNegativeSettings
 from spn4cir_core.pairs.settings import PairSettings
-from spn4cir_core.plugins import Settings, explain
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.splits.settings import SplitSettings
 from spn4cir_core.texts.settings import ModifiedTextSettings, TemplateSettings
@@ -59,14 +59,6 @@ class Recipe(Settings):
         return self.model_copy(
             update={"modified_texts": texts.read_by(*self.stage1_checkpoint.backbone.text_tokenizer())}
         )
-
-    def only(self, tables: Iterable[str]) -> Recipe:
-        """A recipe that holds the named tables alone; reading another one is an AttributeError."""
-        kept = {name: getattr(self, name) for name in tables}
-        part = Recipe.model_construct(_fields_set=set(kept), **kept)
-        for name in Recipe.model_fields.keys() - kept.keys():
-            part.__dict__.pop(name, None)  # model_construct fills in defaults
-        return part
 
 
 def packaged_recipes() -> dict[str, str]:

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.fingerprints import fingerprint
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.fingerprints import fingerprint
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, its children too
 

@@ -11,15 +11,15 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.backbones.small import Small
+from spn4cir_core.backbones.small.settings import Small
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.images.files import pixel_sha256
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.settings import SearchSettings
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import Resume
-from spn4cir_core.triplets.refused import REFUSED_SCHEMA
+from spn4cir_core.triplets.admission import REFUSED_SCHEMA
 from spn4cir_core.triplets.triplet import SCHEMA as TRIPLETS
 
 NAME = "measured"

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from spn4cir_core.processes import Processes
+from spn4cir_core.engine.processes import Processes
 
 Result = TypeVar("Result")
 PATIENCE_S = 30

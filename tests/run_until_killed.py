@@ -80,9 +80,9 @@ def in_child(store: Path, recipe: Path, fatal: int, delay_s: float) -> tuple[int
     sys.addaudithook(watch)
     status = 1
     try:
-        from spn4cir_core.artifacts import Store
-        from spn4cir_core.flow import run
+        from spn4cir_core.launch.run_flow import run
         from spn4cir_core.recipe import load_recipe
+        from spn4cir_core.store.artifacts import Store
 
         run(load_recipe(str(recipe)), Store(store), progress=tell)
         status = 0
@@ -106,7 +106,7 @@ def kept_rows(store: Path) -> set[tuple[str, str]]:
     """Folder and key of every row that is kept per picture."""
     import pyarrow as pa
 
-    from spn4cir_core.batches import KEY, Rows
+    from spn4cir_core.store.rows import KEY, Rows
 
     folders = {part.parent for part in store.glob("rows/*/*/part-*.parquet")}
     tables = ((folder, table) for folder in folders for table in Rows(folder, pa.null()).scan())

@@ -39,7 +39,7 @@ def forked(folder: Path, store: Path, recipe: Path, fault: Fault = lambda: None,
         os.dup2(os.open(folder / f"{os.getpid()}.{name}", os.O_WRONLY | os.O_CREAT), number)
     os.environ.update(environment)
     sys.argv = ["spn4cir", "run", "--recipe", str(recipe), "--store", str(store)]
-    from spn4cir_core.cli import main
+    from spn4cir_core.cli.app import main
 
     fault()
     main()

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.flow import run
 from spn4cir_core.images.files import image_files
+from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.search.search import Searcher
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import as_module, load_network, read_metrics
 from tests.backbones.small_backbones import WRITERS
 from tests.pipelines import TINY, tiny_recipe_file
@@ -157,7 +157,7 @@ def test_a_published_stage_2_file_is_evaluated_without_training(store: Store, tm
 
     table = WRITERS["sprc"](tmp_path / "model")
     network: Any = backbone(table).build([], 0)
-    network.part_query_encoder()
+    network.untie_query_encoder()
     with torch.no_grad():
         network.query_former.text_projection.weight.mul_(-1)
     torch.save(

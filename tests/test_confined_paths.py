@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from spn4cir_core.captions.sidecar import Sidecar
-from spn4cir_core.confined_paths import inside
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.cirr import Cirr
 from spn4cir_core.images.fashioniq import FashionIq
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.folder import Folder
+from spn4cir_core.user_files import inside
 
 
 @pytest.fixture

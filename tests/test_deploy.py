@@ -18,7 +18,7 @@ from dagster._core.instance.config import dagster_instance_config_schema
 
 from dagster_project.executors import EXECUTORS
 from dagster_project.stage_asset import GPU_POOL, stage_asset
-from spn4cir_core.captions.write_captions import CAPTIONS
+from spn4cir_core.captions.stage import CAPTIONS
 from spn4cir_core.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.cli import INTERRUPTED, INTERRUPTED_STATUS
+from spn4cir_core.cli.app import INTERRUPTED, INTERRUPTED_STATUS
 from spn4cir_core.flow import STAGES
+from spn4cir_core.store.artifacts import Store
 from tests.pipelines import tiny_recipe_file
 from tests.run_with_faults import FULL_IN, INTERRUPTED_IN, SHARES_OF_THE_DISK
 from tests.test_kills import bytes_of

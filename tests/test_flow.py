@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import RecipeError, StoreError
-from spn4cir_core.flow import STAGES, outdated, run
+from spn4cir_core.flow import STAGES, outdated
+from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 from tests.pipelines import tiny_recipe_file
 
 AFTER_TEXTS = {

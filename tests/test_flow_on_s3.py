@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.flow import STAGES, outdated, run
+from spn4cir_core.flow import STAGES, outdated
+from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 from tests.pipelines import tiny_recipe_file
-from tests.test_remote_store import Cloud, cloud, s3_port  # noqa: F401  fixtures
+from tests.store.test_remote_store import Cloud, cloud, s3_port  # noqa: F401  fixtures
 
 OF_THE_CLOCK = ("metrics.jsonl", "report.html", "report.json")
 """Files that tell seconds."""

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.flow import STAGES
+from spn4cir_core.store.artifacts import Artifact, Store
 from tests.pipelines import tiny_recipe_file
 
 ROOT = Path(__file__).parents[1]

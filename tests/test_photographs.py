@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.flow import STAGES, run
+from spn4cir_core.flow import STAGES
+from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import Recipe, load_recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 from tests.test_flow import AFTER_TEXTS, BANK
 
 pytestmark = pytest.mark.data

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from spn4cir_core.cli_options import chosen_recipe
+from spn4cir_core.cli.options import chosen_recipe
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.recipe import Recipe, load_recipe, merge, packaged_recipes, reads_a_folder
+from spn4cir_core.recipe import load_recipe, merge, packaged_recipes, reads_a_folder
 
 
 def write(folder: Path, text: str, name: str = "mine.toml") -> Path:
@@ -127,11 +127,3 @@ def test_another_kind_replaces_the_whole_table_and_the_same_kind_merges() -> Non
     }
     assert merge(base, {"reader": {"folder": "y"}})["reader"] == {"kind": "folder", "folder": "y", "group_column": "g"}
     assert base["reader"]["folder"] == "x", "the base is not changed"  # type: ignore[index]
-
-
-def test_only_holds_the_named_tables_and_nothing_by_default() -> None:
-    part = load_recipe("demo").only(("splits",))
-    assert part.splits == load_recipe("demo").splits
-    for name in Recipe.model_fields.keys() - {"splits"}:
-        with pytest.raises(AttributeError):
-            getattr(part, name)

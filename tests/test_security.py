@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spn4cir_core import cli
+from spn4cir_core.cli import app as cli
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.recipe import load_recipe
 from spn4cir_core.reports.page import _cell

@@ -1,6 +1,6 @@
 """Candidates that are no negatives for a triplet: near-duplicates of its target, other right answers."""
 
 from dagster_project.stage_asset import stage_asset
-from spn4cir_core.negatives.mine_false_negatives import FALSE_NEGATIVES
+from spn4cir_core.negatives.stage import FALSE_NEGATIVES
 
 false_negatives = stage_asset(FALSE_NEGATIVES, group="training", kinds={"parquet"}, about=__doc__)

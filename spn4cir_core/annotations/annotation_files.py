@@ -12,7 +12,7 @@ from typing import TypeVar
 from spn4cir_core.annotations.records import SOURCE, Record
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import QUERIES, TRIPLETS
-from spn4cir_core.json_files import parse_json
+from spn4cir_core.user_files import parse_json
 
 Row = TypeVar("Row")
 COLUMNS = {

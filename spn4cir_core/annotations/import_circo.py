@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spn4cir_core.annotations.records import Record
-from spn4cir_core.json_files import read_json_rows
+from spn4cir_core.user_files import read_json_rows
 
 SHAPE = "{id, reference_img_id, relative_caption, gt_img_ids}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spn4cir_core.annotations.records import Record
-from spn4cir_core.json_files import read_json_rows
+from spn4cir_core.user_files import read_json_rows
 
 SHAPE = "{pairid, reference, target_hard, caption}"
 

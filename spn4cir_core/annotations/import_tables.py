@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from spn4cir_core.annotations.records import Record
 from spn4cir_core.errors import InputError
-from spn4cir_core.json_files import parse_json
+from spn4cir_core.user_files import parse_json
 
 FIELDS = ("reference", "target", "targets", "modified_text", "modified_texts", "kind", "query_id")
 """``targets``: separated by ``|`` or a list; ``modified_texts``: a list, or a JSON list in a cell."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.artifacts import whole_file
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import QUERIES, TRIPLETS
-from spn4cir_core.json_files import read_json_file
+from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.user_files import read_json_file
 
 SOURCE = "source"
 """Column that holds the row as it stood in the imported file, as JSON: nothing of it is lost."""

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from spn4cir_core.engine.plugins import Plugin, Room
+
+if TYPE_CHECKING:
+    pass
+
+from abc import ABC
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +18,6 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.plugins import Plugin
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -83,7 +90,7 @@ class Network(ABC):
         After a kill training calls this again with the same texts, so what it prepares must depend on them alone.
         """
 
-    def part_query_encoder(self) -> None:  # noqa: B027
+    def untie_query_encoder(self) -> None:  # noqa: B027
         """Called once, before stage 2: give the query encoder its own copy of what it shares with the target's.
 
         :meth:`state` must record it. A network that shares nothing, or freezes what is shared, does nothing.
@@ -104,7 +111,7 @@ class Network(ABC):
         return False
 
     def target_follows(self) -> Sequence[tuple[nn.Parameter, nn.Parameter]]:
-        """Pairs (target encoder's, query encoder's) of parameters that were one before :meth:`part_query_encoder`.
+        """Pairs (target encoder's, query encoder's) of parameters that were one before :meth:`untie_query_encoder`.
 
         For a target encoder that moves slowly after the query's in stage 2; empty where there is nothing to follow.
         """
@@ -182,3 +189,27 @@ class Network(ABC):
     @abstractmethod
     def frozen_in_stage2(self) -> Sequence[nn.Module | nn.Parameter]:
         """What stage 2 must not change: at least all that :meth:`encode_target` uses."""
+
+
+BACKBONES = Room(
+    "backbone",
+    {
+        "small": "spn4cir_core.backbones.small.settings:Small",
+        "heads": "spn4cir_core.backbones.heads.settings:Heads",
+        "clip4cir": "spn4cir_core.backbones.clip4cir.settings:Clip4Cir",
+        "tgcir": "spn4cir_core.backbones.tgcir.settings:TgCir",
+        "blip4cir": "spn4cir_core.backbones.blip4cir.settings:Blip4Cir",
+        "sprc": "spn4cir_core.backbones.sprc.settings:Sprc",
+    },
+)
+
+
+COMPOSERS = Room(
+    "composer",
+    {
+        "sum": "spn4cir_core.backbones.composers:Sum",
+        "gated_residual": "spn4cir_core.backbones.composers:GatedResidual",
+        "combiner": "spn4cir_core.backbones.composers:Combiner",
+        "cross_attention": "spn4cir_core.backbones.composers:CrossAttention",
+    },
+)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from spn4cir_core.backbones.base import Backbone
-from spn4cir_core.captions.model_source import find_model
-from spn4cir_core.embeddings.fixed_batches import Dtype
-from spn4cir_core.fingerprints import fingerprint
+from spn4cir_core.models.fixed_batches import Dtype
+from spn4cir_core.models.model_source import find_model
+from spn4cir_core.store.fingerprints import fingerprint
 
 
 class BlipBackbone(Backbone):
@@ -21,8 +23,8 @@ class BlipBackbone(Backbone):
     vision_dtype: Dtype = "float32"
     """What the frozen tower is kept and computed in."""
 
+    @override
     def fingerprint(self) -> str:
-        """See the base class."""
         weights = find_model(self.model, self.revision).fingerprint
         return fingerprint({"settings": self.restoring_fingerprint(), "weights": weights})
 
@@ -30,8 +32,8 @@ class BlipBackbone(Backbone):
         """Checkpoints hold all weights, the config and the vocabulary. See the base class."""
         return fingerprint({"kind": self.plugin_kind, **self.model_dump(exclude={"model", "revision"})})
 
+    @override
     def inputs_fingerprint(self) -> str:
-        """See the base class."""
         return fingerprint({"kind": "target_padded", "image_px": self.image_px})
 
     def text_tokenizer(self) -> tuple[str, int]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spn4cir_core.captions.model_source import find_model
 from spn4cir_core.errors import InputError
+from spn4cir_core.models.model_source import find_model
 
 if TYPE_CHECKING:
     from torch import Tensor

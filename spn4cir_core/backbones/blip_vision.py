@@ -12,7 +12,7 @@ from spn4cir_core.backbones.pixels import normalised
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spn4cir_core.embeddings.fixed_batches import Dtype
+    from spn4cir_core.models.fixed_batches import Dtype
 
 
 def empty_vision(architecture: type[Any], config: Any, dtype: Dtype) -> nn.Module:

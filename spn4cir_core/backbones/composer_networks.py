@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def only_one(image: Encoded | None, text: Encoded | None) -> Tensor | None:
 class SumNetwork(ComposerNetwork):
     """image + text."""
 
+    @override
     def forward(self, image: Encoded | None, text: Encoded | None) -> Tensor:
-        """See the base class."""
         alone = only_one(image, text)
         if alone is not None:
             return alone
@@ -69,8 +70,8 @@ class GatedResidualNetwork(ComposerNetwork):
         _start_as_zero(self.gate[-1], bias=2.0)
         _start_as_zero(self.change[-1])
 
+    @override
     def forward(self, image: Encoded | None, text: Encoded | None) -> Tensor:
-        """See the base class."""
         alone = only_one(image, text)
         if alone is not None:
             return alone
@@ -91,8 +92,8 @@ class CombinerNetwork(ComposerNetwork):
         self.joint = nn.Sequential(nn.Linear(2 * hidden, joint), nn.ReLU(), nn.Dropout(dropout), nn.Linear(joint, dim))
         self.mixture = nn.Sequential(nn.Linear(2 * hidden, joint), nn.ReLU(), nn.Dropout(dropout), nn.Linear(joint, 1))
 
+    @override
     def forward(self, image: Encoded | None, text: Encoded | None) -> Tensor:
-        """See the base class."""
         alone = only_one(image, text)
         if alone is not None:
             return alone
@@ -116,8 +117,8 @@ class CrossAttentionNetwork(ComposerNetwork):
         self.norm = nn.LayerNorm(token_dim)
         self.out = nn.Linear(token_dim, dim)
 
+    @override
     def forward(self, image: Encoded | None, text: Encoded | None) -> Tensor:
-        """See the base class."""
         alone = only_one(image, text)
         if alone is not None:
             return alone

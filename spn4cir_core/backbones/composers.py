@@ -6,21 +6,12 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
-from spn4cir_core.plugins import Plugin, Room
+from spn4cir_core.engine.plugins import Plugin
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.composer_networks import ComposerNetwork
-
-COMPOSERS = Room(
-    "composer",
-    {
-        "sum": "spn4cir_core.backbones.composers:Sum",
-        "gated_residual": "spn4cir_core.backbones.composers:GatedResidual",
-        "combiner": "spn4cir_core.backbones.composers:Combiner",
-        "cross_attention": "spn4cir_core.backbones.composers:CrossAttention",
-    },
-)
 
 
 class Composer(Plugin):
@@ -36,8 +27,8 @@ class Sum(Composer):
 
     plugin_kind: ClassVar[str] = "sum"
 
+    @override
     def network(self, dim: int, token_dim: int) -> ComposerNetwork:
-        """See the base class."""
         from spn4cir_core.backbones.composer_networks import SumNetwork
 
         return SumNetwork()
@@ -50,8 +41,8 @@ class GatedResidual(Composer):
 
     hidden: int = Field(default=256, ge=8)
 
+    @override
     def network(self, dim: int, token_dim: int) -> ComposerNetwork:
-        """See the base class."""
         from spn4cir_core.backbones.composer_networks import GatedResidualNetwork
 
         return GatedResidualNetwork(dim, self.hidden)
@@ -69,8 +60,8 @@ class Combiner(Composer):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Published: 0.5."""
 
+    @override
     def network(self, dim: int, token_dim: int) -> ComposerNetwork:
-        """See the base class."""
         from spn4cir_core.backbones.composer_networks import CombinerNetwork
 
         return CombinerNetwork(dim, self.hidden, self.dropout, self.joint_hidden)
@@ -84,8 +75,8 @@ class CrossAttention(Composer):
     layers: int = Field(default=2, ge=1)
     heads: Literal[1, 2, 4, 8] = 4
 
+    @override
     def network(self, dim: int, token_dim: int) -> ComposerNetwork:
-        """See the base class."""
         from spn4cir_core.backbones.composer_networks import CrossAttentionNetwork
 
         return CrossAttentionNetwork(dim, token_dim, self.layers, self.heads)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from spn4cir_core.embeddings.clip_pixels import MEAN, STD, centre_square
+from spn4cir_core.models.clip_pixels import MEAN, STD, centre_square
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from spn4cir_core.embeddings.weight_files import load_strictly
 from spn4cir_core.errors import InputError, RecipeError
+from spn4cir_core.models.weight_files import load_strictly
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Backbone, Network
 
 LAYOUT_MODULES = {
-    "clip4cir": "spn4cir_core.backbones.clip4cir_published",
-    "tgcir": "spn4cir_core.backbones.tgcir_published",
-    "blip4cir": "spn4cir_core.backbones.blip4cir_published",
-    "sprc": "spn4cir_core.backbones.sprc_published",
+    "clip4cir": "spn4cir_core.backbones.clip4cir.published",
+    "tgcir": "spn4cir_core.backbones.tgcir.published",
+    "blip4cir": "spn4cir_core.backbones.blip4cir.published",
+    "sprc": "spn4cir_core.backbones.sprc.published",
 }
 NAMES_SHOWN = 6
 
@@ -68,7 +68,7 @@ class Layout:
     backbone: str
     """The backbone's ``plugin_kind``."""
     stage: Literal[1, 2]
-    """A stage-2 file holds a network whose query encoder is apart (:meth:`Network.part_query_encoder`)."""
+    """A stage-2 file holds a network whose query encoder is apart (:meth:`Network.untie_query_encoder`)."""
     held_under: str
     """The file's top-level key under which the tensors stand."""
     signs: tuple[str, ...]
@@ -196,7 +196,7 @@ def load_published(path: Path, backbone: Backbone, texts: Sequence[str], seed: i
     network = backbone.build_bare(texts, seed)
     assert isinstance(network, nn.Module)
     if layout.stage == 2:
-        network.part_query_encoder()
+        network.untie_query_encoder()
     found = Found(file.tensors, path)
     weights = layout.translate(found)
     if found.left:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
@@ -28,32 +29,32 @@ class TwoTowerNetwork(nn.Module, Network):
         self.composer = composer
         self.query_image: nn.Module | None = None
 
+    @override
     def state(self) -> dict[str, Any]:
-        """See the base class."""
         return {"query_encoder_is_apart": self.query_image is not None}
 
-    def part_query_encoder(self) -> None:
-        """See the base class."""
+    @override
+    def untie_query_encoder(self) -> None:
         if self.query_image is None:
             self.query_image = copy.deepcopy(self.image).requires_grad_(True)
 
+    @override
     def target_follows(self) -> Sequence[tuple[nn.Parameter, nn.Parameter]]:
-        """See the base class."""
         own = () if self.query_image is None else self.query_image.parameters()
         return list(zip(self.image.parameters(), own, strict=False))
 
+    @override
     def encode_target(self, images: Tensor) -> Tensor:
-        """See the base class."""
         encoded: Encoded = self.image(images)
         return functional.normalize(encoded.pooled_BD, dim=-1)
 
+    @override
     def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
-        """See the base class."""
         tower = self.image if self.query_image is None else self.query_image
         image: Encoded | None = None if images is None else tower(images)
         text: Encoded | None = None if tokens is None else self.text(tokens)
         return functional.normalize(self.composer(image, text), dim=-1)
 
+    @override
     def frozen_in_stage2(self) -> Sequence[nn.Module | nn.Parameter]:
-        """See the base class."""
         return [self.image]

@@ -1,1 +1,4 @@
-"""Room: captions."""
+"""Images in, one caption per image out.
+
+Open `stage.py` first; `base.py` lists the captioners.
+"""

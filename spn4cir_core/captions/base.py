@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.plugins import Plugin
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,16 @@ class Captioner(Plugin):
         stage's next run shall ask again; both are counted as drops. If it has an attribute ``counts``, a mapping of
         names to numbers, the artefact's details get it.
         """
+
+
+CAPTIONERS = Room(
+    "captioner",
+    {
+        "blip": "spn4cir_core.captions.blip:Blip",
+        "blip2": "spn4cir_core.captions.blip:Blip2",
+        "endpoint": "spn4cir_core.captions.endpoint:Endpoint",
+        "llava": "spn4cir_core.captions.llava:Llava",
+        "sidecar": "spn4cir_core.captions.sidecar:Sidecar",
+        "tags": "spn4cir_core.captions.tags:Tags",
+    },
+)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
 
-from spn4cir_core.captions.generation import Generating
 from spn4cir_core.captions.prompts import check_request
+from spn4cir_core.captions.transformers_captioner import Generating
 from spn4cir_core.errors import InputError
 
 

@@ -9,10 +9,11 @@ from PIL import Image
 from pydantic import AfterValidator, Field
 
 from spn4cir_core.captions.base import Captioner, ToCaption
-from spn4cir_core.captions.chat_model import Chat, ChatModel, Question, Unusable
-from spn4cir_core.captions.prompts import PUBLISHED, check_request, request, tidy
-from spn4cir_core.fingerprints import fingerprint, plain
+from spn4cir_core.captions.prompts import PUBLISHED, check_request, request
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.models.chat_model import Chat, ChatModel, Question, Unusable
+from spn4cir_core.models.local_model import tidy
+from spn4cir_core.store.fingerprints import fingerprint, plain
 
 
 class Endpoint(ChatModel, Captioner):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 PUBLISHED = "Please briefly describe the {category} in {words} words."
 """SPN4CIR's request; {category} is the corpus's category (dress, shirt …), or "image" where it has none."""
 PLACEHOLDERS = {"category", "words"}
@@ -28,9 +26,3 @@ def check_request(template: str) -> str:
         known = ", ".join(f"{{{name}}}" for name in sorted(PLACEHOLDERS))
         raise ValueError(f"bad placeholder or brace ({error}); the placeholders are {known}") from error
     return template
-
-
-def tidy(answer: str) -> str:
-    """One line without quotes around it and without its last full stop, so that it fits into a sentence."""
-    line = re.sub(r"\s+", " ", answer).strip().strip('"').strip()
-    return line.removesuffix(".").rstrip()

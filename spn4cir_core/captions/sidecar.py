@@ -13,12 +13,11 @@ from typing import Any, ClassVar, Literal
 from PIL import Image
 
 from spn4cir_core.captions.base import Captioner, ToCaption
-from spn4cir_core.captions.prompts import tidy
-from spn4cir_core.confined_paths import inside
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import files_fingerprint, fingerprint, plain
 from spn4cir_core.images.files import ImageFiles, PictureError
-from spn4cir_core.json_files import parse_json
+from spn4cir_core.models.local_model import tidy
+from spn4cir_core.store.fingerprints import files_fingerprint, fingerprint, plain
+from spn4cir_core.user_files import inside, parse_json
 
 log = logging.getLogger(__name__)
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from PIL import Image
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.colours import dominant_colour
-from spn4cir_core.captions.prompts import tidy
-from spn4cir_core.embeddings.fixed_batches import in_fixed_batches, to_device, torch_device
-from spn4cir_core.embeddings.lite0 import lite0_pixels, load_lite0, weights_file
 from spn4cir_core.errors import MissingExtra
-from spn4cir_core.fingerprints import NotFingerprinted, file_sha256, fingerprint, plain
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.models.fixed_batches import in_fixed_batches, to_device, torch_device
+from spn4cir_core.models.lite0 import lite0_pixels, load_lite0, weights_file
+from spn4cir_core.models.local_model import tidy
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, file_sha256, fingerprint, plain
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +39,10 @@ class Tags(Captioner):
     """Below it the label is left out: "something maroon"."""
     label_attribute: str = ""
     """Key of the pictures' metadata that names what they show; where it has a value, that is the label."""
-    device: Annotated[str, NotFingerprinted()] = "auto"
+    device: Annotated[str, OmitFromFingerprint()] = "auto"
 
+    @override
     def extras(self) -> tuple[str, ...]:
-        """See the base class."""
         return ("offline",)
 
     def fingerprint(self, files: ImageFiles) -> str:

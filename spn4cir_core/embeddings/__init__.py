@@ -1,1 +1,4 @@
-"""Room: embeddings."""
+"""Images in, one unit-norm vector per image out.
+
+Open `stage.py` first; `base.py` lists the image encoders.
+"""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from spn4cir_core.plugins import Plugin
+from spn4cir_core.engine.plugins import Plugin, Room
 
 
 class ImageEncoder(Plugin):
@@ -28,3 +28,14 @@ class ImageEncoder(Plugin):
 
         Rows need not be normalised. Row i must not depend on the other images of the batch.
         """
+
+
+IMAGE_ENCODERS = Room(
+    "image encoder",
+    {
+        "open_clip": "spn4cir_core.embeddings.open_clip_encoder:OpenClipEncoder",
+        "timm": "spn4cir_core.embeddings.timm_encoder:TimmEncoder",
+        "unicom": "spn4cir_core.embeddings.unicom:Unicom",
+        "vision_tower": "spn4cir_core.embeddings.vision_tower:VisionTower",
+    },
+)

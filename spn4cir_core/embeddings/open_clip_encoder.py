@@ -11,10 +11,10 @@ from PIL import Image
 from pydantic import Field
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
-from spn4cir_core.embeddings.weight_files import weights_sha256
 from spn4cir_core.errors import InputError, RecipeError
-from spn4cir_core.fingerprints import NotFingerprinted, fingerprint
+from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.models.weight_files import weights_sha256
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
 HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
@@ -33,7 +33,7 @@ class OpenClipEncoder(ImageEncoder):
     """For a known name: a tag (open_clip downloads) or the path of a weight file. Folder and hub bring their own."""
     dtype: Dtype = "float32"
     """What the network computes in; weights are kept in float32."""
-    device: Annotated[str, NotFingerprinted()] = "auto"
+    device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
     def fingerprint(self) -> str:

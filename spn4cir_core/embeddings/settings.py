@@ -6,20 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spn4cir_core.child_processes import ReadIn
-from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.fingerprints import NotFingerprinted
-from spn4cir_core.plugins import Choice, Room, Settings
-
-IMAGE_ENCODERS = Room(
-    "image encoder",
-    {
-        "open_clip": "spn4cir_core.embeddings.open_clip_encoder:OpenClipEncoder",
-        "timm": "spn4cir_core.embeddings.timm_encoder:TimmEncoder",
-        "unicom": "spn4cir_core.embeddings.unicom:Unicom",
-        "vision_tower": "spn4cir_core.embeddings.vision_tower:VisionTower",
-    },
-)
+from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
+from spn4cir_core.engine.child_processes import ReadIn
+from spn4cir_core.engine.plugins import Choice, Settings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.store.fingerprints import OmitFromFingerprint
 
 
 class EmbeddingSettings(Settings):
@@ -27,7 +18,14 @@ class EmbeddingSettings(Settings):
 
     encoder: Annotated[ImageEncoder, Choice(IMAGE_ENCODERS)]
     dtype: Literal["float16", "float32"] = "float32"
-    batch_rows: Annotated[int, NotFingerprinted()] = Field(default=64, ge=1)
-    shard_rows: Annotated[int, NotFingerprinted()] = Field(default=2048, ge=1)
-    readers: Annotated[int, NotFingerprinted()] = Field(default=2, ge=1)
-    read_in: Annotated[ReadIn, NotFingerprinted()] = "threads"
+    batch_rows: Annotated[int, OmitFromFingerprint()] = Field(default=64, ge=1)
+    shard_rows: Annotated[int, OmitFromFingerprint()] = Field(default=2048, ge=1)
+    readers: Annotated[int, OmitFromFingerprint()] = Field(default=2, ge=1)
+    read_in: Annotated[ReadIn, OmitFromFingerprint()] = "threads"
+
+
+class EmbeddingsInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    image_embeddings: EmbeddingSettings
+    images: ImageSettings

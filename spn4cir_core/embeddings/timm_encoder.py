@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import numpy as np
 from PIL import Image
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
 from spn4cir_core.errors import InputError, MissingExtra, RecipeError
-from spn4cir_core.fingerprints import NotFingerprinted, file_sha256, fingerprint
+from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, file_sha256, fingerprint
 
 LITE0 = "package:efficientnet-lite0"
 
@@ -30,11 +31,11 @@ class TimmEncoder(ImageEncoder):
     size_px: int = Field(default=224, ge=8)
     dtype: Dtype = "float32"
     """What the network computes in; weights are kept in float32."""
-    device: Annotated[str, NotFingerprinted()] = "auto"
+    device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
+    @override
     def extras(self) -> tuple[str, ...]:
-        """See the base class."""
         return ("offline",)
 
     def fingerprint(self) -> str:
@@ -75,7 +76,7 @@ class TimmEncoder(ImageEncoder):
     def _load(self) -> Any:
         timm = _timm()
         if self.weights == LITE0:
-            from spn4cir_core.embeddings.lite0 import load_lite0
+            from spn4cir_core.models.lite0 import load_lite0
 
             if self.model != "tf_efficientnet_lite0":
                 raise RecipeError(f"weights {LITE0!r} fit the model 'tf_efficientnet_lite0', not {self.model!r}")

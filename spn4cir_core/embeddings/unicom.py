@@ -12,11 +12,11 @@ from PIL import Image
 from pydantic import Field, field_validator
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.clip_pixels import clip_pixels
-from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
-from spn4cir_core.embeddings.weight_files import load_strictly, read_weights, weights_sha256
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import NotFingerprinted, fingerprint
+from spn4cir_core.models.clip_pixels import clip_pixels
+from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.models.weight_files import load_strictly, read_weights, weights_sha256
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Unicom(ImageEncoder):
     """Path of the published file (``FP16-ViT-L-14.pt``), or of a safetensors file with the same tensors."""
     dtype: Dtype = "float32"
     """What the transformer's blocks compute in; weights are kept in float32. Published: float16 on a GPU."""
-    device: Annotated[str, NotFingerprinted()] = "auto"
+    device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
     @field_validator("model")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spn4cir_core.artifacts import Artifact, Draft, whole_file
 from spn4cir_core.errors import StoreError
+from spn4cir_core.store.artifacts import Artifact, Draft, whole_file
 
 FILE_ROWS = 1 << 20
 """Rows per file. Not a setting: the bytes of an artefact must not depend on how it was made."""

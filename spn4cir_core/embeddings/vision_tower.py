@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import NotFingerprinted, files_fingerprint, fingerprint
-from spn4cir_core.progress import without_loading_bar
+from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, files_fingerprint, fingerprint
 
 SHAPES = "builtin:shapes"
 DECIDING = {".safetensors", ".json"}
@@ -38,7 +38,7 @@ class VisionTower(ImageEncoder):
     """Which hidden state: -1 the last, -2 the one LLaVA reads."""
     dtype: Dtype = "float32"
     """What the tower computes in; weights are kept in float32."""
-    device: Annotated[str, NotFingerprinted()] = "auto"
+    device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
     def fingerprint(self) -> str:

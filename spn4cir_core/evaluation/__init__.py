@@ -1,1 +1,4 @@
-"""Room: evaluation."""
+"""Composed queries and trained encoders in, ranks and recall@k with intervals out.
+
+Open `measure.py` first; `base.py` lists the evaluators.
+"""

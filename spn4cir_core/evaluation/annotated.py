@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
 from spn4cir_core.evaluation.benchmark_queries import QUERY_FILES
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.store.artifacts import Artifact
 
 
 class Annotated(Evaluator):

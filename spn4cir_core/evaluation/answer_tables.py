@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers
-from spn4cir_core.fingerprints import fingerprint
+from spn4cir_core.store.fingerprints import fingerprint
 
 QUERIES = pa.schema(
     [

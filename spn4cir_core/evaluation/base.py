@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from spn4cir_core.artifacts import Artifact
+from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.plugins import Plugin, Room
+from spn4cir_core.store.artifacts import Artifact
 
 EVALUATORS = Room(
     "evaluator",

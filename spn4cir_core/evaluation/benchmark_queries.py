@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import evaluation_ids
 from spn4cir_core.images.benchmark import GALLERIES, NAME
+from spn4cir_core.store.artifacts import Artifact
 
 QUERY_FILES = {
     "circo": "*annotations/val.json",

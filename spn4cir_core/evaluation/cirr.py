@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet
 from spn4cir_core.evaluation.benchmark_queries import BenchmarkQueries, benchmark_queries
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.store.artifacts import Artifact
 
 GALLERY = "val"
 

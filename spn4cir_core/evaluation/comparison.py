@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from spn4cir_core.artifacts import Artifact, read_json
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import MAP_K
 from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
 from spn4cir_core.evaluation.significance import randomisation_p
+from spn4cir_core.store.artifacts import Artifact, read_json
 
 CURVE_KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
 Row = Mapping[str, Any]

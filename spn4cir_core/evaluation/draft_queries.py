@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import EVALUATORS, Evaluator, Query
+from spn4cir_core.evaluation.settings import ReportInput
 from spn4cir_core.images.files import image_files
-from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 
 Source = Literal["held_out", "labels"]
 
@@ -24,7 +24,7 @@ SHOWN_CAPTIONS = 5
 
 
 def draft(
-    recipe: Recipe, store: Store, parents: Mapping[str, Artifact], source: Source, corpus: str, count: int
+    tables: ReportInput, store: Store, parents: Mapping[str, Artifact], source: Source, corpus: str, count: int
 ) -> tuple[int, bytes]:
     """Drafts for one corpus of a recipe: how many, and the content of its ``queries.csv``.
 
@@ -36,9 +36,9 @@ def draft(
     Raises:
         InputError: there are several corpora, or none of that name, or nothing to draft from.
     """
-    known = {evaluator.plugin_kind: evaluator for evaluator in recipe.eval_report.evaluators}
+    known = {evaluator.plugin_kind: evaluator for evaluator in tables.eval_report.evaluators}
     evaluator: Evaluator = known.get(source) or EVALUATORS.build(source)
-    sets = evaluator.query_sets(parents, image_files(recipe.images, store), recipe.seed)
+    sets = evaluator.query_sets(parents, image_files(tables.images, store), tables.seed)
     corpus_of = column_by_id(parents["images"], "corpus")
     by_corpus: dict[str, list[Query]] = {}
     for query in (query for made in sets for query in made.queries):
@@ -48,8 +48,8 @@ def draft(
         raise InputError(f"name one corpus with --corpus: {', '.join(map(repr, chosen))} have {source!r} queries")
     if not chosen or chosen[0] not in by_corpus:
         raise InputError(f"nothing to draft from: corpus {corpus!r} has no {source!r} queries; see --from")
-    queries = drafted(by_corpus[chosen[0]], count, recipe.seed)
-    folder = recipe.images.reader.corpus_folder(chosen[0])
+    queries = drafted(by_corpus[chosen[0]], count, tables.seed)
+    folder = tables.images.reader.corpus_folder(chosen[0])
     return len(queries), queries_csv(queries, folder, column_by_id(parents["captions"], "caption"))
 
 

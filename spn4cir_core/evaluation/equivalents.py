@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from spn4cir_core.artifacts import Artifact
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.triplets.triplet import normalised
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet
 from spn4cir_core.evaluation.benchmark_queries import BenchmarkQueries, benchmark_queries
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.store.artifacts import Artifact
 
 GalleryName = Literal["original", "union"]
 ReferenceFate = Literal["kept", "removed"]

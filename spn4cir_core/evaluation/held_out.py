@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow.compute as pc
 from pydantic import Field
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
 from spn4cir_core.evaluation.equivalents import RULE_NAMES, Equivalents, Rule
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.store.artifacts import Artifact
 
 
 class HeldOut(Evaluator):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.store.artifacts import Artifact
 
 DETECT = "detect"
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spn4cir_core.engine.progress import Progress
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES, encode_gallery, encode_queries, same_target_encoder
 from spn4cir_core.evaluation.ranks import ranks_and_hits
 from spn4cir_core.evaluation.recall import average_precision
-from spn4cir_core.evaluation.searched import ImageIndex, searched_ranks
-from spn4cir_core.progress import Progress
+from spn4cir_core.evaluation.searched import searched_ranks
+from spn4cir_core.index.faiss_index import ImageIndex
+from spn4cir_core.models.devices import choose_device
 from spn4cir_core.training.checkpoints import as_module
-from spn4cir_core.training.devices import choose_device
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network

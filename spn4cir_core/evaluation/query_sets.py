@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.base import EVALUATORS, Evaluator, QuerySet
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.store.artifacts import Artifact
 
 
 def query_sets(

@@ -8,27 +8,16 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from spn4cir_core.evaluation.ranks import TIE
 from spn4cir_core.evaluation.score_blocks import exact_scores
+from spn4cir_core.index.faiss_index import ImageIndex
 
 NEAR = 4 * TIE
 """Images that score this much less than the k-th may tie with a target among the first k: two ties and rounding."""
-
-
-@dataclass(frozen=True)
-class ImageIndex:
-    """An index of one gallery."""
-
-    says: str
-    """What it is, for the protocol."""
-    best: Callable[[np.ndarray, int], list[list[tuple[float, int]]]]
-    """(Q, D) queries and how many images are wanted → of each query (score, gallery row), best first; fewer where the
-    index finds no more."""
 
 
 def searched_ranks(

@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from spn4cir_core.engine.plugins import Choice, Settings
 from spn4cir_core.evaluation.base import EVALUATORS, Evaluator
-from spn4cir_core.evaluation.index_settings import IndexSettings
-from spn4cir_core.fingerprints import AddedLater
-from spn4cir_core.plugins import Choice, Settings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.index.settings import IndexSettings
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
 
 
 class EvaluationSettings(Settings):
@@ -22,7 +23,7 @@ class EvaluationSettings(Settings):
     bootstrap_draws: int = Field(default=1000, ge=100)
     gallery_pictures: int = Field(default=12, ge=0, le=60)
     """Queries shown with pictures in the report, per query set; as many triplets are shown."""
-    searched_by: Annotated[IndexSettings | None, AddedLater()] = None
+    searched_by: Annotated[IndexSettings | None, OmitDefaultFromFingerprint()] = None
     """Tell beside recall@k what a search through such an index of each gallery finds; None: tell nothing."""
 
     @field_validator("ks")
@@ -31,3 +32,11 @@ class EvaluationSettings(Settings):
         if min(ks) < 1 or list(ks) != sorted(set(ks)):
             raise ValueError("the k of recall@k must be whole numbers from 1, ascending, each once")
         return ks
+
+
+class ReportInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    eval_report: EvaluationSettings
+    images: ImageSettings
+    seed: int

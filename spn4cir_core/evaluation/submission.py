@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from spn4cir_core.annotations.import_annotations import read_records
 from spn4cir_core.annotations.records import Record
-from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.encode import encode_gallery, encode_queries
 from spn4cir_core.evaluation.ranks import top_hits
@@ -21,7 +21,7 @@ from spn4cir_core.images.base import AnnotationFile
 from spn4cir_core.images.benchmark import GALLERIES, NAME
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.settings import ImageSettings
-from spn4cir_core.progress import Progress, silent
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import Checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from spn4cir_core.annotations.import_annotations import read_records
 from spn4cir_core.annotations.records import Record
-from spn4cir_core.artifacts import whole_file
 from spn4cir_core.errors import InputError
-from spn4cir_core.json_files import read_json_file
+from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.user_files import read_json_file
 
 Benchmark = Literal["circo", "cirr"]
 Metric = Literal["map", "recall", "recall_subset"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast
 
-from spn4cir_core.plugins import Plugin, Room
+from spn4cir_core.engine.plugins import Plugin, Room
 
 READERS = Room(
     "reader",
@@ -19,7 +19,7 @@ READERS = Room(
         "folder": "spn4cir_core.images.folder:Folder",
         "genecis": "spn4cir_core.images.genecis:GeneCis",
         "shapes": "spn4cir_core.images.shapes:Shapes",
-        "together": "spn4cir_core.images.together:Together",
+        "together": "spn4cir_core.images.combined_reader:Together",
     },
 )
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import NotFingerprinted
 from spn4cir_core.images.base import FoundFile, Reader
+from spn4cir_core.store.fingerprints import OmitFromFingerprint
 
 NAME = "name"
 """Attribute that holds the image's name in the benchmark's files."""
@@ -24,7 +24,7 @@ class Benchmark(Reader):
     """
 
     HINT: ClassVar[str] = "holds the benchmark"
-    folder: Annotated[Path, NotFingerprinted()]
+    folder: Annotated[Path, OmitFromFingerprint()]
 
     def root(self, store_root: Path) -> Path:
         """The folder itself."""

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
-from spn4cir_core.confined_paths import inside
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import AnnotationFile, FoundFile
 from spn4cir_core.images.benchmark import GALLERIES, NAME, Benchmark, first_folder
-from spn4cir_core.json_files import read_json_file
+from spn4cir_core.user_files import inside, read_json_file
 
 SPLITS = {"train": "train", "val": "evaluation", "test1": "evaluation"}
 

@@ -9,9 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from types import TracebackType
 
-from spn4cir_core.child_processes import child_processes
-from spn4cir_core.images.confined import CPU_S, CRASHED, limit_decoding
+from spn4cir_core.engine.child_processes import child_processes
 from spn4cir_core.images.files import ImageFiles, PictureError, decode, pixel_sha256
+from spn4cir_core.images.sandboxed_decoder import CPU_S, CRASHED, limit_decoding
 
 CHUNK_FILES = 16
 

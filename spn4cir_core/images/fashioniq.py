@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from spn4cir_core.confined_paths import inside
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import AnnotationFile, FoundFile
 from spn4cir_core.images.benchmark import GALLERIES, NAME, Benchmark
-from spn4cir_core.json_files import read_json_file
+from spn4cir_core.user_files import inside, read_json_file
 
 Category = Literal["dress", "shirt", "toptee"]
 EXTENSIONS = (".png", ".jpg", ".jpeg")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import file_sha256, fingerprint
 from spn4cir_core.images.files import ImageFiles, PictureError
-from spn4cir_core.progress import silent
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.fingerprints import file_sha256, fingerprint
+from spn4cir_core.store.rows import KEY, VALUE, Rows
 
 
 def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: int) -> dict[str, str]:

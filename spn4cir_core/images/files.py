@@ -14,8 +14,8 @@ from PIL import Image, UnidentifiedImageError
 from spn4cir_core.errors import InputError
 
 if TYPE_CHECKING:
-    from spn4cir_core.artifacts import Store
     from spn4cir_core.images.settings import ImageSettings
+    from spn4cir_core.store.artifacts import Store
 
 # Formats decoded by Pillow itself. Left out on purpose: EPS and PDF start other programs, icons hold pictures
 # whose size their header does not tell.

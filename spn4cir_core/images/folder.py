@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
-from spn4cir_core.confined_paths import inside
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import NotFingerprinted
 from spn4cir_core.images.base import FoundFile, Reader
 from spn4cir_core.images.files import EXTENSIONS
-from spn4cir_core.json_files import parse_json
+from spn4cir_core.store.fingerprints import OmitFromFingerprint
+from spn4cir_core.user_files import inside, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class Folder(Reader):
     """
 
     plugin_kind: ClassVar[str] = "folder"
-    folder: Annotated[Path, NotFingerprinted()]
+    folder: Annotated[Path, OmitFromFingerprint()]
     subdirectories: Literal["categories", "corpora"] = "categories"
     """What the directories directly below ``folder`` are."""
     category_column: str = ""

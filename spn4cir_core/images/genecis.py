@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal
 from PIL import Image
 from pydantic import Field
 
-from spn4cir_core.artifacts import whole_file
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import AnnotationFile, FoundFile
 from spn4cir_core.images.benchmark import GALLERIES, NAME, Benchmark, first_folder
 from spn4cir_core.images.files import FORMATS
-from spn4cir_core.json_files import read_json_file
+from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.user_files import read_json_file
 
 Task = Literal["focus_attribute", "change_attribute", "focus_object", "change_object"]
 TASKS: tuple[Task, ...] = ("focus_attribute", "change_attribute", "focus_object", "change_object")

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from spn4cir_core.fingerprints import NotFingerprinted
+from spn4cir_core.engine.plugins import Choice, Settings
 from spn4cir_core.images.base import READERS, Reader
-from spn4cir_core.plugins import Choice, Settings
+from spn4cir_core.store.fingerprints import OmitFromFingerprint
 
 
 class ImageSettings(Settings):
@@ -18,4 +18,10 @@ class ImageSettings(Settings):
     min_side_px: int = Field(default=8, ge=1)
     max_pixels: int = Field(default=50_000_000, ge=1)
     """Larger pictures are refused from their header, before they are decoded."""
-    workers: Annotated[int, NotFingerprinted()] = Field(default=2, ge=1)
+    workers: Annotated[int, OmitFromFingerprint()] = Field(default=2, ge=1)
+
+
+class ImagesInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    images: ImageSettings

@@ -13,9 +13,9 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import fingerprint, plain
 from spn4cir_core.images.base import FoundFile, Reader
 from spn4cir_core.images.shape_scenes import Edit, Scene, draw_scene, random_scene, sample_edits
+from spn4cir_core.store.fingerprints import fingerprint, plain
 
 VERSION = 1
 """Goes up whenever the same settings would give other files."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.engine.stage import Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.negatives import guards
@@ -23,12 +23,11 @@ from spn4cir_core.negatives.look_alikes import (
     similarity_threshold,
     upper_fence,
 )
-from spn4cir_core.negatives.settings import GuardName
-from spn4cir_core.recipe import Recipe
-from spn4cir_core.stage import Work
+from spn4cir_core.negatives.settings import FalseNegativesInput, GuardName
+from spn4cir_core.store.artifacts import Artifact, Store
 
 
-def chosen_guards(work: Work, training: TrainingSet) -> dict[GuardName, Guard]:
+def chosen_guards(work: Work[FalseNegativesInput], training: TrainingSet) -> dict[GuardName, Guard]:
     """The recipe's guards, ready to be asked; what they found out on the way goes into the draft's details.
 
     Raises:
@@ -44,12 +43,12 @@ def chosen_guards(work: Work, training: TrainingSet) -> dict[GuardName, Guard]:
         "look_alike": preparing.look_alike,
         "judge": preparing.judge,
     }
-    return {name: by_name[name]() for name in work.recipe.false_negatives.guards}
+    return {name: by_name[name]() for name in work.settings.false_negatives.guards}
 
 
 class _Preparing:
-    def __init__(self, work: Work, training: TrainingSet) -> None:
-        self.work, self.training, self.settings = work, training, work.recipe.false_negatives
+    def __init__(self, work: Work[FalseNegativesInput], training: TrainingSet) -> None:
+        self.work, self.training, self.settings = work, training, work.settings.false_negatives
         rows = training.candidate_rows()
         self.targets = np.unique([rows[name] for name in training.target_ids])
 
@@ -105,9 +104,9 @@ def candidate_vectors(embeddings: Artifact, candidate_ids: Sequence[str]) -> npt
     return on_grid(open_vectors(embeddings)[[row_of[name] for name in candidate_ids]])
 
 
-def judge_weights(recipe: Recipe, store: Store) -> Any:
+def judge_weights(tables: FalseNegativesInput, store: Store) -> Any:
     """What the stage reads from outside the store: the weights of the judge, if it is asked."""
-    settings = recipe.false_negatives
+    settings = tables.false_negatives
     if settings.judge is None or "judge" not in settings.guards:
         return None
-    return settings.judge.fingerprint(image_files(recipe.images, store))
+    return settings.judge.fingerprint(image_files(tables.images, store))

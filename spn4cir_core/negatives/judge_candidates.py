@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from spn4cir_core.artifacts import Artifact
+from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
 from spn4cir_core.negatives.guards import Rows, TrainingSet
-from spn4cir_core.stage import Work
+from spn4cir_core.negatives.settings import FalseNegativesInput
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.judge_triplets import judge_triplets
 from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.triplet import Triplet, triplet_of
 
 
-def judge_candidates(work: Work, training: TrainingSet, neighbours: Mapping[int, Rows]) -> dict[int, list[int]]:
+def judge_candidates(
+    work: Work[FalseNegativesInput], training: TrainingSet, neighbours: Mapping[int, Rows]
+) -> dict[int, list[int]]:
     """Candidate rows that answer the query of a triplet, by the triplet's row.
 
     Judgements are those of the triplets stage: kept in the store by pictures and text, and resumed after a kill. A
@@ -26,7 +29,7 @@ def judge_candidates(work: Work, training: TrainingSet, neighbours: Mapping[int,
     Raises:
         InputError: the judge cannot be used, or a picture cannot be read.
     """
-    settings, parent = work.recipe.false_negatives, work.parents["triplets"]
+    settings, parent = work.settings.false_negatives, work.parents["triplets"]
     assert settings.judge is not None
     pictures = parent.table("candidates.parquet", columns=["image_id", "path", "pixel_sha256"]).to_pylist()
     pixels = {row["image_id"]: row["pixel_sha256"] for row in pictures}
@@ -39,7 +42,7 @@ def judge_candidates(work: Work, training: TrainingSet, neighbours: Mapping[int,
         for place, triplet in enumerate(_training_triplets(parent))
         for row in _others(triplet, rows, neighbours, settings.judged_per_triplet)
     }
-    files = image_files(work.recipe.images, work.store)
+    files = image_files(work.settings.images, work.store)
     kept = KeptVectors(work.store, files, work.progress, work.draft.seconds)
     scores, work.draft.details["judge"] = judge_triplets(list(asked.values()), pixels, settings.judge, kept)
     answers: dict[int, list[int]] = {}

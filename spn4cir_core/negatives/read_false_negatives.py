@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spn4cir_core.artifacts import Artifact
+from spn4cir_core.store.artifacts import Artifact
 
 
 @dataclass

@@ -6,8 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spn4cir_core.plugins import Choice, Settings
-from spn4cir_core.triplets.judge import JUDGES, Judge
+from spn4cir_core.engine.plugins import Choice, Settings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.triplets.base import JUDGES
+from spn4cir_core.triplets.judge import Judge
 
 GuardName = Literal[
     "near_duplicate", "annotated_target", "soft_target", "same_text", "same_caption", "look_alike", "judge"
@@ -41,3 +43,10 @@ class FalseNegativeSettings(Settings):
         if "judge" in self.guards and self.judge is None:
             raise ValueError("the guard 'judge' needs a table [false_negatives.judge]")
         return self
+
+
+class FalseNegativesInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    false_negatives: FalseNegativeSettings
+    images: ImageSettings

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.plugins import Plugin, Room
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives, info_nce
@@ -28,8 +29,8 @@ class Focal(AgainstNegatives):
 
     gamma: float = Field(default=0.5, ge=0)
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         losses_B = info_nce(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)
         missing_B = (-(-losses_B).expm1()).clamp_min(LEAST)
         return missing_B**self.gamma * losses_B

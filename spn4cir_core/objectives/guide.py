@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import Batch
@@ -35,20 +36,20 @@ class Guide(AgainstNegatives):
     margin: float = Field(default=0.1, ge=0, le=2)
 
     @property
+    @override
     def uses_start_queries(self) -> bool:
-        """See the base class."""
         return self.by == "start_queries"
 
+    @override
     def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse:
-        """See the base class."""
         from spn4cir_core.objectives.similarity import similarities
 
         guides_BD, agreed_B = guides(batch, self.by, self.plugin_kind)
         ceiling_B1 = agreed_B[:, None] - self.margin
         return lambda scores_BC, block: similarities(guides_BD, block) > ceiling_B1
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         return info_nce(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)
 
 

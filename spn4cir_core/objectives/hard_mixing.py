@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import FAR, AgainstNegatives, Negatives, info_nce
@@ -31,8 +32,8 @@ class HardMixing(AgainstNegatives):
     with_query: int = Field(default=0, ge=0)
     """Mixtures of a negative and the query."""
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         import torch
 
         with torch.no_grad():

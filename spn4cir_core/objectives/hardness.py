@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import FAR, AgainstNegatives, Negatives, softmax_loss
@@ -32,8 +33,8 @@ class Hardness(AgainstNegatives):
     """Hardness: per logit, or per cosine."""
     by: Literal["logit", "cosine"] = "logit"
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         import torch
 
         logits_BK = negatives.scores_BK / batch.temperature

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives
@@ -27,8 +28,8 @@ class Hinge(AgainstNegatives):
     margin: float = Field(default=0.2, gt=0, le=2)
     keep: Literal["max", "sum"] = "max"
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         from spn4cir_core.objectives.similarity import similarities
 
         losses_B = self._hinges(negatives.positive_B, negatives.scores_BK, negatives.live_BK)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from typing_extensions import override
+
 from spn4cir_core.objectives.base import Batch, Objective
 from spn4cir_core.objectives.similarity import similarities
 
@@ -23,8 +25,8 @@ class InBatch(Objective):
     """``both`` adds, and averages with, the softmax of a target over the queries of the batch (CLIP); SPN4CIR has one
     direction."""
 
+    @override
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class."""
         import torch
 
         logits_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives, info_nce
@@ -26,8 +27,8 @@ class LabelSmoothing(AgainstNegatives):
 
     epsilon: float = Field(default=0.1, ge=0, lt=1)
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         live_BK = negatives.live_BK
         losses_B = info_nce(negatives.positive_B, negatives.scores_BK, live_BK, batch.temperature)
         gaps_BK = (negatives.positive_B[:, None] - negatives.scores_BK).masked_fill(~live_BK, 0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.fingerprints import AddedLater
 from spn4cir_core.objectives.base import Batch, Objective
 from spn4cir_core.objectives.negatives import info_nce, positives
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,18 +34,18 @@ class MemoryQueue(Objective):
     size: int = Field(default=2048, ge=1)
     from_step: int = Field(default=0, ge=0)
     """The queue is filled from the start, and used from this step on."""
-    momentum: Annotated[float | None, AddedLater()] = Field(default=None, ge=0, lt=1)
+    momentum: Annotated[float | None, OmitDefaultFromFingerprint()] = Field(default=None, ge=0, lt=1)
     """Targets, those of the batch too, are embedded without gradients by an average of the network that keeps this
     share of itself at each step; MoCo's is 0.999. None: by the network itself."""
 
     @property
+    @override
     def uses_memory(self) -> bool:
-        """See the base class."""
         return True
 
     @property
+    @override
     def target_momentum(self) -> float | None:
-        """See the base class."""
         return self.momentum
 
     def loss(self, batch: Batch) -> Tensor:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_serializer, model_validator
+from typing_extensions import override
 
+from spn4cir_core.engine.plugins import Choice, Settings, as_table
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective
-from spn4cir_core.plugins import Choice, Settings, as_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,12 +54,12 @@ class Mixture(Objective):
         return parts
 
     @property
+    @override
     def within(self) -> tuple[Objective, ...]:
-        """See the base class."""
         return tuple(part.objective for part in self.parts)
 
+    @override
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class."""
         import torch
 
         return torch.stack([part.weight * part.objective.loss(batch) for part in self.parts]).sum()

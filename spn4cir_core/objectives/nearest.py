@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from typing_extensions import override
+
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives, info_nce
 
@@ -22,6 +24,6 @@ class Nearest(AgainstNegatives):
 
     plugin_kind: ClassVar[str] = "nearest"
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         return info_nce(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch, Objective
 from spn4cir_core.objectives.replaced import Part, replaced_losses
@@ -32,8 +33,8 @@ class NegativeTypes(Objective):
     whole batch. None takes all others, batch² queries, as published."""
 
     @property
+    @override
     def uses_compose(self) -> bool:
-        """See the base class."""
         return bool({"reference", "text"} & set(self.types))
 
     def loss(self, batch: Batch) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives, info_nce
@@ -31,12 +32,12 @@ class PositiveMargin(AgainstNegatives):
     rule: Literal["percent", "absolute"] = "percent"
     margin: float = Field(default=0.05, ge=0)
 
+    @override
     def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse:
-        """See the base class."""
         gap_B = positive_B.abs() * self.margin if self.rule == "percent" else self.margin
         ceiling_B1 = (positive_B - gap_B)[:, None]
         return lambda scores_BC, block: scores_BC > ceiling_B1
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         return info_nce(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import Batch, Objective
@@ -27,8 +28,8 @@ class Pull(Objective):
     strength: float = Field(default=20.0, gt=0)
 
     @property
+    @override
     def uses_start_queries(self) -> bool:
-        """See the base class."""
         return True
 
     def loss(self, batch: Batch) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch, Objective
 from spn4cir_core.objectives.replaced import replaced_losses
@@ -30,8 +31,8 @@ class ReferenceNegatives(Objective):
     """Other references a text is joined with; each costs a pass of the composer for the whole batch. None takes all."""
 
     @property
+    @override
     def uses_compose(self) -> bool:
-        """See the base class."""
         return True
 
     def loss(self, batch: Batch) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from typing_extensions import override
+
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives
 
@@ -25,8 +27,8 @@ class Sigmoid(AgainstNegatives):
     bias: float | None = None
     """b; None is −log of a query's number of negatives."""
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         from torch.nn.functional import softplus
 
         bias_B = -negatives.live_BK.sum(dim=1).clamp_min(1).to(negatives.positive_B.dtype).log()

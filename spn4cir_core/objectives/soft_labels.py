@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.guide import GuideName, guides
@@ -31,12 +32,12 @@ class SoftLabels(AgainstNegatives):
     guide_temperature: float = Field(default=0.02, gt=0)
 
     @property
+    @override
     def uses_start_queries(self) -> bool:
-        """See the base class."""
         return self.by == "start_queries"
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         import torch
 
         with torch.no_grad():

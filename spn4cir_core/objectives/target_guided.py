@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
+from typing_extensions import override
 
+from spn4cir_core.engine.plugins import Choice
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective, without_memory
 from spn4cir_core.objectives.guide import guides
 from spn4cir_core.objectives.in_batch import InBatch, no_negatives
 from spn4cir_core.objectives.negatives import FAR
-from spn4cir_core.plugins import Choice
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,13 +48,13 @@ class TargetGuided(Objective):
     of: Annotated[Objective, Choice(OBJECTIVES), AfterValidator(without_memory)] = InBatch()
 
     @property
+    @override
     def within(self) -> tuple[Objective, ...]:
-        """See the base class."""
         return (self.of,)
 
     @property
+    @override
     def uses_teacher_views(self) -> bool:
-        """See the base class."""
         return True
 
     def loss(self, batch: Batch) -> Tensor:

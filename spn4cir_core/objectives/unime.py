@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives, info_nce
@@ -29,11 +30,11 @@ class UniME(AgainstNegatives):
     top_k: int | None = Field(default=8, ge=1)
     beta: float = Field(default=0.1, ge=0)
 
+    @override
     def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse:
-        """See the base class."""
         ceiling_B1 = positive_B[:, None] + self.beta
         return lambda scores_BC, block: scores_BC > ceiling_B1
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         return info_nce(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)

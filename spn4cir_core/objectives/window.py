@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import FAR, AgainstNegatives, Negatives, info_nce
@@ -31,12 +32,12 @@ class Window(AgainstNegatives):
     top_k: int | None = Field(default=100, ge=1)
     """Candidates behind the target among which the drops are sought."""
 
+    @override
     def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse:
-        """See the base class."""
         return lambda scores_BC, block: scores_BC > positive_B[:, None]
 
+    @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """See the base class."""
         live_BK = negatives.live_BK & between_drops(negatives.positive_B, negatives.scores_BK, negatives.live_BK)
         return info_nce(negatives.positive_B, negatives.scores_BK, live_BK, batch.temperature)
 

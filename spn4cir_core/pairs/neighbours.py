@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spn4cir_core.embeddings.neighbour_index import FLAT_UP_TO, MAX_NEIGHBOURS, NeighbourIndex
+from spn4cir_core.index.neighbour_index import FLAT_UP_TO, MAX_NEIGHBOURS, NeighbourIndex
 from spn4cir_core.pairs.allowed import Allowed
 from spn4cir_core.pairs.clear_rows import pick_clear_rows
 from spn4cir_core.pairs.exact import Row, pick_in_row

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from spn4cir_core.plugins import Settings
+from spn4cir_core.engine.plugins import Settings
 
 
 class PairSettings(Settings):
@@ -41,3 +41,10 @@ class PairSettings(Settings):
         if isinstance(end, float) and end > 1:
             raise ValueError(f"window {self.window}: shares of the ranking lie in 0.0 to 1.0; ranks are whole numbers")
         return self
+
+
+class PairsInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    pairs: PairSettings
+    seed: int

@@ -1,1 +1,4 @@
-"""Room: reports."""
+"""Measured recalls in, `report.html` and its Markdown twin out.
+
+Open `stage.py` first.
+"""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.evaluation.comparison import Run, compared_sets, comparison, won_and_lost
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.reports.contents import MODE_NAMES, MODEL_NAMES
@@ -14,6 +13,7 @@ from spn4cir_core.reports.galleries import Pictures
 from spn4cir_core.reports.page import render, wide_k
 from spn4cir_core.reports.plots import compared_curves
 from spn4cir_core.reports.thumbnails import Thumbnails
+from spn4cir_core.store.artifacts import Artifact, Store
 
 SHOWN_HITS = 5
 SHOWN_QUERIES = 4

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.evaluation.answer_tables import gallery_fingerprint, searched_table
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.evaluation.tables import Tables
-from spn4cir_core.fingerprints import plain
 from spn4cir_core.negatives.read_false_negatives import count_false_negatives
 from spn4cir_core.reports.benchmark_tables import benchmark_tables
 from spn4cir_core.reports.headline import headline
 from spn4cir_core.reports.suspicious import Likeness, suspicions
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.fingerprints import plain
 
 MODEL_NAMES = {"stage1": "Stage 1", "control": "Control: stage 1 longer", "stage2": "Stage 2"}
 MODE_NAMES = {"composed": "picture + text", "image": "picture only", "text": "text only", "sum": "sum of both"}

@@ -8,7 +8,6 @@ from typing import Any
 
 from PIL import Image
 
-from spn4cir_core.artifacts import Store
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.evaluation.comparison import Run
 from spn4cir_core.images.contact_sheet import contact_sheet
@@ -18,6 +17,7 @@ from spn4cir_core.reports.contents import Contents
 from spn4cir_core.reports.galleries import SHOWN_HITS
 from spn4cir_core.reports.page import recall_table, render
 from spn4cir_core.reports.thumbnails import Thumbnails
+from spn4cir_core.store.artifacts import Store
 
 HEADLINE, EXAMPLES = "headline.md", "examples.jpg"
 SHOWN_EXAMPLES, DRAWS = 4, 1000

@@ -15,7 +15,7 @@ def summary_html(said: Mapping[str, Any]) -> str:
     """The page; it loads nothing.
 
     Args:
-        said: see ``spn4cir_core.run_summary``.
+        said: see ``spn4cir_core.operations.run_summary``.
     """
     return render("summary.jinja", _values(said))
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.evaluation.measure import Answers
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.differences import Meaning, caption_meaning
 
 NEAR_DUPLICATES = "near_duplicates.parquet"

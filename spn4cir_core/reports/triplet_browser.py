@@ -11,16 +11,16 @@ from importlib import resources
 from itertools import chain, zip_longest
 from typing import Any
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import image_files
-from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.thumbnails import Thumbnails
-from spn4cir_core.texts.write_texts import read_captions
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.texts.stages import read_captions
+from spn4cir_core.triplets.admission import TABLE
 from spn4cir_core.triplets.gate import GateBasis, gate_basis
 from spn4cir_core.triplets.gates import GATES, refusals
-from spn4cir_core.triplets.refused import TABLE
 from spn4cir_core.triplets.scores import Scores, read_scores
+from spn4cir_core.triplets.settings import TripletsInput
 from spn4cir_core.triplets.triplet import triplet_of
 from spn4cir_core.triplets.verdicts import read_verdicts
 
@@ -30,11 +30,12 @@ CHANCE = 0.5
 Row = Mapping[str, Any]
 
 
-def triplet_browser(recipe: Recipe, store: Store, triplets: Artifact, count: int) -> str:
+def triplet_browser(recipe: str, tables: TripletsInput, store: Store, triplets: Artifact, count: int) -> str:
     """The page.
 
     Args:
-        recipe: names the pictures, the gates' limits, and the verdicts that stand already.
+        recipe: its name.
+        tables: name the pictures, the gates' limits, and the verdicts that are given already.
         triplets: the artefact to look at; what it refused is shown as well.
         count: triplets on the page, drawn evenly from each origin and each reason for refusing.
 
@@ -44,14 +45,14 @@ def triplet_browser(recipe: Recipe, store: Store, triplets: Artifact, count: int
     rows = [row | {"reason": ""} for row in triplets.table().to_pylist()] + triplets.table(TABLE).to_pylist()
     shown = drawn_evenly(rows, count)
     paths = {row[f"{side}_id"]: row[f"{side}_path"] for row in shown for side in ("reference", "target")}
-    thumbnails = Thumbnails(image_files(recipe.images, store), paths, SIDE_PX)
-    basis = _basis(recipe, store, triplets)
+    thumbnails = Thumbnails(image_files(tables.images, store), paths, SIDE_PX)
+    basis = _basis(tables, store, triplets)
     script = _resource("triplet_browser.js")
     cards = [_card(row, basis, thumbnails) for row in shown]
     return _render(
         script,
         cards=cards,
-        recipe=recipe.name,
+        recipe=recipe,
         fingerprint=triplets.fingerprint,
         total=len(rows),
         refused=sum(bool(row["reason"]) for row in rows),
@@ -59,7 +60,7 @@ def triplet_browser(recipe: Recipe, store: Store, triplets: Artifact, count: int
         templates=sorted({name for row in shown for name in row["template_ids"]}),
         reasons=sorted({row["reason"] for row in shown if row["reason"]}),
         ranked=any(card["scores"].others is not None for card in cards),
-        given={name: asdict(item) for name, item in read_verdicts(recipe.triplets.verdicts).items()},
+        given={name: asdict(item) for name, item in read_verdicts(tables.triplets.verdicts).items()},
     )
 
 
@@ -72,7 +73,7 @@ def drawn_evenly(rows: Iterable[Row], count: int) -> list[Row]:
     return [row for row in chain.from_iterable(turns) if row is not None][:count]
 
 
-def _basis(recipe: Recipe, store: Store, triplets: Artifact) -> GateBasis:
+def _basis(tables: TripletsInput, store: Store, triplets: Artifact) -> GateBasis:
     parents = {name: store.get(name, triplets.summary["parents"][name]) for name in ("captions", "splits")}
     captions, splits = parents["captions"], parents["splits"]
     if captions is None or splits is None:
@@ -80,7 +81,7 @@ def _basis(recipe: Recipe, store: Store, triplets: Artifact) -> GateBasis:
     texts, table = read_captions(captions), splits.table(columns=["image_id", "split"])
     columns: Sequence[list[str]] = [table[name].to_pylist() for name in ("image_id", "split")]
     captions_of = ((split, texts.get(name, "")) for name, split in zip(*columns, strict=True))
-    return gate_basis(recipe.triplets, captions_of, read_scores(triplets))
+    return gate_basis(tables.triplets, captions_of, read_scores(triplets))
 
 
 def _card(row: Row, basis: GateBasis, thumbnails: Thumbnails) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import FORMATS, PictureError
-from spn4cir_core.search import desk as asked
-from spn4cir_core.search.guard import Guard
+from spn4cir_core.search import service as asked
+from spn4cir_core.search.access_control import Guard
 from spn4cir_core.search.models import INDEXED, Model, ModelName, NoSuchModel
 from spn4cir_core.search.search import Hit
 

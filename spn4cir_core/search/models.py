@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import InputError, Spn4cirError
 from spn4cir_core.evaluation.encode import same_target_encoder
 from spn4cir_core.images.files import ImageFiles, image_files
-from spn4cir_core.search.faiss_index import build_index
+from spn4cir_core.index.faiss_index import build_index
 from spn4cir_core.search.search import Searcher, current_index
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import load_checkpoint
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from spn4cir_core.recipe import Recipe
+    from spn4cir_core.images.settings import ImageSettings
 
 log = logging.getLogger(__name__)
 ModelName = Literal["stage2", "stage1", "control"]
@@ -63,17 +63,17 @@ class Models:
         self._opening = threading.Lock()
 
     @classmethod
-    def of_recipe(cls, recipe: Recipe, store: Store) -> Models:
+    def of_recipe(cls, recipe: str, images: ImageSettings, store: Store) -> Models:
         """The recipe's current index, with those of its other checkpoints that belong to it.
 
         Raises:
             StoreError: there is no index, or it is damaged.
         """
-        index = current_index(recipe.name, store)
-        searcher, files = Searcher.open(index), image_files(recipe.images, store)
+        index = current_index(recipe, store)
+        searcher, files = Searcher.open(index), image_files(images, store)
         others: dict[ModelName, Callable[[], Opened] | str] = {}
         for name, noun in CHECKPOINTS.items():
-            checkpoint = store.current(recipe.name, noun)
+            checkpoint = store.current(recipe, noun)
             missing = _why_not(noun, checkpoint, index, store)
             if checkpoint is None or missing:
                 others[name] = missing
@@ -144,7 +144,7 @@ def _open(checkpoint: Artifact, indexed: Searcher, index: Artifact, files: Image
             "wait; compare it in the eval_report"
         )
     log.warning("%s has a target encoder of its own: indexing %d pictures with it", checkpoint.noun, len(images))
-    with store.guarded(index.noun):
+    with store.translate_write_errors(index.noun):
         vectors_VD = kept.of(images)
     settings = index.summary["settings"]
     made = build_index(vectors_VD, SearchSettings.model_validate(settings["search_index"]), settings["seed"])

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from spn4cir_core.artifacts import Artifact, Store, read_json
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.search.build_index import ABOUT, INDEX
-from spn4cir_core.search.faiss_index import best_images, open_index
+from spn4cir_core.index.faiss_index import best_images, open_index
+from spn4cir_core.search.stage import ABOUT, INDEX
+from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.training.checkpoints import load_network
 
 if TYPE_CHECKING:

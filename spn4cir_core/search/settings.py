@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from spn4cir_core.evaluation.index_settings import IndexSettings
+from spn4cir_core.engine.plugins import Settings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.index.settings import IndexSettings
 
 
 class SearchSettings(IndexSettings):
@@ -12,3 +14,11 @@ class SearchSettings(IndexSettings):
 
     images: Literal["all", "evaluation", "train"] = "all"
     """Which split's images are found; ``all`` whatever their split."""
+
+
+class SearchIndexInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    search_index: SearchSettings
+    images: ImageSettings
+    seed: int

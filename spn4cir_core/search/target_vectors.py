@@ -12,15 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.plugins import as_table
+from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.evaluation.encode import encode_gallery, frozen_tensors
-from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.plugins import as_table
-from spn4cir_core.progress import Progress, silent
+from spn4cir_core.models.devices import choose_device
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.store.rows import KEY, VALUE, Rows
 from spn4cir_core.training.checkpoints import Checkpoint, as_module
-from spn4cir_core.training.devices import choose_device
 from spn4cir_core.training.image_inputs import image_inputs
 
 if TYPE_CHECKING:

@@ -1,1 +1,4 @@
-"""Room: splits."""
+"""Images in, train, validation and evaluation splits out; near-duplicates share a split.
+
+Open `stage.py` first.
+"""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spn4cir_core.embeddings.neighbour_index import NeighbourIndex
+from spn4cir_core.index.neighbour_index import NeighbourIndex
 from spn4cir_core.splits.near_duplicates import MARGIN, Links, cosines, refuse_flood, sorted_links
 
 ROWS_COMPARED_IN_FULL = 200_000

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from spn4cir_core.plugins import Settings
+from spn4cir_core.engine.plugins import Settings
 
 
 class SplitSettings(Settings):
@@ -27,3 +27,10 @@ class SplitSettings(Settings):
         if self.validation_share + self.evaluation_share >= 1:
             raise ValueError("validation_share and evaluation_share together must be below 1")
         return self
+
+
+class SplitsInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    splits: SplitSettings
+    seed: int

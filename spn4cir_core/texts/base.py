@@ -11,8 +11,8 @@ from typing import Annotated
 
 from PIL import Image
 
-from spn4cir_core.fingerprints import NotFingerprinted, fingerprint
-from spn4cir_core.plugins import Plugin
+from spn4cir_core.engine.plugins import Plugin, Room
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 from spn4cir_core.texts.prompts import load_prompt
 
 
@@ -39,7 +39,7 @@ class ToRewrite:
 class Rewriter(Plugin):
     """Writes one modified text per pair. Settings are fields; :meth:`start` loads what is heavy."""
 
-    prompt: Annotated[str, NotFingerprinted()] = ""
+    prompt: Annotated[str, OmitFromFingerprint()] = ""
     """Name of a packaged prompt, or path of a text file. Empty: ``difference``, or ``difference_images`` for a rewriter
     that sees the pictures. Its words, and not its name, decide what is written anew."""
 
@@ -84,3 +84,13 @@ class Rewriter(Plugin):
         """What an answer is kept under, beside :meth:`fingerprint`: all that the model is shown."""
         pictures = [pair.reference.pixel_sha256, pair.target.pixel_sha256] if self.sees_images else []
         return hashlib.sha256(json.dumps([request, *pictures], ensure_ascii=False).encode()).hexdigest()
+
+
+REWRITERS = Room(
+    "rewriter",
+    {
+        "endpoint": "spn4cir_core.texts.endpoint:Endpoint",
+        "llm": "spn4cir_core.texts.llm:Llm",
+        "vlm": "spn4cir_core.texts.vlm:Vlm",
+    },
+)

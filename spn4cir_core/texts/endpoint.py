@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from PIL import Image
 
-from spn4cir_core.captions.chat_model import Chat, ChatModel, Question
-from spn4cir_core.fingerprints import fingerprint, plain
+from spn4cir_core.models.chat_model import Chat, ChatModel, Question
+from spn4cir_core.store.fingerprints import fingerprint, plain
 from spn4cir_core.texts.base import Rewriter, ToRewrite
 from spn4cir_core.texts.prompts import fill_prompt
 

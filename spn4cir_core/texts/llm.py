@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from spn4cir_core.errors import InputError
 from spn4cir_core.texts.local_rewriter import LocalRewriter
 
@@ -19,8 +21,8 @@ class Llm(LocalRewriter):
         if model_type.startswith(("llava", "blip")):
             raise InputError(f"{self.model} is a {model_type} model, which sees pictures; use the rewriter kind 'vlm'")
 
+    @override
     def autos(self) -> tuple[Any, Any]:
-        """See the base class."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         return AutoTokenizer, AutoModelForCausalLM

@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from spn4cir_core.captions.generation import Answers, LocalModel
-from spn4cir_core.captions.model_source import find_model
-from spn4cir_core.fingerprints import fingerprint, plain
+from spn4cir_core.models.local_model import Answers, LocalModel
+from spn4cir_core.models.model_source import find_model
+from spn4cir_core.store.fingerprints import fingerprint, plain
 from spn4cir_core.texts.base import Rewriter, ToRewrite
 from spn4cir_core.texts.prompts import fill_prompt
 

@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from spn4cir_core.batches import GivenRows, fill
+from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.stage import Work
+from spn4cir_core.store.rows import GivenRows
 from spn4cir_core.texts.base import Rewriter, ToRewrite
 from spn4cir_core.texts.prompts import fill_prompt
+from spn4cir_core.texts.settings import ModifiedTextsInput
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,16 @@ class Answered:
     details: Mapping[str, Any]
 
 
-def rewrite_pairs(work: Work, rewriter: Rewriter, pairs: Sequence[ToRewrite], files: ImageFiles) -> Answered:
+def rewrite_pairs(
+    work: Work[ModifiedTextsInput], rewriter: Rewriter, pairs: Sequence[ToRewrite], files: ImageFiles
+) -> Answered:
     """Answers for the pairs; those that lead to the same question share one.
 
     Raises:
         InputError: the model cannot be used, or a picture cannot be read.
         RecipeError: the prompt cannot be used.
     """
-    settings, prompt, mark = work.recipe.modified_texts, rewriter.prompt_text(), rewriter.fingerprint()
+    settings, prompt, mark = work.settings.modified_texts, rewriter.prompt_text(), rewriter.fingerprint()
     keys = {pair.pair_id: rewriter.row_key(pair, fill_prompt(prompt, pair.values)) for pair in pairs}
     items = {keys[pair.pair_id]: pair for pair in reversed(pairs)}
     rows, asking = GivenRows(work.store.rows("modified_texts", mark), pa.string()), _Asking(rewriter, files)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
-from spn4cir_core.stage import Work
 from spn4cir_core.texts.answers import NO_ANSWER, AnswerCheck, clean
 from spn4cir_core.texts.base import Rewriter, Shown, ToRewrite
 from spn4cir_core.texts.differences import difference
 from spn4cir_core.texts.fill_templates import NO_CAPTION, SAY_THE_SAME, ModifiedTexts
 from spn4cir_core.texts.rewrite_pairs import rewrite_pairs
+from spn4cir_core.texts.settings import ModifiedTextsInput
 from spn4cir_core.texts.wording import worded
 
 REWRITTEN = "rewritten"
@@ -36,7 +37,7 @@ Written = Mapping[str, ModifiedTexts | str]
 
 
 def rewrite_texts(
-    work: Work,
+    work: Work[ModifiedTextsInput],
     rewriter: Rewriter,
     pairs: Sequence[CaptionedPair],
     written: Written,
@@ -49,13 +50,13 @@ def rewrite_texts(
     Returns:
         What is now written for all pairs, and counts for the artefact's details.
     """
-    settings, reads_text = work.recipe.modified_texts, "{text}" in rewriter.prompt_text()
+    settings, reads_text = work.settings.modified_texts, "{text}" in rewriter.prompt_text()
     asked = [pair for pair in pairs if _can_be_told(written[pair.pair_id], rewriter.sees_images, reads_text)]
     answered = rewrite_pairs(
         work,
         rewriter,
         _to_rewrite(asked, written, _shown(work)),
-        image_files(work.recipe.images, work.store),
+        image_files(work.settings.images, work.store),
     )
     check = AnswerCheck(count_tokens, settings.max_tokens, names_target=not rewriter.sees_images)
     result, refused, sample = dict(written), Counter[str](), []
@@ -89,7 +90,7 @@ def _can_be_told(written: ModifiedTexts | str, sees_images: bool, reads_text: bo
     return not reads_text and written != NO_CAPTION and (sees_images or written != SAY_THE_SAME)
 
 
-def _shown(work: Work) -> dict[str, Shown]:
+def _shown(work: Work[ModifiedTextsInput]) -> dict[str, Shown]:
     table = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
     names, paths, pixels = (table[name].to_pylist() for name in table.column_names)
     return {name: Shown(path, sha256) for name, path, sha256 in zip(names, paths, pixels, strict=True)}

@@ -5,25 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
-from spn4cir_core.fingerprints import NotFingerprinted
-from spn4cir_core.plugins import Choice, Room, Settings
-from spn4cir_core.texts.base import Rewriter
-
-REWRITERS = Room(
-    "rewriter",
-    {
-        "endpoint": "spn4cir_core.texts.endpoint:Endpoint",
-        "llm": "spn4cir_core.texts.llm:Llm",
-        "vlm": "spn4cir_core.texts.vlm:Vlm",
-    },
-)
+from spn4cir_core.engine.plugins import Choice, Settings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.store.fingerprints import OmitFromFingerprint
+from spn4cir_core.texts.base import REWRITERS, Rewriter
 
 
 class TemplateSettings(Settings):
     """Which template bank, and which of its sets."""
 
-    bank: Annotated[str, NotFingerprinted()] = "builtin"
+    bank: Annotated[str, OmitFromFingerprint()] = "builtin"
     """Path of a bank file (TOML), or ``builtin``."""
     use: tuple[str, ...] = ("difference",)
     """Names of sets in the bank, or ids of single templates."""
@@ -44,16 +37,30 @@ class ModifiedTextSettings(Settings):
     """A language model that writes one text per pair; None: the templates alone."""
     template_texts: Literal["fallback", "beside"] = "fallback"
     """With a rewriter: the templates' texts only where its answer cannot be used, or as alternatives beside it."""
-    batch_rows: Annotated[int, NotFingerprinted()] = Field(default=16, ge=1)
+    batch_rows: Annotated[int, OmitFromFingerprint()] = Field(default=16, ge=1)
     """Pairs that the rewriter is given at a time; a few times ``concurrency`` for an endpoint."""
-    shard_rows: Annotated[int, NotFingerprinted()] = Field(default=512, ge=1)
-    readers: Annotated[int, NotFingerprinted()] = Field(default=2, ge=1)
+    shard_rows: Annotated[int, OmitFromFingerprint()] = Field(default=512, ge=1)
+    readers: Annotated[int, OmitFromFingerprint()] = Field(default=2, ge=1)
 
+    @override
     def extras(self) -> tuple[str, ...]:
-        """See the base class."""
         return ("offline",) if self.tokenizer == "bert" else ()
 
     def read_by(self, tokenizer: str, limit: int) -> ModifiedTextSettings:
         """These settings with the backbone's own tokenizer and limit in place of ``tokenizer = "backbone"``."""
         given = self.max_tokens if "max_tokens" in self.model_fields_set else limit
         return self.model_copy(update={"tokenizer": tokenizer, "max_tokens": min(given, limit)})
+
+
+class TemplatesInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    templates: TemplateSettings
+
+
+class ModifiedTextsInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    modified_texts: ModifiedTextSettings
+    images: ImageSettings
+    seed: int

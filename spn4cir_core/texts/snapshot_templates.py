@@ -5,26 +5,26 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from spn4cir_core.artifacts import Artifact, Store, read_json
-from spn4cir_core.recipe import Recipe
-from spn4cir_core.stage import Stage, Work
+from spn4cir_core.engine.stage import Work
+from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.texts.settings import TemplatesInput
 from spn4cir_core.texts.templates import Template, load_bank
 
 
-def templates_in_use(recipe: Recipe, store: Store) -> list[dict[str, Any]]:
+def templates_in_use(tables: TemplatesInput, store: Store) -> list[dict[str, Any]]:
     """What decides the snapshot: neither comments, nor order, nor templates that are not in use.
 
     Raises:
         RecipeError: the bank cannot be used, or a name in ``templates.use`` is not in it.
     """
-    settings = recipe.templates
+    settings = tables.templates
     return [asdict(template) for template in load_bank(settings.bank).choose(settings.use)]
 
 
-def snapshot_templates(work: Work) -> None:
+def snapshot_templates(work: Work[TemplatesInput]) -> None:
     """Write ``templates.json``."""
     with work.draft.timed("read"):
-        rows = templates_in_use(work.recipe, work.store)
+        rows = templates_in_use(work.settings, work.store)
     work.draft.write_json(rows, "templates.json")
     work.draft.rows = len(rows)
     work.draft.details["templates"] = rows
@@ -33,13 +33,3 @@ def snapshot_templates(work: Work) -> None:
 def read_templates(artifact: Artifact) -> list[Template]:
     """The snapshot's templates, sorted by id."""
     return [Template(**row) for row in read_json(artifact.file("templates.json"))]
-
-
-TEMPLATES = Stage(
-    name="templates",
-    parents=(),
-    reads=("templates",),
-    version=1,
-    write=snapshot_templates,
-    outside=templates_in_use,
-)

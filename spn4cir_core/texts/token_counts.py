@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.fingerprints import files_fingerprint
-from spn4cir_core.texts.sentence_encoder import minilm_folder
+from spn4cir_core.models.sentence_encoder import minilm_folder
+from spn4cir_core.store.fingerprints import files_fingerprint
 
 BACKBONE = "backbone"
 """The recipe puts the name that the backbone gives in its place."""

@@ -8,17 +8,10 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
-from spn4cir_core.plugins import Plugin, Room
+from spn4cir_core.engine.plugins import Plugin
 
-BATCH_ORDERS = Room(
-    "batch order",
-    {
-        "random": "spn4cir_core.training.batch_orders:RandomBatches",
-        "clustered": "spn4cir_core.training.batch_orders:Clustered",
-        "same_category": "spn4cir_core.training.batch_orders:SameCategory",
-    },
-)
 BISECTION_ROUNDS = 4
 
 
@@ -50,8 +43,8 @@ class RandomBatches(BatchOrder):
 
     plugin_kind: ClassVar[str] = "random"
 
+    @override
     def groups(self, targets: Targets, seed: int) -> np.ndarray | None:
-        """See the base class."""
         return None
 
 
@@ -70,12 +63,12 @@ class Clustered(BatchOrder):
     clusters_per_batch: int = Field(default=4, ge=1)
 
     @property
+    @override
     def runs_per_batch(self) -> int:
-        """See the base class."""
         return self.clusters_per_batch
 
+    @override
     def groups(self, targets: Targets, seed: int) -> np.ndarray | None:
-        """See the base class."""
         return balanced_clusters(targets.vectors(), self.cluster_size, seed)
 
 
@@ -88,8 +81,8 @@ class SameCategory(BatchOrder):
 
     plugin_kind: ClassVar[str] = "same_category"
 
+    @override
     def groups(self, targets: Targets, seed: int) -> np.ndarray | None:
-        """See the base class."""
         return np.unique(np.asarray(targets.categories(), dtype=str), return_inverse=True)[1]
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spn4cir_core.artifacts import Artifact, Draft, read_json, whole_file, write_json
-from spn4cir_core.backbones.base import Backbone, Network
+from spn4cir_core.backbones.base import BACKBONES, Backbone, Network
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import Spn4cirError, StoreError, TrainingError
-from spn4cir_core.plugins import as_table
-from spn4cir_core.training.settings import BACKBONES
+from spn4cir_core.store.artifacts import Artifact, Draft, read_json, whole_file, write_json
 
 if TYPE_CHECKING:
     import torch

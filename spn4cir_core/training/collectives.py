@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from spn4cir_core.processes import Processes
+from spn4cir_core.engine.processes import Processes
 
 if TYPE_CHECKING:
     import torch

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.backbones.base import Network
+from spn4cir_core.engine.progress import Progress, silent
+from spn4cir_core.engine.stage import Work
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
-from spn4cir_core.progress import Progress, silent
-from spn4cir_core.stage import Stage, Work
+from spn4cir_core.models.devices import choose_device
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.training.checkpoints import as_module, load_checkpoint
-from spn4cir_core.training.devices import choose_device
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.npy_rows import write_rows
+from spn4cir_core.training.settings import BankInput
 
 BATCH_ROWS = 128
 BANK, REFERENCES = "bank.npy", "references.npy"
@@ -44,16 +45,16 @@ def open_references(bank: Artifact) -> np.ndarray | None:
     return features
 
 
-def write_bank(work: Work) -> None:
+def write_bank(work: Work[BankInput]) -> None:
     """Embed the candidate set with the frozen target encoder; one pass gives bank and reference features."""
-    draft, settings, processes = work.draft, work.recipe.candidate_bank, work.processes
+    draft, settings, processes = work.draft, work.settings.candidate_bank, work.processes
     checkpoint = load_checkpoint(work.parents["stage1_checkpoint"])
     candidates = work.parents["triplets"].table("candidates.parquet")
     inputs = image_inputs(
         checkpoint.backbone,
         checkpoint.network,
         candidates,
-        image_files(work.recipe.images, work.store),
+        image_files(work.settings.images, work.store),
         work.store,
         progress=work.progress,
         seconds=draft.seconds,
@@ -124,13 +125,3 @@ def _write(path: Path, rows: int, start: int, block: np.ndarray) -> None:
         write_rows(file, rows, start, block)
     finally:
         os.close(file)
-
-
-CANDIDATE_BANK = Stage(
-    name="candidate_bank",
-    parents=("triplets", "stage1_checkpoint"),
-    reads=("images", "candidate_bank"),
-    version=2,
-    write=write_bank,
-    spreads=True,
-)

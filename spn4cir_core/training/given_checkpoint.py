@@ -8,9 +8,9 @@ from typing import Any
 
 from spn4cir_core.backbones.base import Backbone, Network
 from spn4cir_core.backbones.published import load_published
-from spn4cir_core.embeddings.weight_files import weights_sha256
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import fingerprint
+from spn4cir_core.models.weight_files import weights_sha256
+from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, read_checkpoint
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spn4cir_core.processes import Processes
+from spn4cir_core.engine.processes import Processes
 from spn4cir_core.training.collectives import joined, own_part
 
 if TYPE_CHECKING:

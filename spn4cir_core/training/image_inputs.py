@@ -10,12 +10,13 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.artifacts import Store
 from spn4cir_core.backbones.base import Backbone, Network
-from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.processes import ALONE, Processes
+from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.processes import ALONE, Processes
-from spn4cir_core.progress import Progress, silent
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.rows import KEY, VALUE, Rows
 from spn4cir_core.training.npy_rows import mapped_rows, scratch_file, write_rows
 
 SHARD_ROWS = 256

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from spn4cir_core.processes import Processes
+from spn4cir_core.engine.processes import Processes
 
 
 def write_rows(file: int, rows: int, start: int, block: np.ndarray) -> None:

@@ -6,25 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spn4cir_core.backbones.base import Backbone
-from spn4cir_core.fingerprints import AddedLater, NotFingerprinted
+from spn4cir_core.backbones.base import BACKBONES, Backbone
+from spn4cir_core.engine.plugins import Choice, Settings
+from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.objectives.base import OBJECTIVES, Objective
-from spn4cir_core.plugins import Choice, Room, Settings
-from spn4cir_core.training.batch_orders import BATCH_ORDERS, BatchOrder, RandomBatches
-from spn4cir_core.training.target_encoders import TARGET_ENCODERS, FrozenTarget, TargetEncoder
-from spn4cir_core.training.weight_averages import WEIGHT_AVERAGES, LastCheckpoints, NoAverage, WeightAverage
-
-BACKBONES = Room(
-    "backbone",
-    {
-        "small": "spn4cir_core.backbones.small:Small",
-        "heads": "spn4cir_core.backbones.heads:Heads",
-        "clip4cir": "spn4cir_core.backbones.clip4cir:Clip4Cir",
-        "tgcir": "spn4cir_core.backbones.tgcir:TgCir",
-        "blip4cir": "spn4cir_core.backbones.blip4cir:Blip4Cir",
-        "sprc": "spn4cir_core.backbones.sprc:Sprc",
-    },
-)
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint
+from spn4cir_core.training.base import BATCH_ORDERS, TARGET_ENCODERS, WEIGHT_AVERAGES
+from spn4cir_core.training.batch_orders import BatchOrder, RandomBatches
+from spn4cir_core.training.target_encoders import FrozenTarget, TargetEncoder
+from spn4cir_core.training.weight_averages import LastCheckpoints, NoAverage, WeightAverage
 
 
 class ValidationSettings(Settings):
@@ -75,7 +65,7 @@ class Schedule(Settings):
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps in which the learning rate climbs."""
-    rate_schedule: Annotated[Literal["cosine", "constant"], AddedLater()] = "cosine"
+    rate_schedule: Annotated[Literal["cosine", "constant"], OmitDefaultFromFingerprint()] = "cosine"
     """What the learning rate does then: fall to zero as half a cosine, or stay as it is, as published."""
     clip_norm: float = Field(default=1.0, gt=0)
     temperature: float = Field(default=0.05, gt=0)
@@ -86,9 +76,9 @@ class Schedule(Settings):
     """Compute activations again in the backward pass where the network can: less memory, more time."""
     weight_average: Annotated[WeightAverage, Choice(WEIGHT_AVERAGES)] = NoAverage()
     validation: ValidationSettings = ValidationSettings()
-    save_every_steps: Annotated[int, NotFingerprinted()] = Field(default=200, ge=1)
-    device: Annotated[str, NotFingerprinted()] = "auto"
-    threads: Annotated[int | None, NotFingerprinted()] = None
+    save_every_steps: Annotated[int, OmitFromFingerprint()] = Field(default=200, ge=1)
+    device: Annotated[str, OmitFromFingerprint()] = "auto"
+    threads: Annotated[int | None, OmitFromFingerprint()] = None
 
     @model_validator(mode="after")
     def _averages_the_end_only_where_it_is_known(self) -> Self:
@@ -107,11 +97,11 @@ class Stage1Settings(Schedule):
     backbone: Annotated[Backbone, Choice(BACKBONES)]
     objective: Annotated[Objective, Choice(OBJECTIVES)]
     learn_temperature: bool = True
-    spares: Annotated[Literal["same_target", "false_negatives"], AddedLater()] = "same_target"
+    spares: Annotated[Literal["same_target", "false_negatives"], OmitDefaultFromFingerprint()] = "same_target"
     """Which of the batch's other targets are no negatives of a triplet, in stage 1 and its control: those that are the
     same picture (SPN4CIR spares none), or also those that the ``false_negatives`` artefact names for it, as stage 2
     does. The second makes that artefact a parent of stage 1."""
-    start_from: Annotated[str, NotFingerprinted()] = ""
+    start_from: Annotated[str, OmitFromFingerprint()] = ""
     """A published checkpoint file of the backbone, or the folder of a checkpoint artefact, in place of the backbone's
     own starting weights; with ``steps = 0`` it is stage 1 as it stands. Its bytes decide, not its path."""
     keep_features: bool = True
@@ -138,3 +128,36 @@ class BankSettings(Settings):
     reference_features: bool = True
     """Also keep what the frozen towers make of each candidate, where a backbone has such features: stage 2 then reads
     no picture. They may be large (BLIP4CIR: 0.9 MB an image in float16); without them each step runs the towers."""
+
+
+class BankInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    images: ImageSettings
+    candidate_bank: BankSettings
+
+
+class TrainingInput(Settings):
+    """The tables that every stage of training reads."""
+
+    seed: int
+    images: ImageSettings
+
+
+class Stage1Input(TrainingInput):
+    """The tables that stage 1 reads."""
+
+    stage1_checkpoint: Stage1Settings
+
+
+class ControlInput(Stage1Input):
+    """The tables that the control reads; of stage 2 only its length."""
+
+    control_checkpoint: ControlSettings
+    stage2_checkpoint: Stage2Settings
+
+
+class Stage2Input(TrainingInput):
+    """The tables that stage 2 reads."""
+
+    stage2_checkpoint: Stage2Settings

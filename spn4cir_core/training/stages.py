@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.backbones.base import Network
+from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
-from spn4cir_core.recipe import Recipe
-from spn4cir_core.stage import Stage, Work
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.training.batch_order_features import BatchOrderFeatures
 from spn4cir_core.training.checkpoints import load_checkpoint
-from spn4cir_core.training.embed_candidates import open_references
+from spn4cir_core.training.embed_candidates import open_references, write_bank
 from spn4cir_core.training.given_checkpoint import given_fingerprint, given_network
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.kept_features import kept_features
-from spn4cir_core.training.settings import Schedule, Stage1Settings
+from spn4cir_core.training.settings import (
+    BankInput,
+    ControlInput,
+    Schedule,
+    Stage1Input,
+    Stage1Settings,
+    Stage2Input,
+    TrainingInput,
+)
 from spn4cir_core.training.target_encoders import FollowingTarget
-from spn4cir_core.training.targets import TargetFacts
 from spn4cir_core.training.train_stage import train_stage
 from spn4cir_core.training.training import Training
 from spn4cir_core.training.triplet_batches import (
@@ -35,17 +42,19 @@ from spn4cir_core.training.triplet_batches import (
 )
 from spn4cir_core.training.validation import Validation, read_validation
 
+AnyTraining = TypeVar("AnyTraining", bound=TrainingInput)
 
-def write_stage1(work: Work) -> None:
+
+def write_stage1(work: Work[Stage1Input]) -> None:
     """Train query and target encoder from their starting weights, with in-batch negatives."""
-    settings = work.recipe.stage1_checkpoint
+    settings = work.settings.stage1_checkpoint
     triplets = _checked_triplets(work.parents)
     with work.draft.timed("read"):
         network = _starting_network(work, triplets)
     steps = triplets.steps(settings)
     training = Training(
         name="stage1",
-        seed=work.recipe.seed,
+        seed=work.settings.seed,
         steps=steps,
         schedule=settings,
         objective=settings.objective,
@@ -63,16 +72,16 @@ def write_stage1(work: Work) -> None:
     train_stage(training, work.draft, work.progress)
 
 
-def write_control(work: Work) -> None:
+def write_control(work: Work[ControlInput]) -> None:
     """Train stage 1 on, for as many steps as stage 2 takes: what stage 2 must beat."""
-    settings, stage2 = work.recipe.stage1_checkpoint, work.recipe.stage2_checkpoint
+    settings, stage2 = work.settings.stage1_checkpoint, work.settings.stage2_checkpoint
     triplets = _checked_triplets(work.parents)
     start = load_checkpoint(work.parents["stage1_checkpoint"])
     _check_backbone(start.backbone, settings)
     steps = triplets.steps(stage2)
     training = Training(
         name="control",
-        seed=work.recipe.seed,
+        seed=work.settings.seed,
         steps=steps,
         schedule=settings,
         objective=settings.objective,
@@ -90,14 +99,14 @@ def write_control(work: Work) -> None:
     train_stage(training, work.draft, work.progress)
 
 
-def write_stage2(work: Work) -> None:
+def write_stage2(work: Work[Stage2Input]) -> None:
     """Train the query encoder of stage 1 against the frozen candidate bank."""
-    settings = work.recipe.stage2_checkpoint
+    settings = work.settings.stage2_checkpoint
     triplets = _checked_triplets(work.parents)
     start = load_checkpoint(work.parents["stage1_checkpoint"])
     bank_ND = open_bank(work.parents["candidate_bank"], work.parents["stage1_checkpoint"])
     references = open_references(work.parents["candidate_bank"])
-    start.network.part_query_encoder()
+    start.network.untie_query_encoder()
     target = settings.target if isinstance(settings.target, FollowingTarget) else None
     inputs = _inputs(work, start.backbone, start.network, triplets.candidates) if references is None else references
     pictures = None
@@ -105,7 +114,7 @@ def write_stage2(work: Work) -> None:
         pictures = _inputs(work, start.backbone, start.network, triplets.candidates)
     training = Training(
         name="stage2",
-        seed=work.recipe.seed,
+        seed=work.settings.seed,
         steps=triplets.steps(settings),
         schedule=settings,
         objective=settings.objective,
@@ -155,18 +164,18 @@ def _checked_triplets(parents: Mapping[str, Artifact]) -> TrainingTriplets:
     return read_triplets(triplets)
 
 
-def _not_negatives(work: Work, triplets: TrainingTriplets) -> NotNegatives:
+def _not_negatives(work: Work[AnyTraining], triplets: TrainingTriplets) -> NotNegatives:
     if "false_negatives" not in work.parents:
         return no_guards(triplets)
     return read_not_negatives(work.parents["false_negatives"], triplets)
 
 
-def _starting_network(work: Work, triplets: TrainingTriplets) -> Network:
-    settings, texts = work.recipe.stage1_checkpoint, triplets.all_texts()
+def _starting_network(work: Work[Stage1Input], triplets: TrainingTriplets) -> Network:
+    settings, texts = work.settings.stage1_checkpoint, triplets.all_texts()
     if not settings.start_from:
-        return settings.backbone.build(texts, work.recipe.seed)
+        return settings.backbone.build(texts, work.settings.seed)
     path = Path(settings.start_from).expanduser()
-    network, account = given_network(path, settings.backbone, texts, work.recipe.seed)
+    network, account = given_network(path, settings.backbone, texts, work.settings.seed)
     work.draft.details["start_from"] = account
     return network
 
@@ -180,28 +189,28 @@ def _check_backbone(backbone: Any, settings: Stage1Settings) -> None:
 
 
 def _grouped(
-    work: Work, settings: Schedule, triplets: TrainingTriplets, bank_ND: np.ndarray | None
+    work: Work[AnyTraining], settings: Schedule, triplets: TrainingTriplets, bank_ND: np.ndarray | None
 ) -> TrainingTriplets:
-    facts = TargetFacts(work.store, work.parents["triplets"], triplets, bank_ND)
-    groups = settings.batches.groups(facts, work.recipe.seed)
+    facts = BatchOrderFeatures(work.store, work.parents["triplets"], triplets, bank_ND)
+    groups = settings.batches.groups(facts, work.settings.seed)
     return replace(triplets, groups=groups, runs_per_batch=settings.batches.runs_per_batch)
 
 
 def _validation(
-    work: Work, settings: Schedule, backbone: Any, network: Any, kept_gallery: dict[str, Any] | None = None
+    work: Work[AnyTraining], settings: Schedule, backbone: Any, network: Any, kept_gallery: dict[str, Any] | None = None
 ) -> Validation | None:
     if settings.validation.every_steps is None:
         return None
-    queries = read_validation(settings.validation, work.parents["triplets"], work.store, work.recipe.seed)
+    queries = read_validation(settings.validation, work.parents["triplets"], work.store, work.settings.seed)
     return Validation(settings.validation, queries, _inputs(work, backbone, network, queries.gallery), kept_gallery)
 
 
-def _inputs(work: Work, backbone: Any, network: Any, images: pa.Table) -> np.ndarray:
+def _inputs(work: Work[AnyTraining], backbone: Any, network: Any, images: pa.Table) -> np.ndarray:
     return image_inputs(
         backbone,
         network,
         images,
-        image_files(work.recipe.images, work.store),
+        image_files(work.settings.images, work.store),
         work.store,
         progress=work.progress,
         seconds=work.draft.seconds,
@@ -210,7 +219,7 @@ def _inputs(work: Work, backbone: Any, network: Any, images: pa.Table) -> np.nda
 
 
 def _features_or_inputs(
-    work: Work, settings: Stage1Settings, steps: int, backbone: Any, network: Network, images: pa.Table
+    work: Work[AnyTraining], settings: Stage1Settings, steps: int, backbone: Any, network: Network, images: pa.Table
 ) -> np.ndarray:
     """What stage 1 reads of each image: its inputs, or the features of towers that it freezes."""
     inputs = _inputs(work, backbone, network, images)
@@ -221,16 +230,16 @@ def _features_or_inputs(
         return kept_features(network, inputs, folder, settings.device, work.progress, work.processes)
 
 
-def _backbone_weights(recipe: Recipe, store: Store) -> Any:
-    settings = recipe.stage1_checkpoint
+def _backbone_weights(tables: Stage1Input, store: Store) -> Any:
+    settings = tables.stage1_checkpoint
     weights = settings.backbone.fingerprint()
     if not settings.start_from:
         return weights
     return {"backbone": weights, "start_from": given_fingerprint(Path(settings.start_from).expanduser())}
 
 
-def _guarded_in_the_batch(recipe: Recipe) -> bool:
-    return recipe.stage1_checkpoint.spares == "false_negatives"
+def _guarded_in_the_batch(tables: Stage1Input) -> bool:
+    return tables.stage1_checkpoint.spares == "false_negatives"
 
 
 def _length(stage2: Schedule) -> dict[str, Any]:
@@ -243,28 +252,38 @@ def _length(stage2: Schedule) -> dict[str, Any]:
 STAGE1_CHECKPOINT = Stage(
     name="stage1_checkpoint",
     parents=("triplets", "false_negatives"),
-    reads=("seed", "images", "stage1_checkpoint"),
+    view=Stage1Input,
     version=1,
     write=write_stage1,
-    spreads=True,
-    outside=_backbone_weights,
+    multi_process=True,
+    external_inputs=_backbone_weights,
     parents_if={"false_negatives": _guarded_in_the_batch},
 )
 CONTROL_CHECKPOINT = Stage(
     name="control_checkpoint",
     parents=("triplets", "stage1_checkpoint", "false_negatives"),
-    reads=("seed", "images", "stage1_checkpoint", "control_checkpoint", "stage2_checkpoint"),
+    view=ControlInput,
     version=1,
     write=write_control,
-    spreads=True,
-    narrows={"stage2_checkpoint": _length},
+    multi_process=True,
+    fingerprint_part={"stage2_checkpoint": _length},
     parents_if={"false_negatives": _guarded_in_the_batch},
 )
 STAGE2_CHECKPOINT = Stage(
     name="stage2_checkpoint",
     parents=("triplets", "stage1_checkpoint", "candidate_bank", "false_negatives"),
-    reads=("seed", "images", "stage2_checkpoint"),
+    view=Stage2Input,
     version=1,
     write=write_stage2,
-    spreads=True,
+    multi_process=True,
+)
+
+
+CANDIDATE_BANK = Stage(
+    name="candidate_bank",
+    parents=("triplets", "stage1_checkpoint"),
+    view=BankInput,
+    version=2,
+    write=write_bank,
+    multi_process=True,
 )

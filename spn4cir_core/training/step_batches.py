@@ -9,8 +9,8 @@ import numpy as np
 
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.objectives.base import Batch
+from spn4cir_core.training.bank_placement import place_bank
 from spn4cir_core.training.checkpoints import as_module
-from spn4cir_core.training.devices import place_bank
 from spn4cir_core.training.gradient_cache import Encode, GradientCache
 from spn4cir_core.training.momentum_targets import MomentumTargets
 from spn4cir_core.training.optimisers import Precision

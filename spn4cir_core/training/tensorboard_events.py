@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.artifacts import Store
+from spn4cir_core.engine.stage import Stage, Tables
 from spn4cir_core.errors import MissingExtra, StoreError
-from spn4cir_core.recipe import Recipe
-from spn4cir_core.stage import Stage
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.checkpoints import METRICS, RESUME, read_lines
 from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 
 
-def export_events(recipe: Recipe, store: Store, folder: Path) -> dict[str, int]:
+def export_events(recipe: Tables, store: Store, folder: Path) -> dict[str, int]:
     """Write one run per training stage of the recipe below ``folder``, anew each time.
 
     Returns:
@@ -47,7 +46,7 @@ def write_events(metrics: Sequence[Mapping[str, Any]], folder: Path) -> int:
     return len(metrics)
 
 
-def _metrics_files(recipe: Recipe, store: Store) -> Iterable[tuple[str, Path]]:
+def _metrics_files(recipe: Tables, store: Store) -> Iterable[tuple[str, Path]]:
     for stage in (STAGE1_CHECKPOINT, CONTROL_CHECKPOINT, STAGE2_CHECKPOINT):
         path = _under_way(stage, recipe, store)
         if path is not None:
@@ -56,7 +55,7 @@ def _metrics_files(recipe: Recipe, store: Store) -> Iterable[tuple[str, Path]]:
             yield f"{stage.name}/{current.fingerprint}", current.file(METRICS)
 
 
-def _under_way(stage: Stage, recipe: Recipe, store: Store) -> tuple[str, Path] | None:
+def _under_way(stage: Stage[Any], recipe: Tables, store: Store) -> tuple[str, Path] | None:
     wanted = stage.wanted(recipe, store)
     path = store.root / stage.name / f".{wanted}.draft" / RESUME / METRICS
     return (f"{stage.name}/{wanted}", path) if wanted is not None and path.is_file() else None

@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.artifacts import Draft
+from spn4cir_core.engine.progress import Progress
 from spn4cir_core.errors import TrainingError
-from spn4cir_core.progress import Progress
+from spn4cir_core.models.devices import choose_device
+from spn4cir_core.store.artifacts import Draft
 from spn4cir_core.training.checkpoints import Resume, as_module
 from spn4cir_core.training.collectives import any_of, from_first
-from spn4cir_core.training.devices import choose_device
+from spn4cir_core.training.following import Follower
 from spn4cir_core.training.interrupts import Interrupts
 from spn4cir_core.training.optimisers import trainable
 from spn4cir_core.training.steps import Steps
-from spn4cir_core.training.target_encoders import Follower
 from spn4cir_core.training.training import Training
 from spn4cir_core.training.validation import RECALLS, best_line, out_of_patience
 

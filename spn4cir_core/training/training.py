@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spn4cir_core.backbones.base import Backbone, Network
+from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.objectives.base import Objective
-from spn4cir_core.processes import ALONE, Processes
 from spn4cir_core.training.settings import Schedule
 from spn4cir_core.training.target_encoders import FollowingTarget
 from spn4cir_core.training.triplet_batches import NotNegatives, TrainingTriplets

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.training.batch_orders import grouped_order
 from spn4cir_core.training.settings import Schedule
 

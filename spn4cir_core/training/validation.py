@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.errors import InputError
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.lineage import ancestor
 from spn4cir_core.training.embed_candidates import embed_targets
-from spn4cir_core.training.lineage import ancestor
 from spn4cir_core.training.settings import ValidationSettings
 
 if TYPE_CHECKING:

@@ -8,20 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
-from spn4cir_core.plugins import Plugin, Room
+from spn4cir_core.engine.plugins import Plugin
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-WEIGHT_AVERAGES = Room(
-    "weight average",
-    {
-        "none": "spn4cir_core.training.weight_averages:NoAverage",
-        "moving": "spn4cir_core.training.weight_averages:Moving",
-        "last": "spn4cir_core.training.weight_averages:LastCheckpoints",
-    },
-)
 
 
 class WeightAverage(Plugin):
@@ -44,8 +36,8 @@ class NoAverage(WeightAverage):
 
     plugin_kind: ClassVar[str] = "none"
 
+    @override
     def share(self, step: int, steps: int) -> float:
-        """See the base class."""
         return 1.0
 
     def track(self, parameters: Sequence[nn.Parameter], steps: int) -> AveragedWeights | None:
@@ -63,8 +55,8 @@ class Moving(WeightAverage):
     plugin_kind: ClassVar[str] = "moving"
     decay: float = Field(default=0.999, gt=0, lt=1)
 
+    @override
     def share(self, step: int, steps: int) -> float:
-        """See the base class."""
         return 1 - min(self.decay, (1 + step) / (10 + step))
 
 
@@ -80,8 +72,8 @@ class LastCheckpoints(WeightAverage):
     every_steps: int = Field(default=50, ge=1)
     """Distance between two of them; the last one is the end of the training."""
 
+    @override
     def share(self, step: int, steps: int) -> float:
-        """See the base class."""
         left, apart = divmod(steps - step, self.every_steps)
         if apart or left >= self.checkpoints:
             return 0.0

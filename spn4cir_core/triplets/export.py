@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from spn4cir_core.annotations.import_fashioniq import captions_of
-from spn4cir_core.artifacts import Artifact, whole_file, write_json
 from spn4cir_core.errors import InputError
+from spn4cir_core.store.artifacts import Artifact, whole_file, write_json
 
 Layout = Literal["fashioniq", "cirr", "csv"]
 CSV_COLUMNS = ("reference", "target", "modified_text", "modified_texts", "kind", "origin", "weight", "triplet_id")

@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spn4cir_core.artifacts import Store
+from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
-from spn4cir_core.recipe import Recipe
-from spn4cir_core.stage import Work
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.triplets.admission import Refused, admit
 from spn4cir_core.triplets.gate import gate_basis
 from spn4cir_core.triplets.judge_triplets import judge_triplets
 from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.rank_triplets import rank_triplets
-from spn4cir_core.triplets.refused import Refused, admit
 from spn4cir_core.triplets.scores import NO_SCORES, Scores
-from spn4cir_core.triplets.settings import JUDGE_GATES
+from spn4cir_core.triplets.settings import JUDGE_GATES, TripletsInput
 from spn4cir_core.triplets.triplet import Triplet
 from spn4cir_core.triplets.verdicts import Verdict, verdicts_outside
 
@@ -32,7 +31,10 @@ class Gated:
 
 
 def gate_triplets(
-    offered: Sequence[Triplet], pictures: Mapping[str, Picture], verdicts: Mapping[str, Verdict], work: Work
+    offered: Sequence[Triplet],
+    pictures: Mapping[str, Picture],
+    verdicts: Mapping[str, Verdict],
+    work: Work[TripletsInput],
 ) -> Gated:
     """Rank all triplets, let them pass the gates, then have the judge look at the generated ones that are left.
 
@@ -40,8 +42,8 @@ def gate_triplets(
         InputError: a model cannot be used, or a picture it needs cannot be read.
         MissingExtra: a model's package is not installed.
     """
-    settings = work.recipe.triplets
-    kept = KeptVectors(work.store, image_files(work.recipe.images, work.store), work.progress, work.draft.seconds)
+    settings = work.settings.triplets
+    kept = KeptVectors(work.store, image_files(work.settings.images, work.store), work.progress, work.draft.seconds)
     scores = {} if settings.ranker is None else rank_triplets(offered, pictures, settings.ranker, kept)
     captions = [(picture.split, picture.caption) for picture in pictures.values()]
     basis = gate_basis(settings, captions, scores)
@@ -58,12 +60,12 @@ def gate_triplets(
     return Gated(passed, refused + doubted, scores)
 
 
-def models_and_verdicts(recipe: Recipe, store: Store) -> Any:
+def models_and_verdicts(tables: TripletsInput, store: Store) -> Any:
     """What the stage reads from outside the store: what people decided, and the weights of the models it asks."""
-    settings, verdicts = recipe.triplets, verdicts_outside(recipe, store)
+    settings, verdicts = tables.triplets, verdicts_outside(tables, store)
     if settings.ranker is None and settings.judge is None:
         return verdicts
-    files = image_files(recipe.images, store)
+    files = image_files(tables.images, store)
     return {
         "verdicts": verdicts,
         "ranker": settings.ranker and settings.ranker.fingerprint(),

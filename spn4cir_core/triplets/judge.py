@@ -10,17 +10,10 @@ from typing import Annotated
 from PIL import Image
 from pydantic import AfterValidator, Field
 
-from spn4cir_core.fingerprints import NotFingerprinted
+from spn4cir_core.engine.plugins import Plugin
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.plugins import Plugin, Room
+from spn4cir_core.store.fingerprints import OmitFromFingerprint
 
-JUDGES = Room(
-    "judge",
-    {
-        "number": "spn4cir_core.triplets.number_judge:NumberJudge",
-        "yes": "spn4cir_core.triplets.yes_judge:YesJudge",
-    },
-)
 TEXT = "{text}"
 
 
@@ -50,8 +43,8 @@ class Judge(Plugin):
     """``{text}`` stands for the modified text."""
     side_px: int = Field(default=448, ge=32, le=4096)
     """Of each of the two pictures."""
-    batch_rows: Annotated[int, NotFingerprinted()] = Field(default=16, ge=1)
-    shard_rows: Annotated[int, NotFingerprinted()] = Field(default=128, ge=1)
+    batch_rows: Annotated[int, OmitFromFingerprint()] = Field(default=16, ge=1)
+    shard_rows: Annotated[int, OmitFromFingerprint()] = Field(default=128, ge=1)
 
     @abstractmethod
     def fingerprint(self, files: ImageFiles) -> str:

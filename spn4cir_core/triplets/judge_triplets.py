@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from spn4cir_core.batches import GivenRows, fill
+from spn4cir_core.engine.batches import fill
+from spn4cir_core.store.rows import GivenRows
 from spn4cir_core.triplets.judge import TEXT, Case, Judge
 from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.side_by_side import side_by_side

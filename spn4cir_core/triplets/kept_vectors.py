@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.batches import KEY, VALUE, Rows, fill
+from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.progress import Progress
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.progress import Progress
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.rows import KEY, VALUE, Rows
 from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.ranks import on_grid
 

@@ -8,13 +8,13 @@ from typing import Annotated, ClassVar
 
 from PIL import Image
 from pydantic import AfterValidator
+from typing_extensions import override
 
-from spn4cir_core.captions.base import Captioner, ToCaption
-from spn4cir_core.captions.settings import CAPTIONERS
+from spn4cir_core.captions.base import CAPTIONERS, Captioner, ToCaption
+from spn4cir_core.engine.plugins import Choice
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.plugins import Choice
+from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.triplets.judge import Case, Judge, check_question
 
 QUESTION = (
@@ -33,8 +33,8 @@ class NumberJudge(Judge):
     model: Annotated[Captioner, Choice(CAPTIONERS)]
     """A captioner's table; its own ``request`` is not used."""
 
+    @override
     def fingerprint(self, files: ImageFiles) -> str:
-        """See the base class."""
         told = {"kind": self.plugin_kind, "question": self.question, "side_px": self.side_px}
         return fingerprint({**told, "model": self.model.fingerprint(files)})
 

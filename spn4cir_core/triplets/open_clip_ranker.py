@@ -7,10 +7,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
-from spn4cir_core.embeddings.fixed_batches import Dtype, in_fixed_batches, torch_device
 from spn4cir_core.embeddings.open_clip_encoder import OpenClipEncoder
-from spn4cir_core.fingerprints import NotFingerprinted, fingerprint
+from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, torch_device
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 from spn4cir_core.triplets.kept_vectors import Encode, KeptVectors
 from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.ranker import Ranker
@@ -25,19 +26,19 @@ class OpenClipRanker(Ranker):
     pretrained: str = ""
     """For a known name: a tag (open_clip downloads) or the path of a weight file."""
     dtype: Dtype = "float32"
-    device: Annotated[str, NotFingerprinted()] = "auto"
+    device: Annotated[str, OmitFromFingerprint()] = "auto"
 
+    @override
     def fingerprint(self) -> str:
-        """See the base class."""
         return fingerprint({"max_candidates": self.max_candidates, "encoder": self._encoder().fingerprint()})
 
+    @override
     def images(self, pictures: list[Picture], kept: KeptVectors) -> np.ndarray:
-        """See the base class."""
         encoder = self._encoder()
         return kept.of_pictures(encoder.fingerprint(), pictures, encoder.start)
 
+    @override
     def texts(self, texts: list[str], kept: KeptVectors) -> np.ndarray:
-        """See the base class."""
         return kept.of_texts(self._encoder().fingerprint(), texts, self._start_texts)
 
     def _encoder(self) -> OpenClipEncoder:

@@ -7,18 +7,10 @@ from abc import abstractmethod
 import numpy as np
 from pydantic import Field
 
-from spn4cir_core.plugins import Plugin, Room
+from spn4cir_core.engine.plugins import Plugin
 from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.ranks import on_grid
-
-RANKERS = Room(
-    "ranker",
-    {
-        "open_clip": "spn4cir_core.triplets.open_clip_ranker:OpenClipRanker",
-        "sentences": "spn4cir_core.triplets.sentence_ranker:SentenceRanker",
-    },
-)
 
 
 class Ranker(Plugin):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from spn4cir_core.artifacts import Artifact
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.triplet import Triplet
 
 TABLE = "scores.parquet"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
+from typing_extensions import override
 
-from spn4cir_core.fingerprints import fingerprint
-from spn4cir_core.texts.sentence_encoder import SentenceEncoder
+from spn4cir_core.models.sentence_encoder import SentenceEncoder
+from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.ranker import Ranker
@@ -21,8 +22,8 @@ class SentenceRanker(Ranker):
     query: Literal["joined", "sum"] = "sum"
     """Reference and text together: "caption, text" encoded as one sentence, or the sum of both vectors."""
 
+    @override
     def fingerprint(self) -> str:
-        """See the base class."""
         return fingerprint({"settings": self, "encoder": self.encoder.fingerprint()})
 
     def can_rank(self, picture: Picture) -> bool:
@@ -33,12 +34,12 @@ class SentenceRanker(Ranker):
         """Of their captions. See the base class."""
         return self.texts([picture.caption for picture in pictures], kept)
 
+    @override
     def texts(self, texts: list[str], kept: KeptVectors) -> np.ndarray:
-        """See the base class."""
         return kept.of_texts(self.encoder.fingerprint(), texts, self.encoder.start)
 
+    @override
     def queries(self, references: list[Picture], texts: list[str], kept: KeptVectors) -> np.ndarray:
-        """See the base class."""
         if self.query == "sum":
             return super().queries(references, texts, kept)
         pairs = zip(references, texts, strict=True)

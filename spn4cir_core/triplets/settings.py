@@ -6,10 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spn4cir_core.fingerprints import NotFingerprinted
-from spn4cir_core.plugins import Choice, Settings
-from spn4cir_core.triplets.judge import JUDGES, Judge
-from spn4cir_core.triplets.ranker import RANKERS, Ranker
+from spn4cir_core.engine.plugins import Choice, Settings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.store.fingerprints import OmitFromFingerprint
+from spn4cir_core.triplets.base import JUDGES, RANKERS
+from spn4cir_core.triplets.judge import Judge
+from spn4cir_core.triplets.ranker import Ranker
 from spn4cir_core.triplets.scores import Weighing
 
 GateName = Literal[
@@ -76,7 +78,7 @@ class TripletSettings(Settings):
     or judge_score."""
     least_weight: float = Field(default=0.1, gt=0, le=1)
     """The lowest such factor."""
-    verdicts: Annotated[str | None, NotFingerprinted()] = None
+    verdicts: Annotated[str | None, OmitFromFingerprint()] = None
     """A CSV file ``triplet_id,verdict,comment`` of what people decided: ``reject``, or ``keep`` despite the gates."""
     candidates: Literal["triplets", "split"] = "split"
     """The candidate set: images of the training triplets (as published), or all images of the training split."""
@@ -91,3 +93,11 @@ class TripletSettings(Settings):
             if users and getattr(self, table) is None:
                 raise ValueError(f"{min(users)!r} needs a table [triplets.{table}]")
         return self
+
+
+class TripletsInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    triplets: TripletSettings
+    images: ImageSettings
+    seed: int

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from spn4cir_core.annotations.annotation_files import RowError, read_rows
-from spn4cir_core.artifacts import Store
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import fingerprint
-from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.triplets.settings import TripletsInput
 
 KEEP, REJECT = "keep", "reject"
 COLUMNS = ("triplet_id", "verdict")
@@ -53,9 +53,9 @@ def read_verdicts(path: str | None) -> dict[str, Verdict]:
     return verdicts
 
 
-def verdicts_outside(recipe: Recipe, store: Store) -> str | None:
+def verdicts_outside(tables: TripletsInput, store: Store) -> str | None:
     """What the stage reads from outside the store: the verdicts, without comments or order."""
-    verdicts = {name: item.verdict for name, item in read_verdicts(recipe.triplets.verdicts).items()}
+    verdicts = {name: item.verdict for name, item in read_verdicts(tables.triplets.verdicts).items()}
     return fingerprint(verdicts) if verdicts else None
 
 

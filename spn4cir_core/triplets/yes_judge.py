@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
+from typing_extensions import override
 
-from spn4cir_core.captions.base import Captioner
+from spn4cir_core.captions.base import CAPTIONERS, Captioner
 from spn4cir_core.captions.llava import Llava
-from spn4cir_core.captions.settings import CAPTIONERS
+from spn4cir_core.engine.plugins import Choice
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.plugins import Choice
+from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.triplets.judge import Case, Judge, check_question
 
 QUESTION = (
@@ -40,8 +40,8 @@ class YesJudge(Judge):
     model: Annotated[Captioner, Choice(CAPTIONERS), AfterValidator(_check_llava)]
     """The table of a captioner ``llava``; its ``request`` is not used."""
 
+    @override
     def fingerprint(self, files: ImageFiles) -> str:
-        """See the base class."""
         told = {"kind": self.plugin_kind, "question": self.question, "side_px": self.side_px}
         return fingerprint({**told, "model": self.model.fingerprint(files)})
 
@@ -51,7 +51,7 @@ class YesJudge(Judge):
         Raises:
             InputError: the model cannot be loaded, or its tokenizer does not tell yes from no.
         """
-        from spn4cir_core.captions.generation import Answers
+        from spn4cir_core.models.local_model import Answers
 
         llava = self.model
         assert isinstance(llava, Llava)

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from spn4cir_core.backbones.base import Backbone
-from spn4cir_core.training.settings import BACKBONES
+from spn4cir_core.backbones.base import BACKBONES, Backbone
 
 WORDS = """make it red blue green circle square star small large and with remove add a an the at top bottom of is to
 other one shape no change replace in left right middle instead without"""

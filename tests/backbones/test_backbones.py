@@ -11,9 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from spn4cir_core.backbones.base import Backbone, Network
-from spn4cir_core.backbones.composers import COMPOSERS
-from spn4cir_core.training.settings import BACKBONES
+from spn4cir_core.backbones.base import BACKBONES, COMPOSERS, Backbone, Network
 from tests.backbones.small_backbones import OTHER_INPUTS, names_of
 
 TEXTS = ["make it red", "a much longer text about a small blue circle at the top"]
@@ -96,7 +94,7 @@ def test_a_network_comes_back_from_its_state_and_weights(backbone: Backbone) -> 
     network = backbone.build(TEXTS, 0)
     for part in (False, True):
         if part:
-            network.part_query_encoder()
+            network.untie_query_encoder()
         again = backbone.restore(network.state())
         module(again).load_state_dict(module(network).state_dict())
         before, after = encode(network), encode(again)
@@ -107,7 +105,7 @@ def test_parting_the_query_encoder_changes_no_encoding_and_frees_the_targets(bac
     network = backbone.build(TEXTS, 0)
     module(network)
     before = encode(network)
-    network.part_query_encoder()
+    network.untie_query_encoder()
     parted = encode(network)
     assert all(torch.equal(before[name], parted[name]) for name in before)
     frozen = {id(parameter) for parameter in parameters(network.frozen_in_stage2())}
@@ -192,7 +190,7 @@ def test_a_step_of_each_stage_moves_what_it_trains_and_nothing_frozen(backbone: 
     moved = step_once(network, network.frozen_in_stage1())
     assert moved and not moved & frozen
     start = backbone.build(TEXTS, 0)
-    start.part_query_encoder()
+    start.untie_query_encoder()
     before = encode(start)
     frozen = names_of(start, start.frozen_in_stage2())
     moved = step_once(start, start.frozen_in_stage2())
@@ -209,7 +207,7 @@ def test_features_stand_for_the_pictures_they_were_made_of(backbone: Backbone) -
     images, tokens = torch.from_numpy(network.read_images(pictures())), network.tokenize(TEXTS)
     for parted in (False, True):
         if parted:
-            network.part_query_encoder()
+            network.untie_query_encoder()
         with torch.no_grad():
             features = network.image_features(images)
             if features is None:

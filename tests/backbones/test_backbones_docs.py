@@ -5,10 +5,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.backbones.composers import COMPOSERS
+from spn4cir_core.backbones.base import BACKBONES, COMPOSERS
 from spn4cir_core.backbones.published import LAYOUT_MODULES
 from spn4cir_core.recipe import load_recipe
-from spn4cir_core.training.settings import BACKBONES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text(encoding="utf-8")
 

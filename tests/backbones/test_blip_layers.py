@@ -18,7 +18,7 @@ TEXTS = ["make it red", "remove the small blue circle"]
 def gradients(network: Network, parted: bool) -> tuple[dict[str, torch.Tensor], int]:
     """Of what a query trains, and how often a feed-forward layer was passed."""
     if parted:
-        network.part_query_encoder()
+        network.untie_query_encoder()
         for part in network.frozen_in_stage2():
             part.requires_grad_(False)
     module, passes = as_module(network).train(), []
@@ -40,7 +40,7 @@ def test_gradients_are_equal_and_layers_are_passed_again(
     kept, again = (backbone(small_table(kind), dropout=0.1).build([], 0) for _ in range(2))
     again.checkpoint_activations()
     if parted:
-        again.part_query_encoder()
+        again.untie_query_encoder()
         again.checkpoint_activations()
     expected, passes = gradients(kept, parted)
     found, more = gradients(again, parted)

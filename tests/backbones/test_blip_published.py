@@ -26,7 +26,7 @@ def moved(made: Backbone, stage: int) -> Any:
     """A network of other weights than the folder's, EVA's missing bias for keys excepted."""
     network: Any = made.build([], 0)
     if stage == 2:
-        network.part_query_encoder()
+        network.untie_query_encoder()
     generator = torch.Generator().manual_seed(stage)
     with torch.no_grad():
         for name, parameter in network.named_parameters():

@@ -11,10 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.backbones.base import BACKBONES, Backbone
 from spn4cir_core.backbones.published import load_published, read_published
 from spn4cir_core.errors import InputError, RecipeError
-from spn4cir_core.training.settings import BACKBONES
 from tests.backbones.small_backbones import TINY_RESNET, write_clip
 
 SmallTable = Callable[[str], dict[str, Any]]
@@ -26,7 +25,7 @@ def moved(made: Backbone, stage: int) -> Any:
     """A network of other weights than the folder's."""
     network: Any = made.build([], 0)
     if stage == 2:
-        network.part_query_encoder()
+        network.untie_query_encoder()
     generator = torch.Generator().manual_seed(stage)
     with torch.no_grad():
         for tensor in network.state_dict().values():

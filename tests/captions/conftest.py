@@ -12,12 +12,12 @@ from random import Random
 import pytest
 from PIL import Image
 
-from spn4cir_core.artifacts import Store
 from spn4cir_core.captions.base import ToCaption
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.images.scan_images import IMAGES
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
+from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.artifacts import Store
 from tests.captions.chat_server import ChatServer, serving
 from tests.captions.small_models import SAVE
 

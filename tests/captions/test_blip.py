@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from spn4cir_core.captions.blip import Blip, Blip2
-from spn4cir_core.captions.generation import Generating
 from spn4cir_core.captions.llava import Llava
+from spn4cir_core.captions.transformers_captioner import Generating
 from spn4cir_core.errors import InputError, RecipeError
 from tests.captions.conftest import Pictures
-from tests.captions.test_write_captions import recipe
+from tests.captions.test_stage import recipe
 
 MODELS = {"blip": Blip, "blip2": Blip2, "blip2-t5": Blip2}
 Folder = Callable[[str], Path]

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from spn4cir_core.captions.base import Captioner
-from spn4cir_core.captions.settings import CAPTIONERS
+from spn4cir_core.captions.base import CAPTIONERS, Captioner
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.fingerprints import fingerprint
-from spn4cir_core.plugins import as_table
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.fingerprints import fingerprint
 from tests.captions.conftest import Pictures
 
 MEMBERS: dict[str, dict[str, Any]] = {

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from spn4cir_core.captions.chat_client import ChatClient
 from spn4cir_core.captions.endpoint import Endpoint
 from spn4cir_core.errors import InputError, RecipeError
+from spn4cir_core.models.chat_client import ChatClient
 from tests.captions.chat_server import ChatServer, Reply, look, picture_of, say, serving
 from tests.captions.conftest import Pictures
-from tests.captions.test_write_captions import folder_of, recipe, run
+from tests.captions.test_stage import folder_of, recipe, run
 
 FAST: dict[str, Any] = {"model": "llava", "first_wait_s": 0.01, "timeout_s": 10}
 KEY = "sk-very-secret-0123456789"
@@ -282,8 +282,8 @@ def test_a_server_that_breaks_down_leaves_the_finished_shards(tmp_path: Path, pi
 
 
 KILLED = """
-from spn4cir_core.artifacts import Store
-from tests.captions.test_write_captions import recipe, run
+from spn4cir_core.store.artifacts import Store
+from tests.captions.test_stage import recipe, run
 run(recipe({reader!r}, {table!r}, batch_rows=2, shard_rows=2), Store({store!r}))
 """
 

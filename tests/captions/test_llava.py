@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.captions.base import ToCaption
-from spn4cir_core.captions.generation import Answers
 from spn4cir_core.captions.llava import Llava
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
+from spn4cir_core.models.local_model import Answers
 from tests.captions.conftest import Pictures
 
 BUILTIN = Llava(model="builtin:shapes")

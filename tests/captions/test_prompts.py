@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from spn4cir_core.captions.prompts import PUBLISHED, check_request, request, tidy
+from spn4cir_core.captions.prompts import PUBLISHED, check_request, request
+from spn4cir_core.models.local_model import tidy
 
 
 def test_published_request() -> None:

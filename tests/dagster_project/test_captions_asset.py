@@ -11,7 +11,7 @@ import pytest
 
 from dagster_project.definitions import definitions_for
 from dagster_project.resources import Pipeline
-from spn4cir_core.artifacts import Artifact
+from spn4cir_core.store.artifacts import Artifact
 from tests.captions.chat_server import serving
 from tests.pipelines import toml_of
 

@@ -18,12 +18,12 @@ import yaml
 from dagster_project.executors import executor_for, settings_of_a_step
 from dagster_project.gpu_requests import gpu_requests
 from dagster_project.stage_asset import GPU_POOL, stage_asset
-from spn4cir_core.artifacts import Store
-from spn4cir_core.captions.write_captions import CAPTIONS
+from spn4cir_core.captions.stage import CAPTIONS
 from spn4cir_core.errors import MissingExtra
-from spn4cir_core.flow import run
-from spn4cir_core.pairs.mine_pairs import PAIRS
+from spn4cir_core.launch.run_flow import run
+from spn4cir_core.pairs.stage import PAIRS
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.artifacts import Store
 from tests.dagster_project.executed_jobs import FEATURES, ROOT, coloured_corpus, features, said, shipped_instance
 
 BLOCKED = f"blocked by limit for pool {GPU_POOL}"

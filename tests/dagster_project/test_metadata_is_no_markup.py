@@ -9,7 +9,7 @@ import pyarrow as pa
 from PIL import Image
 
 from dagster_project.materialization import materialization
-from spn4cir_core.artifacts import Store
+from spn4cir_core.store.artifacts import Store
 
 EVIL = "<svg onload=alert(1)> ![x](http://evil.example/x.png) [y](javascript:alert(1)) `z` | w"
 

@@ -11,7 +11,7 @@ from PIL import Image
 from dagster_project.materialization import materialization
 from dagster_project.pictures import PICTURE_BYTES, inline_picture
 from dagster_project.previews import MARKDOWN_CHARACTERS, previews
-from spn4cir_core.reports.write_report import EVAL_REPORT
+from spn4cir_core.reports.stage import EVAL_REPORT
 from tests.measured_store import measured_store, recipe, write_checkpoint
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from dagster_project.resources import Pipeline
-from spn4cir_core.stage import Stage, Work
+from spn4cir_core.engine.stage import Stage, Work
 
 
 def test_a_long_stage_tells_how_far_it_is_every_ten_seconds_and_a_short_one_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, told = [0.0], list[tuple[float, str]]()
-    monkeypatch.setattr("spn4cir_core.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("spn4cir_core.engine.progress.time.monotonic", lambda: clock[0])
     context: Any = SimpleNamespace(log=SimpleNamespace(info=lambda line: told.append((clock[0], line))))
 
     def stage(name: str, seconds: int) -> Stage:

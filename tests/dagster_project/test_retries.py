@@ -10,10 +10,11 @@ import dagster as dg
 import pytest
 
 from dagster_project.resources import Pipeline
-from spn4cir_core import errors, stage
+from spn4cir_core import errors
+from spn4cir_core.engine import stage
+from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import Spn4cirError
-from spn4cir_core.launch import Launch
-from spn4cir_core.stage import Stage, Work
+from spn4cir_core.launch.launcher import Launch
 from tests.captions.chat_server import Reply, look, serving
 from tests.dagster_project.test_captions_asset import ROOT, Assets, told
 

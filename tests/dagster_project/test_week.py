@@ -17,9 +17,10 @@ from PIL import Image
 from dagster_project.automation import nightly_sync, sync_when_changed
 from dagster_project.definitions import definitions_for
 from dagster_project.resources import Pipeline
-from spn4cir_core.artifacts import Store
-from spn4cir_core.flow import STAGES, run
+from spn4cir_core.flow import STAGES
+from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.artifacts import Store
 from tests.watched_project import WatchedProject
 
 RUN_KEY = "dagster/run_key"

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.embeddings.settings import IMAGE_ENCODERS
+from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
 from spn4cir_core.embeddings.unicom import SHAPES
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import RecipeError, Spn4cirError
-from spn4cir_core.plugins import as_table
 from tests.embeddings.small_models import TINY_UNICOM, WRITERS
 
 

@@ -12,10 +12,10 @@ from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from spn4cir_core.embeddings.clip_pixels import clip_pixels
 from spn4cir_core.embeddings.unicom import SHAPES, Unicom
 from spn4cir_core.embeddings.unicom_network import UnicomNetwork
 from spn4cir_core.errors import InputError
+from spn4cir_core.models.clip_pixels import clip_pixels
 from tests.embeddings.small_models import TINY_UNICOM, unicom_state
 
 State = dict[str, torch.Tensor]

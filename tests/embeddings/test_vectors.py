@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.embeddings.vectors import open_vectors, write_vectors
 from spn4cir_core.errors import StoreError
+from spn4cir_core.store.artifacts import Artifact, Store
 
 
 def stored(tmp_path: Path, vectors: np.ndarray, file_rows: int, block: int = 3) -> Artifact:

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from spn4cir_core.annotations.read_annotations import ANNOTATIONS
 from spn4cir_core.annotations.settings import AnnotationSettings
-from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.annotations.stage import ANNOTATIONS
 from spn4cir_core.evaluation.base import EVALUATORS, QuerySet
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.images.scan_images import IMAGES
 from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 
 
 def write(path: Path, value: Any) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.evaluation.base import EVALUATORS, Query, QuerySet
 from spn4cir_core.evaluation.query_sets import query_sets
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.store.artifacts import Artifact, Store
 from tests.measured_store import NAME, image_rows, measured_store
 
 NOUNS = ("images", "annotations", "splits", "captions", "triplets")

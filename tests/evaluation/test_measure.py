@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spn4cir_core.backbones.small import Small
+from spn4cir_core.backbones.small.settings import Small
+from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import Query, QuerySet
 from spn4cir_core.evaluation.encode import encode_gallery, encode_queries, same_target_encoder
 from spn4cir_core.evaluation.measure import HITS, Answers, ask
 from spn4cir_core.evaluation.recall import average_precision
 from spn4cir_core.evaluation.tables import tables
-from spn4cir_core.progress import silent
 from spn4cir_core.training.checkpoints import Checkpoint
 
 IDS = [f"i{number:02d}" for number in range(30)]

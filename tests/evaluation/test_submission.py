@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spn4cir_core.artifacts import Artifact, Store
-from spn4cir_core.backbones.small import Small
+from spn4cir_core.backbones.small.settings import Small
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.submission import Answering, asked_by_server, submit
 from spn4cir_core.evaluation.submission_files import validate_submission
-from spn4cir_core.images.scan_images import IMAGES
 from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import Checkpoint
 
 PICTURES = 60

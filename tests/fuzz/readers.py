@@ -15,23 +15,23 @@ import pyarrow.parquet as pq
 from PIL import Image
 from safetensors.numpy import save
 
-from spn4cir_core.ablation import cells, load_grid
+from spn4cir_core.ablation.grid import cells, load_grid
 from spn4cir_core.annotations.annotation_files import Parser
 from spn4cir_core.annotations.import_annotations import Layout, import_annotations, read_records
-from spn4cir_core.annotations.read_annotations import DROP_SCHEMA, QUERY_SCHEMA, TRIPLET_SCHEMA
-from spn4cir_core.artifacts import Store
+from spn4cir_core.annotations.stage import DROP_SCHEMA, QUERY_SCHEMA, TRIPLET_SCHEMA
 from spn4cir_core.backbones.published import read_published
-from spn4cir_core.batches import Rows
 from spn4cir_core.captions.sidecar import read_captions
-from spn4cir_core.embeddings.weight_files import read_weights
 from spn4cir_core.evaluation.submission_files import validate_submission
-from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.images.cirr import Cirr
 from spn4cir_core.images.fashioniq import FashionIq
 from spn4cir_core.images.files import decode
 from spn4cir_core.images.folder import Folder
-from spn4cir_core.images.scan_images import IMAGE_SCHEMA
+from spn4cir_core.images.stage import IMAGE_SCHEMA
+from spn4cir_core.models.weight_files import read_weights
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.store.rows import Rows
 from spn4cir_core.texts.prompts import load_prompt
 from spn4cir_core.texts.templates import load_bank
 from spn4cir_core.training.checkpoints import _read_tensors, read_checkpoint, read_lines

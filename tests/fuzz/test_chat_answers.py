@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spn4cir_core.captions.chat_client import ChatClient, NoAnswer
-from spn4cir_core.captions.chat_model import Unusable
 from spn4cir_core.captions.endpoint import Endpoint
 from spn4cir_core.errors import Spn4cirError
+from spn4cir_core.models.chat_client import ChatClient, NoAnswer
+from spn4cir_core.models.chat_model import Unusable
 from spn4cir_core.texts.answers import AnswerCheck, clean
 from tests.captions.raw_server import RawServer, raw_server
 from tests.fuzz.inputs import bent, damaged, fuzzed

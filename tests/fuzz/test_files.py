@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spn4cir_core.errors import Spn4cirError
-from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.fingerprints import fingerprint
 from tests.fuzz.inputs import bent, damaged, fuzzed, json_bytes
 from tests.fuzz.readers import CIRCO, CIRR, FASHIONIQ, NETWORK, READERS, SUMMARY_BODY
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.search.build_index import SEARCH_INDEX
-from spn4cir_core.search.desk import SearchDesk
 from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.service import SearchDesk
+from spn4cir_core.search.stage import SEARCH_INDEX
 from tests.fuzz.inputs import bent, damaged, fuzzed
 from tests.fuzz.readers import pictures
 from tests.measured_store import measured_store, recipe

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from spn4cir_core.images import confined
+from spn4cir_core.images import sandboxed_decoder as confined
 from spn4cir_core.images.examine import Finding, examine
 from spn4cir_core.images.files import ImageFiles
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.batches import Rows
-from spn4cir_core.images import scan_images
-from spn4cir_core.images.confined import CRASHED
+from spn4cir_core.images import stage as scan_images
 from spn4cir_core.images.examine import Examiners, Finding, examine
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.sandboxed_decoder import CRASHED
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.rows import Rows
 from tests.images.fatal_decoders import WORDS, examine_with_fatal_decoders
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.fingerprints import plain
 from spn4cir_core.images.base import FoundFile
 from spn4cir_core.images.folder import Folder
+from spn4cir_core.store.fingerprints import plain
 
 
 def touch(root: Path, *paths: str) -> None:

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.images import scan_images as scan
+from spn4cir_core.images import stage as scan
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
 
 KILLED_SCAN = """
 import os, signal, sys
-from spn4cir_core.artifacts import Store
-from spn4cir_core.images import scan_images as scan
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.images import stage as scan
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 

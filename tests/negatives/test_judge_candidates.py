@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from spn4cir_core.engine.plugins import explain
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.settings import ImageSettings
-from spn4cir_core.negatives.mine_false_negatives import FALSE_NEGATIVES
 from spn4cir_core.negatives.settings import FalseNegativeSettings
-from spn4cir_core.plugins import explain
+from spn4cir_core.negatives.stage import FALSE_NEGATIVES
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.triplets.judge import Case, Judge
 from spn4cir_core.triplets.triplet import SCHEMA

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import OBJECTIVES, Objective
 from spn4cir_core.objectives.negatives import AgainstNegatives
-from spn4cir_core.plugins import as_table
 from tests.objectives.examples import CANDIDATES, Example, example
 
 SETTINGS = {

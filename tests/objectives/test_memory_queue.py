@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import OBJECTIVES
 from spn4cir_core.objectives.memory_queue import MemoryQueue
-from spn4cir_core.plugins import as_table
 from tests.objectives.examples import example, slow_info_nce, slow_scores, weighted
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import OBJECTIVES
 from spn4cir_core.objectives.mixture import Mixture
-from spn4cir_core.plugins import as_table
 from tests.objectives.examples import example
 
 TABLE = {

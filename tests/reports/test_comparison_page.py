@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.comparison import Run, compared_sets, unlike
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
-from spn4cir_core.reports.write_report import EVAL_REPORT
+from spn4cir_core.reports.stage import EVAL_REPORT
+from spn4cir_core.store.artifacts import Artifact, Store
 from tests.measured_store import image_rows, measured_store, recipe, write_checkpoint
-from tests.reports.test_write_report import Page
+from tests.reports.test_stage import Page
 
 
 @pytest.fixture(scope="module")

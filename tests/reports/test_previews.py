@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.reports.previews import Example, compared_with_before, example_sheet
+from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.reports.thumbnails import Thumbnails
-from spn4cir_core.reports.write_report import EVAL_REPORT
+from spn4cir_core.store.artifacts import Artifact, Store
 from tests.measured_store import EVIL, NAME, measured_store, recipe, write_checkpoint
 
 

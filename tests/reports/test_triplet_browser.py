@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.triplet_browser import answers, drawn_evenly, triplet_browser
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.scores import Scores
 from spn4cir_core.triplets.settings import TripletSettings
+from spn4cir_core.triplets.stage import TRIPLETS
 from tests.triplets.conftest import compose, rows  # noqa: F401
 
 Compose = Callable[..., Artifact]
@@ -35,7 +36,7 @@ def page(compose: Compose, rows: Any, hand_written: Any, tmp_path: Path) -> str:
     verdicts.write_text(f'triplet_id,verdict,comment\ngenerated/a-b-1,reject,"{EVIL.replace(chr(34), chr(34) * 2)}"\n')
     images = ImageSettings.model_validate({"reader": {"kind": "folder", "folder": hand_written.store.root}})
     recipe = Recipe.model_construct(name="test", images=images, triplets=TripletSettings(verdicts=str(verdicts)))
-    return triplet_browser(recipe, hand_written.store, triplets, 10)
+    return triplet_browser(recipe.name, TRIPLETS.settings_of(recipe), hand_written.store, triplets, 10)
 
 
 def test_every_string_is_escaped_and_only_the_page_s_own_script_runs(page: str) -> None:
@@ -74,7 +75,7 @@ def test_ranks_of_a_frozen_model_are_shown_and_filtered_by(compose: Compose, row
     triplets = compose([], [rows.pair("a", "b", "a blue cat"), rows.pair("a", "d", "x")], ranker={"kind": "sentences"})
     images = ImageSettings.model_validate({"reader": {"kind": "folder", "folder": hand_written.store.root}})
     recipe = Recipe.model_construct(name="test", images=images, triplets=TripletSettings())
-    page = triplet_browser(recipe, hand_written.store, triplets, 10)
+    page = triplet_browser(recipe.name, TRIPLETS.settings_of(recipe), hand_written.store, triplets, 10)
     kept, refused = sorted(re.findall(r"<article.*?</article>", page, re.DOTALL), key=lambda card: "Refused" in card)
     assert "rank among 3: by text 0" in kept and 'data-answers="text"' in kept
     assert "the text alone finds the target among the first 1" in kept  # doubted by a gate that is not in use

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.search.build_index import SEARCH_INDEX
-from spn4cir_core.search.desk import SearchDesk
 from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.service import SearchDesk
+from spn4cir_core.search.stage import SEARCH_INDEX
+from spn4cir_core.store.artifacts import Artifact, Store
 from tests.measured_store import measured_store, recipe
 
 

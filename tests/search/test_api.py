@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.search.desk import THUMBNAIL_PX, SearchDesk
 from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.service import THUMBNAIL_PX, SearchDesk
 from tests.measured_store import EVIL, image_rows
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")

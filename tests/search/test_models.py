@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.evaluation.encode import encode_gallery, frozen_tensors
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search import models as module
-from spn4cir_core.search.build_index import SEARCH_INDEX
 from spn4cir_core.search.models import OWN, SHARED, Models, NoSuchModel
 from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.stage import SEARCH_INDEX
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import Resume, load_checkpoint, load_network
 from tests.measured_store import NAME, image_rows, measured_store, recipe, write_checkpoint
 
@@ -54,7 +54,8 @@ def own(tmp_path: Path) -> Store:
 
 
 def models_of(store: Store) -> Models:
-    return Models.of_recipe(recipe(store.root.parent / "pictures"), store)
+    made = recipe(store.root.parent / "pictures")
+    return Models.of_recipe(made.name, made.images, store)
 
 
 def assert_hits_are_those_of_a_slow_scan(models: Models, name: Any, checkpoint: Artifact, store: Store) -> None:

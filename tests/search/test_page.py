@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spn4cir_core.cli_serve import listening_socket
+from spn4cir_core.cli.serve import listening_socket
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.search.desk import SearchDesk
 from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.service import SearchDesk
 from tests.browsers import chromium
 from tests.measured_store import EVIL
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.evaluation.encode import encode_gallery
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.search.build_index import SEARCH_INDEX
 from spn4cir_core.search.search import Searcher, current_index
 from spn4cir_core.search.settings import SearchSettings
+from spn4cir_core.search.stage import SEARCH_INDEX
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import load_network
 from tests.measured_store import NAME, image_rows, measured_store, recipe, write_checkpoint
 

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.evaluation.encode import encode_gallery
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search import target_vectors
-from spn4cir_core.search.build_index import SEARCH_INDEX
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.settings import SearchSettings
+from spn4cir_core.search.stage import SEARCH_INDEX
 from spn4cir_core.search.target_vectors import TargetVectors, target_fingerprint
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import load_checkpoint
 from tests.measured_store import NAME, image_rows, measured_store, recipe, write, write_checkpoint
 

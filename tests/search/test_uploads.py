@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.search.desk import SearchDesk
 from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.service import SearchDesk
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from starlette.testclient import TestClient

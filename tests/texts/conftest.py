@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.images.folder import Folder
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.base import Shown, ToRewrite
 from spn4cir_core.texts.differences import difference
 from spn4cir_core.texts.settings import ModifiedTextSettings
+from spn4cir_core.texts.stages import MODIFIED_TEXTS
 from spn4cir_core.texts.templates import load_bank
 from spn4cir_core.texts.wording import worded
-from spn4cir_core.texts.write_texts import MODIFIED_TEXTS
 from tests.captions.chat_server import ChatServer, Reply, say, serving
 from tests.captions.small_models import scatter, words_with_image
 

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.plugins import as_table
 from spn4cir_core.recipe import load_recipe
-from spn4cir_core.texts.base import Rewriter, Shown
+from spn4cir_core.texts.base import REWRITERS, Rewriter, Shown
 from spn4cir_core.texts.prompts import fill_prompt
-from spn4cir_core.texts.settings import REWRITERS
 from tests.texts.conftest import Pairs
 
 NAMES = ["endpoint", "endpoint images", "llm", "vlm"]

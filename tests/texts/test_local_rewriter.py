@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.captions.generation import Answers
 from spn4cir_core.errors import InputError
+from spn4cir_core.models.local_model import Answers
 from spn4cir_core.texts.llm import Llm
 from spn4cir_core.texts.local_rewriter import LocalRewriter
 from spn4cir_core.texts.vlm import Vlm

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from spn4cir_core.errors import InputError, RecipeError
-from spn4cir_core.texts.write_texts import MODIFIED_TEXTS
+from spn4cir_core.texts.stages import MODIFIED_TEXTS
 from tests.captions.chat_server import ChatServer, Reply, say, serving
 from tests.texts.conftest import SCENES, Pairs, echo
 

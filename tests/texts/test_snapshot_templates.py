@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from spn4cir_core.artifacts import Store
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.texts.settings import TemplateSettings
-from spn4cir_core.texts.snapshot_templates import TEMPLATES, read_templates
+from spn4cir_core.texts.snapshot_templates import read_templates
+from spn4cir_core.texts.stages import TEMPLATES
 
 BANK = """
 # a comment

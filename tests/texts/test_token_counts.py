@@ -3,15 +3,14 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.backbones.base import Backbone
-from spn4cir_core.backbones.heads import Heads
-from spn4cir_core.backbones.small import Small
+from spn4cir_core.backbones.base import BACKBONES, Backbone
+from spn4cir_core.backbones.heads.settings import Heads
+from spn4cir_core.backbones.small.settings import Small
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.recipe import load_recipe
+from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.texts.settings import ModifiedTextSettings
 from spn4cir_core.texts.token_counts import token_counter, tokenizer_mark
-from spn4cir_core.training.settings import BACKBONES
 
 
 def local_tokenizer(folder: Path, words: list[str]) -> str:

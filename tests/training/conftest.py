@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.embeddings.vectors import write_vectors
-from spn4cir_core.fingerprints import fingerprint
 from spn4cir_core.images.files import image_files, pixel_sha256
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.training.settings import BankSettings, ControlSettings, Stage1Settings, Stage2Settings
 
 TEXTS = ["make it red", "add a small star at the top", "remove the blue circle"]

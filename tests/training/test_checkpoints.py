@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from spn4cir_core.artifacts import Draft, Store
 from spn4cir_core.errors import RecipeError, StoreError
+from spn4cir_core.models.devices import choose_device
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Draft, Store
 from spn4cir_core.training import checkpoints
 from spn4cir_core.training.checkpoints import Resume
-from spn4cir_core.training.devices import choose_device
 from spn4cir_core.training.stages import STAGE1_CHECKPOINT
 
 

@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.processes import Processes
+from spn4cir_core.engine.processes import Processes
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.checkpoints import load_checkpoint, read_metrics
 from spn4cir_core.training.collectives import own_part
-from spn4cir_core.training.embed_candidates import CANDIDATE_BANK
-from spn4cir_core.training.stages import STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
+from spn4cir_core.training.stages import CANDIDATE_BANK, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 from spn4cir_core.training.validation import RECALLS
 
 STAGES = (STAGE1_CHECKPOINT, CANDIDATE_BANK, STAGE2_CHECKPOINT)

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.backbones.base import BACKBONES
+from spn4cir_core.engine.processes import Processes
 from spn4cir_core.errors import TrainingError
-from spn4cir_core.processes import Processes
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training import embed_candidates, stages
 from spn4cir_core.training.checkpoints import as_module, load_network, read_metrics
-from spn4cir_core.training.embed_candidates import CANDIDATE_BANK, embed_targets, open_references
-from spn4cir_core.training.settings import BACKBONES
-from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
+from spn4cir_core.training.embed_candidates import embed_targets, open_references
+from spn4cir_core.training.stages import CANDIDATE_BANK, CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 from spn4cir_core.training.triplet_batches import read_triplets
 from tests.backbones.small_backbones import WRITERS, names_of
 

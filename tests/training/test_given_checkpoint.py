@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from spn4cir_core.artifacts import Store
+from spn4cir_core.backbones.base import BACKBONES
 from spn4cir_core.errors import InputError
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.checkpoints import as_module, load_network
-from spn4cir_core.training.settings import BACKBONES
 from spn4cir_core.training.stages import STAGE1_CHECKPOINT
 from tests.backbones.small_backbones import WRITERS
 

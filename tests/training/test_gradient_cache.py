@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spn4cir_core.processes import ALONE
+from spn4cir_core.engine.processes import ALONE
 from spn4cir_core.training.gradient_cache import Encode, GradientCache
 
 CPU = torch.device("cpu")

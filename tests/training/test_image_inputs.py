@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.backbones.small import Small
+from spn4cir_core.backbones.small.settings import Small
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, pixel_sha256
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training import image_inputs as module
 from spn4cir_core.training.image_inputs import image_inputs
 

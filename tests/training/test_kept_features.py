@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from spn4cir_core.engine.processes import ALONE
+from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import TrainingError
-from spn4cir_core.processes import ALONE
-from spn4cir_core.progress import silent
 from spn4cir_core.training.kept_features import BATCH_ROWS, kept_features
 
 

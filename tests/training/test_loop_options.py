@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from spn4cir_core.artifacts import Artifact, Store, read_json
 from spn4cir_core.errors import InputError, TrainingError
 from spn4cir_core.objectives.base import OBJECTIVES
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.training import train_stage
 from spn4cir_core.training.checkpoints import load_checkpoint, read_checkpoint, read_metrics
-from spn4cir_core.training.embed_candidates import CANDIDATE_BANK
-from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
+from spn4cir_core.training.stages import CANDIDATE_BANK, CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 from spn4cir_core.training.validation import RECALLS, score_of
 
 World = Callable[..., tuple[Recipe, Store]]

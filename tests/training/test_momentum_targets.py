@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.backbones.small import Small
+from spn4cir_core.backbones.small.settings import Small
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training import train_stage
 from spn4cir_core.training.checkpoints import as_module, read_metrics
 from spn4cir_core.training.momentum_targets import MomentumTargets

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.artifacts import Store
 from spn4cir_core.errors import MissingExtra, StoreError
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training import train_stage
 from spn4cir_core.training.checkpoints import read_metrics
 from spn4cir_core.training.stages import STAGE1_CHECKPOINT

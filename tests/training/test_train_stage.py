@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.errors import InputError, StoreError, TrainingError
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import load_checkpoint, load_network, read_metrics
-from spn4cir_core.training.embed_candidates import CANDIDATE_BANK, embed_targets
+from spn4cir_core.training.embed_candidates import embed_targets
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.optimisers import learning_rate
 from spn4cir_core.training.settings import Stage2Settings
-from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
+from spn4cir_core.training.stages import CANDIDATE_BANK, CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 
 World = Callable[..., tuple[Recipe, Store]]
 ALL = (STAGE1_CHECKPOINT, CONTROL_CHECKPOINT, CANDIDATE_BANK, STAGE2_CHECKPOINT)

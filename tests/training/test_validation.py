@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from spn4cir_core.artifacts import Store
 from spn4cir_core.errors import StoreError
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.settings import ValidationSettings
 from spn4cir_core.training.validation import (
     RECALLS,

@@ -7,10 +7,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import tiny_recipe
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.processes import Processes
-from spn4cir_core.training.embed_candidates import CANDIDATE_BANK
-from spn4cir_core.training.stages import STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
+from spn4cir_core.engine.processes import Processes
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.training.stages import CANDIDATE_BANK, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 
 if __name__ == "__main__":
     store, recipe = Store(sys.argv[1]), tiny_recipe(**json.loads(sys.argv[2]))

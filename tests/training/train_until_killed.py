@@ -6,9 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import put_triplets, tiny_recipe
 
-from spn4cir_core.artifacts import Store
-from spn4cir_core.training.embed_candidates import CANDIDATE_BANK
-from spn4cir_core.training.stages import STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.training.stages import CANDIDATE_BANK, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 
 if __name__ == "__main__":
     store = Store(sys.argv[1])

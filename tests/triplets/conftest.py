@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.triplets.compose_triplets import TRIPLETS
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.settings import TripletSettings
+from spn4cir_core.triplets.stage import TRIPLETS
 
 SPLITS = {
     "a": "train",

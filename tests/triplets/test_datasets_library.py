@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spn4cir_core.artifacts import Artifact
-from spn4cir_core.captions.write_captions import SCHEMA as CAPTIONS
+from spn4cir_core.captions.stage import SCHEMA as CAPTIONS
+from spn4cir_core.store.artifacts import Artifact
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from spn4cir_core.annotations.annotation_files import Parser
 from spn4cir_core.annotations.import_annotations import Layout, import_annotations
 from spn4cir_core.annotations.import_fashioniq import joinings
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.errors import InputError
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.export import export_cirr, export_csv, export_fashioniq, export_triplets
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spn4cir_core.artifacts import Artifact, Store
 from spn4cir_core.captions.endpoint import Endpoint
 from spn4cir_core.captions.llava import Llava
 from spn4cir_core.captions.sidecar import Sidecar
+from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.progress import silent
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.triplets.judge import Case
 from spn4cir_core.triplets.judge_triplets import judge_triplets
 from spn4cir_core.triplets.kept_vectors import KeptVectors

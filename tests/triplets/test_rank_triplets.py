@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from spn4cir_core.artifacts import Artifact, Store
+from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import MissingExtra
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.progress import silent
-from spn4cir_core.texts.sentence_encoder import SentenceEncoder
+from spn4cir_core.models.sentence_encoder import SentenceEncoder
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.open_clip_ranker import OpenClipRanker
 from spn4cir_core.triplets.picture import Picture

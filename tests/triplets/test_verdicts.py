@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.artifacts import Artifact
 from spn4cir_core.errors import InputError
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.verdicts import Verdict, read_verdicts, verdict_counts
 
 Compose = Callable[..., Artifact]

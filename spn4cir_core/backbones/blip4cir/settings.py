@@ -1,0 +1,78 @@
+"""BLIP4CIR: BLIP whose text encoder cross-attends to the reference image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+from typing_extensions import override
+
+from spn4cir_core.backbones.blip_backbone import BlipBackbone
+from spn4cir_core.backbones.blip_model import BlipModel, open_model
+
+if TYPE_CHECKING:
+    from spn4cir_core.backbones.blip4cir.network import Blip4CirNetwork
+
+ADDED_TOKENS = ("[DEC]", "[ENC]")
+"""BLIP's own, in this order behind BERT's vocabulary; the second replaces a query's first token."""
+NOT_NEEDED = ("itm_head.",)
+
+
+class Blip4Cir(BlipBackbone):
+    """BLIP's vision tower for targets; its text encoder, attending to the reference's visual tokens, for queries.
+
+    The filtering stage of Candidate Set Re-ranking (Liu et al. 2023), which SPN4CIR calls BLIP4CIR. Vision tower and
+    target projection are frozen in both stages; text encoder, text projection and temperature are trained.
+    """
+
+    plugin_kind: ClassVar[str] = "blip4cir"
+
+    model: str = Field(default="Salesforce/blip-itm-base-coco", min_length=1)
+    """A folder as ``save_pretrained`` leaves it, or a hub id, of a ``BlipForImageTextRetrieval``."""
+    image_px: int = Field(default=384, ge=16, le=1024)
+    max_tokens: int = Field(default=512, ge=4, le=512)
+    """Longer texts are cut; the published code cuts nothing, BERT's limit is 512."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """In the text encoder. The published stage 2 has none."""
+
+    def build(self, texts: Sequence[str], seed: int) -> Blip4CirNetwork:
+        """See the base class.
+
+        Raises:
+            InputError: the model is not there, or is of another kind.
+        """
+        from spn4cir_core.models.weight_files import load_strictly
+
+        model = open_model(self.model, self.revision, weights=True)
+        network = self._shaped(model.config("blip"), self._vocabulary(model), seed)
+        tensors = {
+            name: tensor.float()
+            for name, tensor in model.tensors().items()
+            if not name.startswith(NOT_NEEDED) and not name.endswith(".position_ids")
+        }
+        load_strictly(network, tensors, "a BlipForImageTextRetrieval", model.folder)
+        return network
+
+    def build_bare(self, texts: Sequence[str], seed: int) -> Blip4CirNetwork:
+        """See the base class; config and tokenizer are read, weights are not."""
+        model = open_model(self.model, self.revision, weights=False)
+        return self._shaped(model.config("blip"), self._vocabulary(model), seed)
+
+    @override
+    def restore(self, state: dict[str, Any]) -> Blip4CirNetwork:
+        from transformers import BlipConfig
+
+        return self._shaped(BlipConfig(**state["config"]), state["vocabulary"], 0)
+
+    def _vocabulary(self, model: BlipModel) -> str:
+        return model.vocabulary(*ADDED_TOKENS)
+
+    def _shaped(self, config: Any, vocabulary: str, seed: int) -> Blip4CirNetwork:
+        import torch
+
+        from spn4cir_core.backbones.blip4cir.network import Blip4CirNetwork
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return Blip4CirNetwork(self, config, vocabulary).eval()

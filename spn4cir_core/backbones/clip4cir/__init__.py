@@ -1,0 +1,1 @@
+"""CLIP4Cir: CLIP image and text vectors joined by a composer (sum or Combiner)."""

@@ -1,0 +1,148 @@
+"""The network of the built-in backbone. B images or texts, P tokens, W = 96 channels, D dimensions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from typing_extensions import override
+
+from spn4cir_core.backbones.composer_networks import Encoded
+from spn4cir_core.backbones.two_towers import TwoTowerNetwork
+
+if TYPE_CHECKING:
+    from spn4cir_core.backbones.small.settings import Small
+
+WIDTH = 96
+TOKEN_LIMIT = 64
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+WORD = re.compile(r"\w+", re.UNICODE)
+
+
+def words_of(text: str) -> list[str]:
+    """The lower-case words of a text."""
+    return WORD.findall(text.lower())
+
+
+def vocabulary_of(texts: Iterable[str]) -> list[str]:
+    """Every word of the texts, sorted."""
+    return sorted({word for text in texts for word in words_of(text)})
+
+
+class Tower(nn.Module):
+    """Encodes images or tokens; keeps no activations for the backward pass where it is told to save memory."""
+
+    checkpointed = False
+
+    def forward(self, inputs: Tensor) -> Encoded:
+        """Encode a batch."""
+        if not (self.checkpointed and torch.is_grad_enabled()):
+            return self.encode(inputs)
+        encoded: Encoded = checkpoint(self.encode, inputs, use_reentrant=False)
+        return encoded
+
+    def encode(self, inputs: Tensor) -> Encoded:
+        """What :meth:`forward` runs, twice where it is checkpointed."""
+        raise NotImplementedError
+
+
+class ImageTower(Tower):
+    """Four convolutions, then a 3 x 3 grid of tokens."""
+
+    GRID = 3
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        sizes = [(3, 24, 2), (24, 48, 2), (48, WIDTH, 2), (WIDTH, WIDTH, 1)]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, 3, stride=stride, padding=1) for before, after, stride in sizes
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(8, after) for _, after, _ in sizes)
+        self.pool = nn.AdaptiveAvgPool2d(self.GRID)
+        self.positions = nn.Parameter(torch.randn(self.GRID**2, WIDTH) * 0.02)
+        self.out = nn.Linear(self.GRID**2 * WIDTH, dim)
+
+    def encode(self, inputs: Tensor) -> Encoded:
+        """Encode (B, 3, px, px) uint8 images."""
+        features = inputs.to(self.positions.dtype).div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            features = nn.functional.relu(norm(convolution(features)))
+        tokens_BPW = self.pool(features).flatten(2).transpose(1, 2) + self.positions
+        padding = torch.zeros(tokens_BPW.shape[:2], dtype=torch.bool, device=tokens_BPW.device)
+        return Encoded(self.out(tokens_BPW.flatten(1)), tokens_BPW, padding)
+
+
+class TextTower(Tower):
+    """Word and position embeddings, one transformer layer, mean pooling."""
+
+    def __init__(self, words: int, dim: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(words + FIRST_WORD, WIDTH, padding_idx=PADDING)
+        self.positions = nn.Parameter(torch.randn(TOKEN_LIMIT, WIDTH) * 0.02)
+        self.layer = nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.norm = nn.LayerNorm(WIDTH)
+        self.out = nn.Linear(WIDTH, dim)
+
+    def encode(self, inputs: Tensor) -> Encoded:
+        """Encode (B, P) token ids; a text without a word counts as one unknown word."""
+        padding_BP = inputs == PADDING
+        tokens_BPW = self.words(inputs) + self.positions[: inputs.shape[1]]
+        tokens_BPW = self.norm(self.layer(tokens_BPW, src_key_padding_mask=padding_BP))
+        kept_BP1 = (~padding_BP).unsqueeze(-1).to(tokens_BPW.dtype)
+        mean_BW = (tokens_BPW * kept_BP1).sum(1) / kept_BP1.sum(1)
+        return Encoded(self.out(mean_BW), tokens_BPW, padding_BP)
+
+
+class SmallNetwork(TwoTowerNetwork):
+    """Shared image tower, text tower, composer."""
+
+    def __init__(self, settings: Small, vocabulary: Sequence[str]) -> None:
+        super().__init__(
+            settings.dim,
+            ImageTower(settings.dim),
+            TextTower(len(vocabulary), settings.dim),
+            settings.composer.network(settings.dim, WIDTH),
+        )
+        self.image_px = settings.image_px
+        self.vocabulary = list(vocabulary)
+        self._ids = {word: number for number, word in enumerate(vocabulary, start=FIRST_WORD)}
+
+    @override
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "vocabulary": self.vocabulary}
+
+    @override
+    def checkpoint_activations(self) -> None:
+        for part in self.modules():
+            if isinstance(part, Tower):
+                part.checkpointed = True
+
+    def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """(B, 3, px, px) uint8."""
+        size = (self.image_px, self.image_px)
+        resized = [image if image.size == size else image.resize(size, Image.Resampling.BICUBIC) for image in images]
+        return np.stack([np.asarray(image, dtype=np.uint8).transpose(2, 0, 1) for image in resized])
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """See the base class. Words that no training text has are left out: their vectors would be untrained noise."""
+        known = [[self._ids[word] for word in words_of(text) if word in self._ids] for text in texts]
+        ids = [numbers[:TOKEN_LIMIT] or [UNKNOWN] for numbers in known]
+        tokens_BP = torch.full((len(ids), max(map(len, ids), default=1)), PADDING, dtype=torch.int64)
+        for row, numbers in enumerate(ids):
+            tokens_BP[row, : len(numbers)] = torch.tensor(numbers)
+        return tokens_BP
+
+    @override
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        return [len(words_of(text)) for text in texts]
+
+    @property
+    @override
+    def token_limit(self) -> int:
+        return TOKEN_LIMIT

@@ -1,0 +1,1 @@
+"""TG-CIR: CLIP with global and local attribute features and a target-guided teacher."""

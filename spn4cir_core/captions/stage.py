@@ -1,0 +1,159 @@
+"""Stage ``captions``: one caption per image."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image
+
+from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.captions.settings import CaptionsInput
+from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.rows import GivenRows
+
+COLUMNS = ["image_id", "path", "pixel_sha256", "category", "attributes"]
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("image_id", "caption", "captioner", "prompt", "captioner_fingerprint")]
+)
+NO_CAPTION = "the captioner had nothing to say"
+FAILED = "the captioner failed; the next run of the stage asks again"
+SAMPLE_ROWS = 8
+
+
+def write_captions(work: Work[CaptionsInput]) -> None:
+    """Fill the draft with ``captions.parquet``, in the order of the manifest.
+
+    Raises:
+        InputError: the model, a side file or a picture cannot be read, or not one image got a caption.
+    """
+    settings, draft = work.settings.captions, work.draft
+    captioner, files = settings.captioner, image_files(work.settings.images, work.store)
+    mark = captioner.fingerprint(files)
+    images = _images(work.parents["images"])
+    items = {captioner.row_key(image): image for image in images}
+    rows, captioning = GivenRows(work.store.rows("captions", mark), pa.string()), _Captioning(captioner, files)
+    computed = fill(
+        rows,
+        items,
+        Opening(files if captioner.sees else None),
+        captioning,
+        batch_rows=settings.batch_rows,
+        shard_rows=settings.shard_rows,
+        readers=settings.readers,
+        label="captioning",
+        progress=work.progress,
+        seconds=draft.seconds,
+        processes=work.processes,
+        read_in=settings.read_in,
+    )
+    counts = _sum(work.processes.gather(json.dumps(captioning.counts)))
+    if not work.processes.first:
+        return
+    with draft.timed("write"):
+        kept = rows.values(items)
+        captioned = [(image, text) for image in images if (text := kept.get(captioner.row_key(image), ""))]
+        if not captioned:
+            raise InputError(f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}")
+        draft.write_table(_table(captioner, mark, captioned), "captions.parquet")
+    draft.rows = len(captioned)
+    silent = sum(kept.get(captioner.row_key(image)) == "" for image in images)
+    draft.drop(NO_CAPTION, silent)
+    draft.drop(FAILED, len(images) - len(captioned) - silent)
+    draft.details.update(
+        captioner=captioner.plugin_kind,
+        captioner_fingerprint=mark,
+        computed=computed,
+        reused=len(items) - computed,
+        **({"captioner_counts": counts} if counts else {}),
+        **_statistics([text for _, text in captioned]),
+        sample=[{"image_id": image.image_id, "caption": text} for image, text in _spread(captioned)],
+    )
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Loads a picture beside what is known of it; without files, for a captioner that sees none, nothing."""
+
+    files: ImageFiles | None
+
+    def __call__(self, image: ToCaption) -> tuple[ToCaption, Image.Image | None]:
+        """The image and its upright RGB pixels."""
+        return image, self.files.open_known((image.path, image.pixel_sha256)) if self.files else None
+
+
+class _Captioning:
+    """Maps a batch of loaded images to rows to keep; the model is loaded for the first one."""
+
+    def __init__(self, captioner: Captioner, files: ImageFiles) -> None:
+        self._captioner, self._files = captioner, files
+        self._caption: Callable[[Sequence[ToCaption], Sequence[Image.Image]], Sequence[str | None]] | None = None
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """What the captioner counted; nothing where it does not count."""
+        return dict(getattr(self._caption, "counts", {}))
+
+    def __call__(self, loaded: list[Any]) -> pa.Array:
+        if self._caption is None:
+            self._caption = self._captioner.start(self._files)
+        images, pictures = zip(*loaded, strict=True)
+        return pa.array(list(self._caption(images, pictures)), pa.string())
+
+
+def _sum(told: Sequence[str]) -> dict[str, float]:
+    """The counts of all processes together."""
+    total: Counter[str] = Counter()
+    for counts in told:
+        total.update(json.loads(counts))
+    return dict(total)
+
+
+def _images(manifest: Artifact) -> list[ToCaption]:
+    rows = manifest.table(columns=COLUMNS).to_pylist()
+    return [ToCaption(**{**row, "attributes": dict(row["attributes"] or ())}) for row in rows]
+
+
+def _table(captioner: Captioner, mark: str, captioned: list[tuple[ToCaption, str]]) -> pa.Table:
+    rows = [(image.image_id, text, captioner.plugin_kind, captioner.prompt(image), mark) for image, text in captioned]
+    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _statistics(captions: list[str]) -> dict[str, Any]:
+    words = sorted(len(caption.split()) for caption in captions)
+    return {
+        "distinct_captions": len(set(captions)),
+        "words_fewest": words[0],
+        "words_median": words[len(words) // 2],
+        "words_most": words[-1],
+    }
+
+
+def _spread(captioned: list[tuple[ToCaption, str]]) -> list[tuple[ToCaption, str]]:
+    """A few rows from all over the manifest."""
+    return captioned[:: max(1, -(-len(captioned) // SAMPLE_ROWS))]
+
+
+def _outside(tables: CaptionsInput, store: Store) -> str:
+    """Weights and side files: others behind the same name make another artefact."""
+    return tables.captions.captioner.fingerprint(image_files(tables.images, store))
+
+
+CAPTIONS = Stage(
+    name="captions",
+    parents=("images",),
+    view=CaptionsInput,
+    version=1,
+    write=write_captions,
+    external_inputs=_outside,
+    multi_process=True,
+)

@@ -1,0 +1,272 @@
+"""The command line: run the flow, search, look at recipes; the same stages Dagster runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+import typer.core
+from PIL import Image
+
+from spn4cir_core.cli import ablate, doctor, estimate, evaluation, serve, summary, training, triplets
+from spn4cir_core.cli.options import (
+    ImagesOption,
+    MachineRankOption,
+    MachinesOption,
+    MainAddressOption,
+    MainPortOption,
+    ProcessesOption,
+    RecipeOption,
+    StoreOption,
+    chosen_recipe,
+)
+from spn4cir_core.engine.log_level import LOG_LEVEL, set_log_level
+from spn4cir_core.engine.progress import shown
+from spn4cir_core.errors import Spn4cirError, StoreError
+from spn4cir_core.flow import STAGES
+from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.launch.launcher import launch_from
+from spn4cir_core.launch.run_flow import run
+from spn4cir_core.operations.changes import why_outdated
+from spn4cir_core.operations.run_summary import run_summary
+from spn4cir_core.recipe import Recipe, packaged_recipes
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.remote_store import open_store
+
+if TYPE_CHECKING:
+    from spn4cir_core.search.search import Hit, Searcher
+
+EXAMPLES = """
+Examples:
+
+spn4cir run  (the built-in demo, from pictures to a report)
+
+spn4cir run --images photos/  (your own pictures)
+
+spn4cir run --recipe shoes.toml --store shoes/  (a recipe of your own)
+
+spn4cir run --recipe shoes.toml --processes 4  (on four GPUs)
+
+spn4cir search --image a.jpg --text "but red"
+
+spn4cir serve --recipe shoes.toml  (the same in your browser)
+
+spn4cir status --recipe shoes.toml  (what would run, and why)
+
+spn4cir summary --recipe shoes.toml  (a page on what each stage made and cost)
+
+spn4cir triplets --out browse.html  (look at triplets, mark bad ones)
+
+spn4cir ablate grid.toml  (compare recipes over seeds)
+
+spn4cir estimate --for 1000000  (time, memory and disk for more pictures)
+
+spn4cir doctor  (look whether everything needed is there)
+"""
+
+LOG_OPTION = "--log-level"
+
+INTERRUPTED = "interrupted. What is finished is kept: run the same again, and it goes on from there."
+INTERRUPTED_STATUS = 130
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands, of which each may be interrupted: one line, and the status that shells know for it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.secho(INTERRUPTED, err=True)
+            raise SystemExit(INTERRUPTED_STATUS) from None
+
+
+app = typer.Typer(no_args_is_help=True, cls=Commands)
+
+triplets.register(app)
+serve.register(app)
+ablate.register(app)
+training.register(app)
+evaluation.register(app)
+doctor.register(app)
+summary.register(app)
+estimate.register(app)
+
+
+@app.callback(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES)
+def options(
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(LOG_OPTION, envvar=LOG_LEVEL, help="What is told on standard error; default: info."),
+    ] = None,
+) -> None:
+    """What all commands have; read before the command's own options."""
+    set_log_level(log_level)
+
+
+@app.command("run")
+def run_stages(
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+    select: Annotated[str, typer.Option(help="Stages to run, separated by commas; default: all.")] = "",
+    processes: ProcessesOption = None,
+    machines: MachinesOption = None,
+    machine_rank: MachineRankOption = None,
+    main_address: MainAddressOption = None,
+    main_port: MainPortOption = None,
+) -> None:
+    """Bring every stage up to date; what is already there is not computed again."""
+    launch = launch_from(
+        {
+            "processes": processes,
+            "machines": machines,
+            "machine_rank": machine_rank,
+            "main_address": main_address,
+            "main_port": main_port,
+        }
+    )
+    chosen = chosen_recipe(recipe, images)
+    names = [name.strip() for name in select.split(",")] if select else list(STAGES)
+    place, reused = open_store(store), dict[str, bool]()
+
+    def told(artifact: Artifact, there: bool) -> None:
+        reused[artifact.noun] = there
+        _say(artifact, there)
+
+    with shown() as progress:
+        artifacts = run(chosen, place, names, progress, told, launch)
+    if launch.machine_rank == 0:
+        _show_pages(chosen, place, artifacts, reused)
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Option("--text", "-t", help="What should be different.")] = "",
+    image: Annotated[Path | None, typer.Option("--image", help="The reference image.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many hits.")] = 10,
+    sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("hits.jpg"),
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+) -> None:
+    """Search with a reference image and a text; prints the hits and writes a contact sheet."""
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
+    searcher = _searcher(chosen, place)
+    reference = _picture(image, chosen, place) if image else None
+    hits = searcher.search(reference, text or None, top)
+    _show(searcher, reference, text, hits, image_files(chosen.images, place), sheet, right=())
+
+
+@app.command()
+def example(
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+    number: Annotated[int, typer.Option(min=0, help="Which of the held-out composed queries.")] = 0,
+    sheet: Annotated[Path | None, typer.Option(help="Where the contact sheet goes; default: in the store.")] = None,
+) -> None:
+    """Ask one of the corpus's held-out composed queries and mark the right answers."""
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
+    annotations, report = place.current(chosen.name, "annotations"), place.current(chosen.name, "eval_report")
+    queries = annotations.table("queries.parquet").to_pylist() if annotations else []
+    if not queries:
+        raise StoreError(f"recipe {chosen.name!r} has no composed queries; ask one with: spn4cir search")
+    query, files = queries[number % len(queries)], image_files(chosen.images, place)
+    searcher = _searcher(chosen, place)
+    reference = files.open(query["reference_id"])
+    hits = searcher.search(reference, query["modified_text"], 5, without=(query["reference_id"],))
+    if report:
+        typer.echo(f"report: {report.file('report.html')}")
+    typer.echo(f"\nreference image: {files.root / query['reference_id']}\nmodified text:   {query['modified_text']}")
+    target = sheet or place.root / "example.jpg"
+    _show(searcher, reference, query["modified_text"], hits, files, target, right=query["target_ids"])
+
+
+@app.command()
+def status(recipe: RecipeOption = "", store: StoreOption = "store", images: ImagesOption = None) -> None:
+    """Say of each stage whether it is up to date, and if not, why."""
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
+    why = why_outdated(chosen, place)
+    for name in STAGES:
+        artifact = place.current(chosen.name, name)
+        state = "would run" if name in why else "up to date"
+        typer.echo(f"{name:<20} {state:<12} {artifact.place if artifact else ''}".rstrip())
+        for reason in why.get(name, ()):
+            typer.echo(f"{'':<20} > {reason}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the packaged recipes."""
+    for name, says in packaged_recipes().items():
+        typer.echo(f"{name:<16} {says}")
+
+
+def _searcher(recipe: Recipe, store: Store) -> Searcher:
+    from spn4cir_core.search.search import Searcher
+
+    return Searcher.of_recipe(recipe.name, store)
+
+
+def _picture(path: Path, recipe: Recipe, store: Store) -> Image.Image:
+    """A picture anywhere on this machine, opened with the limits of the recipe."""
+    return ImageFiles(path.absolute().parent, recipe.images.max_pixels).open(path.name)
+
+
+def _show(
+    searcher: Searcher,
+    reference: Image.Image | None,
+    text: str,
+    hits: Sequence[Hit],
+    files: ImageFiles,
+    sheet: Path,
+    right: Sequence[str],
+) -> None:
+    for hit in hits:
+        mark = "  <- right" if hit.image_id in right else ""
+        typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{mark}")
+    searcher.contact_sheet(reference, text, hits, files).save(sheet)
+    typer.echo(f"contact sheet: {sheet}")
+
+
+def _show_pages(recipe: Recipe, store: Store, artifacts: Mapping[str, Artifact], reused: Mapping[str, bool]) -> None:
+    """Name the report; write the summary page anew if anything was computed, and name it."""
+    page = summary.page_of(recipe, store)
+    if not all(reused.values()) or not page.is_file():
+        summary.write_pages(run_summary(recipe, store, reused), page)
+    if "eval_report" in artifacts:
+        typer.echo(f"\nreport:  {artifacts['eval_report'].file('report.html')}")
+    typer.echo(f"summary: {page}")
+
+
+def _say(artifact: Artifact, reused: bool) -> None:
+    drops = sum(artifact.summary["drops"].values())
+    state = "up to date" if reused else f"{sum(artifact.summary['seconds'].values()):.1f} s"
+    typer.echo(f"{artifact.noun:<20} {artifact.summary['rows']:>9,} rows  {drops:>6,} dropped  {state}")
+
+
+def options_first(words: Sequence[str]) -> list[str]:
+    """Words of a command line with ``--log-level`` before the command, wherever it was given."""
+    for place, word in enumerate(words):
+        if word == LOG_OPTION or word.startswith(f"{LOG_OPTION}="):
+            end = place + (2 if word == LOG_OPTION else 1)
+            return [*words[place:end], *words[:place], *words[end:]]
+    return list(words)
+
+
+def main() -> None:
+    """Entry point: a known error is one line on standard error and exit status 1."""
+    try:
+        app(options_first(sys.argv[1:]))
+    except Spn4cirError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

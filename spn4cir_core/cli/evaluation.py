@@ -1,0 +1,180 @@
+"""Commands about evaluation: files for the servers of benchmarks, drafts of queries, comparisons of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.engine.progress import shown
+from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.evaluation.comparison import Run
+from spn4cir_core.evaluation.draft_queries import Source, column_by_id, draft
+from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, asked_by_server, submit
+from spn4cir_core.evaluation.submission_files import validate_submission
+from spn4cir_core.images.base import QUERIES
+from spn4cir_core.images.files import image_files
+from spn4cir_core.recipe import Recipe, packaged_recipes, reads_a_folder
+from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
+from spn4cir_core.reports.stage import EVAL_REPORT
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.remote_store import open_store
+from spn4cir_core.training.checkpoints import load_checkpoint
+from spn4cir_core.user_files import read_json_file
+
+Model = Literal["stage1", "control", "stage2"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("submit")(write_server_files)
+    app.command("queries")(draft_queries)
+    app.command("compare")(compare_runs)
+
+
+def write_server_files(
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files; default: submissions/ in the store.")] = None,
+    model: Annotated[Model, typer.Option(help="The checkpoint that answers.")] = "stage2",
+    trained: Annotated[
+        str, typer.Option(help="Recipe whose checkpoint it is; default: the one whose pictures are ranked.")
+    ] = "",
+    text: Annotated[Text, typer.Option(help="CIRCO: the caption alone, or after the shared concept.")] = "caption",
+    reference: Annotated[
+        ReferenceFate, typer.Option(help="CIRCO: whether rankings may hold the reference image.")
+    ] = "kept",
+    check: Annotated[Path | None, typer.Option(help="Only check this file.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="With --check: the benchmark's queries, instead of the recipe's.")
+    ] = None,
+) -> None:
+    """Write the files that the servers of CIRR (test1) and CIRCO (test) score, or check one of them."""
+    if check is not None and annotations is not None:
+        _check(check, annotations, _names_beside(annotations))
+        return
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
+    asked = asked_by_server(chosen.images, _made(chosen.name, place, "images"), place)
+    if check is not None:
+        if len(asked) > 1:
+            raise InputError("the recipe has queries for several servers; name the file of them with --annotations")
+        _check(check, asked[0].annotations, asked[0].names)
+        return
+    source = _named(trained, None)[0] if trained else chosen.name
+    answering = Answering(
+        checkpoint=load_checkpoint(_made(source, place, f"{model}_checkpoint")),
+        manifest=_made(chosen.name, place, "images").table(columns=["image_id", "path", "pixel_sha256"]),
+        settings=chosen.images,
+        store=place,
+        text=text,
+        reference=reference,
+    )
+    with shown() as progress:
+        for one in asked:
+            for path in submit(one, answering, out or place.root / "submissions", f"{source}_{model}", progress):
+                typer.echo(path)
+
+
+def draft_queries(
+    out: Annotated[Path, typer.Option("--out", help="The file to write; it must not be there yet.")] = Path(QUERIES),
+    source: Annotated[Source, typer.Option("--from", help="What drafts are made of.")] = "held_out",
+    count: Annotated[int, typer.Option(min=1, help="Most queries.")] = 100,
+    corpus: Annotated[str, typer.Option(help="Corpus, where the recipe has several.")] = "",
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+) -> None:
+    """Draft composed queries for a person to correct; put into the corpus's folder, they are what is measured."""
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
+    parents = {
+        noun: _made(chosen.name, place, noun) for noun in ("images", "annotations", "splits", "captions", "triplets")
+    }
+    queries, content = draft(EVAL_REPORT.settings_of(chosen), place, parents, source, corpus, count)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("xb") as stream:
+            stream.write(content)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error}; name a new file in a folder you may write") from error
+    typer.echo(f"{out}: {queries:,} drafts; correct them, delete bad rows, put it into the corpus's folder")
+
+
+def compare_runs(
+    runs: Annotated[list[str], typer.Argument(help="[LABEL=]RECIPE[@STORE], at least two; one label: seeds.")],
+    out: Annotated[Path, typer.Option("--out", help="The page; a .md and a .json are written beside it.")] = Path(
+        "compare.html"
+    ),
+    model: Annotated[Model, typer.Option(help="The model that is compared.")] = "stage2",
+    query_set: Annotated[str, typer.Option("--queries", help="One query set; default: all that two runs have.")] = "",
+    draws: Annotated[int, typer.Option(min=100, help="Resamples of the intervals and tests.")] = 2000,
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+) -> None:
+    """Compare runs query by query: recall, paired differences, queries won and lost. The first one is the baseline."""
+    if len(runs) < 2:
+        raise InputError("name at least two runs: spn4cir compare demo tuned.toml other@elsewhere/store")
+    found = [_run(spec, store, images) for spec in runs]
+    said = run_comparison([run for run, _, _ in found], model, query_set, draws, 0)
+    files = next((image_files(recipe.images, place) for _, place, recipe in found if recipe), None)
+    captions = parent_of(found[0][0], "captions", found[0][1])
+    told = column_by_id(captions, "caption") if captions else {}
+    contents = {
+        ".html": comparison_html(said, files, told),
+        ".md": comparison_markdown(said),
+        ".json": json.dumps(said, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+    }
+    for ending, text in contents.items():
+        path = out.with_suffix(ending)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error}; name a file in a folder you may write") from error
+        typer.echo(path)
+
+
+def _run(spec: str, store: str, images: Path | None) -> tuple[Run, Store, Recipe | None]:
+    """A run by ``[LABEL=]RECIPE[@STORE]``; its recipe only if it can be read, for the pictures."""
+    label, _, source = spec.rpartition("=")
+    source, _, elsewhere = source.partition("@")
+    place = open_store(elsewhere or store)
+    name, recipe = _named(source, images)
+    report = place.current(name, "eval_report")
+    if report is None:
+        raise StoreError(f"no eval_report of recipe {name!r} in {place}; make it with: spn4cir run")
+    return Run(label or (f"{name}@{elsewhere}" if elsewhere else name), spec, report), place, recipe
+
+
+def _named(source: str, images: Path | None) -> tuple[str, Recipe | None]:
+    """The name that a store knows a recipe by, and the recipe itself where that is all it takes to read it."""
+    complete = source in packaged_recipes() and (images is not None or not reads_a_folder(source))
+    if complete or Path(source).is_file():
+        recipe = chosen_recipe(source, images)
+        return recipe.name, recipe
+    return source, None
+
+
+def _check(file: Path, annotations: Path, names: Collection[str]) -> None:
+    metric = validate_submission(file, annotations, names)
+    typer.echo(f"{file}: fit for the server ({metric}){'' if names else '; names of images were not compared'}")
+
+
+def _names_beside(annotations: Path) -> list[str]:
+    """Names of all images of CIRR's split, if ``image_splits`` lies beside the folder of its captions."""
+    path = annotations.parent.parent / "image_splits" / annotations.name.replace("cap.", "split.")
+    return list(read_json_file(path)) if path.is_file() else []
+
+
+def _made(recipe: str, store: Store, noun: str) -> Artifact:
+    artifact = store.current(recipe, noun)
+    if artifact is None:
+        raise StoreError(
+            f"recipe {recipe!r} has no {noun} in {store}; make it with: spn4cir run"
+            f"{' --select images' if noun == 'images' else ''}"
+        )
+    return artifact

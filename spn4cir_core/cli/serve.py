@@ -1,0 +1,115 @@
+"""The command that opens the search page."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.errors import InputError, MissingExtra
+from spn4cir_core.images.files import image_files
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.remote_store import open_store
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from spn4cir_core.recipe import Recipe
+
+TOKEN = "SPN4CIR_TOKEN"
+WAITING_CLIENTS = 1024
+SHORTEST_TOKEN = 16
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(serve)
+
+
+def serve(
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+    host: Annotated[str, typer.Option(help=f"Another than this machine's own needs {TOKEN} set.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+) -> None:
+    """Open a search page: choose or upload a picture, say what should change, look at the hits."""
+    token = os.environ.get(TOKEN, "").strip()
+    with listening_socket(host, port, token) as listening:
+        app = search_app(chosen_recipe(recipe, images), open_store(store), token)
+        address, number = listening.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        typer.echo(f"search page: http://{shown}:{number}/   (Ctrl-C ends it)")
+        run_app(app, listening)
+
+
+def listening_socket(host: str, port: int, token: str) -> socket.socket:
+    """A socket on which clients can knock from now on; made before anything slow is loaded.
+
+    Raises:
+        InputError: the address cannot be bound, or it is not a loopback address and there is no token, or one that is
+            easily guessed or cannot be sent.
+    """
+    if not (token.isascii() and token.isprintable()):
+        raise InputError(f"{TOKEN} must be of printable ASCII characters: it is sent in a header")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host {host!r} is not an address of this machine: {error}") from error
+    loopback = ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback
+    if not loopback and not token:
+        raise InputError(
+            f"--host {host} can be reached from other machines: set the environment variable {TOKEN} to a secret that "
+            "every client must send, or leave --host out"
+        )
+    if token and not loopback and len(token) < SHORTEST_TOKEN:
+        raise InputError(f"{TOKEN} has {len(token)} characters; a server that others can reach needs {SHORTEST_TOKEN}")
+    bound = socket.socket(family, kind)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(WAITING_CLIENTS)
+    except OSError as error:
+        bound.close()
+        raise InputError(f"cannot listen on {host}, port {port}: {error.strerror}; try another --port") from error
+    return bound
+
+
+def search_app(recipe: Recipe, store: Store, token: str) -> FastAPI:
+    """The application that answers for a recipe's current search index.
+
+    Raises:
+        MissingExtra: the packages of the extra ``serve`` are not installed.
+        StoreError: there is no index, or it is damaged.
+    """
+    try:
+        import python_multipart  # noqa: F401  FastAPI reads uploads with it
+
+        from spn4cir_core.search.api import create_app
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "fastapi", "serve") from error
+    from spn4cir_core.search.models import Models
+    from spn4cir_core.search.service import SearchDesk
+
+    desk = SearchDesk(Models.of_recipe(recipe.name, recipe.images, store), image_files(recipe.images, store))
+    return create_app(desk, recipe.name, token)
+
+
+def run_app(app: FastAPI, listening: socket.socket) -> None:
+    """Answer requests until interrupted.
+
+    Raises:
+        MissingExtra: uvicorn is not installed.
+    """
+    try:
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise MissingExtra("uvicorn", "serve") from error
+    config = uvicorn.Config(app, log_level="warning", server_header=False, backlog=WAITING_CLIENTS)
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; uvicorn has said good-bye to its clients by then
+        uvicorn.Server(config).run(sockets=[listening])

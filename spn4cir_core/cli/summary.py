@@ -1,0 +1,64 @@
+"""The command that writes the state of a recipe as a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.errors import InputError
+from spn4cir_core.operations.run_summary import run_summary
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.reports.summary_page import summary_html, summary_markdown
+from spn4cir_core.store.artifacts import Store, whole_file
+from spn4cir_core.store.remote_store import open_store
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(summary)
+
+
+def summary(
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; .md and .json go beside it. Default: summaries/ in the store.")
+    ] = None,
+) -> None:
+    """Write a page on what each stage made and cost, what was reused, which checks hold, what would run and why."""
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
+    for path in write_pages(run_summary(chosen, place), out or page_of(chosen, place)):
+        typer.echo(path)
+
+
+def page_of(recipe: Recipe, store: Store) -> Path:
+    """Where the page of a recipe lies if nobody says otherwise."""
+    return store.root / "summaries" / f"{recipe.name}.html"
+
+
+def write_pages(said: Mapping[str, Any], page: Path) -> list[Path]:
+    """Write the HTML page, and its Markdown and JSON twins beside it.
+
+    Raises:
+        InputError: they cannot be written there.
+    """
+    contents = {
+        ".html": summary_html(said),
+        ".md": summary_markdown(said),
+        ".json": json.dumps(said, ensure_ascii=False, indent=1) + "\n",
+    }
+    paths = [page.with_suffix(ending) for ending in contents]
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        for path, text in zip(paths, contents.values(), strict=True):
+            with whole_file(path) as scratch:
+                scratch.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {page}: {error}; name a file in a folder you may write with --out") from error
+    return paths

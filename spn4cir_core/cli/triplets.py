@@ -1,0 +1,109 @@
+"""Commands about triplets: import annotated ones, export all, look at them."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spn4cir_core.annotations import import_annotations as importing
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.images.files import image_files
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.reports.triplet_browser import triplet_browser
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.remote_store import open_store
+from spn4cir_core.triplets import export as exporting
+from spn4cir_core.triplets.sheet import drawn, triplet_sheet
+from spn4cir_core.triplets.stage import TRIPLETS
+from spn4cir_core.triplets.triplet import triplet_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("import")(import_annotations)
+    app.command("export")(export_triplets)
+    app.command("triplets")(browse_triplets)
+
+
+def import_annotations(
+    layout: Annotated[importing.Layout, typer.Option("--format", help="Layout of the files.")],
+    files: Annotated[list[Path], typer.Option("--from", help="A file of annotated triplets; may be repeated.")],
+    out: Annotated[Path, typer.Option("--out", help="triplets.csv (trained on) or queries.csv (evaluated on).")],
+    image_tables: Annotated[
+        list[Path] | None, typer.Option("--image-table", help="JSON from image name to path, like CIRR's image_splits.")
+    ] = None,
+    image_path: Annotated[str, typer.Option(help="Path of an image without such a table: 'images/{name}.jpg'.")] = "",
+    column: Annotated[
+        list[str] | None, typer.Option(help="The file's name of a field: --column reference=source_image")
+    ] = None,
+) -> None:
+    """Turn annotated triplets of FashionIQ, CIRR or a table into the file that a corpus folder holds."""
+    pairs = [tuple(part.split("=", 1)) for part in column or []]
+    if wrong := [part for part in column or [] if "=" not in part]:
+        raise InputError(f"--column {wrong[0]!r} is not FIELD=NAME; the fields are reference, target, modified_text …")
+    columns = {pair[0]: pair[1] for pair in pairs}
+    rows, left_out = importing.import_annotations(layout, files, out, image_tables or (), image_path, columns)
+    reasons = "".join(f", {count:,} left out ({reason})" for reason, count in sorted(left_out.items()))
+    typer.echo(f"{out}: {rows:,} rows{reasons}")
+
+
+def export_triplets(
+    layout: Annotated[exporting.Layout, typer.Option("--format", help="Layout of the file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
+    split: Annotated[str, typer.Option(help="train, validation or evaluation.")] = "train",
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+) -> None:
+    """Write the triplets in the layout of FashionIQ or CIRR, as the published code trains on them, or as CSV."""
+    for path in exporting.export_triplets(
+        _triplets(chosen_recipe(recipe, images), open_store(store)), layout, out, split
+    ):
+        typer.echo(path)
+
+
+def browse_triplets(
+    out: Annotated[Path, typer.Option("--out", help="The HTML page to write.")] = Path("browse.html"),
+    count: Annotated[int, typer.Option(min=1, max=5000, help="How many triplets.")] = 200,
+    sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet of training triplets, a JPEG.")] = None,
+    sheet_count: Annotated[int, typer.Option(min=1, max=400, help="How many triplets on it.")] = 24,
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+) -> None:
+    """Write a page of triplets to look through; bad ones are marked there and fed back as triplets.verdicts."""
+    chosen, place = chosen_recipe(recipe, images), open_store(store)
+    triplets = _triplets(chosen, place)
+    page = triplet_browser(chosen.name, TRIPLETS.settings_of(chosen), place, triplets, count).encode()
+    _write(out, page)
+    typer.echo(f"page: {out}")
+    if sheet is not None:
+        training = [triplet_of(row) for row in triplets.table().to_pylist() if row["split"] == "train"]
+        shown = [(triplet, triplet.modified_texts[0]) for triplet in drawn(training, sheet_count)]
+        content = BytesIO()
+        triplet_sheet(shown, image_files(chosen.images, place)).save(content, "JPEG", quality=80)
+        _write(sheet, content.getvalue())
+        typer.echo(f"sheet: {sheet}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error}; name a file in a folder you may write") from error
+
+
+def _triplets(recipe: Recipe, store: Store) -> Artifact:
+    artifact = store.current(recipe.name, "triplets")
+    if artifact is None:
+        raise StoreError(
+            f"recipe {recipe.name!r} has no triplets in {store}; make them with: "
+            "spn4cir run --select images,templates,annotations,captions,image_embeddings,splits,pairs,"
+            "modified_texts,triplets"
+        )
+    return artifact

@@ -1,0 +1,134 @@
+"""Stage ``image_embeddings``: one unit vector per image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from spn4cir_core.embeddings.settings import EmbeddingsInput
+from spn4cir_core.embeddings.vectors import write_vectors
+from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import image_files
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.rows import KEY, VALUE, Rows
+
+BLOCK_ROWS = 4096
+SCHEMA = pa.schema([("image_id", pa.string())])
+NOT_FINITE = "the encoder gave no finite, non-zero vector"
+
+
+def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
+    """Fill the draft with ``image_embeddings.parquet`` and the vector files, in the order of the manifest.
+
+    Raises:
+        InputError: weights or pictures cannot be read, or not one image got a vector.
+    """
+    settings, draft = work.settings.image_embeddings, work.draft
+    images = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
+    keys = images["pixel_sha256"].to_pylist()
+    mark = settings.encoder.fingerprint()
+    rows = Rows(work.store.rows("image_embeddings", mark), pa.list_(pa.float32()))
+    files = image_files(work.settings.images, work.store)
+    computed = fill(
+        rows,
+        {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)},
+        files.open_known,
+        _Encoding(settings.encoder.start),
+        batch_rows=settings.batch_rows,
+        shard_rows=settings.shard_rows,
+        readers=settings.readers,
+        label="embedding images",
+        progress=work.progress,
+        seconds=draft.seconds,
+        processes=work.processes,
+        read_in=settings.read_in,
+    )
+    if not work.processes.first:
+        return
+    with draft.timed("write"):
+        found = _finite(rows, set(keys))
+        kept = np.array([key in found for key in keys], bool)
+        if not kept.any():
+            raise InputError(f"not one of the {len(keys)} images got a finite vector; is the encoder's model intact?")
+        vectors = _gather(rows, [key for key in keys if key in found])
+        write_vectors(draft, _blocks(vectors), len(vectors), settings.dtype)
+        draft.write_table(images.select(["image_id"]).filter(pa.array(kept)).cast(SCHEMA), "image_embeddings.parquet")
+    draft.rows = len(vectors)
+    draft.drop(NOT_FINITE, int((~kept).sum()))
+    draft.details.update(
+        encoder=settings.encoder.plugin_kind,
+        encoder_fingerprint=mark,
+        dimensions=int(vectors.shape[1]),
+        dtype=settings.dtype,
+        computed=computed,
+        reused=len(set(keys)) - computed,
+    )
+
+
+class _Encoding:
+    """Maps a batch of images to rows to keep; the model is loaded for the first one."""
+
+    def __init__(self, start: Callable[[], Callable[[Sequence[Image.Image]], np.ndarray]]) -> None:
+        self._start = start
+        self._encode: Callable[[Sequence[Image.Image]], np.ndarray] | None = None
+
+    def __call__(self, images: list[Any]) -> pa.Array:
+        if self._encode is None:
+            self._encode = self._start()
+        vectors = np.asarray(self._encode(images), np.float64)
+        norms = np.linalg.norm(vectors, axis=1)
+        good = np.isfinite(norms) & (norms > 0)
+        units = (vectors / np.where(good, norms, 1)[:, None]).astype(np.float32)
+        return pa.array([row if ok else None for row, ok in zip(units, good, strict=True)], pa.list_(pa.float32()))
+
+
+def _finite(rows: Rows, wanted: set[str]) -> set[str]:
+    """The wanted keys whose kept value is a vector (null stands for one that is not finite)."""
+    found: set[str] = set()
+    for part in rows.scan():
+        found |= wanted.intersection(part.filter(part[VALUE].is_valid())[KEY].to_pylist())
+    return found
+
+
+def _gather(rows: Rows, order: list[str]) -> np.ndarray:
+    """The kept vectors in the given order of keys."""
+    place = {key: row for row, key in enumerate(order)}
+    vectors = np.zeros((0, 0), np.float32)
+    for part in rows.scan():
+        part = part.filter(part[VALUE].is_valid())
+        if not len(part):
+            continue
+        flat = part[VALUE].combine_chunks().flatten().to_numpy().reshape(len(part), -1)
+        if not len(vectors):
+            vectors = np.zeros((len(order), flat.shape[1]), np.float32)
+        pairs = [(place[key], row) for row, key in enumerate(part[KEY].to_pylist()) if key in place]
+        if pairs:
+            target, source = np.array(pairs).T
+            vectors[target] = flat[source]
+    return vectors
+
+
+def _blocks(vectors: np.ndarray) -> Iterator[np.ndarray]:
+    return (vectors[start : start + BLOCK_ROWS] for start in range(0, len(vectors), BLOCK_ROWS))
+
+
+def _outside(tables: EmbeddingsInput, store: Store) -> str:
+    """The weights: another model behind the same name makes another artefact."""
+    return tables.image_embeddings.encoder.fingerprint()
+
+
+IMAGE_EMBEDDINGS = Stage(
+    name="image_embeddings",
+    parents=("images",),
+    view=EmbeddingsInput,
+    version=2,
+    write=write_image_embeddings,
+    external_inputs=_outside,
+    multi_process=True,
+)

@@ -1,0 +1,144 @@
+"""Plug-ins: a table with a ``kind`` in a recipe becomes an object of a room.
+
+Every strategy (captioner, image encoder, backbone, loss, …) is a frozen pydantic model: its fields are
+its settings, its methods do the work and import what is heavy. A room is a dict from kind to
+``"package.module:Class"``; a stranger's class works by giving that dotted name as the kind.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from spn4cir_core.errors import RecipeError
+
+SHOWN_CHARACTERS = 500
+
+
+class Settings(BaseModel):
+    """A table of a recipe: frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def extras(self) -> tuple[str, ...]:
+        """Names of the optional extras of this package that work with these settings needs."""
+        return ()
+
+
+class Plugin(Settings):
+    """Base of every strategy. Members set ``plugin_kind`` to the name they carry in their room."""
+
+    plugin_kind: ClassVar[str]
+    plugin_version: ClassVar[int] = 1
+    """Raised when the same settings come to another result: what was made with the member is then made again."""
+
+
+class Room:
+    """The members of one kind of thing, e.g. ``Room("captioner", {"llava": "…:Llava"})``."""
+
+    def __init__(self, noun: str, members: Mapping[str, str]) -> None:
+        self.noun = noun
+        self.members = dict(members)
+
+    def build(self, value: object) -> Any:
+        """Turn a recipe table ``{kind = …, **settings}`` into the member it names.
+
+        Raises:
+            RecipeError: the kind is missing or unknown, or names something that is no plug-in.
+        """
+        if isinstance(value, Plugin):
+            return value
+        if isinstance(value, str):
+            value = {"kind": value}
+        if not isinstance(value, Mapping) or "kind" not in value:
+            raise RecipeError(
+                f"a {self.noun} needs a kind, got {shown(value)}; known kinds: {', '.join(sorted(self.members))}"
+            )
+        settings = {key: item for key, item in value.items() if key != "kind"}
+        member = self.member(str(value["kind"]))
+        try:
+            return member.model_validate(settings)
+        except ValidationError as error:
+            raise RecipeError(explain(error, f"{self.noun} {value['kind']!r}", member)) from error
+
+    def member(self, kind: str) -> type[Plugin]:
+        """Resolve a kind, or a dotted ``package.module:Class``, to its class."""
+        target = self.members.get(kind, kind)
+        if ":" not in target:
+            near = difflib.get_close_matches(kind, self.members, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise RecipeError(
+                f"unknown {self.noun} {kind!r}.{hint} Known: {', '.join(sorted(self.members))}; "
+                "a class of your own works as 'package.module:Class'"
+            )
+        module_name, _, class_name = target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), class_name)
+        except (ImportError, AttributeError) as error:
+            raise RecipeError(f"{self.noun} {kind!r}: cannot load {target!r}: {error}") from error
+        if not (isinstance(found, type) and issubclass(found, Plugin)):
+            raise RecipeError(f"{self.noun} {kind!r}: {target!r} is not a spn4cir_core.engine.plugins.Plugin")
+        if "plugin_kind" not in found.__dict__:
+            found.plugin_kind = kind
+        return found
+
+
+class Choice:
+    """Pydantic annotation: ``captioner: Annotated[Captioner, Choice(CAPTIONERS)]``."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            self.room.build,
+            serialization=core_schema.plain_serializer_function_ser_schema(as_table),
+        )
+
+
+def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
+    """Say which key of which table is wrong, with its value and, for an unknown key, the nearest known one."""
+    lines = []
+    for problem in error.errors():
+        *tables, key = [str(part) for part in problem["loc"]] or ["?"]
+        place = ".".join([where, *tables])
+        if problem["type"] == "extra_forbidden":
+            known = _keys_of(model, tables)
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}" if known else ""
+            lines.append(f"{place}: unknown key {key!r}{hint}")
+        elif problem["type"] == "missing":
+            lines.append(f"{place}: key {key!r} is missing")
+        else:
+            lines.append(f"{place}: {key} = {shown(problem['input'])}: {problem['msg']}")
+    return "\n".join(lines)
+
+
+def shown(value: object) -> str:
+    """A wrong value as messages show it: of a table its keys, of a URL neither user nor password."""
+    if isinstance(value, Mapping):
+        return f"a table of {', '.join(map(str, value)) or 'nothing'}"
+    if isinstance(value, list | tuple) and any(isinstance(item, Mapping | list | tuple) for item in value):
+        return f"a list of {len(value)}"
+    return re.sub(r"(?<=://)[^/@\s]*@", "***@", repr(value))[:SHOWN_CHARACTERS]
+
+
+def _keys_of(model: type[BaseModel], tables: list[str]) -> list[str]:
+    for table in tables:
+        annotation = model.model_fields[table].annotation if table in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return sorted(model.model_fields)
+
+
+def as_table(plugin: Plugin) -> dict[str, Any]:
+    """The recipe table that gives this plug-in back."""
+    return {"kind": plugin.plugin_kind, **plugin.model_dump(mode="json")}

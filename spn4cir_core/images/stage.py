@@ -1,0 +1,253 @@
+"""Stage ``images``: find, verify, hash and de-duplicate the pictures of all corpora."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import pyarrow as pa
+
+from spn4cir_core.engine.progress import Progress
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.base import FoundFile
+from spn4cir_core.images.contact_sheet import contact_sheet
+from spn4cir_core.images.examine import Examiners, Finding
+from spn4cir_core.images.file_hashes import file_hashes
+from spn4cir_core.images.files import ImageFiles, PictureError, image_files, legible
+from spn4cir_core.images.sandboxed_decoder import CRASHED
+from spn4cir_core.images.settings import ImageSettings, ImagesInput
+from spn4cir_core.store.artifacts import Draft, Store
+from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.store.rows import KEY, VALUE, Rows
+
+DECODER_VERSION = 1
+"""Goes up whenever the same bytes would give another finding."""
+SHARD_FILES = 1024
+EVALUATION = "evaluation"
+SHEET_PICTURES, SHEET_COLUMNS = 24, 8
+
+IMAGE_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("corpus", pa.string()),
+        ("category", pa.string()),
+        ("path", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("pixel_sha256", pa.string()),
+        ("phash", pa.uint64()),
+        ("group", pa.string()),
+        ("split", pa.string()),
+        ("attributes", pa.map_(pa.string(), pa.string())),
+    ]
+)
+DUPLICATE_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("path", pa.string()),
+        ("duplicate_of", pa.string()),
+        ("attributes", pa.map_(pa.string(), pa.string())),
+    ]
+)
+DROP_SCHEMA = pa.schema([("path", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
+FINDING_TYPE = pa.struct(
+    [
+        (field.name, {"str": pa.string(), "int": pa.uint64() if field.name == "phash" else pa.int64()}[str(field.type)])
+        for field in fields(Finding)
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file of a corpus with the hash of its bytes; no hash where its path leads to no file below the root."""
+
+    found: FoundFile
+    sha256: str | None
+
+
+def list_files(settings: ImageSettings, store: Store) -> list[Listed]:
+    """Everything the reader finds, sorted by path, with the hashes of the files."""
+    found = sorted(settings.reader.files(store.root), key=lambda file: file.path)
+    hashes = file_hashes(image_files(settings, store), [file.path for file in found], store, settings.workers)
+    return [Listed(file, hashes.get(file.path)) for file in found]
+
+
+def outside(tables: ImagesInput, store: Store) -> str:
+    """A digest of names, bytes and metadata of all files the stage would look at."""
+    return fingerprint(
+        [
+            [
+                legible(listed.found.path),
+                listed.sha256,
+                listed.found.corpus,
+                listed.found.category,
+                listed.found.group,
+                listed.found.split,
+                listed.found.attributes,
+            ]
+            for listed in list_files(tables.images, store)
+        ]
+    )
+
+
+def scan_images(work: Work[ImagesInput]) -> None:
+    """Write the manifest: one row per distinct picture, its duplicates, and what was dropped and why.
+
+    Raises:
+        InputError: there is no picture, or none of them can be used.
+    """
+    settings, draft = work.settings.images, work.draft
+    files = image_files(settings, work.store)
+    with draft.timed("read"):
+        listing = list_files(settings, work.store)
+    if not listing:
+        raise InputError(f"no pictures below {files.root}; supported are JPEG, PNG, GIF, WebP, BMP, TIFF, PPM and AVIF")
+    with draft.timed("compute"):
+        findings = examine_files(files, listing, work.store, settings.workers, work.progress)
+        images, duplicates, drops = judge(listing, findings, files, settings.min_side_px)
+    for drop in drops:
+        draft.drop(drop["reason"])
+    draft.drop("exact duplicate", len(duplicates))
+    if not images:
+        raise InputError(f"none of the {len(listing)} files below {files.root} can be used: {_examples(drops)}")
+    with draft.timed("write"):
+        draft.write_table(pa.Table.from_pylist(images, IMAGE_SCHEMA), "images.parquet")
+        draft.write_table(pa.Table.from_pylist(duplicates, DUPLICATE_SCHEMA), "duplicates.parquet")
+        draft.write_table(pa.Table.from_pylist(drops, DROP_SCHEMA), "drops.parquet")
+        _write_sheet(draft, files, images)
+    draft.rows = len(images)
+    draft.details = {
+        "files": len(listing),
+        "images": len(images),
+        "duplicates": len(duplicates),
+        "dropped": len(drops),
+        "corpora": dict(Counter(image["corpus"] for image in images)),
+        "categories": dict(Counter(f"{image['corpus']}/{image['category']}" for image in images).most_common(50)),
+        "asked_splits": dict(Counter(image["split"] or "none" for image in images)),
+        "bytes": sum(image["bytes"] for image in images),
+        "drop_examples": drops[:10],
+        "contact_sheet": "contact_sheet.jpg",
+    }
+
+
+def examine_files(
+    files: ImageFiles, listing: Iterable[Listed], store: Store, workers: int, progress: Progress
+) -> dict[str, Finding]:
+    """Findings by SHA-256 of the file; files with known bytes are not decoded again."""
+    model = fingerprint({"decoder": DECODER_VERSION, "max_pixels": files.max_pixels})
+    rows = Rows(store.rows("file_findings", model), FINDING_TYPE)
+    wanted = {listed.sha256: listed.found.path for listed in listing if listed.sha256 is not None}
+    findings = {sha256: finding for sha256, finding in _kept(rows) if sha256 in wanted}
+    missing = sorted(wanted.keys() - findings.keys(), key=lambda sha256: wanted[sha256])
+    progress("examining pictures", len(findings), len(wanted))
+    with Examiners(files, workers) as examiners:
+        for start in range(0, len(missing), SHARD_FILES):
+            shard = missing[start : start + SHARD_FILES]
+            fresh: dict[str, Finding] = {}
+            for sha256, finding in zip(shard, examiners.run([wanted[sha256] for sha256 in shard]), strict=True):
+                fresh[sha256] = finding
+                progress("examining pictures", len(findings) + len(fresh), len(wanted))
+            findings.update(fresh)
+            # A crash may be the machine's fault, a changed file has other bytes: neither is worth keeping.
+            keep = {sha256: finding for sha256, finding in fresh.items() if finding.sha256 == sha256}
+            if keep:
+                rows.append(list(keep), pa.array([asdict(finding) for finding in keep.values()], FINDING_TYPE))
+    return findings
+
+
+def judge(
+    listing: Iterable[Listed], findings: dict[str, Finding], files: ImageFiles, min_side_px: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Sort files into distinct images, exact duplicates and drops.
+
+    Of equal pictures the first by path is kept; one asked for in the evaluation split goes before all others, so that
+    no training image is equal to one that is evaluated on.
+    """
+    images: list[dict[str, Any]] = []
+    duplicates: list[dict[str, Any]] = []
+    drops: list[dict[str, Any]] = []
+    usable: list[tuple[FoundFile, Finding]] = []
+    for listed in listing:
+        finding = None if listed.sha256 is None else findings[listed.sha256]
+        reason, detail = _fault(listed, finding, files, min_side_px)
+        if reason or finding is None:
+            drops.append({"path": legible(listed.found.path), "reason": reason, "detail": detail})
+        else:
+            usable.append((listed.found, finding))
+    first: dict[str, str] = {}
+    for found, finding in sorted(usable, key=lambda pair: (pair[0].split != EVALUATION, pair[0].path)):
+        first.setdefault(finding.pixel_sha256, found.path)
+    for found, finding in usable:
+        kept = first[finding.pixel_sha256]
+        if kept == found.path:
+            images.append(_row(found, finding))
+        else:
+            attributes = list(found.attributes.items())
+            row = {"image_id": found.path, "path": found.path, "duplicate_of": kept, "attributes": attributes}
+            duplicates.append(row)
+    return images, duplicates, drops
+
+
+def _fault(listed: Listed, finding: Finding | None, files: ImageFiles, min_side_px: int) -> tuple[str, str]:
+    """Reason and detail for which a file is dropped; empty if it is not."""
+    if finding is None:
+        try:
+            files.locate(listed.found.path)
+        except PictureError as error:
+            return error.reason, error.detail
+        return "no such file", "it appeared while the corpus was listed"
+    if finding.sha256 != listed.sha256 and finding.reason != CRASHED:
+        return "changed during the scan", "its bytes are not those that were listed; run again"
+    if finding.reason:
+        return finding.reason, finding.detail
+    if not listed.found.corpus:
+        return "in no corpus", "it lies beside the sub-directories, which are the corpora"
+    if min(finding.width, finding.height) < min_side_px:
+        return "too small", f"{finding.width} x {finding.height}, the smaller side must be {min_side_px} px or more"
+    return "", ""
+
+
+def _row(found: FoundFile, finding: Finding) -> dict[str, Any]:
+    return {
+        "image_id": found.path,
+        "corpus": found.corpus,
+        "category": found.category,
+        "path": found.path,
+        "width": finding.width,
+        "height": finding.height,
+        "bytes": finding.bytes,
+        "sha256": finding.sha256,
+        "pixel_sha256": finding.pixel_sha256,
+        "phash": finding.phash,
+        "group": found.group,
+        "split": found.split,
+        "attributes": list(found.attributes.items()),
+    }
+
+
+def _kept(rows: Rows) -> Iterator[tuple[str, Finding]]:
+    for table in rows.scan():
+        for sha256, value in zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True):
+            yield sha256, Finding(**value)
+
+
+def _examples(drops: list[dict[str, Any]]) -> str:
+    counts = Counter(drop["reason"] for drop in drops)
+    first = {drop["reason"]: drop["path"] for drop in reversed(drops)}
+    return "; ".join(f"{count} {reason} (such as {first[reason]!r})" for reason, count in counts.most_common())
+
+
+def _write_sheet(draft: Draft, files: ImageFiles, images: list[dict[str, Any]]) -> None:
+    count = min(SHEET_PICTURES, len(images))
+    chosen = [images[number * len(images) // count] for number in range(count)]
+    pictures = [(files.open(image["path"]), image["path"].rsplit("/", 1)[-1]) for image in chosen]
+    contact_sheet(pictures, SHEET_COLUMNS).save(draft.file("contact_sheet.jpg"), quality=85)
+
+
+IMAGES = Stage(name="images", parents=(), view=ImagesInput, version=2, write=scan_images, external_inputs=outside)

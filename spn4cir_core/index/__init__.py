@@ -1,0 +1,3 @@
+"""Vectors in, nearest neighbours out: FAISS for search and evaluation (`faiss_index.py`) and for mining
+(`neighbour_index.py`).
+"""

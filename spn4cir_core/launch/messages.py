@@ -1,0 +1,136 @@
+"""What launched processes tell the process that launched them: progress, log messages, and why they failed.
+
+All lies in one folder, which the launching process makes and removes::
+
+    recipe.json      what to run, complete and validated
+    messages         a named pipe: one JSON object per line
+    error-*.json     one per failed process; the name tells when, so the first is the cause of the rest
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from spn4cir_core import errors
+from spn4cir_core.engine.progress import Progress
+from spn4cir_core.errors import LaunchError, ProcessLost, Spn4cirError
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import read_json, write_json
+
+RECIPE, MESSAGES = "recipe.json", "messages"
+PEER_DIED_MESSAGES = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "DistNetworkError",
+    "remote process exited",
+)
+"""In what gloo or NCCL say when another process is gone."""
+LINE_BYTES = 4000
+"""A pipe takes lines up to 4,096 bytes whole, also from several processes at once."""
+
+
+class LaunchFolder:
+    """The folder of one launch, seen from either side."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    @contextmanager
+    def made(cls, recipe: Recipe) -> Iterator[LaunchFolder]:
+        """A new folder that holds the recipe; removed at the end."""
+        with tempfile.TemporaryDirectory(prefix="spn4cir-launch-") as name:
+            folder = cls(Path(name))
+            write_json(folder.recipe_file, recipe.model_dump(mode="json"))
+            os.mkfifo(folder.path / MESSAGES)
+            yield folder
+
+    @property
+    def recipe_file(self) -> Path:
+        """What ``--recipe`` of a worker is given."""
+        return self.path / RECIPE
+
+    def told(self) -> Teller:
+        """The writing end of the messages, for a launched process."""
+        return Teller(self.path / MESSAGES)
+
+    @contextmanager
+    def passed_on(self, progress: Progress) -> Iterator[None]:
+        """Pass on progress and log messages for the length of the block."""
+        # Opened for both, so that neither opening nor reading waits for a process that never comes.
+        with os.fdopen(os.open(self.path / MESSAGES, os.O_RDWR), "r+b", buffering=0) as pipe:
+            reader = threading.Thread(target=_pass_on, args=(pipe.fileno(), progress), daemon=True)
+            reader.start()
+            try:
+                yield
+            finally:
+                pipe.write(b"\n")
+                reader.join()
+
+    def record(self, error: Exception, rank: int) -> None:
+        """Keep why this process failed."""
+        known = isinstance(error, Spn4cirError)
+        says = str(error) if known else traceback.format_exc().strip()
+        kept = {"kind": type(error).__name__ if known else "", "says": says, "rank": rank}
+        write_json(self.path / f"error-{time.monotonic_ns():020d}-{rank}.json", kept)  # one clock for all processes
+
+    def first_error(self) -> Spn4cirError | None:
+        """The first of the recorded errors, of the class it had; one that users cannot act on is a LaunchError."""
+        found = sorted(self.path.glob("error-*.json"))
+        if not found:
+            return None
+        kept: Mapping[str, Any] = read_json(found[0])
+        if not kept["kind"]:
+            if any(words in kept["says"] for words in PEER_DIED_MESSAGES):
+                return ProcessLost(
+                    "one of the processes was ended from outside, perhaps killed for want of memory. Finished shards "
+                    "and checkpoints are kept; run again to go on. What process "
+                    f"{kept['rank']} noticed: {kept['says'].splitlines()[-1]}"
+                )
+            return LaunchError(f"process {kept['rank']} failed:\n{kept['says']}")
+        kind = getattr(errors, kept["kind"], Spn4cirError)
+        return Spn4cirError(kept["says"]) if kind is errors.MissingExtra else kind(kept["says"])
+
+
+class Teller(logging.Handler):
+    """Tells progress, and as a log handler messages; neither ever waits for a slow or missing reader."""
+
+    def __init__(self, pipe: Path) -> None:
+        super().__init__()
+        self._pipe = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """Say how far the labelled work has come. See :class:`Progress`."""
+        self._tell({"label": label, "done": done, "total": total})
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a log record on."""
+        self._tell({"logger": record.name, "level": record.levelno, "says": record.getMessage()[: LINE_BYTES // 4]})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        line = json.dumps(message).encode() + b"\n"
+        try:
+            os.write(self._pipe, line[:LINE_BYTES])
+        except BlockingIOError:
+            time.sleep(0.01)  # the reader is behind; the next message tells more than this one
+
+
+def _pass_on(pipe: int, progress: Progress) -> None:
+    """Read lines until an empty one."""
+    with os.fdopen(os.dup(pipe), "rb") as stream:
+        for line in iter(stream.readline, b"\n"):
+            message = json.loads(line)
+            if "label" in message:
+                progress(message["label"], message["done"], message["total"])
+            else:
+                logging.getLogger(message["logger"]).log(message["level"], "%s", message["says"])

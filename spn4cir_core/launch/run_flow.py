@@ -1,0 +1,40 @@
+"""Run stages of the flow, each where it is launched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from spn4cir_core.engine.progress import Progress, silent
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.flow import STAGES
+from spn4cir_core.launch.launcher import INLINE, Launch
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store
+
+
+def run(
+    recipe: Recipe,
+    store: Store,
+    names: Iterable[str] = STAGES,
+    progress: Progress = silent,
+    told: Callable[[Artifact, bool], None] = lambda artifact, reused: None,
+    launch: Launch = INLINE,
+) -> dict[str, Artifact]:
+    """Bring the named stages up to date, in the order of the flow.
+
+    Args:
+        told: called after each stage with its artefact and whether it was already there.
+        launch: where the stages run; a machine that is not the first runs only its part of those that are spread.
+
+    Raises:
+        RecipeError: a name is no stage.
+    """
+    wanted = set(names)
+    if unknown := wanted - STAGES.keys():
+        raise RecipeError(f"no stage {sorted(unknown)[0]!r}; the stages are {', '.join(STAGES)}")
+    artifacts = {}
+    for stage in STAGES.values():
+        if stage.name in wanted and (launch.machine_rank == 0 or launch.is_multi_process(stage)):
+            artifacts[stage.name], reused = launch.run(stage, recipe, store, progress)
+            told(artifacts[stage.name], reused)
+    return artifacts

@@ -1,0 +1,190 @@
+"""Captions by a model of transformers that runs in this process: loading it, and asking it batch by batch."""
+
+from __future__ import annotations
+
+import logging
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import override
+
+from spn4cir_core.engine.plugins import Plugin
+from spn4cir_core.engine.processes import Processes
+from spn4cir_core.engine.progress import without_loading_bar
+from spn4cir_core.errors import InputError, MissingExtra, RecipeError
+from spn4cir_core.models.fixed_batches import torch_device
+from spn4cir_core.models.model_source import ModelSource, find_model
+from spn4cir_core.store.fingerprints import OmitFromFingerprint
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+
+class LocalModel(Plugin):
+    """A model that generates text here, greedily, so that the same question gets the same words."""
+
+    model: str
+    """A folder (safetensors), a hub id ``owner/name``, or ``builtin:shapes``, which learnt one prompt: the default
+    request of a picture without a category."""
+    revision: str = "main"
+    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
+    max_new_tokens: int = Field(default=60, ge=1, le=1000)
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    quantize: Literal["none", "8bit", "4bit"] = "none"
+    """Weights by bitsandbytes; ``dtype`` then is that of the products."""
+    device_map: Annotated[Literal["none", "auto", "balanced", "sequential"], OmitFromFingerprint()] = "none"
+    """Spreads a large model over accelerators and memory, as accelerate has it; ``device`` then counts for nothing."""
+    device: Annotated[str, OmitFromFingerprint()] = "auto"
+
+    @override
+    def extras(self) -> tuple[str, ...]:
+        return ("quantized",) if self.quantize != "none" else ()
+
+    @abstractmethod
+    def check_type(self, model_type: str) -> None:
+        """Accept the architecture that a model's config names.
+
+        Raises:
+            InputError: this captioner cannot use it.
+        """
+
+    @abstractmethod
+    def prepare(self, processor: Any, model: Any) -> None:
+        """Set up what has just been loaded.
+
+        Raises:
+            InputError: the checkpoint lacks something.
+        """
+
+    @abstractmethod
+    def text(self, processor: Any, prompt: str) -> str:
+        """What the tokenizer is given for a prompt."""
+
+    @abstractmethod
+    def answer_start(self, model: Any, asked_tokens: int) -> int:
+        """Where the answer begins among the generated tokens, the question having had so many."""
+
+    def autos(self) -> tuple[Any, Any]:
+        """The classes of transformers that load processor and model."""
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        return AutoProcessor, AutoModelForImageTextToText
+
+    def inputs(self, processor: Any, texts: Sequence[str], pictures: Sequence[Any]) -> Any:
+        """Padded tensors of what :meth:`text` gave; ``pictures`` holds one picture for each, or several."""
+        return processor(images=list(pictures), text=texts, padding=True, return_tensors="pt")
+
+    def answer(self, decoded: str) -> str:
+        """What is handed on of the words the model has written."""
+        return tidy(decoded)
+
+
+class Answers:
+    """A loaded model; maps prompts and pictures to answers."""
+
+    def __init__(self, settings: LocalModel) -> None:
+        import torch
+
+        self.settings = settings
+        wanted = torch_device(settings.device)
+        self.dtype = getattr(torch, settings.dtype)
+        placed = _placement(settings, wanted, self.dtype)
+        self.processor, self.model = _load(settings, {"dtype": self.dtype, **placed})
+        settings.prepare(self.processor, self.model)
+        if not placed:
+            self.model.to(wanted)
+        self.device = self.model.device
+        self.model.eval()
+
+    def __call__(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str]:
+        """Answer each prompt about its picture, or its pictures; halve the batch where it does not fit into memory."""
+        import torch
+
+        try:
+            return self._generate(prompts, pictures, **more)
+        except torch.OutOfMemoryError as error:
+            if len(pictures) == 1:
+                raise InputError(
+                    "one picture does not fit into the accelerator's memory; use a smaller model or dtype, "
+                    "quantize, or device_map"
+                ) from error
+        # Outside the handler: while the error lives, so do the tensors its frames hold.
+        torch.cuda.empty_cache()
+        middle = len(pictures) // 2
+        log.warning("out of memory: %d pictures at a time instead of %d", middle, len(pictures))
+        return self(prompts[:middle], pictures[:middle], **more) + self(prompts[middle:], pictures[middle:], **more)
+
+    def _generate(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str]:
+        import torch
+
+        texts = [self.settings.text(self.processor, prompt) for prompt in prompts]
+        inputs = self.settings.inputs(self.processor, texts, pictures).to(self.device, self.dtype)
+        asked_tokens = inputs["input_ids"].shape[1]
+        with torch.inference_mode():
+            tokens: torch.Tensor = self.model.generate(
+                **inputs, do_sample=False, num_beams=1, max_new_tokens=self.settings.max_new_tokens, **more
+            )
+        new = tokens[:, self.settings.answer_start(self.model, asked_tokens) :]
+        return [self.settings.answer(text) for text in self.processor.batch_decode(new, skip_special_tokens=True)]
+
+
+def _placement(settings: LocalModel, device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """What ``from_pretrained`` is told of devices and quantised weights; nothing for a plain model on one device."""
+    placed: dict[str, Any] = {}
+    if settings.quantize != "none":
+        placed["quantization_config"] = _quantization(settings.quantize, dtype)
+    if settings.device_map != "none":
+        if Processes.announced() > 1:
+            raise RecipeError(
+                f"device_map = {settings.device_map!r} spreads one model over all GPUs, and {Processes.announced()} "
+                "processes would do so at once; run this stage in one process, or leave device_map out"
+            )
+        placed["device_map"] = settings.device_map
+    elif placed:
+        placed["device_map"] = {"": device}
+    return placed
+
+
+def _quantization(bits: Literal["8bit", "4bit"], dtype: torch.dtype) -> Any:
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtra("bitsandbytes", "quantized")
+    import transformers
+
+    config: Any = transformers.BitsAndBytesConfig
+    if bits == "8bit":
+        return config(load_in_8bit=True)
+    return config(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def _load(settings: LocalModel, options: dict[str, Any]) -> tuple[Any, Any]:
+    from transformers import AutoConfig
+
+    reader, maker = settings.autos()
+    source = find_model(settings.model, settings.revision)
+    where: dict[str, Any] = {"local_files_only": True} if source.folder else {"revision": source.revision}
+    try:
+        settings.check_type(AutoConfig.from_pretrained(source.name, **where).model_type)
+        processor = reader.from_pretrained(source.name, **where)
+        with without_loading_bar():
+            model = maker.from_pretrained(source.name, use_safetensors=True, **options, **where)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot load the model {source.name}{_hint(source)}: {error}") from error
+    for sampling in ("temperature", "top_p", "top_k"):  # unused when greedy; transformers warns of them
+        setattr(model.generation_config, sampling, None)
+    return processor, model
+
+
+def _hint(source: ModelSource) -> str:
+    return "" if source.folder else f" ({source.name!r} is no folder here, so it was taken for a hub id)"
+
+
+def tidy(answer: str) -> str:
+    """One line without quotes around it and without its last full stop, so that it fits into a sentence."""
+    line = re.sub(r"\s+", " ", answer).strip().strip('"').strip()
+    return line.removesuffix(".").rstrip()

@@ -1,0 +1,62 @@
+"""Where a transformers model comes from: a folder, a model that ships with this package, or a hub id."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from spn4cir_core.errors import InputError
+from spn4cir_core.store.fingerprints import file_sha256, fingerprint
+
+BUILTIN = {"builtin:shapes": Path(__file__).parents[1] / "captions" / "shapes_llava"}
+DECIDING = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+"""Suffixes of the files of a model folder that decide what it answers."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """What ``from_pretrained`` is given. ``folder`` is None for a hub id."""
+
+    name: str
+    revision: str
+    folder: Path | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the folder's files, or of hub id and revision."""
+        if self.folder is None:
+            return fingerprint({"hub": self.name, "revision": self.revision})
+        files = sorted(path for path in self.folder.iterdir() if path.suffix in DECIDING and path.is_file())
+        return fingerprint({path.name: _checksum(path, *_stamp(path)) for path in files})
+
+
+def find_model(model: str, revision: str) -> ModelSource:
+    """Tell folders from hub ids before any library does, which would take a missing folder for an id.
+
+    Raises:
+        InputError: the folder is missing or holds no safetensors model, or the name is no hub id.
+    """
+    if model.startswith("builtin:") and model not in BUILTIN:
+        raise InputError(f"no built-in model {model!r}; there is {', '.join(BUILTIN)}")
+    folder = BUILTIN.get(model, Path(model).expanduser().absolute())
+    if folder.is_dir():
+        for needed in ("config.json", "*.safetensors"):
+            if not any(folder.glob(needed)):
+                raise InputError(f"model folder {folder} has no {needed}; save the model there with save_pretrained")
+        return ModelSource(str(folder), "", folder)
+    if model.startswith(("/", ".", "~")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        raise InputError(f"model folder {folder} does not exist; give a folder, a hub id owner/name, or builtin:shapes")
+    return ModelSource(model, revision, None)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _checksum(path: Path, size: int, modified_ns: int) -> str:
+    """SHA-256, once per process while size and time stay: a 7B model has 14 GB."""
+    return file_sha256(path)

@@ -1,0 +1,155 @@
+"""The ``false_negatives`` stage: candidates that stage 2 must not push away, per training triplet and reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.negatives import guards
+from spn4cir_core.negatives.chosen_guards import chosen_guards, judge_weights
+from spn4cir_core.negatives.guards import Guard, Rows, TrainingSet
+from spn4cir_core.negatives.settings import FalseNegativesInput, GuardName
+from spn4cir_core.store.artifacts import Artifact, whole_file
+from spn4cir_core.texts.differences import caption_meaning
+from spn4cir_core.triplets.triplet import normalised
+
+SCHEMA = pa.schema([("triplet_id", pa.string()), ("image_id", pa.string()), ("reason", pa.string())])
+TRIPLETS_PER_BLOCK = 512
+SAMPLES = 12
+
+
+def mine_false_negatives(work: Work[FalseNegativesInput]) -> None:
+    """Write ``false_negatives.parquet``, sorted by triplet, image and reason."""
+    draft = work.draft
+    with draft.timed("read"):
+        training = read_training_set(work.parents["triplets"])
+    tally = Tally(training, work.settings.false_negatives.most_per_guard)
+    with draft.timed("compute"):
+        blocks = tally.blocks(chosen_guards(work, training))
+        write_blocks(draft.file("false_negatives.parquet"), blocks, len(training.triplet_ids), work)
+    draft.rows = sum(tally.rows.values())
+    for reason, count in sorted(tally.cut.items()):
+        draft.drop(f"{reason}: more than most_per_guard for one triplet", count)
+    draft.details |= tally.summary()
+
+
+def read_training_set(triplets: Artifact) -> TrainingSet:
+    """What the guards need of the training triplets and of the candidates."""
+    columns = ["triplet_id", "reference_id", "target_id", "modified_texts", "origin", "split"]
+    table = triplets.table(columns=columns)
+    rows = [row for row in table.to_pylist() if row["split"] == "train"]
+    candidates = triplets.table("candidates.parquet", columns=["image_id", "caption"])
+    return TrainingSet(
+        triplet_ids=[row["triplet_id"] for row in rows],
+        candidate_ids=candidates["image_id"].to_pylist(),
+        candidate_captions=[caption_meaning(caption) for caption in candidates["caption"].to_pylist()],
+        reference_ids=[row["reference_id"] for row in rows],
+        target_ids=[row["target_id"] for row in rows],
+        texts=[[normalised(text) for text in row["modified_texts"]] for row in rows],
+        origins=[row["origin"] for row in rows],
+    )
+
+
+class Tally:
+    """Asks the guards triplet by triplet, and counts what they say."""
+
+    def __init__(self, training: TrainingSet, most_per_guard: int) -> None:
+        self.training, self.most = training, most_per_guard
+        self.row_of = training.candidate_rows()
+        self.rows: Counter[str] = Counter()
+        self.cut: Counter[str] = Counter()
+        self.excluded = self.touched = 0
+        self.samples: list[dict[str, str]] = []
+
+    def blocks(self, chosen: Mapping[GuardName, Guard]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield the rows of a block of triplets, with the number of triplets done.
+
+        Candidates are sorted by id, so rows in the order of their numbers are in the order of their ids.
+        """
+        triplet_ids = self.training.triplet_ids
+        names = [pa.array(values, pa.string()) for values in (triplet_ids, self.training.candidate_ids, sorted(chosen))]
+        for first in range(0, len(triplet_ids), TRIPLETS_PER_BLOCK):
+            block = range(first, min(first + TRIPLETS_PER_BLOCK, len(triplet_ids)))
+            found = [
+                (triplet, self._kept(triplet, reason, chosen[reason]), code)
+                for triplet in block
+                for code, reason in enumerate(sorted(chosen))
+            ]
+            lengths = [len(rows) for _, rows, _ in found]
+            triplets = np.repeat(np.array([triplet for triplet, _, _ in found], np.int64), lengths)
+            candidates = np.concatenate([guards.NOBODY, *(rows for _, rows, _ in found)])
+            reasons = np.repeat(np.array([code for _, _, code in found], np.int64), lengths)
+            order = np.lexsort((reasons, candidates, triplets))
+            numbers = [column[order] for column in (triplets, candidates, reasons)]
+            self._count(numbers[0], numbers[1], sorted(chosen), numbers[2])
+            columns = [values.take(pa.array(rows)) for values, rows in zip(names, numbers, strict=True)]
+            yield block.stop, pa.table(columns, schema=SCHEMA)
+
+    def _kept(self, triplet: int, reason: str, guard: Guard) -> Rows:
+        target = self.row_of[self.training.target_ids[triplet]]
+        reference = self.row_of[self.training.reference_ids[triplet]]
+        rows = guard(triplet)
+        rows = rows[(rows != target) & (rows != reference)]
+        kept = guards.nearest_rows(rows, target, self.most)
+        self.rows[reason] += len(kept)
+        self.cut[reason] += len(rows) - len(kept)
+        return kept
+
+    def _count(self, triplets: Rows, candidates: Rows, names: list[GuardName], reasons: Rows) -> None:
+        """Count a block's rows, sorted by triplet and candidate; keep the first row of some triplets as a sample."""
+        masked = np.ones(len(triplets), bool)
+        masked[1:] = (np.diff(triplets) != 0) | (np.diff(candidates) != 0)
+        self.excluded += int(masked.sum())
+        touched, places = np.unique(triplets, return_index=True)
+        self.touched += len(touched)
+        for place in places[: SAMPLES - len(self.samples)]:
+            self.samples.append(self._sample(int(triplets[place]), int(candidates[place]), names[reasons[place]]))
+
+    def _sample(self, triplet: int, row: int, reason: str) -> dict[str, str]:
+        return {
+            "reference": self.training.reference_ids[triplet],
+            "modified_text": self.training.texts[triplet][0],
+            "target": self.training.target_ids[triplet],
+            "not_a_negative": self.training.candidate_ids[row],
+            "reason": reason,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Counts by reason, and how much of the bank is masked for a triplet on average."""
+        triplets, candidates = len(self.training.target_ids), len(self.training.candidate_ids)
+        return {
+            "by_reason": dict(sorted(self.rows.items())),
+            "triplets": triplets,
+            "triplets_with_false_negatives": self.touched,
+            "candidates": candidates,
+            "masked_per_triplet_mean": round(self.excluded / max(1, triplets), 3),
+            "masked_bank_share": round(self.excluded / max(1, triplets * candidates), 6),
+            "samples": self.samples,
+        }
+
+
+def write_blocks(
+    path: Path, blocks: Iterator[tuple[int, pa.Table]], total: int, work: Work[FalseNegativesInput]
+) -> None:
+    """Write tables one after the other into one Parquet file, whole or not at all."""
+    with whole_file(path) as scratch, pq.ParquetWriter(scratch, SCHEMA, compression="zstd") as writer:
+        for done, table in blocks:
+            writer.write_table(table)
+            work.progress("false negatives", done, total)
+
+
+FALSE_NEGATIVES = Stage(
+    name="false_negatives",
+    parents=("annotations", "triplets", "splits", "image_embeddings"),
+    view=FalseNegativesInput,
+    version=2,
+    write=mine_false_negatives,
+    external_inputs=judge_weights,
+)

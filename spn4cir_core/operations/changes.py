@@ -1,0 +1,67 @@
+"""Why a stage would run: what differs between how its artefact was made and how it would be made now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from spn4cir_core.engine.stage import Stage
+from spn4cir_core.flow import STAGES, outdated
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store
+
+NOT_MADE = "not made yet"
+OUTSIDE = "what it reads from outside the store has changed: pictures, side files or weights"
+SHOWN_CHARACTERS = 60
+SHOWN_REASONS = 12
+
+
+def why_outdated(recipe: Recipe, store: Store) -> dict[str, list[str]]:
+    """The reasons of each stage that would run, in flow order; a stage that is not named is up to date."""
+    late = outdated(recipe, store)
+    return {name: _reasons(STAGES[name], recipe, store, late) for name in late}
+
+
+def _reasons(stage: Stage[Any], recipe: Recipe, store: Store, late: Mapping[str, object]) -> list[str]:
+    artifact = store.current(recipe.name, stage.name)
+    if artifact is None:
+        return [NOT_MADE]
+    parents = {name: store.current(recipe.name, name) for name in stage.parents_of(recipe)}
+    present = {name: parent for name, parent in parents.items() if parent is not None}
+    now = stage.inputs(recipe, store, present)
+    behind = [name for name in parents if name in late]
+    follows = [f"{', '.join(behind)} {'is' if len(behind) == 1 else 'are'} out of date"] if behind else []
+    was = {name: mark for name, mark in artifact.summary["parents"].items() if name not in late}
+    will = {name: mark for name, mark in now["parents"].items() if name not in late}
+    own = [*_own_reasons(artifact, now), *(f"made from another {said}" for said in _differences(was, will))]
+    more = [f"and {len(own) - SHOWN_REASONS} more"] if len(own) > SHOWN_REASONS else []
+    return [*follows, *own[:SHOWN_REASONS], *more]
+
+
+def _own_reasons(artifact: Artifact, now: Mapping[str, Any]) -> Iterator[str]:
+    was = artifact.summary
+    if was["version"] != now["version"]:
+        yield f"the stage works in another way: version {was['version']} → {now['version']}"
+    yield from _differences(was["settings"], json.loads(json.dumps(now["settings"])))
+    if was["outside"] != json.loads(json.dumps(now["outside"])):
+        yield OUTSIDE
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any], table: str = "") -> Iterator[str]:
+    """``pairs.window: [0, 20] → [5, 100]`` for each leaf of two nested tables that differs."""
+    for key in sorted(was.keys() | now.keys()):
+        one, other = was.get(key), now.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from _differences(one, other, f"{table}{key}.")
+        elif key not in was:
+            yield f"{table}{key}: {_short(other)} (was not asked before)"
+        elif key not in now:
+            yield f"{table}{key}: no longer asked (was {_short(one)})"
+        elif one != other:
+            yield f"{table}{key}: {_short(one)} → {_short(other)}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

@@ -1,0 +1,288 @@
+"""What must hold of finished artefacts: each check reads tables and says what it found."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.errors import StoreError
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.texts.templates import PLACEHOLDERS
+
+UNFILLED = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
+UNCAPTIONED_SHARE = 0.01
+COMMON_SHARE, COMMON_OF = 0.5, 20
+"""From so many captions on, no single one may stand for more than this share of the images."""
+ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether a check passed, in words, with a few offenders."""
+
+    passed: bool
+    says: str
+    examples: list[str]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a recipe has made: ``made("pairs")`` is its current artefact of that noun."""
+
+    recipe: str
+    store: Store
+
+    def __call__(self, noun: str) -> Artifact:
+        """The current artefact.
+
+        Raises:
+            StoreError: the recipe has none.
+        """
+        artifact = self.store.current(self.recipe, noun)
+        if artifact is None:
+            raise StoreError(f"recipe {self.recipe!r} has no {noun} in {self.store}; make it with: spn4cir run")
+        return artifact
+
+    def before(self, noun: str) -> Artifact | None:
+        """The artefact that was current before, or None."""
+        return self.store.before(self.recipe, noun)
+
+    def ids(self, noun: str, column: str = "image_id", table: str = "") -> list[str]:
+        """One column of an artefact's table."""
+        ids: list[str] = self(noun).table(table, columns=[column])[column].to_pylist()
+        return ids
+
+
+Check = Callable[[Made], Finding]
+
+
+def _none_of(offenders: Iterable[str], what: str) -> Finding:
+    found = list(offenders)
+    return Finding(not found, f"{len(found)} {what}", found[:5])
+
+
+def _strangers_and_twins(ids: list[str], known: Iterable[str]) -> set[str]:
+    """Ids that are not known, and those that stand there more than once."""
+    return (set(ids) - set(known)) | {one for one, count in Counter(ids).items() if count > 1}
+
+
+def _unlike_unit(vectors: np.ndarray, ids: list[str]) -> list[str]:
+    """Rows of (N, D) or (N, T, D) vectors that are not finite and of length 1."""
+    bad: list[str] = []
+    for start in range(0, len(ids), ROWS):
+        lengths = np.linalg.norm(vectors[start : start + ROWS].astype(np.float32), axis=-1)
+        unit = (np.abs(lengths - 1) < 1e-2).reshape(len(lengths), -1).all(axis=1)
+        bad += [ids[start + int(row)] for row in np.flatnonzero(~unit)]
+    return bad
+
+
+def _shares(table: pa.Table, column: str) -> list[str]:
+    """Rows whose value is no number from 0 to 1."""
+    inside = pc.and_(pc.greater_equal(table[column], 0), pc.less_equal(table[column], 1))
+    return [str(row) for row in table.filter(pc.invert(pc.fill_null(inside, False))).to_pylist()]
+
+
+def captions_join_images(made: Made) -> Finding:
+    """Every caption belongs to an image, one per image, and none is empty."""
+    captions = made("captions").table()
+    ids = captions["image_id"].to_pylist()
+    empty = {image for image, text in zip(ids, captions["caption"].to_pylist(), strict=True) if not text.strip()}
+    bad = empty | _strangers_and_twins(ids, made.ids("images"))
+    return _none_of(sorted(bad), "captions are empty, doubled or of no image")
+
+
+def captions_differ(made: Made) -> Finding:
+    """No single caption stands for most of the images: differences of captions are what triplets are made of."""
+    counts = Counter(text.strip().casefold() for text in made.ids("captions", "caption"))
+    text, count = counts.most_common(1)[0] if counts else ("", 0)
+    passed = counts.total() < COMMON_OF or count <= COMMON_SHARE * counts.total()
+    says = f"{len(counts)} different captions of {counts.total()} images; {count} of them have the most common one"
+    return Finding(passed, says, [] if passed else [text])
+
+
+def images_have_captions(made: Made) -> Finding:
+    """Nearly every image has a caption; those without one are in no generated triplet."""
+    images = made.ids("images")
+    without = sorted(set(images) - set(made.ids("captions")))
+    passed = len(without) <= UNCAPTIONED_SHARE * len(images)
+    return Finding(passed, f"{len(without)} of {len(images)} images have no caption", [] if passed else without[:5])
+
+
+def vectors_are_unit(made: Made) -> Finding:
+    """Every vector is finite and has length 1."""
+    artifact = made("image_embeddings")
+    vectors, ids = open_vectors(artifact), artifact.table()["image_id"].to_pylist()
+    if len(vectors) != len(ids):
+        return Finding(False, f"{len(vectors)} vectors for {len(ids)} rows", [])
+    return _none_of(_unlike_unit(vectors, ids), "vectors are not finite and of unit length")
+
+
+def embeddings_join_images(made: Made) -> Finding:
+    """Every vector belongs to an image, one per image."""
+    bad = _strangers_and_twins(made.ids("image_embeddings"), made.ids("images"))
+    return _none_of(sorted(bad), "vectors are doubled or of no image")
+
+
+def ranks_lie_in_window(made: Made) -> Finding:
+    """Every pair's rank lies in its window, and no image is paired with itself."""
+    pairs = made("pairs").table()
+    inside = pc.and_(
+        pc.greater_equal(pairs["rank"], pairs["window_first_rank"]), pc.less(pairs["rank"], pairs["window_end_rank"])
+    )
+    bad = pc.or_(pc.invert(pc.fill_null(inside, False)), pc.equal(pairs["reference_id"], pairs["target_id"]))
+    return _none_of(pairs.filter(bad)["pair_id"].to_pylist(), "pairs lie outside the window or join an image to itself")
+
+
+def pairs_join_one_split(made: Made) -> Finding:
+    """Both images of a pair are of the pair's split, and every pair is there once."""
+    splits = made("splits").table(columns=["image_id", "split"])
+    where = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    names = ("pair_id", "reference_id", "target_id", "split")
+    rows = list(zip(*(made.ids("pairs", name) for name in names), strict=True))
+    bad = {pair for pair, one, two, split in rows if not where.get(one) == where.get(two) == split}
+    bad |= {pair for pair, count in Counter(row[0] for row in rows).items() if count > 1}
+    return _none_of(sorted(bad), "pairs are doubled, or join unknown images or images of other splits")
+
+
+def placeholders_are_filled(made: Made) -> Finding:
+    """No modified text is empty or has a placeholder left."""
+    texts = made("modified_texts").table()
+    bad = [
+        pair
+        for pair, filled in zip(texts["pair_id"].to_pylist(), texts["modified_texts"].to_pylist(), strict=True)
+        if not filled or any(UNFILLED.search(text) or not text.strip() for text in filled)
+    ]
+    return _none_of(bad, "pairs have an unfilled or empty text")
+
+
+def texts_join_pairs(made: Made) -> Finding:
+    """Every modified text belongs to a pair, one row per pair."""
+    bad = _strangers_and_twins(made.ids("modified_texts", "pair_id"), made.ids("pairs", "pair_id"))
+    return _none_of(sorted(bad), "texts are doubled or of no pair")
+
+
+def triplets_are_whole(made: Made) -> Finding:
+    """Every triplet joins two different known images by a text, and is there once."""
+    table = made("triplets").table(columns=["triplet_id", "reference_id", "target_id", "modified_texts"])
+    known, rows = set(made.ids("images")), list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    bad = {one for one, reference, target, texts in rows if reference == target or not texts}
+    bad |= {one for one, reference, target, _ in rows if not {reference, target} <= known}
+    bad |= {one for one, count in Counter(row[0] for row in rows).items() if count > 1}
+    return _none_of(sorted(bad), "triplets are doubled, without text, of one image, or of unknown images")
+
+
+def splits_do_not_share_images(made: Made) -> Finding:
+    """No image of a training triplet, nor a near-duplicate of one, is in the evaluation split."""
+    splits = made("splits").table()
+    rows = zip(*(splits[name].to_pylist() for name in ("image_id", "split", "component")), strict=True)
+    where = {image: (split, component) for image, split, component in rows}
+    held_out = {component for split, component in where.values() if split == "evaluation"}
+    triplets = made("triplets").table(columns=["reference_id", "target_id", "split"])
+    trained = triplets.filter(pc.equal(triplets["split"], "train"))
+    images = set(trained["reference_id"].to_pylist()) | set(trained["target_id"].to_pylist())
+    images |= set(made.ids("triplets", table="candidates.parquet"))
+    bad = sorted(image for image in images if image not in where or where[image][1] in held_out)
+    return _none_of(bad, "training images are held out as well, or in no split")
+
+
+def loss_is_finite(stage: str) -> Check:
+    """The check that a checkpoint's recorded losses are all finite numbers."""
+
+    def check(made: Made) -> Finding:
+        """Every recorded loss is a finite number."""
+        lines = made(stage).file("metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        losses = [(line, json.loads(line).get("loss")) for line in lines]
+        bad = [line for line, loss in losses if not isinstance(loss, int | float) or not math.isfinite(loss)]
+        return _none_of(bad, "recorded losses are not finite")
+
+    check.__name__ = f"{stage}_loss_is_finite"
+    return check
+
+
+def bank_matches_checkpoint(made: Made) -> Finding:
+    """The candidate bank was computed by the stage-1 checkpoint in use."""
+    made_by = made("candidate_bank").summary["parents"]["stage1_checkpoint"]
+    in_use = made("stage1_checkpoint").fingerprint
+    return Finding(made_by == in_use, f"bank made by {made_by}, checkpoint in use {in_use}", [])
+
+
+def bank_holds_the_candidates(made: Made) -> Finding:
+    """The bank holds every candidate once, in order, as finite vectors of length 1."""
+    bank, ids = made("candidate_bank"), made.ids("candidate_bank")
+    if ids != made.ids("triplets", table="candidates.parquet"):
+        return Finding(False, "the bank's images are not those of the candidate set, in its order", [])
+    vectors = np.load(bank.file("bank.npy"), mmap_mode="r", allow_pickle=False)
+    if len(vectors) != len(ids):
+        return Finding(False, f"{len(vectors)} vectors for {len(ids)} candidates", [])
+    return _none_of(_unlike_unit(vectors, ids), "candidates' vectors are not finite and of unit length")
+
+
+def recall_is_a_share(made: Made) -> Finding:
+    """Every recall and mean average precision lies between 0 and 1."""
+    report = made("eval_report")
+    bad = _shares(report.table("recall.parquet"), "recall")
+    bad += _shares(report.table("mean_average_precision.parquet"), "mean_average_precision")
+    return _none_of(bad, "recalls or precisions lie outside 0 to 1")
+
+
+def recall_is_not_worse(made: Made) -> Finding:
+    """No recall of stage 2 is below that of the last report by more than chance."""
+    before = made.before("eval_report")
+    if before is None:
+        return Finding(True, "there is no report before this one", [])
+    was, now = _headline(before), _headline(made("eval_report"))
+    same = [key for key in now if key in was and was[key]["queries"] == now[key]["queries"]]
+    worse = [
+        f"{query_set} recall@{k}: {was[query_set, k]['recall']:.3f} before, {now[query_set, k]['recall']:.3f} now "
+        f"(95 % interval to {now[query_set, k]['high']:.3f})"
+        for query_set, k in same
+        if now[query_set, k]["high"] < was[query_set, k]["recall"]
+    ]
+    return Finding(
+        not worse, f"{len(worse)} of {len(same)} recalls that can be compared with {before.fingerprint} fell", worse[:5]
+    )
+
+
+def _headline(report: Artifact) -> dict[tuple[str, int], dict[str, float]]:
+    rows = report.table("recall.parquet").to_pylist()
+    wanted = {"kind": "all", "model": "stage2", "query": "composed"}
+    return {(row["query_set"], row["k"]): row for row in rows if all(row[key] == wanted[key] for key in wanted)}
+
+
+def index_joins_images(made: Made) -> Finding:
+    """Every image that can be found is one of the corpus, once."""
+    bad = _strangers_and_twins(made.ids("search_index"), made.ids("images"))
+    return _none_of(sorted(bad), "indexed images are doubled or not of the corpus")
+
+
+CHECKS: list[tuple[str, Check, bool]] = [
+    ("captions", captions_join_images, True),
+    ("captions", captions_differ, True),
+    ("captions", images_have_captions, False),
+    ("image_embeddings", vectors_are_unit, True),
+    ("image_embeddings", embeddings_join_images, True),
+    ("pairs", ranks_lie_in_window, True),
+    ("pairs", pairs_join_one_split, True),
+    ("modified_texts", placeholders_are_filled, True),
+    ("modified_texts", texts_join_pairs, True),
+    ("triplets", triplets_are_whole, True),
+    ("triplets", splits_do_not_share_images, True),
+    ("stage1_checkpoint", loss_is_finite("stage1_checkpoint"), True),
+    ("control_checkpoint", loss_is_finite("control_checkpoint"), False),
+    ("candidate_bank", bank_matches_checkpoint, True),
+    ("candidate_bank", bank_holds_the_candidates, True),
+    ("stage2_checkpoint", loss_is_finite("stage2_checkpoint"), True),
+    ("eval_report", recall_is_a_share, True),
+    ("eval_report", recall_is_not_worse, False),
+    ("search_index", index_joins_images, True),
+]
+"""Asset, check, and whether a failure stops what follows; one that does not is a warning."""

@@ -1,0 +1,275 @@
+"""What a working installation needs, looked at one by one: each finding says what is there and what to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+from packaging.requirements import Requirement
+
+from spn4cir_core.engine.plugins import Settings
+from spn4cir_core.errors import Spn4cirError
+from spn4cir_core.flow import STAGES
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.remote_store import RemoteStore
+
+PACKAGE = "spn4cir"
+State = Literal["ok", "note", "broken"]
+LOW_DISK_BYTES, EMPTY_DISK_BYTES = 20 << 30, 1 << 30
+EXTRAS = {
+    "ui": "the Dagster UI",
+    "serve": "search in the browser and over HTTP",
+    "offline": "the default captioner and encoder without a download",
+    "tensorboard": "training curves in TensorBoard",
+    "gpu": "FAISS on the GPU",
+    "s3": "the store on S3",
+    "quantized": "captioners and rewriters in 4 or 8 bits",
+}
+"""What each optional extra brings."""
+ALTERNATIVES = {"faiss-cpu": "faiss-gpu-cu12"}
+"""Requirements that another package fulfils as well."""
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One thing that was looked at: ``broken`` stops runs, a ``note`` is worth knowing."""
+
+    what: str
+    state: State
+    found: str
+    cure: str = ""
+
+
+def examine(store: Store, recipe: Recipe) -> Iterator[Symptom]:
+    """Look at everything: the packages, the accelerator, what the recipe needs, the store, and Dagster's home."""
+    yield Symptom(PACKAGE, "ok", f"{metadata.version(PACKAGE)} at {Path(__file__).parents[1]}")
+    yield _python()
+    yield from packages()
+    yield gpu()
+    yield faiss_build()
+    yield from extras(recipe)
+    yield from pictures(recipe)
+    yield from disk(store)
+    yield from server(store)
+    yield from artifacts(store, recipe.name)
+    yield from dagster_home(os.environ.get("DAGSTER_HOME", ""))
+
+
+def _python() -> Symptom:
+    wanted = metadata.metadata(PACKAGE)["Requires-Python"]
+    fits = Requirement(f"python{wanted}").specifier.contains(platform.python_version())
+    found = f"{platform.python_version()} at {sys.executable}"
+    return Symptom("python", "ok" if fits else "broken", found, "" if fits else f"use Python {wanted}")
+
+
+def packages() -> Iterator[Symptom]:
+    """Every declared requirement against what is installed."""
+    for line in metadata.requires(PACKAGE) or ():
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield _package(requirement)
+
+
+def _package(requirement: Requirement) -> Symptom:
+    name = requirement.name
+    version = installed(name) or installed(ALTERNATIVES.get(name, name))
+    cure = f"pip install '{requirement.name}{requirement.specifier}'"
+    if version is None:
+        return Symptom(name, "broken", "not installed", cure)
+    if not requirement.specifier.contains(version, prereleases=True):
+        return Symptom(name, "broken", f"{version}, wanted {requirement.specifier}", cure)
+    return Symptom(name, "ok", f"{version} ({requirement.specifier or 'any'})")
+
+
+def installed(name: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def gpu() -> Symptom:
+    """The accelerator that torch sees."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a library of CUDA that cannot be loaded
+        return Symptom("gpu", "broken", f"torch cannot be loaded: {error}", "install torch again (pytorch.org)")
+    if torch.cuda.is_available():
+        devices = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+        found = ", ".join(f"{device.name} ({device.total_memory / 2**30:.0f} GiB)" for device in devices)
+        return Symptom("gpu", "ok", f"{found}; CUDA {torch.version.cuda}")
+    if shutil.which("nvidia-smi"):
+        cure = "install a torch built for this driver's CUDA (pytorch.org); does CUDA_VISIBLE_DEVICES hide the GPU?"
+        return Symptom("gpu", "note", f"this machine has nvidia-smi, and torch {torch.__version__} sees no GPU", cure)
+    return Symptom("gpu", "note", "none; everything is computed on the CPU", "small corpora only, or use a GPU machine")
+
+
+def faiss_build() -> Symptom:
+    """Whether FAISS can be loaded, with which instructions, and whether it computes on GPUs."""
+    try:
+        import faiss
+    except ImportError as error:
+        return Symptom("faiss build", "broken", f"cannot be loaded: {error}", "pip install faiss-cpu")
+    gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    options = " ".join(faiss.get_compile_options().split()) if hasattr(faiss, "get_compile_options") else ""
+    found = f"{faiss.__version__}, {options or 'generic'}; {gpus or 'no'} GPUs"
+    if gpus or not _has_gpu():
+        return Symptom("faiss build", "ok", found)
+    cure = (
+        f"neighbours are sought on the CPU; for the GPU: pip install '{PACKAGE}[gpu]' && pip uninstall -y faiss-cpu && "
+        "pip install --force-reinstall --no-deps faiss-gpu-cu12"
+    )
+    return Symptom("faiss build", "note", found, cure)
+
+
+def _has_gpu() -> bool:
+    try:
+        import torch
+    except (ImportError, OSError):
+        return False
+    return bool(torch.cuda.is_available())
+
+
+def extras(recipe: Recipe) -> Iterator[Symptom]:
+    """The optional extras: what each brings, what of it is missing, and whether the recipe cannot do without."""
+    lines = [Requirement(line) for line in metadata.requires(PACKAGE) or ()]
+    needed: dict[str, list[str]] = {}
+    for extra, place in needed_extras(recipe):
+        needed.setdefault(extra, []).append(place)
+    for extra, brings in EXTRAS.items():
+        wanted = [line for line in lines if line.marker and line.marker.evaluate({"extra": extra})]
+        wanted = [line for line in wanted if not line.marker or not line.marker.evaluate({"extra": ""})]
+        missing = sorted(line.name for line in wanted if installed(line.name) is None)
+        whole = bool(wanted) and not missing
+        lacks = f"without {', '.join(missing)}" if wanted else "not known to the installed version"
+        cure = "" if whole else f"pip install '{PACKAGE}[{extra}]'"
+        asks = f"; {recipe.name} needs it for {', '.join(needed[extra])}" if extra in needed else ""
+        state: State = "ok" if whole else "broken" if extra in needed else "note"
+        yield Symptom(f"extra {extra}", state, f"{brings}: {'installed' if whole else lacks}{asks}", cure)
+
+
+def needed_extras(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+    """(extra, where in the recipe) of everything below the value that needs one."""
+    if isinstance(value, Settings):
+        for extra in value.extras():
+            yield extra, place
+        for name in type(value).model_fields:
+            yield from needed_extras(getattr(value, name), f"{place}.{name}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from needed_extras(item, place)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from needed_extras(item, place)
+
+
+def pictures(recipe: Recipe) -> Iterator[Symptom]:
+    """Whether the folder that the recipe's pictures are read from is there; readers that draw theirs have none."""
+    folder: Path | None = getattr(recipe.images.reader, "folder", None)
+    if folder is None:
+        return
+    place = Path(folder).expanduser()
+    if place.is_dir() and os.access(place, os.R_OK | os.X_OK):
+        yield Symptom("pictures", "ok", str(place.absolute()))
+    else:
+        cure = "name it with --images, or as images.reader.folder of the recipe (./ is relative to the recipe's file)"
+        yield Symptom("pictures", "broken", f"{place.absolute()} is no folder that can be read", cure)
+
+
+def disk(store: Store) -> Iterator[Symptom]:
+    """Whether the store can be written, and the room left where it is."""
+    folder = next(path for path in (store.root, *store.root.parents) if path.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as stream:
+            stream.write(b"can this be written?")
+            stream.flush()
+    except OSError as error:
+        cure = "check its path and rights, or name another one with --store or SPN4CIR_STORE"
+        yield Symptom("store", "broken", f"{store.root} cannot be written: {error}", cure)
+    else:
+        yield Symptom("store", "ok", f"{store.root} can be written{'' if folder == store.root else ' (not made yet)'}")
+    free = shutil.disk_usage(folder).free
+    state: State = "broken" if free < EMPTY_DISK_BYTES else "note" if free < LOW_DISK_BYTES else "ok"
+    cure = "" if state == "ok" else "free some room; docs/operations.md tells what may be deleted"
+    yield Symptom("free disk", state, f"{free / 2**30:,.1f} GiB", cure)
+
+
+def server(store: Store) -> Iterator[Symptom]:
+    """Whether the server behind a store's URL answers, can be written, and gives a lock to one machine only."""
+    if not isinstance(store, RemoteStore):
+        return
+    name = f"locks/doctor-{uuid4().hex}"
+    try:
+        store.files.create(name, b"one")
+        twice = store.files.create(name, b"another")
+        store.files.delete(name)
+    except Spn4cirError as error:
+        yield Symptom("store's server", "broken", f"{store} cannot be used", str(error))
+        return
+    if twice:
+        cure = "two machines at once can make the same artefact; a server with conditional writes prevents that"
+        yield Symptom("store's server", "note", f"{store} writes If-None-Match although the file is there", cure)
+    else:
+        yield Symptom("store's server", "ok", f"{store} can be read and written, and locked")
+
+
+def artifacts(store: Store, recipe: str) -> Iterator[Symptom]:
+    """Whether the recipe's artefacts are those that were written; every byte is read."""
+    for noun in STAGES:
+        try:
+            artifact = store.current(recipe, noun)
+            if artifact is not None:
+                artifact.verify()
+                yield Symptom(noun, "ok", f"{artifact.fingerprint}: {_size(artifact)}, all checksums match")
+        except Spn4cirError as error:
+            yield Symptom(noun, "broken", "damaged", str(error))
+
+
+def _size(artifact: Artifact) -> str:
+    return f"{sum(recorded['bytes'] for recorded in artifact.summary['files'].values()) / 2**20:,.1f} MiB"
+
+
+def dagster_home(home: str) -> Iterator[Symptom]:
+    """Whether Dagster keeps its runs, and one of them at a time has the GPU."""
+    if importlib.util.find_spec("dagster") is None:
+        return
+    folder = Path(home)
+    make = "mkdir -p $PWD/.dagster && cp dagster.yaml .dagster/ && export DAGSTER_HOME=$PWD/.dagster"
+    if not home:
+        yield Symptom("DAGSTER_HOME", "note", "not set: runs started by `dagster` are forgotten when it ends", make)
+        return
+    if not folder.is_absolute() or not folder.is_dir():
+        yield Symptom("DAGSTER_HOME", "broken", f"{home} is not an existing absolute folder", make)
+        return
+    yield Symptom("DAGSTER_HOME", "ok", home)
+    limit = pool_limit(folder / "dagster.yaml")
+    if limit == 1:
+        yield Symptom("pool limit", "ok", "one step at a time in each pool")
+    else:
+        found = "none" if limit is None else str(limit)
+        cure = f"copy this repository's dagster.yaml into {home}: two steps on one GPU run out of memory"
+        yield Symptom("pool limit", "note", f"{found} in {folder / 'dagster.yaml'}", cure)
+
+
+def pool_limit(file: Path) -> int | None:
+    """``concurrency.pools.default_limit`` of a ``dagster.yaml``, or None."""
+    yaml: Any = importlib.import_module("yaml")  # comes with dagster
+    try:
+        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+        limit = value["concurrency"]["pools"]["default_limit"]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return None
+    return int(limit) if re.fullmatch(r"\d+", str(limit)) else None

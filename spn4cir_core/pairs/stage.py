@@ -1,0 +1,288 @@
+"""Stage ``pairs``: reference and target images whose similarity rank lies in a window, split by split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.errors import InputError
+from spn4cir_core.index.neighbour_index import MAX_NEIGHBOURS
+from spn4cir_core.pairs.allowed import Allowed
+from spn4cir_core.pairs.draws import draw, id_keys
+from spn4cir_core.pairs.exact import mine_exact
+from spn4cir_core.pairs.landmarks import landmarks_needed, measure, mine_landmarks
+from spn4cir_core.pairs.neighbours import SPARE, mine_neighbours
+from spn4cir_core.pairs.picks import Picks, Vectors
+from spn4cir_core.pairs.rank_window import RankWindow, window_in_ranks
+from spn4cir_core.pairs.settings import PairSettings, PairsInput
+from spn4cir_core.splits.components import components
+
+EXACT_UP_TO = 12_000
+SPLITS = ("train", "validation", "evaluation")
+SAMPLE_ROWS = 8
+SCHEMA = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("reference_id", pa.string()),
+        ("target_id", pa.string()),
+        ("rank", pa.int32()),
+        ("score", pa.float32()),
+        ("window_first_rank", pa.int32()),
+        ("window_end_rank", pa.int32()),
+        ("split", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The images with a vector, in the order of the vectors, and what constrains their pairs."""
+
+    vectors: np.ndarray
+    image_ids: list[str]
+    split: np.ndarray
+    component: np.ndarray
+    category: np.ndarray
+    annotated_reference: np.ndarray
+    annotated_target: np.ndarray
+    """Row numbers of the annotated pairs."""
+
+
+def write_pairs(work: Work[PairsInput]) -> None:
+    """Fill the draft with ``pairs.parquet``, sorted by ``pair_id``.
+
+    Raises:
+        InputError: the window holds no image of the training split, or every pair in it is refused.
+    """
+    settings, seed, draft = work.settings.pairs, work.settings.seed, work.draft
+    with draft.timed("read"):
+        corpus = read_corpus(work)
+    tables = []
+    for split in SPLITS:
+        rows = np.flatnonzero(corpus.split == split)
+        if not len(rows):
+            continue
+        window = window_in_ranks(settings.window, len(rows))
+        if window is None:
+            if split == "train":
+                raise InputError(_empty_window(settings, len(rows)))
+            draft.drop(f"reference in a split too small for the window ({split})", len(rows))
+            continue
+        with draft.timed("compute"):
+            table, details = _mine_split(corpus, split, rows, window, settings, seed, work)
+        tables.append(table)
+        draft.details.setdefault("splits", {})[split] = details
+    with draft.timed("write"):
+        pairs = _capped(pa.concat_tables(tables) if tables else SCHEMA.empty_table(), settings, seed, work)
+        if not len(pairs):
+            raise InputError(_all_refused(settings, dict(draft.drops)))
+        draft.write_table(pairs.sort_by("pair_id"), "pairs.parquet")
+    draft.rows = len(pairs)
+    draft.details.update(_overview(pairs, settings))
+
+
+def read_corpus(work: Work[PairsInput]) -> Corpus:
+    """Join the parents on the images that have a vector."""
+    embeddings = work.parents["image_embeddings"]
+    ids = embeddings.table()["image_id"].to_pylist()
+    row = {image_id: number for number, image_id in enumerate(ids)}
+    splits = work.parents["splits"].table(columns=["image_id", "split"])
+    split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    images = work.parents["images"].table(columns=["image_id", "category"])
+    category_of = dict(zip(images["image_id"].to_pylist(), images["category"].to_pylist(), strict=True))
+    near = work.parents["splits"].table("near_duplicates.parquet", columns=["image_a", "image_b"])
+    annotated = work.parents["annotations"].table("annotated_triplets.parquet", columns=["reference_id", "target_id"])
+    references, targets = _rows_of(annotated["reference_id"], annotated["target_id"], row)
+    return Corpus(
+        open_vectors(embeddings),
+        ids,
+        np.array([split_of.get(image_id, "") for image_id in ids]),
+        near_duplicate_components(len(ids), *_rows_of(near["image_a"], near["image_b"], row)),
+        np.unique([category_of.get(image_id) or "" for image_id in ids], return_inverse=True)[1],
+        references,
+        targets,
+    )
+
+
+def near_duplicate_components(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Component of near-duplicates of each image; -1 for an image that has none."""
+    labels = components(count, np.stack([left, right], axis=1)).astype(np.int64)
+    return np.where(np.bincount(labels, minlength=count)[labels] == 1, -1, labels)
+
+
+def choose_mode(settings: PairSettings, window: RankWindow) -> tuple[str, int]:
+    """The mode to use, and how many landmarks if it is ``landmarks``.
+
+    Raises:
+        InputError: the window ends beyond what ``neighbours`` can reach.
+    """
+    landmarks = max(settings.landmarks, landmarks_needed(window))
+    reachable = window.end + 1 + SPARE <= MAX_NEIGHBOURS
+    if settings.mode == "neighbours" and not reachable:
+        raise InputError(
+            f"pairs: mode 'neighbours' reaches rank {MAX_NEIGHBOURS - 1 - SPARE}; the window ends at {window.end}. "
+            "Use mode 'auto', 'exact' or 'landmarks'."
+        )
+    if settings.mode != "auto":
+        # Few images need no estimate: their ranking costs less than the landmarks' scores.
+        return ("exact" if settings.mode == "landmarks" and landmarks > window.others else settings.mode), landmarks
+    if window.others <= EXACT_UP_TO:
+        return "exact", landmarks
+    if reachable:
+        return "neighbours", landmarks
+    return ("landmarks" if landmarks <= window.others / 4 else "exact"), landmarks
+
+
+def mine(
+    vectors: Vectors,
+    window: RankWindow,
+    references: np.ndarray,
+    keys: np.ndarray,
+    allowed: Allowed,
+    settings: PairSettings,
+    seed: int,
+    tell: Any = lambda done: None,
+) -> tuple[Picks, dict[str, Any]]:
+    """Mine one split by the mode the settings ask for; returns the picks and what to tell about the mode."""
+    mode, landmarks = choose_mode(settings, window)
+    shared = (vectors, window, references, keys, settings.per_reference, allowed)
+    if mode == "exact":
+        return mine_exact(*shared, tell), {"mode": mode, "rank_is": "exact"}
+    if mode == "neighbours":
+        picks, index = mine_neighbours(*shared, tell)
+        return picks, {"mode": mode, "rank_is": "exact" if index["index"] == "flat" else "among neighbours", **index}
+    picks = mine_landmarks(*shared, landmarks, seed, tell)
+    about: dict[str, Any] = {"mode": mode, "rank_is": "estimated", "landmarks": landmarks}
+    if len(picks.reference):
+        accuracy = measure(vectors, window, picks, seed)
+        about |= {
+            "sampled_picks": accuracy.sampled,
+            "sampled_inside_window": round(accuracy.inside_share, 4),
+            "sampled_mean_rank_error": round(accuracy.mean_rank_error, 1),
+        }
+    return picks, about
+
+
+def _mine_split(
+    corpus: Corpus,
+    split: str,
+    rows: np.ndarray,
+    window: RankWindow,
+    settings: PairSettings,
+    seed: int,
+    work: Work[PairsInput],
+) -> tuple[pa.Table, dict[str, Any]]:
+    ids = [corpus.image_ids[row] for row in rows]
+    local = np.full(len(corpus.image_ids), -1)
+    local[rows] = np.arange(len(rows))
+    left, right = local[corpus.annotated_reference], local[corpus.annotated_target]
+    joined = (left >= 0) & (right >= 0)
+    allowed = Allowed(
+        settings.max_cosine,
+        corpus.component[rows],
+        np.unique(left[joined].astype(np.int64) * len(rows) + right[joined]),
+        corpus.category[rows] if settings.same_category else np.zeros(len(rows), np.int64),
+    )
+    whole_corpus = len(rows) == len(corpus.image_ids)
+    references = np.arange(len(rows)) if settings.references == "all" else np.unique(left[left >= 0])
+    picks, about = mine(
+        Vectors(corpus.vectors, None if whole_corpus else rows),
+        window,
+        references,
+        id_keys(ids, seed),
+        allowed,
+        settings,
+        seed,
+        lambda done: work.progress(f"mining pairs ({split})", done, len(references)),
+    )
+    for reason, count in sorted(allowed.refused.items()):
+        work.draft.drop(reason, count)
+    missing = len(references) - len(np.unique(picks.reference))
+    work.draft.drop("reference without an allowed target in its window", missing)
+    about |= {
+        "images": len(rows),
+        "references": len(references),
+        "pairs": len(picks.reference),
+        "window_ranks": [window.first, window.end],
+        "window_shares": [round(window.first / window.others, 4), round(window.end / window.others, 4)],
+    }
+    return _table(ids, picks, window, split), about
+
+
+def _table(ids: Sequence[str], picks: Picks, window: RankWindow, split: str) -> pa.Table:
+    references, targets = ([ids[row] for row in rows] for rows in (picks.reference, picks.target))
+    size = len(references)
+    columns = [
+        [f"{reference}|{target}" for reference, target in zip(references, targets, strict=True)],
+        references,
+        targets,
+        picks.rank,
+        picks.score.astype(np.float32),
+        [window.first] * size,
+        [window.end] * size,
+        [split] * size,
+    ]
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], SCHEMA)
+
+
+def _capped(pairs: pa.Table, settings: PairSettings, seed: int, work: Work[PairsInput]) -> pa.Table:
+    """At most ``max_pairs`` pairs, chosen at random by their ids."""
+    if settings.max_pairs is None or len(pairs) <= settings.max_pairs:
+        return pairs
+    order = np.argsort(draw(id_keys(pairs["pair_id"].to_pylist(), seed), 0), kind="stable")
+    work.draft.drop("pair beyond max_pairs", len(pairs) - settings.max_pairs)
+    return pairs.take(np.sort(order[: settings.max_pairs]))
+
+
+def _rows_of(left: Any, right: Any, row: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of id pairs; pairs with an image that has no vector are left out."""
+    found = [
+        (row[a], row[b]) for a, b in zip(left.to_pylist(), right.to_pylist(), strict=True) if a in row and b in row
+    ]
+    joined = np.array(found, np.int64).reshape(-1, 2)
+    return joined[:, 0], joined[:, 1]
+
+
+def _overview(pairs: pa.Table, settings: PairSettings) -> dict[str, Any]:
+    counts, edges = np.histogram(pairs["score"].to_numpy(), bins=40, range=(-1, 1))
+    return {
+        "window": list(settings.window),
+        "pairs": len(pairs),
+        "score_mean": round(float(np.mean(pairs["score"].to_numpy())), 4),
+        "score_histogram": {"edges": [round(float(edge), 3) for edge in edges], "counts": counts.tolist()},
+        "sample": pairs.slice(0, SAMPLE_ROWS).select(["reference_id", "target_id", "rank", "score"]).to_pylist(),
+    }
+
+
+def _empty_window(settings: PairSettings, images: int) -> str:
+    if images < 2:
+        return f"pairs: the training split holds {images} image, and a pair needs 2; add pictures"
+    shares = isinstance(settings.window[0], float)
+    fitting = "[0.0, 1.0]" if shares else f"[{min(1, images - 2)}, {min(20, images - 1)}]"
+    return (
+        f"pairs: window {list(settings.window)} holds no image: the training split has {images} images, so ranks go "
+        f"from 0 to {images - 2}. A window that would work: [pairs] window = {fitting}"
+    )
+
+
+def _all_refused(settings: PairSettings, drops: dict[str, int]) -> str:
+    reasons = "; ".join(f"{reason}: {count}" for reason, count in drops.items()) or "no reference image"
+    return (
+        f"pairs: not one pair in window {list(settings.window)} is allowed ({reasons}). Widen the window, raise "
+        'max_cosine, set same_category = false or references = "all".'
+    )
+
+
+PAIRS = Stage(
+    name="pairs",
+    parents=("annotations", "image_embeddings", "splits", "images"),
+    view=PairsInput,
+    version=1,
+    write=write_pairs,
+)

@@ -1,0 +1,177 @@
+"""The ``eval_report`` stage: every model asked every query, written down for people and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.evaluation.answer_tables import hit_table, query_table, searched_table
+from spn4cir_core.evaluation.base import QuerySet
+from spn4cir_core.evaluation.measure import Answers, Searches, ask
+from spn4cir_core.evaluation.query_sets import query_sets
+from spn4cir_core.evaluation.settings import EvaluationSettings, ReportInput
+from spn4cir_core.evaluation.tables import Tables, tables
+from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.index.faiss_index import index_of_gallery
+from spn4cir_core.negatives.read_false_negatives import sample_false_negatives
+from spn4cir_core.reports.contents import Contents, contents, lineage
+from spn4cir_core.reports.galleries import (
+    Pictures,
+    false_negative_gallery,
+    refused_gallery,
+    retrieval_gallery,
+    triplet_gallery,
+)
+from spn4cir_core.reports.page import html_page, markdown_page
+from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
+from spn4cir_core.reports.suspicious import Likeness
+from spn4cir_core.reports.thumbnails import Thumbnails
+from spn4cir_core.store.artifacts import Artifact, whole_file
+from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
+from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.triplets.admission import TABLE as REFUSED
+
+MODELS = {"stage1": "stage1_checkpoint", "control": "control_checkpoint", "stage2": "stage2_checkpoint"}
+
+
+def write_report(work: Work[ReportInput]) -> None:
+    """Make query sets, ask every model, and write tables, JSON, Markdown and the page."""
+    settings, seed = work.settings.eval_report, work.settings.seed
+    files = image_files(work.settings.images, work.store)
+    with work.draft.timed("read"):
+        sets = query_sets(settings, work.parents, files, seed)
+        metrics = {model: read_metrics(work.parents[noun]) for model, noun in MODELS.items()}
+    with work.draft.timed("compute"):
+        answers = _answers(work, sets, files)
+        numbers = tables(answers, settings.ks, settings.bootstrap_draws, seed)
+    captions = _column_by_id(work.parents["captions"], "caption")
+    likeness = Likeness.of(captions, work.parents["splits"])
+    said = contents(sets, answers, numbers, metrics, lineage(work.parents, work.store), settings, likeness)
+    with work.draft.timed("write"):
+        thumbnails = Thumbnails(files, _column_by_id(work.parents["images"], "path"))
+        pictures = Pictures(thumbnails, captions)
+        shown = _galleries(work, answers, pictures, likeness, said["false_negatives"]["by_reason"])
+        _write_preview(work, said, shown, thumbnails)
+        work.draft.write_table(query_table(answers), "queries.parquet")
+        work.draft.write_table(hit_table(answers), "hits.parquet")
+        if settings.searched_by is not None:
+            work.draft.write_table(searched_table(answers), "searched.parquet")
+        _write(work, numbers, said, html_page(said, shown, metrics))
+    for kind in {evaluator.plugin_kind for evaluator in settings.evaluators} - {query_set.name for query_set in sets}:
+        work.draft.drop(f"evaluator {kind!r} found nothing to ask in this corpus")
+    for query_set in sets:
+        for reason, count in query_set.drops.items():
+            work.draft.drop(f"{query_set.name}: {reason}", count)
+    work.draft.rows = sum(len(query_set.queries) for query_set in sets)
+    work.draft.details = _details(said)
+
+
+def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFiles) -> list[Answers]:
+    manifest = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
+    row_of = {image_id: row for row, image_id in enumerate(manifest["image_id"].to_pylist())}
+
+    def inputs_of(checkpoint: Checkpoint, image_ids: Sequence[str]) -> np.ndarray:
+        rows = manifest.take(pa.array([row_of[image_id] for image_id in image_ids], pa.int64()))
+        return image_inputs(checkpoint.backbone, checkpoint.network, rows, files, work.store, progress=work.progress)
+
+    loaders = {model: partial(load_checkpoint, work.parents[noun]) for model, noun in MODELS.items()}
+    return ask(loaders, sets, inputs_of, work.progress, _searches(work.settings.eval_report, work.settings.seed))
+
+
+def _searches(settings: EvaluationSettings, seed: int) -> Searches | None:
+    if settings.searched_by is None:
+        return None
+    return Searches(partial(index_of_gallery, settings=settings.searched_by, seed=seed), settings.ks)
+
+
+def _galleries(
+    work: Work[ReportInput],
+    answers: Sequence[Answers],
+    pictures: Pictures,
+    likeness: Likeness,
+    spared: Mapping[str, int],
+) -> dict[str, Any]:
+    count, seed = work.settings.eval_report.gallery_pictures, work.settings.seed
+    triplets = work.parents["triplets"].table()
+    each = max(1, count // max(1, len(spared)))
+    masked = sample_false_negatives(work.parents["false_negatives"], spared, each, seed) if count else {}
+    return {
+        "retrieval": {
+            answer.query_set.name: retrieval_gallery(answer, "stage2", count, seed, pictures, likeness)
+            for answer in answers
+        },
+        "triplets": triplet_gallery(triplets, count, seed, pictures),
+        "refused": refused_gallery(work.parents["triplets"].table(REFUSED), count, seed, pictures),
+        "false_negatives": false_negative_gallery(masked, triplets, pictures),
+    }
+
+
+def _column_by_id(artifact: Artifact, column: str) -> Mapping[str, str]:
+    table = artifact.table(columns=["image_id", column]).to_pydict()
+    return dict(zip(table["image_id"], table[column], strict=True))
+
+
+def _write(work: Work[ReportInput], numbers: Tables, said: Contents, page: str) -> None:
+    work.draft.write_table(numbers.ranks, "ranks.parquet")
+    work.draft.write_table(numbers.recall, "recall.parquet")
+    work.draft.write_table(numbers.precision, "mean_average_precision.parquet")
+    work.draft.write_table(numbers.differences, "differences.parquet")
+    work.draft.write_table(numbers.composition, "composition.parquet")
+    work.draft.write_table(numbers.gallery_sizes, "gallery_sizes.parquet")
+    work.draft.write_json(said, "report.json")
+    for name, text in (("report.html", page), ("report.md", markdown_page(said))):
+        _write_text(work, name, text)
+
+
+def _write_preview(
+    work: Work[ReportInput], said: Contents, galleries: Mapping[str, Any], thumbnails: Thumbnails
+) -> None:
+    _write_text(work, HEADLINE, headline_markdown(said))
+    gallery = galleries["retrieval"].get(said["headline"]["query_set"], [])
+    sheet = example_sheet(examples_of(gallery), thumbnails)
+    if sheet is not None:
+        sheet.save(work.draft.file(EXAMPLES), "JPEG", quality=80)
+
+
+def _write_text(work: Work[ReportInput], name: str, text: str) -> None:
+    with whole_file(work.draft.file(name)) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def _details(said: Contents) -> dict[str, Any]:
+    """The headline, and recall of stage 2's composed queries over all kinds as flat numbers that plot over runs."""
+    numbers = {
+        f"{row['query_set']} {row['model']} recall@{row['k']}": row["recall"]
+        for query_set in said["query_sets"]
+        for row in query_set["recall"]
+        if row["kind"] == "all" and row["query"] == "composed"
+    }
+    return {
+        "headline": said["headline"],
+        "recall": numbers,
+        "queries": {query_set["name"]: query_set["queries"] for query_set in said["query_sets"]},
+    }
+
+
+EVAL_REPORT = Stage(
+    name="eval_report",
+    parents=(
+        "images",
+        "annotations",
+        "splits",
+        "captions",
+        "triplets",
+        "false_negatives",
+        "stage1_checkpoint",
+        "control_checkpoint",
+        "stage2_checkpoint",
+    ),
+    view=ReportInput,
+    version=9,
+    write=write_report,
+)

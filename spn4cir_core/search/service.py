@@ -1,0 +1,138 @@
+"""What many people at once may ask of one opened index: pictures to start from, thumbnails, searches."""
+
+from __future__ import annotations
+
+import io
+import random
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import ImageFiles, PictureError
+from spn4cir_core.images.sandboxed_decoder import ConfinedDecoder
+from spn4cir_core.search.models import INDEXED, Model, ModelName, Models
+from spn4cir_core.search.search import Hit
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+UPLOAD_PIXELS = 50_000_000
+PICTURES_IN_MEMORY = 4
+THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_KEPT = 320, 85, 2048
+
+Query = Literal["composed", "image", "text", "sum"]
+
+
+class NoSuchImage(InputError):
+    """An id that the index does not hold, or whose file is gone."""
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """An image of the index."""
+
+    image_id: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hits, best first, and whose candidate vectors they were found among (empty: the index's own model's)."""
+
+    hits: list[Hit]
+    vectors: str
+
+
+class SearchDesk:
+    """A few models for many threads: one query is encoded at a time, few pictures are open at once."""
+
+    def __init__(self, models: Models, files: ImageFiles) -> None:
+        self._models, self._files = models, files
+        self._uploads = ConfinedDecoder(min(UPLOAD_PIXELS, files.max_pixels))
+        self._rows = {row["image_id"]: row for row in models.indexed.rows}
+        self._network, self._pictures = threading.Lock(), threading.BoundedSemaphore(PICTURES_IN_MEMORY)
+        self._kept = lru_cache(THUMBNAILS_KEPT)(self._make_thumbnail)
+
+    def __len__(self) -> int:
+        """How many images can be found."""
+        return len(self._rows)
+
+    def models(self) -> list[Model]:
+        """The models that can be asked, and those that cannot."""
+        return self._models.listed()
+
+    def draw(self, count: int, seed: int) -> list[Indexed]:
+        """At most ``count`` images in random order; a seed always draws the same."""
+        drawn = random.Random(seed).sample(list(self._rows), min(count, len(self._rows)))
+        return [self.image(image_id) for image_id in drawn]
+
+    def image(self, image_id: str) -> Indexed:
+        """One image of the index.
+
+        Raises:
+            NoSuchImage: the index does not hold it.
+        """
+        if image_id not in self._rows:
+            raise NoSuchImage(f"no image {image_id!r} in the index")
+        return Indexed(image_id, self._rows[image_id]["caption"])
+
+    def thumbnail(self, image_id: str) -> bytes:
+        """A JPEG of at most 320 px a side.
+
+        Raises:
+            NoSuchImage: the index does not hold it, or its file cannot be opened any more.
+        """
+        return self._kept(self.image(image_id).image_id)
+
+    def search(
+        self,
+        image_id: str,
+        upload: bytes | None,
+        text: str,
+        query: Query,
+        top: int,
+        model: ModelName = INDEXED,
+    ) -> Found:
+        """The best ``top`` images for a reference image (an upload, else an image of the index) and a text.
+
+        ``query`` says what of the two is asked with, and how. A reference image of the index is never among its own
+        hits.
+
+        Raises:
+            NoSuchImage: the index does not hold ``image_id``, or its file cannot be opened any more.
+            NoSuchModel: the model cannot be asked.
+            PictureError: the upload is no picture that can be used.
+            InputError: the part of the query that is asked with is missing.
+        """
+        text = text.strip()
+        if query != "text" and not (image_id or upload is not None):
+            raise InputError(f"a query of kind {query!r} needs a reference image: choose or upload one")
+        if query != "image" and not text:
+            raise InputError(f"a query of kind {query!r} needs a text: say what should be different")
+        without = () if upload is not None or not image_id else (self.image(image_id).image_id,)
+        opened = self._models.open(model)
+        with self._pictures:
+            reference = None if query == "text" else self._reference(image_id, upload)
+            asked = None if query == "image" else text
+            with self._network:
+                hits = opened.searcher.search(reference, asked, top, without, "sum" if query == "sum" else "composed")
+        return Found(hits, opened.vectors)
+
+    def _reference(self, image_id: str, upload: bytes | None) -> Image.Image:
+        return self._open(image_id) if upload is None else self._uploads.decode(upload)
+
+    def _open(self, image_id: str) -> Image.Image:
+        try:
+            return self._files.open(self._rows[image_id]["path"])
+        except PictureError as error:  # its detail holds the folder's place on this machine: nothing for a client
+            raise NoSuchImage(f"the picture of {image_id!r} cannot be opened any more: {error.reason}") from error
+
+    def _make_thumbnail(self, image_id: str) -> bytes:
+        with self._pictures:
+            picture = self._open(image_id)
+            picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
+        return stream.getvalue()

@@ -1,0 +1,101 @@
+"""The ``search_index`` stage: a folder that holds all a composed search needs."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.errors import InputError
+from spn4cir_core.evaluation.encode import encode_queries
+from spn4cir_core.images.files import image_files
+from spn4cir_core.index.faiss_index import build_index, kind_of, measured_recall
+from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
+from spn4cir_core.search.target_vectors import TargetVectors
+from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, Checkpoint, load_checkpoint
+from spn4cir_core.training.image_inputs import image_inputs
+
+INDEX, ABOUT = "index.faiss", "index.json"
+RECALL_QUERIES, RECALL_TOP = 200, 10
+SCHEMA = pa.schema([("image_id", pa.string()), ("path", pa.string()), ("caption", pa.string())])
+
+
+def write_search_index(work: Work[SearchIndexInput]) -> None:
+    """Encode the images with stage 2's target encoder, index the vectors, and copy the network beside them.
+
+    Vectors made before, for whichever index of the same target encoder, are read from the store.
+    """
+    settings, draft = work.settings.search_index, work.draft
+    checkpoint_artifact = work.parents["stage2_checkpoint"]
+    rows = _images(work, settings)
+    if not len(rows):
+        raise InputError(f'no image to index: search_index.images = {settings.images!r} selects none; use "all"')
+    checkpoint = load_checkpoint(checkpoint_artifact)
+    kept = TargetVectors(checkpoint, image_files(work.settings.images, work.store), work.store)
+    encoded = len(set(kept.missing(rows)["pixel_sha256"].to_pylist()))
+    vectors_VD = kept.of(rows, work.progress, draft.seconds)
+    with draft.timed("compute"):
+        index = build_index(vectors_VD, settings, work.settings.seed)
+    about: dict[str, Any] = {
+        "checkpoint": checkpoint_artifact.fingerprint,
+        "kind": kind_of(len(vectors_VD), settings),
+        "images": len(rows),
+        "dimensions": int(vectors_VD.shape[1]),
+    }
+    if about["kind"] != "flat":
+        with draft.timed("compute"):
+            queries_QD = _queries(work, checkpoint, rows)
+            tokens = checkpoint.network.target_tokens
+            recall = measured_recall(index, vectors_VD, queries_QD, tokens, RECALL_TOP)
+        about |= {f"recall@{RECALL_TOP}": recall, "recall_queries": len(queries_QD)}
+    with draft.timed("write"):
+        _write_index(work, index)
+        draft.write_table(rows.select(SCHEMA.names).cast(SCHEMA), "search_index.parquet")
+        for name in (NETWORK, WEIGHTS):
+            shutil.copyfile(checkpoint_artifact.file(name), draft.file(name))
+        draft.write_json(about, ABOUT)
+    draft.rows, draft.details = len(rows), {**about, "encoded": encoded, "reused": len(rows) - encoded}
+
+
+def _queries(work: Work[SearchIndexInput], checkpoint: Checkpoint, rows: pa.Table) -> np.ndarray:
+    """(Q, D) composed queries to measure an approximate index with: images, each with the caption of another one."""
+    drawn = np.random.default_rng(work.settings.seed).permutation(len(rows))[:RECALL_QUERIES]
+    references, texts = rows.take(drawn), rows["caption"].take(np.roll(drawn, 1)).to_pylist()
+    files = image_files(work.settings.images, work.store)
+    inputs_Q = image_inputs(checkpoint.backbone, checkpoint.network, references, files, work.store)
+    asked = [text or "a picture" for text in texts]
+    return encode_queries(checkpoint.network, inputs_Q, range(len(asked)), asked)["composed"]
+
+
+def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
+    """image_id, path, pixel_sha256 and caption (empty where none) of the chosen split, sorted by id."""
+    images = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
+    captions = work.parents["captions"].table(columns=["image_id", "caption"])
+    table = images.join(captions, "image_id", join_type="left outer").sort_by("image_id")
+    table = table.set_column(table.schema.get_field_index("caption"), "caption", pc.fill_null(table["caption"], ""))
+    if settings.images == "all":
+        return table
+    splits = work.parents["splits"].table(columns=["image_id", "split"])
+    chosen = splits.filter(pc.equal(splits["split"], settings.images))["image_id"]
+    return table.filter(pc.is_in(table["image_id"], value_set=chosen.combine_chunks()))
+
+
+def _write_index(work: Work[SearchIndexInput], index: Any) -> None:
+    import faiss
+
+    with whole_file(work.draft.file(INDEX)) as scratch:
+        faiss.write_index(index, str(scratch))
+
+
+SEARCH_INDEX = Stage(
+    name="search_index",
+    parents=("images", "captions", "splits", "triplets", "stage2_checkpoint"),
+    view=SearchIndexInput,
+    version=2,
+    write=write_search_index,
+)

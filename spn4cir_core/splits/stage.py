@@ -1,0 +1,138 @@
+"""Stage ``splits``: no image of a training triplet, nor a look-alike of one, is in evaluation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.errors import InputError
+from spn4cir_core.splits.assign_splits import EVALUATION, STRICTEST_FIRST, TRAIN, VALIDATION, Assignment, assign_splits
+from spn4cir_core.splits.components import components, group_links
+from spn4cir_core.splits.indexed_links import ROWS_COMPARED_IN_FULL, indexed_embedding_links
+from spn4cir_core.splits.near_duplicates import Links, embedding_links, phash_links
+from spn4cir_core.splits.settings import SplitSettings, SplitsInput
+from spn4cir_core.store.artifacts import Artifact
+
+SPLIT_SCHEMA = pa.schema([("image_id", pa.string()), ("component", pa.int32()), ("split", pa.string())])
+NEAR_DUPLICATE_SCHEMA = pa.schema(
+    [("image_a", pa.string()), ("image_b", pa.string()), ("similarity", pa.float32()), ("found_by", pa.string())]
+)
+
+
+def split_images(work: Work[SplitsInput]) -> None:
+    """Write each image's component and split, and the near-duplicates that were found.
+
+    Raises:
+        InputError: no image is left to train on, or the thresholds link more pairs than can be duplicates.
+    """
+    settings, draft = work.settings.splits, work.draft
+    with draft.timed("read"):
+        images = work.parents["images"].table(columns=["image_id", "corpus", "phash", "group", "split"])
+        asked = _asked(images, work.parents["annotations"])
+    image_ids = images["image_id"].to_pylist()
+    with draft.timed("compute"):
+        links, index = near_duplicates(settings, images, work.parents["image_embeddings"])
+        groups = group_links(list(zip(images["corpus"].to_pylist(), images["group"].to_pylist(), strict=True)))
+        component_N = components(len(image_ids), np.concatenate([groups, *(pairs for pairs, _ in links.values())]))
+        shares = {VALIDATION: settings.validation_share, EVALUATION: settings.evaluation_share}
+        assignment = assign_splits(image_ids, component_N, asked, shares, work.settings.seed)
+    if TRAIN not in assignment.splits:
+        raise InputError(
+            f"no image of {len(image_ids)} is left to train on: each is in a component with one that is held out "
+            "by the corpus or its queries. Check the groups and splits of the metadata and the near-duplicate settings"
+        )
+    with draft.timed("write"):
+        columns = [pa.array(image_ids), pa.array(component_N), pa.array(assignment.splits)]
+        draft.write_table(pa.Table.from_arrays(columns, schema=SPLIT_SCHEMA), "splits.parquet")
+        draft.write_table(_near_duplicate_table(image_ids, links), "near_duplicates.parquet")
+    draft.rows = len(image_ids)
+    draft.details = _details(component_N, assignment, links)
+    if index:
+        draft.details["near_duplicate_index"] = index
+
+
+def near_duplicates(
+    settings: SplitSettings, images: pa.Table, embeddings: Artifact
+) -> tuple[dict[str, Links], dict[str, Any]]:
+    """Links between rows of the manifest, by the methods the recipe names; and details of the index, if one is used."""
+    links: dict[str, Links] = {}
+    index: dict[str, Any] = {}
+    if "phash" in settings.near_duplicates_by:
+        links["phash"] = phash_links(images["phash"].to_numpy(), settings.near_duplicate_bits)
+    if "embedding" in settings.near_duplicates_by:
+        row = {image_id: index for index, image_id in enumerate(images["image_id"].to_pylist())}
+        embedded = np.array([row[name] for name in embeddings.table()["image_id"].to_pylist()], dtype=np.int64)
+        vectors, cosine = open_vectors(embeddings), settings.near_duplicate_cosine
+        if len(vectors) <= ROWS_COMPARED_IN_FULL:
+            pairs, cosines = embedding_links(vectors, cosine)
+        else:
+            (pairs, cosines), index = indexed_embedding_links(vectors, cosine)
+        links["embedding"] = embedded[pairs], cosines
+    return links, index
+
+
+def _asked(images: pa.Table, annotations: Artifact) -> list[set[str]]:
+    """The splits asked for each image: by the corpus, by a query, by an annotated triplet."""
+    asked = {
+        image_id: {split} if split else set()
+        for image_id, split in zip(images["image_id"].to_pylist(), images["split"].to_pylist(), strict=True)
+    }
+    for query in annotations.table("queries.parquet").to_pylist():
+        for image_id in (query["reference_id"], *query["target_ids"]):
+            asked[image_id].add(EVALUATION)
+    for triplet in annotations.table("annotated_triplets.parquet").to_pylist():
+        for image_id in (triplet["reference_id"], triplet["target_id"]):
+            asked[image_id] = asked[image_id] or {TRAIN}
+    return list(asked.values())
+
+
+def _near_duplicate_table(image_ids: list[str], links: dict[str, Links]) -> pa.Table:
+    names = np.array(image_ids, dtype=object)
+    tables = [
+        pa.Table.from_arrays(
+            [
+                pa.array(names[pairs[:, 0]], pa.string()),
+                pa.array(names[pairs[:, 1]], pa.string()),
+                pa.array(similarity, pa.float32()),
+                pa.array([found_by] * len(pairs), pa.string()),
+            ],
+            schema=NEAR_DUPLICATE_SCHEMA,
+        )
+        for found_by, (pairs, similarity) in sorted(links.items())
+    ]
+    return pa.concat_tables([NEAR_DUPLICATE_SCHEMA.empty_table(), *tables])
+
+
+def _details(component_N: np.ndarray, assignment: Assignment, links: dict[str, Links]) -> dict[str, Any]:
+    sizes = np.bincount(component_N)
+    counts = Counter(assignment.splits)
+    largest = int(sizes.max())
+    details: dict[str, Any] = {
+        "images": {split: counts[split] for split in reversed(STRICTEST_FIRST)},
+        "components": len(sizes),
+        "largest_component": largest,
+        "largest_component_share": round(largest / len(component_N), 4),
+        "images_without_asked_split": assignment.free_images,
+        "near_duplicate_pairs": {found_by: len(pairs) for found_by, (pairs, _) in sorted(links.items())},
+        "conflicts": dict(sorted(assignment.conflicts.items())),
+    }
+    if largest > 1 and 2 * largest > len(component_N):
+        details["warning"] = (
+            f"one component holds {largest} of {len(component_N)} images: near-duplicates or groups chain the corpus "
+            "together; set the near-duplicate thresholds stricter"
+        )
+    return details
+
+
+SPLITS = Stage(
+    name="splits",
+    parents=("images", "annotations", "image_embeddings"),
+    view=SplitsInput,
+    version=1,
+    write=split_images,
+)

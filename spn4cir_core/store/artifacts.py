@@ -1,0 +1,380 @@
+"""Artefacts on storage: one folder each, written whole or not at all.
+
+Layout below the store's root::
+
+    <noun>/<fingerprint>/            data files and summary.json; never changed once there
+    <noun>/.<fingerprint>.draft/     being written; a killed stage continues here
+    locks/<noun>-<fingerprint>       held while it is written (by whom, since when)
+    checked/<noun>/<fingerprint>/    notes on large files that were compared with their checksums
+    rows/<noun>/<model>/             results kept per image, see batches.py
+    recipes/<name>/<noun>.json       which fingerprint the recipe last materialised
+
+The fingerprint hashes the settings a stage read, the version of its logic, what it read from outside
+the store, and its parents' fingerprints. Same fingerprint on storage: nothing to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spn4cir_core.errors import AlreadyWritten, StoreError
+from spn4cir_core.store.checksums import check_file, compare
+from spn4cir_core.store.fingerprints import file_sha256
+from spn4cir_core.store.fingerprints import fingerprint as hash_of
+from spn4cir_core.store.locks import locked
+
+SUMMARY = "summary.json"
+SUMMARY_MARK = "summary_mark"
+"""Hash of the rest of the summary."""
+SUMMARY_PARTS: dict[str, type] = {
+    "fingerprint": str,
+    "rows": int,
+    "drops": dict,
+    "seconds": dict,
+    "details": dict,
+    "files": dict,
+}
+PIECE_ROWS = 1 << 20
+NAME = re.compile(r"\w+", re.ASCII)
+UNWRITABLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EFBIG,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
+UNWRITABLE_WORDS = ("No space left on device", "Disk quota exceeded", "File too large", " requested and ")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artefact, read only."""
+
+    noun: str
+    path: Path
+    summary: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash that names this artefact."""
+        return str(self.summary["fingerprint"])
+
+    @property
+    def place(self) -> str:
+        """Where the artefact is kept, as people are told."""
+        return str(self.path)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the stage wrote about its work: counts, settings worth showing, headline numbers."""
+        return dict(self.summary["details"])
+
+    def file(self, name: str) -> Path:
+        """Path of one of the artefact's files, whose bytes are those that were written.
+
+        Raises:
+            StoreError: the artefact has no such file, or it was damaged: its size or its checksum is another.
+        """
+        path = self._file(name)
+        check_file(path, self.summary["files"][name]["sha256"], self.path)
+        return path
+
+    def _file(self, name: str) -> Path:
+        path = self.path / name
+        recorded = self.summary["files"].get(name)
+        if recorded is None or not path.is_file():
+            raise StoreError(
+                f"{self.noun} {self.fingerprint} has no file {name!r}; its files: {sorted(self.summary['files'])}"
+            )
+        if path.stat().st_size != recorded["bytes"]:
+            raise StoreError(
+                f"{path} has {path.stat().st_size} bytes, its summary says {recorded['bytes']}: it was damaged. "
+                f"Delete {self.path} and run again."
+            )
+        return path
+
+    def table(self, name: str = "", columns: list[str] | None = None) -> pa.Table:
+        """Read one of the artefact's Parquet tables, by default the one named like the artefact."""
+        table: pa.Table = pq.read_table(self.file(name or f"{self.noun}.parquet"), columns=columns)
+        return table
+
+    def head(self, rows: int) -> pa.Table:
+        """The first rows of the table named like the artefact; the others are not read."""
+        table = pq.ParquetFile(self.file(f"{self.noun}.parquet"))
+        return pa.Table.from_batches(itertools.islice(table.iter_batches(rows), 1), table.schema_arrow)
+
+    def pieces(self, columns: list[str], rows: int = PIECE_ROWS) -> Iterator[pa.RecordBatch]:
+        """Read the table named like the artefact piece by piece, for where the whole may be too large for memory."""
+        yield from pq.ParquetFile(self.file(f"{self.noun}.parquet")).iter_batches(rows, columns=columns)
+
+    def verify(self) -> None:
+        """Compare every file with its recorded checksum, those compared before as well.
+
+        Raises:
+            StoreError: a file is missing or its bytes are not those that were written.
+        """
+        for name, recorded in self.summary["files"].items():
+            compare(self._file(name), recorded["sha256"], self.path)
+
+
+@dataclass
+class Draft:
+    """An artefact being written. What lies in ``path`` survives a kill and is there on the next try."""
+
+    path: Path
+    rows: int = 0
+    drops: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def file(self, name: str) -> Path:
+        """Where to write one of the artefact's files; its folder exists."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write_table(self, table: pa.Table, name: str) -> None:
+        """Write a Parquet table into the draft."""
+        path = self.file(name)
+        with whole_file(path) as scratch:
+            pq.write_table(table, scratch, compression="zstd")
+
+    def write_json(self, value: Any, name: str) -> None:
+        """Write JSON into the draft."""
+        write_json(self.file(name), value)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count rows left out, under a reason a person can read."""
+        if count:
+            self.drops[reason] += count
+
+    @contextmanager
+    def timed(self, cause: str) -> Iterator[None]:
+        """Add the block's wall seconds to ``seconds[cause]``: read, compute or write."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[cause] += time.perf_counter() - started
+
+
+class Store:
+    """Where artefacts live. Several recipes may share a store; equal work is then done once."""
+
+    def __init__(self, root: Path | str) -> None:
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(root)):
+            raise StoreError(f"{root} is no folder; a store behind a URL is opened by remote_store.open_store")
+        self.root = Path(root).expanduser().absolute()
+
+    def __str__(self) -> str:
+        """Where it is, as people are told."""
+        return str(self.root)
+
+    def rows(self, noun: str, model: str) -> Path:
+        """Folder of results kept per image for one noun and one model fingerprint."""
+        return self.root / "rows" / noun / model
+
+    def get(self, noun: str, fingerprint: str) -> Artifact | None:
+        """The finished artefact of that fingerprint, or None.
+
+        Raises:
+            StoreError: it is there but its summary cannot be read, or was changed.
+        """
+        path = self.root / noun / fingerprint
+        return Artifact(noun, path, read_summary(path / SUMMARY)) if (path / SUMMARY).is_file() else None
+
+    def current(self, recipe: str, noun: str) -> Artifact | None:
+        """What the recipe last materialised under this noun, or None."""
+        mark = self._pointer(recipe, noun).get("fingerprint")
+        return self.get(noun, mark) if mark else None
+
+    def before(self, recipe: str, noun: str) -> Artifact | None:
+        """What the recipe had materialised under this noun before the current one, or None."""
+        mark = self._pointer(recipe, noun).get("before")
+        return self.get(noun, mark) if mark else None
+
+    def point(self, recipe: str, artifact: Artifact) -> None:
+        """Record that the recipe's artefact of this noun is now this one."""
+        before = self._pointer(recipe, artifact.noun).get("fingerprint")
+        if before != artifact.fingerprint:
+            self._set_pointer(recipe, artifact.noun, {"fingerprint": artifact.fingerprint, "before": before})
+
+    @contextmanager
+    def writing(self, noun: str, fingerprint: str, provenance: dict[str, Any]) -> Iterator[Draft]:
+        """Yield the draft of an artefact while holding its lock; publish it if the block succeeds.
+
+        If the block raises, or the process is killed, the draft stays for the next try and no artefact
+        appears.
+
+        Raises:
+            AlreadyWritten: another process has written it since the caller looked.
+            StoreError: another process is writing this artefact, or the store cannot be written.
+        """
+        draft = Draft(self.root / noun / f".{fingerprint}.draft")
+        with self.translate_write_errors(noun), self._held(noun, fingerprint):
+            if self.get(noun, fingerprint) is not None:
+                raise AlreadyWritten(f"{noun} {fingerprint} has just been written by another process; run again.")
+            draft.path.mkdir(parents=True, exist_ok=True)
+            for scratch in draft.path.rglob(".*.tmp"):  # left by a killed process
+                scratch.unlink()
+            yield draft
+            self._publish(noun, fingerprint, draft, provenance)
+
+    @contextmanager
+    def translate_write_errors(self, noun: str) -> Iterator[None]:
+        """Say what to do when the store cannot be written; other errors pass.
+
+        Raises:
+            StoreError: a write failed: a full disk, a quota, missing rights, a read-only path.
+        """
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:  # Arrow, NumPy and safetensors tell of a full disk in their own ways
+            if not self._is_unwritable(error):
+                raise
+            raise StoreError(
+                f"cannot write {noun} into the store {self.root}: {error}. Nothing half-written is used; "
+                "check the path, its rights and its free space, then run again."
+            ) from error
+
+    def _is_unwritable(self, error: Exception) -> bool:
+        if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike):
+            path = Path(error.filename).absolute()
+            own = path.is_relative_to(self.root) or self.root.is_relative_to(path)
+            return own and error.errno in UNWRITABLE
+        told = any(words in str(error) for words in UNWRITABLE_WORDS)
+        return told or (isinstance(error, OSError) and error.errno in UNWRITABLE)
+
+    def _publish(self, noun: str, fingerprint: str, draft: Draft, provenance: dict[str, Any]) -> None:
+        files = sorted(path for path in draft.path.rglob("*") if path.is_file())
+        summary = {
+            "noun": noun,
+            "fingerprint": fingerprint,
+            **provenance,
+            "rows": draft.rows,
+            "drops": dict(sorted(draft.drops.items())),
+            "seconds": {cause: round(value, 3) for cause, value in sorted(draft.seconds.items())},
+            "details": draft.details,
+            "files": {
+                path.relative_to(draft.path).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+                for path in files
+                if path.name != SUMMARY
+            },
+        }
+        plain = json.loads(json.dumps(summary))  # hashed as it will be read
+        write_json(draft.path / SUMMARY, {**plain, SUMMARY_MARK: hash_of(plain)})
+        draft.path.replace(self.root / noun / fingerprint)
+        _sync(self.root / noun)
+
+    def _held(self, noun: str, fingerprint: str) -> AbstractContextManager[None]:
+        """The lock of one artefact."""
+        return locked(self.root / "locks" / f"{noun}-{fingerprint}", f"{noun} {fingerprint}")
+
+    def _pointer(self, recipe: str, noun: str) -> dict[str, Any]:
+        path = self.root / "recipes" / recipe / f"{noun}.json"
+        return read_pointer(path) if path.is_file() else {}
+
+    def _set_pointer(self, recipe: str, noun: str, value: dict[str, Any]) -> None:
+        path = self.root / "recipes" / recipe / f"{noun}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, value)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """An artefact's summary, compared with its own mark.
+
+    Raises:
+        StoreError: it cannot be read, or was changed.
+    """
+    summary = read_json(path)
+    mark = summary.pop(SUMMARY_MARK, None) if isinstance(summary, dict) else ""
+    if not _is_summary(summary) or mark not in (None, hash_of(summary)):
+        raise StoreError(f"{path} is damaged: it was changed. Delete {path.parent} and run again.")
+    return dict(summary)
+
+
+def read_pointer(path: Path) -> dict[str, str | None]:
+    """The ``fingerprint`` that a recipe's pointer names, and the one ``before``; None for each that there is not.
+
+    Raises:
+        StoreError: it is damaged, or names something else than a folder beside its like.
+    """
+    value = read_json(path)
+    marks = {name: value.get(name) if isinstance(value, dict) else "?" for name in ("fingerprint", "before")}
+    if not all(mark is None or (isinstance(mark, str) and NAME.fullmatch(mark)) for mark in marks.values()):
+        raise StoreError(f"{path} is damaged. Delete it and run again: nothing is computed anew.")
+    return marks
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a scratch path beside ``path``; rename it into place only if the block succeeds."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield scratch
+        with scratch.open("rb") as stream:
+            os.fsync(stream.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    with whole_file(path) as scratch:
+        scratch.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        StoreError: the file is not valid JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and run again.") from error
+
+
+def _is_summary(value: Any) -> bool:
+    """Whether a summary has the parts that every one has, each of its kind, and can be hashed."""
+    if not (isinstance(value, dict) and all(isinstance(value.get(name), kind) for name, kind in SUMMARY_PARTS.items())):
+        return False
+    try:
+        hash_of(value)
+    except UnicodeEncodeError:
+        return False
+    return all(
+        isinstance(recorded, dict)
+        and isinstance(recorded.get("bytes"), int)
+        and isinstance(recorded.get("sha256"), str)
+        for recorded in value["files"].values()
+    )
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,74 @@
+"""Checksums of finished files, compared when a file is first read and not again while it stays as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from spn4cir_core.errors import StoreError
+from spn4cir_core.store.fingerprints import file_sha256
+
+NOTED_BYTES = 64 << 20
+"""Files of this size and more are not hashed again by each process: the store keeps a note of what was compared."""
+CHECKED = "checked"
+
+_seen: dict[Path, tuple[str, list[int]]] = {}
+
+
+def check_file(path: Path, sha256: str, folder: Path) -> None:
+    """Compare a file of the artefact in ``folder`` with its checksum, unless that was done since it last changed.
+
+    Small files are compared once in each process; of large ones a note is kept in the store, ``checked/…``, so that a
+    bank of gigabytes is hashed once and not by every stage and every process that reads it.
+
+    Raises:
+        StoreError: the bytes are not those that were written.
+    """
+    state = _state(path)
+    if _seen.get(path) == (sha256, state):
+        return
+    root = folder.parents[1]
+    note = root / CHECKED / path.relative_to(root)
+    noted = state[1] >= NOTED_BYTES
+    if not noted or _read(note) != [sha256, state]:
+        compare(path, sha256, folder)
+        if noted:
+            _write(note, [sha256, state])
+    _seen[path] = (sha256, state)
+
+
+def compare(path: Path, sha256: str, folder: Path) -> None:
+    """Hash a file and compare, whatever was done before.
+
+    Raises:
+        StoreError: the bytes are not those that were written.
+    """
+    if file_sha256(path) != sha256:
+        raise StoreError(
+            f"{path} does not match its checksum: it was damaged. Delete {folder} and run again. "
+            "If this happens again, test the disk and the memory of this machine."
+        )
+
+
+def _state(path: Path) -> list[int]:
+    """What changes when a file is written again."""
+    told = path.stat()
+    return [told.st_mtime_ns, told.st_size, told.st_ino]
+
+
+def _read(note: Path) -> object:
+    try:
+        return json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(note: Path, value: object) -> None:
+    """Keep the note where the store can be written; without it the file is only hashed again."""
+    with suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        scratch = note.with_name(f".{note.name}.{os.getpid()}.tmp")
+        scratch.write_text(json.dumps(value), encoding="utf-8")
+        scratch.replace(note)

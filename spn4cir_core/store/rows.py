@@ -1,0 +1,83 @@
+"""Values kept per key in part files, each written whole: what captions, embeddings and texts reuse row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spn4cir_core.errors import StoreError
+from spn4cir_core.store.artifacts import whole_file
+
+KEY, VALUE = "key", "value"
+
+
+class Rows:
+    """Values kept per key in the part files of one folder."""
+
+    def __init__(self, folder: Path, value_type: pa.DataType) -> None:
+        self.folder = folder
+        self.schema = pa.schema([(KEY, pa.string()), (VALUE, value_type)])
+
+    def parts(self) -> list[Path]:
+        """The finished part files, in the order of their names."""
+        return sorted(self.folder.glob("part-*.parquet"))
+
+    def keys(self) -> set[str]:
+        """Every key that has a value."""
+        return {key for part in self.parts() for key in read_part(part, [KEY])[KEY].to_pylist()}
+
+    def scan(self) -> Iterator[pa.Table]:
+        """Yield the part files' tables one by one; a key may stand in more than one of them."""
+        for part in self.parts():
+            yield read_part(part)
+
+    def values(self, wanted: Container[str]) -> dict[str, Any]:
+        """The values of the wanted keys; the first part file that has a key decides."""
+        found: dict[str, Any] = {}
+        for part in self.scan():
+            for key, value in zip(part[KEY].to_pylist(), part[VALUE].to_pylist(), strict=True):
+                if key in wanted:
+                    found.setdefault(key, value)
+        return found
+
+    def append(self, keys: Sequence[str], values: pa.Array) -> None:
+        """Write one part file, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_arrays([pa.array(keys, pa.string()), values], schema=self.schema)
+        with whole_file(self.folder / f"part-{self._next():020d}-{uuid4().hex[:8]}.parquet") as scratch:
+            pq.write_table(table, scratch, compression="zstd", write_page_checksum=True)
+
+    def _next(self) -> int:
+        """One more than the last part's number, so that no clock decides which part comes first."""
+        numbers = [int(part.name.split("-")[1]) for part in self.parts()]
+        return max(numbers, default=0) + 1
+
+
+class GivenRows(Rows):
+    """Keeps no row whose value is null: what failed is computed again by the next run."""
+
+    def append(self, keys: Sequence[str], values: pa.Array) -> None:
+        """Write one part file of the rows that have a value."""
+        given = [index for index, value in enumerate(values) if value.is_valid]
+        if given:
+            super().append([keys[index] for index in given], values.take(pa.array(given, pa.int64())))
+
+
+def read_part(part: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a part file, each page compared with its checksum.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    try:
+        table: pa.Table = pq.read_table(part, columns=columns, page_checksum_verification=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the file system, not of the bytes
+            raise
+        raise StoreError(f"{part} is damaged ({error}). Delete it and run again: its rows come anew.") from error
+    return table

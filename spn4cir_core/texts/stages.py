@@ -1,0 +1,134 @@
+"""The ``modified_texts`` stage: a template filled for each pair, or a rewriter's text in its place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from spn4cir_core.engine.progress import track
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, tidy
+from spn4cir_core.texts.rewrite_texts import CaptionedPair, Written, rewrite_texts
+from spn4cir_core.texts.settings import ModifiedTextsInput, TemplatesInput
+from spn4cir_core.texts.snapshot_templates import read_templates, snapshot_templates, templates_in_use
+from spn4cir_core.texts.token_counts import token_counter, tokenizer_mark
+
+EXAMPLES_PER_TEMPLATE = 3
+
+SCHEMA = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("modified_texts", pa.list_(pa.string())),
+        ("template_ids", pa.list_(pa.string())),
+        ("added", pa.string()),
+        ("removed", pa.string()),
+        ("token_count", pa.int32()),
+        ("fallback", pa.bool_()),
+    ]
+)
+
+
+def write_texts(work: Work[ModifiedTextsInput]) -> None:
+    """Write ``modified_texts.parquet``.
+
+    Raises:
+        InputError: the rewriter's model cannot be used.
+        RecipeError: there is no such tokenizer or prompt.
+    """
+    draft, settings = work.draft, work.settings.modified_texts
+    with draft.timed("read"):
+        templates = read_templates(work.parents["templates"])
+        pairs = _captioned(work.parents["pairs"], read_captions(work.parents["captions"]))
+    count_tokens = token_counter(settings.tokenizer)
+    writer = TextWriter(templates, settings, work.settings.seed, count_tokens)
+    written: Written
+    with draft.timed("compute"):
+        written = {
+            pair.pair_id: writer.write(pair.pair_id, pair.reference, pair.target)
+            for pair in track(pairs, "modified texts", len(pairs), work.progress)
+        }
+    if settings.rewriter is not None:
+        written, told = rewrite_texts(work, settings.rewriter, pairs, written, count_tokens)
+        draft.details |= told
+    if not work.processes.first:
+        return
+    for reason, count in Counter(reason for reason in written.values() if isinstance(reason, str)).items():
+        draft.drop(reason, count)
+    rows = [found for _, found in sorted(written.items()) if isinstance(found, ModifiedTexts)]
+    with draft.timed("write"):
+        draft.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA), "modified_texts.parquet")
+    draft.rows = len(rows)
+    draft.details |= summarise(rows)
+
+
+def _captioned(pairs: Artifact, captions: dict[str, str]) -> list[CaptionedPair]:
+    table = pairs.table(columns=["pair_id", "reference_id", "target_id"])
+    columns = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
+    return [
+        CaptionedPair(pair_id, one, two, tidy(captions.get(one, "")), tidy(captions.get(two, "")))
+        for pair_id, one, two in columns
+    ]
+
+
+def read_captions(artifact: Artifact) -> dict[str, str]:
+    """Captions by image id."""
+    table = artifact.table(columns=["image_id", "caption"])
+    return dict(zip(table["image_id"].to_pylist(), table["caption"].to_pylist(), strict=True))
+
+
+def summarise(rows: Iterable[ModifiedTexts]) -> dict[str, Any]:
+    """Counts and examples per template, the share of fallbacks, and lengths."""
+    per_template: Counter[str] = Counter()
+    examples: dict[str, list[str]] = {}
+    pairs = fallbacks = texts = words = longest = 0
+    for row in rows:
+        pairs += 1
+        fallbacks += row.fallback
+        longest = max(longest, row.token_count)
+        for name, text in zip(row.template_ids, row.modified_texts, strict=True):
+            texts += 1
+            words += len(text.split())
+            per_template[name] += 1
+            if len(examples.setdefault(name, [])) < EXAMPLES_PER_TEMPLATE:
+                examples[name].append(text)
+    return {
+        "texts": texts,
+        "texts_per_template": dict(sorted(per_template.items())),
+        "examples": dict(sorted(examples.items())),
+        "fallback_share": round(fallbacks / pairs, 4) if pairs else 0.0,
+        "mean_words": round(words / texts, 2) if texts else 0.0,
+        "most_tokens": longest,
+    }
+
+
+def _outside(tables: ModifiedTextsInput, store: Store) -> dict[str, str]:
+    """What the stage reads from outside the store: a local tokenizer's files, a rewriter's weights and prompt."""
+    settings = tables.modified_texts
+    rewriter = settings.rewriter.mark() if settings.rewriter is not None else ""
+    return {"tokenizer": tokenizer_mark(settings.tokenizer), "rewriter": rewriter}
+
+
+MODIFIED_TEXTS = Stage(
+    name="modified_texts",
+    parents=("pairs", "captions", "templates", "images"),
+    view=ModifiedTextsInput,
+    version=4,
+    write=write_texts,
+    external_inputs=_outside,
+    multi_process=True,
+)
+
+
+TEMPLATES = Stage(
+    name="templates",
+    parents=(),
+    view=TemplatesInput,
+    version=1,
+    write=snapshot_templates,
+    external_inputs=templates_in_use,
+)

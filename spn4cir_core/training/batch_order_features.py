@@ -1,0 +1,48 @@
+"""What is known of the targets of the training triplets before a training starts: for orders of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.lineage import ancestor
+from spn4cir_core.training.triplet_batches import TrainingTriplets
+
+
+@dataclass(frozen=True)
+class BatchOrderFeatures:
+    """Vectors and categories of the targets of the T training triplets; each is read when it is asked for."""
+
+    store: Store
+    artifact: Artifact
+    """The ``triplets`` artefact."""
+    triplets: TrainingTriplets
+    bank_ND: np.ndarray | None
+    """Candidate vectors where there are some; else those of the image encoder that mined the pairs serve."""
+
+    def vectors(self) -> np.ndarray:
+        """(T, D) unit vectors; the mean of a target's tokens where it has several."""
+        if self.bank_ND is not None:
+            bank_rows = np.asarray(self.bank_ND[self.triplets.targets], np.float32)
+            return bank_rows if bank_rows.ndim == 2 else bank_rows.mean(axis=1)
+        embeddings = ancestor(self.store, self.artifact, "splits", "image_embeddings")
+        rows = self._rows_in(embeddings.table()["image_id"])
+        vectors: np.ndarray = np.asarray(open_vectors(embeddings)[rows], np.float32)
+        return vectors
+
+    def categories(self) -> Sequence[str]:
+        """Category of each target."""
+        images = ancestor(self.store, self.artifact, "images").table(columns=["image_id", "category"])
+        found: list[str] = images["category"].take(pa.array(self._rows_in(images["image_id"]))).to_pylist()
+        return found
+
+    def _rows_in(self, image_ids: pa.ChunkedArray) -> np.ndarray:
+        targets = self.triplets.candidates["image_id"].take(pa.array(self.triplets.targets))
+        rows: np.ndarray = pc.index_in(targets, value_set=image_ids.combine_chunks()).to_numpy()
+        return rows

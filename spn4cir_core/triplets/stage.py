@@ -1,0 +1,265 @@
+"""The ``triplets`` stage: annotated and generated triplets in one table, and the candidate set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import image_files
+from spn4cir_core.store.artifacts import Artifact, Draft
+from spn4cir_core.texts.stages import read_captions
+from spn4cir_core.triplets.admission import record_refused
+from spn4cir_core.triplets.figures import text_figures
+from spn4cir_core.triplets.gate_triplets import gate_triplets, models_and_verdicts
+from spn4cir_core.triplets.picture import Picture
+from spn4cir_core.triplets.scores import TABLE as SCORES
+from spn4cir_core.triplets.scores import score_figures, score_table, weighed
+from spn4cir_core.triplets.settings import TripletSettings, TripletsInput
+from spn4cir_core.triplets.triplet import Triplet, normalised, triplet_table
+from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts
+
+CANDIDATE_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("path", pa.string()),
+        ("pixel_sha256", pa.string()),
+        ("caption", pa.string()),
+        ("component", pa.int32()),
+    ]
+)
+TRAIN = "train"
+EXAMPLES = 5
+
+
+def compose_triplets(work: Work[TripletsInput]) -> None:
+    """Write ``triplets.parquet`` and ``candidates.parquet``, and what was refused.
+
+    Raises:
+        InputError: no training triplet is left, or the verdicts cannot be read.
+    """
+    draft, settings = work.draft, work.settings.triplets
+    with draft.timed("read"):
+        pictures = read_pictures(work.parents)
+        verdicts = read_verdicts(settings.verdicts)
+    with draft.timed("compute"):
+        offered = list(annotated_triplets(work.parents["annotations"], pictures, settings, draft))
+        offered += generated_triplets(work.parents, pictures, settings)
+    gated = gate_triplets(offered, pictures, verdicts, work)
+    with draft.timed("compute"):
+        triplets = weighed(gated.kept, gated.scores, settings.weigh_by, settings.least_weight)
+        triplets = capped(triplets, settings.max_generated, work.settings.seed, draft)
+        triplets = sorted(distinct(triplets, draft), key=lambda triplet: triplet.triplet_id)
+    with draft.timed("write"):
+        record_refused(gated.refused, image_files(work.settings.images, work.store), draft)
+    with draft.timed("compute"):
+        check_training_set(triplets, pictures, work)
+        candidates = candidate_table(triplets, pictures, settings)
+    with draft.timed("write"):
+        draft.write_table(triplet_table(triplets), "triplets.parquet")
+        draft.write_table(candidates, "candidates.parquet")
+        if gated.scores:
+            draft.write_table(score_table(gated.scores), SCORES)
+    draft.rows = len(triplets)
+    draft.details |= summarise(triplets, candidates)
+    if gated.scores:
+        within = settings.answered_within
+        draft.details["scores"] = {
+            "offered": score_figures(offered, gated.scores, within),
+            "kept": score_figures(triplets, gated.scores, within),
+        }
+    if verdicts:
+        draft.details["verdicts"] = verdict_counts(verdicts, [triplet.triplet_id for triplet in offered])
+
+
+def read_pictures(parents: Mapping[str, Artifact]) -> dict[str, Picture]:
+    """Every image with its caption (empty if it got none), split and component, by id."""
+    captions = read_captions(parents["captions"])
+    splits = parents["splits"].table(columns=["image_id", "component", "split"]).to_pylist()
+    place = {row["image_id"]: row for row in splits}
+    images = parents["images"].table(columns=["image_id", "path", "pixel_sha256"]).to_pylist()
+    return {
+        row["image_id"]: Picture(
+            path=row["path"],
+            pixel_sha256=row["pixel_sha256"],
+            caption=captions.get(row["image_id"], ""),
+            split=place[row["image_id"]]["split"],
+            component=place[row["image_id"]]["component"],
+        )
+        for row in images
+    }
+
+
+def annotated_triplets(
+    annotations: Artifact, pictures: Mapping[str, Picture], settings: TripletSettings, draft: Draft
+) -> Iterator[Triplet]:
+    """The corpus's own triplets whose two images may be trained on."""
+    rows = annotations.table("annotated_triplets.parquet").to_pylist() if "annotated" in settings.origins else []
+    for row in rows:
+        reference, target = pictures[row["reference_id"]], pictures[row["target_id"]]
+        held_out = [picture.split for picture in (reference, target) if picture.split != TRAIN]
+        if held_out:
+            draft.drop(f"image is in the {min(held_out)} split")
+        elif row["reference_id"] == row["target_id"]:
+            draft.drop("reference and target are the same image")
+        elif not all(text.strip() for text in row["modified_texts"]):
+            draft.drop("the modified text is empty")
+        else:
+            yield Triplet(
+                triplet_id=f"annotated/{row['annotation_id']}",
+                reference_id=row["reference_id"],
+                target_id=row["target_id"],
+                reference_path=reference.path,
+                target_path=target.path,
+                reference_caption=reference.caption,
+                target_caption=target.caption,
+                modified_texts=tuple(row["modified_texts"]),
+                origin="annotated",
+                kind=row["kind"] or "",
+                template_ids=(),
+                rank=None,
+                score=None,
+                weight=1.0,
+                repeats=settings.annotated_repeats,
+                split=TRAIN,
+            )
+
+
+def generated_triplets(
+    parents: Mapping[str, Artifact], pictures: Mapping[str, Picture], settings: TripletSettings
+) -> Iterator[Triplet]:
+    """The pairs that got a text."""
+    if "generated" not in settings.origins:
+        return
+    texts = parents["modified_texts"].table(columns=["pair_id", "modified_texts", "template_ids"]).to_pylist()
+    pairs = {row["pair_id"]: row for row in parents["pairs"].table().to_pylist()}
+    for row in texts:
+        pair = pairs[row["pair_id"]]
+        reference, target = pictures[pair["reference_id"]], pictures[pair["target_id"]]
+        yield Triplet(
+            triplet_id=f"generated/{row['pair_id']}",
+            reference_id=pair["reference_id"],
+            target_id=pair["target_id"],
+            reference_path=reference.path,
+            target_path=target.path,
+            reference_caption=reference.caption,
+            target_caption=target.caption,
+            modified_texts=tuple(row["modified_texts"]),
+            origin="generated",
+            kind="",
+            template_ids=tuple(row["template_ids"]),
+            rank=pair["rank"],
+            score=pair["score"],
+            weight=settings.generated_weight,
+            repeats=1,
+            split=pair["split"],
+        )
+
+
+def capped(triplets: Sequence[Triplet], most: int | None, seed: int, draft: Draft) -> list[Triplet]:
+    """At most ``most`` generated training triplets, drawn by a hash of the seed and their ids, and all others."""
+    others = [triplet for triplet in triplets if triplet.origin != "generated" or triplet.split != TRAIN]
+    training = [triplet for triplet in triplets if triplet.origin == "generated" and triplet.split == TRAIN]
+    if most is None or len(training) <= most:
+        return others + training
+    draft.drop("more generated triplets than max_generated", len(training) - most)
+    training.sort(key=lambda triplet: hashlib.sha256(f"{seed}\0{triplet.triplet_id}".encode()).digest())
+    return others + training[:most]
+
+
+def distinct(triplets: Sequence[Triplet], draft: Draft) -> Iterator[Triplet]:
+    """Each reference, target and text once: the annotated one, else the first by id."""
+    seen: set[tuple[str, str, tuple[str, ...]]] = set()
+    for triplet in sorted(triplets, key=lambda triplet: (triplet.origin != "annotated", triplet.triplet_id)):
+        texts = tuple(sorted({normalised(text) for text in triplet.modified_texts}))
+        key = (triplet.reference_id, triplet.target_id, texts)
+        if key in seen:
+            draft.drop("same reference, target and text as another triplet")
+        else:
+            seen.add(key)
+            yield triplet
+
+
+def check_training_set(triplets: Sequence[Triplet], pictures: Mapping[str, Picture], work: Work[TripletsInput]) -> None:
+    """Refuse an empty training set; assert that nothing held out is trained on."""
+    training = [triplet for triplet in triplets if triplet.split == TRAIN]
+    for triplet in triplets:
+        sides = {pictures[triplet.reference_id].split, pictures[triplet.target_id].split}
+        assert sides == {triplet.split}, f"{triplet.triplet_id} joins images of {sides}, its split is {triplet.split}"
+    if not training:
+        counts = {name: work.parents[name].summary["drops"] for name in ("annotations", "pairs", "modified_texts")}
+        counts["triplets"] = dict(work.draft.drops)
+        left_out = [f"{name}: {reason} ({n})" for name, drops in counts.items() for reason, n in sorted(drops.items())]
+        training_pictures = sum(picture.split == TRAIN for picture in pictures.values())
+        raise InputError(
+            f"no training triplet is left: {training_pictures} of {len(pictures)} images are in the training split, "
+            f"{work.parents['pairs'].summary['rows']} pairs were mined, origins are "
+            f"{', '.join(work.settings.triplets.origins)}. Left out: {'; '.join(left_out) or 'nothing'}. "
+            "Add pictures or a triplets.csv, widen pairs.window, or use templates that apply (templates.use)"
+        )
+
+
+def candidate_table(
+    triplets: Sequence[Triplet], pictures: Mapping[str, Picture], settings: TripletSettings
+) -> pa.Table:
+    """The candidate set, sorted by image id."""
+    if settings.candidates == "triplets":
+        training = [triplet for triplet in triplets if triplet.split == TRAIN]
+        chosen = {name for triplet in training for name in (triplet.reference_id, triplet.target_id)}
+    else:
+        chosen = {name for name, picture in pictures.items() if picture.split == TRAIN}
+    rows = [
+        {
+            "image_id": name,
+            "path": pictures[name].path,
+            "pixel_sha256": pictures[name].pixel_sha256,
+            "caption": pictures[name].caption,
+            "component": pictures[name].component,
+        }
+        for name in sorted(chosen)
+    ]
+    return pa.Table.from_pylist(rows, schema=CANDIDATE_SCHEMA)
+
+
+def summarise(triplets: Sequence[Triplet], candidates: pa.Table) -> dict[str, Any]:
+    """Counts by split and origin, how far texts give their targets away, and sample rows."""
+    counts = Counter(f"{triplet.split} {triplet.origin}" for triplet in triplets)
+    training = [triplet for triplet in triplets if triplet.split == TRAIN]
+    samples = [triplet for origin in ("annotated", "generated") for triplet in _spread(training, origin)]
+    return {
+        "triplets": dict(sorted(counts.items())),
+        "candidates": len(candidates),
+        "kinds": dict(sorted(Counter(triplet.kind for triplet in training if triplet.kind).items())),
+        **text_figures(triplets, candidates["caption"].to_pylist()),
+        "samples": [
+            {
+                "reference": triplet.reference_path,
+                "modified_texts": list(triplet.modified_texts),
+                "target": triplet.target_path,
+                "origin": triplet.origin,
+                "reference_caption": triplet.reference_caption,
+                "target_caption": triplet.target_caption,
+            }
+            for triplet in samples
+        ],
+    }
+
+
+def _spread(training: Sequence[Triplet], origin: str) -> list[Triplet]:
+    found = [triplet for triplet in training if triplet.origin == origin]
+    return found[:: max(1, len(found) // EXAMPLES)][:EXAMPLES]
+
+
+TRIPLETS = Stage(
+    name="triplets",
+    parents=("images", "annotations", "captions", "splits", "pairs", "modified_texts"),
+    view=TripletsInput,
+    version=2,
+    write=compose_triplets,
+    external_inputs=models_and_verdicts,
+)

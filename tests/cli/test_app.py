@@ -1,0 +1,76 @@
+"""The command line on a tiny pipeline."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from spn4cir_core.flow import STAGES
+from tests.pipelines import tiny_recipe_file
+
+
+def spn4cir(*words: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "spn4cir_core.cli.app", *words]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    done = spn4cir("run", "--recipe", str(tiny_recipe_file(folder)), "--store", str(folder / "store"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "report.html" in done.stdout and "it/s" not in done.stderr, "no bars off a terminal"
+    page = folder / "store" / "summaries" / "tiny.html"
+    assert f"summary: {page}" in done.stdout and "everything is up to date" in page.read_text(encoding="utf-8")
+    return folder
+
+
+def options(folder: Path) -> list[str]:
+    return ["--recipe", str(folder / "tiny.toml"), "--store", str(folder / "store")]
+
+
+def test_help_shows_examples() -> None:
+    shown = spn4cir("--help")
+    assert shown.returncode == 0 and "spn4cir run --images photos/" in shown.stdout
+
+
+def test_search_prints_hits_and_writes_a_contact_sheet(folder: Path) -> None:
+    picture = next((folder / "store" / "corpora").rglob("*.png"))
+    sheet = folder / "hits.jpg"
+    words = ["search", "--image", str(picture), "--text", "make it blue", "--top", "3", "--sheet", str(sheet)]
+    done = spn4cir(*words, *options(folder))
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stdout.splitlines() if ".png" in line]) == 3
+    with Image.open(sheet) as opened:
+        assert min(opened.size) > 50
+
+
+def test_example_asks_a_held_out_query_and_names_the_report(folder: Path) -> None:
+    done = spn4cir("example", *options(folder))
+    assert done.returncode == 0, done.stderr
+    assert "report.html" in done.stdout and "modified text:" in done.stdout
+
+
+def test_status_says_what_would_run(folder: Path) -> None:
+    done = spn4cir("status", *options(folder))
+    assert done.returncode == 0 and "would run" not in done.stdout
+    elsewhere = spn4cir("status", "--recipe", str(folder / "tiny.toml"), "--store", str(folder / "elsewhere"))
+    assert elsewhere.stdout.count("would run") == elsewhere.stdout.count("> not made yet") == len(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "--recipe", "shoe"], "no recipe 'shoe'"),
+        (["run", "--images", "/no/such/folder"], "/no/such/folder"),
+        (["search", "--text", "red", "--store", "/no/such/store"], "no search index"),
+    ],
+)
+def test_a_known_error_is_one_line_and_status_1(words: list[str], says: str, tmp_path: Path) -> None:
+    done = spn4cir(*words, *([] if "--store" in words else ["--store", str(tmp_path)]))
+    assert done.returncode == 1
+    assert says in done.stderr and "Traceback" not in done.stderr

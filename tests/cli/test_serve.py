@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from spn4cir_core.cli.serve import listening_socket, search_app
+from spn4cir_core.errors import InputError, MissingExtra, StoreError
+from spn4cir_core.search.stage import SEARCH_INDEX
+from tests.measured_store import measured_store, recipe
+
+
+def test_another_host_needs_a_token() -> None:
+    for host in ("0.0.0.0", "::"):
+        with pytest.raises(InputError, match="SPN4CIR_TOKEN"):
+            listening_socket(host, 0, "")
+    with pytest.raises(InputError, match="has 6 characters"):
+        listening_socket("0.0.0.0", 0, "secret")
+    with listening_socket("0.0.0.0", 0, "a secret of some length") as bound:
+        assert bound.getsockname()[1] > 0
+
+
+@pytest.mark.parametrize("token", ["geheim\u00fcber alles sehr", "two\nlines of a header"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_told(token: str) -> None:
+    with pytest.raises(InputError, match="printable ASCII") as refused:
+        listening_socket("127.0.0.1", 0, token)
+    assert token not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
+def test_loopback_needs_none(host: str) -> None:
+    with listening_socket(host, 0, "") as bound:
+        assert bound.getsockname()[0] in ("127.0.0.1", "127.0.0.2", "::1")
+
+
+def test_addresses_that_cannot_be_bound_are_refused() -> None:
+    with pytest.raises(InputError, match="--host"):
+        listening_socket("no such host.invalid", 0, "")
+    with listening_socket("127.0.0.1", 0, "") as bound, pytest.raises(InputError, match="try another --port"):
+        listening_socket("127.0.0.1", bound.getsockname()[1], "")
+
+
+def test_a_store_without_index_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    store = measured_store(tmp_path)
+    with pytest.raises(StoreError, match="has no search index"):
+        search_app(recipe(tmp_path / "pictures"), store, "")
+
+
+@pytest.mark.parametrize("package", ["fastapi", "python_multipart"])
+def test_a_missing_package_says_what_to_install(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "spn4cir_core.search.api", raising=False)
+    store = measured_store(tmp_path)
+    with pytest.raises(MissingExtra, match=rf"'{package}' is not installed.*spn4cir\[serve\]"):
+        search_app(recipe(tmp_path / "pictures"), store, "")
+
+
+@contextmanager
+def command(*words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    line = [sys.executable, "-m", "spn4cir_core.cli.app", "serve", *words]
+    started = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    try:
+        yield started
+    finally:
+        started.terminate()
+        started.wait(30)
+
+
+def test_the_command_answers_only_to_the_token(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    store = measured_store(tmp_path)
+    chosen = recipe(tmp_path / "pictures")
+    SEARCH_INDEX.run(chosen, store)
+    toml = tmp_path / "measured.toml"
+    toml.write_text(f'base = "folder"\nname = "{chosen.name}"\n')
+    words = ("--recipe", str(toml), "--store", str(store.root), "--port", "0", "--images", str(tmp_path / "pictures"))
+    with command(*words, SPN4CIR_TOKEN="secret") as running:
+        assert running.stdout is not None
+        address = running.stdout.readline().split()[2]
+        images = urllib.request.Request(address + "api/images?count=3")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(images, timeout=30)
+        images.add_header("Authorization", "Bearer secret")
+        with urllib.request.urlopen(images, timeout=30) as answer:
+            assert answer.status == 200 and b"toys/" in answer.read()

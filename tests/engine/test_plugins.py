@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from spn4cir_core.engine.plugins import Plugin, Room, as_table
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.store.fingerprints import plain
+
+
+class Loud(Plugin):
+    plugin_kind = "loud"
+    volume: int = Field(default=3, ge=0)
+    channel_count: int = 2
+
+
+class Bystander:
+    pass
+
+
+ROOM = Room("speaker", {"loud": f"{__name__}:Loud", "broken": "no.such.module:Speaker"})
+
+
+def test_a_table_a_name_and_a_dotted_class_give_the_same_member() -> None:
+    for value in ({"kind": "loud"}, "loud", {"kind": f"{__name__}:Loud"}, Loud()):
+        assert ROOM.build(value) == Loud()
+    assert ROOM.build({"kind": "loud", "volume": 5}).volume == 5
+    assert as_table(Loud(volume=5)) == {"kind": "loud", "volume": 5, "channel_count": 2}
+    assert ROOM.build(as_table(Loud(volume=5))) == Loud(volume=5)
+
+
+def test_the_kind_is_part_of_the_fingerprinted_settings() -> None:
+    assert plain(Loud()) == {"kind": "loud", "volume": 3, "channel_count": 2}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"kind": "lowd"}, r"unknown speaker 'lowd'\. Did you mean 'loud'\?"),
+        ({"kind": "zzz"}, r"unknown speaker 'zzz'\. Known: broken, loud; a class of your own"),
+        ({"volume": 1}, "a speaker needs a kind"),
+        (7, "a speaker needs a kind, got 7"),
+        ({"kind": "loud", "volum": 1}, r"speaker 'loud': unknown key 'volum'; did you mean 'volume'\?"),
+        ({"kind": "loud", "zzz": 1}, "unknown key 'zzz'; known keys: channel_count, volume"),
+        ({"kind": "loud", "volume": -1}, "volume = -1"),
+        ({"kind": "broken"}, "cannot load 'no.such.module:Speaker'"),
+        ({"kind": f"{__name__}:Nobody"}, "cannot load"),
+        ({"kind": f"{__name__}:Bystander"}, r"is not a spn4cir_core\.engine\.plugins\.Plugin"),
+    ],
+)
+def test_what_cannot_be_built_says_why_and_what_is_known(value: object, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        ROOM.build(value)
+
+
+def test_a_strangers_class_carries_its_dotted_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stranger_speakers.py").write_text(
+        "from spn4cir_core.engine.plugins import Plugin\n\n\nclass Mine(Plugin):\n    bass: int = 1\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        mine = ROOM.build({"kind": "stranger_speakers:Mine", "bass": 4})
+        assert as_table(mine) == {"kind": "stranger_speakers:Mine", "bass": 4}
+    finally:
+        sys.modules.pop("stranger_speakers", None)
+
+
+def test_members_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Loud().volume = 4  # type: ignore[misc]

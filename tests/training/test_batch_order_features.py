@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.training.batch_order_features import BatchOrderFeatures
+from spn4cir_core.training.stages import STAGE1_CHECKPOINT
+from spn4cir_core.training.triplet_batches import read_triplets
+
+World = Callable[..., tuple[Recipe, Store]]
+
+
+def facts(world: World, bank_ND: np.ndarray | None) -> tuple[BatchOrderFeatures, list[str]]:
+    _, store = world()
+    artifact = store.current("tiny", "triplets")
+    assert artifact is not None
+    triplets = read_triplets(artifact)
+    images = triplets.candidates["image_id"].to_pylist()
+    return BatchOrderFeatures(store, artifact, triplets, bank_ND), [images[row] for row in triplets.targets]
+
+
+def test_vectors_are_those_of_the_targets_in_the_image_encoder_or_the_bank(world: World) -> None:
+    found, targets = facts(world, None)
+    embeddings = found.store.current("tiny", "image_embeddings")
+    assert embeddings is not None
+    ids = embeddings.table()["image_id"].to_pylist()
+    own = np.load(embeddings.file("vectors_00000.npy"))
+    np.testing.assert_array_equal(found.vectors(), [own[ids.index(image)] for image in targets])
+    bank = np.random.default_rng(0).standard_normal((12, 3, 5)).astype(np.float16)
+    found, _ = facts(world, bank)
+    expected = [bank[row].astype(np.float32).mean(axis=0) for row in found.triplets.targets]
+    np.testing.assert_allclose(found.vectors(), expected, rtol=1e-6)
+
+
+def test_categories_are_those_of_the_targets(world: World) -> None:
+    found, targets = facts(world, None)
+    images = found.store.current("tiny", "images")
+    assert images is not None
+    known = {row["image_id"]: row["category"] for row in images.table().to_pylist()}
+    assert list(found.categories()) == [known[image] for image in targets]
+
+
+@pytest.mark.parametrize("kind", ["clustered", "same_category"])
+def test_the_order_of_batches_is_a_setting(world: World, kind: str) -> None:
+    plain, store = world()
+    grouped, _ = world(stage1={"batches": kind})
+    first, second = (STAGE1_CHECKPOINT.run(recipe, store)[0] for recipe in (plain, grouped))
+    assert first.summary["files"]["model.safetensors"] != second.summary["files"]["model.safetensors"]
