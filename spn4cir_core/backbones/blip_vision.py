@@ -22,15 +22,15 @@ def empty_vision(architecture: type[Any], config: Any, dtype: Dtype) -> nn.Modul
     return tower.to(getattr(torch, dtype)).to_empty(device="cpu").requires_grad_(False).eval()
 
 
-def keep_vision_narrow(network: nn.Module, dtype: Dtype) -> None:
+def cast_vision_after_load(network: nn.Module, dtype: Dtype) -> None:
     """Whatever is loaded into the network, its ``vision_model`` stays of this dtype: half of EVA's 4 GB at float16."""
 
-    def narrow(loaded: nn.Module, _: Any) -> None:
+    def cast(loaded: nn.Module, _: Any) -> None:
         tower = loaded.vision_model
         assert isinstance(tower, nn.Module)
         tower.to(getattr(torch, dtype)).requires_grad_(False)
 
-    network.register_load_state_dict_post_hook(narrow)  # type: ignore[no-untyped-call]
+    network.register_load_state_dict_post_hook(cast)  # type: ignore[no-untyped-call]
 
 
 def visual_tokens(tower: Any, pixels_BCHW: Tensor) -> Tensor:

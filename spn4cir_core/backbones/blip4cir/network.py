@@ -16,11 +16,11 @@ from typing_extensions import override
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.backbones.blip_layers import checkpoint_layers
 from spn4cir_core.backbones.blip_tokens import BertTokens
-from spn4cir_core.backbones.blip_vision import empty_vision, keep_vision_narrow, visual_tokens
+from spn4cir_core.backbones.blip_vision import cast_vision_after_load, empty_vision, visual_tokens
 from spn4cir_core.backbones.pixels import target_padded_squares
 
 if TYPE_CHECKING:
-    from spn4cir_core.backbones.blip4cir.settings import Blip4Cir
+    from spn4cir_core.models.fixed_batches import Dtype
 
 ENC = "[ENC]"
 
@@ -32,20 +32,22 @@ class Blip4CirNetwork(nn.Module, Network):
     alone, which stays as it is, so stage 2 needs no copies.
     """
 
-    def __init__(self, settings: Blip4Cir, config: Any, vocabulary: str) -> None:
+    def __init__(
+        self, config: Any, vocabulary: str, *, image_px: int, max_tokens: int, dropout: float, vision_dtype: Dtype
+    ) -> None:
         super().__init__()
         text = config.text_config
-        text.hidden_dropout_prob = text.attention_probs_dropout_prob = settings.dropout
-        self.config, self.image_px = config, settings.image_px
+        text.hidden_dropout_prob = text.attention_probs_dropout_prob = dropout
+        self.config, self.image_px = config, image_px
         self.dim = config.image_text_hidden_size
-        self.words = BertTokens(vocabulary, text.vocab_size, min(settings.max_tokens, text.max_position_embeddings))
+        self.words = BertTokens(vocabulary, text.vocab_size, min(max_tokens, text.max_position_embeddings))
         self.enc = self.words.id_of(ENC)
-        self.vision_model = empty_vision(BlipVisionModel, config.vision_config, settings.vision_dtype)
+        self.vision_model = empty_vision(BlipVisionModel, config.vision_config, vision_dtype)
         self.vision_proj = nn.Linear(config.vision_config.hidden_size, self.dim)
         text_model: Any = BlipTextModel  # some releases of transformers type its arguments, some do not
         self.text_encoder: Any = text_model(text, add_pooling_layer=False)
         self.text_proj = nn.Linear(text.hidden_size, self.dim)
-        keep_vision_narrow(self, settings.vision_dtype)
+        cast_vision_after_load(self, vision_dtype)
 
     @override
     def state(self) -> dict[str, Any]:

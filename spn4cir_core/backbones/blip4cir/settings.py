@@ -75,4 +75,11 @@ class Blip4Cir(BlipBackbone):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return Blip4CirNetwork(self, config, vocabulary).eval()
+            return Blip4CirNetwork(
+                config,
+                vocabulary,
+                image_px=self.image_px,
+                max_tokens=self.max_tokens,
+                dropout=self.dropout,
+                vision_dtype=self.vision_dtype,
+            ).eval()

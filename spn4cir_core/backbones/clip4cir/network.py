@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,21 +14,17 @@ from typing_extensions import override
 
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.backbones.clip_towers import Tokenizer, build_clip, text_features
-from spn4cir_core.backbones.composer_networks import Encoded
+from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.pixels import centre_squares, normalised, target_padded_squares
-
-if TYPE_CHECKING:
-    from spn4cir_core.backbones.clip4cir.settings import Clip4Cir
-    from spn4cir_core.backbones.clip_backbone import ClipBackbone
 
 
 class ClipNetwork(nn.Module, Network):
     """An open_clip model, which is never put into training mode: batch norms keep their running statistics."""
 
-    def __init__(self, settings: ClipBackbone, described: dict[str, Any]) -> None:
+    def __init__(self, described: dict[str, Any], *, preprocessing: str) -> None:
         super().__init__()
         self.described = described
-        self.preprocessing = settings.preprocessing
+        self.preprocessing = preprocessing
         self.clip: Any = build_clip(described["model_cfg"]).eval()
         self.dim = int(described["model_cfg"]["embed_dim"])
         self._tokenizer = Tokenizer(described["model_cfg"])
@@ -74,10 +70,17 @@ class ClipNetwork(nn.Module, Network):
 class Clip4CirNetwork(ClipNetwork):
     """Both towers and a composer of their raw features. A target is the normalised image feature."""
 
-    def __init__(self, settings: Clip4Cir, described: dict[str, Any]) -> None:
-        super().__init__(settings, described)
-        self.composer = settings.composer.network(self.dim, self.dim)
-        self.stage1_trains = settings.stage1_trains
+    def __init__(
+        self,
+        described: dict[str, Any],
+        *,
+        preprocessing: str,
+        make_composer: Callable[[int, int], ComposerNetwork],
+        stage1_trains: str,
+    ) -> None:
+        super().__init__(described, preprocessing=preprocessing)
+        self.composer = make_composer(self.dim, self.dim)
+        self.stage1_trains = stage1_trains
 
     @property
     @override

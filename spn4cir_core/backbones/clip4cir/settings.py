@@ -54,4 +54,9 @@ class Clip4Cir(ClipBackbone):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return Clip4CirNetwork(self, described)
+            return Clip4CirNetwork(
+                described,
+                preprocessing=self.preprocessing,
+                make_composer=self.composer.network,
+                stage1_trains=self.stage1_trains,
+            )

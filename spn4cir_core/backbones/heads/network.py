@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +12,10 @@ from PIL import Image
 from torch import Tensor, nn
 from typing_extensions import override
 
-from spn4cir_core.backbones.composer_networks import Encoded
+from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
 from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.models.sentence_encoder import minilm_folder
-
-if TYPE_CHECKING:
-    from spn4cir_core.backbones.heads.settings import Heads
 
 IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
 TOKEN_LIMIT = 128
@@ -105,15 +102,14 @@ class TextTower(nn.Module):
 class HeadsNetwork(TwoTowerNetwork):
     """Image head, text head, composer."""
 
-    def __init__(self, settings: Heads) -> None:
+    def __init__(
+        self, *, dim: int, hidden: int, image_px: int, make_composer: Callable[[int, int], ComposerNetwork]
+    ) -> None:
+        """``make_composer(dim, token_dim)`` is called last, so that the heads' weights do not depend on it."""
         texts = FrozenTexts(str(minilm_folder()))
-        super().__init__(
-            settings.dim,
-            Head(IMAGE_FEATURES, settings.hidden, settings.dim),
-            TextTower(texts, settings.hidden, settings.dim),
-            settings.composer.network(settings.dim, settings.dim),
-        )
-        self.image_px = settings.image_px
+        image, text = Head(IMAGE_FEATURES, hidden, dim), TextTower(texts, hidden, dim)
+        super().__init__(dim, image, text, make_composer(dim, dim))
+        self.image_px = image_px
         self._texts = texts
         # In a list, because a module set as an attribute would join this network's weights.
         self._trunk: list[Any] = []

@@ -56,17 +56,20 @@ class Heads(Backbone):
     def build(self, texts: Sequence[str], seed: int) -> Network:
         import torch
 
-        from spn4cir_core.backbones.heads.network import HeadsNetwork
-
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return HeadsNetwork(self)
+            return self._network()
 
     @override
     def restore(self, state: dict[str, Any]) -> Network:
-        from spn4cir_core.backbones.heads.network import HeadsNetwork
-
-        network = HeadsNetwork(self)
+        network = self._network()
         if state["query_encoder_is_apart"]:
             network.untie_query_encoder()
         return network
+
+    def _network(self) -> Network:
+        from spn4cir_core.backbones.heads.network import HeadsNetwork
+
+        return HeadsNetwork(
+            dim=self.dim, hidden=self.hidden, image_px=self.image_px, make_composer=self.composer.network
+        )

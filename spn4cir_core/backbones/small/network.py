@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +13,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
-from spn4cir_core.backbones.composer_networks import Encoded
+from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
-
-if TYPE_CHECKING:
-    from spn4cir_core.backbones.small.settings import Small
 
 WIDTH = 96
 TOKEN_LIMIT = 64
@@ -102,14 +99,18 @@ class TextTower(Tower):
 class SmallNetwork(TwoTowerNetwork):
     """Shared image tower, text tower, composer."""
 
-    def __init__(self, settings: Small, vocabulary: Sequence[str]) -> None:
-        super().__init__(
-            settings.dim,
-            ImageTower(settings.dim),
-            TextTower(len(vocabulary), settings.dim),
-            settings.composer.network(settings.dim, WIDTH),
-        )
-        self.image_px = settings.image_px
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        *,
+        dim: int,
+        image_px: int,
+        make_composer: Callable[[int, int], ComposerNetwork],
+    ) -> None:
+        """``make_composer(dim, token_dim)`` is called last, so that the towers' weights do not depend on it."""
+        image, text = ImageTower(dim), TextTower(len(vocabulary), dim)
+        super().__init__(dim, image, text, make_composer(dim, WIDTH))
+        self.image_px = image_px
         self.vocabulary = list(vocabulary)
         self._ids = {word: number for number, word in enumerate(vocabulary, start=FIRST_WORD)}
 

@@ -42,17 +42,20 @@ class Small(Backbone):
         """See the base class. Every word of the texts is in the vocabulary."""
         import torch
 
-        from spn4cir_core.backbones.small.network import SmallNetwork, vocabulary_of
+        from spn4cir_core.backbones.small.network import vocabulary_of
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return SmallNetwork(self, vocabulary_of(texts))
+            return self._network(vocabulary_of(texts))
 
     @override
     def restore(self, state: dict[str, Any]) -> Network:
-        from spn4cir_core.backbones.small.network import SmallNetwork
-
-        network = SmallNetwork(self, state["vocabulary"])
+        network = self._network(state["vocabulary"])
         if state["query_encoder_is_apart"]:
             network.untie_query_encoder()
         return network
+
+    def _network(self, vocabulary: Sequence[str]) -> Network:
+        from spn4cir_core.backbones.small.network import SmallNetwork
+
+        return SmallNetwork(vocabulary, dim=self.dim, image_px=self.image_px, make_composer=self.composer.network)

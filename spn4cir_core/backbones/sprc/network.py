@@ -18,11 +18,11 @@ from typing_extensions import override
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.backbones.blip_layers import checkpoint_layers
 from spn4cir_core.backbones.blip_tokens import BertTokens
-from spn4cir_core.backbones.blip_vision import empty_vision, keep_vision_narrow, visual_tokens
+from spn4cir_core.backbones.blip_vision import cast_vision_after_load, empty_vision, visual_tokens
 from spn4cir_core.backbones.pixels import target_padded_squares
 
 if TYPE_CHECKING:
-    from spn4cir_core.backbones.sprc.settings import Sprc
+    from spn4cir_core.models.fixed_batches import Dtype
 
 WORDS_KEPT = 50
 NOT_WORDS = re.compile(r"[.!\"()*#:;~\s]+")
@@ -84,14 +84,16 @@ class SprcNetwork(nn.Module, Network):
     reading gets its own Q-Former; the first one, and the targets, stay with stage 1's.
     """
 
-    def __init__(self, settings: Sprc, config: Any, vocabulary: str) -> None:
+    def __init__(
+        self, config: Any, vocabulary: str, *, image_px: int, max_tokens: int, dropout: float, vision_dtype: Dtype
+    ) -> None:
         super().__init__()
         former, vision = config.qformer_config, config.vision_config
-        former.hidden_dropout_prob = former.attention_probs_dropout_prob = settings.dropout
-        self.config, self.image_px = config, settings.image_px
+        former.hidden_dropout_prob = former.attention_probs_dropout_prob = dropout
+        self.config, self.image_px = config, image_px
         self.dim, self.target_tokens = config.image_text_hidden_size, config.num_query_tokens
-        self.words = BertTokens(vocabulary, former.vocab_size, settings.max_tokens)
-        self.vision_model: Any = empty_vision(Blip2VisionModel, vision, settings.vision_dtype)
+        self.words = BertTokens(vocabulary, former.vocab_size, max_tokens)
+        self.vision_model: Any = empty_vision(Blip2VisionModel, vision, vision_dtype)
         self.vision_model.post_layernorm = nn.Identity()
         self.ln_vision = nn.LayerNorm(vision.hidden_size, eps=vision.layer_norm_eps)
         self.query_tokens = nn.Parameter(torch.zeros(1, self.target_tokens, former.hidden_size))
@@ -99,7 +101,7 @@ class SprcNetwork(nn.Module, Network):
         self.former = QFormer(former, self.dim)
         self.vision_projection = nn.Linear(former.hidden_size, self.dim)
         self.query_former: QFormer | None = None
-        keep_vision_narrow(self, settings.vision_dtype)
+        cast_vision_after_load(self, vision_dtype)
 
     @override
     def state(self) -> dict[str, Any]:

@@ -90,7 +90,14 @@ class Sprc(BlipBackbone):
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return SprcNetwork(self, config, vocabulary).eval()
+            return SprcNetwork(
+                config,
+                vocabulary,
+                image_px=self.image_px,
+                max_tokens=self.max_tokens,
+                dropout=self.dropout,
+                vision_dtype=self.vision_dtype,
+            ).eval()
 
 
 def _placed(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,6 @@ from typing_extensions import override
 
 from spn4cir_core.backbones.clip4cir.network import ClipNetwork
 from spn4cir_core.backbones.clip_towers import pooled_text, text_tokens
-
-if TYPE_CHECKING:
-    from spn4cir_core.backbones.tgcir.settings import TgCir
 
 OFF_MASK = 0.1
 """Where a mask starts outside its own part of the dimensions; inside it starts at 1."""
@@ -56,17 +53,19 @@ class TgCirNetwork(ClipNetwork):
     so that the target side can stay as the bank has it.
     """
 
-    def __init__(self, settings: TgCir, described: dict[str, Any]) -> None:
-        super().__init__(settings, described)
+    def __init__(
+        self, described: dict[str, Any], *, preprocessing: str, global_tokens: int, local_tokens: int, teacher: bool
+    ) -> None:
+        super().__init__(described, preprocessing=preprocessing)
         config, dim = described["model_cfg"], self.dim
-        self.masks = nn.Parameter(_own_parts(settings.global_tokens, dim))
-        self.tokenlearn = TokenLearner(dim, settings.local_tokens)
+        self.masks = nn.Parameter(_own_parts(global_tokens, dim))
+        self.tokenlearn = TokenLearner(dim, local_tokens)
         self.fc = nn.Linear(config["vision_cfg"]["width"], dim)
         self.text_fc = nn.Linear(config["text_cfg"]["width"], dim)
         self.s_remain_map = _share_map(dim)
         self.masks_text: nn.Parameter | None = None
         self.tokenlearn_text: TokenLearner | None = None
-        self.teacher = Teacher(dim) if settings.teacher else None
+        self.teacher = Teacher(dim) if teacher else None
 
     @override
     def state(self) -> dict[str, Any]:

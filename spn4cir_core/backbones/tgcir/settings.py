@@ -78,4 +78,10 @@ class TgCir(ClipBackbone):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return TgCirNetwork(self, described)
+            return TgCirNetwork(
+                described,
+                preprocessing=self.preprocessing,
+                global_tokens=self.global_tokens,
+                local_tokens=self.local_tokens,
+                teacher=self.teacher,
+            )

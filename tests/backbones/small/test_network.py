@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spn4cir_core.backbones.small.network import SmallNetwork, vocabulary_of
+from spn4cir_core.backbones.small.network import SmallNetwork
 from spn4cir_core.backbones.small.settings import Small
 
 
 @pytest.fixture(scope="module")
 def network() -> SmallNetwork:
-    torch.manual_seed(0)
-    return SmallNetwork(Small(), vocabulary_of(["add large blue star", "make red circle green"]))
+    network = Small().build(["add large blue star", "make red circle green"], seed=0)
+    assert isinstance(network, SmallNetwork)
+    return network
 
 
 def encoded(network: SmallNetwork, *texts: str) -> torch.Tensor:
