@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import logging
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from spn4cir_core.errors import RecipeError
 
+log = logging.getLogger(__name__)
 SHOWN_CHARACTERS = 500
 
 
@@ -24,10 +27,40 @@ class Settings(BaseModel):
     """A table of a recipe: frozen; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
+    """Old key → the setting's name today. A recipe that gives the old key is read, with one warning a process.
+
+    The setting keeps its place in fingerprints by :class:`~spn4cir_core.store.fingerprints.FingerprintKey`.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_renamed_keys(cls, table: Any) -> Any:
+        return under_new_keys(table, cls) if isinstance(table, Mapping) else table
 
     def extras(self) -> tuple[str, ...]:
         """Names of the optional extras of this package that work with these settings needs."""
         return ()
+
+
+def under_new_keys(table: Mapping[str, Any], model: type[Settings]) -> dict[str, Any]:
+    """The table with the old names of renamed settings replaced by the names of today.
+
+    Raises:
+        ValueError: a setting is given under both names.
+    """
+    if both := [f"{old!r} and {new!r}" for old, new in model.renamed_keys.items() if old in table and new in table]:
+        raise ValueError(f"{both[0]} are the old and the new name of one setting: keep only the new one")
+    for old in model.renamed_keys.keys() & table.keys():
+        _warn_of_rename(model, old)
+    return {model.renamed_keys.get(key, key): value for key, value in table.items()}
+
+
+@cache
+def _warn_of_rename(model: type[Settings], old: str) -> None:
+    log.warning(
+        "%s: the key %r is now called %r; rename it in your recipe", model.__name__, old, model.renamed_keys[old]
+    )
 
 
 class Plugin(Settings):

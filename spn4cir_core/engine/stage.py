@@ -16,7 +16,7 @@ from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import AlreadyWritten, InputChanged, LaunchError, StoreError
 from spn4cir_core.store.artifacts import Artifact, Draft, Store
-from spn4cir_core.store.fingerprints import fingerprint, plain
+from spn4cir_core.store.fingerprints import fingerprint, fingerprint_key, plain
 
 log = logging.getLogger(__name__)
 WRITE, KEEP = "write", "keep"
@@ -160,8 +160,8 @@ class Stage(Generic[View]):
             "stage": self.name,
             "version": self.version,
             "settings": {
-                name: plain(self.fingerprint_part.get(name, plain)(getattr(settings, name)))
-                for name in self.view.model_fields
+                fingerprint_key(name, field): plain(self.fingerprint_part.get(name, plain)(getattr(settings, name)))
+                for name, field in self.view.model_fields.items()
             },
             "outside": self.external_inputs(settings, store) if self.external_inputs else None,
             "parents": {name: artifact.fingerprint for name, artifact in parents.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,43 @@ LENGTH = 16
 
 
 class OmitFromFingerprint:
-    """Marks a setting that cannot change a result: ``workers: Annotated[int, OmitFromFingerprint()] = 2``."""
+    """Annotates a setting that cannot change a result: ``workers: Annotated[int, OmitFromFingerprint()] = 2``."""
 
 
 class OmitDefaultFromFingerprint:
-    """Marks a setting that came when artefacts had been made without it; its default does what was done before.
+    """Annotates a setting that came when artefacts had been made without it; its default does what was done before.
 
-    It is left out of fingerprints while it has its default, so that those artefacts stay good. The default can never
-    change: another one is another setting.
+    It is left out of fingerprints while it has its default, so that those artefacts stay valid. The default can never
+    change: another default is another setting.
     """
+
+
+@dataclass(frozen=True)
+class FingerprintKey:
+    """Annotates a renamed setting: it enters fingerprints under its old ``key``, so that old artefacts stay valid.
+
+    Example: ``exclude_known_positives: Annotated[bool, FingerprintKey("spares")] = True``, with
+    ``renamed_keys = {"spares": "exclude_known_positives"}`` in the same class for recipes that give the old key.
+    """
+
+    key: str
 
 
 def plain(value: Any) -> Any:
-    """Reduce settings to JSON values, without fields marked :class:`OmitFromFingerprint`, and without those marked
-    :class:`OmitDefaultFromFingerprint` that have their default.
+    """Reduce settings to JSON values, without the fields annotated with :class:`OmitFromFingerprint`, and without those
+    annotated with :class:`OmitDefaultFromFingerprint` that have their default.
 
-    A plug-in whose logic has changed carries a ``plugin_version`` above 1, which stands among its settings.
+    A plug-in whose logic has changed carries a ``plugin_version`` above 1, which is added to its settings.
     """
     if isinstance(value, BaseModel):
-        kept = {
-            name: plain(getattr(value, name))
+        settings = {
+            fingerprint_key(name, field): plain(getattr(value, name))
             for name, field in type(value).model_fields.items()
-            if not _left_out(getattr(value, name), field)
+            if not _is_omitted(getattr(value, name), field)
         }
         kind, version = getattr(value, "plugin_kind", None), getattr(value, "plugin_version", 1)
-        marked = kept if version == 1 else {"version": version, **kept}
-        return marked if kind is None else {"kind": kind, **marked}
+        versioned = settings if version == 1 else {"version": version, **settings}
+        return versioned if kind is None else {"kind": kind, **versioned}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -50,10 +62,16 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _left_out(value: Any, field: FieldInfo) -> bool:
-    marks = {type(mark) for mark in field.metadata}
-    added_later = OmitDefaultFromFingerprint in marks and value == field.get_default(call_default_factory=True)
-    return added_later or OmitFromFingerprint in marks
+def fingerprint_key(name: str, field: FieldInfo) -> str:
+    """The name under which a setting enters fingerprints: its own, or the old one if it has been renamed."""
+    return next((item.key for item in field.metadata if isinstance(item, FingerprintKey)), name)
+
+
+def _is_omitted(value: Any, field: FieldInfo) -> bool:
+    annotations = {type(item) for item in field.metadata}
+    is_added_later = OmitDefaultFromFingerprint in annotations
+    has_default = is_added_later and value == field.get_default(call_default_factory=True)
+    return has_default or OmitFromFingerprint in annotations
 
 
 def fingerprint(value: Any) -> str:

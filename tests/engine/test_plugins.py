@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import pytest
 from pydantic import Field
 
 from spn4cir_core.engine.plugins import Plugin, Room, as_table
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.store.fingerprints import plain
+from spn4cir_core.store.fingerprints import FingerprintKey, plain
 
 
 class Loud(Plugin):
@@ -17,11 +19,19 @@ class Loud(Plugin):
     channel_count: int = 2
 
 
+class Renamed(Plugin):
+    plugin_kind = "renamed"
+    renamed_keys: ClassVar[Mapping[str, str]] = {"volum": "volume"}
+    volume: Annotated[int, FingerprintKey("volum")] = 3
+
+
 class Bystander:
     pass
 
 
-ROOM = Room("speaker", {"loud": f"{__name__}:Loud", "broken": "no.such.module:Speaker"})
+ROOM = Room(
+    "speaker", {"loud": f"{__name__}:Loud", "renamed": f"{__name__}:Renamed", "broken": "no.such.module:Speaker"}
+)
 
 
 def test_a_table_a_name_and_a_dotted_class_give_the_same_member() -> None:
@@ -40,7 +50,7 @@ def test_the_kind_is_part_of_the_fingerprinted_settings() -> None:
     ("value", "message"),
     [
         ({"kind": "lowd"}, r"unknown speaker 'lowd'\. Did you mean 'loud'\?"),
-        ({"kind": "zzz"}, r"unknown speaker 'zzz'\. Known: broken, loud; a class of your own"),
+        ({"kind": "zzz"}, r"unknown speaker 'zzz'\. Known: broken, loud, renamed; a class of your own"),
         ({"volume": 1}, "a speaker needs a kind"),
         (7, "a speaker needs a kind, got 7"),
         ({"kind": "loud", "volum": 1}, r"speaker 'loud': unknown key 'volum'; did you mean 'volume'\?"),
@@ -71,3 +81,21 @@ def test_a_strangers_class_carries_its_dotted_name(tmp_path: Path, monkeypatch: 
 def test_members_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Loud().volume = 4  # type: ignore[misc]
+
+
+def test_an_old_key_is_read_with_one_warning_that_names_the_new_key(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        assert ROOM.build({"kind": "renamed", "volum": 5}) == ROOM.build({"kind": "renamed", "volume": 5})
+    assert [record.message for record in caplog.records] == [
+        "Renamed: the key 'volum' is now called 'volume'; rename it in your recipe"
+    ]
+
+
+def test_the_old_and_the_new_key_together_are_an_error() -> None:
+    with pytest.raises(RecipeError, match="'volum' and 'volume' are the old and the new name of one setting"):
+        ROOM.build({"kind": "renamed", "volum": 5, "volume": 5})
+
+
+def test_a_renamed_setting_keeps_the_fingerprint_of_its_old_name() -> None:
+    assert plain(Renamed(volume=4)) == {"kind": "renamed", "volum": 4}
+    assert as_table(Renamed(volume=4)) == {"kind": "renamed", "volume": 4}
