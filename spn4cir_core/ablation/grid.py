@@ -28,15 +28,14 @@ from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import Recipe, anchored, load_recipe, merge
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.training.roles import ROLES, SERVED
 
 MEASURED = "eval_report"
 MEASURES = {
-    "stage 1": ("stage1", "composed"),
-    "control": ("control", "composed"),
-    "stage 2": ("stage2", "composed"),
-    "image only": ("stage2", "image"),
-    "text only": ("stage2", "text"),
-    "sum of both": ("stage2", "sum"),
+    **{role.label: (role.name, "composed") for role in ROLES.values()},
+    "image only": (SERVED.name, "image"),
+    "text only": (SERVED.name, "text"),
+    "sum of both": (SERVED.name, "sum"),
 }
 """Column → (model, how it is asked), as in the eval report."""
 Levels = dict[str, str]

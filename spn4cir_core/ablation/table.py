@@ -14,11 +14,12 @@ from typing import Any
 
 from spn4cir_core.ablation.grid import MEASURES, Levels, Result
 from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.training.roles import CONTROL, ROLES, STAGE2
 
-GAIN = "stage 2 − control"
+GAIN = f"{STAGE2.label} − {CONTROL.label}"
 """Differences are taken seed by seed: both models of a seed answer the same queries."""
 COLUMNS = (*MEASURES, GAIN)
-PLOTTED = {"stage 1": "#7f7f7f", "control": "#1f77b4", "stage 2": "#d62728"}
+PLOTTED = {role.label: role.colours[0] for role in ROLES.values()}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def _row(levels: Levels, group: Sequence[Result]) -> Row:
         values = [recall[measure] for recall in found if measure in recall]
         if values:
             measures[measure] = estimate([value[0] for value in values], values[0][1:], (0.0, 100.0))
-    gains = [recall["stage 2"][0] - recall["control"][0] for recall in found if {"stage 2", "control"} <= recall.keys()]
+    ours, theirs = STAGE2.label, CONTROL.label
+    gains = [recall[ours][0] - recall[theirs][0] for recall in found if {ours, theirs} <= recall.keys()]
     if gains:
         measures[GAIN] = estimate(gains, (math.nan, math.nan), (-100.0, 100.0))
     return Row(levels, measures, [result.error for result in group if result.error])

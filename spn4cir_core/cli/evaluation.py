@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -24,9 +24,8 @@ from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import open_store
 from spn4cir_core.training.checkpoints import load_checkpoint
+from spn4cir_core.training.roles import ROLES, SERVED, ModelName
 from spn4cir_core.user_files import read_json_file
-
-Model = Literal["stage1", "control", "stage2"]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +40,7 @@ def write_server_files(
     store: StoreOption = "store",
     images: ImagesOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default: submissions/ in the store.")] = None,
-    model: Annotated[Model, typer.Option(help="The checkpoint that answers.")] = "stage2",
+    model: Annotated[ModelName, typer.Option(help="The checkpoint that answers.")] = SERVED.name,
     trained: Annotated[
         str, typer.Option(help="Recipe whose checkpoint it is; default: the one whose pictures are ranked.")
     ] = "",
@@ -67,7 +66,7 @@ def write_server_files(
         return
     source = _named(trained, None)[0] if trained else chosen.name
     answering = Answering(
-        checkpoint=load_checkpoint(_made(source, place, f"{model}_checkpoint")),
+        checkpoint=load_checkpoint(_made(source, place, ROLES[model].artifact)),
         manifest=_made(chosen.name, place, "images").table(columns=["image_id", "path", "pixel_sha256"]),
         settings=chosen.images,
         store=place,
@@ -109,7 +108,7 @@ def compare_runs(
     out: Annotated[Path, typer.Option("--out", help="The page; a .md and a .json are written beside it.")] = Path(
         "compare.html"
     ),
-    model: Annotated[Model, typer.Option(help="The model that is compared.")] = "stage2",
+    model: Annotated[ModelName, typer.Option(help="The model that is compared.")] = SERVED.name,
     query_set: Annotated[str, typer.Option("--queries", help="One query set; default: all that two runs have.")] = "",
     draws: Annotated[int, typer.Option(min=100, help="Resamples of the intervals and tests.")] = 2000,
     store: StoreOption = "store",

@@ -15,6 +15,7 @@ from spn4cir_core.evaluation.gallery_sizes import expected_recall, sizes_up_to
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
 from spn4cir_core.evaluation.significance import randomisation_p
+from spn4cir_core.training.roles import SERVED
 
 ALL = "all"
 RANKS = pa.schema(
@@ -88,13 +89,12 @@ GALLERY_SIZES = pa.schema(
     ]
 )
 SHORTCUTS = ("image", "text", "sum")
-COMPARED = (
-    (("stage2", "composed"), ("control", "composed")),
-    (("stage2", "composed"), ("stage1", "composed")),
-    (("stage2", "composed"), ("stage2", "image")),
-    (("stage2", "composed"), ("stage2", "text")),
-    (("stage2", "composed"), ("stage2", "sum")),
+SUBTRACTED = (
+    *((name, "composed") for name in SERVED.compared_with),
+    *((SERVED.name, mode) for mode in SHORTCUTS),
 )
+"""(model, mode) of what is subtracted from the served model's composed query."""
+COMPARED = tuple(((SERVED.name, "composed"), other) for other in SUBTRACTED)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from spn4cir_core.embeddings.vectors import open_vectors
 from spn4cir_core.errors import StoreError
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.templates import PLACEHOLDERS
+from spn4cir_core.training.roles import CONTROL, ROLES, SERVED, STAGE1
 
 UNFILLED = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 UNCAPTIONED_SHARE = 0.01
@@ -210,8 +211,8 @@ def loss_is_finite(stage: str) -> Check:
 
 def bank_matches_checkpoint(made: Made) -> Finding:
     """The candidate bank was computed by the stage-1 checkpoint in use."""
-    made_by = made("candidate_bank").summary["parents"]["stage1_checkpoint"]
-    in_use = made("stage1_checkpoint").fingerprint
+    made_by = made("candidate_bank").summary["parents"][STAGE1.artifact]
+    in_use = made(STAGE1.artifact).fingerprint
     return Finding(made_by == in_use, f"bank made by {made_by}, checkpoint in use {in_use}", [])
 
 
@@ -235,7 +236,7 @@ def recall_is_a_share(made: Made) -> Finding:
 
 
 def recall_is_not_worse(made: Made) -> Finding:
-    """No recall of stage 2 is below that of the last report by more than chance."""
+    """No recall of the served model is below that of the last report by more than chance."""
     before = made.before("eval_report")
     if before is None:
         return Finding(True, "there is no report before this one", [])
@@ -254,7 +255,7 @@ def recall_is_not_worse(made: Made) -> Finding:
 
 def _headline(report: Artifact) -> dict[tuple[str, int], dict[str, float]]:
     rows = report.table("recall.parquet").to_pylist()
-    wanted = {"kind": "all", "model": "stage2", "query": "composed"}
+    wanted = {"kind": "all", "model": SERVED.name, "query": "composed"}
     return {(row["query_set"], row["k"]): row for row in rows if all(row[key] == wanted[key] for key in wanted)}
 
 
@@ -276,11 +277,9 @@ CHECKS: list[tuple[str, Check, bool]] = [
     ("modified_texts", texts_join_pairs, True),
     ("triplets", triplets_are_whole, True),
     ("triplets", splits_do_not_share_images, True),
-    ("stage1_checkpoint", loss_is_finite("stage1_checkpoint"), True),
-    ("control_checkpoint", loss_is_finite("control_checkpoint"), False),
+    *((role.artifact, loss_is_finite(role.artifact), role != CONTROL) for role in ROLES.values()),
     ("candidate_bank", bank_matches_checkpoint, True),
     ("candidate_bank", bank_holds_the_candidates, True),
-    ("stage2_checkpoint", loss_is_finite("stage2_checkpoint"), True),
     ("eval_report", recall_is_a_share, True),
     ("eval_report", recall_is_not_worse, False),
     ("search_index", index_joins_images, True),

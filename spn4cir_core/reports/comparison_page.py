@@ -8,7 +8,7 @@ from typing import Any
 
 from spn4cir_core.evaluation.comparison import Run, compared_sets, comparison, won_and_lost
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.reports.contents import MODE_NAMES, MODEL_NAMES
+from spn4cir_core.reports.contents import MODE_NAMES, TITLES
 from spn4cir_core.reports.galleries import Pictures
 from spn4cir_core.reports.page import render, wide_k
 from spn4cir_core.reports.plots import compared_curves
@@ -34,7 +34,7 @@ def run_comparison(runs: Sequence[Run], model: str, query_set: str, draws: int, 
         sets.append(said | {"wide": wide_k(said), "changed": won_and_lost(found, wide_k(said), SHOWN_QUERIES)})
     return {
         "model": model,
-        "model_name": MODEL_NAMES[model],
+        "model_name": TITLES[model],
         "modes": MODE_NAMES,
         "runs": [{"label": run.label, "name": run.name, "fingerprint": run.report.fingerprint} for run in runs],
         "query_sets": sets,

@@ -21,8 +21,9 @@ from spn4cir_core.reports.headline import headline
 from spn4cir_core.reports.suspicious import Likeness, suspicions
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import plain
+from spn4cir_core.training.roles import ROLES, SERVED
 
-MODEL_NAMES = {"stage1": "Stage 1", "control": "Control: stage 1 longer", "stage2": "Stage 2"}
+TITLES = {name: role.title for name, role in ROLES.items()}
 MODE_NAMES = {"composed": "picture + text", "image": "picture only", "text": "text only", "sum": "sum of both"}
 TEXT_FIGURES = {
     "text_names_target_share": "the text has every word of the target's caption",
@@ -56,9 +57,9 @@ def contents(
     ]
     return {
         "headline": headline(sets),
-        "names": {"models": MODEL_NAMES, "modes": MODE_NAMES},
+        "names": {"models": TITLES, "modes": MODE_NAMES},
         "query_sets": sets,
-        "benchmarks": benchmark_tables(sets, MODEL_NAMES),
+        "benchmarks": benchmark_tables(sets, TITLES),
         "training": [_training(model, lines) for model, lines in metrics.items()],
         "triplets": _triplets(lineage["triplets"].table(columns=["split", "origin"])),
         "gates": _gates(lineage["triplets"]),
@@ -140,7 +141,7 @@ def _protocol(query_set: QuerySet, answers: Answers | None) -> str:
 
 def _shortcuts(answers: Answers) -> list[dict[str, Any]]:
     """Which share of the queries one modality alone solves, and which only both together do (first 5 hits)."""
-    solved = {mode: answers.ranks["stage2", mode] < 5 for mode in MODE_NAMES}
+    solved = {mode: answers.ranks[SERVED.name, mode] < 5 for mode in MODE_NAMES}
     alone = solved["image"] | solved["text"]
     shares = {
         "picture alone solves": solved["image"],
@@ -153,7 +154,7 @@ def _shortcuts(answers: Answers) -> list[dict[str, Any]]:
 
 
 def _suspicious(answers: Answers, likeness: Likeness) -> list[dict[str, Any]]:
-    return [{"why": why, "queries": len(rows)} for why, rows in suspicions(answers, "stage2", likeness).items()]
+    return [{"why": why, "queries": len(rows)} for why, rows in suspicions(answers, SERVED.name, likeness).items()]
 
 
 def _training(model: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spn4cir_core.evaluation.tables import ALL
+from spn4cir_core.training.roles import ROLES, SERVED, ModelRole
 
 Row = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
     chosen = next((query_set for query_set in asked if query_set["headline"]), asked[0])
     ks = chosen["ks"]
     best, wide = ks[0], ks[min(1, len(ks) - 1)]
-    recall = _find(chosen["recall"], k=best, model="stage2", query="composed")
+    recall = _find(chosen["recall"], k=best, model=SERVED.name, query="composed")
     first = "The very first picture is right" if best == 1 else f"A right picture is among the first {best}"
     title = f"{first} for {_percent(recall['recall'])} of the change requests"
     return {
@@ -39,8 +40,7 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
         "sentences": [
             _precision(chosen, recall, wide),
             _against_shortcuts(chosen, best),
-            _gain(chosen, best, "control", "than the same network trained on without it for as many steps"),
-            _gain(chosen, best, "stage1", "than where stage 1 ended"),
+            *(_gain(chosen, best, ROLES[name]) for name in SERVED.compared_with),
         ],
         "caution": ""
         if chosen["headline"]
@@ -49,20 +49,20 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
 
 
 def _precision(chosen: Row, recall: Row, wide: int) -> str:
-    wider = _find(chosen["recall"], k=wide, model="stage2", query="composed")
+    wider = _find(chosen["recall"], k=wide, model=SERVED.name, query="composed")
     also = f" Among the first {wide}, a right one is found for {_range(wider)}." if wide != recall["k"] else ""
     return (
-        f"Stage 2 (picture + text), {chosen['queries']:,} queries of “{chosen['name']}” over {chosen['gallery']:,} "
-        f"pictures never trained on: recall@{recall['k']} is {_range(recall)}.{also}"
+        f"{SERVED.title} (picture + text), {chosen['queries']:,} queries of “{chosen['name']}” over "
+        f"{chosen['gallery']:,} pictures never trained on: recall@{recall['k']} is {_range(recall)}.{also}"
     )
 
 
 def _against_shortcuts(chosen: Row, k: int) -> str:
     parts = [
-        f"{name} {_percent(_find(chosen['recall'], k=k, model='stage2', query=mode)['recall'])}"
+        f"{name} {_percent(_find(chosen['recall'], k=k, model=SERVED.name, query=mode)['recall'])}"
         for mode, name in (("image", "the picture alone"), ("text", "the text alone"), ("sum", "their plain sum"))
     ]
-    beaten = [_find_difference(chosen, k, "stage2", mode)["low"] > 0 for mode in ("image", "text", "sum")]
+    beaten = [_find_difference(chosen, k, SERVED.name, mode)["low"] > 0 for mode in ("image", "text", "sum")]
     verdict = (
         "Picture and text together beat all three beyond chance."
         if all(beaten)
@@ -71,10 +71,10 @@ def _against_shortcuts(chosen: Row, k: int) -> str:
     return f"With {parts[0]}, {parts[1]}, {parts[2]}. {verdict}"
 
 
-def _gain(chosen: Row, k: int, model: str, what: str) -> str:
-    row = _find_difference(chosen, k, model, "composed")
+def _gain(chosen: Row, k: int, other: ModelRole) -> str:
+    row = _find_difference(chosen, k, other.name, "composed")
     points = [100 * row[key] for key in ("difference", "low", "high")]
-    more = f"{abs(points[0]):.1f} points {'lower' if points[0] < 0 else 'higher'} {what}"
+    more = f"{abs(points[0]):.1f} points {'lower' if points[0] < 0 else 'higher'} than {other.baseline}"
     span = f"95 % interval {_signed(points[1])} to {_signed(points[2])}"
     if row["low"] > 0:
         verdict = "a gain beyond chance"

@@ -9,18 +9,26 @@ from importlib import resources
 from typing import Any
 
 from spn4cir_core.evaluation.encode import MODES
-from spn4cir_core.evaluation.tables import ALL
-from spn4cir_core.reports.contents import MODE_NAMES, MODEL_NAMES, Contents
-from spn4cir_core.reports.plots import recall_by_kind, recall_over_gallery, recall_over_k, training_curves
+from spn4cir_core.evaluation.tables import ALL, SUBTRACTED
+from spn4cir_core.reports.contents import MODE_NAMES, Contents
+from spn4cir_core.reports.plots import COLOURS, recall_by_kind, recall_over_gallery, recall_over_k, training_curves
+from spn4cir_core.training.roles import ROLES, SERVED
 
 LINE_NAMES = {
-    "stage1": "stage 1, picture + text",
-    "control": "control: stage 1 longer",
-    "stage2": "stage 2, picture + text",
+    **{name: f"{role.label}, picture + text" for name, role in ROLES.items()},
     "image": "picture only",
     "text": "text only",
     "sum": "sum of both",
 }
+
+
+BY_KIND = {
+    SERVED.label: (SERVED.name, "composed"),
+    **{ROLES[name].label: (name, "composed") for name in SERVED.compared_with[:1]},
+    "picture only": (SERVED.name, "image"),
+    "text only": (SERVED.name, "text"),
+}
+"""Column → (model, mode) of the table of recall per kind of modification."""
 
 
 def html_page(
@@ -33,7 +41,7 @@ def html_page(
         galleries: ``retrieval`` (by query set), ``triplets`` and ``false_negatives``, see ``galleries.py``.
         metrics: what each training stage logged, by model.
     """
-    names = {model: name for model, name in MODEL_NAMES.items() if model in metrics}
+    names = {name: role.title for name, role in ROLES.items() if name in metrics}
     plots = {
         "training": training_curves(metrics, names),
         "recall": {row["name"]: recall_over_k(_of_all(row["recall"]), LINE_NAMES) for row in _asked(contents)},
@@ -69,12 +77,17 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         loader=jinja2.FunctionLoader(source),
     )
     environment.filters |= {"percent": _percent, "points": _points, "pretty": _pretty, "cell": _cell, "chance": _chance}
+    environment.globals["colours"] = COLOURS
     return environment.get_template(template).render(**values).strip() + "\n"
 
 
 def _render_report(template: str, contents: Contents, **more: Any) -> str:
     values = {
         "report": contents,
+        "roles": ROLES,
+        "served": SERVED,
+        "subtracted": SUBTRACTED,
+        "by_kind": BY_KIND,
         "tables": {row["name"]: recall_table(row) for row in _asked(contents)},
         "wide": {row["name"]: wide_k(row) for row in _asked(contents)},
         "sizes": {row["name"]: gallery_table(row) for row in _asked(contents)},
@@ -89,12 +102,12 @@ def recall_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
     precision = {(row["model"], row["query"], row["k"]): row for row in _of_all(query_set["mean_average_precision"])}
     ks, map_ks = query_set["ks"], query_set["map_ks"]
     lines: list[dict[str, Any]] = []
-    for model in reversed(MODEL_NAMES):
+    for model, role in reversed(ROLES.items()):
         for mode in MODES:
             cells = [recall[model, mode, k] | {"value": recall[model, mode, k]["recall"]} for k in ks]
             averages = [precision[model, mode, k] for k in map_ks]
             cells += [average | {"value": average["mean_average_precision"]} for average in averages]
-            lines.append({"model": MODEL_NAMES[model], "mode": MODE_NAMES[mode], "cells": cells})
+            lines.append({"model": role.title, "mode": MODE_NAMES[mode], "cells": cells})
     for column in range(len(ks) + len(map_ks)):
         best = max(line["cells"][column]["value"] for line in lines)
         for line in lines:
@@ -103,8 +116,8 @@ def recall_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def gallery_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One line per gallery size: recall at each k of stage 2's composed query."""
-    rows = [row for row in query_set["gallery_sizes"] if (row["model"], row["query"]) == ("stage2", "composed")]
+    """One line per gallery size: recall at each k of the served model's composed query."""
+    rows = [row for row in query_set["gallery_sizes"] if (row["model"], row["query"]) == (SERVED.name, "composed")]
     recall = {(row["gallery"], row["k"]): row["recall"] for row in rows}
     sizes = sorted({row["gallery"] for row in rows})
     return [{"gallery": size, "recall": [recall[size, k] for k in query_set["ks"]]} for size in sizes]

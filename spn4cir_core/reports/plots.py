@@ -9,10 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from spn4cir_core.training.roles import ROLES, SERVED
+
 INK, LINE = "#010203", "#010204"
 """Stand-ins, replaced by the page's own colours in the finished SVG."""
-SERIES = {"stage1": "#010205", "control": "#010206", "stage2": "#010207", "image": "#010208", "text": "#010209"}
-SERIES["sum"] = "#01020a"
+MODE_COLOURS = {"image": ("#17803d", "#5fcf87"), "text": ("#b0307e", "#f08bc5"), "sum": ("#6a4fc0", "#b6a2ff")}
+"""Of the served model's single modalities and their sum, on light and on dark paper."""
+COLOURS = {**{name: role.colours for name, role in ROLES.items()}, **MODE_COLOURS}
+SERIES = {name: f"#{0x010205 + number:06x}" for number, name in enumerate(COLOURS)}
+LINES = [(name, "composed") for name in (SERVED.name, *SERVED.compared_with)]
+LINES += [(SERVED.name, mode) for mode in ("sum", "image", "text")]
+"""(model, mode) of the lines of a plot, in the order of its legend."""
 THEMED = {INK: "currentColor", LINE: "var(--line)"} | {colour: f"var(--{name})" for name, colour in SERIES.items()}
 POINTS, SPARSE = 300, 30
 
@@ -56,13 +63,12 @@ def _curve(field: str, title: str, metrics: Mapping[str, Sequence[Mapping[str, A
 
 
 def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
-    """Recall@k of the models, with 95 % intervals, and of stage 2's single modalities."""
+    """Recall@k of the models, with 95 % intervals, and of the served one's single modalities."""
     ks = sorted({row["k"] for row in rows})
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot(1, 1, 1)
-        shown = [(model, "composed") for model in ("stage2", "control", "stage1")]
-        for model, mode in [*shown, ("stage2", "sum"), ("stage2", "image"), ("stage2", "text")]:
+        for model, mode in LINES:
             line = sorted((r for r in rows if (r["model"], r["query"]) == (model, mode)), key=lambda r: int(r["k"]))
             name = model if mode == "composed" else mode
             recall = np.array([row["recall"] for row in line]) * 100
@@ -112,12 +118,11 @@ def _short(label: str) -> str:
 
 
 def recall_over_gallery(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str, str]) -> str:
-    """Recall@k of the models and of stage 2's single modalities, against the size of the gallery."""
+    """Recall@k of the models and of the served one's single modalities, against the size of the gallery."""
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot(1, 1, 1)
-        shown = [(model, "composed") for model in ("stage2", "control", "stage1")]
-        for model, mode in [*shown, ("stage2", "sum"), ("stage2", "image"), ("stage2", "text")]:
+        for model, mode in LINES:
             line = [row for row in rows if (row["model"], row["query"], row["k"]) == (model, mode, k)]
             name, dashes = (model, "-") if mode == "composed" else (mode, ":")
             sizes, recall = [row["gallery"] for row in line], [100 * row["recall"] for row in line]
@@ -134,15 +139,15 @@ def recall_over_gallery(rows: Sequence[Mapping[str, Any]], k: int, names: Mappin
 
 
 def recall_by_kind(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str, str]) -> str:
-    """Recall@k of stage 2 per kind of modification and mode, with 95 % intervals."""
+    """Recall@k of the served model per kind of modification and mode, with 95 % intervals."""
     kinds = sorted({row["kind"] for row in rows}, reverse=True)
     modes = ("composed", "sum", "image", "text")
-    here = {(row["kind"], row["query"]): row for row in rows if row["k"] == k and row["model"] == "stage2"}
+    here = {(row["kind"], row["query"]): row for row in rows if row["k"] == k and row["model"] == SERVED.name}
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot(1, 1, 1)
         for number, mode in enumerate(modes):
-            name = "stage2" if mode == "composed" else mode
+            name = SERVED.name if mode == "composed" else mode
             found = [(place, here[kind, mode]) for place, kind in enumerate(kinds) if (kind, mode) in here]
             heights = [place + 0.24 - 0.16 * number for place, _ in found]
             recall = [100 * row["recall"] for _, row in found]

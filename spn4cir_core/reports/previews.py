@@ -18,6 +18,7 @@ from spn4cir_core.reports.galleries import SHOWN_HITS
 from spn4cir_core.reports.page import recall_table, render
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.store.artifacts import Store
+from spn4cir_core.training.roles import SERVED
 
 HEADLINE, EXAMPLES = "headline.md", "examples.jpg"
 SHOWN_EXAMPLES, DRAWS = 4, 1000
@@ -87,7 +88,7 @@ def compared_with_before(recipe: str, store: Store, files: ImageFiles) -> Previe
     if now is None or before is None:
         return None
     try:
-        said = run_comparison([Run("before", "before", before), Run("now", "now", now)], "stage2", "", DRAWS, 0)
+        said = run_comparison([Run("before", "before", before), Run("now", "now", now)], SERVED.name, "", DRAWS, 0)
     except Spn4cirError as error:
         return Preview(f"Not compared with the report before: {error}\n", None)
     thumbnails = Thumbnails(files, {image_id: image_id for image_id in pictured(said)})

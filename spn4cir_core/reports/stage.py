@@ -34,9 +34,8 @@ from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.store.artifacts import Artifact, whole_file
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
 from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.training.roles import ROLES, SERVED
 from spn4cir_core.triplets.admission import TABLE as REFUSED
-
-MODELS = {"stage1": "stage1_checkpoint", "control": "control_checkpoint", "stage2": "stage2_checkpoint"}
 
 
 def write_report(work: Work[ReportInput]) -> None:
@@ -45,7 +44,7 @@ def write_report(work: Work[ReportInput]) -> None:
     files = image_files(work.settings.images, work.store)
     with work.draft.timed("read"):
         sets = query_sets(settings, work.parents, files, seed)
-        metrics = {model: read_metrics(work.parents[noun]) for model, noun in MODELS.items()}
+        metrics = {name: read_metrics(work.parents[role.artifact]) for name, role in ROLES.items()}
     with work.draft.timed("compute"):
         answers = _answers(work, sets, files)
         numbers = tables(answers, settings.ks, settings.bootstrap_draws, seed)
@@ -79,7 +78,7 @@ def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFile
         rows = manifest.take(pa.array([row_of[image_id] for image_id in image_ids], pa.int64()))
         return image_inputs(checkpoint.backbone, checkpoint.network, rows, files, work.store, progress=work.progress)
 
-    loaders = {model: partial(load_checkpoint, work.parents[noun]) for model, noun in MODELS.items()}
+    loaders = {name: partial(load_checkpoint, work.parents[role.artifact]) for name, role in ROLES.items()}
     return ask(loaders, sets, inputs_of, work.progress, _searches(work.settings.eval_report, work.settings.seed))
 
 
@@ -102,7 +101,7 @@ def _galleries(
     masked = sample_false_negatives(work.parents["false_negatives"], spared, each, seed) if count else {}
     return {
         "retrieval": {
-            answer.query_set.name: retrieval_gallery(answer, "stage2", count, seed, pictures, likeness)
+            answer.query_set.name: retrieval_gallery(answer, SERVED.name, count, seed, pictures, likeness)
             for answer in answers
         },
         "triplets": triplet_gallery(triplets, count, seed, pictures),
@@ -144,7 +143,7 @@ def _write_text(work: Work[ReportInput], name: str, text: str) -> None:
 
 
 def _details(said: Contents) -> dict[str, Any]:
-    """The headline, and recall of stage 2's composed queries over all kinds as flat numbers that plot over runs."""
+    """The headline, and recall of every model's composed queries over all kinds as flat numbers that plot over runs."""
     numbers = {
         f"{row['query_set']} {row['model']} recall@{row['k']}": row["recall"]
         for query_set in said["query_sets"]
@@ -167,9 +166,7 @@ EVAL_REPORT = Stage(
         "captions",
         "triplets",
         "false_negatives",
-        "stage1_checkpoint",
-        "control_checkpoint",
-        "stage2_checkpoint",
+        *(role.artifact for role in ROLES.values()),
     ),
     view=ReportInput,
     version=9,

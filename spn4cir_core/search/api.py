@@ -16,8 +16,9 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import FORMATS, PictureError
 from spn4cir_core.search import service as asked
 from spn4cir_core.search.access_control import Guard
-from spn4cir_core.search.models import INDEXED, Model, ModelName, NoSuchModel
+from spn4cir_core.search.models import INDEXED, Model, NoSuchModel
 from spn4cir_core.search.search import Hit
+from spn4cir_core.training.roles import ModelName
 
 MAX_UPLOAD_BYTES = 10_000_000
 MAX_FORM_BYTES = 64_000
@@ -79,7 +80,7 @@ class Endpoints:
         return Images(name=self._name, total=len(self._desk), images=self._desk.draw(count, seed))
 
     def models(self) -> ModelList:
-        """The model of the index (``stage2``) and those to be seen beside it; each is opened when first asked."""
+        """The model of the index, first, and those to be seen beside it; each is opened when first asked."""
         return ModelList(models=self._desk.models())
 
     def thumbnail(self, image_id: Annotated[str, Path(description="An id of the index, percent-encoded.")]) -> Response:

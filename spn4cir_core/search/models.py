@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from spn4cir_core.errors import InputError, Spn4cirError
 from spn4cir_core.evaluation.encode import same_target_encoder
@@ -18,6 +18,7 @@ from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import load_checkpoint
+from spn4cir_core.training.roles import ROLES, SERVED, STAGE1, STAGE2, ModelName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from spn4cir_core.images.settings import ImageSettings
 
 log = logging.getLogger(__name__)
-ModelName = Literal["stage2", "stage1", "control"]
-INDEXED: ModelName = "stage2"
-CHECKPOINTS: dict[ModelName, str] = {"stage1": "stage1_checkpoint", "control": "control_checkpoint"}
+INDEXED: ModelName = SERVED.name
 EMBEDDED_ON_DEMAND = 20_000
 """So many pictures are encoded while somebody waits for an answer; stored vectors do not count."""
 SHARED = "the index's candidate vectors"
@@ -40,9 +39,10 @@ class NoSuchModel(InputError):
 
 @dataclass(frozen=True)
 class Model:
-    """A model by name, and why it cannot be asked (empty where it can)."""
+    """A model by name, what a heading calls it, and why it cannot be asked (empty where it can)."""
 
     name: ModelName
+    title: str
     missing: str
 
 
@@ -72,9 +72,12 @@ class Models:
         index = current_index(recipe, store)
         searcher, files = Searcher.open(index), image_files(images, store)
         others: dict[ModelName, Callable[[], Opened] | str] = {}
-        for name, noun in CHECKPOINTS.items():
-            checkpoint = store.current(recipe, noun)
-            missing = _why_not(noun, checkpoint, index, store)
+        for role in ROLES.values():
+            name = role.name
+            if name == INDEXED:
+                continue
+            checkpoint = store.current(recipe, role.artifact)
+            missing = _why_not(role.artifact, checkpoint, index, store)
             if checkpoint is None or missing:
                 others[name] = missing
             else:
@@ -88,8 +91,8 @@ class Models:
 
     def listed(self) -> list[Model]:
         """Every model, the indexed one first."""
-        others = [Model(name, how if isinstance(how, str) else "") for name, how in self._others.items()]
-        return [Model(INDEXED, ""), *others]
+        missing = {name: how if isinstance(how, str) else "" for name, how in self._others.items()}
+        return [Model(name, ROLES[name].title, reason) for name, reason in ({INDEXED: ""} | missing).items()]
 
     def open(self, name: ModelName) -> Opened:
         """The model of that name; whoever asks for it meanwhile waits.
@@ -124,10 +127,10 @@ def _why_not(noun: str, checkpoint: Artifact | None, index: Artifact, store: Sto
     """Why a checkpoint has no place beside this index: it must stem from the stage 1 that the indexed model does."""
     if checkpoint is None:
         return f"the store holds no {noun} of this recipe"
-    indexed = store.get("stage2_checkpoint", index.summary["parents"]["stage2_checkpoint"])
-    start = indexed.summary["parents"].get("stage1_checkpoint") if indexed else None
-    parent = checkpoint.summary["parents"].get("stage1_checkpoint")
-    own = checkpoint.fingerprint if noun == CHECKPOINTS["stage1"] else parent
+    indexed = store.get(STAGE2.artifact, index.summary["parents"][STAGE2.artifact])
+    start = indexed.summary["parents"].get(STAGE1.artifact) if indexed else None
+    parent = checkpoint.summary["parents"].get(STAGE1.artifact)
+    own = checkpoint.fingerprint if noun == STAGE1.artifact else parent
     if start and own != start:
         return f"{noun} has been trained anew since this index was made; materialise search_index again"
     return ""

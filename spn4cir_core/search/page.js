@@ -3,13 +3,12 @@
 
 const TOP = 24, START = 36, PICTURES_KEPT = 600;
 const TITLES = { composed: "Picture + text", image: "Picture only", text: "Text only", sum: "Picture + text, added" };
-const MODELS = { stage2: "Stage 2", stage1: "Stage 1", control: "Control: stage 1 longer" };
 const at = (id) => document.getElementById(id);
 let reference = null; // {image_id, caption}, {file, caption}, or null
 let asked = "";       // the text of the last search
 let latest = 0;       // answers to older searches are thrown away
 const pictures = new Map();
-const INDEXED = "stage2"; // every column is its answer unless the heading names another model
+const models = {}; // name → title, of the models beside the indexed one; a column without a model is the indexed one's answer
 const offered = ["image", "text", "sum"]; // what can be shown beside; models follow once the server has listed them
 
 function make(name, className, text) {
@@ -118,7 +117,7 @@ function showReference() {
 // A column is one question: its class names it, its heading says it, its body waits for the answer.
 function column({ name, query, model }) {
   const section = make("section", "column " + name);
-  const heading = make("h2", "", model === INDEXED ? TITLES[query] : MODELS[model]);
+  const heading = make("h2", "", model ? models[model] : TITLES[query]);
   heading.id = "column-" + name;
   section.setAttribute("aria-labelledby", heading.id);
   section.setAttribute("aria-busy", "true");
@@ -193,16 +192,16 @@ function mark(imageId) {
 // The questions of all columns; the first one's answer decides whether there are any.
 function questions() {
   const query = !asked ? "image" : reference ? "composed" : "text";
-  const main = { name: query, query, model: INDEXED };
-  const others = query === "composed" ? ["image", "text", "sum"].map((name) => ({ name, query: name, model: INDEXED })) : [];
-  const models = offered.filter((name) => MODELS[name]).map((name) => ({ name, query, model: name }));
-  return [main, ...[...others, ...models].filter(({ name }) => at("beside-" + name).checked)];
+  const main = { name: query, query };
+  const others = query === "composed" ? ["image", "text", "sum"].map((name) => ({ name, query: name })) : [];
+  const besides = Object.keys(models).map((name) => ({ name, query, model: name }));
+  return [main, ...[...others, ...besides].filter(({ name }) => at("beside-" + name).checked)];
 }
 
 async function answer({ query, model }) {
   const form = new FormData();
   form.append("query", query);
-  form.append("model", model);
+  if (model) form.append("model", model);
   form.append("top", TOP);
   form.append("text", asked);
   if (reference?.file) form.append("image", reference.file, "picture");
@@ -255,17 +254,18 @@ function changeBeside() {
 
 // One box for each other model of the server; one that cannot be asked says why.
 async function offerModels() {
-  const { models } = await (await ask("api/models")).json();
-  for (const { name, missing } of models.filter((each) => each.name !== INDEXED)) {
+  const [, ...others] = (await (await ask("api/models")).json()).models; // the first one is the indexed one
+  for (const { name, title, missing } of others) {
     const label = make("label", missing ? "missing" : ""), box = make("input");
     Object.assign(box, { type: "checkbox", id: "beside-" + name, disabled: Boolean(missing) });
     box.addEventListener("change", changeBeside);
-    label.append(box, " " + MODELS[name]);
+    label.append(box, " " + title);
     if (missing) label.append(make("small", "", missing));
     at("models").append(label);
+    models[name] = title;
     offered.push(name);
   }
-  at("models").hidden = models.length < 2;
+  at("models").hidden = !others.length;
 }
 
 function choose(image) {

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, PictureError
 from spn4cir_core.images.sandboxed_decoder import ConfinedDecoder
-from spn4cir_core.search.models import INDEXED, Model, ModelName, Models
+from spn4cir_core.search.models import INDEXED, Model, Models
 from spn4cir_core.search.search import Hit
+from spn4cir_core.training.roles import ModelName
 
 if TYPE_CHECKING:
     from PIL import Image

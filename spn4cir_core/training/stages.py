@@ -21,6 +21,7 @@ from spn4cir_core.training.embed_candidates import open_references, write_bank
 from spn4cir_core.training.given_checkpoint import given_fingerprint, given_network
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.kept_features import kept_features
+from spn4cir_core.training.roles import CONTROL, STAGE1, STAGE2
 from spn4cir_core.training.settings import (
     BankInput,
     ControlInput,
@@ -53,7 +54,7 @@ def write_stage1(work: Work[Stage1Input]) -> None:
         network = _starting_network(work, triplets)
     steps = triplets.steps(settings)
     training = Training(
-        name="stage1",
+        name=STAGE1.name,
         seed=work.settings.seed,
         steps=steps,
         schedule=settings,
@@ -80,7 +81,7 @@ def write_control(work: Work[ControlInput]) -> None:
     _check_backbone(start.backbone, settings)
     steps = triplets.steps(stage2)
     training = Training(
-        name="control",
+        name=CONTROL.name,
         seed=work.settings.seed,
         steps=steps,
         schedule=settings,
@@ -113,7 +114,7 @@ def write_stage2(work: Work[Stage2Input]) -> None:
     if target is not None and references is not None:
         pictures = _inputs(work, start.backbone, start.network, triplets.candidates)
     training = Training(
-        name="stage2",
+        name=STAGE2.name,
         seed=work.settings.seed,
         steps=triplets.steps(settings),
         schedule=settings,

@@ -69,9 +69,9 @@ def test_other_models_are_listed_and_asked(desk: SearchDesk, searcher: Searcher,
     client = TestClient(create_app(SearchDesk(models, ImageFiles(pictures)), "toys"), "http://localhost")
     listed = client.get("/api/models").json()["models"]
     assert listed == [
-        {"name": "stage2", "missing": ""},
-        {"name": "stage1", "missing": ""},
-        {"name": "control", "missing": "there is none"},
+        {"name": "stage2", "title": "Stage 2", "missing": ""},
+        {"name": "stage1", "title": "Stage 1", "missing": ""},
+        {"name": "control", "title": "Control: stage 1 longer", "missing": "there is none"},
     ]
     answer = ask(client, image_id="toys/04.png", text="a bar", model="stage1").json()
     assert (answer["model"], answer["vectors"]) == ("stage1", SHARED)
