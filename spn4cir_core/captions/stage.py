@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,11 @@ from PIL import Image
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.settings import CaptionsInput
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.rows import GivenRows
 
@@ -40,22 +41,21 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     mark = captioner.fingerprint(files)
     images = _images(work.parents["images"])
     items = {captioner.row_key(image): image for image in images}
-    rows, captioning = GivenRows(work.store.rows("captions", mark), pa.string()), _Captioning(captioner, files)
-    computed = fill(
+    rows = GivenRows(work.store.rows("captions", mark), pa.string())
+    caption = FirstUse(lambda: captioner.start(files))
+    job = RowJob(
+        "captioning",
         rows,
         items,
         Opening(files if captioner.sees else None),
-        captioning,
-        batch_rows=settings.batch_rows,
-        shard_rows=settings.shard_rows,
-        readers=settings.readers,
-        label="captioning",
-        progress=work.progress,
-        seconds=draft.seconds,
-        processes=work.processes,
-        read_in=settings.read_in,
+        lambda loaded: pa.array(list(caption(*zip(*loaded, strict=True))), pa.string()),
+        settings.batch_rows,
+        settings.shard_rows,
+        settings.readers,
+        settings.read_in,
     )
-    counts = _sum(work.processes.gather(json.dumps(captioning.counts)))
+    computed = fill(job, work.progress, draft.seconds, work.processes)
+    counts = _sum(work.processes.gather(json.dumps(caption.counts)))
     if not work.processes.first:
         return
     with draft.timed("write"):
@@ -88,25 +88,6 @@ class Opening:
     def __call__(self, image: ToCaption) -> tuple[ToCaption, Image.Image | None]:
         """The image and its upright RGB pixels."""
         return image, self.files.open_known((image.path, image.pixel_sha256)) if self.files else None
-
-
-class _Captioning:
-    """Maps a batch of loaded images to rows to keep; the model is loaded for the first one."""
-
-    def __init__(self, captioner: Captioner, files: ImageFiles) -> None:
-        self._captioner, self._files = captioner, files
-        self._caption: Callable[[Sequence[ToCaption], Sequence[Image.Image]], Sequence[str | None]] | None = None
-
-    @property
-    def counts(self) -> dict[str, float]:
-        """What the captioner counted; nothing where it does not count."""
-        return dict(getattr(self._caption, "counts", {}))
-
-    def __call__(self, loaded: list[Any]) -> pa.Array:
-        if self._caption is None:
-            self._caption = self._captioner.start(self._files)
-        images, pictures = zip(*loaded, strict=True)
-        return pa.array(list(self._caption(images, pictures)), pa.string())
 
 
 def _sum(told: Sequence[str]) -> dict[str, float]:

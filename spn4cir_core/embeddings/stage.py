@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
 from spn4cir_core.embeddings.settings import EmbeddingsInput
 from spn4cir_core.embeddings.vectors import write_vectors
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
+from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
@@ -35,20 +34,19 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
     mark = settings.encoder.fingerprint()
     rows = Rows(work.store.rows("image_embeddings", mark), pa.list_(pa.float32()))
     files = image_files(work.settings.images, work.store)
-    computed = fill(
+    encode = FirstUse(settings.encoder.start)
+    job = RowJob(
+        "embedding images",
         rows,
         {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)},
         files.open_known,
-        _Encoding(settings.encoder.start),
-        batch_rows=settings.batch_rows,
-        shard_rows=settings.shard_rows,
-        readers=settings.readers,
-        label="embedding images",
-        progress=work.progress,
-        seconds=draft.seconds,
-        processes=work.processes,
-        read_in=settings.read_in,
+        lambda pictures: _unit_rows(encode(pictures)),
+        settings.batch_rows,
+        settings.shard_rows,
+        settings.readers,
+        settings.read_in,
     )
+    computed = fill(job, work.progress, draft.seconds, work.processes)
     if not work.processes.first:
         return
     with draft.timed("write"):
@@ -71,21 +69,13 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
     )
 
 
-class _Encoding:
-    """Maps a batch of images to rows to keep; the model is loaded for the first one."""
-
-    def __init__(self, start: Callable[[], Callable[[Sequence[Image.Image]], np.ndarray]]) -> None:
-        self._start = start
-        self._encode: Callable[[Sequence[Image.Image]], np.ndarray] | None = None
-
-    def __call__(self, images: list[Any]) -> pa.Array:
-        if self._encode is None:
-            self._encode = self._start()
-        vectors = np.asarray(self._encode(images), np.float64)
-        norms = np.linalg.norm(vectors, axis=1)
-        good = np.isfinite(norms) & (norms > 0)
-        units = (vectors / np.where(good, norms, 1)[:, None]).astype(np.float32)
-        return pa.array([row if ok else None for row, ok in zip(units, good, strict=True)], pa.list_(pa.float32()))
+def _unit_rows(raw_BD: np.ndarray) -> pa.Array:
+    """B unit vectors as Arrow lists of float32; null for a vector that is zero or not finite."""
+    vectors_BD = np.asarray(raw_BD, np.float64)
+    norms_B = np.linalg.norm(vectors_BD, axis=1)
+    good_B = np.isfinite(norms_B) & (norms_B > 0)
+    units_BD = (vectors_BD / np.where(good_B, norms_B, 1)[:, None]).astype(np.float32)
+    return pa.array([row if ok else None for row, ok in zip(units_BD, good_B, strict=True)], pa.list_(pa.float32()))
 
 
 def _finite(rows: Rows, wanted: set[str]) -> set[str]:

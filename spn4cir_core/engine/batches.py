@@ -1,4 +1,4 @@
-"""Read, map, write in resumable shards: results are kept per image and computed once.
+"""Read, map, write in resumable shards: results are stored per image and computed once.
 
 A folder of rows belongs to one noun and one model fingerprint (``Store.rows``). Each part file holds a
 key column and a value column and is renamed into place when whole, so a killed run loses at most one
@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
@@ -23,66 +24,78 @@ from spn4cir_core.store.rows import Rows
 Item = TypeVar("Item")
 
 
-def fill(
-    rows: Rows,
-    items: Mapping[str, Item],
-    read: Callable[[Item], Any],
-    compute: Callable[[list[Any]], pa.Array],
-    *,
-    batch_rows: int,
-    shard_rows: int,
-    readers: int,
-    label: str,
-    progress: Progress,
-    seconds: defaultdict[str, float],
-    processes: Processes = ALONE,
-    read_in: ReadIn = "threads",
-) -> int:
-    """Compute and keep the values of the keys that have none yet.
+@dataclass(frozen=True)
+class RowJob(Generic[Item]):
+    """Values to compute, one per key, and how many at a time."""
 
-    Several processes each take their share of the batches, which are those of one process. All have to call
-    this, and go on when all values are there.
+    label: str
+    """Shown with the progress: ``captioning``."""
+    rows: Rows
+    """The store's rows, which hold the values that exist and receive the new ones."""
+    items: Mapping[str, Item]
+    """Input of each value by key. Missing keys are computed in sorted order, so an interrupted run continues with the
+    same batches as an uninterrupted one."""
+    read: Callable[[Item], Any]
+    """Loads one item, in a reader: the next batch is read while this one is computed."""
+    compute: Callable[[list[Any]], pa.Array]
+    """Maps the loaded items of one batch to an Arrow array of as many values."""
+    batch_rows: int
+    """Items given to ``compute`` at a time."""
+    shard_rows: int
+    """Items per part file, rounded up to whole batches; a kill loses at most this much work."""
+    readers: int
+    """Number of items that are read at a time."""
+    read_in: ReadIn = "threads"
+    """Threads, or processes, for which ``read`` must be importable."""
+
+    def batches(self, keys: list[str]) -> list[list[str]]:
+        """The keys in batches of ``batch_rows``."""
+        return [keys[start : start + self.batch_rows] for start in range(0, len(keys), self.batch_rows)]
+
+    @property
+    def shard_batches(self) -> int:
+        """Batches per part file."""
+        return max(1, -(-self.shard_rows // self.batch_rows))
+
+
+def fill(job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float], processes: Processes = ALONE) -> int:
+    """Compute and store the values of the keys that have none yet.
+
+    Several processes each compute their share of the batches, which are the same as those of one process. All must
+    call this function; it returns when all values are stored.
 
     Args:
-        items: what to read, by key; missing keys are taken in sorted order, so an interrupted run goes
-            on with the very batches of an unbroken one.
-        read: loads one item (in a reader; the next batch is read while this one is computed).
-        compute: maps the loaded items of one batch to an Arrow array of as many values.
-        batch_rows: items given to ``compute`` at a time.
-        shard_rows: items per part file, rounded up to whole batches; at most this much work is lost to a kill.
-        readers: how many items are read at a time.
-        read_in: threads, or processes, for which ``read`` must be importable.
         seconds: gets the wall seconds that this process spent waiting for reads, computing, and writing.
 
     Returns:
         How many values were computed, by all processes.
     """
+    items, rows = job.items, job.rows
     missing = sorted(items.keys() - rows.keys())
     processes.wait()  # before the first one writes: all must see the same ones missing
-    shard_batches = max(1, -(-shard_rows // batch_rows))
-    batches = processes.share([missing[start : start + batch_rows] for start in range(0, len(missing), batch_rows)])
+    batches = processes.share(job.batches(missing))
     done = len(items) - len(missing)
-    progress(label, done, len(items))
-    with pool_of(read_in if batches else "threads", readers) as pool:
-        reading = [pool.submit(read, items[key]) for key in batches[0]] if batches else []
+    progress(job.label, done, len(items))
+    with pool_of(job.read_in if batches else "threads", job.readers) as pool:
+        reading = [pool.submit(job.read, items[key]) for key in batches[0]] if batches else []
         shard_keys: list[str] = []
         shard_values: list[pa.Array] = []
         for number, batch in enumerate(batches):
             started = time.perf_counter()
             loaded = [future.result() for future in reading]
             if number + 1 < len(batches):
-                reading = [pool.submit(read, items[key]) for key in batches[number + 1]]
+                reading = [pool.submit(job.read, items[key]) for key in batches[number + 1]]
             seconds["read"] += time.perf_counter() - started
             started = time.perf_counter()
-            shard_values.append(compute(loaded))
+            shard_values.append(job.compute(loaded))
             shard_keys += batch
             seconds["compute"] += time.perf_counter() - started
-            if (number + 1) % shard_batches == 0 or number + 1 == len(batches):
+            if (number + 1) % job.shard_batches == 0 or number + 1 == len(batches):
                 started = time.perf_counter()
                 rows.append(shard_keys, pa.concat_arrays(shard_values))
                 seconds["write"] += time.perf_counter() - started
                 shard_keys, shard_values = [], []
             done = min(done + processes.count * len(batch), len(items))  # the others are about as far
-            progress(label, done, len(items))
+            progress(job.label, done, len(items))
     processes.wait()
     return len(missing)

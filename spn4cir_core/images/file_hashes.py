@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, PictureError
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.fingerprints import file_sha256, fingerprint
 from spn4cir_core.store.rows import KEY, VALUE, Rows
+
+BATCH_FILES, SHARD_FILES = 256, 16_384
 
 
 def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: int) -> dict[str, str]:
@@ -36,18 +38,18 @@ def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: 
         status = located[path].stat()
         keys[path] = f"{status.st_size} {status.st_mtime_ns} {path}"
     rows = Rows(store.rows("file_hashes", fingerprint(files.root.resolve())), pa.string())
-    fill(
+    items = {key: located[path] for path, key in keys.items()}
+    job = RowJob(
+        "hashing files",
         rows,
-        {key: located[path] for path, key in keys.items()},
+        items,
         _sha256,
         lambda hashes: pa.array(hashes, pa.string()),
-        batch_rows=256,
-        shard_rows=16_384,
-        readers=readers,
-        label="hashing files",
-        progress=silent,
-        seconds=defaultdict(float),
+        BATCH_FILES,
+        SHARD_FILES,
+        readers,
     )
+    fill(job, silent, defaultdict(float))
     kept: dict[str, str] = {}
     for table in rows.scan():
         kept.update(zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True))

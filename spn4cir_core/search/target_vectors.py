@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.evaluation.encode import encode_gallery, frozen_tensors
@@ -63,18 +63,17 @@ class TargetVectors:
             seconds=seconds,
         )
         with self._on_the_fastest_device():
-            fill(
+            job = RowJob(
+                "candidate vectors",
                 self._rows,
-                {key: place for place, key in enumerate(missing["pixel_sha256"].to_pylist())},
-                lambda place: np.asarray(inputs[place]),
+                {key: row for row, key in enumerate(missing["pixel_sha256"].to_pylist())},
+                lambda row: np.asarray(inputs[row]),
                 self._encode,
-                batch_rows=BATCH_ROWS,
-                shard_rows=SHARD_ROWS,
+                BATCH_ROWS,
+                SHARD_ROWS,
                 readers=1,
-                label="candidate vectors",
-                progress=progress,
-                seconds=seconds,
             )
+            fill(job, progress, seconds)
         return self._in_order(images["pixel_sha256"].to_pylist()).reshape(-1, network.dim)
 
     @contextmanager

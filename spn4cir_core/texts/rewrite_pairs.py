@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image
 
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.rows import GivenRows
-from spn4cir_core.texts.base import Rewriter, ToRewrite
+from spn4cir_core.texts.base import Rewriter, Shown, ToRewrite
 from spn4cir_core.texts.prompts import fill_prompt
 from spn4cir_core.texts.settings import ModifiedTextsInput
 
@@ -40,22 +40,21 @@ def rewrite_pairs(
     settings, prompt, mark = work.settings.modified_texts, rewriter.prompt_text(), rewriter.fingerprint()
     keys = {pair.pair_id: rewriter.row_key(pair, fill_prompt(prompt, pair.values)) for pair in pairs}
     items = {keys[pair.pair_id]: pair for pair in reversed(pairs)}
-    rows, asking = GivenRows(work.store.rows("modified_texts", mark), pa.string()), _Asking(rewriter, files)
-    computed = fill(
+    rows = GivenRows(work.store.rows("modified_texts", mark), pa.string())
+    rewrite = FirstUse(rewriter.start)
+    job = RowJob(
+        "rewriting texts",
         rows,
         items,
-        asking.read,
-        asking,
-        batch_rows=settings.batch_rows,
-        shard_rows=settings.shard_rows,
-        readers=settings.readers,
-        label="rewriting texts",
-        progress=work.progress,
-        seconds=work.draft.seconds,
-        processes=work.processes,
+        lambda pair: (pair, tuple(files.open(shown.path) for shown in _shown_to(rewriter, pair))),
+        lambda loaded: pa.array(list(rewrite(*zip(*loaded, strict=True))), pa.string()),
+        settings.batch_rows,
+        settings.shard_rows,
+        settings.readers,
     )
+    computed = fill(job, work.progress, work.draft.seconds, work.processes)
     counts: Counter[str] = Counter()
-    for told in work.processes.gather(json.dumps(asking.counts)):
+    for told in work.processes.gather(json.dumps(rewrite.counts)):
         counts.update(json.loads(told))
     found = rows.values(items)
     details = {
@@ -69,30 +68,6 @@ def rewrite_pairs(
     return Answered({name: found[key] for name, key in keys.items() if key in found}, details)
 
 
-class _Asking:
-    """Maps a batch of pairs to answers to keep; the model is loaded for the first one."""
-
-    def __init__(self, rewriter: Rewriter, files: ImageFiles) -> None:
-        self._rewriter, self._files = rewriter, files
-        self._rewrite: (
-            Callable[[Sequence[ToRewrite], Sequence[tuple[Image.Image, ...]]], Sequence[str | None]] | None
-        ) = None
-
-    @property
-    def counts(self) -> dict[str, float]:
-        """What the rewriter counted; nothing where it does not count."""
-        return dict(getattr(self._rewrite, "counts", {}))
-
-    def read(self, pair: ToRewrite) -> tuple[ToRewrite, tuple[Image.Image, ...]]:
-        """The pair with its pictures, where the rewriter sees them."""
-        return pair, tuple(self._pictures(pair))
-
-    def _pictures(self, pair: ToRewrite) -> Iterator[Image.Image]:
-        if self._rewriter.sees_images:
-            yield from (self._files.open(shown.path) for shown in (pair.reference, pair.target))
-
-    def __call__(self, loaded: list[Any]) -> pa.Array:
-        if self._rewrite is None:
-            self._rewrite = self._rewriter.start()
-        pairs, pictures = zip(*loaded, strict=True)
-        return pa.array(list(self._rewrite(pairs, pictures)), pa.string())
+def _shown_to(rewriter: Rewriter, pair: ToRewrite) -> tuple[Shown, ...]:
+    """The pictures of a pair that the rewriter looks at."""
+    return (pair.reference, pair.target) if rewriter.sees_images else ()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.backbones.base import Backbone, Network
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.images.files import ImageFiles
@@ -51,19 +51,17 @@ def image_inputs(
     keys: list[str] = images["pixel_sha256"].to_pylist()
     pictures = {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)}
     rows = Rows(store.rows("image_inputs", backbone.inputs_fingerprint()), pa.large_binary())
-    fill(
+    job = RowJob(
+        "image inputs",
         rows,
         pictures,
         files.open_known,
         lambda pictures: pa.array([_as_bytes(row) for row in network.read_images(pictures)], pa.large_binary()),
-        batch_rows=batch_rows,
-        shard_rows=SHARD_ROWS,
-        readers=readers,
-        label="image inputs",
-        progress=progress,
-        seconds=defaultdict(float) if seconds is None else seconds,
-        processes=processes,
+        batch_rows,
+        SHARD_ROWS,
+        readers,
     )
+    fill(job, progress, defaultdict(float) if seconds is None else seconds, processes)
     return _in_order(rows, keys, processes) if keys else np.empty((0,))
 
 

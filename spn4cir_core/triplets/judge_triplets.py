@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.rows import GivenRows
 from spn4cir_core.triplets.judge import TEXT, Case, Judge
 from spn4cir_core.triplets.kept_vectors import KeptVectors
@@ -43,52 +45,36 @@ def judge_triplets(
         for triplet in triplets
         for key, text in zip(keys[triplet.triplet_id], triplet.modified_texts, strict=True)
     }
-    rows, judging = (
-        GivenRows(kept.store.rows("judgements", judge.fingerprint(kept.files)), pa.float32()),
-        _Judging(judge, kept),
-    )
-    asked = fill(
+    rows = GivenRows(kept.store.rows("judgements", judge.fingerprint(kept.files)), pa.float32())
+    score = FirstUse(lambda: judge.start(kept.files))
+    job = RowJob(
+        "judging",
         rows,
         items,
-        judging.read,
-        judging,
-        batch_rows=judge.batch_rows,
-        shard_rows=judge.shard_rows,
-        readers=READERS,
-        label="judging",
-        progress=kept.progress,
-        seconds=kept.seconds,
+        lambda question: _case(judge, kept.files, question),
+        lambda cases: pa.array(score(cases), pa.float32()),
+        judge.batch_rows,
+        judge.shard_rows,
+        READERS,
     )
+    asked = fill(job, kept.progress, kept.seconds)
     known = rows.values(items)
     scores = {
         name: min(known[key] for key in wanted)
         for name, wanted in keys.items()
         if wanted and all(key in known for key in wanted)
     }
-    told = {"questions": len(items), "asked": asked, "unanswered": len(items) - len(known), **judging.counts}
+    told = {
+        "questions": len(items),
+        "asked": asked,
+        "unanswered": len(items) - len(known),
+        **({"counts": score.counts} if score.counts else {}),
+    }
     return scores, told
 
 
-class _Judging:
-    """Maps a batch of cases to rows to keep; the model is loaded for the first one."""
-
-    def __init__(self, judge: Judge, kept: KeptVectors) -> None:
-        self._judge, self._files = judge, kept.files
-        self._score: Callable[[Sequence[Case]], Sequence[float | None]] | None = None
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        """What the model counted, where it counts."""
-        counts = dict(getattr(self._score, "counts", {}))
-        return {"counts": counts} if counts else {}
-
-    def read(self, asked: Asked) -> Case:
-        """The two pictures side by side, and the question."""
-        reference, target, text = asked
-        both = side_by_side(self._files.open(reference), self._files.open(target), self._judge.side_px)
-        return Case(both, self._judge.question.replace(TEXT, text))
-
-    def __call__(self, cases: list[Any]) -> pa.Array:
-        if self._score is None:
-            self._score = self._judge.start(self._files)
-        return pa.array(self._score(cases), pa.float32())
+def _case(judge: Judge, files: ImageFiles, question: Asked) -> Case:
+    """The two pictures side by side, and the question."""
+    reference, target, text = question
+    both = side_by_side(files.open(reference), files.open(target), judge.side_px)
+    return Case(both, judge.question.replace(TEXT, text))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 from spn4cir_core.triplets.picture import Picture
@@ -54,25 +55,13 @@ class KeptVectors:
         label: str,
     ) -> dict[str, np.ndarray]:
         rows = Rows(self.store.rows(noun, mark), pa.list_(pa.int16()))
-        loaded: list[Encode] = []
+        encode = FirstUse(start)
 
         def compute(batch: list[Any]) -> pa.Array:
-            if not loaded:
-                loaded.append(start())
-            return pa.array(list(on_grid(loaded[0](batch))), rows.schema.field(VALUE).type)
+            return pa.array(list(on_grid(encode(batch))), rows.schema.field(VALUE).type)
 
-        fill(
-            rows,
-            items,
-            read,
-            compute,
-            batch_rows=BATCH_ROWS,
-            shard_rows=SHARD_ROWS,
-            readers=READERS,
-            label=label,
-            progress=self.progress,
-            seconds=self.seconds,
-        )
+        job = RowJob(label, rows, items, read, compute, BATCH_ROWS, SHARD_ROWS, READERS)
+        fill(job, self.progress, self.seconds)
         return _wanted(rows, items)
 
 

@@ -20,7 +20,7 @@ from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 
-ME = "tests.embeddings.test_embed_images:Mosaic"
+ME = "tests.embeddings.test_stage:Mosaic"
 
 
 class Mosaic(ImageEncoder):

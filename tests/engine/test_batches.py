@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.processes import Processes
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import StoreError
@@ -35,16 +35,18 @@ class Doubler:
 def run(folder: Path, count: int, readers: int = 2, batch_rows: int = 4, shard_rows: int = 8) -> tuple[int, Doubler]:
     work = Doubler()
     made = fill(
-        Rows(folder, pa.int64()),
-        {f"{number:04d}": number for number in range(count)},
-        work.load,
-        work.compute,
-        batch_rows=batch_rows,
-        shard_rows=shard_rows,
-        readers=readers,
-        label="doubling",
-        progress=silent,
-        seconds=defaultdict(float),
+        RowJob(
+            "doubling",
+            Rows(folder, pa.int64()),
+            {f"{number:04d}": number for number in range(count)},
+            work.load,
+            work.compute,
+            batch_rows,
+            shard_rows,
+            readers,
+        ),
+        silent,
+        defaultdict(float),
     )
     return made, work
 
@@ -85,16 +87,18 @@ def test_progress_and_seconds_are_told(tmp_path: Path) -> None:
     seconds: defaultdict[str, float] = defaultdict(float)
     work = Doubler()
     fill(
-        Rows(tmp_path, pa.int64()),
-        {str(number): number for number in range(5)},
-        work.load,
-        work.compute,
-        batch_rows=2,
-        shard_rows=3,
-        readers=1,
-        label="x",
-        progress=lambda label, done, total: told.append((label, done, total)),
-        seconds=seconds,
+        RowJob(
+            "x",
+            Rows(tmp_path, pa.int64()),
+            {str(number): number for number in range(5)},
+            work.load,
+            work.compute,
+            2,
+            3,
+            1,
+        ),
+        lambda label, done, total: told.append((label, done, total)),
+        seconds,
     )
     assert told == [("x", 0, 5), ("x", 2, 5), ("x", 4, 5), ("x", 5, 5)] and set(seconds) == {"read", "compute", "write"}
 
@@ -108,16 +112,18 @@ def test_an_error_in_a_batch_keeps_the_finished_shards(tmp_path: Path) -> None:
     work = Doubler()
     with pytest.raises(ZeroDivisionError):
         fill(
-            Rows(tmp_path, pa.int64()),
-            {f"{number:04d}": number for number in range(20)},
-            work.load,
-            explode,
-            batch_rows=4,
-            shard_rows=8,
-            readers=2,
-            label="x",
-            progress=silent,
-            seconds=defaultdict(float),
+            RowJob(
+                "x",
+                Rows(tmp_path, pa.int64()),
+                {f"{number:04d}": number for number in range(20)},
+                work.load,
+                explode,
+                4,
+                8,
+                2,
+            ),
+            silent,
+            defaultdict(float),
         )
     assert len(content(tmp_path)) == 8
     made, work = run(tmp_path, 20)
@@ -129,15 +135,16 @@ import os, signal, sys
 from collections import defaultdict
 from pathlib import Path
 import pyarrow as pa
-from spn4cir_core.engine.batches import Rows, fill
+from spn4cir_core.engine.batches import RowJob, Rows, fill
 
 def compute(items):
     if int(sys.argv[2]) in items:
         os.kill(os.getpid(), signal.SIGKILL)
     return pa.array([2 * item for item in items], pa.int64())
 
-fill(Rows(Path(sys.argv[1]), pa.int64()), {f"{n:04d}": n for n in range(40)}, lambda item: item, compute,
-     batch_rows=4, shard_rows=8, readers=2, label="x", progress=lambda *_: None, seconds=defaultdict(float))
+items = {f"{n:04d}": n for n in range(40)}
+job = RowJob("x", Rows(Path(sys.argv[1]), pa.int64()), items, lambda item: item, compute, 4, 8, 2)
+fill(job, lambda *_: None, defaultdict(float))
 """
 
 
@@ -192,17 +199,19 @@ def test_several_processes_compute_the_batches_of_one_each_once(tmp_path: Path) 
     def part(processes: Processes) -> tuple[int, list[list[int]]]:
         work, told = Doubler(), []
         made = fill(
-            Rows(tmp_path / "three", pa.int64()),
-            {f"{number:04d}": number for number in range(38)},
-            work.load,
-            work.compute,
-            batch_rows=4,
-            shard_rows=8,
-            readers=2,
-            label="x",
-            progress=lambda label, done, total: told.append(done),
-            seconds=defaultdict(float),
-            processes=processes,
+            RowJob(
+                "x",
+                Rows(tmp_path / "three", pa.int64()),
+                {f"{number:04d}": number for number in range(38)},
+                work.load,
+                work.compute,
+                4,
+                8,
+                2,
+            ),
+            lambda label, done, total: told.append(done),
+            defaultdict(float),
+            processes,
         )
         assert told[0] == 0 and told[-1] <= 38 and told == sorted(told)
         return made, work.batches

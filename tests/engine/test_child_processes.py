@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.child_processes import is_alive
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import LaunchError, Spn4cirError
@@ -22,17 +22,19 @@ from spn4cir_core.store.rows import KEY, VALUE, Rows
 def read_with_processes(folder: Path, read: Callable[[int], Any], numbers: range) -> dict[str, int]:
     rows = Rows(folder, pa.int64())
     fill(
-        rows,
-        {f"{number:02d}": number for number in numbers},
-        read,
-        lambda items: pa.array(items, pa.int64()),
-        batch_rows=4,
-        shard_rows=4,
-        readers=2,
-        label="x",
-        progress=silent,
-        seconds=defaultdict(float),
-        read_in="processes",
+        RowJob(
+            "x",
+            rows,
+            {f"{number:02d}": number for number in numbers},
+            read,
+            lambda items: pa.array(items, pa.int64()),
+            4,
+            4,
+            2,
+            "processes",
+        ),
+        silent,
+        defaultdict(float),
     )
     return {
         key: value

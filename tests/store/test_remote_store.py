@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from dagster_project.resources import pipeline_from_environment
 from spn4cir_core.cli.app import app
-from spn4cir_core.engine.batches import fill
+from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import AlreadyWritten, StoreError, StoreLocked, StoreUnreachable
 from spn4cir_core.operations.checks import Made
@@ -286,8 +286,7 @@ def lengths(store: Store, words: Sequence[str], computed: list[str]) -> dict[str
     with store.writing("lengths", mark, {}) as draft:
         rows = Rows(store.rows("lengths", "model"), pa.int64())
         items = {word: word for word in words}
-        settings: dict[str, Any] = {"batch_rows": 2, "shard_rows": 2, "readers": 1, "label": "words"}
-        fill(rows, items, str, compute, progress=silent, seconds=defaultdict(float), **settings)
+        fill(RowJob("words", rows, items, str, compute, 2, 2, 1), silent, defaultdict(float))
         found = rows.values(items)
         draft.write_json(found, "lengths.json")
     return found

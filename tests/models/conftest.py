@@ -1,0 +1,7 @@
+"""The pictures and small models that captioners are tested with."""
+
+from __future__ import annotations
+
+from tests.captions.conftest import pictures, small_model
+
+__all__ = ["pictures", "small_model"]
