@@ -6,14 +6,14 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import Field, ValidationError, model_validator
 
 from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.captions.settings import CaptionSettings
 from spn4cir_core.embeddings.settings import EmbeddingSettings
-from spn4cir_core.engine.plugins import Settings, explain
+from spn4cir_core.engine.plugins import Choice, Settings, explain, under_new_keys
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.images.base import READERS
@@ -77,7 +77,8 @@ def load_recipe(source: str | Path, overrides: Mapping[str, Any] | None = None) 
     Raises:
         RecipeError: unknown name, unreadable file, unknown key, or a value out of range.
     """
-    tables = merge(_read(source, ()), overrides or {})
+    base = _read(source, ())
+    tables = merge(base, tables_under_new_keys(overrides or {}, Recipe, base))
     try:
         return Recipe.model_validate(tables)
     except ValidationError as error:
@@ -107,6 +108,41 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def tables_under_new_keys(tables: Mapping[str, Any], model: type[Settings], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables and the tables inside them under today's keys, so that an old key overrides what ``base`` gives anew.
+
+    Args:
+        base: the tables that these override; they name the kinds of plug-ins that ``tables`` leave out.
+
+    Raises:
+        RecipeError: a setting is given under its old and its new name.
+    """
+    try:
+        renamed = under_new_keys(tables, model)
+    except ValueError as error:
+        raise RecipeError(f"{model.__name__}: {error}") from error
+    for key, value in renamed.items():
+        if isinstance(value, Mapping):
+            given = base.get(key)
+            below: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+            nested = _model_of(model, key, value.get("kind", below.get("kind")))
+            renamed[key] = tables_under_new_keys(value, nested, below) if nested else value
+    return renamed
+
+
+def _model_of(model: type[Settings], key: str, kind: Any) -> type[Settings] | None:
+    """The settings that the table under ``key`` becomes; None where that is open, or the key takes no table."""
+    field = model.model_fields.get(key)
+    if field is None:
+        return None
+    for option in (field.annotation, *get_args(field.annotation)):
+        origin, *annotations = get_args(option) if get_origin(option) is Annotated else (option, *field.metadata)
+        rooms = [item.room for item in annotations if isinstance(item, Choice)]
+        if isinstance(origin, type) and issubclass(origin, Settings):
+            return (rooms[0].member(str(kind)) if kind else None) if rooms else origin
+    return None
+
+
 def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     packaged = resources.files("spn4cir_core") / "recipes" / f"{source}.toml"
     path = Path(source)
@@ -129,10 +165,11 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
         tables = anchored(tables, path.absolute().parent)
     base = tables.pop("base", None)
     if base is None:
-        return tables
+        return tables_under_new_keys(tables, Recipe, {})
     if str(base) in seen:
         raise RecipeError(f"recipe {source}: its bases go in a circle: {' → '.join([*seen, str(base)])}")
-    return merge(_read(str(base), (*seen, str(source))), tables)
+    below = _read(str(base), (*seen, str(source)))
+    return merge(below, tables_under_new_keys(tables, Recipe, below))
 
 
 def _is_file(path: Path) -> bool:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import pytest
 
 from spn4cir_core.cli.options import chosen_recipe
+from spn4cir_core.engine.plugins import Choice, Plugin, Room, Settings
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.recipe import load_recipe, merge, packaged_recipes, reads_a_folder
+from spn4cir_core.recipe import load_recipe, merge, packaged_recipes, reads_a_folder, tables_under_new_keys
 
 
 def write(folder: Path, text: str, name: str = "mine.toml") -> Path:
@@ -127,3 +130,26 @@ def test_another_kind_replaces_the_whole_table_and_the_same_kind_merges() -> Non
     }
     assert merge(base, {"reader": {"folder": "y"}})["reader"] == {"kind": "folder", "folder": "y", "group_column": "g"}
     assert base["reader"]["folder"] == "x", "the base is not changed"  # type: ignore[index]
+
+
+class Sum(Plugin):
+    plugin_kind = "sum"
+    renamed_keys: ClassVar[Mapping[str, str]] = {"spares": "excludes"}
+    excludes: bool = False
+
+
+class Judging(Settings):
+    rule: Annotated[Sum, Choice(Room("rule", {"sum": f"{__name__}:Sum"}))] | None = None
+
+
+class Pipeline(Settings):
+    renamed_keys: ClassVar[Mapping[str, str]] = {"judged": "judging"}
+    judging: Judging = Judging()
+
+
+def test_an_old_key_overrides_what_a_newer_base_gives_under_the_new_key() -> None:
+    base = {"judging": {"rule": {"kind": "sum", "excludes": True}}}
+    over = tables_under_new_keys({"judged": {"rule": {"spares": False}}}, Pipeline, base)
+    assert merge(base, over) == {"judging": {"rule": {"kind": "sum", "excludes": False}}}
+    with pytest.raises(RecipeError, match="'spares' and 'excludes'"):
+        tables_under_new_keys({"judging": {"rule": {"kind": "sum", "spares": 1, "excludes": 1}}}, Pipeline, {})
