@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dagster_project.resources import Pipeline
+from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.stage import Stage, Work
 
 
@@ -26,7 +27,7 @@ def test_a_long_stage_tells_how_far_it_is_every_ten_seconds_and_a_short_one_noth
                 clock[0] += 0.25
                 work.progress("captioning", done, 4 * seconds)
 
-        return Stage(name, (), ("seed",), 1, write)
+        return Stage(name, (), Settings, 1, write)
 
     pipeline = Pipeline(recipe="demo", store=str(tmp_path))
     pipeline.materialize(context, stage("captions", 3600))

@@ -12,6 +12,7 @@ import pytest
 from dagster_project.resources import Pipeline
 from spn4cir_core import errors
 from spn4cir_core.engine import stage
+from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.launch.launcher import Launch
@@ -37,7 +38,7 @@ def tries(error: Exception, folder: Path, instance: dg.DagsterInstance) -> tuple
         calls.append(work)
         raise error
 
-    failing = Stage(name="failing", parents=(), reads=(), version=1, write=write)
+    failing = Stage(name="failing", parents=(), view=Settings, version=1, write=write)
     pipeline = Pipeline(recipe="demo", store=str(folder), **SOON)
 
     @dg.asset

@@ -59,7 +59,7 @@ def tables(root: Path, **encoder: Any) -> dict[str, Any]:
         "name": "spread",
         "images": {"reader": {"kind": "folder", "folder": str(root / "pictures")}},
         "image_embeddings": {
-            "encoder": {"kind": "tests.test_launch:Corners", **encoder},
+            "encoder": {"kind": "tests.launch.test_launcher:Corners", **encoder},
             "batch_rows": 2,
             "shard_rows": 2,
         },

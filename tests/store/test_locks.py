@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import StoreError
 from spn4cir_core.recipe import Recipe
@@ -71,7 +72,7 @@ def test_a_waiting_second_run_says_so_and_uses_what_the_first_has_written(
     def write(work: Work) -> None:
         work.draft.write_table(pa.table({"x": [1]}), "things.parquet")
 
-    stage = Stage(name="things", parents=(), reads=(), version=1, write=write)
+    stage = Stage(name="things", parents=(), view=Settings, version=1, write=write)
     recipe = Recipe.model_construct(name="test")
     mark = stage.wanted(recipe, store)
     assert mark is not None
