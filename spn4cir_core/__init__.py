@@ -19,10 +19,45 @@ stages, ``artifacts.py`` says how they are stored.
 This package knows nothing of any orchestrator, and importing it loads neither torch nor transformers.
 """
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spn4cir_core.api import (
+        current_artifact,
+        load_recipe,
+        open_encoder,
+        open_searcher,
+        open_store,
+        read_table,
+        read_vectors,
+        run,
+    )
 
 # Two OpenMP threads that spin run about ten times slower beside another busy process. This must be
 # set before torch is imported, hence here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "current_artifact",
+    "load_recipe",
+    "open_encoder",
+    "open_searcher",
+    "open_store",
+    "read_table",
+    "read_vectors",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A function of the Python API; ``api.py`` is imported when the first one is used."""
+    if name not in __all__:
+        raise AttributeError(f"module 'spn4cir_core' has no attribute {name!r}")
+    from spn4cir_core import api
+
+    return getattr(api, name)

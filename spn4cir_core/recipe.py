@@ -85,6 +85,24 @@ def load_recipe(source: str | Path, overrides: Mapping[str, Any] | None = None) 
         raise RecipeError(explain(error, f"recipe {source}", Recipe)) from error
 
 
+def recipe_of(source: str, images: Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe that reads its pictures from the folder ``images``, where one is given.
+
+    Without a source it is ``folder`` with such a folder, else ``demo``. The recipe's own reader looks in the folder;
+    a recipe whose pictures are drawn reads the folder instead.
+
+    Raises:
+        RecipeError: as :func:`load_recipe`.
+    """
+    source = source or ("folder" if images else "demo")
+    if images is None:
+        return load_recipe(source, overrides)
+    reader = {"folder": str(images)}
+    if not reads_a_folder(source):
+        reader["kind"] = "folder"
+    return load_recipe(source, merge(overrides or {}, {"images": {"reader": reader}}))
+
+
 def reads_a_folder(source: str | Path) -> bool:
     """Whether the recipe's reader takes its pictures from a folder that one can name.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spn4cir_core.recipe import Recipe, load_recipe, reads_a_folder
+from spn4cir_core.recipe import Recipe, recipe_of
 
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="A packaged name or a TOML file.")
@@ -34,14 +34,5 @@ MainPortOption = Annotated[int | None, typer.Option(help="A free port of machine
 
 
 def chosen_recipe(source: str, images: Path | None) -> Recipe:
-    """The recipe that ``--recipe`` and ``--images`` ask for; without either, the demo.
-
-    ``--images`` is where the recipe's own reader looks; a recipe whose pictures are drawn reads the folder instead.
-    """
-    source = source or ("folder" if images else "demo")
-    if images is None:
-        return load_recipe(source)
-    reader = {"folder": str(images)}
-    if not reads_a_folder(source):
-        reader["kind"] = "folder"
-    return load_recipe(source, {"images": {"reader": reader}})
+    """The recipe that ``--recipe`` and ``--images`` ask for; without either, the demo."""
+    return recipe_of(source, images)

@@ -44,6 +44,10 @@ class PictureError(InputError):
         self.reason, self.detail = reason, detail
 
 
+Picture = str | Path | Image.Image | np.ndarray
+"""A picture as callers have it: a file, a PIL picture, or an array (H, W, 3) or (H, W) of uint8."""
+
+
 @dataclass(frozen=True)
 class ImageFiles:
     """Opens pictures by the paths of the manifest, below one root."""
@@ -154,6 +158,22 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
         raise PictureError("too many pixels", str(error)) from error
     except Exception as error:  # decoders meet damaged bytes with errors of many kinds; all mean the same here
         raise PictureError("cannot be decoded", f"{type(error).__name__}: {error}") from error
+
+
+def as_picture(picture: Picture, max_pixels: int = ImageFiles.max_pixels) -> Image.Image:
+    """The picture upright (EXIF) and RGB, transparency over white.
+
+    Raises:
+        PictureError: the file cannot be opened or decoded, or the array is not of uint8 with one or three channels.
+    """
+    if isinstance(picture, str | Path):
+        path = Path(picture).absolute()
+        return ImageFiles(path.parent, max_pixels).open(path.name)
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.shape[2:] not in ((), (3,)) or picture.ndim < 2 or not picture.size:
+            raise PictureError("not a picture", f"an array {picture.shape} of {picture.dtype}; give (H, W, 3) of uint8")
+        picture = Image.fromarray(picture)
+    return _upright(_rgb(picture), picture)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.contact_sheet import contact_sheet
-from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.index.faiss_index import best_images, open_index
+from spn4cir_core.images.files import ImageFiles, Picture
+from spn4cir_core.index.faiss_index import best_images_of_each, open_index
+from spn4cir_core.search.encoder import Encoder, Made
 from spn4cir_core.search.stage import ABOUT, INDEX
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.training.checkpoints import load_network
@@ -41,6 +42,8 @@ class Searcher:
 
     def __init__(self, index: Any, rows: Sequence[dict[str, str]], network: Network) -> None:
         self._index, self._rows, self._network = index, rows, network
+        self.encoder = Encoder(network)
+        """Of queries and targets, in the space of the index."""
 
     @classmethod
     def open(cls, artifact: Artifact, checkpoint: Artifact | None = None) -> Searcher:
@@ -97,54 +100,61 @@ class Searcher:
 
     def search(
         self,
-        image: Image.Image | None,
-        text: str | None,
+        image: Picture | None = None,
+        text: str | None = None,
         top: int = 10,
         without: Collection[str] = (),
-        made: Literal["composed", "sum"] = "composed",
+        made: Made = "composed",
     ) -> list[Hit]:
-        """The best ``top`` images for a reference image (upright, RGB), a text, or both.
+        """The best ``top`` images for a reference image, a text, or both.
 
         Args:
-            made: see :meth:`query`.
+            image: a path, a PIL picture or an (H, W, 3) uint8 array.
             without: image ids or paths that must not be found, such as the reference image's own.
+            made: how image and text become one query: composed by the network, or the sum of the two.
 
         Raises:
-            InputError: neither image nor text, or ``top`` is less than 1.
+            InputError: neither image nor text, a picture that cannot be read, or ``top`` is less than 1.
+        """
+        return self.search_many([image], [text], top, without, made)[0]
+
+    def search_many(
+        self,
+        images: Picture | Sequence[Picture | None] | None,
+        texts: str | Sequence[str | None] | None = None,
+        top: int = 10,
+        without: Collection[str] = (),
+        made: Made = "composed",
+    ) -> list[list[Hit]]:
+        """The best ``top`` images of each of Q queries, which are encoded in batches. Arguments as :meth:`search`.
+
+        A single image belongs to every text, a single text to every image.
+
+        Raises:
+            InputError: as :meth:`search`, or the lists differ in length.
         """
         if top < 1:
             raise InputError(f"top = {top}: ask for at least one image")
-        query_1D = self.query(image, text, made)
-        hits: list[Hit] = []
+        queries_QD = self.encoder.encode_queries(images, texts, made)
         wanted = min(len(self._rows), top + len(without))
-        for score, place in best_images(self._index, query_1D, wanted, self._network.target_tokens):
-            row = self._rows[place]
-            if row["image_id"] not in without and row["path"] not in without and len(hits) < top:
-                hits.append(Hit(row["image_id"], row["path"], row["caption"], score, len(hits)))
-        return hits
+        ranked = best_images_of_each(self._index, queries_QD, wanted, self._network.target_tokens)
+        return [self._hits(scored, top, without) for scored in ranked]
 
-    def query(
-        self, image: Image.Image | None, text: str | None, made: Literal["composed", "sum"] = "composed"
-    ) -> np.ndarray:
-        """(1, D) float32 unit vector of the query; see :meth:`search`.
+    def _hits(self, scored: Sequence[tuple[float, int]], top: int, without: Collection[str]) -> list[Hit]:
+        """Hits from (score, image row), best first."""
+        wanted = [
+            (score, row)
+            for score, number in scored
+            if not {(row := self._rows[number])["image_id"], row["path"]}.intersection(without)
+        ]
+        return [
+            Hit(row["image_id"], row["path"], row["caption"], score, rank)
+            for rank, (score, row) in enumerate(wanted[:top])
+        ]
 
-        Args:
-            made: how image and text become one query: composed by the network, or the sum of the two asked alone.
-        """
-        import torch
-
-        text = (text or "").strip()
-        if image is None and not text:
-            raise InputError("a search needs a reference image, a text, or both")
-        images = None if image is None else torch.from_numpy(self._network.read_images([image.convert("RGB")]))
-        tokens = self._network.tokenize([text]) if text else None
-        parts = (
-            [(images, None), (None, tokens)] if made == "sum" and images is not None and text else [(images, tokens)]
-        )
-        with torch.inference_mode():
-            vectors = [self._network.encode_query(*part).float().numpy() for part in parts]
-        total: np.ndarray = np.sum(vectors, axis=0)
-        return total if len(parts) == 1 else total / np.maximum(np.linalg.norm(total), 1e-12)
+    def query(self, image: Picture | None, text: str | None, made: Made = "composed") -> np.ndarray:
+        """(1, D) float32 unit vector of one query; see :meth:`Encoder.encode_queries`."""
+        return self.encoder.encode_queries(image, text, made)
 
     def contact_sheet(
         self, reference: Image.Image | None, text: str | None, hits: Sequence[Hit], files: ImageFiles

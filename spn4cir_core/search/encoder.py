@@ -1,0 +1,158 @@
+"""Pictures and texts in, unit vectors out: the queries and targets of a trained network, for any index."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from spn4cir_core.engine.progress import Progress, silent
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import Picture, as_picture
+from spn4cir_core.models.devices import choose_device
+from spn4cir_core.training.checkpoints import as_module
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spn4cir_core.backbones.base import Network
+
+BATCH_ROWS = 64
+Made = Literal["composed", "sum"]
+"""How image and text become one query: composed by the network, or the unit-normalised sum of the two alone."""
+Query = tuple[Picture | None, str]
+"""A reference image and a modified text; either may be missing, not both."""
+
+
+class Encoder:
+    """Encodes queries and targets into one space, where the score of a target is its cosine with the query.
+
+    D is the network's embedding size, :attr:`dim`. All vectors are float32 and of length 1, so that an inner product
+    is the cosine. Open one with :func:`spn4cir_core.open_encoder`.
+    """
+
+    def __init__(self, network: Network, device: str = "cpu") -> None:
+        self._network, self._device = network, choose_device(device)
+        as_module(network).to(self._device)
+
+    @property
+    def dim(self) -> int:
+        """D: numbers in a vector."""
+        return self._network.dim
+
+    @property
+    def target_tokens(self) -> int:
+        """T: vectors that one target has; above 1 its score is the highest of T cosines (backbone ``sprc``: 32)."""
+        return self._network.target_tokens
+
+    def encode_queries(
+        self,
+        images: Picture | Sequence[Picture | None] | None,
+        texts: str | Sequence[str | None] | None = None,
+        made: Made = "composed",
+    ) -> np.ndarray:
+        """(Q, D) float32 unit vectors of Q queries.
+
+        Args:
+            images: the reference images: paths, PIL pictures or (H, W, 3) uint8 arrays. A single one, or None, belongs
+                to every text.
+            texts: the modified texts. A single one, or None, belongs to every image. A query without a text asks
+                for pictures like its reference; one without an image is a text search.
+            made: how image and text are joined.
+
+        Raises:
+            InputError: a query has neither image nor text, the two lists differ in length, or a picture cannot be read.
+        """
+        queries = pair_up(images, texts)
+        vectors_QD = np.empty((len(queries), self.dim), np.float32)
+        for rows in _alike(queries):
+            pictures = [queries[row][0] for row in rows]
+            images_B = self._read([picture for picture in pictures if picture is not None])
+            texts_B = [queries[row][1] for row in rows if queries[row][1]]
+            vectors_QD[rows] = self._query(images_B, self._tokens(texts_B), made)
+        return vectors_QD
+
+    def encode_targets(self, images: Picture | Sequence[Picture], progress: Progress = silent) -> np.ndarray:
+        """(N, D) float32 unit vectors of N candidate images; (N, T, D) where :attr:`target_tokens` T is above 1.
+
+        Args:
+            images: paths, PIL pictures or (H, W, 3) uint8 arrays. Pictures are read in batches of 64, so a long list
+                of paths needs little memory.
+            progress: called after each batch as ``progress("targets", done, total)``.
+
+        Raises:
+            InputError: a picture cannot be read.
+        """
+        import torch
+
+        several = _several(images)
+        pictures: list[Any] = [images] if several is None else several
+        one = (self.dim,) if self.target_tokens == 1 else (self.target_tokens, self.dim)
+        vectors = np.empty((len(pictures), *one), np.float32)
+        for start in range(0, len(pictures), BATCH_ROWS):
+            images_B = self._read(pictures[start : start + BATCH_ROWS])
+            assert images_B is not None
+            with torch.inference_mode():
+                vectors[start : start + BATCH_ROWS] = self._network.encode_target(images_B).float().cpu().numpy()
+            progress("targets", min(start + BATCH_ROWS, len(pictures)), len(pictures))
+        return vectors
+
+    def _read(self, pictures: Sequence[Picture]) -> Tensor | None:
+        import torch
+
+        if not pictures:
+            return None
+        inputs_B = self._network.read_images([as_picture(picture) for picture in pictures])
+        return torch.from_numpy(inputs_B).to(self._device)
+
+    def _tokens(self, texts: Sequence[str]) -> Tensor | None:
+        return self._network.tokenize(texts).to(self._device) if texts else None
+
+    def _query(self, images_B: Tensor | None, tokens_B: Tensor | None, made: Made) -> np.ndarray:
+        import torch
+
+        both = images_B is not None and tokens_B is not None
+        parts = [(images_B, None), (None, tokens_B)] if made == "sum" and both else [(images_B, tokens_B)]
+        with torch.inference_mode():
+            vectors = [self._network.encode_query(*part).float().cpu().numpy() for part in parts]
+        total_BD: np.ndarray = np.sum(vectors, axis=0)
+        return total_BD if len(parts) == 1 else total_BD / np.maximum(np.linalg.norm(total_BD, axis=1)[:, None], 1e-12)
+
+
+def pair_up(images: Picture | Sequence[Picture | None] | None, texts: str | Sequence[str | None] | None) -> list[Query]:
+    """The queries that images and texts make together; see :meth:`Encoder.encode_queries`.
+
+    Raises:
+        InputError: the two lists differ in length, or a query has neither image nor text.
+    """
+    pictures, words = _several(images), _several(texts)
+    if pictures is not None and words is not None and len(pictures) != len(words):
+        raise InputError(f"{len(pictures)} images and {len(words)} texts: give as many of each, or one for all")
+    several = next((given for given in (pictures, words) if given is not None), None)
+    count = 1 if several is None else len(several)
+    paired = zip(pictures or [images] * count, words or [texts] * count, strict=True) if count else ()
+    queries: list[Query] = [(picture, (text or "").strip()) for picture, text in paired]
+    for number, (picture, text) in enumerate(queries):
+        if picture is None and not text:
+            where = "" if several is None else f"query {number}: "
+            raise InputError(f"{where}a search needs a reference image, a text, or both")
+    return queries
+
+
+def _several(given: Any) -> list[Any] | None:
+    """A list of pictures or texts, or an array (N, H, W, 3); None where one was given, or nothing."""
+    is_one = isinstance(given, str | Path | Image.Image) or (isinstance(given, np.ndarray) and given.ndim < 4)
+    return None if given is None or is_one else list(given)
+
+
+def _alike(queries: Sequence[Query]) -> Iterator[list[int]]:
+    """Batches of rows that all have an image or all have none, and likewise a text."""
+    rows_of: defaultdict[tuple[bool, bool], list[int]] = defaultdict(list)
+    for row, (picture, text) in enumerate(queries):
+        rows_of[picture is not None, bool(text)].append(row)
+    for rows in rows_of.values():
+        yield from (rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS))
