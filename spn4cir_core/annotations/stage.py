@@ -10,34 +10,21 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 
 from spn4cir_core.annotations.annotation_files import Drop, Parser, Query, Triplet
+from spn4cir_core.annotations.annotation_tables import (
+    DROP_SCHEMA,
+    DROPS_FILE,
+    QUERIES_FILE,
+    QUERY_SCHEMA,
+    TRIPLET_SCHEMA,
+    TRIPLETS_FILE,
+)
 from spn4cir_core.annotations.import_annotations import read_records
 from spn4cir_core.annotations.settings import AnnotationsInput
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import read_dropped_files, read_duplicates, read_manifest
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import file_sha256
-
-TRIPLET_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("annotation_id", "corpus", "reference_id", "target_id", "modified_text")),
-        ("modified_texts", pa.list_(pa.string())),
-        ("kind", pa.string()),
-        ("source", pa.string()),
-        ("soft_targets", pa.map_(pa.string(), pa.float32())),
-    ]
-)
-QUERY_SCHEMA = pa.schema(
-    [
-        ("query_id", pa.string()),
-        ("corpus", pa.string()),
-        ("reference_id", pa.string()),
-        ("modified_text", pa.string()),
-        ("target_ids", pa.list_(pa.string())),
-        ("kind", pa.string()),
-        ("source", pa.string()),
-    ]
-)
-DROP_SCHEMA = pa.schema([("file", pa.string()), ("line", pa.int32()), ("reason", pa.string()), ("detail", pa.string())])
 
 
 def outside(tables: AnnotationsInput, store: Store) -> dict[str, str]:
@@ -67,9 +54,9 @@ def read_annotations(work: Work[AnnotationsInput]) -> None:
     draft.drop("beyond max_triplets", found - len(triplets))
     with draft.timed("write"):
         for rows, schema, name in (
-            (triplets, TRIPLET_SCHEMA, "annotated_triplets.parquet"),
-            (queries, QUERY_SCHEMA, "queries.parquet"),
-            (drops, DROP_SCHEMA, "drops.parquet"),
+            (triplets, TRIPLET_SCHEMA, TRIPLETS_FILE),
+            (queries, QUERY_SCHEMA, QUERIES_FILE),
+            (drops, DROP_SCHEMA, DROPS_FILE),
         ):
             draft.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema), name)
     draft.rows = len(triplets) + len(queries)
@@ -97,9 +84,9 @@ def subset(triplets: list[Triplet], count: int, seed: int) -> list[Triplet]:
 
 def _read_corpora(work: Work[AnnotationsInput], images: Artifact) -> tuple[list[Triplet], list[Query], list[Drop]]:
     files, reader = image_files(work.settings.images, work.store), work.settings.images.reader
-    manifest = images.table(columns=["image_id", "corpus"])
-    merged = images.table("duplicates.parquet")
-    dropped = images.table("drops.parquet")
+    manifest = read_manifest(images, "image_id")
+    merged = read_duplicates(images)
+    dropped = read_dropped_files(images)
     kept_ids = {image_id: image_id for image_id in manifest["image_id"].to_pylist()}
     kept_ids.update(zip(merged["path"].to_pylist(), merged["duplicate_of"].to_pylist(), strict=True))
     reasons = dict(zip(dropped["path"].to_pylist(), dropped["reason"].to_pylist(), strict=True))

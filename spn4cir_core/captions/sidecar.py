@@ -69,7 +69,7 @@ class Sidecar(Captioner):
         captions: dict[str, str] = {}
         for path in self._tables(files):
             folder = PurePosixPath(path.parent.relative_to(files.root).as_posix())
-            for name, caption in read_captions(path, self.file_column, self.caption_column):
+            for name, caption in read_caption_file(path, self.file_column, self.caption_column):
                 captions.setdefault((folder / name).as_posix(), caption)
         return lambda image: captions.get(image.path, "")
 
@@ -126,7 +126,7 @@ def first_of(text: str) -> str:
     return text
 
 
-def read_captions(path: Path, file_column: str, caption_column: str) -> Iterator[tuple[str, str]]:
+def read_caption_file(path: Path, file_column: str, caption_column: str) -> Iterator[tuple[str, str]]:
     """Yield (file, caption) of each row; a JSON object may map files to captions directly.
 
     Raises:

@@ -12,19 +12,17 @@ import pyarrow as pa
 from PIL import Image
 
 from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.captions.caption_table import CAPTIONS_FILE, SCHEMA
 from spn4cir_core.captions.settings import CaptionsInput
 from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.rows import GivenRows
 
-COLUMNS = ["image_id", "path", "pixel_sha256", "category", "attributes"]
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("image_id", "caption", "captioner", "prompt", "captioner_fingerprint")]
-)
 NO_CAPTION = "the captioner had nothing to say"
 FAILED = "the captioner failed; the next run of the stage asks again"
 SAMPLE_ROWS = 8
@@ -63,7 +61,7 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         captioned = [(image, text) for image in images if (text := kept.get(captioner.row_key(image), ""))]
         if not captioned:
             raise InputError(f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}")
-        draft.write_table(_table(captioner, mark, captioned), "captions.parquet")
+        draft.write_table(_table(captioner, mark, captioned), CAPTIONS_FILE)
     draft.rows = len(captioned)
     silent = sum(kept.get(captioner.row_key(image)) == "" for image in images)
     draft.drop(NO_CAPTION, silent)
@@ -99,7 +97,7 @@ def _sum(told: Sequence[str]) -> dict[str, float]:
 
 
 def _images(manifest: Artifact) -> list[ToCaption]:
-    rows = manifest.table(columns=COLUMNS).to_pylist()
+    rows = read_manifest(manifest, *PICTURE, "category", "attributes").to_pylist()
     return [ToCaption(**{**row, "attributes": dict(row["attributes"] or ())}) for row in rows]
 
 

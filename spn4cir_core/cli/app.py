@@ -11,6 +11,7 @@ import typer
 import typer.core
 from PIL import Image
 
+from spn4cir_core.annotations.annotation_tables import read_queries
 from spn4cir_core.cli import ablate, doctor, estimate, evaluation, serve, summary, training, triplets
 from spn4cir_core.cli.options import (
     ImagesOption,
@@ -173,7 +174,7 @@ def example(
     """Ask one of the corpus's held-out composed queries and mark the right answers."""
     chosen, place = chosen_recipe(recipe, images), open_store(store)
     annotations, report = place.current(chosen.name, "annotations"), place.current(chosen.name, "eval_report")
-    queries = annotations.table("queries.parquet").to_pylist() if annotations else []
+    queries = read_queries(annotations) if annotations else []
     if not queries:
         raise StoreError(f"recipe {chosen.name!r} has no composed queries; ask one with: spn4cir search")
     query, files = queries[number % len(queries)], image_files(chosen.images, place)

@@ -9,15 +9,17 @@ from typing import Annotated
 
 import typer
 
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
 from spn4cir_core.engine.progress import shown
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.evaluation.comparison import Run
-from spn4cir_core.evaluation.draft_queries import Source, column_by_id, draft
+from spn4cir_core.evaluation.draft_queries import Source, draft
 from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, asked_by_server, submit
 from spn4cir_core.evaluation.submission_files import validate_submission
 from spn4cir_core.images.base import QUERIES
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.recipe import Recipe, packaged_recipes, reads_a_folder
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
 from spn4cir_core.reports.stage import EVAL_REPORT
@@ -67,7 +69,7 @@ def write_server_files(
     source = _named(trained, None)[0] if trained else chosen.name
     answering = Answering(
         checkpoint=load_checkpoint(_made(source, place, ROLES[model].artifact)),
-        manifest=_made(chosen.name, place, "images").table(columns=["image_id", "path", "pixel_sha256"]),
+        manifest=read_manifest(_made(chosen.name, place, "images"), *PICTURE),
         settings=chosen.images,
         store=place,
         text=text,
@@ -121,7 +123,7 @@ def compare_runs(
     said = run_comparison([run for run, _, _ in found], model, query_set, draws, 0)
     files = next((image_files(recipe.images, place) for _, place, recipe in found if recipe), None)
     captions = parent_of(found[0][0], "captions", found[0][1])
-    told = column_by_id(captions, "caption") if captions else {}
+    told = read_captions(captions) if captions else {}
     contents = {
         ".html": comparison_html(said, files, told),
         ".md": comparison_markdown(said),

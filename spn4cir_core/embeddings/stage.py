@@ -8,17 +8,18 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.embeddings.settings import EmbeddingsInput
-from spn4cir_core.embeddings.vectors import write_vectors
+from spn4cir_core.embeddings.vectors import EMBEDDINGS_FILE, IMAGE_ID, write_vectors
 from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
 BLOCK_ROWS = 4096
-SCHEMA = pa.schema([("image_id", pa.string())])
+SCHEMA = pa.schema([(IMAGE_ID, pa.string())])
 NOT_FINITE = "the encoder gave no finite, non-zero vector"
 
 
@@ -29,7 +30,7 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
         InputError: weights or pictures cannot be read, or not one image got a vector.
     """
     settings, draft = work.settings.image_embeddings, work.draft
-    images = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
+    images = read_manifest(work.parents["images"], *PICTURE)
     keys = images["pixel_sha256"].to_pylist()
     mark = settings.encoder.fingerprint()
     rows = Rows(work.store.rows("image_embeddings", mark), pa.list_(pa.float32()))
@@ -56,7 +57,7 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
             raise InputError(f"not one of the {len(keys)} images got a finite vector; is the encoder's model intact?")
         vectors = _gather(rows, [key for key in keys if key in found])
         write_vectors(draft, _blocks(vectors), len(vectors), settings.dtype)
-        draft.write_table(images.select(["image_id"]).filter(pa.array(kept)).cast(SCHEMA), "image_embeddings.parquet")
+        draft.write_table(images.select([IMAGE_ID]).filter(pa.array(kept)).cast(SCHEMA), EMBEDDINGS_FILE)
     draft.rows = len(vectors)
     draft.drop(NOT_FINITE, int((~kept).sum()))
     draft.details.update(

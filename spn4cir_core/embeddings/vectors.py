@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from spn4cir_core.errors import StoreError
 from spn4cir_core.store.artifacts import Artifact, Draft, whole_file
 
+EMBEDDINGS_FILE, IMAGE_ID = "image_embeddings.parquet", "image_id"
 FILE_ROWS = 1 << 20
 """Rows per file. Not a setting: the bytes of an artefact must not depend on how it was made."""
 
@@ -17,6 +19,29 @@ FILE_ROWS = 1 << 20
 def vector_file(number: int) -> str:
     """Name of the ``number``-th file of vectors."""
     return f"vectors_{number:05d}.npy"
+
+
+class Embeddings(NamedTuple):
+    """Image ids and their vectors, row by row."""
+
+    image_ids: list[str]
+    vectors_ND: np.ndarray
+    """Unit vectors, memory-mapped where they lie in one file."""
+
+    @property
+    def row_of(self) -> dict[str, int]:
+        """Row of each image id."""
+        return {image_id: row for row, image_id in enumerate(self.image_ids)}
+
+
+def read_embeddings(artifact: Artifact) -> Embeddings:
+    """Ids and vectors of an ``image_embeddings`` artefact.
+
+    Raises:
+        StoreError: there are no vectors, or a file is damaged.
+    """
+    table = artifact.table(EMBEDDINGS_FILE, columns=[IMAGE_ID])
+    return Embeddings(table[IMAGE_ID].to_pylist(), open_vectors(artifact))
 
 
 def open_vectors(artifact: Artifact) -> np.ndarray:

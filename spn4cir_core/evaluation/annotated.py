@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from spn4cir_core.annotations.annotation_tables import read_queries
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
 from spn4cir_core.evaluation.benchmark_queries import QUERY_FILES
 from spn4cir_core.images.files import ImageFiles
@@ -21,7 +22,7 @@ class Annotated(Evaluator):
 
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """Queries whose reference and at least one target lie in the evaluation split."""
-        rows = parents["annotations"].table("queries.parquet").to_pylist()
+        rows = read_queries(parents["annotations"])
         rows = [row for row in rows if row["corpus"] not in QUERY_FILES]  # those have evaluators of their own
         if not rows:
             return []

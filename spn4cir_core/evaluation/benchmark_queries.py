@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
+from spn4cir_core.annotations.annotation_tables import read_dropped_rows, read_queries
 from spn4cir_core.evaluation.base import evaluation_ids
 from spn4cir_core.images.benchmark import GALLERIES, NAME
+from spn4cir_core.images.manifest import read_duplicates, read_manifest
 from spn4cir_core.store.artifacts import Artifact
 
 QUERY_FILES = {
@@ -45,7 +47,7 @@ class BenchmarkQueries:
 
 def benchmark_queries(benchmark: str, parents: Mapping[str, Artifact]) -> BenchmarkQueries | None:
     """What a recipe's corpora have of a benchmark; None if there is no query of it."""
-    rows = [row for row in parents["annotations"].table("queries.parquet").to_pylist() if row["corpus"] == benchmark]
+    rows = [row for row in read_queries(parents["annotations"]) if row["corpus"] == benchmark]
     rows = [{**row, "source": json.loads(row["source"])} for row in rows if row["source"]]
     if not rows:
         return None
@@ -65,16 +67,17 @@ def benchmark_queries(benchmark: str, parents: Mapping[str, Artifact]) -> Benchm
 
 def _named_images(images: Artifact, benchmark: str) -> list[tuple[str, dict[str, str]]]:
     """Id of the kept image and attributes, of every picture of the benchmark, merged ones included."""
-    kept = images.table(columns=["image_id", "corpus", "attributes"]).to_pylist()
-    merged = images.table("duplicates.parquet").to_pylist()
+    kept = read_manifest(images, "image_id", "corpus", "attributes").to_pylist()
+    merged = read_duplicates(images).to_pylist()
     found = [(row["image_id"], dict(row["attributes"] or ())) for row in kept if row["corpus"] == benchmark]
     found += [(row["duplicate_of"], dict(row["attributes"] or ())) for row in merged]
     return [(image_id, attributes) for image_id, attributes in found if NAME in attributes]
 
 
 def _drops(annotations: Artifact, benchmark: str) -> Counter[str]:
-    rows = annotations.table("drops.parquet").to_pylist()
-    return Counter(row["reason"] for row in rows if fnmatch(row["file"], QUERY_FILES[benchmark]))
+    return Counter(
+        row["reason"] for row in read_dropped_rows(annotations) if fnmatch(row["file"], QUERY_FILES[benchmark])
+    )
 
 
 def _order(row: dict[str, Any]) -> tuple[int, str]:

@@ -10,10 +10,12 @@ from typing import Literal
 
 import numpy as np
 
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import EVALUATORS, Evaluator, Query
 from spn4cir_core.evaluation.settings import ReportInput
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import manifest_column
 from spn4cir_core.store.artifacts import Artifact, Store
 
 Source = Literal["held_out", "labels"]
@@ -39,7 +41,7 @@ def draft(
     known = {evaluator.plugin_kind: evaluator for evaluator in tables.eval_report.evaluators}
     evaluator: Evaluator = known.get(source) or EVALUATORS.build(source)
     sets = evaluator.query_sets(parents, image_files(tables.images, store), tables.seed)
-    corpus_of = column_by_id(parents["images"], "corpus")
+    corpus_of = manifest_column(parents["images"], "corpus")
     by_corpus: dict[str, list[Query]] = {}
     for query in (query for made in sets for query in made.queries):
         by_corpus.setdefault(corpus_of[query.reference_id], []).append(query)
@@ -50,7 +52,7 @@ def draft(
         raise InputError(f"nothing to draft from: corpus {corpus!r} has no {source!r} queries; see --from")
     queries = drafted(by_corpus[chosen[0]], count, tables.seed)
     folder = tables.images.reader.corpus_folder(chosen[0])
-    return len(queries), queries_csv(queries, folder, column_by_id(parents["captions"], "caption"))
+    return len(queries), queries_csv(queries, folder, read_captions(parents["captions"]))
 
 
 def drafted(queries: Sequence[Query], count: int, seed: int) -> list[Query]:
@@ -82,12 +84,6 @@ def queries_csv(queries: Sequence[Query], folder: str, captions: Mapping[str, st
         asked = (reference, query.modified_text, "|".join(targets), query.kind)
         writer.writerow([f"d{number:04d}", *asked, captions.get(query.reference_id, ""), told])
     return stream.getvalue().encode("utf-8")
-
-
-def column_by_id(artifact: Artifact, column: str) -> dict[str, str]:
-    """One column of an artefact's table, by image id."""
-    table = artifact.table(columns=["image_id", column]).to_pydict()
-    return dict(zip(table["image_id"], table[column], strict=True))
 
 
 def _inside(folder: str, image_id: str) -> str:

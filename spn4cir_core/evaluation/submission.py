@@ -20,6 +20,7 @@ from spn4cir_core.evaluation.submission_files import TOP, Benchmark, Form, Metri
 from spn4cir_core.images.base import AnnotationFile
 from spn4cir_core.images.benchmark import GALLERIES, NAME
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import read_duplicates, read_manifest
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import Checkpoint
@@ -163,8 +164,9 @@ def _benchmark(file: AnnotationFile) -> Benchmark | None:
 
 def _gallery(images: Artifact, gallery: str) -> Iterator[tuple[str, str]]:
     """Name and id of each picture of a gallery, merged ones with the id of the kept one."""
-    for table, key in (("images.parquet", "image_id"), ("duplicates.parquet", "duplicate_of")):
-        for row in images.table(table, columns=[key, "attributes"]).to_pylist():
+    manifest, duplicates = read_manifest(images, "image_id", "attributes"), read_duplicates(images)
+    for table, key in ((manifest, "image_id"), (duplicates, "duplicate_of")):
+        for row in table.to_pylist():
             attributes = dict(row["attributes"] or ())
             if gallery in attributes.get(GALLERIES, "").split("|"):
                 yield attributes[NAME], row[key]

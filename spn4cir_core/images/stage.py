@@ -17,6 +17,14 @@ from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.examine import Examiners, Finding
 from spn4cir_core.images.file_hashes import file_hashes
 from spn4cir_core.images.files import ImageFiles, PictureError, image_files, legible
+from spn4cir_core.images.manifest import (
+    DROP_SCHEMA,
+    DROPS_FILE,
+    DUPLICATE_SCHEMA,
+    DUPLICATES_FILE,
+    IMAGE_SCHEMA,
+    MANIFEST_FILE,
+)
 from spn4cir_core.images.sandboxed_decoder import CRASHED
 from spn4cir_core.images.settings import ImageSettings, ImagesInput
 from spn4cir_core.store.artifacts import Draft, Store
@@ -29,32 +37,6 @@ SHARD_FILES = 1024
 EVALUATION = "evaluation"
 SHEET_PICTURES, SHEET_COLUMNS = 24, 8
 
-IMAGE_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("corpus", pa.string()),
-        ("category", pa.string()),
-        ("path", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("bytes", pa.int64()),
-        ("sha256", pa.string()),
-        ("pixel_sha256", pa.string()),
-        ("phash", pa.uint64()),
-        ("group", pa.string()),
-        ("split", pa.string()),
-        ("attributes", pa.map_(pa.string(), pa.string())),
-    ]
-)
-DUPLICATE_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("path", pa.string()),
-        ("duplicate_of", pa.string()),
-        ("attributes", pa.map_(pa.string(), pa.string())),
-    ]
-)
-DROP_SCHEMA = pa.schema([("path", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 FINDING_TYPE = pa.struct(
     [
         (field.name, {"str": pa.string(), "int": pa.uint64() if field.name == "phash" else pa.int64()}[str(field.type)])
@@ -117,9 +99,9 @@ def scan_images(work: Work[ImagesInput]) -> None:
     if not images:
         raise InputError(f"none of the {len(listing)} files below {files.root} can be used: {_examples(drops)}")
     with draft.timed("write"):
-        draft.write_table(pa.Table.from_pylist(images, IMAGE_SCHEMA), "images.parquet")
-        draft.write_table(pa.Table.from_pylist(duplicates, DUPLICATE_SCHEMA), "duplicates.parquet")
-        draft.write_table(pa.Table.from_pylist(drops, DROP_SCHEMA), "drops.parquet")
+        draft.write_table(pa.Table.from_pylist(images, IMAGE_SCHEMA), MANIFEST_FILE)
+        draft.write_table(pa.Table.from_pylist(duplicates, DUPLICATE_SCHEMA), DUPLICATES_FILE)
+        draft.write_table(pa.Table.from_pylist(drops, DROP_SCHEMA), DROPS_FILE)
         _write_sheet(draft, files, images)
     draft.rows = len(images)
     draft.details = {

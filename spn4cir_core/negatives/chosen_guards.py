@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
+from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
@@ -58,8 +59,7 @@ class _Preparing:
         return guards.near_duplicate(self.training, found)
 
     def soft_target(self) -> Guard:
-        columns = ["annotation_id", "soft_targets"]
-        table = self.work.parents["annotations"].table("annotated_triplets.parquet", columns=columns)
+        table = read_annotated_triplets(self.work.parents["annotations"], "annotation_id", "soft_targets")
         accepted = {
             f"annotated/{row['annotation_id']}": [name for name, score in row["soft_targets"] if score > 0]
             for row in table.to_pylist()
@@ -94,14 +94,15 @@ def candidate_vectors(embeddings: Artifact, candidate_ids: Sequence[str]) -> npt
     Raises:
         InputError: a candidate has no vector.
     """
-    row_of = {name: row for row, name in enumerate(embeddings.table(columns=["image_id"])["image_id"].to_pylist())}
+    embedded = read_embeddings(embeddings)
+    row_of = embedded.row_of
     missing = [name for name in candidate_ids if name not in row_of]
     if missing:
         raise InputError(
             f"{len(missing)} candidates have no image embedding, the first is {missing[0]!r}; "
             "materialise image_embeddings again, or leave look_alike and judge out of false_negatives.guards"
         )
-    return on_grid(open_vectors(embeddings)[[row_of[name] for name in candidate_ids]])
+    return on_grid(embedded.vectors_ND[[row_of[name] for name in candidate_ids]])
 
 
 def judge_weights(tables: FalseNegativesInput, store: Store) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.errors import StoreError
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.templates import PLACEHOLDERS
@@ -121,7 +121,7 @@ def images_have_captions(made: Made) -> Finding:
 def vectors_are_unit(made: Made) -> Finding:
     """Every vector is finite and has length 1."""
     artifact = made("image_embeddings")
-    vectors, ids = open_vectors(artifact), artifact.table()["image_id"].to_pylist()
+    ids, vectors = read_embeddings(artifact)
     if len(vectors) != len(ids):
         return Finding(False, f"{len(vectors)} vectors for {len(ids)} rows", [])
     return _none_of(_unlike_unit(vectors, ids), "vectors are not finite and of unit length")

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
+from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.manifest import manifest_column
 from spn4cir_core.index.neighbour_index import MAX_NEIGHBOURS
 from spn4cir_core.pairs.allowed import Allowed
 from spn4cir_core.pairs.draws import draw, id_keys
@@ -89,18 +91,16 @@ def write_pairs(work: Work[PairsInput]) -> None:
 
 def read_corpus(work: Work[PairsInput]) -> Corpus:
     """Join the parents on the images that have a vector."""
-    embeddings = work.parents["image_embeddings"]
-    ids = embeddings.table()["image_id"].to_pylist()
-    row = {image_id: number for number, image_id in enumerate(ids)}
+    embeddings = read_embeddings(work.parents["image_embeddings"])
+    ids, row = embeddings.image_ids, embeddings.row_of
     splits = work.parents["splits"].table(columns=["image_id", "split"])
     split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
-    images = work.parents["images"].table(columns=["image_id", "category"])
-    category_of = dict(zip(images["image_id"].to_pylist(), images["category"].to_pylist(), strict=True))
+    category_of = manifest_column(work.parents["images"], "category")
     near = work.parents["splits"].table("near_duplicates.parquet", columns=["image_a", "image_b"])
-    annotated = work.parents["annotations"].table("annotated_triplets.parquet", columns=["reference_id", "target_id"])
+    annotated = read_annotated_triplets(work.parents["annotations"], "reference_id", "target_id")
     references, targets = _rows_of(annotated["reference_id"], annotated["target_id"], row)
     return Corpus(
-        open_vectors(embeddings),
+        embeddings.vectors_ND,
         ids,
         np.array([split_of.get(image_id, "") for image_id in ids]),
         near_duplicate_components(len(ids), *_rows_of(near["image_a"], near["image_b"], row)),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.evaluation.answer_tables import hit_table, query_table, searched_table
 from spn4cir_core.evaluation.base import QuerySet
@@ -17,6 +18,7 @@ from spn4cir_core.evaluation.query_sets import query_sets
 from spn4cir_core.evaluation.settings import EvaluationSettings, ReportInput
 from spn4cir_core.evaluation.tables import Tables, tables
 from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.images.manifest import PICTURE, manifest_column, read_manifest
 from spn4cir_core.index.faiss_index import index_of_gallery
 from spn4cir_core.negatives.read_false_negatives import sample_false_negatives
 from spn4cir_core.reports.contents import Contents, contents, lineage
@@ -31,7 +33,7 @@ from spn4cir_core.reports.page import html_page, markdown_page
 from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
 from spn4cir_core.reports.suspicious import Likeness
 from spn4cir_core.reports.thumbnails import Thumbnails
-from spn4cir_core.store.artifacts import Artifact, whole_file
+from spn4cir_core.store.artifacts import whole_file
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import ROLES, SERVED
@@ -48,11 +50,11 @@ def write_report(work: Work[ReportInput]) -> None:
     with work.draft.timed("compute"):
         answers = _answers(work, sets, files)
         numbers = tables(answers, settings.ks, settings.bootstrap_draws, seed)
-    captions = _column_by_id(work.parents["captions"], "caption")
+    captions = read_captions(work.parents["captions"])
     likeness = Likeness.of(captions, work.parents["splits"])
     said = contents(sets, answers, numbers, metrics, lineage(work.parents, work.store), settings, likeness)
     with work.draft.timed("write"):
-        thumbnails = Thumbnails(files, _column_by_id(work.parents["images"], "path"))
+        thumbnails = Thumbnails(files, manifest_column(work.parents["images"], "path"))
         pictures = Pictures(thumbnails, captions)
         shown = _galleries(work, answers, pictures, likeness, said["false_negatives"]["by_reason"])
         _write_preview(work, said, shown, thumbnails)
@@ -71,7 +73,7 @@ def write_report(work: Work[ReportInput]) -> None:
 
 
 def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFiles) -> list[Answers]:
-    manifest = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
+    manifest = read_manifest(work.parents["images"], *PICTURE)
     row_of = {image_id: row for row, image_id in enumerate(manifest["image_id"].to_pylist())}
 
     def inputs_of(checkpoint: Checkpoint, image_ids: Sequence[str]) -> np.ndarray:
@@ -108,11 +110,6 @@ def _galleries(
         "refused": refused_gallery(work.parents["triplets"].table(REFUSED), count, seed, pictures),
         "false_negatives": false_negative_gallery(masked, triplets, pictures),
     }
-
-
-def _column_by_id(artifact: Artifact, column: str) -> Mapping[str, str]:
-    table = artifact.table(columns=["image_id", column]).to_pydict()
-    return dict(zip(table["image_id"], table[column], strict=True))
 
 
 def _write(work: Work[ReportInput], numbers: Tables, said: Contents, page: str) -> None:

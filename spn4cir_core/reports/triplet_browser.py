@@ -11,11 +11,11 @@ from importlib import resources
 from itertools import chain, zip_longest
 from typing import Any
 
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.texts.stages import read_captions
 from spn4cir_core.triplets.admission import TABLE
 from spn4cir_core.triplets.gate import GateBasis, gate_basis
 from spn4cir_core.triplets.gates import GATES, refusals

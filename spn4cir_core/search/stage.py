@@ -13,6 +13,7 @@ from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.encode import encode_queries
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.index.faiss_index import build_index, kind_of, measured_recall
 from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
@@ -74,7 +75,7 @@ def _queries(work: Work[SearchIndexInput], checkpoint: Checkpoint, rows: pa.Tabl
 
 def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
     """image_id, path, pixel_sha256 and caption (empty where none) of the chosen split, sorted by id."""
-    images = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
+    images = read_manifest(work.parents["images"], *PICTURE)
     captions = work.parents["captions"].table(columns=["image_id", "caption"])
     table = images.join(captions, "image_id", join_type="left outer").sort_by("image_id")
     table = table.set_column(table.schema.get_field_index("caption"), "caption", pc.fill_null(table["caption"], ""))

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets, read_queries
+from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.manifest import read_manifest
 from spn4cir_core.splits.assign_splits import EVALUATION, STRICTEST_FIRST, TRAIN, VALIDATION, Assignment, assign_splits
 from spn4cir_core.splits.components import components, group_links
 from spn4cir_core.splits.indexed_links import ROWS_COMPARED_IN_FULL, indexed_embedding_links
@@ -32,7 +34,7 @@ def split_images(work: Work[SplitsInput]) -> None:
     """
     settings, draft = work.settings.splits, work.draft
     with draft.timed("read"):
-        images = work.parents["images"].table(columns=["image_id", "corpus", "phash", "group", "split"])
+        images = read_manifest(work.parents["images"], "image_id", "corpus", "phash", "group", "split")
         asked = _asked(images, work.parents["annotations"])
     image_ids = images["image_id"].to_pylist()
     with draft.timed("compute"):
@@ -66,8 +68,8 @@ def near_duplicates(
         links["phash"] = phash_links(images["phash"].to_numpy(), settings.near_duplicate_bits)
     if "embedding" in settings.near_duplicates_by:
         row = {image_id: index for index, image_id in enumerate(images["image_id"].to_pylist())}
-        embedded = np.array([row[name] for name in embeddings.table()["image_id"].to_pylist()], dtype=np.int64)
-        vectors, cosine = open_vectors(embeddings), settings.near_duplicate_cosine
+        embedded_ids, vectors = read_embeddings(embeddings)
+        embedded, cosine = np.array([row[name] for name in embedded_ids], np.int64), settings.near_duplicate_cosine
         if len(vectors) <= ROWS_COMPARED_IN_FULL:
             pairs, cosines = embedding_links(vectors, cosine)
         else:
@@ -82,10 +84,10 @@ def _asked(images: pa.Table, annotations: Artifact) -> list[set[str]]:
         image_id: {split} if split else set()
         for image_id, split in zip(images["image_id"].to_pylist(), images["split"].to_pylist(), strict=True)
     }
-    for query in annotations.table("queries.parquet").to_pylist():
+    for query in read_queries(annotations):
         for image_id in (query["reference_id"], *query["target_ids"]):
             asked[image_id].add(EVALUATION)
-    for triplet in annotations.table("annotated_triplets.parquet").to_pylist():
+    for triplet in read_annotated_triplets(annotations, "reference_id", "target_id").to_pylist():
         for image_id in (triplet["reference_id"], triplet["target_id"]):
             asked[image_id] = asked[image_id] or {TRAIN}
     return list(asked.values())

@@ -9,6 +9,7 @@ from typing import Any
 
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.texts.answers import NO_ANSWER, AnswerCheck, clean
 from spn4cir_core.texts.base import Rewriter, Shown, ToRewrite
 from spn4cir_core.texts.differences import difference
@@ -91,7 +92,7 @@ def _can_be_told(written: ModifiedTexts | str, sees_images: bool, reads_text: bo
 
 
 def _shown(work: Work[ModifiedTextsInput]) -> dict[str, Shown]:
-    table = work.parents["images"].table(columns=["image_id", "path", "pixel_sha256"])
+    table = read_manifest(work.parents["images"], *PICTURE)
     names, paths, pixels = (table[name].to_pylist() for name in table.column_names)
     return {name: Shown(path, sha256) for name, path, sha256 in zip(names, paths, pixels, strict=True)}
 

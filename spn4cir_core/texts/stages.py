@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.progress import track
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -73,12 +74,6 @@ def _captioned(pairs: Artifact, captions: dict[str, str]) -> list[CaptionedPair]
         CaptionedPair(pair_id, one, two, tidy(captions.get(one, "")), tidy(captions.get(two, "")))
         for pair_id, one, two in columns
     ]
-
-
-def read_captions(artifact: Artifact) -> dict[str, str]:
-    """Captions by image id."""
-    table = artifact.table(columns=["image_id", "caption"])
-    return dict(zip(table["image_id"].to_pylist(), table["caption"].to_pylist(), strict=True))
 
 
 def summarise(rows: Iterable[ModifiedTexts]) -> dict[str, Any]:

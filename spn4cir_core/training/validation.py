@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.lineage import ancestor
 from spn4cir_core.training.embed_candidates import embed_targets
@@ -141,7 +143,7 @@ def read_validation(settings: ValidationSettings, triplets: Artifact, store: Sto
         InputError: the validation split holds no triplet.
         StoreError: the artefacts the triplets were made of have been deleted.
     """
-    images = ancestor(store, triplets, "images").table(columns=["image_id", "path", "pixel_sha256"])
+    images = read_manifest(ancestor(store, triplets, "images"), *PICTURE)
     splits = ancestor(store, triplets, "splits").table(columns=["image_id", "split"])
     split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
     wanted = ("train", "validation") if settings.gallery == "training_too" else ("validation",)
@@ -176,9 +178,7 @@ def _generated(triplets: Artifact) -> list[tuple[str, str, str]]:
 
 
 def _annotated(annotations: Artifact, split_of: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    table = annotations.table(
-        "annotated_triplets.parquet", columns=["annotation_id", "reference_id", "target_id", "modified_text"]
-    )
+    table = read_annotated_triplets(annotations, "annotation_id", "reference_id", "target_id", "modified_text")
     rows = table.sort_by("annotation_id").to_pylist()
     return [
         (row["reference_id"], row["target_id"], row["modified_text"])

@@ -9,11 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.store.artifacts import Artifact, Draft
-from spn4cir_core.texts.stages import read_captions
 from spn4cir_core.triplets.admission import record_refused
 from spn4cir_core.triplets.figures import text_figures
 from spn4cir_core.triplets.gate_triplets import gate_triplets, models_and_verdicts
@@ -82,7 +84,7 @@ def read_pictures(parents: Mapping[str, Artifact]) -> dict[str, Picture]:
     captions = read_captions(parents["captions"])
     splits = parents["splits"].table(columns=["image_id", "component", "split"]).to_pylist()
     place = {row["image_id"]: row for row in splits}
-    images = parents["images"].table(columns=["image_id", "path", "pixel_sha256"]).to_pylist()
+    images = read_manifest(parents["images"], *PICTURE).to_pylist()
     return {
         row["image_id"]: Picture(
             path=row["path"],
@@ -99,7 +101,7 @@ def annotated_triplets(
     annotations: Artifact, pictures: Mapping[str, Picture], settings: TripletSettings, draft: Draft
 ) -> Iterator[Triplet]:
     """The corpus's own triplets whose two images may be trained on."""
-    rows = annotations.table("annotated_triplets.parquet").to_pylist() if "annotated" in settings.origins else []
+    rows = read_annotated_triplets(annotations).to_pylist() if "annotated" in settings.origins else []
     for row in rows:
         reference, target = pictures[row["reference_id"]], pictures[row["target_id"]]
         held_out = [picture.split for picture in (reference, target) if picture.split != TRAIN]

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.annotations.annotation_files import Triplet
+from spn4cir_core.annotations.annotation_tables import QUERY_SCHEMA, TRIPLET_SCHEMA
 from spn4cir_core.annotations.settings import AnnotationSettings
-from spn4cir_core.annotations.stage import ANNOTATIONS, QUERY_SCHEMA, TRIPLET_SCHEMA, subset
+from spn4cir_core.annotations.stage import ANNOTATIONS, subset
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.images.stage import IMAGES

@@ -17,16 +17,16 @@ from safetensors.numpy import save
 
 from spn4cir_core.ablation.grid import cells, load_grid
 from spn4cir_core.annotations.annotation_files import Parser
+from spn4cir_core.annotations.annotation_tables import DROP_SCHEMA, QUERY_SCHEMA, TRIPLET_SCHEMA
 from spn4cir_core.annotations.import_annotations import Layout, import_annotations, read_records
-from spn4cir_core.annotations.stage import DROP_SCHEMA, QUERY_SCHEMA, TRIPLET_SCHEMA
 from spn4cir_core.backbones.published import read_published
-from spn4cir_core.captions.sidecar import read_captions
+from spn4cir_core.captions.sidecar import read_caption_file
 from spn4cir_core.evaluation.submission_files import validate_submission
 from spn4cir_core.images.cirr import Cirr
 from spn4cir_core.images.fashioniq import FashionIq
 from spn4cir_core.images.files import decode
 from spn4cir_core.images.folder import Folder
-from spn4cir_core.images.stage import IMAGE_SCHEMA
+from spn4cir_core.images.manifest import IMAGE_SCHEMA
 from spn4cir_core.models.weight_files import read_weights
 from spn4cir_core.recipe import load_recipe
 from spn4cir_core.store.artifacts import Store
@@ -270,15 +270,15 @@ READERS: dict[str, Reader] = {
     "fashioniq splits": Reader(
         "split.json", split_file(FashionIq, "image_splits/split.dress.{split}.json"), (as_json(["B001", "B002"]),)
     ),
-    "captions.csv": Reader("captions.csv", lambda path: list(read_captions(path, "file", "caption")), (CAPTIONS,)),
+    "captions.csv": Reader("captions.csv", lambda path: list(read_caption_file(path, "file", "caption")), (CAPTIONS,)),
     "captions.json": Reader(
         "captions.json",
-        lambda path: list(read_captions(path, "file", "caption")),
+        lambda path: list(read_caption_file(path, "file", "caption")),
         (as_json({"a.png": "red"}), as_json([{"file": "a.png", "caption": ["red", "blue"]}])),
     ),
     "captions.parquet": Reader(
         "captions.parquet",
-        lambda path: list(read_captions(path, "file", "caption")),
+        lambda path: list(read_caption_file(path, "file", "caption")),
         (parquet(file=["a.png"], caption=["red"]),),
     ),
     "verdicts.csv": Reader(

@@ -1,0 +1,61 @@
+"""The tables of the ``annotations`` artefact: annotated triplets, composed queries, and rows that are not used."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from spn4cir_core.store.artifacts import Artifact
+
+TRIPLETS_FILE, QUERIES_FILE, DROPS_FILE = "annotated_triplets.parquet", "queries.parquet", "drops.parquet"
+TripletColumn = Literal[
+    "annotation_id",
+    "corpus",
+    "reference_id",
+    "target_id",
+    "modified_text",
+    "modified_texts",
+    "kind",
+    "source",
+    "soft_targets",
+]
+"""Columns of the annotated triplets."""
+TRIPLET_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("annotation_id", "corpus", "reference_id", "target_id", "modified_text")),
+        ("modified_texts", pa.list_(pa.string())),
+        ("kind", pa.string()),
+        ("source", pa.string()),
+        ("soft_targets", pa.map_(pa.string(), pa.float32())),
+    ]
+)
+QUERY_SCHEMA = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("corpus", pa.string()),
+        ("reference_id", pa.string()),
+        ("modified_text", pa.string()),
+        ("target_ids", pa.list_(pa.string())),
+        ("kind", pa.string()),
+        ("source", pa.string()),
+    ]
+)
+DROP_SCHEMA = pa.schema([("file", pa.string()), ("line", pa.int32()), ("reason", pa.string()), ("detail", pa.string())])
+
+
+def read_annotated_triplets(annotations: Artifact, *columns: TripletColumn) -> pa.Table:
+    """One row per annotated triplet, with these columns; with all columns where none is named."""
+    return annotations.table(TRIPLETS_FILE, columns=list(columns) or None)
+
+
+def read_queries(annotations: Artifact) -> list[dict[str, Any]]:
+    """The composed queries, one row each: query_id, corpus, reference_id, modified_text, target_ids, kind, source."""
+    rows: list[dict[str, Any]] = annotations.table(QUERIES_FILE).to_pylist()
+    return rows
+
+
+def read_dropped_rows(annotations: Artifact) -> list[dict[str, Any]]:
+    """Rows of annotation files that are not used, or used in part: file, line, reason, detail."""
+    rows: list[dict[str, Any]] = annotations.table(DROPS_FILE).to_pylist()
+    return rows

@@ -1,0 +1,19 @@
+"""The table of the ``captions`` artefact: one row per image that has a caption, in the order of the manifest."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from spn4cir_core.store.artifacts import Artifact
+
+CAPTIONS_FILE = "captions.parquet"
+IMAGE_ID, CAPTION = "image_id", "caption"
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in (IMAGE_ID, CAPTION, "captioner", "prompt", "captioner_fingerprint")]
+)
+
+
+def read_captions(captions: Artifact) -> dict[str, str]:
+    """Captions by image id; an image without a caption is missing."""
+    table = captions.table(CAPTIONS_FILE, columns=[IMAGE_ID, CAPTION])
+    return dict(zip(table[IMAGE_ID].to_pylist(), table[CAPTION].to_pylist(), strict=True))
