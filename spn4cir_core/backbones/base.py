@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import TYPE_CHECKING
-
-from spn4cir_core.engine.plugins import Plugin, Room
-
-if TYPE_CHECKING:
-    pass
-
-from abc import ABC
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from spn4cir_core.errors import RecipeError
+from spn4cir_core.engine.plugins import Plugin, Room
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -153,34 +145,26 @@ class Network(ABC):
     def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
         """(B, D) unit vectors of composed queries."""
 
-    def prompt_views(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """What the objective ``prompt_alignment`` looks at, for a network whose queries are made of prompts.
+    @property
+    def output_names(self) -> frozenset[str]:
+        """Names of what :meth:`extra_outputs` can give to an objective that names it in ``needs``; none by default."""
+        return frozenset()
 
-        Returns:
-            (B, D) unit vectors of the texts read with learnt prompts in place of the reference; and (B,) mean squared
-            distances of the queries' own mean prompts from the learnt ones.
-
-        Raises:
-            RecipeError: this network has no prompts.
-        """
-        raise RecipeError(f"{type(self).__name__} has no learnt prompts; objective 'prompt_alignment' is for 'sprc'")
-
-    def teacher_views(self, references: Tensor, tokens: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """What the objective ``target_guided`` looks at, for a network with a teacher that sees the target.
+    def extra_outputs(
+        self, names: frozenset[str], references: Tensor, tokens: Tensor, read_targets: Callable[[], Tensor]
+    ) -> dict[str, Tensor]:
+        """Further vectors and terms of B triplets, with gradients, in one pass.
 
         Args:
-            references, targets: (B, …) images.
+            names: at least one of :attr:`output_names`; others may be left out of the result.
+            references: (B, …) images.
+            tokens: (B, L) of the modified texts.
+            read_targets: gives the (B, …) images of the targets, for outputs that look at them.
 
         Returns:
-            (B, D) unit vectors of the teacher's queries; and (B, 3) squared distances: of the teacher's shares from a
-            sum of one, of tokens from being orthogonal, of the student's share from the teacher's.
-
-        Raises:
-            RecipeError: this network has no teacher.
+            A (B,) or (B, F) float tensor for each name.
         """
-        raise RecipeError(
-            f"{type(self).__name__} has no teacher; objective 'target_guided' is for 'tgcir' with teacher = true"
-        )
+        return {}
 
     def frozen_in_stage1(self) -> Sequence[nn.Module | nn.Parameter]:
         """What stage 1 must not change; nothing by default."""

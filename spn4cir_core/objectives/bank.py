@@ -39,7 +39,7 @@ class Bank(Objective):
             batch.queries_BD,
             batch.bank_ND if batch.bank_shard is None else batch.bank_shard,
             batch.target_rows_B,
-            batch.not_negative_rows,
+            batch.false_negatives_M2,
             batch.temperature,
         )
         bank_loss = batch.mean(losses_B)

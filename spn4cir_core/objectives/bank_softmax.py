@@ -42,33 +42,33 @@ class SoftmaxParts:
 
 
 def softmax_parts(
-    queries_BD: Tensor, bank: Tensor, left_out_M2: Tensor, temperature: float, block_rows: int = BLOCK_ROWS
+    queries_BD: Tensor, bank: Tensor, excluded_M2: Tensor, temperature: float, block_rows: int = BLOCK_ROWS
 ) -> SoftmaxParts:
     """One pass over the bank; extra memory is (B, block_rows) and does not depend on N.
 
     Args:
         bank: (N, D) or (N, T, D) of any float type, also memory-mapped; blocks are moved and cast to the queries'
             device and type.
-        left_out_M2: (query, bank row) pairs that take no part in the softmax; every query must keep a row.
+        excluded_M2: (query, bank row) pairs that take no part in the softmax; every query must keep a row.
         block_rows: vectors per block; a candidate of T tokens takes T of them.
     """
     tokens = bank.shape[1] if bank.ndim == 3 else 1
     block_rows = max(1, block_rows // tokens)
     scaled_BD = queries_BD / temperature
-    left_out_M2 = left_out_M2[torch.argsort(left_out_M2[:, 1])]
+    excluded_M2 = excluded_M2[torch.argsort(excluded_M2[:, 1])]
     peak_B = queries_BD.new_full((len(queries_BD),), -torch.inf)
     mass_B = queries_BD.new_zeros(len(queries_BD))
     mean_BD = torch.zeros_like(queries_BD)
     buffer = queries_BD.new_empty(len(queries_BD), min(block_rows, len(bank)) * tokens)
     starts = range(0, len(bank), block_rows)
-    edges = torch.tensor([*starts, len(bank)], device=left_out_M2.device)
-    cuts = torch.searchsorted(left_out_M2[:, 1].contiguous(), edges).tolist()
+    edges = torch.tensor([*starts, len(bank)], device=excluded_M2.device)
+    cuts = torch.searchsorted(excluded_M2[:, 1].contiguous(), edges).tolist()
     for number, start in enumerate(starts):
         vectors_VD = bank[start : start + block_rows].to(queries_BD.device, queries_BD.dtype).flatten(0, -2)
         scores_BV = buffer[:, : len(vectors_VD)]
         torch.mm(scaled_BD, vectors_VD.T, out=scores_BV)
         logits_BC, nearest_BC = _highest(scores_BV, tokens)
-        pairs = left_out_M2[cuts[number] : cuts[number + 1]]
+        pairs = excluded_M2[cuts[number] : cuts[number + 1]]
         if len(pairs):
             logits_BC[pairs[:, 0], pairs[:, 1] - start] = -torch.inf
         new_peak_B = torch.maximum(peak_B, logits_BC.amax(dim=1))
@@ -102,10 +102,10 @@ def _add_weighted(mean_BD: Tensor, weights_BC: Tensor, nearest_BC: Tensor | None
     mean_BD.add_(embedding_bag(nearest_BC + firsts_C, vectors_VD, per_sample_weights=weights_BC, mode="sum"))
 
 
-def _parts(queries_BD: Tensor, bank: Tensor | BankShard, left_out_M2: Tensor, temperature: float) -> SoftmaxParts:
+def _parts(queries_BD: Tensor, bank: Tensor | BankShard, excluded_M2: Tensor, temperature: float) -> SoftmaxParts:
     if isinstance(bank, Tensor):
-        return softmax_parts(queries_BD, bank, left_out_M2, temperature)
-    held_M2 = left_out_M2[bank.holds(left_out_M2[:, 1])] - left_out_M2.new_tensor([0, bank.first_row])
+        return softmax_parts(queries_BD, bank, excluded_M2, temperature)
+    held_M2 = excluded_M2[bank.holds(excluded_M2[:, 1])] - excluded_M2.new_tensor([0, bank.first_row])
     return softmax_parts(queries_BD, bank.vectors, held_M2, temperature).joined(bank)
 
 
@@ -116,11 +116,11 @@ class _BankSoftmax(torch.autograd.Function):
         queries_BD: Tensor,
         bank: Tensor | BankShard,
         targets_BD: Tensor,
-        left_out_M2: Tensor,
+        excluded_M2: Tensor,
         temperature: Tensor,
     ) -> Tensor:
         tau = float(temperature)
-        parts = _parts(queries_BD, bank, left_out_M2, tau)
+        parts = _parts(queries_BD, bank, excluded_M2, tau)
         pull_BD = parts.mean_BD.div_(parts.mass_B[:, None]).sub_(targets_BD)
         ctx.save_for_backward(pull_BD, queries_BD)
         ctx.temperature = tau
@@ -138,7 +138,7 @@ class _BankSoftmax(torch.autograd.Function):
 
 
 def bank_softmax_losses(
-    queries_BD: Tensor, bank: Tensor | BankShard, target_rows_B: Tensor, left_out_M2: Tensor, temperature: Tensor
+    queries_BD: Tensor, bank: Tensor | BankShard, target_rows_B: Tensor, excluded_M2: Tensor, temperature: Tensor
 ) -> Tensor:
     """(B,) losses ``log Σ_j exp(q·g_j / τ) − q·g_target / τ`` over the bank rows g_j that are not left out.
 
@@ -151,7 +151,7 @@ def bank_softmax_losses(
             process holds of it. All processes then call together with equal queries, rows and pairs, and all get the
             same losses and gradients.
         target_rows_B: int64 row of each query's target in the whole bank.
-        left_out_M2: int64 (query, row of the whole bank) pairs that are no negatives; must not contain a query's
+        excluded_M2: int64 (query, row of the whole bank) pairs that are no negatives; must not contain a query's
             own target.
         temperature: scalar tensor.
     """
@@ -160,5 +160,5 @@ def bank_softmax_losses(
     else:
         targets = bank.rows(target_rows_B, queries_BD)
     targets_BD = nearest_tokens(queries_BD.detach(), targets)
-    losses_B: Tensor = _BankSoftmax.apply(queries_BD, bank, targets_BD, left_out_M2, temperature)
+    losses_B: Tensor = _BankSoftmax.apply(queries_BD, bank, targets_BD, excluded_M2, temperature)
     return losses_B

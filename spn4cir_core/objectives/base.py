@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spn4cir_core.objectives.bank_shard import BankShard
+
+START_QUERIES, MEMORY = "start_queries", "memory"
+"""What the training loop itself gives to an objective that needs it."""
 
 OBJECTIVES = Room(
     "objective",
@@ -52,60 +55,62 @@ class Batch:
     targets_BD: Tensor
     """Unit vectors of the targets; carry gradients in stage 1 (unless :attr:`Objective.target_momentum` is set), rows
     of the bank in stage 2."""
+    reference_rows_B: Tensor
+    """Row of each reference image in the candidate set."""
     target_rows_B: Tensor
     """Row of each target in the candidate set (equal rows are the same picture)."""
+    text_numbers_B: Tensor
+    """int64; equal numbers are equal texts."""
     weights_B: Tensor
     bank_ND: Tensor | None
     """Frozen unit vectors of every candidate, (N, T, D) where one has T tokens; None in stage 1."""
-    not_negative_rows: Tensor
-    """(M, 2) int64 pairs (position in the batch, candidate row) that are no negatives; never the target itself."""
+    false_negatives_M2: Tensor
+    """int64 pairs (position in the batch, candidate row) of known false negatives; never the target itself."""
     temperature: Tensor
     step: int
+    compose: Callable[[Tensor, Tensor], Tensor]
+    """``compose(references_M, texts_M)`` → (M, D) unit vectors, with gradients, of the queries that join the reference
+    image at one position of the batch with the text at another. Each call is a pass of the query encoder."""
+    outputs: Mapping[str, Tensor] = field(default_factory=dict)
+    """(B, …) tensors that :attr:`Objective.needs` names: ``start_queries`` (the queries by the weights that the stage
+    started from, without gradients), and those of :meth:`Network.extra_outputs`, with gradients."""
     bank_shard: BankShard | None = None
     """The rows of the bank that this process holds, where the bank is spread over processes that all see the whole
     batch. Rows still count in the whole bank, and ``bank_ND`` is all of it, memory-mapped."""
     memory: dict[str, Tensor] = field(default_factory=dict)
     """An objective's own state (a queue, say), to read and to overwrite in place or by key. The loop hands the same
     dict to every step and keeps it with the resume state; what is put in must be detached."""
-    compose: Callable[[Tensor, Tensor], Tensor] | None = None
-    """``compose(references_M, texts_M)`` → (M, D) unit vectors, with gradients, of the queries that join the reference
-    image at one position of the batch with the text at another. Given where :attr:`Objective.uses_compose` asks."""
-    start_queries_BD: Tensor | None = None
-    """The same queries by the weights the stage started from; no gradients. Given where
-    :attr:`Objective.uses_start_queries` asks."""
-    reference_rows_B: Tensor | None = None
-    """Row of each reference in the candidate set; given with :attr:`compose`."""
-    text_numbers_B: Tensor | None = None
-    """int64; equal numbers are equal texts; given with :attr:`compose`."""
-    text_queries_BD: Tensor | None = None
-    """Unit vectors of the texts read with learnt prompts in place of a reference; carry gradients. Given where
-    :attr:`Objective.uses_prompt_views` asks."""
-    prompt_distances_B: Tensor | None = None
-    """Mean squared distance of each query's prompts from the learnt ones; carry gradients. Given with
-    :attr:`text_queries_BD`."""
-    teacher_queries_BD: Tensor | None = None
-    """Unit vectors of the queries that a teacher composes, which sees the target; carry gradients. Given where
-    :attr:`Objective.uses_teacher_views` asks."""
-    teacher_terms_B3: Tensor | None = None
-    """How far each triplet is from: shares of the teacher that sum to one, orthogonal tokens, the student's share being
-    the teacher's; carry gradients. Given with :attr:`teacher_queries_BD`."""
 
     def mean(self, losses_B: Tensor) -> Tensor:
         """Scalar mean of the triplets' losses by their weights."""
         return (losses_B * self.weights_B).sum() / self.weights_B.sum()
 
-    def not_negatives(self, rows_C: Tensor) -> Tensor:
-        """(B, C) bool: whether a candidate row is a query's own target, or known to be no negative of it."""
+    def output(self, name: str) -> Tensor:
+        """The output of that name.
+
+        Raises:
+            RecipeError: nothing gives it; the training loop names backbone and objective before the first step.
+        """
+        if name not in self.outputs:
+            raise RecipeError(
+                f"an objective reads the output {name!r}, and the batch has "
+                f"{', '.join(sorted(self.outputs)) or 'none'}; "
+                "it must be named in the objective's needs and be given by the backbone's network"
+            )
+        return self.outputs[name]
+
+    def is_excluded(self, rows_C: Tensor) -> Tensor:
+        """(B, C) bool: whether a candidate row is a query's own target, or a known false negative of it."""
         import torch
 
         known_U, columns_C = torch.unique(rows_C, return_inverse=True)
-        positions_M, candidates_M = (side.contiguous() for side in self.not_negative_rows.unbind(1))
-        places_M = torch.searchsorted(known_U, candidates_M).clamp(max=len(known_U) - 1)
-        found_M = known_U[places_M] == candidates_M
-        masked_BU = self.target_rows_B[:, None] == known_U[None, :]
-        masked_BU[positions_M[found_M], places_M[found_M]] = True
-        masked_BC: Tensor = masked_BU[:, columns_C]
-        return masked_BC
+        positions_M, candidates_M = (side.contiguous() for side in self.false_negatives_M2.unbind(1))
+        indices_M = torch.searchsorted(known_U, candidates_M).clamp(max=len(known_U) - 1)
+        is_known_M = known_U[indices_M] == candidates_M
+        excluded_BU = self.target_rows_B[:, None] == known_U[None, :]
+        excluded_BU[positions_M[is_known_M], indices_M[is_known_M]] = True
+        excluded_BC: Tensor = excluded_BU[:, columns_C]
+        return excluded_BC
 
 
 class Objective(Plugin):
@@ -113,41 +118,25 @@ class Objective(Plugin):
 
     @property
     def within(self) -> tuple[Objective, ...]:
-        """The objectives that this one is made of; what they ask for, it asks for."""
+        """The objectives that this one is made of; what they need, it needs."""
         return ()
 
     @property
-    def uses_compose(self) -> bool:
-        """Whether :meth:`loss` calls ``batch.compose``, which costs another pass of the query encoder."""
-        return any(objective.uses_compose for objective in self.within)
+    def needs(self) -> frozenset[str]:
+        """Names of what :meth:`loss` uses beside vectors and rows; each costs time or memory.
 
-    @property
-    def uses_start_queries(self) -> bool:
-        """Whether :meth:`loss` reads ``batch.start_queries_BD``, which costs another pass of the query encoder."""
-        return any(objective.uses_start_queries for objective in self.within)
-
-    @property
-    def uses_prompt_views(self) -> bool:
-        """Whether :meth:`loss` reads ``batch.text_queries_BD`` and ``batch.prompt_distances_B``."""
-        return any(objective.uses_prompt_views for objective in self.within)
-
-    @property
-    def uses_teacher_views(self) -> bool:
-        """Whether :meth:`loss` reads ``batch.teacher_queries_BD`` and ``batch.teacher_terms_B3``."""
-        return any(objective.uses_teacher_views for objective in self.within)
-
-    @property
-    def uses_memory(self) -> bool:
-        """Whether :meth:`loss` changes ``batch.memory``; it must then be called once a step."""
-        return any(objective.uses_memory for objective in self.within)
+        ``start_queries`` (a copy of the network, and one more pass of the query encoder), ``memory`` (it changes
+        ``batch.memory`` and must be called once a step), or a name among :attr:`Network.output_names`.
+        """
+        return frozenset().union(*(objective.needs for objective in self.within))
 
     @property
     def target_momentum(self) -> float | None:
         """Momentum of the average of the network that embeds the targets in place of the network, without gradients
         (MoCo's key encoder); None: the network itself does.
         """
-        asked = [objective.target_momentum for objective in self.within]
-        return next((momentum for momentum in asked if momentum is not None), None)
+        momenta = (objective.target_momentum for objective in self.within)
+        return next((momentum for momentum in momenta if momentum is not None), None)
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -160,7 +149,7 @@ def without_memory(objective: Objective) -> Objective:
     Raises:
         RecipeError: it fills a queue.
     """
-    if objective.uses_memory:
+    if MEMORY in objective.needs:
         raise RecipeError(
             f"objective {objective.plugin_kind!r} fills a queue once a step; put it beside the other in a 'mixture' "
             "and not into it"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from spn4cir_core.errors import RecipeError
-from spn4cir_core.objectives.base import Batch
+from spn4cir_core.objectives.base import START_QUERIES, Batch
 from spn4cir_core.objectives.negatives import AgainstNegatives, Negatives, info_nce
 
 if TYPE_CHECKING:
@@ -37,14 +36,14 @@ class Guide(AgainstNegatives):
 
     @property
     @override
-    def uses_start_queries(self) -> bool:
-        return self.by == "start_queries"
+    def needs(self) -> frozenset[str]:
+        return frozenset({START_QUERIES}) if self.by == "start_queries" else frozenset()
 
     @override
     def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse:
         from spn4cir_core.objectives.similarity import similarities
 
-        guides_BD, agreed_B = guides(batch, self.by, self.plugin_kind)
+        guides_BD, agreed_B = guides(batch, self.by)
         ceiling_B1 = agreed_B[:, None] - self.margin
         return lambda scores_BC, block: similarities(guides_BD, block) > ceiling_B1
 
@@ -53,13 +52,10 @@ class Guide(AgainstNegatives):
         return info_nce(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)
 
 
-def guides(batch: Batch, by: GuideName, kind: str) -> tuple[Tensor, Tensor]:
+def guides(batch: Batch, by: GuideName) -> tuple[Tensor, Tensor]:
     """(B, D) vectors that stand for the queries in a guide's eyes, and (B,) their similarity with the targets.
 
     Of a target of several tokens the mean direction stands for it. No gradients.
-
-    Raises:
-        RecipeError: the stage has no starting queries.
     """
     from torch.nn.functional import normalize
 
@@ -68,8 +64,6 @@ def guides(batch: Batch, by: GuideName, kind: str) -> tuple[Tensor, Tensor]:
     targets_BD = batch.targets_BD.detach()
     if by == "targets":
         guides_BD = targets_BD if targets_BD.ndim == 2 else normalize(targets_BD.mean(dim=1), dim=-1)
-    elif batch.start_queries_BD is None:
-        raise RecipeError(f"objective {kind!r} with by = 'start_queries' needs a stage that starts from a checkpoint")
     else:
-        guides_BD = batch.start_queries_BD
+        guides_BD = batch.output(START_QUERIES)
     return guides_BD, (guides_BD * nearest_tokens(guides_BD, targets_BD)).sum(dim=1)

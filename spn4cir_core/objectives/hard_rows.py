@@ -26,7 +26,7 @@ def hard_rows(
     queries_BD: Tensor,
     pool: Tensor | BankShard,
     count: int,
-    left_out_M2: Tensor,
+    excluded_M2: Tensor,
     refuse: Refuse | None = None,
     block_rows: int = BLOCK_ROWS,
 ) -> tuple[Tensor, Tensor]:
@@ -36,7 +36,7 @@ def hard_rows(
         pool: (N, D), or (N, T, D) of several tokens; any float type and device, also memory-mapped. Or the rows of the
             bank that this process holds: all processes then call together with equal queries and pairs, each looks
             through its own rows, and all get the same.
-        left_out_M2: int64 (query, row) pairs that are never taken: targets and known non-negatives.
+        excluded_M2: int64 (query, row) pairs that are never taken: targets and known non-negatives.
         refuse: further candidates that are not taken.
 
     Returns:
@@ -44,9 +44,9 @@ def hard_rows(
         K is ``count``, or N where that is less. Negatives stand before the rest.
     """
     if isinstance(pool, Tensor):
-        rows_BK, best_BK = _hardest(queries_BD, pool, count, left_out_M2, refuse, block_rows)
+        rows_BK, best_BK = _hardest(queries_BD, pool, count, excluded_M2, refuse, block_rows)
         return rows_BK, best_BK > -torch.inf
-    held_M2 = left_out_M2[pool.holds(left_out_M2[:, 1])] - left_out_M2.new_tensor([0, pool.first_row])
+    held_M2 = excluded_M2[pool.holds(excluded_M2[:, 1])] - excluded_M2.new_tensor([0, pool.first_row])
     rows_BK, best_BK = _hardest(queries_BD, pool.vectors, count, held_M2, refuse, block_rows)
     rows_BS, best_BS = pool.side_by_side(rows_BK + pool.first_row), pool.side_by_side(best_BK)
     best_BK, places_BK = best_BS.topk(min(count, best_BS.shape[1]), dim=1)
@@ -54,12 +54,12 @@ def hard_rows(
 
 
 def _hardest(
-    queries_BD: Tensor, pool: Tensor, count: int, left_out_M2: Tensor, refuse: Refuse | None, block_rows: int
+    queries_BD: Tensor, pool: Tensor, count: int, excluded_M2: Tensor, refuse: Refuse | None, block_rows: int
 ) -> tuple[Tensor, Tensor]:
     """(B, K) rows of a pool and their scores, −∞ where a row is no negative."""
     count = min(count, len(pool))
-    order = torch.argsort(left_out_M2[:, 1])
-    owners_M, rows_M = left_out_M2[order].T.contiguous()
+    order = torch.argsort(excluded_M2[:, 1])
+    owners_M, rows_M = excluded_M2[order].T.contiguous()
     best_BK = queries_BD.new_full((len(queries_BD), count), -torch.inf)
     rows_BK = torch.zeros(best_BK.shape, dtype=torch.int64, device=queries_BD.device)
     for start in range(0, len(pool), block_rows):

@@ -36,7 +36,7 @@ class Hinge(AgainstNegatives):
         if negatives.pool is not batch.targets_BD:
             return losses_B
         scores_BB = similarities(batch.queries_BD, batch.targets_BD).T
-        live_BB = ~batch.not_negatives(batch.target_rows_B).T
+        live_BB = ~batch.is_excluded(batch.target_rows_B).T
         return losses_B + self._hinges(negatives.positive_B, scores_BB, live_BB)
 
     def _hinges(self, positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor) -> Tensor:

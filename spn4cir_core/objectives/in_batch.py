@@ -30,16 +30,16 @@ class InBatch(Objective):
         import torch
 
         logits_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature
-        logits_BB = logits_BB.masked_fill(no_negatives(batch), -torch.inf)
+        logits_BB = logits_BB.masked_fill(excluded_in_batch(batch), -torch.inf)
         losses_B = torch.logsumexp(logits_BB, dim=1) - logits_BB.diagonal()
         if self.direction == "both":
             losses_B = (losses_B + torch.logsumexp(logits_BB, dim=0) - logits_BB.diagonal()) / 2
         return batch.mean(losses_B)
 
 
-def no_negatives(batch: Batch) -> Tensor:
+def excluded_in_batch(batch: Batch) -> Tensor:
     """(B, B) bool: targets (columns) that must not count as negatives of a query (row); the diagonal is False."""
     import torch
 
-    masked_BB = batch.not_negatives(batch.target_rows_B)
-    return masked_BB & ~torch.eye(len(masked_BB), dtype=torch.bool, device=masked_BB.device)
+    is_excluded_BB = batch.is_excluded(batch.target_rows_B)
+    return is_excluded_BB & ~torch.eye(len(is_excluded_BB), dtype=torch.bool, device=is_excluded_BB.device)

@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.objectives.base import Batch, Objective
+from spn4cir_core.objectives.base import MEMORY, Batch, Objective
 from spn4cir_core.objectives.negatives import info_nce, positives
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
 
@@ -40,8 +40,8 @@ class MemoryQueue(Objective):
 
     @property
     @override
-    def uses_memory(self) -> bool:
-        return True
+    def needs(self) -> frozenset[str]:
+        return frozenset({MEMORY})
 
     @property
     @override
@@ -68,7 +68,7 @@ class MemoryQueue(Objective):
             vectors, rows_Q = vectors[:0], rows_Q[:0]
         pool, rows = torch.cat([batch.targets_BD, vectors]), torch.cat([rows_B, rows_Q])
         scores = similarities(batch.queries_BD, pool)
-        return batch.mean(info_nce(positives(batch), scores, ~batch.not_negatives(rows), batch.temperature))
+        return batch.mean(info_nce(positives(batch), scores, ~batch.is_excluded(rows), batch.temperature))
 
     def _remember(self, batch: Batch, vectors: Tensor, rows: Tensor) -> None:
         batch.memory[VECTORS], batch.memory[ROWS] = vectors[-self.size :].clone(), rows[-self.size :].clone()

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Choice, Settings, as_table
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective
+from spn4cir_core.objectives.base import MEMORY, OBJECTIVES, Batch, Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class Mixture(Objective):
     @field_validator("parts")
     @classmethod
     def _one_memory(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-        if sum(part.objective.uses_memory for part in parts) > 1:
+        if sum(MEMORY in part.objective.needs for part in parts) > 1:
             raise RecipeError("a mixture can hold one 'memory_queue': two would share, and fill twice, the same queue")
         return parts
 

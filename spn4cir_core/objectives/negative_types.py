@@ -32,17 +32,8 @@ class NegativeTypes(Objective):
     """Replacements where queries are composed anew (``reference``, ``text``): each costs a pass of the composer for the
     whole batch. None takes all others, batch² queries, as published."""
 
-    @property
     @override
-    def uses_compose(self) -> bool:
-        return bool({"reference", "text"} & set(self.types))
-
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class.
-
-        Raises:
-            RecipeError: a part must be replaced and the loop does not say how to compose queries.
-        """
         import torch
 
         losses = [replaced_losses(batch, part, self.per_query) for part in dict.fromkeys(self.types)]

@@ -78,17 +78,17 @@ class AgainstNegatives(Objective):
 
         from spn4cir_core.objectives.hard_rows import hard_rows
 
-        pool, left_out_M2 = self._pool(batch)
+        pool, excluded_M2 = self._pool(batch)
         positive_B = positives(batch)
         refuse = self.refuse(batch, positive_B.detach())
         if self.top_k is not None and self.top_k < len(pool):
             held = batch.bank_shard if pool is batch.bank_ND and batch.bank_shard is not None else pool
-            rows_BK, live_BK = hard_rows(batch.queries_BD, held, self.top_k, left_out_M2, refuse)
+            rows_BK, live_BK = hard_rows(batch.queries_BD, held, self.top_k, excluded_M2, refuse)
             return Negatives(positive_B, scores_with(batch.queries_BD, pool, rows_BK), live_BK, pool, rows_BK)
         pool = pool.to(batch.queries_BD.device, batch.queries_BD.dtype)
         scores_BN = scores_with(batch.queries_BD, pool, None)
         live_BN = torch.ones_like(scores_BN, dtype=torch.bool)
-        live_BN[left_out_M2[:, 0], left_out_M2[:, 1]] = False
+        live_BN[excluded_M2[:, 0], excluded_M2[:, 1]] = False
         if refuse is not None:
             with torch.no_grad():
                 live_BN &= ~refuse(scores_BN.detach(), pool.detach())
@@ -106,8 +106,8 @@ class AgainstNegatives(Objective):
                 )
             positions_B = torch.arange(len(batch.target_rows_B), device=batch.target_rows_B.device)
             targets_B2 = torch.stack([positions_B, batch.target_rows_B], dim=1)
-            return batch.bank_ND, torch.cat([batch.not_negative_rows, targets_B2])
-        return batch.targets_BD, batch.not_negatives(batch.target_rows_B).nonzero()
+            return batch.bank_ND, torch.cat([batch.false_negatives_M2, targets_B2])
+        return batch.targets_BD, batch.is_excluded(batch.target_rows_B).nonzero()
 
 
 def positives(batch: Batch) -> Tensor:

@@ -9,12 +9,14 @@ from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Choice
-from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective, without_memory
 from spn4cir_core.objectives.in_batch import InBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+TEXT_QUERIES, PROMPT_DISTANCES = "prompt_text_queries", "prompt_distances"
+"""Outputs of the backbone ``sprc``: (B, D) and (B,)."""
 
 
 class PromptAlignment(Objective):
@@ -41,17 +43,11 @@ class PromptAlignment(Objective):
 
     @property
     @override
-    def uses_prompt_views(self) -> bool:
-        return True
+    def needs(self) -> frozenset[str]:
+        return super().needs | {TEXT_QUERIES, PROMPT_DISTANCES}
 
+    @override
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class.
-
-        Raises:
-            RecipeError: the batch has no views of the prompts.
-        """
-        if batch.text_queries_BD is None or batch.prompt_distances_B is None:
-            raise RecipeError("objective 'prompt_alignment' needs a backbone with learnt prompts, which 'sprc' is")
-        of_texts = self.of.loss(replace(batch, queries_BD=batch.text_queries_BD))
-        aligned = batch.mean(batch.prompt_distances_B)
+        of_texts = self.of.loss(replace(batch, queries_BD=batch.output(TEXT_QUERIES)))
+        aligned = batch.mean(batch.output(PROMPT_DISTANCES))
         return self.of.loss(batch) + self.text_weight * of_texts + self.alignment_weight * aligned

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from spn4cir_core.errors import RecipeError
-from spn4cir_core.objectives.base import Batch, Objective
+from spn4cir_core.objectives.base import START_QUERIES, Batch, Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,16 +28,10 @@ class Pull(Objective):
 
     @property
     @override
-    def uses_start_queries(self) -> bool:
-        return True
+    def needs(self) -> frozenset[str]:
+        return frozenset({START_QUERIES})
 
+    @override
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class.
-
-        Raises:
-            RecipeError: the stage has no starting queries.
-        """
-        if batch.start_queries_BD is None:
-            raise RecipeError("objective 'pull' needs a stage that starts from a checkpoint; use it in stage 2")
-        cosines_B = (batch.queries_BD * batch.start_queries_BD).sum(dim=1)
+        cosines_B = (batch.queries_BD * batch.output(START_QUERIES)).sum(dim=1)
         return batch.mean(self.strength * (1 - cosines_B))

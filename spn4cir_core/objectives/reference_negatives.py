@@ -30,15 +30,6 @@ class ReferenceNegatives(Objective):
     per_query: int | None = Field(default=4, ge=1)
     """Other references a text is joined with; each costs a pass of the composer for the whole batch. None takes all."""
 
-    @property
     @override
-    def uses_compose(self) -> bool:
-        return True
-
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class.
-
-        Raises:
-            RecipeError: the training loop does not say how to compose queries.
-        """
         return batch.mean(replaced_losses(batch, "reference", self.per_query))

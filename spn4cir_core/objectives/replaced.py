@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import Batch
 from spn4cir_core.objectives.negatives import info_nce, positives
 
@@ -23,15 +22,12 @@ def replaced_losses(batch: Batch, part: Part, per_query: int | None) -> Tensor:
     Args:
         per_query: replacements of a triplet where they are composed anew, taken from those after it in the batch
             (whose order is random); None takes all.
-
-    Raises:
-        RecipeError: the training loop does not say how to compose queries.
     """
     from spn4cir_core.objectives.similarity import similarities
 
     if part in ("target", "query"):
         scores_BB = similarities(batch.queries_BD, batch.targets_BD)
-        live_BB = ~batch.not_negatives(batch.target_rows_B)
+        live_BB = ~batch.is_excluded(batch.target_rows_B)
         if part == "query":
             scores_BB, live_BB = scores_BB.T, live_BB.T
         return info_nce(positives(batch), scores_BB, live_BB, batch.temperature)
@@ -56,17 +52,12 @@ def _same(batch: Batch, part: Part) -> Tensor:
     The same text does not; nor does a reference that is the same picture, is the target, or answers the query; nor
     does what the other triplet asks in the same words, or of the same reference, where its target answers this query.
     """
-    if batch.compose is None or batch.reference_rows_B is None or batch.text_numbers_B is None:
-        raise RecipeError(
-            f"an objective that replaces the {part} composes queries anew, which this training loop does not offer; "
-            "leave it out, or train with the stages of this package"
-        )
     same_text_BB = batch.text_numbers_B[:, None] == batch.text_numbers_B[None, :]
     same_reference_BB = batch.reference_rows_B[:, None] == batch.reference_rows_B[None, :]
-    answers_BB = batch.not_negatives(batch.target_rows_B)
+    answers_BB = batch.is_excluded(batch.target_rows_B)
     if part == "text":
         return same_text_BB | (same_reference_BB & answers_BB)
-    return same_reference_BB | batch.not_negatives(batch.reference_rows_B) | (same_text_BB & answers_BB)
+    return same_reference_BB | batch.is_excluded(batch.reference_rows_B) | (same_text_BB & answers_BB)
 
 
 def _composed_scores(batch: Batch, part: Part, others_BK: Tensor) -> Tensor:
@@ -75,7 +66,6 @@ def _composed_scores(batch: Batch, part: Part, others_BK: Tensor) -> Tensor:
 
     from spn4cir_core.objectives.similarity import nearest_tokens
 
-    assert batch.compose is not None
     count = others_BK.shape[1]
     own_M = torch.arange(len(others_BK), device=others_BK.device).repeat_interleave(count)
     others_M = others_BK.flatten()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from spn4cir_core.objectives.base import Batch
+from spn4cir_core.objectives.base import START_QUERIES, Batch
 from spn4cir_core.objectives.guide import GuideName, guides
 from spn4cir_core.objectives.negatives import FAR, AgainstNegatives, Negatives
 
@@ -33,15 +33,15 @@ class SoftLabels(AgainstNegatives):
 
     @property
     @override
-    def uses_start_queries(self) -> bool:
-        return self.by == "start_queries"
+    def needs(self) -> frozenset[str]:
+        return frozenset({START_QUERIES}) if self.by == "start_queries" else frozenset()
 
     @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
         import torch
 
         with torch.no_grad():
-            guides_BD, agreed_B = guides(batch, self.by, self.plugin_kind)
+            guides_BD, agreed_B = guides(batch, self.by)
             guided = _log_softmax(agreed_B, negatives.scores_with(guides_BD), negatives.live_BK, self.guide_temperature)
         ours = _log_softmax(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)
         return ((ours.exp() - guided.exp()) * (ours - guided)).sum(dim=1) / 2

@@ -9,14 +9,16 @@ from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Choice
-from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective, without_memory
 from spn4cir_core.objectives.guide import guides
-from spn4cir_core.objectives.in_batch import InBatch, no_negatives
+from spn4cir_core.objectives.in_batch import InBatch, excluded_in_batch
 from spn4cir_core.objectives.negatives import FAR
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+TEACHER_QUERIES, TEACHER_TERMS = "teacher_queries", "teacher_terms"
+"""Outputs of the backbone ``tgcir`` with ``teacher = true``: (B, D) and (B, 3)."""
 
 
 class TargetGuided(Objective):
@@ -24,7 +26,7 @@ class TargetGuided(Objective):
 
     L is another objective, as a rule ``in_batch``. The teacher composes reference and text knowing the target; its two
     shares per token should sum to one, the student's share should be the teacher's, and the tokens of an image or text
-    should be orthogonal (see ``TgCirNetwork.teacher_views``). The last term is, for each query, the divergence of its
+    should be orthogonal (see ``TgCirNetwork.extra_outputs``). The last term is, for each query, the divergence of its
     softmax over the batch's targets from that of its target's cosines with them at ``similarity_temperature``, which
     takes no gradient; what is no negative is left out of both.
 
@@ -54,23 +56,15 @@ class TargetGuided(Objective):
 
     @property
     @override
-    def uses_teacher_views(self) -> bool:
-        return True
+    def needs(self) -> frozenset[str]:
+        return super().needs | {TEACHER_QUERIES, TEACHER_TERMS}
 
+    @override
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class.
-
-        Raises:
-            RecipeError: the batch has no views of a teacher.
-        """
-        if batch.teacher_queries_BD is None or batch.teacher_terms_B3 is None:
-            raise RecipeError(
-                "objective 'target_guided' needs a backbone with a teacher, which 'tgcir' with teacher = true is"
-            )
-        sums_B, orthogonality_B, distances_B = batch.teacher_terms_B3.unbind(1)
+        sums_B, orthogonality_B, distances_B = batch.output(TEACHER_TERMS).unbind(1)
         terms_B = self.sum_weight * sums_B + self.orthogonality_weight * orthogonality_B
         terms_B = terms_B + self.distillation_weight * distances_B + self.similarity_weight * self._divergences(batch)
-        of_teacher = self.of.loss(replace(batch, queries_BD=batch.teacher_queries_BD))
+        of_teacher = self.of.loss(replace(batch, queries_BD=batch.output(TEACHER_QUERIES)))
         return self.of.loss(batch) + self.teacher_weight * of_teacher + batch.mean(terms_B)
 
     def _divergences(self, batch: Batch) -> Tensor:
@@ -79,11 +73,11 @@ class TargetGuided(Objective):
 
         from spn4cir_core.objectives.similarity import similarities
 
-        left_out_BB = no_negatives(batch)
+        is_excluded_BB = excluded_in_batch(batch)
         with torch.no_grad():
-            wanted_BB = similarities(guides(batch, "targets", self.plugin_kind)[0], batch.targets_BD)
-        wanted_BB = (wanted_BB / self.similarity_temperature).masked_fill(left_out_BB, FAR)
-        found_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature
-        found_BB = found_BB.masked_fill(left_out_BB, FAR)
-        wanted_BB, found_BB = torch.log_softmax(wanted_BB, dim=1), torch.log_softmax(found_BB, dim=1)
-        return (wanted_BB.exp() * (wanted_BB - found_BB)).sum(dim=1)
+            wanted_BB = similarities(guides(batch, "targets")[0], batch.targets_BD)
+        wanted_BB = (wanted_BB / self.similarity_temperature).masked_fill(is_excluded_BB, FAR)
+        own_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature
+        own_BB = own_BB.masked_fill(is_excluded_BB, FAR)
+        wanted_BB, own_BB = torch.log_softmax(wanted_BB, dim=1), torch.log_softmax(own_BB, dim=1)
+        return (wanted_BB.exp() * (wanted_BB - own_BB)).sum(dim=1)

@@ -99,8 +99,8 @@ def _is_number(value: object) -> bool:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a killed training left behind, apart from what has been put back into its objects."""
+class ResumedState:
+    """The state of a killed training that :meth:`Resume.load` does not put back into its objects itself."""
 
     metrics: list[dict[str, Any]]
     """One line per step done."""
@@ -139,17 +139,17 @@ class Resume:
         with whole_file(self.folder / STATE) as scratch:
             _save(tensors, scratch, {"step": str(len(metrics))})
 
-    def load(self, network: nn.Module, log_temperature: Tensor, optimiser: torch.optim.Optimizer) -> Kept:
-        """Put back what was kept, if anything was.
+    def load(self, network: nn.Module, log_temperature: Tensor, optimiser: torch.optim.Optimizer) -> ResumedState:
+        """Put the saved state back, if there is one.
 
         Raises:
-            StoreError: what was kept cannot be read.
+            StoreError: the saved state cannot be read.
         """
         import torch
 
         path = self.folder / STATE
         if not path.is_file():
-            return Kept([], {})
+            return ResumedState([], {})
         metadata, tensors = _read_tensors(path)
         network.load_state_dict(_below(tensors, "network/"))
         moments: dict[int, dict[str, Tensor]] = {}
@@ -164,7 +164,7 @@ class Resume:
             owner, _, own = name.partition("/")
             extras.setdefault(owner, {})[own] = tensor
         lines = read_lines(self.folder / METRICS)
-        return Kept([line for line in lines if line["step"] <= int(metadata["step"])], extras)
+        return ResumedState([line for line in lines if line["step"] <= int(metadata["step"])], extras)
 
     def save_best(self, network: nn.Module, temperature: float) -> None:
         """Keep these weights as the best so far."""

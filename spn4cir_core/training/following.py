@@ -9,7 +9,7 @@ import numpy as np
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.engine.processes import Processes
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.training.target_encoders import FollowingTarget
+from spn4cir_core.training.settings import FollowingTarget
 
 if TYPE_CHECKING:
     import torch

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from spn4cir_core.backbones.base import BACKBONES, Backbone
 from spn4cir_core.engine.plugins import Choice, Settings
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.objectives.base import OBJECTIVES, Objective
-from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint
-from spn4cir_core.training.base import BATCH_ORDERS, TARGET_ENCODERS, WEIGHT_AVERAGES
+from spn4cir_core.store.fingerprints import FingerprintKey, OmitDefaultFromFingerprint, OmitFromFingerprint
+from spn4cir_core.training.base import BATCH_ORDERS, WEIGHT_AVERAGES
 from spn4cir_core.training.batch_orders import BatchOrder, RandomBatches
-from spn4cir_core.training.target_encoders import FrozenTarget, TargetEncoder
 from spn4cir_core.training.weight_averages import LastCheckpoints, NoAverage, WeightAverage
 
 
@@ -94,13 +94,17 @@ class Schedule(Settings):
 class Stage1Settings(Schedule):
     """Stage 1: query and target encoder, in-batch negatives."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"spares": "exclude_known_positives"}
+
     backbone: Annotated[Backbone, Choice(BACKBONES)]
     objective: Annotated[Objective, Choice(OBJECTIVES)]
     learn_temperature: bool = True
-    spares: Annotated[Literal["same_target", "false_negatives"], OmitDefaultFromFingerprint()] = "same_target"
-    """Which of the batch's other targets are no negatives of a triplet, in stage 1 and its control: those that are the
-    same picture (SPN4CIR spares none), or also those that the ``false_negatives`` artefact names for it, as stage 2
-    does. The second makes that artefact a parent of stage 1."""
+    exclude_known_positives: Annotated[
+        Literal["same_target", "false_negatives"], OmitDefaultFromFingerprint(), FingerprintKey("spares")
+    ] = "same_target"
+    """Which of the batch's other targets are not taken as negatives of a triplet, in stage 1 and its control: those
+    that are the same picture (SPN4CIR excludes none), or also those that the ``false_negatives`` artefact names for it,
+    as stage 2 does. The second makes that artefact a parent of stage 1."""
     start_from: Annotated[str, OmitFromFingerprint()] = ""
     """A published checkpoint file of the backbone, or the folder of a checkpoint artefact, in place of the backbone's
     own starting weights; with ``steps = 0`` it is stage 1 as it stands. Its bytes decide, not its path."""
@@ -109,11 +113,38 @@ class Stage1Settings(Schedule):
     what they gave (float16) from a scratch file: BLIP4CIR 0.9 MB an image, SPRC 0.7 MB. Else each step runs them."""
 
 
+class FrozenTarget(Settings):
+    """The target encoder does not move, as published; embedding the bank again would give the same vectors."""
+
+    kind: Literal["frozen"] = "frozen"
+
+
+class FollowingTarget(Settings):
+    """After each step ``target = momentum · target + (1 − momentum) · query`` for what the two had in common (MoCo's
+    key encoder, He et al. 2020), and every so often the bank is embedded again.
+
+    Helps where stage 1 was short and the targets themselves should still move. Hurts where the bank teaches the
+    shortcut of the text: the targets then follow. Between two refreshes the bank is a little behind.
+    """
+
+    kind: Literal["following"] = "following"
+    momentum: float = Field(default=0.999, gt=0, lt=1)
+    refresh_every_epochs: float = Field(default=1.0, gt=0)
+
+
+def _as_table(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+TargetEncoder = Annotated[FrozenTarget | FollowingTarget, Field(discriminator="kind")]
+
+
 class Stage2Settings(Schedule):
     """Stage 2: query encoder alone, the whole candidate bank as negatives."""
 
     objective: Annotated[Objective, Choice(OBJECTIVES)]
-    target: Annotated[TargetEncoder, Choice(TARGET_ENCODERS)] = FrozenTarget()
+    target: Annotated[TargetEncoder, BeforeValidator(_as_table)] = FrozenTarget()
+    """What becomes of the target encoder: ``"frozen"``, or a table of kind ``"following"``."""
 
 
 class ControlSettings(Settings):

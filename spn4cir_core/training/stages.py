@@ -1,11 +1,11 @@
-"""The three stages of training. Each says where it starts and what it trains against; the loop is the same."""
+"""The stages of training: where each starts and what it trains against; :func:`_train` runs the one loop for all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,11 @@ from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.batch_order_features import BatchOrderFeatures
-from spn4cir_core.training.checkpoints import load_checkpoint
+from spn4cir_core.training.cached_features import cached_features
+from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint
 from spn4cir_core.training.embed_candidates import open_references, write_bank
 from spn4cir_core.training.given_checkpoint import given_fingerprint, given_network
 from spn4cir_core.training.image_inputs import image_inputs
-from spn4cir_core.training.kept_features import kept_features
 from spn4cir_core.training.roles import CONTROL, STAGE1, STAGE2
 from spn4cir_core.training.settings import (
     BankInput,
@@ -29,21 +29,24 @@ from spn4cir_core.training.settings import (
     Stage1Input,
     Stage1Settings,
     Stage2Input,
+    Stage2Settings,
     TrainingInput,
 )
-from spn4cir_core.training.target_encoders import FollowingTarget
 from spn4cir_core.training.train_stage import train_stage
-from spn4cir_core.training.training import Training
+from spn4cir_core.training.training import Bank, Training
 from spn4cir_core.training.triplet_batches import (
-    NotNegatives,
+    FalseNegatives,
     TrainingTriplets,
-    no_guards,
-    read_not_negatives,
+    read_false_negatives,
     read_triplets,
 )
 from spn4cir_core.training.validation import Validation, read_validation
 
+if TYPE_CHECKING:
+    from torch import nn
+
 AnyTraining = TypeVar("AnyTraining", bound=TrainingInput)
+AnyStage1 = TypeVar("AnyStage1", bound=Stage1Input)
 
 
 def write_stage1(work: Work[Stage1Input]) -> None:
@@ -52,52 +55,16 @@ def write_stage1(work: Work[Stage1Input]) -> None:
     triplets = _checked_triplets(work.parents)
     with work.draft.timed("read"):
         network = _starting_network(work, triplets)
-    steps = triplets.steps(settings)
-    training = Training(
-        name=STAGE1.name,
-        seed=work.settings.seed,
-        steps=steps,
-        schedule=settings,
-        objective=settings.objective,
-        backbone=settings.backbone,
-        network=network,
-        temperature=settings.temperature,
-        frozen=network.frozen_in_stage1(),
-        triplets=_grouped(work, settings, triplets, None),
-        inputs=_features_or_inputs(work, settings, steps, settings.backbone, network, triplets.candidates),
-        bank_ND=None,
-        not_negatives=_not_negatives(work, triplets),
-        validation=_validation(work, settings, settings.backbone, network),
-        processes=work.processes,
-    )
-    train_stage(training, work.draft, work.progress)
+    start = Checkpoint(settings.backbone, network, settings.temperature)
+    _train_stage1(work, STAGE1.name, start, triplets, triplets.steps(settings))
 
 
 def write_control(work: Work[ControlInput]) -> None:
     """Train stage 1 on, for as many steps as stage 2 takes: what stage 2 must beat."""
-    settings, stage2 = work.settings.stage1_checkpoint, work.settings.stage2_checkpoint
     triplets = _checked_triplets(work.parents)
     start = load_checkpoint(work.parents["stage1_checkpoint"])
-    _check_backbone(start.backbone, settings)
-    steps = triplets.steps(stage2)
-    training = Training(
-        name=CONTROL.name,
-        seed=work.settings.seed,
-        steps=steps,
-        schedule=settings,
-        objective=settings.objective,
-        backbone=start.backbone,
-        network=start.network,
-        temperature=start.temperature,
-        frozen=start.network.frozen_in_stage1(),
-        triplets=_grouped(work, settings, triplets, None),
-        inputs=_features_or_inputs(work, settings, steps, start.backbone, start.network, triplets.candidates),
-        bank_ND=None,
-        not_negatives=_not_negatives(work, triplets),
-        validation=_validation(work, settings, start.backbone, start.network),
-        processes=work.processes,
-    )
-    train_stage(training, work.draft, work.progress)
+    _check_backbone(start.backbone, work.settings.stage1_checkpoint)
+    _train_stage1(work, CONTROL.name, start, triplets, triplets.steps(work.settings.stage2_checkpoint))
 
 
 def write_stage2(work: Work[Stage2Input]) -> None:
@@ -108,28 +75,57 @@ def write_stage2(work: Work[Stage2Input]) -> None:
     bank_ND = open_bank(work.parents["candidate_bank"], work.parents["stage1_checkpoint"])
     references = open_references(work.parents["candidate_bank"])
     start.network.untie_query_encoder()
-    target = settings.target if isinstance(settings.target, FollowingTarget) else None
-    inputs = _inputs(work, start.backbone, start.network, triplets.candidates) if references is None else references
-    pictures = None
-    if target is not None and references is not None:
-        pictures = _inputs(work, start.backbone, start.network, triplets.candidates)
+    following = settings.target if settings.target.kind == "following" else None
+    inputs = _inputs(work, start, triplets.candidates) if references is None else references
+    pictures = inputs if references is None or following is None else _inputs(work, start, triplets.candidates)
+    _train(
+        work,
+        STAGE2.name,
+        settings,
+        replace(start, temperature=settings.temperature),
+        triplets,
+        triplets.steps(settings),
+        start.network.frozen_in_stage2(),
+        inputs,
+        Bank(bank_ND, following, pictures),
+    )
+
+
+def _train_stage1(work: Work[AnyStage1], name: str, start: Checkpoint, triplets: TrainingTriplets, steps: int) -> None:
+    """Stage 1 and its control: both encoders, by stage 1's settings, from the given start."""
+    settings = work.settings.stage1_checkpoint
+    inputs = _features_or_inputs(work, settings, steps, start, triplets.candidates)
+    _train(work, name, settings, start, triplets, steps, start.network.frozen_in_stage1(), inputs)
+
+
+def _train(
+    work: Work[AnyTraining],
+    name: str,
+    settings: Stage1Settings | Stage2Settings,
+    start: Checkpoint,
+    triplets: TrainingTriplets,
+    steps: int,
+    frozen: Sequence[nn.Module | nn.Parameter],
+    inputs: np.ndarray,
+    bank: Bank | None = None,
+) -> None:
+    """Train by the one loop, and write the checkpoint."""
+    targets_are_frozen = bank is not None and bank.following is None
     training = Training(
-        name=STAGE2.name,
+        name=name,
         seed=work.settings.seed,
-        steps=triplets.steps(settings),
+        steps=steps,
         schedule=settings,
         objective=settings.objective,
         backbone=start.backbone,
         network=start.network,
-        temperature=settings.temperature,
-        frozen=start.network.frozen_in_stage2(),
-        triplets=_grouped(work, settings, triplets, bank_ND),
+        temperature=start.temperature,
+        frozen=frozen,
+        triplets=_grouped(work, settings, triplets, None if bank is None else bank.vectors_ND),
         inputs=inputs,
-        bank_ND=bank_ND,
-        not_negatives=_not_negatives(work, triplets),
-        target=target,
-        candidate_inputs=pictures,
-        validation=_validation(work, settings, start.backbone, start.network, {} if target is None else None),
+        bank=bank,
+        false_negatives=_false_negatives(work, triplets),
+        validation=_validation(work, settings, start, targets_are_frozen),
         processes=work.processes,
     )
     train_stage(training, work.draft, work.progress)
@@ -165,10 +161,10 @@ def _checked_triplets(parents: Mapping[str, Artifact]) -> TrainingTriplets:
     return read_triplets(triplets)
 
 
-def _not_negatives(work: Work[AnyTraining], triplets: TrainingTriplets) -> NotNegatives:
+def _false_negatives(work: Work[AnyTraining], triplets: TrainingTriplets) -> FalseNegatives:
     if "false_negatives" not in work.parents:
-        return no_guards(triplets)
-    return read_not_negatives(work.parents["false_negatives"], triplets)
+        return FalseNegatives.none(triplets)
+    return read_false_negatives(work.parents["false_negatives"], triplets)
 
 
 def _starting_network(work: Work[Stage1Input], triplets: TrainingTriplets) -> Network:
@@ -192,24 +188,25 @@ def _check_backbone(backbone: Any, settings: Stage1Settings) -> None:
 def _grouped(
     work: Work[AnyTraining], settings: Schedule, triplets: TrainingTriplets, bank_ND: np.ndarray | None
 ) -> TrainingTriplets:
-    facts = BatchOrderFeatures(work.store, work.parents["triplets"], triplets, bank_ND)
-    groups = settings.batches.groups(facts, work.settings.seed)
+    features = BatchOrderFeatures(work.store, work.parents["triplets"], triplets, bank_ND)
+    groups = settings.batches.groups(features, work.settings.seed)
     return replace(triplets, groups=groups, runs_per_batch=settings.batches.runs_per_batch)
 
 
 def _validation(
-    work: Work[AnyTraining], settings: Schedule, backbone: Any, network: Any, kept_gallery: dict[str, Any] | None = None
+    work: Work[AnyTraining], settings: Schedule, start: Checkpoint, targets_are_frozen: bool
 ) -> Validation | None:
     if settings.validation.every_steps is None:
         return None
     queries = read_validation(settings.validation, work.parents["triplets"], work.store, work.settings.seed)
-    return Validation(settings.validation, queries, _inputs(work, backbone, network, queries.gallery), kept_gallery)
+    inputs = _inputs(work, start, queries.gallery)
+    return Validation(settings.validation, queries, inputs, {} if targets_are_frozen else None)
 
 
-def _inputs(work: Work[AnyTraining], backbone: Any, network: Any, images: pa.Table) -> np.ndarray:
+def _inputs(work: Work[AnyTraining], start: Checkpoint, images: pa.Table) -> np.ndarray:
     return image_inputs(
-        backbone,
-        network,
+        start.backbone,
+        start.network,
         images,
         image_files(work.settings.images, work.store),
         work.store,
@@ -220,15 +217,15 @@ def _inputs(work: Work[AnyTraining], backbone: Any, network: Any, images: pa.Tab
 
 
 def _features_or_inputs(
-    work: Work[AnyTraining], settings: Stage1Settings, steps: int, backbone: Any, network: Network, images: pa.Table
+    work: Work[AnyTraining], settings: Stage1Settings, steps: int, start: Checkpoint, images: pa.Table
 ) -> np.ndarray:
     """What stage 1 reads of each image: its inputs, or the features of towers that it freezes."""
-    inputs = _inputs(work, backbone, network, images)
-    if not (settings.keep_features and network.keeps_features_in_stage1 and steps):
+    inputs = _inputs(work, start, images)
+    if not (settings.keep_features and start.network.keeps_features_in_stage1 and steps):
         return inputs
-    folder = work.store.rows("image_inputs", backbone.inputs_fingerprint())
+    folder = work.store.rows("image_inputs", start.backbone.inputs_fingerprint())
     with work.draft.timed("compute"):
-        return kept_features(network, inputs, folder, settings.device, work.progress, work.processes)
+        return cached_features(start.network, inputs, folder, settings.device, work.progress, work.processes)
 
 
 def _backbone_weights(tables: Stage1Input, store: Store) -> Any:
@@ -239,8 +236,8 @@ def _backbone_weights(tables: Stage1Input, store: Store) -> Any:
     return {"backbone": weights, "start_from": given_fingerprint(Path(settings.start_from).expanduser())}
 
 
-def _guarded_in_the_batch(tables: Stage1Input) -> bool:
-    return tables.stage1_checkpoint.spares == "false_negatives"
+def _excludes_false_negatives(tables: Stage1Input) -> bool:
+    return tables.stage1_checkpoint.exclude_known_positives == "false_negatives"
 
 
 def _length(stage2: Schedule) -> dict[str, Any]:
@@ -258,7 +255,7 @@ STAGE1_CHECKPOINT = Stage(
     write=write_stage1,
     multi_process=True,
     external_inputs=_backbone_weights,
-    parents_if={"false_negatives": _guarded_in_the_batch},
+    parents_if={"false_negatives": _excludes_false_negatives},
 )
 CONTROL_CHECKPOINT = Stage(
     name="control_checkpoint",
@@ -268,7 +265,7 @@ CONTROL_CHECKPOINT = Stage(
     write=write_control,
     multi_process=True,
     fingerprint_part={"stage2_checkpoint": _length},
-    parents_if={"false_negatives": _guarded_in_the_batch},
+    parents_if={"false_negatives": _excludes_false_negatives},
 )
 STAGE2_CHECKPOINT = Stage(
     name="stage2_checkpoint",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spn4cir_core.backbones.base import Network
-from spn4cir_core.objectives.base import Batch
-from spn4cir_core.training.bank_placement import place_bank
+from spn4cir_core.engine.processes import ALONE, Processes
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.objectives.base import MEMORY, START_QUERIES, Batch
 from spn4cir_core.training.checkpoints import as_module
 from spn4cir_core.training.gradient_cache import Encode, GradientCache
 from spn4cir_core.training.momentum_targets import MomentumTargets
@@ -36,7 +38,8 @@ class StepBatches:
 
         self.training, self.device, self.precision = training, device, precision
         self.network, self.start = training.network, None
-        if training.objective.uses_start_queries:
+        self.output_names = needed_outputs(training)
+        if START_QUERIES in training.objective.needs:
             self.start = copy.deepcopy(training.network)
             as_module(self.start).eval().requires_grad_(False)
         share = training.objective.target_momentum
@@ -44,61 +47,51 @@ class StepBatches:
         self.memory: dict[str, Tensor] = {}
         self.bank: Tensor | None = None
         self.shard: BankShard | None = None
-        if training.bank_ND is not None:
-            self.use_bank(training.bank_ND)
+        if training.bank is not None:
+            self.use_bank(training.bank.vectors_ND)
 
     def use_bank(self, bank_ND: np.ndarray) -> None:
         """Take these candidate vectors from now on."""
         import torch
 
-        self.bank, self.shard = place_bank(torch.from_numpy(bank_ND), self.device, self.training.processes)
+        self.bank, self.shard = bank_on_device(torch.from_numpy(bank_ND), self.device, self.training.processes)
 
     def of(self, triplets: TripletBatch, step: int, cache: GradientCache, temperature: Tensor) -> Batch:
         """The batch of these triplets; ``cache`` embeds them and takes the gradient further."""
         import torch
 
-        objective, device = self.training.objective, self.device
+        device = self.device
         tokens_BL = self.network.tokenize(triplets.texts)
         everything = np.arange(len(triplets.texts))
         queries_BD = cache.vectors(self._queries(self.network, triplets, tokens_BL, everything, everything))
-        starting = None
+        outputs: dict[str, Tensor] = {}
         if self.start is not None:
-            starting = cache.constants(self._queries(self.start, triplets, tokens_BL, everything, everything))
+            starting = self._queries(self.start, triplets, tokens_BL, everything, everything)
+            outputs[START_QUERIES] = cache.constants(starting)
 
         def compose(references_M: Tensor, texts_M: Tensor) -> Tensor:
             if not len(references_M):
                 return queries_BD.new_zeros(0, queries_BD.shape[1])
-            places = references_M.cpu().numpy(), texts_M.cpu().numpy()
-            return cache.vectors(self._queries(self.network, triplets, tokens_BL, *places))
+            positions = references_M.cpu().numpy(), texts_M.cpu().numpy()
+            return cache.vectors(self._queries(self.network, triplets, tokens_BL, *positions))
 
-        text_queries_BD, prompt_distances_B = None, None
-        if objective.uses_prompt_views:
-            views = cache.vectors(self._prompt_views(triplets, tokens_BL))
-            text_queries_BD, prompt_distances_B = views[:, :-1], views[:, -1]
-        teacher_queries_BD, teacher_terms_B3 = None, None
-        if objective.uses_teacher_views:
-            views = cache.vectors(self._teacher_views(triplets, tokens_BL))
-            teacher_queries_BD, teacher_terms_B3 = views[:, :-3], views[:, -3:]
+        outputs |= self._extra_outputs(triplets, tokens_BL, cache)
         numbers = {text: number for number, text in enumerate(dict.fromkeys(triplets.texts))}
         return Batch(
             queries_BD=queries_BD,
             targets_BD=self._targets(triplets, cache, queries_BD),
+            reference_rows_B=torch.from_numpy(triplets.references_B).to(device),
+            text_numbers_B=torch.tensor([numbers[text] for text in triplets.texts], device=device),
+            compose=compose,
+            outputs=outputs,
             target_rows_B=torch.from_numpy(triplets.targets_B).to(device),
             weights_B=torch.from_numpy(triplets.weights_B).to(device),
             bank_ND=self.bank,
-            not_negative_rows=torch.from_numpy(self.training.not_negatives.pairs(triplets.triplets_B)).to(device),
+            false_negatives_M2=torch.from_numpy(self.training.false_negatives.pairs(triplets.triplets_B)).to(device),
             temperature=temperature,
             step=step,
             bank_shard=self.shard,
             memory=self.memory,
-            compose=compose if objective.uses_compose else None,
-            start_queries_BD=starting,
-            reference_rows_B=torch.from_numpy(triplets.references_B).to(device),
-            text_numbers_B=torch.tensor([numbers[text] for text in triplets.texts], device=device),
-            text_queries_BD=text_queries_BD,
-            prompt_distances_B=prompt_distances_B,
-            teacher_queries_BD=teacher_queries_BD,
-            teacher_terms_B3=teacher_terms_B3,
         )
 
     def _targets(self, triplets: TripletBatch, cache: GradientCache, like: Tensor) -> Tensor:
@@ -128,35 +121,76 @@ class StepBatches:
 
         return Encode(len(references_M), encode)
 
-    def _prompt_views(self, triplets: TripletBatch, tokens_BL: Tensor) -> Encode:
-        """Text vectors and, in the last column, distances of prompts: one tensor, so that it can be cached."""
+    def _extra_outputs(self, triplets: TripletBatch, tokens_BL: Tensor, cache: GradientCache) -> dict[str, Tensor]:
+        """The network's outputs that the objective needs; they pass the cache side by side, as one (B, F) tensor."""
         import torch
 
-        def encode(positions: range) -> Tensor:
-            images, tokens = self._inputs(triplets.references_B[positions]), tokens_BL[positions].to(self.device)
-            with self.precision.encoders():
-                texts_BD, distances_B = self.network.prompt_views(images, tokens)
-            return torch.cat([texts_BD.float(), distances_B.float()[:, None]], dim=1)
-
-        return Encode(len(triplets.texts), encode)
-
-    def _teacher_views(self, triplets: TripletBatch, tokens_BL: Tensor) -> Encode:
-        """The teacher's queries and, in the last three columns, its terms."""
-        import torch
+        names = self.output_names
+        if not names:
+            return {}
+        shapes: dict[str, torch.Size] = {}
 
         def encode(positions: range) -> Tensor:
-            references = self._inputs(triplets.references_B[positions])
-            targets, tokens = self._inputs(triplets.targets_B[positions]), tokens_BL[positions].to(self.device)
+            references, tokens = self._inputs(triplets.references_B[positions]), tokens_BL[positions].to(self.device)
             with self.precision.encoders():
-                queries_BD, terms_B3 = self.network.teacher_views(references, tokens, targets)
-            return torch.cat([queries_BD.float(), terms_B3.float()], dim=1)
+                given = self.network.extra_outputs(
+                    names, references, tokens, lambda: self._inputs(triplets.targets_B[positions])
+                )
+            parts = {name: given[name].float() for name in sorted(names)}
+            shapes.update({name: part.shape[1:] for name, part in parts.items()})
+            return torch.cat([part.reshape(len(positions), -1) for part in parts.values()], dim=1)
 
-        return Encode(len(triplets.texts), encode)
+        joined = cache.vectors(Encode(len(triplets.texts), encode))
+        widths = [shape.numel() for shape in shapes.values()]
+        parts = torch.split_with_sizes(joined, widths, dim=1)
+        return {name: part.reshape(-1, *shapes[name]) for name, part in zip(shapes, parts, strict=True)}
 
     def _inputs(self, rows: np.ndarray) -> Tensor:
         import torch
 
         return torch.from_numpy(self.training.inputs[rows]).to(self.device)
+
+
+def needed_outputs(training: Training) -> frozenset[str]:
+    """Names of the network's outputs that the objective needs.
+
+    Raises:
+        RecipeError: the network has no such output.
+    """
+    needed = training.objective.needs - {START_QUERIES, MEMORY}
+    if missing := needed - training.network.output_names:
+        raise RecipeError(
+            f"objective {training.objective.plugin_kind!r} needs the outputs {', '.join(sorted(missing))}, which "
+            f"backbone {training.backbone.plugin_kind!r} with these settings does not give "
+            f"(it gives: {', '.join(sorted(training.network.output_names)) or 'none'}); docs/objectives.md says which "
+            "backbone does"
+        )
+    return needed
+
+
+def bank_on_device(
+    bank: torch.Tensor, device: torch.device, processes: Processes = ALONE
+) -> tuple[torch.Tensor, BankShard | None]:
+    """The bank, and this process's share of it where there are several.
+
+    What is passed over at each step (the bank, or the share) goes on a GPU that has room to spare for it, else it
+    stays where it is: memory-mapped, streamed block by block.
+    """
+    from spn4cir_core.objectives.bank_shard import BankShard
+
+    if processes.count == 1:
+        return _where_it_fits(bank, device), None
+    shard = BankShard.of(bank, processes.rank, processes.count)
+    return bank, replace(shard, vectors=_where_it_fits(shard.vectors, device))
+
+
+def _where_it_fits(vectors: torch.Tensor, device: torch.device) -> torch.Tensor:
+    import torch
+
+    if device.type != "cuda":
+        return vectors
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return vectors.to(device) if vectors.numel() * vectors.element_size() < free_bytes // 2 else vectors
 
 
 def _at_least_float32(vectors: Tensor) -> Tensor:

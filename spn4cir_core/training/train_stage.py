@@ -66,12 +66,19 @@ class _Loop:
 
     def _follower(self) -> Follower | None:
         training = self.training
-        if training.target is None or training.bank_ND is None:
+        bank = training.bank
+        if bank is None or bank.following is None:
             return None
-        inputs = training.inputs if training.candidate_inputs is None else training.candidate_inputs
-        every_steps = round(training.target.refresh_every_epochs * len(training.triplets.visits) / self.steps.rows)
-        place = self.device, training.processes
-        return Follower(training.target, training.network, inputs, training.bank_ND.dtype, max(1, every_steps), *place)
+        every_steps = round(bank.following.refresh_every_epochs * len(training.triplets.visits) / self.steps.rows)
+        return Follower(
+            bank.following,
+            training.network,
+            bank.candidate_inputs,
+            bank.vectors_ND.dtype,
+            max(1, every_steps),
+            self.device,
+            training.processes,
+        )
 
     def run(self, progress: Progress) -> list[dict[str, Any]]:
         started = time.perf_counter()
@@ -136,20 +143,20 @@ class _Loop:
         training, validation = self.training, self.training.validation
         if validation is None:
             return line
-        with self._as_kept():
+        with self._with_averaged_weights():
             recalls = dict.fromkeys(RECALLS, 0.0)
             if self.first:
                 recalls = validation.recalls(training.network, self.device, self.steps.precision.encoders())
-        told = from_first([recalls[name] for name in RECALLS], training.processes, self.device)
-        return line | dict(zip(RECALLS, told, strict=True))
+        values = from_first([recalls[name] for name in RECALLS], training.processes, self.device)
+        return line | dict(zip(RECALLS, values, strict=True))
 
     def _keep_best(self) -> None:
         if self.first and self.schedule.validation.keeps_best:
-            with self._as_kept():
+            with self._with_averaged_weights():
                 self.resume.save_best(self.module, self.steps.temperature)
 
     @contextmanager
-    def _as_kept(self) -> Iterator[None]:
+    def _with_averaged_weights(self) -> Iterator[None]:
         """Inside the block the network is in eval mode and has the averaged weights, where there are some."""
         self.module.eval()
         if self.average is None:
@@ -165,17 +172,17 @@ class _Loop:
                 frozen.eval()
 
     def _load(self) -> list[dict[str, Any]]:
-        kept = self.resume.load(self.module, self.steps.log_temperature, self.steps.optimiser)
-        memory = kept.extras.get("memory", {})
+        state = self.resume.load(self.module, self.steps.log_temperature, self.steps.optimiser)
+        memory = state.extras.get("memory", {})
         self.steps.batches.memory |= {name: tensor.to(self.device) for name, tensor in memory.items()}
-        self.steps.precision.restore(kept.extras.get("precision", {}))
+        self.steps.precision.restore(state.extras.get("precision", {}))
         if self.steps.batches.momentum is not None:
-            self.steps.batches.momentum.restore(kept.extras.get("momentum_targets", {}))
+            self.steps.batches.momentum.restore(state.extras.get("momentum_targets", {}))
         if self.average is not None:
-            self.average.restore(kept.extras.get("average", {}))
-        if self.follower is not None and (bank_ND := self.follower.restore(kept.extras.get("target", {}))) is not None:
+            self.average.restore(state.extras.get("average", {}))
+        if self.follower is not None and (bank_ND := self.follower.restore(state.extras.get("target", {}))) is not None:
             self.steps.batches.use_bank(bank_ND)
-        return kept.metrics
+        return state.metrics
 
     def _save(self, metrics: list[dict[str, Any]]) -> None:
         if self.first:
@@ -216,7 +223,7 @@ class _Loop:
 
 def _headline(training: Training, metrics: list[dict[str, Any]], loop: _Loop) -> dict[str, Any]:
     compute_s = loop.seconds["compute"]
-    said = {
+    details = {
         "steps": len(metrics),
         "batch_size": loop.steps.batch_size,
         "triplets": len(training.triplets.ids),
@@ -226,9 +233,9 @@ def _headline(training: Training, metrics: list[dict[str, Any]], loop: _Loop) ->
         "last_loss": metrics[-1]["loss"] if metrics else None,
         "temperature": metrics[-1]["temperature"] if metrics else training.temperature,
         "triplets_per_s": round(loop.trained * loop.steps.rows / compute_s, 1) if compute_s else None,
-        "not_negatives": len(training.not_negatives.rows),
+        "false_negatives": len(training.false_negatives.rows),
         "device": str(loop.device),
     }
     if training.validation is not None:
-        said["validation"] = training.validation.headline([loop.start, *metrics])
-    return said
+        details["validation"] = training.validation.headline([loop.start, *metrics])
+    return details

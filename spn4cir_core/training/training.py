@@ -11,13 +11,24 @@ import numpy as np
 from spn4cir_core.backbones.base import Backbone, Network
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.objectives.base import Objective
-from spn4cir_core.training.settings import Schedule
-from spn4cir_core.training.target_encoders import FollowingTarget
-from spn4cir_core.training.triplet_batches import NotNegatives, TrainingTriplets
+from spn4cir_core.training.settings import FollowingTarget, Schedule
+from spn4cir_core.training.triplet_batches import FalseNegatives, TrainingTriplets
 from spn4cir_core.training.validation import Validation
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The N candidates that stage 2 trains against."""
+
+    vectors_ND: np.ndarray
+    """(N, D) or (N, T, D) vectors by stage 1's target encoder."""
+    following: FollowingTarget | None
+    """How the target encoder moves and embeds them again; None: it is frozen."""
+    candidate_inputs: np.ndarray
+    """(N, …) image inputs to embed them again from."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +50,8 @@ class Training:
     triplets: TrainingTriplets
     inputs: np.ndarray
     """(N, …) image inputs of the candidate set."""
-    bank_ND: np.ndarray | None
-    """Frozen candidate vectors; without a bank the targets are encoded, with gradients, at each step."""
-    not_negatives: NotNegatives
+    bank: Bank | None
+    """Without a bank the targets are encoded, with gradients, at each step."""
+    false_negatives: FalseNegatives
     validation: Validation | None = None
-    target: FollowingTarget | None = None
-    """How the target encoder of the bank moves; None: it is frozen, or there is no bank."""
-    candidate_inputs: np.ndarray | None = None
-    """(N, …) image inputs to embed the bank anew from, where ``inputs`` are features that stand for pictures."""
     processes: Processes = ALONE

@@ -56,9 +56,9 @@ class TrainingTriplets:
         """Every distinct text, sorted."""
         return sorted({text for texts in self.texts for text in texts})
 
-    def batch_size(self, wanted: int) -> int:
+    def batch_size(self, most: int) -> int:
         """Batches are never larger than an epoch."""
-        return min(wanted, len(self.visits))
+        return min(most, len(self.visits))
 
     def steps(self, schedule: Schedule) -> int:
         """Steps of a schedule that gives them, or gives epochs."""
@@ -71,11 +71,11 @@ class TrainingTriplets:
         """The batch of one step. Epochs follow one another without a short last batch."""
         size = self.batch_size(batch_size)
         visits = np.arange(step * size, (step + 1) * size)
-        epochs, places = visits // len(self.visits), visits % len(self.visits)
+        epochs, positions = divmod(visits, len(self.visits))
         rows = np.empty(size, np.int64)
         for epoch in np.unique(epochs):
             order = self._order(int(epoch), size, random_of(seed, stage, "order", int(epoch)))
-            rows[epochs == epoch] = order[places[epochs == epoch]]
+            rows[epochs == epoch] = order[positions[epochs == epoch]]
         draws = random_of(seed, stage, "texts", step).random(size)
         texts = [self.texts[row][int(draw * len(self.texts[row]))] for row, draw in zip(rows, draws, strict=True)]
         return TripletBatch(rows, self.references[rows], self.targets[rows], texts, self.weights[rows])
@@ -129,11 +129,16 @@ def _rows(images: Sequence[str], row_of: Mapping[str, int]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class NotNegatives:
-    """Candidate rows that are no negatives of a triplet: those of triplet i are ``rows[starts[i]:starts[i + 1]]``."""
+class FalseNegatives:
+    """Candidate rows that are not taken as negatives of a triplet: of triplet i ``rows[starts[i]:starts[i + 1]]``."""
 
     starts: np.ndarray
     rows: np.ndarray
+
+    @classmethod
+    def none(cls, triplets: TrainingTriplets) -> FalseNegatives:
+        """Every candidate but the target is a negative."""
+        return cls(np.zeros(len(triplets.ids) + 1, np.int64), np.empty(0, np.int64))
 
     def pairs(self, triplets_B: np.ndarray) -> np.ndarray:
         """(M, 2) int64: position in the batch, candidate row."""
@@ -142,33 +147,29 @@ class NotNegatives:
         return np.stack([np.repeat(np.arange(len(triplets_B)), counts), np.concatenate(rows)], axis=1)
 
 
-def no_guards(triplets: TrainingTriplets) -> NotNegatives:
-    """Every candidate but the target is a negative."""
-    return NotNegatives(np.zeros(len(triplets.ids) + 1, np.int64), np.empty(0, np.int64))
+def read_false_negatives(false_negatives: Artifact, triplets: TrainingTriplets) -> FalseNegatives:
+    """The known false negatives of each training triplet, each once whatever the number of reasons.
 
-
-def read_not_negatives(false_negatives: Artifact, triplets: TrainingTriplets) -> NotNegatives:
-    """The guarded candidates of each training triplet, each once whatever the number of reasons.
-
-    They are read piece by piece, since common captions make them many: 4 bytes each are kept.
+    They are read piece by piece, since common captions make them many: 4 bytes each stay in memory.
 
     Raises:
         StoreError: they are not in the order of the triplets and candidates.
     """
     triplet_rows = {name: row for row, name in enumerate(triplets.ids)}
     candidate_rows = {name: row for row, name in enumerate(triplets.candidates["image_id"].to_pylist())}
-    counts, kept, last = np.zeros(len(triplets.ids), np.int64), [np.empty(0, np.int32)], -1
+    counts, rows, last = np.zeros(len(triplets.ids), np.int64), [np.empty(0, np.int32)], -1
     for piece in false_negatives.pieces(["triplet_id", "image_id"]):
-        owners, guarded = _known_rows(piece["triplet_id"], triplet_rows), _known_rows(piece["image_id"], candidate_rows)
-        other = (owners >= 0) & (guarded >= 0) & (guarded != triplets.targets[owners])
-        places = owners[other] * len(candidate_rows) + guarded[other]
-        if (np.diff(places, prepend=last) < 0).any():
+        owners = _known_rows(piece["triplet_id"], triplet_rows)
+        candidates = _known_rows(piece["image_id"], candidate_rows)
+        other = (owners >= 0) & (candidates >= 0) & (candidates != triplets.targets[owners])
+        numbers = owners[other] * len(candidate_rows) + candidates[other]
+        if (np.diff(numbers, prepend=last) < 0).any():
             raise StoreError(f"{false_negatives.place} is not sorted. Delete it and run again")
-        once = np.flatnonzero(other)[np.diff(places, prepend=last) > 0]
+        once = np.flatnonzero(other)[np.diff(numbers, prepend=last) > 0]
         counts += np.bincount(owners[once], minlength=len(counts))
-        kept.append(guarded[once].astype(np.int32))
-        last = max(last, int(places[-1]) if len(places) else -1)
-    return NotNegatives(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(kept))
+        rows.append(candidates[once].astype(np.int32))
+        last = max(last, int(numbers[-1]) if len(numbers) else -1)
+    return FalseNegatives(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(rows))
 
 
 def _known_rows(names: pa.Array, row_of: Mapping[str, int]) -> np.ndarray:

@@ -16,7 +16,7 @@ TAU = 0.2
 REFERENCES = [6, 1, 4, 6, 0]
 TARGETS = [2, 5, 3, 5, 7]
 TEXTS = [0, 1, 0, 2, 3]
-NOT_NEGATIVES = [(0, 3), (0, 4), (2, 2), (3, 2), (3, 8), (4, 1)]
+FALSE_NEGATIVES = [(0, 3), (0, 4), (2, 2), (3, 2), (3, 8), (4, 1)]
 CANDIDATES = 10
 
 
@@ -34,7 +34,7 @@ class Example:
     reference_rows: tuple[int, ...]
     target_rows: tuple[int, ...]
     text_numbers: tuple[int, ...]
-    not_negatives: tuple[tuple[int, int], ...]
+    false_negatives: tuple[tuple[int, int], ...]
     queue_rows: tuple[int, ...]
     weights_B: Tensor
 
@@ -48,7 +48,7 @@ class Example:
             target_rows_B=torch.tensor(self.target_rows),
             weights_B=self.weights_B,
             bank_ND=None if self.stage == 1 else self.bank_ND,
-            not_negative_rows=torch.tensor(self.not_negatives, dtype=torch.int64).reshape(-1, 2),
+            false_negatives_M2=torch.tensor(self.false_negatives, dtype=torch.int64).reshape(-1, 2),
             temperature=torch.tensor(TAU, dtype=torch.float64),
             step=3,
             memory={
@@ -56,15 +56,21 @@ class Example:
                 "memory_queue_rows": torch.tensor(self.queue_rows),
             },
             compose=self.compose,
-            start_queries_BD=None if self.stage == 1 else self.start_queries_BD,
+            outputs=self.outputs(),
             reference_rows_B=torch.tensor(self.reference_rows),
             text_numbers_B=torch.tensor(self.text_numbers),
-            text_queries_BD=normalize(self.texts_BD, dim=-1),
-            prompt_distances_B=(self.references_BD - 0.3).square().mean(dim=1),
-            teacher_queries_BD=normalize(self.references_BD + 2 * self.texts_BD, dim=-1),
-            teacher_terms_B3=(self.references_BD[:, :3] + self.texts_BD[:, 3:6]).square(),
         )
         return replace(made, **changes)
+
+    def outputs(self) -> dict[str, Tensor]:
+        """Those of both backbones that have some; the starting queries in stage 2 alone."""
+        network = {
+            "prompt_text_queries": normalize(self.texts_BD, dim=-1),
+            "prompt_distances": (self.references_BD - 0.3).square().mean(dim=1),
+            "teacher_queries": normalize(self.references_BD + 2 * self.texts_BD, dim=-1),
+            "teacher_terms": (self.references_BD[:, :3] + self.texts_BD[:, 3:6]).square(),
+        }
+        return network if self.stage == 1 else {**network, "start_queries": self.start_queries_BD}
 
     def compose(self, references_M: Tensor, texts_M: Tensor) -> Tensor:
         return normalize(self.references_BD[references_M] + self.texts_BD[texts_M], dim=-1)
@@ -85,7 +91,7 @@ class Example:
                 name: tuple(getattr(self, name)[old] for old in order)
                 for name in ("reference_rows", "target_rows", "text_numbers")
             },
-            not_negatives=tuple((place[old], row) for old, row in self.not_negatives),
+            false_negatives=tuple((place[old], row) for old, row in self.false_negatives),
         )
 
 
@@ -111,7 +117,7 @@ def example(stage: int, triplets: int = 5, seed: int = 0, dim: int = 12) -> Exam
         reference_rows=tuple(REFERENCES[:triplets]),
         target_rows=tuple(TARGETS[:triplets]),
         text_numbers=tuple(TEXTS[:triplets]),
-        not_negatives=tuple(pair for pair in NOT_NEGATIVES if pair[0] < triplets),
+        false_negatives=tuple(pair for pair in FALSE_NEGATIVES if pair[0] < triplets),
         queue_rows=(2, 3, 4, 9),
         weights_B=torch.tensor([1.0, 2.0, 0.5, 1.5, 1.0][:triplets], dtype=torch.float64),
     )
@@ -130,7 +136,7 @@ class Slow:
 def slow_scores(batch: Batch) -> list[Slow]:
     """Scores of every query, by the definition of a negative: not the target, and not known to answer the query."""
     queries, rows = batch.queries_BD.detach().numpy(), batch.target_rows_B.tolist()
-    guarded = {tuple(pair) for pair in batch.not_negative_rows.tolist()}
+    guarded = {tuple(pair) for pair in batch.false_negatives_M2.tolist()}
     pool = batch.targets_BD if batch.bank_ND is None else batch.bank_ND
     numbers = rows if batch.bank_ND is None else [*range(len(pool))]
     found = []

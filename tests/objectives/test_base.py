@@ -71,7 +71,7 @@ class TestContract:
         """For triplet 0 triplet 2 has a guarded target, a guarded reference and the same text."""
         case = example(stage).weighing([1.0, 0.0, 0.0, 0.0, 0.0])
         assert {(0, case.target_rows[2]), (0, case.reference_rows[2]), (2, case.target_rows[0])} <= {
-            *case.not_negatives
+            *case.false_negatives
         }
         elsewhere = normalize(torch.full((12,), 1.0, dtype=torch.float64) + case.bank_ND[0], dim=-1)
         moved = replace(
@@ -94,7 +94,7 @@ class TestContract:
         case.texts_BD.requires_grad_(True)
         everything = [(place, row) for place in range(triplets) for row in range(CANDIDATES)]
         pairs = [(place, row) for place, row in everything if row != case.target_rows[place]]
-        loss = loss_of(table, replace(case, not_negatives=tuple(pairs), text_numbers=(0,) * triplets))
+        loss = loss_of(table, replace(case, false_negatives=tuple(pairs), text_numbers=(0,) * triplets))
         loss.backward()
         assert torch.isfinite(loss)
         assert case.texts_BD.grad is not None
@@ -113,7 +113,7 @@ class TestContract:
         queries_BD = batch.queries_BD.clone().requires_grad_(True)
         OBJECTIVES.build(table).loss(replace(batch, queries_BD=queries_BD)).backward()
         assert queries_BD.grad is not None
-        wanted_BD = batch.start_queries_BD if table["kind"] == "pull" else batch.targets_BD
+        wanted_BD = batch.output("start_queries") if table["kind"] == "pull" else batch.targets_BD
         assert (queries_BD.grad * wanted_BD).sum().item() < 0
 
     def test_its_table_gives_it_back(self, stage: int, table: dict) -> None:
@@ -137,22 +137,15 @@ def test_keeping_all_of_the_nearest_is_keeping_all(stage: int, table: dict) -> N
     [
         (1, {"kind": "bank"}, "only stage 2 has; use 'in_batch'"),
         (1, {"kind": "nearest", "over": "bank"}, "'nearest' with over = 'bank' needs a candidate bank"),
-        (1, {"kind": "pull"}, "use it in stage 2"),
-        (1, {"kind": "guide", "by": "start_queries"}, "'guide' with by = 'start_queries' needs a stage that starts"),
-        (1, {"kind": "soft_labels", "by": "start_queries"}, "'soft_labels' with by"),
+        (1, {"kind": "pull"}, "reads the output 'start_queries', and the batch has prompt_distances, "),
+        (1, {"kind": "guide", "by": "start_queries"}, "reads the output 'start_queries'"),
+        (1, {"kind": "soft_labels", "by": "start_queries"}, "reads the output 'start_queries'"),
         (2, {"kind": "memory_queue"}, "is for stage 1"),
     ],
 )
 def test_a_stage_that_cannot_serve_an_objective_says_so(stage: int, table: dict, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         loss_of(table, example(stage))
-
-
-@pytest.mark.parametrize("kind", ["negative_types", "reference_negatives"])
-def test_a_loop_that_cannot_compose_is_told(kind: str) -> None:
-    with pytest.raises(RecipeError, match="composes queries anew"):
-        loss_of({"kind": kind}, example(1), compose=None)
-    assert OBJECTIVES.build(kind).uses_compose
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -162,5 +155,5 @@ def test_what_is_no_negative_is_found_as_a_loop_finds_it(seed: int) -> None:
     pairs = torch.stack([torch.randint(0, most, (20,), generator=random) for most in (6, 12)], dim=1)
     guarded = {tuple(pair) for pair in pairs.tolist()}
     expected = [[row == own or (place, row) in guarded for row in rows.tolist()] for place, own in enumerate(targets)]
-    found = example(1).batch(target_rows_B=targets, not_negative_rows=pairs).not_negatives(rows)
+    found = example(1).batch(target_rows_B=targets, false_negatives_M2=pairs).is_excluded(rows)
     assert found.tolist() == expected and torch.equal(found, torch.tensor(expected))

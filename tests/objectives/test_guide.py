@@ -14,7 +14,7 @@ def test_what_the_guide_holds_for_right_is_no_negative(stage: int, by: str, top_
     pool = batch.targets_BD if batch.bank_ND is None else batch.bank_ND
     for slow in slow_scores(batch):
         target = batch.targets_BD[slow.place]
-        eye = target if by == "targets" else batch.start_queries_BD[slow.place]
+        eye = target if by == "targets" else batch.output("start_queries")[slow.place]
         kept = [score for column, score in slow.negatives.items() if eye @ pool[column] <= eye @ target - margin]
         left_out += len(slow.negatives) - len(kept)
         losses.append(slow_info_nce(slow.positive, sorted(kept, reverse=True)[:top_k]))
@@ -24,5 +24,5 @@ def test_what_the_guide_holds_for_right_is_no_negative(stage: int, by: str, top_
 
 
 def test_starting_queries_are_asked_for_where_they_are_used() -> None:
-    assert Guide(by="start_queries").uses_start_queries
-    assert not Guide().uses_start_queries
+    assert Guide(by="start_queries").needs == {"start_queries"}
+    assert not Guide().needs

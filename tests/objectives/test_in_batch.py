@@ -14,7 +14,7 @@ from spn4cir_core.objectives.in_batch import InBatch
 NONE = torch.empty(0, 2, dtype=torch.int64)
 
 
-def make_batch(rows: list[int], not_negatives: torch.Tensor = NONE, candidates: int = 9, dim: int = 6) -> Batch:
+def make_batch(rows: list[int], false_negatives: torch.Tensor = NONE, candidates: int = 9, dim: int = 6) -> Batch:
     torch.manual_seed(1)
     bank_ND = normalize(torch.randn(candidates, dim), dim=-1)
     queries_BD = normalize(torch.randn(len(rows), dim), dim=-1).requires_grad_(True)
@@ -23,10 +23,13 @@ def make_batch(rows: list[int], not_negatives: torch.Tensor = NONE, candidates: 
     return Batch(
         queries_BD=queries_BD,
         targets_BD=bank_ND[target_rows_B],
+        reference_rows_B=target_rows_B,
         target_rows_B=target_rows_B,
+        text_numbers_B=torch.arange(len(rows)),
+        compose=lambda references_M, texts_M: queries_BD[texts_M],
         weights_B=weights_B,
         bank_ND=bank_ND,
-        not_negative_rows=not_negatives,
+        false_negatives_M2=false_negatives,
         temperature=torch.tensor(0.1),
         step=0,
     )

@@ -14,7 +14,7 @@ from tests.objectives.examples import example, slow_info_nce, slow_scores, weigh
 
 def test_past_targets_are_negatives_unless_they_answer_the_query() -> None:
     batch, losses = example(1).batch(), []
-    guarded = {tuple(pair) for pair in batch.not_negative_rows.tolist()}
+    guarded = {tuple(pair) for pair in batch.false_negatives_M2.tolist()}
     queue = [*zip(batch.memory["memory_queue_rows"].tolist(), batch.memory["memory_queue_vectors"], strict=True)]
     for slow in slow_scores(batch):
         own = int(batch.target_rows_B[slow.place])

@@ -25,9 +25,8 @@ def test_it_is_the_weighted_sum_of_its_parts() -> None:
     ]
     expected = sum(w * part.loss(batch).item() for w, part in zip((0.8, 0.5, 1.0), parts, strict=True))
     assert mixture.loss(batch).item() == pytest.approx(expected)
-    assert mixture.uses_compose
-    assert mixture.uses_start_queries
-    assert not Mixture(parts=[{"kind": "bank"}]).uses_compose
+    assert mixture.needs == {"start_queries"}
+    assert not Mixture(parts=[{"kind": "bank"}]).needs
 
 
 def test_its_table_names_kinds_weights_and_settings() -> None:

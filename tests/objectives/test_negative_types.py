@@ -20,4 +20,3 @@ def test_the_types_asked_for_are_averaged() -> None:
 def test_the_published_default_is_the_in_batch_loss() -> None:
     batch = example(1).batch()
     assert NegativeTypes(types=("target",)).loss(batch).item() == pytest.approx(InBatch().loss(batch).item())
-    assert not NegativeTypes(types=("target", "query")).uses_compose

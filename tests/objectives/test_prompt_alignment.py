@@ -13,10 +13,9 @@ from tests.objectives.examples import example, slow_info_nce, slow_scores, weigh
 def test_it_is_three_terms_by_their_weights() -> None:
     batch = example(1).batch()
     of_queries = [slow_info_nce(slow.positive, [*slow.negatives.values()]) for slow in slow_scores(batch)]
-    texts = example(1).batch(queries_BD=batch.text_queries_BD)
+    texts = example(1).batch(queries_BD=batch.output("prompt_text_queries"))
     of_texts = [slow_info_nce(slow.positive, [*slow.negatives.values()]) for slow in slow_scores(texts)]
-    assert batch.prompt_distances_B is not None
-    distances = batch.prompt_distances_B.tolist()
+    distances = batch.output("prompt_distances").tolist()
     losses = [one + 0.5 * two + 0.25 * far for one, two, far in zip(of_queries, of_texts, distances, strict=True)]
     found = PromptAlignment(text_weight=0.5, alignment_weight=0.25).loss(batch)
     assert found.item() == pytest.approx(weighted(batch, losses))
@@ -31,7 +30,7 @@ def test_without_the_terms_it_is_the_objective_it_is_put_on() -> None:
 
 def test_a_mixture_asks_for_the_views_and_a_backbone_without_prompts_says_so() -> None:
     mixture = OBJECTIVES.build({"kind": "mixture", "parts": [{"kind": "prompt_alignment"}, {"kind": "hinge"}]})
-    assert mixture.uses_prompt_views
-    assert not OBJECTIVES.build({"kind": "in_batch"}).uses_prompt_views
-    with pytest.raises(RecipeError, match="needs a backbone with learnt prompts"):
-        PromptAlignment().loss(example(1).batch(text_queries_BD=None))
+    assert mixture.needs == {"prompt_text_queries", "prompt_distances"}
+    assert not OBJECTIVES.build({"kind": "in_batch"}).needs
+    with pytest.raises(RecipeError, match="reads the output 'prompt_text_queries', and the batch has none"):
+        PromptAlignment().loss(example(1).batch(outputs={}))

@@ -9,8 +9,8 @@ from tests.objectives.examples import example, weighted
 
 def test_it_costs_what_the_query_has_turned_away() -> None:
     batch = example(2).batch()
-    assert batch.start_queries_BD is not None
-    pairs = zip(batch.queries_BD.numpy(), batch.start_queries_BD.numpy(), strict=True)
+    pairs = zip(batch.queries_BD.numpy(), batch.output("start_queries").numpy(), strict=True)
     losses = [7.0 * (1 - float(np.dot(now, then))) for now, then in pairs]
     assert Pull(strength=7.0).loss(batch).item() == pytest.approx(weighted(batch, losses))
-    assert Pull().loss(example(2).batch(start_queries_BD=batch.queries_BD)).item() == pytest.approx(0, abs=1e-12)
+    unmoved = example(2).batch(outputs={"start_queries": batch.queries_BD})
+    assert Pull().loss(unmoved).item() == pytest.approx(0, abs=1e-12)

@@ -12,7 +12,7 @@ def test_a_model_that_ignores_the_reference_pays_for_it() -> None:
     case = example(2)
     case.references_BD.zero_()
     case.references_BD.requires_grad_(True)
-    loss = ReferenceNegatives(per_query=None).loss(case.batch(not_negative_rows=torch.empty(0, 2, dtype=torch.int64)))
+    loss = ReferenceNegatives(per_query=None).loss(case.batch(false_negatives_M2=torch.empty(0, 2, dtype=torch.int64)))
     others = torch.tensor([3, 4, 4, 3, 4], dtype=torch.float64)  # triplets 0 and 3 share a reference
     assert loss.item() == pytest.approx(case.batch().mean((others + 1).log()).item())
     loss.backward()

@@ -8,7 +8,7 @@ from tests.objectives.examples import Example, example, slow_info_nce
 
 
 def answers(case: Example, triplet: int, row: int) -> bool:
-    return row == case.target_rows[triplet] or (triplet, row) in case.not_negatives
+    return row == case.target_rows[triplet] or (triplet, row) in case.false_negatives
 
 
 def slow_losses(case: Example, batch: Batch, part: Part, per_query: int | None) -> list[float]:

@@ -30,11 +30,10 @@ def slow_divergence(batch: Batch, place: int, columns: list[int], temperature: f
 
 def test_it_is_six_terms_by_their_weights() -> None:
     batch = example(1).batch()
-    taught = example(1).batch(queries_BD=batch.teacher_queries_BD)
-    assert batch.teacher_terms_B3 is not None
+    taught = example(1).batch(queries_BD=batch.output("teacher_queries"))
     losses = []
     for own, teachers, terms in zip(
-        slow_scores(batch), slow_scores(taught), batch.teacher_terms_B3.tolist(), strict=True
+        slow_scores(batch), slow_scores(taught), batch.output("teacher_terms").tolist(), strict=True
     ):
         loss = slow_info_nce(own.positive, [*own.negatives.values()])
         loss += 0.5 * slow_info_nce(teachers.positive, [*teachers.negatives.values()])
@@ -61,7 +60,7 @@ def test_the_targets_own_similarities_are_labels_and_take_no_gradient() -> None:
     """The gradient of the last term is that of a cross-entropy with fixed labels."""
     case = example(1, triplets=3)
     case.targets_BD.requires_grad_(True)
-    batch = case.batch(not_negative_rows=torch.empty((0, 2), dtype=torch.int64))
+    batch = case.batch(false_negatives_M2=torch.empty((0, 2), dtype=torch.int64))
     term = TargetGuided.model_validate({**ALONE, "similarity_weight": 1.0})
     alone = torch.autograd.grad(term.loss(batch) - InBatch().loss(batch), case.targets_BD)[0]
     labels = torch.softmax(case.targets_BD.detach() @ case.targets_BD.detach().T / 0.1, dim=1)
@@ -72,7 +71,6 @@ def test_the_targets_own_similarities_are_labels_and_take_no_gradient() -> None:
 
 def test_a_mixture_asks_for_the_views_and_a_backbone_without_a_teacher_says_so() -> None:
     mixture = OBJECTIVES.build({"kind": "mixture", "parts": [{"kind": "target_guided"}, {"kind": "hinge"}]})
-    assert mixture.uses_teacher_views and not mixture.uses_prompt_views
-    assert not OBJECTIVES.build({"kind": "in_batch"}).uses_teacher_views
-    with pytest.raises(RecipeError, match="needs a backbone with a teacher"):
-        TargetGuided().loss(example(1).batch(teacher_queries_BD=None))
+    assert mixture.needs == {"teacher_queries", "teacher_terms"}
+    with pytest.raises(RecipeError, match="reads the output 'teacher_terms', and the batch has none"):
+        TargetGuided().loss(example(1).batch(outputs={}))

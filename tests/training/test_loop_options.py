@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from spn4cir_core.errors import InputError, TrainingError
+from spn4cir_core.errors import InputError, RecipeError, TrainingError
 from spn4cir_core.objectives.base import OBJECTIVES
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
@@ -304,3 +304,10 @@ def test_a_target_encoder_that_follows_is_a_moving_average_and_its_bank_is_embed
         signal.signal(signal.SIGTERM, before)
     monkeypatch.undo()
     assert STAGE2_CHECKPOINT.run(recipe, again)[0].summary["files"] == artifact.summary["files"]
+
+
+def test_an_output_that_no_network_gives_is_named_with_backbone_and_objective(world: World) -> None:
+    recipe, store = world(stage1={"objective": {"kind": "prompt_alignment"}})
+    message = "'prompt_alignment' needs the outputs prompt_distances, prompt_text_queries, which backbone 'small'"
+    with pytest.raises(RecipeError, match=message):
+        STAGE1_CHECKPOINT.run(recipe, store)

@@ -196,21 +196,21 @@ def test_guards_reach_the_batch_where_stage_1_asks_for_them(world: World) -> Non
         return [read_metrics(checkpoint)[0]["loss"] for checkpoint in made]
 
     assert min(first_losses()) > 0.5, "guards are for stage 2 unless it is said"
-    assert first_losses(spares="false_negatives") == pytest.approx([0, 0], abs=1e-6)
+    assert first_losses(exclude_known_positives="false_negatives") == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_stage_1_hangs_on_the_guards_only_where_it_asks_for_them(world: World) -> None:
     marks = {}
-    for spares in ("same_target", "false_negatives"):
+    for excluded in ("same_target", "false_negatives"):
         for guards in ([], [("t000", candidates_of(*world())[0])]):
-            recipe, store = world(stage1={"spares": spares}, guards=guards)
-            marks[spares, len(guards)] = STAGE1_CHECKPOINT.wanted(recipe, store)
+            recipe, store = world(stage1={"exclude_known_positives": excluded}, guards=guards)
+            marks[excluded, len(guards)] = STAGE1_CHECKPOINT.wanted(recipe, store)
     assert marks["same_target", 0] == marks["same_target", 1]
     assert len(set(marks.values())) == 3
 
 
 def test_guards_of_other_triplets_are_refused(world: World) -> None:
-    recipe, store = world(stage1={"spares": "false_negatives"})
+    recipe, store = world(stage1={"exclude_known_positives": "false_negatives"})
     others = store.current("tiny", "false_negatives")
     world(count=9)
     store.point("tiny", others)  # type: ignore[arg-type]

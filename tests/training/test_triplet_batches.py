@@ -9,7 +9,7 @@ import pytest
 
 from spn4cir_core.errors import StoreError
 from spn4cir_core.training.settings import Schedule
-from spn4cir_core.training.triplet_batches import NotNegatives, TrainingTriplets, read_not_negatives
+from spn4cir_core.training.triplet_batches import FalseNegatives, TrainingTriplets, read_false_negatives
 from tests.negatives.written import written
 
 
@@ -68,7 +68,7 @@ def test_a_step_of_several_batches_takes_as_many_rows() -> None:
 
 
 def test_guarded_rows_come_with_their_place_in_the_batch() -> None:
-    guards = NotNegatives(np.array([0, 2, 2, 3]), np.array([5, 6, 9]))
+    guards = FalseNegatives(np.array([0, 2, 2, 3]), np.array([5, 6, 9]))
     assert guards.pairs(np.array([2, 1, 0, 2])).tolist() == [[0, 9], [2, 5], [2, 6], [3, 9]]
     assert guards.pairs(np.array([1])).shape == (0, 2)
 
@@ -86,11 +86,11 @@ def test_guarded_candidates_are_read_group_by_group_each_once(tmp_path: Path, ro
         ("t3", "0", "same_caption"),
         ("t8", "0", "look_alike"),  # not trained on
     ]
-    found = read_not_negatives(written(tmp_path, rows, rows_per_group), triplets)
+    found = read_false_negatives(written(tmp_path, rows, rows_per_group), triplets)
     assert found.starts.tolist() == [0, 2, 2, 2, 3] and found.rows.tolist() == [0, 3, 0]
 
 
 def test_guarded_candidates_that_are_not_sorted_are_one_clear_error(tmp_path: Path) -> None:
     rows = [("t3", "0", "look_alike"), ("t1", "0", "look_alike")]
     with pytest.raises(StoreError, match=r"is not sorted.*Delete"):
-        read_not_negatives(written(tmp_path, rows, 1), make_triplets([1] * 4))
+        read_false_negatives(written(tmp_path, rows, 1), make_triplets([1] * 4))

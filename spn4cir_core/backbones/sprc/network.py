@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,12 +172,25 @@ class SprcNetwork(nn.Module, Network):
             queries_BTH = self.query_tokens.expand(len(images), -1, -1)
             return self.former.fuse(queries_BTH, tokens, self.words.mask(tokens), self._visual(images))
 
-    def prompt_views(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """See the base class; the learnt prompts take a gradient from the text vectors alone."""
-        own_BH, learnt_1H = self.prompts(images, tokens).mean(dim=1), self.prompt_tokens.detach().mean(dim=1)
+    @property
+    @override
+    def output_names(self) -> frozenset[str]:
+        return frozenset({"prompt_text_queries", "prompt_distances"})
+
+    @override
+    def extra_outputs(
+        self, names: frozenset[str], references: Tensor, tokens: Tensor, read_targets: Callable[[], Tensor]
+    ) -> dict[str, Tensor]:
+        """``prompt_text_queries``: (B, D) unit vectors of the texts read with the learnt prompts in place of the
+        reference. ``prompt_distances``: (B,) mean squared distances of the queries' mean prompts from the learnt ones.
+
+        The learnt prompts take a gradient from the text vectors alone.
+        """
+        own_BH, learnt_1H = self.prompts(references, tokens).mean(dim=1), self.prompt_tokens.detach().mean(dim=1)
         prompts_BTH = self.prompt_tokens.expand(len(tokens), -1, -1)
         texts_BD = self.former.read_within(prompts_BTH, tokens, self.words.mask(tokens))
-        return texts_BD, (own_BH - learnt_1H).square().mean(dim=1)
+        distances_B = (own_BH - learnt_1H).square().mean(dim=1)
+        return {"prompt_text_queries": texts_BD, "prompt_distances": distances_B}
 
     def frozen_in_stage1(self) -> Sequence[nn.Module | nn.Parameter]:
         """The vision tower, as published."""

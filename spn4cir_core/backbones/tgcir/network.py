@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -100,23 +100,34 @@ class TgCirNetwork(ClipNetwork):
         text_BKD = None if tokens is None else self._text_tokens(tokens)
         return functional.normalize(self._composed(reference_BKD, text_BKD).mean(dim=1), dim=-1)
 
-    def teacher_views(self, references: Tensor, tokens: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """See the base class. No gradient of the third distance reaches the teacher.
+    @property
+    @override
+    def output_names(self) -> frozenset[str]:
+        return frozenset() if self.teacher is None else frozenset({"teacher_queries", "teacher_terms"})
+
+    @override
+    def extra_outputs(
+        self, names: frozenset[str], references: Tensor, tokens: Tensor, read_targets: Callable[[], Tensor]
+    ) -> dict[str, Tensor]:
+        """``teacher_queries``: (B, D) unit vectors of the queries that the teacher composes, which sees the target.
+        ``teacher_terms``: (B, 3) squared distances: of the teacher's shares from a sum of one, of tokens from being
+        orthogonal, of the student's share from the teacher's.
 
         The teacher's tokens are ``remain · reference + replace · text``. Orthogonality is that of the unit tokens of
-        the reference, the text and the target: the mean square of their cosines, summed over the three.
+        the reference, the text and the target: the mean square of their cosines, summed over the three. No gradient
+        of the third distance reaches the teacher.
         """
         if self.teacher is None:
-            return super().teacher_views(references, tokens, targets)
+            return {}
         reference_BKD, text_BKD = self.image_features(references), self._text_tokens(tokens)
-        target_BKD = self.image_features(targets)
+        target_BKD = self.image_features(read_targets())
         remain_BK1, replace_BK1 = self.teacher(reference_BKD, text_BKD, target_BKD)
         queries_BD = (remain_BK1 * reference_BKD + replace_BK1 * text_BKD).mean(dim=1)
         sums_B = (remain_BK1 + replace_BK1 - 1).square().mean(dim=(1, 2))
         orthogonality_B = sum(_overlaps(tokens_BKD) for tokens_BKD in (reference_BKD, text_BKD, target_BKD))
         distances_B = (self._shares(reference_BKD, text_BKD) - remain_BK1.detach()).square().mean(dim=(1, 2))
         terms_B3 = torch.stack([sums_B, torch.as_tensor(orthogonality_B), distances_B], dim=1)
-        return functional.normalize(queries_BD, dim=-1), terms_B3
+        return {"teacher_queries": functional.normalize(queries_BD, dim=-1), "teacher_terms": terms_B3}
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """(B, limit): the token learner means over padding too, as published."""

@@ -156,7 +156,9 @@ def test_views_of_the_prompts_are_those_of_the_description(small_table: SmallTab
     network = backbone(small_table("sprc")).build([], 0)
     assert isinstance(network, SprcNetwork)
     tokens = network.tokenize(TEXTS)
-    texts, distances = network.prompt_views(pixels, tokens)
+    outputs = network.extra_outputs(network.output_names, pixels, tokens, lambda: pixels)
+    assert outputs.keys() == network.output_names
+    texts, distances = outputs["prompt_text_queries"], outputs["prompt_distances"]
     fused = network.prompts(pixels, tokens)
     for row in range(2):
         means = fused[row].mean(dim=0), network.prompt_tokens[0].mean(dim=0)

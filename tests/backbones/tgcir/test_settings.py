@@ -77,7 +77,9 @@ def test_the_teacher_is_that_of_the_description(small_table: SmallTable) -> None
     images = torch.from_numpy(network.read_images([Image.fromarray(one) for one in pixels]))
     tokens_BP, teacher = network.tokenize(TEXTS), network.teacher
     assert teacher is not None
-    found, terms = network.teacher_views(images[:2], tokens_BP, images[2:])
+    outputs = network.extra_outputs(network.output_names, images[:2], tokens_BP, lambda: images[2:])
+    assert outputs.keys() == network.output_names
+    found, terms = outputs["teacher_queries"], outputs["teacher_terms"]
     references, targets = network.image_features(images[:2]), network.image_features(images[2:])
     texts = network._text_tokens(tokens_BP)
     for row in range(2):
@@ -112,10 +114,7 @@ def test_a_teacher_changes_nothing_else(small_table: SmallTable) -> None:
     weights, others = plain.build([], 0).state_dict(), taught.build([], 0).state_dict()
     assert {name.split(".")[0] for name in others.keys() - weights.keys()} == {"teacher"}
     assert all(torch.equal(others[name], value) for name, value in weights.items())
-    images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
-    network = plain.build([], 0)
-    with pytest.raises(RecipeError, match="has no teacher"):
-        network.teacher_views(images, network.tokenize(["red"]), images)
+    assert not plain.build([], 0).output_names
 
 
 def test_masks_start_on_their_own_part(small_table: SmallTable) -> None:

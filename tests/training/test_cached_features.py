@@ -11,7 +11,7 @@ from torch import nn
 from spn4cir_core.engine.processes import ALONE
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import TrainingError
-from spn4cir_core.training.kept_features import BATCH_ROWS, kept_features
+from spn4cir_core.training.cached_features import BATCH_ROWS, cached_features
 
 
 class Doubling(nn.Module):
@@ -28,7 +28,7 @@ class Doubling(nn.Module):
 
 def kept(by: float, inputs: np.ndarray, folder: Path) -> tuple[np.ndarray, int]:
     network: Any = Doubling(by)
-    return kept_features(network, inputs, folder, "cpu", silent, ALONE), network.passes
+    return cached_features(network, inputs, folder, "cpu", silent, ALONE), network.passes
 
 
 def test_every_picture_passes_the_towers_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What towers that stage 1 freezes make of each picture, made once before the first step."""
+"""Features of each picture by towers that stage 1 freezes, computed once before the first step."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from spn4cir_core.training.npy_rows import mapped_rows, scratch_file, write_rows
 BATCH_ROWS = 64
 
 
-def kept_features(
+def cached_features(
     network: Network, inputs: np.ndarray, folder: Path, device: str, progress: Progress, processes: Processes
 ) -> np.ndarray:
     """(N, …) float16 features of N image inputs, mapped from a scratch file in ``folder`` that several processes share.
 
     Raises:
-        TrainingError: a feature is no finite number in float16.
+        TrainingError: a feature is not finite in float16.
     """
     import torch
 
-    place = choose_device(device)
-    as_module(network).to(place).eval()
+    torch_device = choose_device(device)
+    as_module(network).to(torch_device).eval()
     starts = [*processes.share(range(0, len(inputs), BATCH_ROWS))]
     with scratch_file(folder, processes) as file, torch.inference_mode():
         for done, start in enumerate(starts, start=1):
-            batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BATCH_ROWS])).to(place)
+            batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BATCH_ROWS])).to(torch_device)
             features = network.image_features(batch)
             assert features is not None, f"{type(network).__name__} says that it keeps features, and has none"
             block = features.to(torch.float16).cpu().numpy()
             if not np.isfinite(block).all():
                 raise TrainingError(
-                    "the frozen towers give features that are no finite numbers in float16; set "
+                    "the frozen towers give features that are not finite in float16; set "
                     "stage1_checkpoint.keep_features = false"
                 )
             write_rows(file.fileno(), len(inputs), start, block)
