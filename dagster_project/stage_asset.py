@@ -19,7 +19,7 @@ def stage_asset(
 
     @dg.asset(
         name=stage.name,
-        deps=list(stage.parents),
+        deps=list(stage.inputs_drawn),
         group_name=group,
         kinds=kinds,
         code_version=str(stage.version),

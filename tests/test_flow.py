@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import RecipeError, StoreError
 from spn4cir_core.flow import STAGES, outdated
 from spn4cir_core.launch.run_flow import run
@@ -56,8 +60,48 @@ def data_files(artifact: Artifact) -> dict[str, str]:
 def test_stages_stand_after_their_parents() -> None:
     seen: set[str] = set()
     for stage in STAGES.values():
-        assert seen.issuperset(stage.parents), stage.name
+        assert seen.issuperset(stage.inputs_drawn), stage.name
         seen.add(stage.name)
+
+
+def test_a_stage_opens_only_files_of_what_it_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every option on that reads further up: validation, and batches of look-alikes and of one category."""
+    opened: dict[str, set[str]] = {name: set() for name in STAGES}
+    running: list[str] = []
+    file = Artifact.file
+
+    def recorded(artifact: Artifact, name: str) -> Path:
+        if running:
+            opened[running[-1]].add(artifact.noun)
+        return file(artifact, name)
+
+    def writing(stage: Stage[Any]) -> Callable[[Work[Any]], None]:
+        def write(work: Work[Any]) -> None:
+            running.append(stage.name)
+            try:
+                stage.write(work)
+            finally:
+                running.pop()
+
+        return write
+
+    monkeypatch.setattr(Artifact, "file", recorded)
+    for name, stage in STAGES.items():
+        monkeypatch.setitem(STAGES, name, replace(stage, write=writing(stage)))
+    validation = {"every_steps": 2, "origins": ["generated", "annotated"]}
+    training = {"steps": 4, "batch_size": 16, "validation": validation}
+    shapes = {"kind": "shapes", "scenes": 12, "edits": 4, "test_scenes": 4, "validation_scenes": 4}
+    tables = {
+        "images": {"reader": shapes},
+        "annotations": {"max_triplets": 40},
+        "stage1_checkpoint": training | {"batches": {"kind": "clustered"}},
+        "stage2_checkpoint": training | {"batches": {"kind": "same_category"}},
+    }
+    run(load_recipe(tiny_recipe_file(tmp_path, **tables)), Store(tmp_path / "store"))
+    for name, stage in STAGES.items():
+        assert opened[name] <= {*stage.inputs_drawn}, name
+    further_up = {path[-1] for path in STAGES["stage1_checkpoint"].reads_also}
+    assert further_up <= opened["stage1_checkpoint"], "not all that is declared was read"
 
 
 def test_nothing_is_computed_twice(folder: Path) -> None:

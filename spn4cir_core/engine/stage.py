@@ -17,6 +17,7 @@ from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import AlreadyWritten, InputChanged, LaunchError, StoreError
 from spn4cir_core.store.artifacts import Artifact, Draft, Store
 from spn4cir_core.store.fingerprints import fingerprint, fingerprint_key, plain
+from spn4cir_core.store.lineage import Ancestors, LineagePath
 
 log = logging.getLogger(__name__)
 WRITE, KEEP = "write", "keep"
@@ -47,6 +48,8 @@ class Work(Generic[View]):
     draft: Draft
     progress: Progress
     processes: Processes = ALONE
+    ancestors: Mapping[str, Artifact] = field(default_factory=dict)
+    """What ``Stage.reads_also`` declares, by name."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,14 @@ class Stage(Generic[View]):
     """For tables of which only a part is read: table → a JSON value of what of it decides the artefact."""
     parents_if: Mapping[str, Callable[[View], bool]] = field(default_factory=dict, hash=False)
     """For parents that not every recipe reads: parent → whether this one does. One that is not read is no input."""
+    reads_also: tuple[LineagePath, ...] = ()
+    """Artefacts further up that it reads, each by its path from a parent: ``(("triplets", "images"), …)``. They are
+    drawn as inputs, and do not enter the fingerprint: that of the parent, which was made of them, decides it."""
+
+    @property
+    def inputs_drawn(self) -> tuple[str, ...]:
+        """All artefacts that it may open: its parents, and those further up that it declares."""
+        return tuple(dict.fromkeys((*self.parents, *(path[-1] for path in self.reads_also))))
 
     def parents_of(self, recipe: Tables) -> tuple[str, ...]:
         """The parents that this recipe's artefact is made of."""
@@ -112,7 +123,7 @@ class Stage(Generic[View]):
             try:
                 with store.writing(self.name, digest, inputs) as draft:
                     processes.gather(f"{WRITE} {digest}")
-                    self.write(Work(self.settings_of(recipe), store, parents, draft, progress, processes))
+                    self.write(self._work(recipe, store, parents, draft, progress, processes))
                     processes.wait()  # nothing is published before all have done their part
                     self._check_external_inputs(recipe, store, inputs, draft)
             except AlreadyWritten:
@@ -138,13 +149,25 @@ class Stage(Generic[View]):
                 )
             with tempfile.TemporaryDirectory(prefix="spn4cir-") as folder:
                 draft = Draft(Path(folder))
-                self.write(Work(self.settings_of(recipe), store, parents, draft, silent, processes))
+                self.write(self._work(recipe, store, parents, draft, silent, processes))
                 processes.wait()
         processes.wait()
         artifact = store.get(self.name, digest)
         if artifact is None:
             raise StoreError(f"{self.name} {digest} is not in {store}; do all machines share this store?")
         return artifact, order == KEEP
+
+    def _work(
+        self,
+        recipe: Tables,
+        store: Store,
+        parents: Mapping[str, Artifact],
+        draft: Draft,
+        progress: Progress,
+        processes: Processes,
+    ) -> Work[View]:
+        ancestors = Ancestors(store, parents, self.reads_also)
+        return Work(self.settings_of(recipe), store, parents, draft, progress, processes, ancestors)
 
     def _check_external_inputs(self, recipe: Tables, store: Store, inputs: Mapping[str, Any], draft: Draft) -> None:
         """What was read while it changed belongs to no fingerprint: an edit that is taken back would bring it up."""

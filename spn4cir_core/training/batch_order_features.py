@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spn4cir_core.embeddings.vectors import open_vectors
-from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.store.lineage import ancestor
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.training.triplet_batches import TrainingTriplets
 
 
@@ -19,9 +18,8 @@ from spn4cir_core.training.triplet_batches import TrainingTriplets
 class BatchOrderFeatures:
     """Vectors and categories of the targets of the T training triplets; each is read when it is asked for."""
 
-    store: Store
-    artifact: Artifact
-    """The ``triplets`` artefact."""
+    ancestors: Mapping[str, Artifact]
+    """``images`` and ``image_embeddings`` that the triplets were made of."""
     triplets: TrainingTriplets
     bank_ND: np.ndarray | None
     """Candidate vectors where there are some; else those of the image encoder that mined the pairs serve."""
@@ -31,14 +29,14 @@ class BatchOrderFeatures:
         if self.bank_ND is not None:
             bank_rows = np.asarray(self.bank_ND[self.triplets.targets], np.float32)
             return bank_rows if bank_rows.ndim == 2 else bank_rows.mean(axis=1)
-        embeddings = ancestor(self.store, self.artifact, "splits", "image_embeddings")
+        embeddings = self.ancestors["image_embeddings"]
         rows = self._rows_in(embeddings.table()["image_id"])
         vectors: np.ndarray = np.asarray(open_vectors(embeddings)[rows], np.float32)
         return vectors
 
     def categories(self) -> Sequence[str]:
         """Category of each target."""
-        images = ancestor(self.store, self.artifact, "images").table(columns=["image_id", "category"])
+        images = self.ancestors["images"].table(columns=["image_id", "category"])
         found: list[str] = images["category"].take(pa.array(self._rows_in(images["image_id"]))).to_pylist()
         return found
 

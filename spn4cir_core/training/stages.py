@@ -188,7 +188,7 @@ def _check_backbone(backbone: Any, settings: Stage1Settings) -> None:
 def _grouped(
     work: Work[AnyTraining], settings: Schedule, triplets: TrainingTriplets, bank_ND: np.ndarray | None
 ) -> TrainingTriplets:
-    features = BatchOrderFeatures(work.store, work.parents["triplets"], triplets, bank_ND)
+    features = BatchOrderFeatures(work.ancestors, triplets, bank_ND)
     groups = settings.batches.groups(features, work.settings.seed)
     return replace(triplets, groups=groups, runs_per_batch=settings.batches.runs_per_batch)
 
@@ -198,7 +198,7 @@ def _validation(
 ) -> Validation | None:
     if settings.validation.every_steps is None:
         return None
-    queries = read_validation(settings.validation, work.parents["triplets"], work.store, work.settings.seed)
+    queries = read_validation(settings.validation, work.parents["triplets"], work.ancestors, work.settings.seed)
     inputs = _inputs(work, start, queries.gallery)
     return Validation(settings.validation, queries, inputs, {} if targets_are_frozen else None)
 
@@ -247,6 +247,13 @@ def _length(stage2: Schedule) -> dict[str, Any]:
     return {name: getattr(stage2, name) for name in ("epochs", "batch_size", "accumulate_batches")}
 
 
+READS_OF_TRIPLETS = (
+    ("triplets", "images"),
+    ("triplets", "annotations"),
+    ("triplets", "splits"),
+    ("triplets", "splits", "image_embeddings"),
+)
+"""What the validation and the orders of batches read of the corpus that the triplets were made of."""
 STAGE1_CHECKPOINT = Stage(
     name="stage1_checkpoint",
     parents=("triplets", "false_negatives"),
@@ -256,6 +263,7 @@ STAGE1_CHECKPOINT = Stage(
     multi_process=True,
     external_inputs=_backbone_weights,
     parents_if={"false_negatives": _excludes_false_negatives},
+    reads_also=READS_OF_TRIPLETS,
 )
 CONTROL_CHECKPOINT = Stage(
     name="control_checkpoint",
@@ -266,6 +274,7 @@ CONTROL_CHECKPOINT = Stage(
     multi_process=True,
     fingerprint_part={"stage2_checkpoint": _length},
     parents_if={"false_negatives": _excludes_false_negatives},
+    reads_also=READS_OF_TRIPLETS,
 )
 STAGE2_CHECKPOINT = Stage(
     name="stage2_checkpoint",
@@ -274,6 +283,7 @@ STAGE2_CHECKPOINT = Stage(
     version=1,
     write=write_stage2,
     multi_process=True,
+    reads_also=READS_OF_TRIPLETS,
 )
 
 

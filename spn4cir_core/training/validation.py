@@ -15,8 +15,7 @@ from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.manifest import PICTURE, read_manifest
-from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.store.lineage import ancestor
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.training.embed_candidates import embed_targets
 from spn4cir_core.training.settings import ValidationSettings
 
@@ -134,7 +133,9 @@ def out_of_patience(metrics: Sequence[Mapping[str, Any]], patience: int | None) 
     )
 
 
-def read_validation(settings: ValidationSettings, triplets: Artifact, store: Store, seed: int) -> ValidationQueries:
+def read_validation(
+    settings: ValidationSettings, triplets: Artifact, ancestors: Mapping[str, Artifact], seed: int
+) -> ValidationQueries:
     """Generated triplets of the validation split, and annotated ones whose two images are in it.
 
     Each is asked with its first text; a seeded sample where there are more than ``max_queries``.
@@ -143,8 +144,8 @@ def read_validation(settings: ValidationSettings, triplets: Artifact, store: Sto
         InputError: the validation split holds no triplet.
         StoreError: the artefacts the triplets were made of have been deleted.
     """
-    images = read_manifest(ancestor(store, triplets, "images"), *PICTURE)
-    splits = ancestor(store, triplets, "splits").table(columns=["image_id", "split"])
+    images = read_manifest(ancestors["images"], *PICTURE)
+    splits = ancestors["splits"].table(columns=["image_id", "split"])
     split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
     wanted = ("train", "validation") if settings.gallery == "training_too" else ("validation",)
     held_out = pa.array([split_of.get(image) in wanted for image in images["image_id"].to_pylist()], pa.bool_())
@@ -152,7 +153,7 @@ def read_validation(settings: ValidationSettings, triplets: Artifact, store: Sto
     row_of = {image: row for row, image in enumerate(gallery["image_id"].to_pylist())}
     rows = _generated(triplets) if "generated" in settings.origins else []
     if "annotated" in settings.origins:
-        rows += _annotated(ancestor(store, triplets, "annotations"), split_of)
+        rows += _annotated(ancestors["annotations"], split_of)
     if not rows:
         raise InputError(
             f"validation.every_steps = {settings.every_steps}, but there is no {' or '.join(settings.origins)} triplet "

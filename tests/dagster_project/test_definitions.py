@@ -23,7 +23,7 @@ def test_every_stage_is_an_asset_with_the_same_parents_and_version() -> None:
     assert {key.to_user_string() for key in graph.materializable_asset_keys} == set(STAGES)
     for name, stage in STAGES.items():
         node = graph.get(dg.AssetKey(name))
-        assert {parent.to_user_string() for parent in node.parent_keys} == set(stage.parents)
+        assert {parent.to_user_string() for parent in node.parent_keys} == set(stage.inputs_drawn)
         assert node.code_version == str(stage.version)
         assert node.description
 

@@ -7,8 +7,9 @@ import pytest
 
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.lineage import Ancestors
 from spn4cir_core.training.batch_order_features import BatchOrderFeatures
-from spn4cir_core.training.stages import STAGE1_CHECKPOINT
+from spn4cir_core.training.stages import READS_OF_TRIPLETS, STAGE1_CHECKPOINT
 from spn4cir_core.training.triplet_batches import read_triplets
 
 World = Callable[..., tuple[Recipe, Store]]
@@ -20,13 +21,13 @@ def facts(world: World, bank_ND: np.ndarray | None) -> tuple[BatchOrderFeatures,
     assert artifact is not None
     triplets = read_triplets(artifact)
     images = triplets.candidates["image_id"].to_pylist()
-    return BatchOrderFeatures(store, artifact, triplets, bank_ND), [images[row] for row in triplets.targets]
+    above = Ancestors(store, {"triplets": artifact}, READS_OF_TRIPLETS)
+    return BatchOrderFeatures(above, triplets, bank_ND), [images[row] for row in triplets.targets]
 
 
 def test_vectors_are_those_of_the_targets_in_the_image_encoder_or_the_bank(world: World) -> None:
     found, targets = facts(world, None)
-    embeddings = found.store.current("tiny", "image_embeddings")
-    assert embeddings is not None
+    embeddings = found.ancestors["image_embeddings"]
     ids = embeddings.table()["image_id"].to_pylist()
     own = np.load(embeddings.file("vectors_00000.npy"))
     np.testing.assert_array_equal(found.vectors(), [own[ids.index(image)] for image in targets])
@@ -38,8 +39,7 @@ def test_vectors_are_those_of_the_targets_in_the_image_encoder_or_the_bank(world
 
 def test_categories_are_those_of_the_targets(world: World) -> None:
     found, targets = facts(world, None)
-    images = found.store.current("tiny", "images")
-    assert images is not None
+    images = found.ancestors["images"]
     known = {row["image_id"]: row["category"] for row in images.table().to_pylist()}
     assert list(found.categories()) == [known[image] for image in targets]
 

@@ -10,8 +10,10 @@ import torch
 
 from spn4cir_core.errors import StoreError
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.lineage import Ancestors
 from spn4cir_core.training.settings import ValidationSettings
+from spn4cir_core.training.stages import READS_OF_TRIPLETS
 from spn4cir_core.training.validation import (
     RECALLS,
     Validation,
@@ -23,6 +25,10 @@ from spn4cir_core.training.validation import (
 )
 
 World = Callable[..., tuple[Recipe, Store]]
+
+
+def above(store: Store, triplets: Artifact) -> Ancestors:
+    return Ancestors(store, {"triplets": triplets}, READS_OF_TRIPLETS)
 
 
 def line(step: int, *recalls: float) -> dict[str, Any]:
@@ -68,7 +74,12 @@ def test_queries_are_held_out_triplets_over_images_of_the_validation_split(
     _, store = world(validation=6)
     triplets = store.current("tiny", "triplets")
     assert triplets is not None
-    read = read_validation(ValidationSettings(every_steps=1, **settings), triplets, store, 0)
+    read = read_validation(
+        ValidationSettings(every_steps=1, **settings),
+        triplets,
+        above(store, triplets),
+        0,
+    )
     assert len(read.texts) == queries and len(read.gallery) == gallery
     held_out = {
         row["image_id"] for row in store.current("tiny", "splits").table().to_pylist() if row["split"] == "validation"
@@ -83,7 +94,7 @@ def test_recalls_of_a_network_are_those_of_its_vectors(world: World) -> None:
     triplets = store.current("tiny", "triplets")
     assert triplets is not None
     settings = ValidationSettings(every_steps=1)
-    read = read_validation(settings, triplets, store, 0)
+    read = read_validation(settings, triplets, above(store, triplets), 0)
     network: Any = recipe.stage1_checkpoint.backbone.build(["make it red"], 0)
     network.eval()
     pictures = np.random.default_rng(0).integers(0, 255, (4, 3, 48, 48)).astype(np.uint8)
@@ -104,4 +115,4 @@ def test_a_deleted_ancestor_is_one_clear_error(world: World) -> None:
     assert triplets is not None and splits is not None
     shutil.rmtree(splits.path)
     with pytest.raises(StoreError, match=r"made of splits .* materialise splits again"):
-        read_validation(ValidationSettings(every_steps=1), triplets, store, 0)
+        read_validation(ValidationSettings(every_steps=1), triplets, above(store, triplets), 0)
