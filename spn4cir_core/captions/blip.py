@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
+from typing_extensions import override
 
 from spn4cir_core.captions.prompts import check_request
-from spn4cir_core.captions.transformers_captioner import Generating
+from spn4cir_core.captions.transformers_captioner import TransformersCaptioner
 from spn4cir_core.errors import InputError
 
 
@@ -16,7 +17,7 @@ def _check_beginning(template: str) -> str:
     return check_request(template) if template else ""
 
 
-class Blip(Generating):
+class Blip(TransformersCaptioner):
     """BLIP's captioning model, e.g. ``Salesforce/blip-image-captioning-large``."""
 
     plugin_kind: ClassVar[str] = "blip"
@@ -24,31 +25,33 @@ class Blip(Generating):
     request: Annotated[str, AfterValidator(_check_beginning)] = ""
     """What the caption continues and does not repeat, e.g. ``a photo of``."""
 
+    @override
     def check_type(self, model_type: str) -> None:
-        """This one architecture. See :class:`Generating`."""
         if model_type != self.model_type:
             raise InputError(
-                f"{self.model} is no {self.model_type} model but {model_type!r}; "
+                f"{self.model} is not a {self.model_type} model but {model_type!r}; "
                 "the captioner kinds of other architectures are llava, blip and blip2"
             )
 
+    @override
     def prepare(self, processor: Any, model: Any) -> None:
-        """Nothing to set up."""
+        pass
 
+    @override
     def groups(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Equal prompts: neither model is made for padded ones."""
-        found: dict[str, list[int]] = {}
+        """Indices of equal prompts: neither model is made for padded ones."""
+        indices: dict[str, list[int]] = {}
         for index, prompt in enumerate(prompts):
-            found.setdefault(prompt, []).append(index)
-        return list(found.values())
+            indices.setdefault(prompt, []).append(index)
+        return list(indices.values())
 
+    @override
     def text(self, processor: Any, prompt: str) -> str:
-        """The prompt as it is."""
         return prompt
 
-    def answer_start(self, model: Any, asked_tokens: int) -> int:
-        """Behind the prompt, whose closing token BLIP takes away."""
-        return asked_tokens - 1
+    @override
+    def answer_start(self, model: Any, prompt_tokens: int) -> int:
+        return prompt_tokens - 1  # BLIP takes the prompt's closing token away
 
 
 class Blip2(Blip):
@@ -57,6 +60,7 @@ class Blip2(Blip):
     plugin_kind: ClassVar[str] = "blip2"
     model_type: ClassVar[str] = "blip-2"
 
+    @override
     def prepare(self, processor: Any, model: Any) -> None:
         """Let the processor leave room for the image; without it the model would not see the picture.
 
@@ -70,6 +74,6 @@ class Blip2(Blip):
             )
         processor.num_query_tokens = model.config.num_query_tokens
 
-    def answer_start(self, model: Any, asked_tokens: int) -> int:
-        """Behind the prompt, where the language model is one that repeats it."""
-        return 0 if model.language_model.config.is_encoder_decoder else asked_tokens
+    @override
+    def answer_start(self, model: Any, prompt_tokens: int) -> int:
+        return 0 if model.language_model.config.is_encoder_decoder else prompt_tokens

@@ -15,9 +15,9 @@ from PIL import Image
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, PictureError
-from spn4cir_core.models.local_model import tidy
+from spn4cir_core.models.answer_text import one_line
 from spn4cir_core.store.fingerprints import files_fingerprint, fingerprint, plain
-from spn4cir_core.user_files import inside, parse_json
+from spn4cir_core.user_files import inside, parse_json, read_json_lines
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Sidecar(Captioner):
         caption = {"table": self._from_table, "text": self._from_text, "attributes": self._from_attributes}[
             self.source
         ](files)
-        return lambda images, pictures: [tidy(first_of(caption(image))) for image in images]
+        return lambda images, pictures: [one_line(first_of(caption(image))) for image in images]
 
     def _from_table(self, files: ImageFiles) -> Callable[[ToCaption], str]:
         captions: dict[str, str] = {}
@@ -163,8 +163,7 @@ def _json(path: Path, file_column: str, caption_column: str) -> Read:
 
 
 def _jsonl(path: Path, file_column: str, caption_column: str) -> Read:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    return _objects([parse_json(line) for line in lines if line.strip()])
+    return _objects(read_json_lines(path))
 
 
 def _parquet(path: Path, file_column: str, caption_column: str) -> Read:

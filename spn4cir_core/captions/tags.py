@@ -14,9 +14,9 @@ from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.colours import dominant_colour
 from spn4cir_core.errors import MissingExtra
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.models.answer_text import one_line
 from spn4cir_core.models.fixed_batches import in_fixed_batches, to_device, torch_device
 from spn4cir_core.models.lite0 import lite0_pixels, load_lite0, weights_file
-from spn4cir_core.models.local_model import tidy
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, file_sha256, fingerprint, plain
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Tags(Captioner):
         return caption
 
     def _given_label(self, image: ToCaption) -> str:
-        return tidy(image.attributes.get(self.label_attribute, "")).lower() if self.label_attribute else ""
+        return one_line(image.attributes.get(self.label_attribute, "")).lower() if self.label_attribute else ""
 
     def _classifier(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
         """Map B images to (B, 1000) class probabilities; a row does not depend on its neighbours."""

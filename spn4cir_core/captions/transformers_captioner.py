@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from PIL import Image
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.prompts import request
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.models.local_model import Answers, LocalModel
 from spn4cir_core.models.model_source import find_model
 from spn4cir_core.store.fingerprints import fingerprint, plain
 
-if TYPE_CHECKING:
-    pass
 
-from spn4cir_core.models.local_model import Answers, LocalModel
-
-
-class Generating(LocalModel, Captioner):
-    """Captions by a model that runs here."""
+class TransformersCaptioner(LocalModel, Captioner):
+    """Captions by a model of transformers: the settings and the batching that BLIP and LLaVA share."""
 
     request: str
     words: int = Field(default=10, ge=1, le=200)
 
+    @override
     def fingerprint(self, files: ImageFiles) -> str:
         """Hash of the model and the settings; the request counts per picture, with its prompt."""
         settings = {
@@ -34,10 +31,12 @@ class Generating(LocalModel, Captioner):
         }
         return fingerprint({**settings, "weights": find_model(self.model, self.revision).fingerprint})
 
+    @override
     def prompt(self, image: ToCaption) -> str:
         """The request with the picture's category."""
         return request(self.request, image.category, self.words)
 
+    @override
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
         """Load processor and model.
 

@@ -14,7 +14,7 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import FoundFile, Reader
 from spn4cir_core.images.files import EXTENSIONS
 from spn4cir_core.store.fingerprints import OmitFromFingerprint
-from spn4cir_core.user_files import inside, parse_json
+from spn4cir_core.user_files import inside, read_json_lines
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ def _read_parquet(path: Path) -> list[dict[str, str]]:
 
 
 def _read_jsonl(path: Path) -> list[dict[str, str]]:
-    lines = [parse_json(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    lines = read_json_lines(path)
     if any(not isinstance(line, dict) for line in lines):
         raise ValueError("every line must be a JSON object")
     columns = list(dict.fromkeys(key for line in lines for key in line))

@@ -1,9 +1,8 @@
-"""Captions by a model of transformers that runs in this process: loading it, and asking it batch by batch."""
+"""Text from a model of transformers that runs in this process: loading it, and prompting it batch by batch."""
 
 from __future__ import annotations
 
 import logging
-import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from spn4cir_core.engine.plugins import Plugin
 from spn4cir_core.engine.processes import Processes
 from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError, MissingExtra, RecipeError
+from spn4cir_core.models.answer_text import one_line
 from spn4cir_core.models.fixed_batches import torch_device
 from spn4cir_core.models.model_source import ModelSource, find_model
 from spn4cir_core.store.fingerprints import OmitFromFingerprint
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class LocalModel(Plugin):
-    """A model that generates text here, greedily, so that the same question gets the same words."""
+    """A model that generates text in this process, greedily, so that the same prompt gets the same answer."""
 
     model: str
     """A folder (safetensors), a hub id ``owner/name``, or ``builtin:shapes``, which learnt one prompt: the default
@@ -64,11 +64,11 @@ class LocalModel(Plugin):
 
     @abstractmethod
     def text(self, processor: Any, prompt: str) -> str:
-        """What the tokenizer is given for a prompt."""
+        """The text that the tokenizer gets for a prompt."""
 
     @abstractmethod
-    def answer_start(self, model: Any, asked_tokens: int) -> int:
-        """Where the answer begins among the generated tokens, the question having had so many."""
+    def answer_start(self, model: Any, prompt_tokens: int) -> int:
+        """Index of the answer's first token among the generated tokens; the prompt has ``prompt_tokens``."""
 
     def autos(self) -> tuple[Any, Any]:
         """The classes of transformers that load processor and model."""
@@ -77,12 +77,12 @@ class LocalModel(Plugin):
         return AutoProcessor, AutoModelForImageTextToText
 
     def inputs(self, processor: Any, texts: Sequence[str], pictures: Sequence[Any]) -> Any:
-        """Padded tensors of what :meth:`text` gave; ``pictures`` holds one picture for each, or several."""
+        """Padded tensors of the texts of :meth:`text`; ``pictures`` holds one picture or a tuple per text."""
         return processor(images=list(pictures), text=texts, padding=True, return_tensors="pt")
 
     def answer(self, decoded: str) -> str:
-        """What is handed on of the words the model has written."""
-        return tidy(decoded)
+        """The answer in the decoded text."""
+        return one_line(decoded)
 
 
 class Answers:
@@ -125,17 +125,17 @@ class Answers:
 
         texts = [self.settings.text(self.processor, prompt) for prompt in prompts]
         inputs = self.settings.inputs(self.processor, texts, pictures).to(self.device, self.dtype)
-        asked_tokens = inputs["input_ids"].shape[1]
+        prompt_tokens = inputs["input_ids"].shape[1]
         with torch.inference_mode():
             tokens: torch.Tensor = self.model.generate(
                 **inputs, do_sample=False, num_beams=1, max_new_tokens=self.settings.max_new_tokens, **more
             )
-        new = tokens[:, self.settings.answer_start(self.model, asked_tokens) :]
+        new = tokens[:, self.settings.answer_start(self.model, prompt_tokens) :]
         return [self.settings.answer(text) for text in self.processor.batch_decode(new, skip_special_tokens=True)]
 
 
 def _placement(settings: LocalModel, device: str, dtype: torch.dtype) -> dict[str, Any]:
-    """What ``from_pretrained`` is told of devices and quantised weights; nothing for a plain model on one device."""
+    """Arguments of ``from_pretrained`` about devices and quantised weights; empty for a plain model on one device."""
     placed: dict[str, Any] = {}
     if settings.quantize != "none":
         placed["quantization_config"] = _quantization(settings.quantize, dtype)
@@ -181,10 +181,4 @@ def _load(settings: LocalModel, options: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _hint(source: ModelSource) -> str:
-    return "" if source.folder else f" ({source.name!r} is no folder here, so it was taken for a hub id)"
-
-
-def tidy(answer: str) -> str:
-    """One line without quotes around it and without its last full stop, so that it fits into a sentence."""
-    line = re.sub(r"\s+", " ", answer).strip().strip('"').strip()
-    return line.removesuffix(".").rstrip()
+    return "" if source.folder else f" ({source.name!r} is not a folder here, so it was taken for a hub id)"

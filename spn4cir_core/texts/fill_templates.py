@@ -48,7 +48,7 @@ class TextWriter:
             reference: caption of the reference image.
             target: caption of the target image.
         """
-        reference, target = tidy(reference), tidy(target)
+        reference, target = without_full_stop(reference), without_full_stop(target)
         if not reference or not target:
             return NO_CAPTION
         change = difference(reference, target)
@@ -91,7 +91,7 @@ class TextWriter:
         )
 
 
-def tidy(caption: str) -> str:
+def without_full_stop(caption: str) -> str:
     """A caption on one line, without the full stop that would stand inside a template."""
     return " ".join(caption.split()).rstrip(" .")
 

@@ -33,9 +33,9 @@ class LocalRewriter(LocalModel, Rewriter):
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
 
-    def answer_start(self, model: Any, asked_tokens: int) -> int:
+    def answer_start(self, model: Any, prompt_tokens: int) -> int:
         """Behind the question, which the model repeats."""
-        return asked_tokens
+        return prompt_tokens
 
     def answer(self, decoded: str) -> str:
         """As it is: which of its lines counts is decided later."""

@@ -13,7 +13,7 @@ from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.progress import track
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, tidy
+from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, without_full_stop
 from spn4cir_core.texts.rewrite_texts import CaptionedPair, Written, rewrite_texts
 from spn4cir_core.texts.settings import ModifiedTextsInput, TemplatesInput
 from spn4cir_core.texts.snapshot_templates import read_templates, snapshot_templates, templates_in_use
@@ -71,7 +71,9 @@ def _captioned(pairs: Artifact, captions: dict[str, str]) -> list[CaptionedPair]
     table = pairs.table(columns=["pair_id", "reference_id", "target_id"])
     columns = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
     return [
-        CaptionedPair(pair_id, one, two, tidy(captions.get(one, "")), tidy(captions.get(two, "")))
+        CaptionedPair(
+            pair_id, one, two, without_full_stop(captions.get(one, "")), without_full_stop(captions.get(two, ""))
+        )
         for pair_id, one, two in columns
     ]
 

@@ -11,7 +11,7 @@ import pytest
 
 from spn4cir_core.captions.blip import Blip, Blip2
 from spn4cir_core.captions.llava import Llava
-from spn4cir_core.captions.transformers_captioner import Generating
+from spn4cir_core.captions.transformers_captioner import TransformersCaptioner
 from spn4cir_core.errors import InputError, RecipeError
 from tests.captions.conftest import Pictures
 from tests.captions.test_stage import recipe
@@ -76,14 +76,14 @@ def test_prompts_of_different_lengths_do_not_disturb_each_other(
 @pytest.mark.parametrize(
     ("captioner", "name", "message"),
     [
-        (Blip, "blip2", "no blip model but 'blip-2'"),
-        (Blip2, "blip", "no blip-2 model but 'blip'"),
+        (Blip, "blip2", "not a blip model but 'blip-2'"),
+        (Blip2, "blip", "not a blip-2 model but 'blip'"),
         (Llava, "blip", "use the captioner kind 'blip'"),
         (Llava, "blip2", "use the captioner kind 'blip2'"),
     ],
 )
 def test_a_model_of_another_kind_is_refused(
-    captioner: type[Generating], name: str, message: str, pictures: Pictures, small_model: Folder
+    captioner: type[TransformersCaptioner], name: str, message: str, pictures: Pictures, small_model: Folder
 ) -> None:
     with pytest.raises(InputError, match=message):
         captioner(model=str(small_model(name))).start(pictures.files)  # type: ignore[call-arg]

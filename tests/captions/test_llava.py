@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +78,21 @@ def test_one_picture_too_large_for_memory_is_an_error(pictures: Pictures, monkey
     monkeypatch.setattr(Answers, "_generate", no_memory)
     with pytest.raises(InputError, match="one picture does not fit"):
         BUILTIN.start(pictures.files)(pictures.images, pictures.open())
+
+
+def test_an_architecture_that_does_not_answer_about_pictures_is_named(tmp_path: Path, pictures: Pictures) -> None:
+    from transformers import BertConfig
+
+    BertConfig().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(InputError, match=r"is a 'bert' model, which does not answer .* kind 'llava' takes llava, "):
+        Llava(model=str(tmp_path)).start(pictures.files)
+
+
+def test_an_architecture_that_cannot_chat_is_named() -> None:
+    git = SimpleNamespace(config=SimpleNamespace(model_type="git"))
+    with pytest.raises(InputError, match="is a 'git' model without a chat template; kind 'llava' takes llava, "):
+        Llava(model="some/git").prepare(SimpleNamespace(chat_template=None), git)
 
 
 def test_an_empty_answer_is_asked_for_once_more_alone(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,14 @@ def test_tables_of_every_format_at_the_root_or_in_a_corpus(tmp_path: Path, name:
     assert captions(Sidecar(table=name), tmp_path, *asked) == ["größer, blau", "A red hat", ""]
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_line_of_json_ends_at_a_line_feed_only(tmp_path: Path, separator: str) -> None:
+    rows = [{"file": "a.jpg", "caption": f"a red{separator}hat"}, {"file": "b.jpg", "caption": "blue"}]
+    text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "captions.jsonl").write_bytes(text.encode())
+    assert captions(Sidecar(table="captions.jsonl"), tmp_path, image("a.jpg"), image("b.jpg")) == ["a red hat", "blue"]
+
+
 def test_json_object_from_file_to_captions(tmp_path: Path) -> None:
     (tmp_path / "alt.json").write_text(json.dumps({"a.jpg": ["first one.", "second"], "b.jpg": None}))
     assert captions(Sidecar(table="alt.json"), tmp_path, image("a.jpg"), image("b.jpg")) == ["first one", ""]

@@ -84,6 +84,14 @@ def test_metadata_gives_category_group_split_and_attributes(tmp_path: Path, kind
     assert (c.category, c.group, c.split, c.attributes) == ("", "", "", {})
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_line_of_json_ends_at_a_line_feed_only(tmp_path: Path, separator: str) -> None:
+    touch(tmp_path, "a.png")
+    row = json.dumps({"file": "a.png", "title": f"red{separator}hat"}, ensure_ascii=False)
+    (tmp_path / "metadata.jsonl").write_bytes(f"{row}\r\n".encode())
+    assert [file.attributes for file in found(tmp_path)] == [{"title": f"red{separator}hat"}]
+
+
 def test_a_file_that_only_the_metadata_names_is_listed_for_the_scan_to_judge(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     (tmp_path / "metadata.csv").write_text("file\na.png\ngone.png\n../out.png\n")

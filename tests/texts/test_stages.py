@@ -8,7 +8,7 @@ from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.images.shapes import Shapes
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact
-from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, tidy
+from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, without_full_stop
 from spn4cir_core.texts.settings import ModifiedTextSettings
 from spn4cir_core.texts.stages import MODIFIED_TEXTS
 from spn4cir_core.texts.templates import Template, load_bank
@@ -149,4 +149,4 @@ def test_templates_that_never_apply_are_a_reason() -> None:
     ("caption", "tidied"), [(" A cat. ", "A cat"), ("a\n b ..", "a b"), ("no. 5", "no. 5"), (".", "")]
 )
 def test_tidy(caption: str, tidied: str) -> None:
-    assert tidy(caption) == tidied
+    assert without_full_stop(caption) == tidied
