@@ -15,7 +15,7 @@ from spn4cir_core.engine.progress import shown
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.evaluation.comparison import Run
 from spn4cir_core.evaluation.draft_queries import Source, draft
-from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, asked_by_server, submit
+from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, read_server_queries, submit
 from spn4cir_core.evaluation.submission_files import validate_submission
 from spn4cir_core.images.base import QUERIES
 from spn4cir_core.images.files import image_files
@@ -60,7 +60,7 @@ def write_server_files(
         _check(check, annotations, _names_beside(annotations))
         return
     chosen, place = chosen_recipe(recipe, images), open_store(store)
-    asked = asked_by_server(chosen.images, _made(chosen.name, place, "images"), place)
+    asked = read_server_queries(chosen.images, _made(chosen.name, place, "images"), place)
     if check is not None:
         if len(asked) > 1:
             raise InputError("the recipe has queries for several servers; name the file of them with --annotations")

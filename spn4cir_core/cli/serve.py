@@ -94,10 +94,10 @@ def search_app(recipe: Recipe, store: Store, token: str) -> FastAPI:
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "fastapi", "serve") from error
     from spn4cir_core.search.models import Models
-    from spn4cir_core.search.service import SearchDesk
+    from spn4cir_core.search.service import SearchService
 
-    desk = SearchDesk(Models.of_recipe(recipe.name, recipe.images, store), image_files(recipe.images, store))
-    return create_app(desk, recipe.name, token)
+    service = SearchService(Models.of_recipe(recipe.name, recipe.images, store), image_files(recipe.images, store))
+    return create_app(service, recipe.name, token)
 
 
 def run_app(app: FastAPI, listening: socket.socket) -> None:

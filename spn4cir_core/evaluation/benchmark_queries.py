@@ -38,7 +38,7 @@ class BenchmarkQueries:
     drops: Counter[str] = field(default_factory=Counter)
     """What the annotations stage left out of the benchmark's query files, by reason."""
 
-    def said_of(self, gallery: str) -> str:
+    def protocol_of(self, gallery: str) -> str:
         """A gallery's size as it is here, in words."""
         names, images = self.named[gallery], len(self.galleries[gallery])
         merged = f", {names - images} of them equal pixel by pixel to another one and counted once" * (names > images)
@@ -61,17 +61,17 @@ def benchmark_queries(benchmark: str, parents: Mapping[str, Artifact]) -> Benchm
             if image_id in inside:
                 named[gallery] += 1
                 members.setdefault(gallery, set()).add(image_id)
-    galleries = {gallery: tuple(sorted(found)) for gallery, found in members.items()}
+    galleries = {gallery: tuple(sorted(image_ids)) for gallery, image_ids in members.items()}
     return BenchmarkQueries(sorted(rows, key=_order), ids, galleries, named, _drops(parents["annotations"], benchmark))
 
 
 def _named_images(images: Artifact, benchmark: str) -> list[tuple[str, dict[str, str]]]:
     """Id of the kept image and attributes, of every picture of the benchmark, merged ones included."""
-    kept = read_manifest(images, "image_id", "corpus", "attributes").to_pylist()
+    rows = read_manifest(images, "image_id", "corpus", "attributes").to_pylist()
     merged = read_duplicates(images).to_pylist()
-    found = [(row["image_id"], dict(row["attributes"] or ())) for row in kept if row["corpus"] == benchmark]
-    found += [(row["duplicate_of"], dict(row["attributes"] or ())) for row in merged]
-    return [(image_id, attributes) for image_id, attributes in found if NAME in attributes]
+    named = [(row["image_id"], dict(row["attributes"] or ())) for row in rows if row["corpus"] == benchmark]
+    named += [(row["duplicate_of"], dict(row["attributes"] or ())) for row in merged]
+    return [(image_id, attributes) for image_id, attributes in named if NAME in attributes]
 
 
 def _drops(annotations: Artifact, benchmark: str) -> Counter[str]:

@@ -36,27 +36,27 @@ class Circo(Evaluator):
 
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """Per text, one set with all targets and one with the first target alone."""
-        found = benchmark_queries(self.plugin_kind, parents)
-        if found is None or GALLERY not in found.galleries:
+        benchmark = benchmark_queries(self.plugin_kind, parents)
+        if benchmark is None or GALLERY not in benchmark.galleries:
             return []
         rights: tuple[Right, ...] = ("all", "first")
-        return [self._set(found, text, right) for text, right in product(self.texts, rights)]
+        return [self._set(benchmark, text, right) for text, right in product(self.texts, rights)]
 
-    def _set(self, found: BenchmarkQueries, text: Text, right: Right) -> QuerySet:
-        gallery, drops = found.galleries[GALLERY], found.drops.copy()
+    def _set(self, benchmark: BenchmarkQueries, text: Text, right: Right) -> QuerySet:
+        gallery, drops = benchmark.galleries[GALLERY], benchmark.drops.copy()
         inside = set(gallery)
         queries = []
-        for row in found.rows:
+        for row in benchmark.rows:
             targets = inside.intersection(row["target_ids"])
             if right == "first":
-                targets = targets.intersection({found.ids.get(str(row["source"]["target_img_id"]), "")})
+                targets = targets.intersection({benchmark.ids.get(str(row["source"]["target_img_id"]), "")})
             if row["reference_id"] not in inside or not targets:
                 drops["reference or target is not in the gallery"] += 1
             else:
                 queries.append(_query(row, text, tuple(sorted(targets))))
         protocol = (
-            f"CIRCO validation; gallery: COCO 2017 unlabelled ({found.said_of(GALLERY)}); the reference image is "
-            f"{'removed from' if self.remove_reference else 'kept in'} the ranking; "
+            f"CIRCO validation; gallery: COCO 2017 unlabelled ({benchmark.protocol_of(GALLERY)}); the reference "
+            f"image is {'removed from' if self.remove_reference else 'kept in'} the ranking; "
             f"{'any target counts for recall, all for mAP' if right == 'all' else 'target_img_id alone is right'}; "
             f"text: {TEXTS[text]}."
         )
@@ -69,5 +69,5 @@ class Circo(Evaluator):
 
 def _query(row: Mapping[str, Any], text: Text, targets: tuple[str, ...]) -> Query:
     source = row["source"]
-    asked = row["modified_text"] if text == "caption" else f"{source['shared_concept']} that {row['modified_text']}"
-    return Query(row["query_id"], row["reference_id"], asked, targets, "|".join(source.get("semantic_aspects", ())))
+    full_text = row["modified_text"] if text == "caption" else f"{source['shared_concept']} that {row['modified_text']}"
+    return Query(row["query_id"], row["reference_id"], full_text, targets, "|".join(source.get("semantic_aspects", ())))

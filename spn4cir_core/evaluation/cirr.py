@@ -23,35 +23,35 @@ class Cirr(Evaluator):
 
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """``cirr`` and ``cirr subset``."""
-        found = benchmark_queries(self.plugin_kind, parents)
-        if found is None or GALLERY not in found.galleries:
+        benchmark = benchmark_queries(self.plugin_kind, parents)
+        if benchmark is None or GALLERY not in benchmark.galleries:
             return []
-        return [self._whole(found), self._subset(found)]
+        return [self._whole(benchmark), self._subset(benchmark)]
 
-    def _whole(self, found: BenchmarkQueries) -> QuerySet:
-        gallery, drops = found.galleries[GALLERY], found.drops.copy()
+    def _whole(self, benchmark: BenchmarkQueries) -> QuerySet:
+        gallery, drops = benchmark.galleries[GALLERY], benchmark.drops.copy()
         inside = set(gallery)
         queries = []
-        for row in found.rows:
+        for row in benchmark.rows:
             if row["reference_id"] in inside and inside.issuperset(row["target_ids"]):
                 queries.append(_query(row, tuple(row["target_ids"])))
             else:
                 drops["reference or target is not in the gallery"] += 1
         protocol = (
-            f"CIRR validation; gallery: all images of the split ({found.said_of(GALLERY)}); the reference image is "
-            "removed from the ranking; target_hard alone is right; text: the caption. The published tables are of "
-            "test1, which the benchmark's server scores."
+            f"CIRR validation; gallery: all images of the split ({benchmark.protocol_of(GALLERY)}); the reference "
+            "image is removed from the ranking; target_hard alone is right; text: the caption. The published tables "
+            "are of test1, which the benchmark's server scores."
         )
         return QuerySet("cirr", protocol, tuple(queries), gallery, True, True, drops, ks=(1, 5, 10, 50))
 
-    def _subset(self, found: BenchmarkQueries) -> QuerySet:
-        drops = found.drops.copy()
-        inside = set(found.galleries[GALLERY])
+    def _subset(self, benchmark: BenchmarkQueries) -> QuerySet:
+        drops = benchmark.drops.copy()
+        inside = set(benchmark.galleries[GALLERY])
         galleries: dict[str, tuple[str, ...]] = {}
         queries = []
-        for row in found.rows:
+        for row in benchmark.rows:
             group = row["source"]["img_set"]
-            members = {found.ids.get(name, "") for name in group["members"]}
+            members = {benchmark.ids.get(name, "") for name in group["members"]}
             if not members <= inside or not members.issuperset((row["reference_id"], *row["target_ids"])):
                 drops["an image of the query's set is not in the gallery"] += 1
                 continue

@@ -30,7 +30,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunAnswers:
     """One run's answers to one query set by one model."""
 
     run: Run
@@ -55,7 +55,7 @@ class Compared:
     """The runs' answers to one query set, by label, and what keeps them from being compared."""
 
     name: str
-    by_label: Mapping[str, Sequence[Asked]]
+    by_label: Mapping[str, Sequence[RunAnswers]]
     unlike: Sequence[str]
 
 
@@ -67,23 +67,25 @@ def compared_sets(runs: Sequence[Run], model: str, wanted: str = "") -> list[Com
     """
     reports = [read_json(run.report.file("report.json")) for run in runs]
     names = list(dict.fromkeys(row["name"] for report in reports for row in report["query_sets"] if row["queries"]))
-    found = []
+    comparable = []
     for name in [wanted] if wanted else names:
         abouts = [next((row for row in report["query_sets"] if row["name"] == name), None) for report in reports]
-        asked = [_asked(run, row, model) for run, row in zip(runs, abouts, strict=True) if row and row["queries"]]
-        if len(asked) > 1:
-            by_label: dict[str, list[Asked]] = {}
-            for one in asked:
+        answers = [
+            _run_answers(run, row, model) for run, row in zip(runs, abouts, strict=True) if row and row["queries"]
+        ]
+        if len(answers) > 1:
+            by_label: dict[str, list[RunAnswers]] = {}
+            for one in answers:
                 by_label.setdefault(one.run.label, []).append(one)
             missing = [run.name for run, row in zip(runs, abouts, strict=True) if not row or not row["queries"]]
-            not_asked = [f"{name} was not asked of {', '.join(missing)}"] if missing else []
-            found.append(Compared(name, by_label, [*not_asked, *unlike(asked)]))
-    if not found:
+            absent = [f"{name} was not asked of {', '.join(missing)}"] if missing else []
+            comparable.append(Compared(name, by_label, [*absent, *unlike(answers)]))
+    if not comparable:
         raise InputError(f"no two of the runs share a query set; they have {', '.join(map(repr, names)) or 'none'}")
-    return found
+    return comparable
 
 
-def _asked(run: Run, about: Row, model: str) -> Asked:
+def _run_answers(run: Run, about: Row, model: str) -> RunAnswers:
     if missing := {"queries.parquet", "hits.parquet"} - run.report.summary["files"].keys():
         raise InputError(
             f"the report of {run.name!r} is of an older version, it has no {min(missing)}; write it anew: spn4cir run"
@@ -91,8 +93,8 @@ def _asked(run: Run, about: Row, model: str) -> Asked:
 
     def of_set(table: str) -> list[dict[str, Any]]:
         whole = run.report.table(table)
-        found: list[dict[str, Any]] = whole.filter(pc.equal(whole["query_set"], about["name"])).to_pylist()
-        return found
+        rows: list[dict[str, Any]] = whole.filter(pc.equal(whole["query_set"], about["name"])).to_pylist()
+        return rows
 
     queries = of_set("queries.parquet")
     ranks: dict[str, list[int]] = {}
@@ -105,15 +107,15 @@ def _asked(run: Run, about: Row, model: str) -> Asked:
         raise InputError(f"the report of {run.name!r} has no model {model!r}")
     hits = {row["query_id"]: row["image_ids"] for row in of_set("hits.parquet") if row["model"] == model}
     order = sorted(range(len(queries)), key=lambda row: str(queries[row]["query_id"]))  # the same in every run
-    arrays = {mode: np.array(found)[order] for mode, found in ranks.items()}
-    return Asked(run, about, [queries[row] for row in order], arrays, np.array(precision)[order], hits)
+    arrays = {mode: np.array(values)[order] for mode, values in ranks.items()}
+    return RunAnswers(run, about, [queries[row] for row in order], arrays, np.array(precision)[order], hits)
 
 
-def unlike(asked: Sequence[Asked]) -> Iterator[str]:
+def unlike(answers: Sequence[RunAnswers]) -> Iterator[str]:
     """Why answers cannot be paired, against the first run."""
-    first = asked[0]
+    first = answers[0]
     ours = {query["query_id"]: query for query in first.queries}
-    for other in asked[1:]:
+    for other in answers[1:]:
         theirs = {query["query_id"]: query for query in other.queries}
         pair = f"{other.run.name} against {first.run.name}"
         if only := len(ours.keys() ^ theirs.keys()):
@@ -127,31 +129,32 @@ def unlike(asked: Sequence[Asked]) -> Iterator[str]:
             yield f"{pair}: other galleries ({sizes}), or the reference image kept in one and removed from the other"
 
 
-def comparison(found: Compared, draws: int, seed: int) -> dict[str, Any]:
+def comparison(compared: Compared, draws: int, seed: int) -> dict[str, Any]:
     """All that a page says of one query set, as JSON values; paired differences only where all were asked the same."""
-    first = next(iter(found.by_label.values()))[0]
+    first = next(iter(compared.by_label.values()))[0]
     ks: list[int] = list(first.about["ks"])
     return {
-        "name": found.name,
+        "name": compared.name,
         "protocol": first.about["protocol"],
         "headline": first.about["headline"],
         "queries": len(first.queries),
         "ks": ks,
-        "unlike": list(found.unlike),
-        "rows": [_row(label, asked, ks, draws, seed) for label, asked in found.by_label.items()],
-        "differences": [] if found.unlike else list(_differences(found, ks, draws, seed)),
+        "unlike": list(compared.unlike),
+        "rows": [_row(label, answers, ks, draws, seed) for label, answers in compared.by_label.items()],
+        "differences": [] if compared.unlike else list(_differences(compared, ks, draws, seed)),
         "curves": [
-            {"label": label, "ks": list(CURVE_KS), "recall": _hits(asked, "composed", CURVE_KS).mean(axis=0).tolist()}
-            for label, asked in found.by_label.items()
+            {"label": label, "ks": list(CURVE_KS), "recall": _hits(answers, "composed", CURVE_KS).mean(axis=0).tolist()}
+            for label, answers in compared.by_label.items()
         ],
     }
 
 
-def _row(label: str, asked: Sequence[Asked], ks: Sequence[int], draws: int, seed: int) -> dict[str, Any]:
+def _row(label: str, answers: Sequence[RunAnswers], ks: Sequence[int], draws: int, seed: int) -> dict[str, Any]:
     """Means over seeds; the interval is over queries (their hits averaged over seeds), the spread over seeds."""
-    columns_QM = np.column_stack([_hits(asked, "composed", ks), np.mean([one.precision_Q for one in asked], axis=0)])
-    low_M, high_M = interval(bootstrap_means(columns_QM, asked[0].groups, draws, seed))
-    each_SM = np.array([[*hits_at(one.ranks["composed"], ks).mean(axis=0), one.precision_Q.mean()] for one in asked])
+    precision_Q = np.mean([one.precision_Q for one in answers], axis=0)
+    columns_QM = np.column_stack([_hits(answers, "composed", ks), precision_Q])
+    low_M, high_M = interval(bootstrap_means(columns_QM, answers[0].groups, draws, seed))
+    each_SM = np.array([[*hits_at(one.ranks["composed"], ks).mean(axis=0), one.precision_Q.mean()] for one in answers])
     measures = [*(f"R@{k}" for k in ks), f"mAP@{MAP_K}"]
     cells = [
         {
@@ -159,20 +162,20 @@ def _row(label: str, asked: Sequence[Asked], ks: Sequence[int], draws: int, seed
             "value": float(columns_QM[:, column].mean()),
             "low": float(low_M[column]),
             "high": float(high_M[column]),
-            "deviation": statistics.stdev(each_SM[:, column].tolist()) if len(asked) > 1 else None,
+            "deviation": statistics.stdev(each_SM[:, column].tolist()) if len(answers) > 1 else None,
         }
         for column, measure in enumerate(measures)
     ]
-    alone = {mode: _hits(asked, mode, ks).mean(axis=0).tolist() for mode in ("image", "text", "sum")}
-    return {"label": label, "runs": [one.run.name for one in asked], "cells": cells, "alone": alone}
+    alone = {mode: _hits(answers, mode, ks).mean(axis=0).tolist() for mode in ("image", "text", "sum")}
+    return {"label": label, "runs": [one.run.name for one in answers], "cells": cells, "alone": alone}
 
 
-def _differences(found: Compared, ks: Sequence[int], draws: int, seed: int) -> Iterator[dict[str, Any]]:
+def _differences(compared: Compared, ks: Sequence[int], draws: int, seed: int) -> Iterator[dict[str, Any]]:
     """Every label minus the first one."""
-    (base_label, base), *others = found.by_label.items()
+    (base_label, base), *others = compared.by_label.items()
     base_QK = _hits(base, "composed", ks)
-    for label, asked in others:
-        values_QK = _hits(asked, "composed", ks) - base_QK
+    for label, answers in others:
+        values_QK = _hits(answers, "composed", ks) - base_QK
         low_K, high_K = interval(bootstrap_means(values_QK, base[0].groups, draws, seed))
         p_K = randomisation_p(values_QK, base[0].groups, draws, seed)
         for column, k in enumerate(ks):
@@ -189,22 +192,22 @@ def _differences(found: Compared, ks: Sequence[int], draws: int, seed: int) -> I
             }
 
 
-def _hits(asked: Sequence[Asked], mode: str, ks: Sequence[int]) -> np.ndarray:
+def _hits(answers: Sequence[RunAnswers], mode: str, ks: Sequence[int]) -> np.ndarray:
     """(Q, K) hits, averaged over seeds."""
-    if len({tuple(query["query_id"] for query in one.queries) for one in asked}) > 1:
-        raise InputError(f"runs of label {asked[0].run.label!r} were asked other queries; label them apart")
-    mean_QK: np.ndarray = np.mean([hits_at(one.ranks[mode], ks) for one in asked], axis=0)
+    if len({tuple(query["query_id"] for query in one.queries) for one in answers}) > 1:
+        raise InputError(f"runs of label {answers[0].run.label!r} were asked other queries; label them apart")
+    mean_QK: np.ndarray = np.mean([hits_at(one.ranks[mode], ks) for one in answers], axis=0)
     return mean_QK
 
 
-def won_and_lost(found: Compared, k: int, count: int) -> list[dict[str, Any]]:
+def won_and_lost(compared: Compared, k: int, count: int) -> list[dict[str, Any]]:
     """Per label, queries that it answers among the first k and the first label does not, and the reverse.
 
     Those whose target moves furthest come first; of several seeds the first one is shown.
     """
-    if found.unlike:
+    if compared.unlike:
         return []
-    (base_label, (base, *_)), *others = found.by_label.items()
+    (base_label, (base, *_)), *others = compared.by_label.items()
     before_Q = base.ranks["composed"]
     groups = []
     for label, (other, *_) in others:
@@ -218,12 +221,12 @@ def won_and_lost(found: Compared, k: int, count: int) -> list[dict[str, Any]]:
     return groups
 
 
-def _furthest(moved_Q: np.ndarray, chosen_Q: np.ndarray, count: int) -> list[int]:
+def _furthest(moved_Q: np.ndarray, allowed_Q: np.ndarray, count: int) -> list[int]:
     order = np.argsort(-moved_Q, kind="stable")
-    return [int(row) for row in order if chosen_Q[row]][:count]
+    return [int(row) for row in order if allowed_Q[row]][:count]
 
 
-def _shown(row: int, *answers: tuple[str, Asked]) -> dict[str, Any]:
+def _shown(row: int, *answers: tuple[str, RunAnswers]) -> dict[str, Any]:
     query = answers[0][1].queries[row]
     return {
         "query": query,

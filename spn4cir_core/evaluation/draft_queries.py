@@ -45,13 +45,13 @@ def draft(
     by_corpus: dict[str, list[Query]] = {}
     for query in (query for made in sets for query in made.queries):
         by_corpus.setdefault(corpus_of[query.reference_id], []).append(query)
-    chosen = [corpus] if corpus else sorted(by_corpus)
-    if len(chosen) > 1:
-        raise InputError(f"name one corpus with --corpus: {', '.join(map(repr, chosen))} have {source!r} queries")
-    if not chosen or chosen[0] not in by_corpus:
+    corpora = [corpus] if corpus else sorted(by_corpus)
+    if len(corpora) > 1:
+        raise InputError(f"name one corpus with --corpus: {', '.join(map(repr, corpora))} have {source!r} queries")
+    if not corpora or corpora[0] not in by_corpus:
         raise InputError(f"nothing to draft from: corpus {corpus!r} has no {source!r} queries; see --from")
-    queries = drafted(by_corpus[chosen[0]], count, tables.seed)
-    folder = tables.images.reader.corpus_folder(chosen[0])
+    queries = drafted(by_corpus[corpora[0]], count, tables.seed)
+    folder = tables.images.reader.corpus_folder(corpora[0])
     return len(queries), queries_csv(queries, folder, read_captions(parents["captions"]))
 
 
@@ -60,12 +60,12 @@ def drafted(queries: Sequence[Query], count: int, seed: int) -> list[Query]:
     order = np.random.default_rng(seed).permutation(len(queries)).tolist()
     seen: set[str] = set()
     later: list[int] = []
-    chosen: list[int] = []
+    rows: list[int] = []
     for row in order:
         reference = queries[row].reference_id
-        (later if reference in seen else chosen).append(row)
+        (later if reference in seen else rows).append(row)
         seen.add(reference)
-    return [queries[row] for row in sorted((chosen + later)[:count])]
+    return [queries[row] for row in sorted((rows + later)[:count])]
 
 
 def queries_csv(queries: Sequence[Query], folder: str, captions: Mapping[str, str]) -> bytes:
@@ -79,10 +79,10 @@ def queries_csv(queries: Sequence[Query], folder: str, captions: Mapping[str, st
     writer.writerow(COLUMNS)
     for number, query in enumerate(queries, 1):
         targets = [_inside(folder, target) for target in query.target_ids]
-        told = " | ".join(captions.get(target, "") for target in query.target_ids[:SHOWN_CAPTIONS])
+        target_captions = " | ".join(captions.get(target, "") for target in query.target_ids[:SHOWN_CAPTIONS])
         reference = _inside(folder, query.reference_id)
-        asked = (reference, query.modified_text, "|".join(targets), query.kind)
-        writer.writerow([f"d{number:04d}", *asked, captions.get(query.reference_id, ""), told])
+        cells = (reference, query.modified_text, "|".join(targets), query.kind)
+        writer.writerow([f"d{number:04d}", *cells, captions.get(query.reference_id, ""), target_captions])
     return stream.getvalue().encode("utf-8")
 
 

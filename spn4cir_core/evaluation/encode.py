@@ -41,11 +41,11 @@ def encode_queries(
         images, tokens = _tensor(network, inputs_N[rows_Q[rows]]), tokens_QL[rows].to(_device(network))
         features = network.image_features(images)  # towers run once for the two modes that look at the reference
         seen = images if features is None else features
-        asked = ((seen, tokens), (seen, None), (None, tokens))
-        return torch.stack([network.encode_query(*parts) for parts in asked], dim=1)
+        inputs_by_mode = ((seen, tokens), (seen, None), (None, tokens))
+        return torch.stack([network.encode_query(*parts) for parts in inputs_by_mode], dim=1)
 
     vectors_Q3D = _in_batches(encode, len(texts), (3, network.dim))
-    encoded = {mode: np.ascontiguousarray(vectors_Q3D[:, place]) for place, mode in enumerate(MODES[:3])}
+    encoded = {mode: np.ascontiguousarray(vectors_Q3D[:, column]) for column, mode in enumerate(MODES[:3])}
     total = encoded["image"] + encoded["text"]
     encoded["sum"] = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
     return encoded

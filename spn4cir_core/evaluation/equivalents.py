@@ -43,8 +43,8 @@ class Equivalents:
     def targets(self, triplet: Mapping[str, Any]) -> tuple[str, ...]:
         """All right answers of a triplet, sorted: its own target and what is equivalent to it, never its reference."""
         own = triplet["target_id"]
-        found = {own} | self._by_image.get(own, set()) | self._by_query.get(_query(triplet), set())
-        return tuple(sorted((found & self._inside | {own}) - {triplet["reference_id"]}))
+        target_ids = {own} | self._by_image.get(own, set()) | self._by_query.get(_query(triplet), set())
+        return tuple(sorted((target_ids & self._inside | {own}) - {triplet["reference_id"]}))
 
     def _join_near_duplicates(self, splits: Artifact) -> None:
         table = splits.table("near_duplicates.parquet", columns=["image_a", "image_b"]).to_pydict()

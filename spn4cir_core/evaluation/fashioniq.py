@@ -35,16 +35,16 @@ class FashionIq(Evaluator):
 
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """One set for each corner of galleries × references; a query's kind is its category."""
-        found = benchmark_queries(self.plugin_kind, parents)
-        if found is None:
+        benchmark = benchmark_queries(self.plugin_kind, parents)
+        if benchmark is None:
             return []
-        return [self._set(found, gallery, fate) for gallery, fate in product(self.galleries, self.references)]
+        return [self._set(benchmark, gallery, fate) for gallery, fate in product(self.galleries, self.references)]
 
-    def _set(self, found: BenchmarkQueries, gallery: GalleryName, fate: ReferenceFate) -> QuerySet:
-        galleries = dict(found.galleries) if gallery == "original" else _union(found.rows)
-        drops = found.drops.copy()
+    def _set(self, benchmark: BenchmarkQueries, gallery: GalleryName, fate: ReferenceFate) -> QuerySet:
+        galleries = dict(benchmark.galleries) if gallery == "original" else _union(benchmark.rows)
+        drops = benchmark.drops.copy()
         queries = []
-        for row in found.rows:
+        for row in benchmark.rows:
             inside = set(galleries.get(row["kind"], ()))
             targets = tuple(sorted(inside.intersection(row["target_ids"])))
             if row["reference_id"] not in inside or not targets:
@@ -52,9 +52,10 @@ class FashionIq(Evaluator):
             else:
                 queries.append(_query(row, targets))
         used = {query.gallery for query in queries}
-        kept = {name: galleries[name] for name in sorted(used)}
+        used_galleries = {name: galleries[name] for name in sorted(used)}
         sizes = "; ".join(
-            f"{name}: {found.said_of(name) if gallery == 'original' else f'{len(kept[name])} images'}" for name in kept
+            f"{name}: {benchmark.protocol_of(name) if gallery == 'original' else f'{len(image_ids)} images'}"
+            for name, image_ids in used_galleries.items()
         )
         protocol = (
             f"FashionIQ validation; gallery: {ABOUT[gallery]} ({sizes}); the reference image is "
@@ -65,11 +66,11 @@ class FashionIq(Evaluator):
             name=f"fashioniq {gallery} {fate}",
             protocol=protocol,
             queries=tuple(queries),
-            gallery_ids=tuple(sorted({image_id for ids in kept.values() for image_id in ids})),
+            gallery_ids=tuple(sorted({image_id for ids in used_galleries.values() for image_id in ids})),
             remove_reference=fate == "removed",
             headline=default or (self.galleries, self.references) == ((gallery,), (fate,)),
             drops=drops,
-            galleries=kept,
+            galleries=used_galleries,
             ks=(10, 50),
         )
 
@@ -82,4 +83,4 @@ def _union(rows: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
     images: dict[str, set[str]] = {}
     for row in rows:
         images.setdefault(row["kind"], set()).update((row["reference_id"], *row["target_ids"]))
-    return {category: tuple(sorted(found)) for category, found in images.items()}
+    return {category: tuple(sorted(image_ids)) for category, image_ids in images.items()}

@@ -48,7 +48,7 @@ def _chances(better_C: np.ndarray, others_C: np.ndarray, drawn_C: np.ndarray, mo
         return np.where(possible, log_factorial[of] - log_factorial[some] - log_factorial[of - some], -np.inf)
 
     better, worse = better_C[:, None], (others_C - better_C)[:, None]
-    found = np.broadcast_to(np.arange(most)[None, :], (len(better_C), most))
-    chosen = log_choose(better, found) + log_choose(worse, drawn_C[:, None] - found)
-    chances: np.ndarray = np.exp(chosen - log_choose(others_C, drawn_C)[:, None])
+    better_drawn = np.broadcast_to(np.arange(most)[None, :], (len(better_C), most))
+    log_ways = log_choose(better, better_drawn) + log_choose(worse, drawn_C[:, None] - better_drawn)
+    chances: np.ndarray = np.exp(log_ways - log_choose(others_C, drawn_C)[:, None])
     return chances

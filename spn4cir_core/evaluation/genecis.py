@@ -19,20 +19,20 @@ class GeneCis(Evaluator):
 
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """One set for each task that was read."""
-        found = benchmark_queries(self.plugin_kind, parents)
-        if found is None:
+        benchmark = benchmark_queries(self.plugin_kind, parents)
+        if benchmark is None:
             return []
-        asked = {row["kind"] for row in found.rows}
-        return [_set(found, task) for task in TASKS if task in asked and task in found.galleries]
+        tasks = {row["kind"] for row in benchmark.rows}
+        return [_set(benchmark, task) for task in TASKS if task in tasks and task in benchmark.galleries]
 
 
-def _set(found: BenchmarkQueries, task: str) -> QuerySet:
-    inside, drops = set(found.galleries[task]), found.drops.copy()
+def _set(benchmark: BenchmarkQueries, task: str) -> QuerySet:
+    inside, drops = set(benchmark.galleries[task]), benchmark.drops.copy()
     galleries: dict[str, tuple[str, ...]] = {}
     queries = []
-    for row in (row for row in found.rows if row["kind"] == task):
+    for row in (row for row in benchmark.rows if row["kind"] == task):
         named = [image_name(entry) for entry in (row["source"]["target"], *row["source"]["gallery"])]
-        members = {found.ids.get(name, "") for name in named}
+        members = {benchmark.ids.get(name, "") for name in named}
         if row["reference_id"] not in inside or not members <= inside:
             drops["an image of the query's gallery is missing"] += 1
             continue
@@ -41,7 +41,7 @@ def _set(found: BenchmarkQueries, task: str) -> QuerySet:
     used = {image_id for ids in galleries.values() for image_id in ids} | {query.reference_id for query in queries}
     return QuerySet(
         name=f"genecis {task.replace('_', ' ')}",
-        protocol=_protocol(found, task, galleries),
+        protocol=_protocol(benchmark, task, galleries),
         queries=tuple(queries),
         gallery_ids=tuple(sorted(used)),
         remove_reference=False,
@@ -57,13 +57,13 @@ def _query(row: Mapping[str, Any]) -> Query:
     return Query(row["query_id"], row["reference_id"], row["modified_text"], targets, gallery=row["query_id"])
 
 
-def _protocol(found: BenchmarkQueries, task: str, galleries: Mapping[str, tuple[str, ...]]) -> str:
+def _protocol(benchmark: BenchmarkQueries, task: str, galleries: Mapping[str, tuple[str, ...]]) -> str:
     pictures = "objects cut out of Visual Genome" if task.endswith("attribute") else "COCO 2017 validation"
     sizes = sorted({len(members) for members in galleries.values()})
     images = " to ".join(str(size) for size in dict.fromkeys([*sizes[:1], *sizes[-1:]]))
     return (
         f"GeneCIS, {task.replace('_', ' ')}; gallery: the query's own {images or 'no'} images ({pictures}; "
-        f"{found.said_of(task)}, those of all queries), an image that stands there twice counted once; the reference "
-        "image is not removed from it; text: the condition alone. The published figure is the mean recall@1 of the "
-        "four tasks."
+        f"{benchmark.protocol_of(task)}, those of all queries), an image that stands there twice counted once; the "
+        "reference image is not removed from it; text: the condition alone. The published figure is the mean "
+        "recall@1 of the four tasks."
     )

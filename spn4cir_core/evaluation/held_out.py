@@ -26,8 +26,8 @@ class HeldOut(Evaluator):
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """A seeded sample of the generated triplets of the evaluation split."""
         table = parents["triplets"].table()
-        chosen = pc.and_(pc.equal(table["split"], "evaluation"), pc.equal(table["origin"], "generated"))
-        rows = sorted(table.filter(chosen).to_pylist(), key=lambda row: str(row["triplet_id"]))
+        is_held_out = pc.and_(pc.equal(table["split"], "evaluation"), pc.equal(table["origin"], "generated"))
+        rows = sorted(table.filter(is_held_out).to_pylist(), key=lambda row: str(row["triplet_id"]))
         if not rows:
             return []
         gallery = evaluation_ids(parents["splits"])

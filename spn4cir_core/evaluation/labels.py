@@ -51,8 +51,8 @@ class Labels(Evaluator):
         by_both: dict[tuple[str, str], list[str]] = defaultdict(list)
         for image in images:
             by_both[image.label, image.colour].append(image.image_id)
-        asked = self._asked(images, set(by_both), seed)
-        queries = tuple(self._query(image, label, colour, by_both[label, colour]) for image, label, colour in asked)
+        drawn = self._draw_queries(images, set(by_both), seed)
+        queries = tuple(self._query(image, label, colour, by_both[label, colour]) for image, label, colour in drawn)
         if not queries:
             return []
         source = (
@@ -87,7 +87,7 @@ class Labels(Evaluator):
                 drops["image without a colour: not asked about"] += 1
         return sorted(described, key=lambda image: image.image_id), drops
 
-    def _asked(
+    def _draw_queries(
         self, images: Sequence[_Described], known: set[tuple[str, str]], seed: int
     ) -> list[tuple[_Described, str, str]]:
         """(reference, label asked for, colour asked for), at most ``max_queries`` per kind."""
@@ -103,20 +103,20 @@ class Labels(Evaluator):
             [(i, i.label, c) for i in images for c in colours if c != i.colour and (i.label, c) in known],
         )
         random = np.random.default_rng(seed)
-        asked = []
+        queries = []
         for possible in kinds:
             count = min(self.max_queries, len(possible))
-            asked += (
+            queries += (
                 [possible[row] for row in sorted(random.choice(len(possible), count, replace=False))] if count else []
             )
-        return asked
+        return queries
 
     def _query(self, image: _Described, label: str, colour: str, targets: list[str]) -> Query:
         kind = "label" if label != image.label else "colour"
         text = self.label_text if kind == "label" else self.colour_text
-        asked = label if kind == "label" else colour
+        word = label if kind == "label" else colour
         return Query(
-            query_id=f"{kind}:{image.image_id}:{asked}",
+            query_id=f"{kind}:{image.image_id}:{word}",
             reference_id=image.image_id,
             modified_text=text.format(label=label.lower(), colour=colour.lower()),
             target_ids=tuple(targets),

@@ -105,18 +105,18 @@ def _ask_one(
     row_of: Mapping[str, int],
     searches: Searches | None,
 ) -> None:
-    asked, queries = answer.query_set, answer.query_set.queries
+    query_set, queries = answer.query_set, answer.query_set.queries
     references = [row_of[query.reference_id] for query in queries]
     encoded = encode_queries(network, inputs_N, references, [query.modified_text for query in queries])
-    place = {image_id: row for row, image_id in enumerate(asked.gallery_ids)}
+    set_row_of = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
     for mode in MODES:
         answer.ranks[name, mode] = np.zeros(len(queries), np.int32)
-        answer.precision[name, mode] = np.zeros((len(queries), len(asked.map_ks)))
+        answer.precision[name, mode] = np.zeros((len(queries), len(query_set.map_ks)))
         answer.hits[name, mode] = np.full((len(queries), HITS), -1, np.int64)
-    for rows, gallery_ids in _by_gallery(asked):
-        gallery = _Gallery(asked, rows, gallery_ids)
+    for rows, gallery_ids in _by_gallery(query_set):
+        gallery = _Gallery(query_set, rows, gallery_ids)
         gallery_ND = vectors_ND[[row_of[image_id] for image_id in gallery_ids]]
-        of_set = np.array([place[image_id] for image_id in gallery_ids] + [-1])
+        of_set = np.array([set_row_of[image_id] for image_id in gallery_ids] + [-1])
         for mode in MODES:
             ranks, precision, hits = gallery.answer(encoded[mode][rows], gallery_ND)
             answer.ranks[name, mode][rows] = ranks
@@ -142,25 +142,25 @@ def _search(
         ranks_Q[rows] = searched_ranks(index, queries_QD, gallery_ND, gallery.targets, gallery.removed, k)
 
 
-def _by_gallery(asked: QuerySet) -> Iterator[tuple[list[int], tuple[str, ...]]]:
+def _by_gallery(query_set: QuerySet) -> Iterator[tuple[list[int], tuple[str, ...]]]:
     """Places of the queries of each gallery, with the gallery's images."""
-    places: dict[str, list[int]] = {}
-    for place, query in enumerate(asked.queries):
-        places.setdefault(query.gallery, []).append(place)
-    for rows in places.values():
-        yield rows, asked.gallery_of(asked.queries[rows[0]])
+    rows_of: dict[str, list[int]] = {}
+    for row, query in enumerate(query_set.queries):
+        rows_of.setdefault(query.gallery, []).append(row)
+    for rows in rows_of.values():
+        yield rows, query_set.gallery_of(query_set.queries[rows[0]])
 
 
 class _Gallery:
     """Queries of one gallery: their targets and what is removed, as rows of it."""
 
-    def __init__(self, asked: QuerySet, rows: Sequence[int], gallery_ids: Sequence[str]) -> None:
-        place = {image_id: row for row, image_id in enumerate(gallery_ids)}
-        queries = [asked.queries[row] for row in rows]
-        self.map_ks = asked.map_ks
-        self.targets = [[place[target] for target in query.target_ids] for query in queries]
+    def __init__(self, query_set: QuerySet, rows: Sequence[int], gallery_ids: Sequence[str]) -> None:
+        row_of = {image_id: row for row, image_id in enumerate(gallery_ids)}
+        queries = [query_set.queries[row] for row in rows]
+        self.map_ks = query_set.map_ks
+        self.targets = [[row_of[target] for target in query.target_ids] for query in queries]
         self.removed = [
-            [place[query.reference_id]] if asked.remove_reference and query.reference_id in place else []
+            [row_of[query.reference_id]] if query_set.remove_reference and query.reference_id in row_of else []
             for query in queries
         ]
 

@@ -46,7 +46,7 @@ def best_ranks(
     ranks = _Ranks(queries_QD, gallery, targets, removed)
     for block in score_blocks(queries_QD, gallery, size):
         ranks.add(block)
-    return ranks.found()
+    return ranks.result()
 
 
 def top_hits(
@@ -66,7 +66,7 @@ def top_hits(
     hits = _Hits(len(queries_QD), min(top, len(gallery)), removed)
     for block in score_blocks(queries_QD, gallery, size):
         hits.add(block)
-    return hits.found()
+    return hits.result()
 
 
 def ranks_and_hits(
@@ -82,7 +82,7 @@ def ranks_and_hits(
     for block in score_blocks(queries_QD, gallery, SIZE):
         hits.add(block)
         ranks.add(block)
-    return ranks.found(), *hits.found()
+    return ranks.result(), *hits.result()
 
 
 class _Ranks:
@@ -96,14 +96,14 @@ class _Ranks:
         removed: Sequence[Sequence[int]] | None,
     ) -> None:
         gone = [set(rows) for rows in removed] if removed is not None else [set() for _ in targets]
-        kept = [[row for row in rows if row not in out] for rows, out in zip(targets, gone, strict=True)]
-        if len(kept) != len(queries_QD) or not all(kept):
-            raise ValueError(f"{len(queries_QD)} queries, {sum(map(bool, kept))} of them with a target in the gallery")
-        right = GalleryRows(kept)
-        self.left_out = GalleryRows([[*rows, *out] for rows, out in zip(kept, gone, strict=True)])
-        self.best_Q = np.full(len(kept), -np.inf)
+        remaining = [[row for row in rows if row not in out] for rows, out in zip(targets, gone, strict=True)]
+        if len(remaining) != len(queries_QD) or not all(remaining):
+            raise ValueError(f"{len(queries_QD)} queries, {sum(map(bool, remaining))} with a target in the gallery")
+        right = GalleryRows(remaining)
+        self.left_out = GalleryRows([[*rows, *out] for rows, out in zip(remaining, gone, strict=True)])
+        self.best_Q = np.full(len(remaining), -np.inf)
         np.fmax.at(self.best_Q, right.queries, exact_scores(queries_QD, gallery, right.queries, right.rows))
-        self.better_Q, self.ties_Q = np.zeros(len(kept), np.int64), np.zeros(len(kept), np.int64)
+        self.better_Q, self.ties_Q = np.zeros(len(remaining), np.int64), np.zeros(len(remaining), np.int64)
 
     def add(self, block: Block) -> None:
         block.leave_out(self.left_out)
@@ -123,7 +123,7 @@ class _Ranks:
         self.better_Q[block.queries] += np.sum(counts, axis=0)
         self.ties_Q[block.queries] += np.bincount(rows[ties], minlength=len(best_Q))
 
-    def found(self) -> np.ndarray:
+    def result(self) -> np.ndarray:
         """(Q,) int32; of the ties half stand before the target, rounded up."""
         ranks_Q: np.ndarray = (self.better_Q + (self.ties_Q + 1) // 2).astype(np.int32)
         return ranks_Q
@@ -150,18 +150,18 @@ class _Hits:
         before = min(block.first, top)
         rows, columns = block.pairs(block.perhaps_from(self._limits(block)))
         left_out = np.isneginf(block.scores_Qn[rows, columns])
-        asked = np.concatenate([np.repeat(np.arange(queries), before), rows])
+        query_rows = np.concatenate([np.repeat(np.arange(queries), before), rows])
         images = np.concatenate([self.rows_QK[span, :before].ravel(), columns + block.first])
         new_scores = np.where(left_out, -np.inf, block.exact(rows, columns)).astype(np.float32)
         scores = np.concatenate([self.scores_QK[span, :before].ravel(), new_scores])
-        order = np.lexsort((images, -scores, asked))
-        counts_Q = np.bincount(asked, minlength=queries)
-        places = np.arange(len(order)) - np.repeat(np.cumsum(counts_Q) - counts_Q, counts_Q)
-        best, places = order[places < top], places[places < top]
-        self.rows_QK[asked[best] + span.start, places] = images[best]
-        self.scores_QK[asked[best] + span.start, places] = scores[best]
+        order = np.lexsort((images, -scores, query_rows))
+        counts_Q = np.bincount(query_rows, minlength=queries)
+        positions = np.arange(len(order)) - np.repeat(np.cumsum(counts_Q) - counts_Q, counts_Q)
+        best, positions = order[positions < top], positions[positions < top]
+        self.rows_QK[query_rows[best] + span.start, positions] = images[best]
+        self.scores_QK[query_rows[best] + span.start, positions] = scores[best]
 
-    def found(self) -> tuple[np.ndarray, np.ndarray]:
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
         """(Q, K) gallery rows and scores, best first."""
         return self.rows_QK, self.scores_QK
 

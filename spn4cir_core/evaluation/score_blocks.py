@@ -76,9 +76,9 @@ class Block:
         inside = (rows >= 0) & (rows < len(self.images))
         self.scores_Qn[queries[inside], rows[inside]] = -np.inf
 
-    def pairs(self, chosen_Qn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def pairs(self, mask_Qn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places of the queries and of the images in this block where ``chosen_Qn`` is true, sorted."""
-        rows, columns = np.divmod(np.flatnonzero(chosen_Qn), chosen_Qn.shape[1])
+        rows, columns = np.divmod(np.flatnonzero(mask_Qn), mask_Qn.shape[1])
         return rows, columns
 
     def above(self, limit_Q: np.ndarray) -> np.ndarray:
@@ -86,18 +86,18 @@ class Block:
 
         Rounding keeps the order: a score that is above the rounded limit was above the limit.
         """
-        found: np.ndarray = self.scores_Qn > _rounded(limit_Q + self.error_Q, self.precision)[:, None]
-        return found
+        result: np.ndarray = self.scores_Qn > _rounded(limit_Q + self.error_Q, self.precision)[:, None]
+        return result
 
     def perhaps_from(self, limit_Q: np.ndarray) -> np.ndarray:
         """(Q, n): where the exact score may reach the query's limit."""
-        found: np.ndarray = self.scores_Qn >= _rounded(limit_Q - self.error_Q, self.precision)[:, None]
-        return found
+        result: np.ndarray = self.scores_Qn >= _rounded(limit_Q - self.error_Q, self.precision)[:, None]
+        return result
 
     def at_least(self, score_Q: np.ndarray) -> np.ndarray:
         """(Q,) what the exact score is at least where the block's score is this."""
-        found: np.ndarray = score_Q - np.abs(score_Q) * ROUNDING[self.precision] - self.error_Q
-        return found
+        result: np.ndarray = score_Q - np.abs(score_Q) * ROUNDING[self.precision] - self.error_Q
+        return result
 
     def pair_scores(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(P,) float32 scores of pairs, and what each may be off by: much less than in the fast product."""
@@ -109,11 +109,11 @@ class Block:
         best = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), PRODUCTS_AT_ONCE // tokens):
             pairs = slice(start, start + PRODUCTS_AT_ONCE // tokens)
-            asked = np.repeat(rows[pairs], tokens)
-            places = (columns[pairs, None] * tokens + np.arange(tokens)).ravel()
-            scores = np.empty(len(asked), np.float32)
-            pointers = [faiss.swig_ptr(array) for array in (self.queries_QD, asked, flat, places, scores)]
-            multiply(flat.shape[1], len(asked), *pointers)
+            query_rows = np.repeat(rows[pairs], tokens)
+            token_rows = (columns[pairs, None] * tokens + np.arange(tokens)).ravel()
+            scores = np.empty(len(query_rows), np.float32)
+            pointers = [faiss.swig_ptr(array) for array in (self.queries_QD, query_rows, flat, token_rows, scores)]
+            multiply(flat.shape[1], len(query_rows), *pointers)
             best[pairs] = scores.reshape(-1, tokens).max(axis=1)
         return best, self.pair_error_Q[rows]
 

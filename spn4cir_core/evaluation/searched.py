@@ -36,9 +36,9 @@ def searched_ranks(
         gallery: (N, D) or (N, T, D), the vectors that the index holds.
         targets, removed: gallery rows, as :func:`.ranks.best_ranks` takes them.
     """
-    found = _found(index, queries_QD, len(gallery), removed, k)
+    rows_Q = _searched_rows(index, queries_QD, len(gallery), removed, k)
     ranks_Q = np.full(len(queries_QD), len(gallery), np.int32)
-    for query, rows in enumerate(found):
+    for query, rows in enumerate(rows_Q):
         right = np.isin(rows, targets[query])
         if right.any():
             scores = exact_scores(queries_QD, gallery, np.full(len(rows), query), rows)
@@ -49,18 +49,18 @@ def searched_ranks(
     return ranks_Q
 
 
-def _found(
+def _searched_rows(
     index: ImageIndex, queries_QD: np.ndarray, images: int, removed: Sequence[Sequence[int]], k: int
 ) -> list[np.ndarray]:
     """Gallery rows that the index finds for each query, without the removed ones: k, and those that tie with them."""
-    found = [np.zeros(0, np.int64) for _ in queries_QD]
-    asked, wanted = list(range(len(queries_QD))), min(images, k + 1 + max(map(len, removed), default=0))
-    while asked:
+    rows_Q = [np.zeros(0, np.int64) for _ in queries_QD]
+    pending, wanted = list(range(len(queries_QD))), min(images, k + 1 + max(map(len, removed), default=0))
+    while pending:
         further = []
-        for query, hits in zip(asked, index.best(queries_QD[asked], wanted), strict=True):
-            kept = [(score, row) for score, row in hits if row not in removed[query]]
-            found[query] = np.array([row for _, row in kept], np.int64)
-            if len(hits) == wanted < images and kept[-1][0] > kept[k - 1][0] - NEAR:
+        for query, hits in zip(pending, index.best(queries_QD[pending], wanted), strict=True):
+            remaining = [(score, row) for score, row in hits if row not in removed[query]]
+            rows_Q[query] = np.array([row for _, row in remaining], np.int64)
+            if len(hits) == wanted < images and remaining[-1][0] > remaining[k - 1][0] - NEAR:
                 further.append(query)
-        asked, wanted = further, min(images, 2 * wanted)
-    return found
+        pending, wanted = further, min(images, 2 * wanted)
+    return rows_Q

@@ -36,7 +36,7 @@ FILES: Mapping[Benchmark, Mapping[Metric, str]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class ServerQueries:
     """The queries of one benchmark's server, and the gallery that they are asked of."""
 
     benchmark: Benchmark
@@ -48,14 +48,14 @@ class Asked:
     """The image of each name."""
 
 
-def asked_by_server(settings: ImageSettings, images: Artifact, store: Store) -> list[Asked]:
+def read_server_queries(settings: ImageSettings, images: Artifact, store: Store) -> list[ServerQueries]:
     """The queries without known targets that a recipe's readers have, by benchmark.
 
     Raises:
         InputError: there are none.
     """
     files = image_files(settings, store)
-    found = []
+    servers = []
     for file in settings.reader.annotation_files(store.root):
         benchmark = _benchmark(file)
         if benchmark is None:
@@ -65,13 +65,13 @@ def asked_by_server(settings: ImageSettings, images: Artifact, store: Store) -> 
         if not any(record.targets for record in records):
             gallery = sorted(_gallery(images, GALLERY[benchmark]), key=lambda row: _order(row[0]))
             names, ids = [name for name, _ in gallery], [image_id for _, image_id in gallery]
-            found.append(Asked(benchmark, path, records, names, ids))
-    if not found:
+            servers.append(ServerQueries(benchmark, path, records, names, ids))
+    if not servers:
         raise InputError(
             "the recipe's reader has no queries for a server; read 'cirr' with evaluate = \"test1\" or 'circo' with "
             'evaluate = "test"'
         )
-    return found
+    return servers
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ class Answering:
     """Whether CIRCO's rankings may hold the reference image; CIRR's never do."""
 
 
-def submit(asked: Asked, answering: Answering, out: Path, name: str, progress: Progress = silent) -> list[Path]:
+def submit(
+    server: ServerQueries, answering: Answering, out: Path, name: str, progress: Progress = silent
+) -> list[Path]:
     """Rank the gallery for every query and write the benchmark's files, each checked as its server does.
 
     Args:
@@ -98,58 +100,58 @@ def submit(asked: Asked, answering: Answering, out: Path, name: str, progress: P
     Raises:
         InputError: a picture that is needed is missing, or the files cannot be written.
     """
-    _check_pictures(asked)
-    queries_QD, gallery_ND = _vectors(asked, answering, progress)
+    _check_pictures(server)
+    queries_QD, gallery_ND = _vectors(server, answering, progress)
     written = []
-    for metric, stem in FILES[asked.benchmark].items():
-        form = Form(asked.benchmark, metric, asked.queries, frozenset(asked.names))
-        rankings = dict(_rankings(asked, form, answering.reference, queries_QD, gallery_ND))
+    for metric, stem in FILES[server.benchmark].items():
+        form = Form(server.benchmark, metric, server.queries, frozenset(server.names))
+        rankings = dict(_rankings(server, form, answering.reference, queries_QD, gallery_ND))
         written.append(out / f"{stem}_{name}.json")
-        write_submission(written[-1], rankings, form, asked.annotations)
+        write_submission(written[-1], rankings, form, server.annotations)
     return written
 
 
-def _vectors(asked: Asked, answering: Answering, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+def _vectors(server: ServerQueries, answering: Answering, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """(Q, D) of the queries and (N, D) of the gallery's names."""
     checkpoint, network = answering.checkpoint, answering.checkpoint.network
-    image_ids = sorted(set(asked.image_ids))
+    image_ids = sorted(set(server.image_ids))
     row_of = {image_id: row for row, image_id in enumerate(answering.manifest["image_id"].to_pylist())}
     rows = answering.manifest.take(pa.array([row_of[image_id] for image_id in image_ids], pa.int64()))
     files = image_files(answering.settings, answering.store)
     inputs_N = image_inputs(checkpoint.backbone, network, rows, files, answering.store, progress=progress)
-    place = {image_id: row for row, image_id in enumerate(image_ids)}
-    of_name = {name: place[image_id] for name, image_id in zip(asked.names, asked.image_ids, strict=True)}
-    references = [of_name[query.reference] for query in asked.queries]
-    texts = [_text(query, answering.text) for query in asked.queries]
+    row_of = {image_id: row for row, image_id in enumerate(image_ids)}
+    of_name = {name: row_of[image_id] for name, image_id in zip(server.names, server.image_ids, strict=True)}
+    references = [of_name[query.reference] for query in server.queries]
+    texts = [_text(query, answering.text) for query in server.queries]
     queries_QD = encode_queries(network, inputs_N, references, texts)["composed"]
-    return queries_QD, encode_gallery(network, inputs_N)[[of_name[name] for name in asked.names]]
+    return queries_QD, encode_gallery(network, inputs_N)[[of_name[name] for name in server.names]]
 
 
 def _rankings(
-    asked: Asked, form: Form, reference: ReferenceFate, queries_QD: np.ndarray, gallery_ND: np.ndarray
+    server: ServerQueries, form: Form, reference: ReferenceFate, queries_QD: np.ndarray, gallery_ND: np.ndarray
 ) -> Iterator[tuple[str, list[str]]]:
-    row_of = {name: row for row, name in enumerate(asked.names)}
+    row_of = {name: row for row, name in enumerate(server.names)}
     if form.metric == "recall_subset":
-        for query, query_D in zip(asked.queries, queries_QD, strict=True):
+        for query, query_D in zip(server.queries, queries_QD, strict=True):
             members = sorted(row_of[name] for name in form.allowed(query) or ())
             (hits,), _ = top_hits(query_D[None], gallery_ND[members], TOP[form.metric])
-            yield query.query_id, [asked.names[members[hit]] for hit in hits]
+            yield query.query_id, [server.names[members[hit]] for hit in hits]
         return
-    removing = asked.benchmark == "cirr" or reference == "removed"
-    removed = [[row_of[query.reference]] if removing else [] for query in asked.queries]
+    removing = server.benchmark == "cirr" or reference == "removed"
+    removed = [[row_of[query.reference]] if removing else [] for query in server.queries]
     hits_QK, _ = top_hits(queries_QD, gallery_ND, TOP[form.metric], removed)
-    for query, hits in zip(asked.queries, hits_QK, strict=True):
-        yield query.query_id, [asked.names[hit] for hit in hits]
+    for query, hits in zip(server.queries, hits_QK, strict=True):
+        yield query.query_id, [server.names[hit] for hit in hits]
 
 
-def _check_pictures(asked: Asked) -> None:
-    names = set(asked.names)
-    needed = {query.reference for query in asked.queries}
-    if asked.benchmark == "cirr":
-        needed |= {name for query in asked.queries for name in members(query)}
+def _check_pictures(server: ServerQueries) -> None:
+    names = set(server.names)
+    needed = {query.reference for query in server.queries}
+    if server.benchmark == "cirr":
+        needed |= {name for query in server.queries for name in members(query)}
     if missing := sorted(needed - names):
         raise InputError(
-            f"{len(missing):,} pictures that queries of {asked.annotations.name} need are missing, the first is "
+            f"{len(missing):,} pictures that queries of {server.annotations.name} need are missing, the first is "
             f"{missing[0]!r}; the server wants every query answered: complete the folder and run stage images again"
         )
     if len(names) <= max(TOP.values()):
@@ -173,8 +175,8 @@ def _gallery(images: Artifact, gallery: str) -> Iterator[tuple[str, str]]:
 
 
 def _text(query: Record, text: Text) -> str:
-    asked, concept = "".join(query.texts[:1]), str(query.source.get("shared_concept", ""))
-    return f"{concept} that {asked}" if text == "concept" and concept else asked
+    caption, concept = "".join(query.texts[:1]), str(query.source.get("shared_concept", ""))
+    return f"{concept} that {caption}" if text == "concept" and concept else caption
 
 
 def _order(name: str) -> tuple[int, str]:

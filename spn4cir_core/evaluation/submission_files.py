@@ -125,12 +125,12 @@ def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
     """The object of a file, and the keys that stand in it more than once."""
     repeated: list[str] = []
 
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        kept = dict(found)
-        if len(kept) < len(found):
-            keys = [key for key, _ in found]
-            repeated.extend(sorted(key for key in kept if keys.count(key) > 1))
-        return kept
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(items)
+        if len(values) < len(items):
+            keys = [key for key, _ in items]
+            repeated.extend(sorted(key for key in values if keys.count(key) > 1))
+        return values
 
     try:
         given = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=pairs)

@@ -111,12 +111,12 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Measured:
     """The queries of one kind: a column for each thing measured, and its resampled means."""
 
     same: dict[str, Any]
     ks: Sequence[int]
-    place: dict[tuple[str, str, str, int], int]
+    column_of: dict[tuple[str, str, str, int], int]
     """(model, mode, measure, k) → column."""
     values_QM: np.ndarray
     means_RM: np.ndarray
@@ -139,32 +139,32 @@ def tables(answers: Sequence[Answers], ks: Sequence[int], draws: int, seed: int)
     )
 
 
-def _part(answer: Answers, kind: str, rows: list[int], ks: Sequence[int], draws: int, seed: int) -> _Asked:
-    asked_ks = answer.query_set.ks or ks
-    columns, values_QM = _columns(answer, rows, asked_ks)
+def _part(answer: Answers, kind: str, rows: list[int], ks: Sequence[int], draws: int, seed: int) -> _Measured:
+    ks_of_set = answer.query_set.ks or ks
+    columns, values_QM = _columns(answer, rows, ks_of_set)
     groups = [answer.query_set.queries[row].reference_id for row in rows]
-    return _Asked(
+    return _Measured(
         same={"query_set": answer.query_set.name, "kind": kind, "queries": len(rows)},
-        ks=asked_ks,
-        place={column: number for number, column in enumerate(columns)},
+        ks=ks_of_set,
+        column_of={column: number for number, column in enumerate(columns)},
         values_QM=values_QM,
         means_RM=bootstrap_means(values_QM, groups, draws, seed),
         groups=groups,
     )
 
 
-def _means(part: _Asked) -> Iterator[dict[str, Any]]:
+def _means(part: _Measured) -> Iterator[dict[str, Any]]:
     low_M, high_M = interval(part.means_RM)
-    for (model, mode, measure, k), number in part.place.items():
+    for (model, mode, measure, k), number in part.column_of.items():
         mean = float(part.values_QM[:, number].mean())
         row = {**part.same, "model": model, "query": mode, "low": low_M[number], "high": high_M[number], "k": k}
         yield {**row, measure: mean}
 
 
-def _differences(part: _Asked, draws: int, seed: int) -> Iterator[dict[str, Any]]:
+def _differences(part: _Measured, draws: int, seed: int) -> Iterator[dict[str, Any]]:
     names, columns = [], []
     for (first, second), k in product(COMPARED, part.ks):
-        a, b = part.place.get((*first, "recall", k)), part.place.get((*second, "recall", k))
+        a, b = part.column_of.get((*first, "recall", k)), part.column_of.get((*second, "recall", k))
         if a is not None and b is not None:
             names.append(
                 {"model": first[0], "query": first[1], "minus_model": second[0], "minus_query": second[1], "k": k}
@@ -177,16 +177,16 @@ def _differences(part: _Asked, draws: int, seed: int) -> Iterator[dict[str, Any]
     low_M, high_M = interval(part.means_RM[:, ours] - part.means_RM[:, theirs])
     p_M = randomisation_p(values_QM, part.groups, draws, seed)
     for number, name in enumerate(names):
-        found = {"low": low_M[number], "high": high_M[number], "p": p_M[number]}
-        yield {**part.same, **name, "difference": float(values_QM[:, number].mean()), **found}
+        bounds = {"low": low_M[number], "high": high_M[number], "p": p_M[number]}
+        yield {**part.same, **name, "difference": float(values_QM[:, number].mean()), **bounds}
 
 
-def _composition(part: _Asked) -> Iterator[dict[str, Any]]:
+def _composition(part: _Measured) -> Iterator[dict[str, Any]]:
     """The composition gap; in every resample the best of the three is chosen anew."""
-    models = dict.fromkeys(model for model, _, _, _ in part.place)
+    models = dict.fromkeys(model for model, _, _, _ in part.column_of)
     for model, k in product(models, part.ks):
-        composed = part.place[model, "composed", "recall", k]
-        others = [part.place[model, mode, "recall", k] for mode in SHORTCUTS]
+        composed = part.column_of[model, "composed", "recall", k]
+        others = [part.column_of[model, mode, "recall", k] for mode in SHORTCUTS]
         means = part.values_QM[:, others].mean(axis=0)
         best = int(np.argmax(means))
         low, high = interval(part.means_RM[:, [composed]] - part.means_RM[:, others].max(axis=1, keepdims=True))
@@ -206,17 +206,17 @@ def _composition(part: _Asked) -> Iterator[dict[str, Any]]:
 
 def _gallery_sizes(answer: Answers, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Expected recall of every model and mode in galleries drawn from the whole ones."""
-    asked, asked_ks = answer.query_set, answer.query_set.ks or ks
-    gone = [{query.reference_id} if asked.remove_reference else set() for query in asked.queries]
-    one_of_each = {query.gallery: query for query in asked.queries}
-    inside = {name: frozenset(asked.gallery_of(query)) for name, query in one_of_each.items()}
-    pairs = list(zip(asked.queries, gone, strict=True))
+    query_set, ks_of_set = answer.query_set, answer.query_set.ks or ks
+    gone = [{query.reference_id} if query_set.remove_reference else set() for query in query_set.queries]
+    one_of_each = {query.gallery: query for query in query_set.queries}
+    inside = {name: frozenset(query_set.gallery_of(query)) for name, query in one_of_each.items()}
+    pairs = list(zip(query_set.queries, gone, strict=True))
     galleries_Q = np.array([len(inside[query.gallery]) - len(inside[query.gallery] & out) for query, out in pairs])
     targets_Q = np.array([len(set(query.target_ids) - out) for query, out in pairs])
     for size, ((model, mode), ranks_Q) in product(sizes_up_to(int(galleries_Q.max())), answer.ranks.items()):
-        recall_K = expected_recall(ranks_Q, galleries_Q, targets_Q, size, asked_ks)
-        same = {"query_set": asked.name, "model": model, "query": mode, "gallery": size}
-        yield from ({**same, "k": k, "recall": float(recall)} for k, recall in zip(asked_ks, recall_K, strict=True))
+        recall_K = expected_recall(ranks_Q, galleries_Q, targets_Q, size, ks_of_set)
+        same = {"query_set": query_set.name, "model": model, "query": mode, "gallery": size}
+        yield from ({**same, "k": k, "recall": float(recall)} for k, recall in zip(ks_of_set, recall_K, strict=True))
 
 
 def _kinds(answer: Answers) -> list[tuple[str, list[int]]]:
@@ -239,20 +239,20 @@ def _columns(answer: Answers, rows: list[int], ks: Sequence[int]) -> tuple[list[
 
 
 def _rank_rows(answer: Answers) -> list[dict[str, Any]]:
-    asked = answer.query_set
-    at = asked.map_ks.index(MAP_K)
+    query_set = answer.query_set
+    at = query_set.map_ks.index(MAP_K)
     return [
         {
-            "query_set": asked.name,
+            "query_set": query_set.name,
             "query_id": query.query_id,
             "kind": query.kind,
             "model": model,
             "query": mode,
             "rank": int(answer.ranks[model, mode][row]),
             "targets": len(query.target_ids),
-            "gallery": len(asked.gallery_of(query)) - int(asked.remove_reference),
+            "gallery": len(query_set.gallery_of(query)) - int(query_set.remove_reference),
             f"average_precision_at_{MAP_K}": float(answer.precision[model, mode][row, at]),
         }
         for model, mode in answer.ranks
-        for row, query in enumerate(asked.queries)
+        for row, query in enumerate(query_set.queries)
     ]

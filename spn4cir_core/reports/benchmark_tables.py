@@ -37,25 +37,25 @@ def benchmark_tables(sets: Sequence[Mapping[str, Any]], model_names: Mapping[str
         if any(ours.values()):
             table = published[benchmark]
             groups = [
-                {"protocol": said, "rows": _published(table["rows"].get(name, {})) + ours.get(name, [])}
-                for name, said in table["protocols"].items()
+                {"protocol": protocol, "rows": _published(table["rows"].get(name, {})) + ours.get(name, [])}
+                for name, protocol in table["protocols"].items()
             ]
-            found = [group for group in groups if group["rows"]]
-            tables.append({key: table[key] for key in ("title", "note", "columns")} | {"groups": found})
+            with_rows = [group for group in groups if group["rows"]]
+            tables.append({key: table[key] for key in ("title", "note", "columns")} | {"groups": with_rows})
     return tables
 
 
 def _fashioniq(recall: Recall, model_names: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
     """Rows by protocol. Means are over the categories, each counted once, as published."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
     for protocol in (f"{gallery} {fate}" for gallery in ("original", "union") for fate in ("kept", "removed")):
         for model, name in model_names.items():
-            places = [(f"fashioniq {protocol}", category, model, k) for category in CATEGORIES for k in (10, 50)]
-            if recall.keys() >= set(places):
-                columns = [recall[place] for place in places]
+            keys = [(f"fashioniq {protocol}", category, model, k) for category in CATEGORIES for k in (10, 50)]
+            if recall.keys() >= set(keys):
+                columns = [recall[key] for key in keys]
                 means = [fmean(columns[0::2]), fmean(columns[1::2])]
-                found.setdefault(protocol, []).append(_ours(name, [*columns, *means, fmean(means)]))
-    return found
+                rows.setdefault(protocol, []).append(_ours(name, [*columns, *means, fmean(means)]))
+    return rows
 
 
 def _cirr(recall: Recall, model_names: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:

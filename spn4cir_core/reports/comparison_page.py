@@ -29,9 +29,11 @@ def run_comparison(runs: Sequence[Run], model: str, query_set: str, draws: int, 
         InputError: the runs share no query set, or have no such model.
     """
     sets = []
-    for found in compared_sets(runs, model, query_set):
-        said = comparison(found, draws, seed)
-        sets.append(said | {"wide": wide_k(said), "changed": won_and_lost(found, wide_k(said), SHOWN_QUERIES)})
+    for compared in compared_sets(runs, model, query_set):
+        figures = comparison(compared, draws, seed)
+        sets.append(
+            figures | {"wide": wide_k(figures), "changed": won_and_lost(compared, wide_k(figures), SHOWN_QUERIES)}
+        )
     return {
         "model": model,
         "model_name": TITLES[model],
@@ -41,32 +43,36 @@ def run_comparison(runs: Sequence[Run], model: str, query_set: str, draws: int, 
     }
 
 
-def comparison_html(said: Mapping[str, Any], files: ImageFiles | None, captions: Mapping[str, str]) -> str:
+def comparison_html(contents: Mapping[str, Any], files: ImageFiles | None, captions: Mapping[str, str]) -> str:
     """The page; styles, plots and pictures are inside it.
 
     Args:
         files: opens the pictures, whose paths are their ids; None: captions stand for them.
         captions: by image id.
     """
-    paths = {image_id: image_id for image_id in pictured(said)} if files else {}
+    paths = {image_id: image_id for image_id in pictured(contents)} if files else {}
     pictures = Pictures(Thumbnails(files or ImageFiles(Path()), paths), captions)
-    plots = {found["name"]: compared_curves(found["curves"]) for found in said["query_sets"]}
-    return render("comparison.jinja", {"said": said, "plots": plots, "tile": pictures.tile, "shown_hits": SHOWN_HITS})
+    plots = {query_set["name"]: compared_curves(query_set["curves"]) for query_set in contents["query_sets"]}
+    return render(
+        "comparison.jinja", {"comparison": contents, "plots": plots, "tile": pictures.tile, "shown_hits": SHOWN_HITS}
+    )
 
 
-def comparison_markdown(said: Mapping[str, Any]) -> str:
+def comparison_markdown(contents: Mapping[str, Any]) -> str:
     """The numbers as Markdown, for pull requests."""
-    return render("comparison_markdown.jinja", {"said": said})
+    return render("comparison_markdown.jinja", {"comparison": contents})
 
 
-def pictured(said: Mapping[str, Any]) -> set[str]:
+def pictured(contents: Mapping[str, Any]) -> set[str]:
     """Ids of all images that the page shows."""
-    queries = [one for found in said["query_sets"] for group in found["changed"] for one in group["queries"]]
+    queries = [
+        one for query_set in contents["query_sets"] for group in query_set["changed"] for one in group["queries"]
+    ]
     references = {one["query"]["reference_id"] for one in queries}
     return references | {image_id for one in queries for answer in one["answers"] for image_id in answer["hits"]}
 
 
 def parent_of(run: Run, noun: str, store: Store) -> Artifact | None:
     """The artefact of that noun that a run's report was made from, if it is still in the store."""
-    mark = run.report.summary["parents"].get(noun)
-    return store.get(noun, mark) if mark else None
+    fingerprint = run.report.summary["parents"].get(noun)
+    return store.get(noun, fingerprint) if fingerprint else None

@@ -84,20 +84,20 @@ def contents(
 
 def lineage(parents: Mapping[str, Artifact], store: Store) -> dict[str, Artifact]:
     """The parents and all they rest on, by noun, every artefact after those it was made from."""
-    found: dict[str, Artifact] = {}
+    artifacts: dict[str, Artifact] = {}
 
     def visit(noun: str, artifact: Artifact) -> None:
-        if noun in found:
+        if noun in artifacts:
             return
-        for name, mark in sorted(artifact.summary["parents"].items()):
-            ancestor = store.get(name, mark)
+        for name, fingerprint in sorted(artifact.summary["parents"].items()):
+            ancestor = store.get(name, fingerprint)
             if ancestor is not None:
                 visit(name, ancestor)
-        found[noun] = artifact
+        artifacts[noun] = artifact
 
     for noun, artifact in parents.items():
         visit(noun, artifact)
-    return found
+    return artifacts
 
 
 def _query_set(
@@ -178,7 +178,7 @@ def _triplets(table: pa.Table) -> list[dict[str, Any]]:
 def _gates(triplets: Artifact) -> dict[str, Any]:
     """What was refused and why, and how far the texts of what was kept, and of all, give their targets away."""
     details, settings = triplets.details, triplets.summary["settings"].get("triplets", {})
-    refused = {reason: found["count"] for reason, found in details.get("refused_by_reason", {}).items()}
+    refused = {reason: entry["count"] for reason, entry in details.get("refused_by_reason", {}).items()}
     scores = details.get("scores", {})
     return {
         "in_use": list(settings.get("gates", [])),
@@ -207,5 +207,5 @@ def _recipe(artifacts: Iterable[Artifact]) -> dict[str, Any]:
 
 
 def _mean(values: Iterable[float]) -> float | None:
-    kept = list(values)
-    return float(np.mean(kept)) if kept else None
+    numbers = list(values)
+    return float(np.mean(numbers)) if numbers else None

@@ -56,25 +56,25 @@ def retrieval_gallery(
         ("Suspicious: look before you believe", in_turn, each, why),
         ("Drawn at random", drawn, count - 3 * each, {}),
     )
-    found = []
-    for title, rows, most, reasons in groups:
-        chosen = _distinct(answers, rows, most, seen)
-        shown = [_shown(answers, model, row, pictures) | {"why": reasons.get(row, "")} for row in chosen]
-        found += [{"title": title, "queries": shown}] if shown else []
-    return found
+    filled = []
+    for title, candidates, most, reasons in groups:
+        rows = _distinct(answers, candidates, most, seen)
+        shown = [_shown(answers, model, row, pictures) | {"why": reasons.get(row, "")} for row in rows]
+        filled += [{"title": title, "queries": shown}] if shown else []
+    return filled
 
 
 def _distinct(answers: Answers, rows: Iterable[int], count: int, seen: set[str]) -> list[int]:
     """The first rows whose reference has not been shown yet."""
-    chosen: list[int] = []
+    distinct: list[int] = []
     for row in rows:
-        if len(chosen) >= count:
+        if len(distinct) >= count:
             break
         reference = answers.query_set.queries[row].reference_id
         if reference not in seen:
             seen.add(reference)
-            chosen.append(row)
-    return chosen
+            distinct.append(row)
+    return distinct
 
 
 def _shown(answers: Answers, model: str, row: int, pictures: Pictures) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def refused_gallery(refused: pa.Table, count: int, seed: int, pictures: Pictures
                 for row in _sample(refused.filter(pc.equal(refused["reason"], reason)), each, seed)
             ],
         }
-        for reason, _ in sorted(reasons, key=lambda found: (-found[1], found[0]))
+        for reason, _ in sorted(reasons, key=lambda entry: (-entry[1], entry[0]))
     ]
 
 
@@ -137,8 +137,8 @@ def false_negative_gallery(
 ) -> list[dict[str, Any]]:
     """Rows of false negatives by their reason: queries, their targets, and the candidates that answer them as well."""
     wanted = pa.array([row["triplet_id"] for rows in sampled.values() for row in rows], pa.string())
-    asked = triplets.filter(pc.is_in(triplets["triplet_id"], value_set=wanted)).to_pylist()
-    queries = {row["triplet_id"]: row for row in asked}
+    rows = triplets.filter(pc.is_in(triplets["triplet_id"], value_set=wanted)).to_pylist()
+    queries = {row["triplet_id"]: row for row in rows}
     return [
         {
             "reason": reason.replace("_", " "),

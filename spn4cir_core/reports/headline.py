@@ -13,8 +13,8 @@ Row = Mapping[str, Any]
 
 def headline(sets: Sequence[Row]) -> dict[str, Any]:
     """Title and sentences on the first query set that measures composition, else on the first with queries."""
-    asked = [query_set for query_set in sets if query_set["queries"]]
-    if not asked:
+    answered = [query_set for query_set in sets if query_set["queries"]]
+    if not answered:
         return {
             "query_set": None,
             "title": "Nothing was measured: the corpus has no queries",
@@ -24,45 +24,45 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
             ],
             "caution": "",
         }
-    chosen = next((query_set for query_set in asked if query_set["headline"]), asked[0])
-    ks = chosen["ks"]
+    query_set = next((query_set for query_set in answered if query_set["headline"]), answered[0])
+    ks = query_set["ks"]
     best, wide = ks[0], ks[min(1, len(ks) - 1)]
-    recall = _find(chosen["recall"], k=best, model=SERVED.name, query="composed")
+    recall = _find(query_set["recall"], k=best, model=SERVED.name, query="composed")
     first = "The very first picture is right" if best == 1 else f"A right picture is among the first {best}"
     title = f"{first} for {_percent(recall['recall'])} of the change requests"
     return {
-        "query_set": chosen["name"],
+        "query_set": query_set["name"],
         "k": best,
         "recall": recall["recall"],
         "low": recall["low"],
         "high": recall["high"],
         "title": title,
         "sentences": [
-            _precision(chosen, recall, wide),
-            _against_shortcuts(chosen, best),
-            *(_gain(chosen, best, ROLES[name]) for name in SERVED.compared_with),
+            _precision(query_set, recall, wide),
+            _against_shortcuts(query_set, best),
+            *(_gain(query_set, best, ROLES[name]) for name in SERVED.compared_with),
         ],
         "caution": ""
-        if chosen["headline"]
+        if query_set["headline"]
         else "These queries were generated; text alone answers many of them. They do not measure composition.",
     }
 
 
-def _precision(chosen: Row, recall: Row, wide: int) -> str:
-    wider = _find(chosen["recall"], k=wide, model=SERVED.name, query="composed")
+def _precision(query_set: Row, recall: Row, wide: int) -> str:
+    wider = _find(query_set["recall"], k=wide, model=SERVED.name, query="composed")
     also = f" Among the first {wide}, a right one is found for {_range(wider)}." if wide != recall["k"] else ""
     return (
-        f"{SERVED.title} (picture + text), {chosen['queries']:,} queries of “{chosen['name']}” over "
-        f"{chosen['gallery']:,} pictures never trained on: recall@{recall['k']} is {_range(recall)}.{also}"
+        f"{SERVED.title} (picture + text), {query_set['queries']:,} queries of “{query_set['name']}” over "
+        f"{query_set['gallery']:,} pictures never trained on: recall@{recall['k']} is {_range(recall)}.{also}"
     )
 
 
-def _against_shortcuts(chosen: Row, k: int) -> str:
+def _against_shortcuts(query_set: Row, k: int) -> str:
     parts = [
-        f"{name} {_percent(_find(chosen['recall'], k=k, model=SERVED.name, query=mode)['recall'])}"
+        f"{name} {_percent(_find(query_set['recall'], k=k, model=SERVED.name, query=mode)['recall'])}"
         for mode, name in (("image", "the picture alone"), ("text", "the text alone"), ("sum", "their plain sum"))
     ]
-    beaten = [_find_difference(chosen, k, SERVED.name, mode)["low"] > 0 for mode in ("image", "text", "sum")]
+    beaten = [_find_difference(query_set, k, SERVED.name, mode)["low"] > 0 for mode in ("image", "text", "sum")]
     verdict = (
         "Picture and text together beat all three beyond chance."
         if all(beaten)
@@ -71,8 +71,8 @@ def _against_shortcuts(chosen: Row, k: int) -> str:
     return f"With {parts[0]}, {parts[1]}, {parts[2]}. {verdict}"
 
 
-def _gain(chosen: Row, k: int, other: ModelRole) -> str:
-    row = _find_difference(chosen, k, other.name, "composed")
+def _gain(query_set: Row, k: int, other: ModelRole) -> str:
+    row = _find_difference(query_set, k, other.name, "composed")
     points = [100 * row[key] for key in ("difference", "low", "high")]
     more = f"{abs(points[0]):.1f} points {'lower' if points[0] < 0 else 'higher'} than {other.baseline}"
     span = f"95 % interval {_signed(points[1])} to {_signed(points[2])}"
@@ -86,12 +86,12 @@ def _gain(chosen: Row, k: int, other: ModelRole) -> str:
 
 
 def _find(rows: Sequence[Row], **wanted: Any) -> Row:
-    asked = {"kind": ALL, **wanted}
-    return next(row for row in rows if all(row[key] == value for key, value in asked.items()))
+    values = {"kind": ALL, **wanted}
+    return next(row for row in rows if all(row[key] == value for key, value in values.items()))
 
 
-def _find_difference(chosen: Row, k: int, minus_model: str, minus_query: str) -> Row:
-    return _find(chosen["differences"], k=k, minus_model=minus_model, minus_query=minus_query)
+def _find_difference(query_set: Row, k: int, minus_model: str, minus_query: str) -> Row:
+    return _find(query_set["differences"], k=k, minus_model=minus_model, minus_query=minus_query)
 
 
 def _percent(share: float) -> str:

@@ -44,13 +44,14 @@ def html_page(
     names = {name: role.title for name, role in ROLES.items() if name in metrics}
     plots = {
         "training": training_curves(metrics, names),
-        "recall": {row["name"]: recall_over_k(_of_all(row["recall"]), LINE_NAMES) for row in _asked(contents)},
+        "recall": {row["name"]: recall_over_k(_of_all(row["recall"]), LINE_NAMES) for row in _answered(contents)},
         "sizes": {
-            row["name"]: recall_over_gallery(row["gallery_sizes"], wide_k(row), LINE_NAMES) for row in _asked(contents)
+            row["name"]: recall_over_gallery(row["gallery_sizes"], wide_k(row), LINE_NAMES)
+            for row in _answered(contents)
         },
         "kinds": {
             row["name"]: recall_by_kind(_of_kinds(row["recall"]), wide_k(row), LINE_NAMES)
-            for row in _asked(contents)
+            for row in _answered(contents)
             if _of_kinds(row["recall"])
         },
     }
@@ -88,9 +89,9 @@ def _render_report(template: str, contents: Contents, **more: Any) -> str:
         "served": SERVED,
         "subtracted": SUBTRACTED,
         "by_kind": BY_KIND,
-        "tables": {row["name"]: recall_table(row) for row in _asked(contents)},
-        "wide": {row["name"]: wide_k(row) for row in _asked(contents)},
-        "sizes": {row["name"]: gallery_table(row) for row in _asked(contents)},
+        "tables": {row["name"]: recall_table(row) for row in _answered(contents)},
+        "wide": {row["name"]: wide_k(row) for row in _answered(contents)},
+        "sizes": {row["name"]: gallery_table(row) for row in _answered(contents)},
         **more,
     }
     return render(template, values)
@@ -123,7 +124,7 @@ def gallery_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"gallery": size, "recall": [recall[size, k] for k in query_set["ks"]]} for size in sizes]
 
 
-def _asked(contents: Contents) -> list[dict[str, Any]]:
+def _answered(contents: Contents) -> list[dict[str, Any]]:
     return [query_set for query_set in contents["query_sets"] if query_set["queries"]]
 
 

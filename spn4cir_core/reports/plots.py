@@ -24,7 +24,7 @@ THEMED = {INK: "currentColor", LINE: "var(--line)"} | {colour: f"var(--{name})" 
 POINTS, SPARSE = 300, 30
 
 
-NARROW_LABEL, WIDE_LABEL = 20, 44
+HALF_WIDTH_LABEL, WIDE_LABEL = 20, 44
 """Characters of a label that fit into half a legend's width, and into all of it."""
 PANELS = {
     "loss": "loss",
@@ -50,9 +50,9 @@ def _curve(field: str, title: str, metrics: Mapping[str, Sequence[Mapping[str, A
             points = [(line["step"], line[field]) for line in lines if line.get(field) is not None]
             steps, values = _smooth(points)
             if len(steps):
-                mark = "o" if len(steps) < SPARSE else ""
+                marker = "o" if len(steps) < SPARSE else ""
                 axes.plot(
-                    steps, values, color=SERIES[stage], label=names[stage], linewidth=1.6, marker=mark, markersize=3
+                    steps, values, color=SERIES[stage], label=names[stage], linewidth=1.6, marker=marker, markersize=3
                 )
         axes.set_title(title)
         axes.set_xlabel("step of the stage")
@@ -93,7 +93,7 @@ def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
 def compared_curves(curves: Sequence[Mapping[str, Any]]) -> str:
     """Recall@k of several runs' composed queries; beyond six runs the colours come again, dashed."""
     colours = list(SERIES.values())[2:] + list(SERIES.values())[:2]
-    columns = 2 if all(len(curve["label"]) <= NARROW_LABEL for curve in curves) else 1
+    columns = 2 if all(len(curve["label"]) <= HALF_WIDTH_LABEL for curve in curves) else 1
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot(1, 1, 1)
@@ -148,12 +148,12 @@ def recall_by_kind(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str
         axes = figure.add_subplot(1, 1, 1)
         for number, mode in enumerate(modes):
             name = SERVED.name if mode == "composed" else mode
-            found = [(place, here[kind, mode]) for place, kind in enumerate(kinds) if (kind, mode) in here]
-            heights = [place + 0.24 - 0.16 * number for place, _ in found]
-            recall = [100 * row["recall"] for _, row in found]
+            points = [(height, here[kind, mode]) for height, kind in enumerate(kinds) if (kind, mode) in here]
+            heights = [height + 0.24 - 0.16 * number for height, _ in points]
+            recall = [100 * row["recall"] for _, row in points]
             around = [
-                [max(0.0, 100 * (row["recall"] - row["low"])) for _, row in found],
-                [max(0.0, 100 * (row["high"] - row["recall"])) for _, row in found],
+                [max(0.0, 100 * (row["recall"] - row["low"])) for _, row in points],
+                [max(0.0, 100 * (row["high"] - row["recall"])) for _, row in points],
             ]
             axes.errorbar(recall, heights, xerr=around, fmt="o", color=SERIES[name], label=names[name], markersize=4)
         axes.set_yticks(range(len(kinds)), kinds)

@@ -43,12 +43,12 @@ class Preview:
     picture: Image.Image | None
 
 
-def headline_markdown(said: Contents) -> str:
+def headline_markdown(contents: Contents) -> str:
     """Title, sentences and, where something was measured, the table of the headline's query set."""
-    chosen = next((row for row in said["query_sets"] if row["name"] == said["headline"]["query_set"]), None)
-    lines = recall_table(chosen) if chosen else []
+    query_set = next((row for row in contents["query_sets"] if row["name"] == contents["headline"]["query_set"]), None)
+    lines = recall_table(query_set) if query_set else []
     shown = [line for line in lines if line["model"] == lines[0]["model"] or line["mode"] == lines[0]["mode"]]
-    return render("headline_markdown.jinja", {"headline": said["headline"], "set": chosen, "lines": shown})
+    return render("headline_markdown.jinja", {"headline": contents["headline"], "set": query_set, "lines": shown})
 
 
 def examples_of(gallery: Sequence[Mapping[str, Any]]) -> list[Example]:
@@ -69,12 +69,12 @@ def example_sheet(examples: Iterable[Example], thumbnails: Thumbnails) -> Image.
     """One row per example: the reference with the text, then the hits, right ones marked; None without examples."""
     tiles: list[tuple[Image.Image, str]] = []
     for example in examples:
-        marks = [
-            f"{place + 1}. RIGHT" if hit in example.right else f"{place + 1}." for place, hit in enumerate(example.hits)
+        labels = [
+            f"{rank + 1}. RIGHT" if hit in example.right else f"{rank + 1}." for rank, hit in enumerate(example.hits)
         ]
-        row = [(example.reference_id, f"reference: {example.text}"), *zip(example.hits, marks, strict=True)]
+        row = [(example.reference_id, f"reference: {example.text}"), *zip(example.hits, labels, strict=True)]
         row = row[: SHOWN_HITS + 1]
-        tiles += [(thumbnails.picture(image_id) or Image.new("RGB", (8, 8), GONE), says) for image_id, says in row]
+        tiles += [(thumbnails.picture(image_id) or Image.new("RGB", (8, 8), GONE), label) for image_id, label in row]
         tiles += [(Image.new("RGB", (8, 8), "white"), "")] * (SHOWN_HITS + 1 - len(row))
     return contact_sheet(tiles, SHOWN_HITS + 1, 112) if tiles else None
 
@@ -88,16 +88,16 @@ def compared_with_before(recipe: str, store: Store, files: ImageFiles) -> Previe
     if now is None or before is None:
         return None
     try:
-        said = run_comparison([Run("before", "before", before), Run("now", "now", now)], SERVED.name, "", DRAWS, 0)
+        contents = run_comparison([Run("before", "before", before), Run("now", "now", now)], SERVED.name, "", DRAWS, 0)
     except Spn4cirError as error:
         return Preview(f"Not compared with the report before: {error}\n", None)
-    thumbnails = Thumbnails(files, {image_id: image_id for image_id in pictured(said)})
-    return Preview(comparison_markdown(said), example_sheet(_changed(said), thumbnails))
+    thumbnails = Thumbnails(files, {image_id: image_id for image_id in pictured(contents)})
+    return Preview(comparison_markdown(contents), example_sheet(_changed(contents), thumbnails))
 
 
-def _changed(said: Mapping[str, Any]) -> list[Example]:
+def _changed(contents: Mapping[str, Any]) -> list[Example]:
     """One query won and one lost, each as answered before and now."""
-    groups = [group for found in said["query_sets"] for group in found["changed"]]
+    groups = [group for query_set in contents["query_sets"] for group in query_set["changed"]]
     return [
         Example(
             f"{one['query']['modified_text']} ({answer['label']}: place {answer['rank'] + 1})",

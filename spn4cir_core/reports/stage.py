@@ -52,24 +52,24 @@ def write_report(work: Work[ReportInput]) -> None:
         numbers = tables(answers, settings.ks, settings.bootstrap_draws, seed)
     captions = read_captions(work.parents["captions"])
     likeness = Likeness.of(captions, work.parents["splits"])
-    said = contents(sets, answers, numbers, metrics, lineage(work.parents, work.store), settings, likeness)
+    report = contents(sets, answers, numbers, metrics, lineage(work.parents, work.store), settings, likeness)
     with work.draft.timed("write"):
         thumbnails = Thumbnails(files, manifest_column(work.parents["images"], "path"))
         pictures = Pictures(thumbnails, captions)
-        shown = _galleries(work, answers, pictures, likeness, said["false_negatives"]["by_reason"])
-        _write_preview(work, said, shown, thumbnails)
+        shown = _galleries(work, answers, pictures, likeness, report["false_negatives"]["by_reason"])
+        _write_preview(work, report, shown, thumbnails)
         work.draft.write_table(query_table(answers), "queries.parquet")
         work.draft.write_table(hit_table(answers), "hits.parquet")
         if settings.searched_by is not None:
             work.draft.write_table(searched_table(answers), "searched.parquet")
-        _write(work, numbers, said, html_page(said, shown, metrics))
+        _write(work, numbers, report, html_page(report, shown, metrics))
     for kind in {evaluator.plugin_kind for evaluator in settings.evaluators} - {query_set.name for query_set in sets}:
         work.draft.drop(f"evaluator {kind!r} found nothing to ask in this corpus")
     for query_set in sets:
         for reason, count in query_set.drops.items():
             work.draft.drop(f"{query_set.name}: {reason}", count)
     work.draft.rows = sum(len(query_set.queries) for query_set in sets)
-    work.draft.details = _details(said)
+    work.draft.details = _details(report)
 
 
 def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFiles) -> list[Answers]:
@@ -95,12 +95,12 @@ def _galleries(
     answers: Sequence[Answers],
     pictures: Pictures,
     likeness: Likeness,
-    spared: Mapping[str, int],
+    excluded: Mapping[str, int],
 ) -> dict[str, Any]:
     count, seed = work.settings.eval_report.gallery_pictures, work.settings.seed
     triplets = work.parents["triplets"].table()
-    each = max(1, count // max(1, len(spared)))
-    masked = sample_false_negatives(work.parents["false_negatives"], spared, each, seed) if count else {}
+    each = max(1, count // max(1, len(excluded)))
+    masked = sample_false_negatives(work.parents["false_negatives"], excluded, each, seed) if count else {}
     return {
         "retrieval": {
             answer.query_set.name: retrieval_gallery(answer, SERVED.name, count, seed, pictures, likeness)
@@ -112,23 +112,23 @@ def _galleries(
     }
 
 
-def _write(work: Work[ReportInput], numbers: Tables, said: Contents, page: str) -> None:
+def _write(work: Work[ReportInput], numbers: Tables, report: Contents, page: str) -> None:
     work.draft.write_table(numbers.ranks, "ranks.parquet")
     work.draft.write_table(numbers.recall, "recall.parquet")
     work.draft.write_table(numbers.precision, "mean_average_precision.parquet")
     work.draft.write_table(numbers.differences, "differences.parquet")
     work.draft.write_table(numbers.composition, "composition.parquet")
     work.draft.write_table(numbers.gallery_sizes, "gallery_sizes.parquet")
-    work.draft.write_json(said, "report.json")
-    for name, text in (("report.html", page), ("report.md", markdown_page(said))):
+    work.draft.write_json(report, "report.json")
+    for name, text in (("report.html", page), ("report.md", markdown_page(report))):
         _write_text(work, name, text)
 
 
 def _write_preview(
-    work: Work[ReportInput], said: Contents, galleries: Mapping[str, Any], thumbnails: Thumbnails
+    work: Work[ReportInput], report: Contents, galleries: Mapping[str, Any], thumbnails: Thumbnails
 ) -> None:
-    _write_text(work, HEADLINE, headline_markdown(said))
-    gallery = galleries["retrieval"].get(said["headline"]["query_set"], [])
+    _write_text(work, HEADLINE, headline_markdown(report))
+    gallery = galleries["retrieval"].get(report["headline"]["query_set"], [])
     sheet = example_sheet(examples_of(gallery), thumbnails)
     if sheet is not None:
         sheet.save(work.draft.file(EXAMPLES), "JPEG", quality=80)
@@ -139,18 +139,18 @@ def _write_text(work: Work[ReportInput], name: str, text: str) -> None:
         scratch.write_text(text, encoding="utf-8")
 
 
-def _details(said: Contents) -> dict[str, Any]:
+def _details(report: Contents) -> dict[str, Any]:
     """The headline, and recall of every model's composed queries over all kinds as flat numbers that plot over runs."""
     numbers = {
         f"{row['query_set']} {row['model']} recall@{row['k']}": row["recall"]
-        for query_set in said["query_sets"]
+        for query_set in report["query_sets"]
         for row in query_set["recall"]
         if row["kind"] == "all" and row["query"] == "composed"
     }
     return {
-        "headline": said["headline"],
+        "headline": report["headline"],
         "recall": numbers,
-        "queries": {query_set["name"]: query_set["queries"] for query_set in said["query_sets"]},
+        "queries": {query_set["name"]: query_set["queries"] for query_set in report["query_sets"]},
     }
 
 

@@ -11,18 +11,18 @@ from spn4cir_core.reports.page import render
 CAUSES = ("read", "compute", "write")
 
 
-def summary_html(said: Mapping[str, Any]) -> str:
+def summary_html(run: Mapping[str, Any]) -> str:
     """The page; it loads nothing.
 
     Args:
-        said: see ``spn4cir_core.operations.run_summary``.
+        run: see ``spn4cir_core.operations.run_summary``.
     """
-    return render("summary.jinja", _values(said))
+    return render("summary.jinja", _values(run))
 
 
-def summary_markdown(said: Mapping[str, Any]) -> str:
+def summary_markdown(run: Mapping[str, Any]) -> str:
     """The same as Markdown."""
-    return render("summary_markdown.jinja", _values(said))
+    return render("summary_markdown.jinja", _values(run))
 
 
 def duration(seconds: float) -> str:
@@ -45,11 +45,11 @@ def size(count: float) -> str:
     return f"{count:,.3g} TB" if count < 1000 else f"{count:,.0f} TB"
 
 
-def _values(said: Mapping[str, Any]) -> dict[str, Any]:
-    longest = max((sum(stage.get("seconds", {}).values()) for stage in said["stages"]), default=0)
+def _values(run: Mapping[str, Any]) -> dict[str, Any]:
+    longest = max((sum(stage.get("seconds", {}).values()) for stage in run["stages"]), default=0)
     return {
-        "said": said,
-        "bars": {stage["noun"]: _bar(stage.get("seconds", {}), longest) for stage in said["stages"]},
+        "run": run,
+        "bars": {stage["noun"]: _bar(stage.get("seconds", {}), longest) for stage in run["stages"]},
         "causes": CAUSES,
         "duration": duration,
         "size": size,

@@ -49,14 +49,14 @@ def suspicions(answers: Answers, model: str, likeness: Likeness) -> dict[str, li
     queries, gallery = answers.query_set.queries, answers.query_set.gallery_ids
     composed, first = answers.ranks[model, "composed"], answers.hits[model, "composed"][:, 0]
     alone = np.minimum(answers.ranks[model, "image"], answers.ranks[model, "text"])
-    found: dict[str, list[int]] = {UNMARKED: [], UNCHANGED: [], LOST: []}
+    suspicious: dict[str, list[int]] = {UNMARKED: [], UNCHANGED: [], LOST: []}
     for row in np.argsort(-composed, kind="stable").tolist():
         targets = queries[row].target_ids
         hit = gallery[first[row]] if first[row] >= 0 else ""
         if hit and hit not in targets and likeness.alike(hit, targets):
-            found[UNMARKED].append(row)
+            suspicious[UNMARKED].append(row)
         if all(likeness.alike(target, [queries[row].reference_id]) for target in targets):
-            found[UNCHANGED].append(row)
+            suspicious[UNCHANGED].append(row)
         if alone[row] == 0 and composed[row] >= FIRST_HITS:
-            found[LOST].append(row)
-    return found
+            suspicious[LOST].append(row)
+    return suspicious

@@ -104,13 +104,13 @@ def answers(scores: Scores, within: int) -> list[str]:
     """What the page filters by: ``text`` or ``reference`` answers alone, ``both`` are needed, both are ``lost``."""
     if scores.text_rank is None or scores.reference_rank is None or scores.round_trip_rank is None:
         return []
-    marks = {
+    answer_by_triplet = {
         "text": scores.text_rank < within,
         "reference": scores.reference_rank < within,
         "both": scores.round_trip_rank < min(scores.text_rank, scores.reference_rank),
         "lost": (scores.round_trip_share or 0) > CHANCE,
     }
-    return [name for name, holds in marks.items() if holds]
+    return [name for name, holds in answer_by_triplet.items() if holds]
 
 
 def _resource(name: str) -> str:
@@ -125,6 +125,6 @@ def _render(script: str, **values: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    mark = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.from_string(_resource("triplet_browser.jinja"))
-    return page.render(script=Markup(script), script_sha256=mark, **values).strip() + "\n"
+    return page.render(script=Markup(script), script_sha256=script_hash, **values).strip() + "\n"

@@ -20,7 +20,7 @@ HEADERS = {
 }
 
 
-class Guard:
+class AccessControl:
     """Refuses a request before anything of its body is read.
 
     Without a token only requests addressed to this machine by a loopback name are answered: a page of another site
@@ -46,12 +46,12 @@ class Guard:
         if refused is None:
             await self._app(scope, receive, with_headers)
             return
-        status, says = refused
+        status, message = refused
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         await with_headers({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps({"error": says}).encode()})
+        await send({"type": "http.response.body", "body": json.dumps({"error": message}).encode()})
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and message, or None for a request that may go on."""

@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import FORMATS, PictureError
-from spn4cir_core.search import service as asked
-from spn4cir_core.search.access_control import Guard
+from spn4cir_core.search.access_control import AccessControl
 from spn4cir_core.search.models import INDEXED, Model, NoSuchModel
 from spn4cir_core.search.search import Hit
+from spn4cir_core.search.service import IndexedImage, NoSuchImage, QueryKind, SearchService
 from spn4cir_core.training.roles import ModelName
 
 MAX_UPLOAD_BYTES = 10_000_000
@@ -41,7 +41,7 @@ class Images(BaseModel):
 
     name: str
     total: int
-    images: list[asked.Indexed]
+    images: list[IndexedImage]
 
 
 class ModelList(BaseModel):
@@ -53,7 +53,7 @@ class ModelList(BaseModel):
 class Answer(BaseModel):
     """The hits, best first. Scores are cosines and comparable within one model and kind of query only."""
 
-    query: asked.Query
+    query: QueryKind
     model: ModelName
     text: str
     image_id: str | None = Field(description="The reference image of the index, if it was one.")
@@ -70,29 +70,29 @@ class Failure(BaseModel):
 class Endpoints:
     """The functions behind the addresses."""
 
-    def __init__(self, desk: asked.SearchDesk, name: str) -> None:
-        self._desk, self._name = desk, name
+    def __init__(self, service: SearchService, name: str) -> None:
+        self._service, self._name = service, name
 
     def images(
         self, count: Annotated[int, Query(ge=1, le=200)] = 24, seed: Annotated[int, Query(ge=0, lt=2**53)] = 0
     ) -> Images:
         """Pictures to start from, drawn at random; a seed always draws the same."""
-        return Images(name=self._name, total=len(self._desk), images=self._desk.draw(count, seed))
+        return Images(name=self._name, total=len(self._service), images=self._service.draw(count, seed))
 
     def models(self) -> ModelList:
         """The model of the index, first, and those to be seen beside it; each is opened when first asked."""
-        return ModelList(models=self._desk.models())
+        return ModelList(models=self._service.models())
 
     def thumbnail(self, image_id: Annotated[str, Path(description="An id of the index, percent-encoded.")]) -> Response:
         """A JPEG of at most 320 pixels a side."""
-        return Response(self._desk.thumbnail(image_id), media_type="image/jpeg", headers=KEEP_THUMBNAILS)
+        return Response(self._service.thumbnail(image_id), media_type="image/jpeg", headers=KEEP_THUMBNAILS)
 
     def search(
         self,
         text: Annotated[str, Form(max_length=MAX_TEXT, description="What should be different.")] = "",
         image_id: Annotated[str, Form(max_length=4096, description="A reference image of the index.")] = "",
         image: Annotated[UploadFile | None, File(description="Or a picture, at most 10 MB.")] = None,
-        query: Annotated[asked.Query, Form(description=QUERIES)] = "composed",
+        query: Annotated[QueryKind, Form(description=QUERIES)] = "composed",
         top: Annotated[int, Form(ge=1, le=200, description="How many images.")] = 12,
         model: Annotated[ModelName, Form(description="One that /api/models lists without a reason.")] = INDEXED,
     ) -> Answer:
@@ -102,18 +102,18 @@ class Endpoints:
         upload = None if image is None else image.file.read(MAX_UPLOAD_BYTES + 1)
         if upload is not None and len(upload) > MAX_UPLOAD_BYTES:
             raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
-        found = self._desk.search(image_id, upload, text, query, top, model)
+        result = self._service.search(image_id, upload, text, query, top, model)
         return Answer(
             query=query,
             model=model,
             text=text.strip(),
             image_id=image_id or None,
-            vectors=found.vectors,
-            hits=found.hits,
+            vectors=result.vectors,
+            hits=result.hits,
         )
 
 
-def create_app(desk: asked.SearchDesk, name: str, token: str = "") -> FastAPI:
+def create_app(service: SearchService, name: str, token: str = "") -> FastAPI:
     """The application.
 
     Args:
@@ -123,7 +123,7 @@ def create_app(desk: asked.SearchDesk, name: str, token: str = "") -> FastAPI:
     """
     # No documentation pages: theirs load scripts from elsewhere. The schema itself is served.
     app = FastAPI(title="spn4cir search", description=DESCRIPTION, docs_url=None, redoc_url=None)
-    endpoints = Endpoints(desk, name)
+    endpoints = Endpoints(service, name)
     failures: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in (401, 403, 404, 411, 413, 422)}
     app.add_api_route("/api/images", endpoints.images, methods=["GET"], responses=failures)
     app.add_api_route("/api/models", endpoints.models, methods=["GET"], responses=failures)
@@ -139,7 +139,7 @@ def create_app(desk: asked.SearchDesk, name: str, token: str = "") -> FastAPI:
         app.add_api_route(path, _static(file, kind), methods=["GET"], include_in_schema=False)
     for error, answer in FAILURES.items():
         app.add_exception_handler(error, answer)
-    app.add_middleware(Guard, token=token, max_body_bytes=MAX_UPLOAD_BYTES + MAX_FORM_BYTES)
+    app.add_middleware(AccessControl, token=token, max_body_bytes=MAX_UPLOAD_BYTES + MAX_FORM_BYTES)
     return app
 
 
@@ -148,8 +148,8 @@ def _static(file: str, kind: str) -> Callable[[], Response]:
     return lambda: Response(content, media_type=kind, headers={"cache-control": "no-cache"})
 
 
-def _failed(status: int, says: str) -> JSONResponse:
-    return JSONResponse({"error": says}, status)
+def _failed(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": message}, status)
 
 
 def _invalid(_: Request, error: Exception) -> JSONResponse:
@@ -165,13 +165,13 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
 def _unusable(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PictureError)
     # What a file that is no picture starts with is for logs, not for people.
-    says = f"not a picture; {', '.join(FORMATS)} are read" if error.reason == "not a picture" else str(error)
-    return _failed(422, f"the picture cannot be used: {says}")
+    message = f"not a picture; {', '.join(FORMATS)} are read" if error.reason == "not a picture" else str(error)
+    return _failed(422, f"the picture cannot be used: {message}")
 
 
 FAILURES: dict[type[Exception], Callable[[Request, Exception], JSONResponse]] = {
     NoSuchModel: lambda _, error: _failed(404, str(error)),
-    asked.NoSuchImage: lambda _, error: _failed(404, str(error)),
+    NoSuchImage: lambda _, error: _failed(404, str(error)),
     PictureError: _unusable,
     InputError: lambda _, error: _failed(422, str(error)),
     RequestValidationError: _invalid,

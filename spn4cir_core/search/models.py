@@ -108,11 +108,11 @@ class Models:
         if name not in self._opened:
             with self._opening:
                 if name not in self._opened:
-                    self._opened[name] = _said(name, how)
+                    self._opened[name] = _open_or_refuse(name, how)
         return self._opened[name]
 
 
-def _said(name: ModelName, how: Callable[[], Opened]) -> Opened:
+def _open_or_refuse(name: ModelName, how: Callable[[], Opened]) -> Opened:
     """Open a model; what fails is told in the log, for its message may hold paths of this machine."""
     try:
         return how()
@@ -140,18 +140,18 @@ def _open(checkpoint: Artifact, indexed: Searcher, index: Artifact, files: Image
     loaded = load_checkpoint(checkpoint)
     if same_target_encoder(loaded.network, indexed.network):
         return Opened(indexed.beside(loaded.network), SHARED)
-    images, kept = _indexed_images(indexed, index, store), TargetVectors(loaded, files, store)
-    if (new := len(kept.missing(images))) > EMBEDDED_ON_DEMAND:
+    images, stored = _indexed_images(indexed, index, store), TargetVectors(loaded, files, store)
+    if (new := len(stored.missing(images))) > EMBEDDED_ON_DEMAND:
         raise NoSuchModel(
             f"{checkpoint.noun} has a target encoder of its own, and {new} pictures are too many to encode while you "
             "wait; compare it in the eval_report"
         )
     log.warning("%s has a target encoder of its own: indexing %d pictures with it", checkpoint.noun, len(images))
     with store.translate_write_errors(index.noun):
-        vectors_VD = kept.of(images)
+        vectors_VD = stored.of(images)
     settings = index.summary["settings"]
-    made = build_index(vectors_VD, SearchSettings.model_validate(settings["search_index"]), settings["seed"])
-    return Opened(indexed.beside(loaded.network, made), OWN)
+    own_index = build_index(vectors_VD, SearchSettings.model_validate(settings["search_index"]), settings["seed"])
+    return Opened(indexed.beside(loaded.network, own_index), OWN)
 
 
 def _indexed_images(indexed: Searcher, index: Artifact, store: Store) -> pa.Table:

@@ -161,11 +161,11 @@ class Searcher:
     ) -> Image.Image:
         """The query and its hits on one picture, captioned with rank, score and caption."""
         tiles = [(files.open(hit.path), f"{hit.rank + 1}. {hit.score:.2f} {hit.caption or hit.path}") for hit in hits]
-        asked = f"query: {text}" if text else "query: this picture"
+        label = f"query: {text}" if text else "query: this picture"
         if reference is not None:
-            tiles.insert(0, (reference.convert("RGB"), asked))
+            tiles.insert(0, (reference.convert("RGB"), label))
         elif tiles:
-            tiles[0] = (tiles[0][0], f"{asked} → {tiles[0][1]}")
+            tiles[0] = (tiles[0][0], f"{label} → {tiles[0][1]}")
         return contact_sheet(tiles, SHEET_COLUMNS)
 
 

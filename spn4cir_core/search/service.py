@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 UPLOAD_PIXELS = 50_000_000
 PICTURES_IN_MEMORY = 4
-THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_KEPT = 320, 85, 2048
+THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_IN_MEMORY = 320, 85, 2048
 
-Query = Literal["composed", "image", "text", "sum"]
+QueryKind = Literal["composed", "image", "text", "sum"]
 
 
 class NoSuchImage(InputError):
@@ -31,7 +31,7 @@ class NoSuchImage(InputError):
 
 
 @dataclass(frozen=True)
-class Indexed:
+class IndexedImage:
     """An image of the index."""
 
     image_id: str
@@ -39,14 +39,14 @@ class Indexed:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """Hits, best first, and whose candidate vectors they were found among (empty: the index's own model's)."""
 
     hits: list[Hit]
     vectors: str
 
 
-class SearchDesk:
+class SearchService:
     """A few models for many threads: one query is encoded at a time, few pictures are open at once."""
 
     def __init__(self, models: Models, files: ImageFiles) -> None:
@@ -54,7 +54,7 @@ class SearchDesk:
         self._uploads = ConfinedDecoder(min(UPLOAD_PIXELS, files.max_pixels))
         self._rows = {row["image_id"]: row for row in models.indexed.rows}
         self._network, self._pictures = threading.Lock(), threading.BoundedSemaphore(PICTURES_IN_MEMORY)
-        self._kept = lru_cache(THUMBNAILS_KEPT)(self._make_thumbnail)
+        self._thumbnails = lru_cache(THUMBNAILS_IN_MEMORY)(self._make_thumbnail)
 
     def __len__(self) -> int:
         """How many images can be found."""
@@ -64,12 +64,12 @@ class SearchDesk:
         """The models that can be asked, and those that cannot."""
         return self._models.listed()
 
-    def draw(self, count: int, seed: int) -> list[Indexed]:
+    def draw(self, count: int, seed: int) -> list[IndexedImage]:
         """At most ``count`` images in random order; a seed always draws the same."""
         drawn = random.Random(seed).sample(list(self._rows), min(count, len(self._rows)))
         return [self.image(image_id) for image_id in drawn]
 
-    def image(self, image_id: str) -> Indexed:
+    def image(self, image_id: str) -> IndexedImage:
         """One image of the index.
 
         Raises:
@@ -77,7 +77,7 @@ class SearchDesk:
         """
         if image_id not in self._rows:
             raise NoSuchImage(f"no image {image_id!r} in the index")
-        return Indexed(image_id, self._rows[image_id]["caption"])
+        return IndexedImage(image_id, self._rows[image_id]["caption"])
 
     def thumbnail(self, image_id: str) -> bytes:
         """A JPEG of at most 320 px a side.
@@ -85,17 +85,17 @@ class SearchDesk:
         Raises:
             NoSuchImage: the index does not hold it, or its file cannot be opened any more.
         """
-        return self._kept(self.image(image_id).image_id)
+        return self._thumbnails(self.image(image_id).image_id)
 
     def search(
         self,
         image_id: str,
         upload: bytes | None,
         text: str,
-        query: Query,
+        query: QueryKind,
         top: int,
         model: ModelName = INDEXED,
-    ) -> Found:
+    ) -> SearchResult:
         """The best ``top`` images for a reference image (an upload, else an image of the index) and a text.
 
         ``query`` says what of the two is asked with, and how. A reference image of the index is never among its own
@@ -116,10 +116,12 @@ class SearchDesk:
         opened = self._models.open(model)
         with self._pictures:
             reference = None if query == "text" else self._reference(image_id, upload)
-            asked = None if query == "image" else text
+            query_text = None if query == "image" else text
             with self._network:
-                hits = opened.searcher.search(reference, asked, top, without, "sum" if query == "sum" else "composed")
-        return Found(hits, opened.vectors)
+                hits = opened.searcher.search(
+                    reference, query_text, top, without, "sum" if query == "sum" else "composed"
+                )
+        return SearchResult(hits, opened.vectors)
 
     def _reference(self, image_id: str, upload: bytes | None) -> Image.Image:
         return self._open(image_id) if upload is None else self._uploads.decode(upload)

@@ -37,9 +37,9 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
     if not len(rows):
         raise InputError(f'no image to index: search_index.images = {settings.images!r} selects none; use "all"')
     checkpoint = load_checkpoint(checkpoint_artifact)
-    kept = TargetVectors(checkpoint, image_files(work.settings.images, work.store), work.store)
-    encoded = len(set(kept.missing(rows)["pixel_sha256"].to_pylist()))
-    vectors_VD = kept.of(rows, work.progress, draft.seconds)
+    target_vectors = TargetVectors(checkpoint, image_files(work.settings.images, work.store), work.store)
+    encoded = len(set(target_vectors.missing(rows)["pixel_sha256"].to_pylist()))
+    vectors_VD = target_vectors.of(rows, work.progress, draft.seconds)
     with draft.timed("compute"):
         index = build_index(vectors_VD, settings, work.settings.seed)
     about: dict[str, Any] = {
@@ -69,8 +69,8 @@ def _queries(work: Work[SearchIndexInput], checkpoint: Checkpoint, rows: pa.Tabl
     references, texts = rows.take(drawn), rows["caption"].take(np.roll(drawn, 1)).to_pylist()
     files = image_files(work.settings.images, work.store)
     inputs_Q = image_inputs(checkpoint.backbone, checkpoint.network, references, files, work.store)
-    asked = [text or "a picture" for text in texts]
-    return encode_queries(checkpoint.network, inputs_Q, range(len(asked)), asked)["composed"]
+    query_texts = [text or "a picture" for text in texts]
+    return encode_queries(checkpoint.network, inputs_Q, range(len(query_texts)), query_texts)["composed"]
 
 
 def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
@@ -82,8 +82,8 @@ def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
     if settings.images == "all":
         return table
     splits = work.parents["splits"].table(columns=["image_id", "split"])
-    chosen = splits.filter(pc.equal(splits["split"], settings.images))["image_id"]
-    return table.filter(pc.is_in(table["image_id"], value_set=chosen.combine_chunks()))
+    image_ids = splits.filter(pc.equal(splits["split"], settings.images))["image_id"]
+    return table.filter(pc.is_in(table["image_id"], value_set=image_ids.combine_chunks()))
 
 
 def _write_index(work: Work[SearchIndexInput], index: Any) -> None:

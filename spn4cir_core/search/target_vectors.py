@@ -93,15 +93,15 @@ class TargetVectors:
 
     def _in_order(self, keys: list[str]) -> np.ndarray:
         network = self._checkpoint.network
-        places: dict[str, list[int]] = {}
-        for place, key in enumerate(keys):
-            places.setdefault(key, []).append(place)
+        rows_of: dict[str, list[int]] = {}
+        for number, key in enumerate(keys):
+            rows_of.setdefault(key, []).append(number)
         vectors = np.empty((len(keys), network.target_tokens * network.dim), np.float32)
         for part in self._rows.scan():
             there = part[VALUE].combine_chunks().flatten().to_numpy().reshape(len(part), -1)
             for row, key in enumerate(part[KEY].to_pylist()):
-                vectors[places.pop(key, [])] = there[row]
-        assert not places
+                vectors[rows_of.pop(key, [])] = there[row]
+        assert not rows_of
         return vectors
 
 
@@ -110,16 +110,16 @@ def target_fingerprint(checkpoint: Checkpoint) -> str:
 
     Stage 2 freezes the latter, so that its fingerprint is stage 1's.
     """
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for tensor in frozen_tensors(checkpoint.network):
-        told.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-        told.update(_bytes(tensor))
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(_bytes(tensor))
     return fingerprint(
         {
             "backbone": as_table(checkpoint.backbone),
             "outside": checkpoint.backbone.restoring_fingerprint(),
             "inputs": checkpoint.backbone.inputs_fingerprint(),
-            "weights": told.hexdigest(),
+            "weights": digest.hexdigest(),
             "version": 1,
         }
     )

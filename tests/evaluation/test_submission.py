@@ -14,7 +14,7 @@ from PIL import Image
 
 from spn4cir_core.backbones.small.settings import Small
 from spn4cir_core.errors import InputError
-from spn4cir_core.evaluation.submission import Answering, asked_by_server, submit
+from spn4cir_core.evaluation.submission import Answering, read_server_queries, submit
 from spn4cir_core.evaluation.submission_files import validate_submission
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.images.stage import IMAGES
@@ -103,7 +103,7 @@ def by_hand(found: Answering, reference: int, text: str, gallery: list[int]) -> 
 def test_cirr_files_equal_rankings_made_by_hand(tmp_path: Path) -> None:
     settings, store = cirr(tmp_path / "cirr_data"), Store(tmp_path / "store")
     images = scanned(settings, store)
-    (asked,) = asked_by_server(settings, images, store)
+    (asked,) = read_server_queries(settings, images, store)
     assert len(asked.names) == PICTURES and len(set(asked.image_ids)) == PICTURES - 1
     found = answering(settings, images, store)
     whole, subset = submit(asked, found, tmp_path / "out", "small")
@@ -132,7 +132,7 @@ def same_but_for_twins(one: list[str], other: list[str]) -> bool:
 def test_circo_keeps_the_reference_unless_told(tmp_path: Path) -> None:
     settings, store = circo(tmp_path / "circo_data"), Store(tmp_path / "store")
     images = scanned(settings, store)
-    (asked,) = asked_by_server(settings, images, store)
+    (asked,) = read_server_queries(settings, images, store)
     found = answering(settings, images, store)
     (path,) = submit(asked, found, tmp_path / "out", "small")
     ranked = json.loads(path.read_text())
@@ -152,7 +152,7 @@ def test_a_missing_picture_is_told(tmp_path: Path) -> None:
     settings, store = cirr(tmp_path / "cirr_data"), Store(tmp_path / "store")
     (tmp_path / "cirr_data" / "test1" / "test1-31.png").unlink()
     images = scanned(settings, store)
-    (asked,) = asked_by_server(settings, images, store)
+    (asked,) = read_server_queries(settings, images, store)
     with pytest.raises(InputError, match=r"1 pictures .* the first is 'test1-31'"):
         submit(asked, answering(settings, images, store), tmp_path / "out", "small")
     assert not (tmp_path / "out").exists()
@@ -163,7 +163,7 @@ def test_a_recipe_without_such_queries_is_told(tmp_path: Path) -> None:
     settings = ImageSettings.model_validate({"reader": {"kind": "folder", "folder": str(tmp_path / "photos")}})
     store = Store(tmp_path / "store")
     with pytest.raises(InputError, match='evaluate = "test1"'):
-        asked_by_server(settings, scanned(settings, store), store)
+        read_server_queries(settings, scanned(settings, store), store)
 
 
 Damage = Callable[[dict[str, Any]], Any]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
-from spn4cir_core.search.service import SearchDesk
+from spn4cir_core.search.service import SearchService
 from spn4cir_core.search.stage import SEARCH_INDEX
 from tests.fuzz.inputs import bent, damaged, fuzzed
 from tests.fuzz.readers import pictures
@@ -31,8 +31,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     root = tmp_path_factory.mktemp("searched")
     store = measured_store(root)
     index = SEARCH_INDEX.run(recipe(root / "pictures"), store)[0]
-    desk = SearchDesk(Models(Searcher.open(index)), ImageFiles(root / "pictures", 10**6))
-    return TestClient(create_app(desk, "toys"), base_url="http://127.0.0.1", raise_server_exceptions=True)
+    service = SearchService(Models(Searcher.open(index)), ImageFiles(root / "pictures", 10**6))
+    return TestClient(create_app(service, "toys"), base_url="http://127.0.0.1", raise_server_exceptions=True)
 
 
 def fits(answer: Any, root: str = "searched") -> None:

@@ -9,7 +9,7 @@ import pytest
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
-from spn4cir_core.search.service import SearchDesk
+from spn4cir_core.search.service import SearchService
 from spn4cir_core.search.stage import SEARCH_INDEX
 from spn4cir_core.store.artifacts import Artifact, Store
 from tests.measured_store import measured_store, recipe
@@ -36,5 +36,5 @@ def searcher(index: Artifact) -> Searcher:
 
 
 @pytest.fixture(scope="package")
-def desk(searcher: Searcher, pictures: Path) -> SearchDesk:
-    return SearchDesk(Models(searcher), ImageFiles(pictures))
+def service(searcher: Searcher, pictures: Path) -> SearchService:
+    return SearchService(Models(searcher), ImageFiles(pictures))

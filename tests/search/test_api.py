@@ -14,7 +14,7 @@ from PIL import Image
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
-from spn4cir_core.search.service import THUMBNAIL_PX, SearchDesk
+from spn4cir_core.search.service import THUMBNAIL_PX, SearchService
 from tests.measured_store import EVIL, image_rows
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -26,8 +26,8 @@ SECRET = "correct horse"
 
 
 @pytest.fixture(scope="module")
-def client(desk: SearchDesk) -> TestClient:
-    return TestClient(create_app(desk, "toys"), base_url="http://127.0.0.1", raise_server_exceptions=False)
+def client(service: SearchService) -> TestClient:
+    return TestClient(create_app(service, "toys"), base_url="http://127.0.0.1", raise_server_exceptions=False)
 
 
 def ask(client: TestClient, upload: bytes | None = None, **form: Any) -> Any:
@@ -63,10 +63,10 @@ def test_hits_are_the_searchers(client: TestClient, searcher: Searcher, pictures
     assert "toys/04.png" not in {hit["image_id"] for hit in answer["hits"]}
 
 
-def test_other_models_are_listed_and_asked(desk: SearchDesk, searcher: Searcher, pictures: Path) -> None:
+def test_other_models_are_listed_and_asked(service: SearchService, searcher: Searcher, pictures: Path) -> None:
     stage1 = searcher.beside(searcher.network)
     models = Models(searcher, {"stage1": lambda: Opened(stage1, SHARED), "control": "there is none"})
-    client = TestClient(create_app(SearchDesk(models, ImageFiles(pictures)), "toys"), "http://localhost")
+    client = TestClient(create_app(SearchService(models, ImageFiles(pictures)), "toys"), "http://localhost")
     listed = client.get("/api/models").json()["models"]
     assert listed == [
         {"name": "stage2", "title": "Stage 2", "missing": ""},
@@ -122,7 +122,7 @@ def test_bad_numbers_are_refused(client: TestClient, query: str) -> None:
     assert answer.status_code == 422 and query.split("=")[0] in answer.json()["error"]
 
 
-def test_thumbnails_are_small_jpegs(client: TestClient, desk: SearchDesk, pictures: Path) -> None:
+def test_thumbnails_are_small_jpegs(client: TestClient, service: SearchService, pictures: Path) -> None:
     Image.new("RGB", (900, 300), "red").save(pictures / "toys/04.large.png")
     answer = client.get("/thumbnail/toys%2F04.png")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
@@ -147,7 +147,7 @@ def test_a_path_of_the_index_that_leaves_the_root_is_not_opened(searcher: Search
     rows[4]["path"] = "../secret.png"
     moved = Searcher(searcher._index, rows, searcher._network)
     asked = TestClient(
-        create_app(SearchDesk(Models(moved), ImageFiles(tmp_path / "pictures")), "x"), "http://localhost"
+        create_app(SearchService(Models(moved), ImageFiles(tmp_path / "pictures")), "x"), "http://localhost"
     )
     for answer in (asked.get("/thumbnail/toys%2F04.png"), ask(asked, image_id="toys/04.png", query="image")):
         assert answer.status_code == 404 and "outside the root" in answer.json()["error"]
@@ -162,8 +162,8 @@ def test_without_a_token_only_loopback_names_are_answered(client: TestClient) ->
         assert answer.status_code == 403 and "localhost" in answer.json()["error"]
 
 
-def test_with_a_token_all_data_needs_it(desk: SearchDesk) -> None:
-    locked = TestClient(create_app(desk, "x", SECRET), "http://pictures.example")
+def test_with_a_token_all_data_needs_it(service: SearchService) -> None:
+    locked = TestClient(create_app(service, "x", SECRET), "http://pictures.example")
     right = {"Authorization": f"Bearer {SECRET}"}
     for path in ("/api/images", "/api/models", "/thumbnail/toys%2F04.png", "/openapi.json"):
         assert locked.get(path, headers=right).status_code == 200

@@ -15,7 +15,7 @@ from spn4cir_core.cli.serve import listening_socket
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
-from spn4cir_core.search.service import SearchDesk
+from spn4cir_core.search.service import SearchService
 from tests.browsers import chromium
 from tests.measured_store import EVIL
 
@@ -32,10 +32,10 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
 @contextmanager
-def served(desk: SearchDesk, token: str = "") -> Iterator[str]:
+def served(service: SearchService, token: str = "") -> Iterator[str]:
     """The address of a server in a thread of its own."""
     with listening_socket("127.0.0.1", 0, token) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(desk, "toys", token), log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(create_app(service, "toys", token), log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not server.started and thread.is_alive():
@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 def address(searcher: Searcher, pictures: Path) -> Iterator[str]:
     same = Opened(searcher.beside(searcher.network), SHARED)
     models = Models(searcher, {"stage1": lambda: same, "control": "there is none"})
-    with served(SearchDesk(models, ImageFiles(pictures))) as there:
+    with served(SearchService(models, ImageFiles(pictures))) as there:
         yield there
 
 
@@ -239,8 +239,8 @@ def test_shuffle_draws_others_and_text_alone_is_asked(page: Page) -> None:
     assert len(shown(page, "text")) == 24
 
 
-def test_a_locked_server_asks_for_its_token(browser: Browser, desk: SearchDesk) -> None:
-    with served(desk, "correct horse") as address:
+def test_a_locked_server_asks_for_its_token(browser: Browser, service: SearchService) -> None:
+    with served(service, "correct horse") as address:
         page = browser.new_page()
         page.goto(address)
         page.fill("#token", "wrong")

@@ -13,7 +13,7 @@ from PIL import Image
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
-from spn4cir_core.search.service import SearchDesk
+from spn4cir_core.search.service import SearchService
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from starlette.testclient import TestClient
@@ -33,8 +33,8 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def client(desk: SearchDesk) -> TestClient:
-    return TestClient(create_app(desk, "toys"), base_url="http://127.0.0.1", raise_server_exceptions=False)
+def client(service: SearchService) -> TestClient:
+    return TestClient(create_app(service, "toys"), base_url="http://127.0.0.1", raise_server_exceptions=False)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -143,7 +143,7 @@ def test_a_bomb_is_refused_from_its_header(client: TestClient) -> None:
 
 
 def test_the_recipes_limit_of_pixels_holds_for_uploads(searcher: Searcher, pictures: Path) -> None:
-    strict = create_app(SearchDesk(Models(searcher), ImageFiles(pictures, max_pixels=2000)), "x")
+    strict = create_app(SearchService(Models(searcher), ImageFiles(pictures, max_pixels=2000)), "x")
     answer = ask(TestClient(strict, "http://localhost"), png(Image.new("RGB", (50, 41))), text="red")
     assert answer.status_code == 422 and "at most 2000" in answer.json()["error"]
 
