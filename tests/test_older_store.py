@@ -18,12 +18,18 @@ from spn4cir_core.engine.plugins import Room, Settings
 from spn4cir_core.flow import STAGES, outdated
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Store
-from spn4cir_core.store.fingerprints import fingerprint_key, plain
+from spn4cir_core.store.fingerprints import plain
 from spn4cir_core.training.settings import FollowingTarget, FrozenTarget
 
 OLDER = Path(__file__).parent / "fixtures" / "older_store"
 RAISED_VERSIONS: dict[str, str] = {}
 """Stage → why what the older commit made of it, and of all stages after it, has to be made again."""
+NEAR_DUPLICATES_AGREE_IN_COLOUR = "near-duplicates also agree in colour and detail (splits.compare_pictures)"
+CHANGED_SETTINGS: dict[tuple[str, str], str] = {
+    ("folder", "splits"): NEAR_DUPLICATES_AGREE_IN_COLOUR,
+    ("zero_shot", "splits"): NEAR_DUPLICATES_AGREE_IN_COLOUR,
+}
+"""Recipe and stage → why what the older commit made of that recipe has to be made again."""
 CHANGED_DEFAULTS: dict[tuple[str, str], str] = {}
 """Noun and kind of a plug-in → why its default settings have another fingerprint than before."""
 REMOVED_KEYS: dict[tuple[str, str, str], str] = {}
@@ -78,11 +84,8 @@ def test_a_recipe_written_for_it_gives_the_settings_that_entered_its_fingerprint
     for stage_name, settings in older()["recipes"][name]["settings"].items():
         stage = STAGES[stage_name]
         view = stage.settings_of(recipe)
-        today = {
-            fingerprint_key(table, field): plain(stage.fingerprint_part.get(table, plain)(getattr(view, table)))
-            for table, field in stage.view.model_fields.items()
-        }
-        assert as_json(today) == settings, stage_name
+        today = as_json(stage.deciding_settings(view))
+        assert (today == settings) != ((name, stage_name) in CHANGED_SETTINGS), (name, stage_name)
 
 
 @pytest.mark.parametrize(("noun", "kind"), members())

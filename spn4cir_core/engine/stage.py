@@ -67,8 +67,9 @@ class Stage(Generic[View]):
     multi_process: bool = False
     """Whether several processes can run it together. ``write`` is then called in each of them: the draft of the first
     is published, those of the others vanish. The artefact must not depend on how many they are."""
-    fingerprint_part: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict, hash=False)
-    """For tables of which only a part is read: table → a JSON value of what of it decides the artefact."""
+    fingerprint_part: Mapping[str, Callable[[Any], Any] | None] = field(default_factory=dict, hash=False)
+    """For tables of which only a part is read: table → a JSON value of what of it decides the artefact. None: nothing
+    does that the parents do not decide already (how pictures of the manifest are opened)."""
     parents_if: Mapping[str, Callable[[View], bool]] = field(default_factory=dict, hash=False)
     """For parents that not every recipe reads: parent → whether this one does. One that is not read is no input."""
     reads_also: tuple[LineagePath, ...] = ()
@@ -182,12 +183,18 @@ class Stage(Generic[View]):
         return {
             "stage": self.name,
             "version": self.version,
-            "settings": {
-                fingerprint_key(name, field): plain(self.fingerprint_part.get(name, plain)(getattr(settings, name)))
-                for name, field in self.view.model_fields.items()
-            },
+            "settings": self.deciding_settings(settings),
             "outside": self.external_inputs(settings, store) if self.external_inputs else None,
             "parents": {name: artifact.fingerprint for name, artifact in parents.items()},
+        }
+
+    def deciding_settings(self, settings: View) -> dict[str, Any]:
+        """What of its settings enters the fingerprint, by table."""
+        parts = {name: self.fingerprint_part.get(name, plain) for name in self.view.model_fields}
+        return {
+            fingerprint_key(name, self.view.model_fields[name]): plain(part(getattr(settings, name)))
+            for name, part in parts.items()
+            if part is not None
         }
 
     def wanted(self, recipe: Tables, store: Store) -> str | None:

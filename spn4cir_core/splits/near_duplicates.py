@@ -15,6 +15,10 @@ BLOCK_ROWS = 1024
 MARGIN = 2e-3
 """Products of stored, rounded vectors differ from exact cosines by less, whatever the number of threads."""
 MOST_LINKS = 20_000_000
+MOST_PER_HASH = 64
+"""Pictures of one hash that each picture of that hash, or of a near one, is compared with."""
+SAMPLE_ROWS = 512
+CANDIDATES_PER_IMAGE = 32
 
 Links = tuple[np.ndarray, np.ndarray]
 """Pairs (L, 2) int64 with first < second, sorted; and their similarity (L,) float32."""
@@ -36,11 +40,49 @@ def phash_links(phash_N: np.ndarray, bits: int) -> Links:
     equal = np.flatnonzero(ordered[1:] == ordered[:-1])
     chains = np.stack([order[equal], order[equal + 1]], axis=1)
     first, distinct = order[starts], ordered[starts]
-    found = [_slice_links(distinct, start, width, bits) for start, width in _slices(bits + 1)] if bits else []
-    near = np.unique(np.concatenate(found), axis=0) if found else np.empty((0, 2), np.int64)
-    pairs = np.concatenate([chains, first[near]])
-    distance = np.bitwise_count(phash_N[pairs[:, 0]] ^ phash_N[pairs[:, 1]])
-    return sorted_links(pairs, 1 - distance.astype(np.float32) / HASH_BITS)
+    pairs = np.concatenate([chains, first[_near_hashes(distinct, bits)]])
+    return sorted_links(pairs, _hash_similarity(phash_N, pairs))
+
+
+def phash_candidates(phash_N: np.ndarray, bits: int) -> Links:
+    """As ``phash_links``, for links that are verified afterwards: equal hashes are linked all with all, since a chain
+    would break where two pictures of equal hash differ in colour.
+
+    Of more than ``MOST_PER_HASH`` pictures with one hash, each is linked to that many that follow it in the manifest.
+
+    Raises:
+        InputError: there are too many pairs to be duplicates.
+    """
+    distinct, hash_of_N = np.unique(phash_N, return_inverse=True)
+    members = np.split(np.argsort(hash_of_N, kind="stable"), np.cumsum(np.bincount(hash_of_N, minlength=1))[:-1])
+    informative = np.flatnonzero(np.bitwise_count(distinct) >= INFORMATIVE_BITS)
+    equal = [
+        np.stack([rows[:-lag], rows[lag:]], axis=1)
+        for rows in (members[number] for number in informative.tolist())
+        for lag in range(1, min(len(rows), MOST_PER_HASH + 1))
+    ]
+    near = [
+        np.stack(np.meshgrid(members[one][:MOST_PER_HASH], members[other][:MOST_PER_HASH]), axis=-1).reshape(-1, 2)
+        for one, other in informative[_near_hashes(distinct[informative], bits)].tolist()
+    ]
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *equal, *near])
+    refuse_flood(len(pairs), len(phash_N), f"perceptual hashes that differ in {bits} bits")
+    return sorted_links(pairs, _hash_similarity(phash_N, pairs))
+
+
+def _near_hashes(hashes_N: np.ndarray, bits: int) -> np.ndarray:
+    """Positions (L, 2) of distinct hashes that differ in at most ``bits`` bits."""
+    if not bits:
+        return np.empty((0, 2), np.int64)
+    return np.unique(
+        np.concatenate([_slice_links(hashes_N, start, width, bits) for start, width in _slices(bits + 1)]), axis=0
+    )
+
+
+def _hash_similarity(phash_N: np.ndarray, pairs_L2: np.ndarray) -> np.ndarray:
+    distance = np.bitwise_count(phash_N[pairs_L2[:, 0]] ^ phash_N[pairs_L2[:, 1]])
+    similarity: np.ndarray = 1 - distance.astype(np.float32) / HASH_BITS
+    return similarity
 
 
 def embedding_links(vectors_ND: np.ndarray, cosine: float) -> Links:
@@ -70,6 +112,20 @@ def embedding_links(vectors_ND: np.ndarray, cosine: float) -> Links:
     if not pairs:
         return np.empty((0, 2), np.int64), np.empty(0, np.float32)
     return sorted_links(np.concatenate(pairs), np.concatenate(values))
+
+
+def candidate_cosine(vectors_ND: np.ndarray, wanted: float, strictest: float) -> float:
+    """The cosine from which pairs are compared by their pictures: ``wanted``, raised up to ``strictest`` where it would
+    propose more than about ``CANDIDATES_PER_IMAGE`` pairs an image (an encoder by which all pictures are similar).
+    """
+    total = len(vectors_ND)
+    place = total - CANDIDATES_PER_IMAGE - 1
+    if place <= 0:
+        return wanted
+    rows = np.unique(np.linspace(0, total - 1, SAMPLE_ROWS).astype(np.int64))
+    others = np.asarray(vectors_ND, np.float32)
+    nth = [np.partition(np.asarray(vectors_ND[row], np.float32) @ others.T, place)[place] for row in rows.tolist()]
+    return float(np.clip(np.mean(nth), wanted, max(wanted, strictest)))
 
 
 def cosines(a_LD: np.ndarray, b_LD: np.ndarray) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from spn4cir_core.engine.plugins import Settings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.splits.appearance import APPEARANCE_VERSION
 
 
 class SplitSettings(Settings):
@@ -15,9 +17,18 @@ class SplitSettings(Settings):
     near_duplicates_by: tuple[Literal["phash", "embedding"], ...] = ("phash", "embedding")
     """How near-duplicates are found; ``[]`` turns it off, for corpora of pictures that differ in little."""
     near_duplicate_cosine: float = Field(default=0.98, gt=0, le=1)
-    """Embeddings at least this similar belong to near-duplicates."""
+    """Embeddings at least this similar belong to near-duplicates if nothing else is compared (``compare_pictures``)."""
     near_duplicate_bits: int = Field(default=4, ge=0, le=8)
-    """Perceptual hashes that differ in at most this many of 64 bits belong to near-duplicates."""
+    """Likewise, how many of 64 bits of two perceptual hashes may differ."""
+    compare_pictures: bool = True
+    """Whether hash and embedding only propose near-duplicates, and small colour versions of the two pictures decide.
+    ``false``: whatever they propose is a near-duplicate, two colours of one thing included (as published)."""
+    candidate_cosine: float = Field(default=0.93, gt=0, le=1)
+    """Embeddings at least this similar propose a near-duplicate; raised where that would be very many."""
+    candidate_bits: int = Field(default=8, ge=0, le=8)
+    """Perceptual hashes that differ in at most this many of 64 bits propose a near-duplicate."""
+    most_different_share: float = Field(default=0.035, ge=0, lt=1)
+    """Near-duplicates may disagree in this share of the 32 × 32 cells of their small versions."""
     validation_share: float = Field(default=0.05, ge=0, lt=1)
     evaluation_share: float = Field(default=0.1, ge=0, lt=1)
     """Shares of the images that the corpus puts in no split itself."""
@@ -33,4 +44,18 @@ class SplitsInput(Settings):
     """The tables of a recipe that this stage reads."""
 
     splits: SplitSettings
+    images: ImageSettings
     seed: int
+
+
+COMPARISON_SETTINGS = ("compare_pictures", "candidate_cosine", "candidate_bits", "most_different_share")
+
+
+def deciding_settings(splits: SplitSettings) -> dict[str, Any]:
+    """What of the settings decides the artefact. Where no pictures are compared, splits are those made before this
+    comparison existed, with the same fingerprint."""
+    values = splits.model_dump(mode="json")
+    comparison = {name: values.pop(name) for name in COMPARISON_SETTINGS}
+    if splits.compare_pictures and splits.near_duplicates_by:
+        values |= comparison | {"appearance_version": APPEARANCE_VERSION}
+    return values

@@ -1,4 +1,4 @@
-"""Stage ``splits``: no image of a training triplet, nor a look-alike of one, is in evaluation."""
+"""Stage ``splits``: no image of a training triplet, nor a near-duplicate of one, is in evaluation."""
 
 from __future__ import annotations
 
@@ -12,18 +12,28 @@ from spn4cir_core.annotations.annotation_tables import read_annotated_triplets, 
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import read_manifest
 from spn4cir_core.splits.assign_splits import EVALUATION, STRICTEST_FIRST, TRAIN, VALIDATION, Assignment, assign_splits
 from spn4cir_core.splits.components import components, group_links
 from spn4cir_core.splits.indexed_links import ROWS_COMPARED_IN_FULL, indexed_embedding_links
-from spn4cir_core.splits.near_duplicates import Links, embedding_links, phash_links
-from spn4cir_core.splits.settings import SplitSettings, SplitsInput
+from spn4cir_core.splits.near_duplicates import (
+    Links,
+    candidate_cosine,
+    embedding_links,
+    phash_candidates,
+    phash_links,
+)
+from spn4cir_core.splits.settings import SplitSettings, SplitsInput, deciding_settings
+from spn4cir_core.splits.verification import verified_links
 from spn4cir_core.store.artifacts import Artifact
 
 SPLIT_SCHEMA = pa.schema([("image_id", pa.string()), ("component", pa.int32()), ("split", pa.string())])
 NEAR_DUPLICATE_SCHEMA = pa.schema(
     [("image_a", pa.string()), ("image_b", pa.string()), ("similarity", pa.float32()), ("found_by", pa.string())]
 )
+LARGE_COMPONENT, LARGE_COMPONENT_SHARE = 16, 0.02
+"""Near-duplicates of one another are warned of from this many images and this share of all images on."""
 
 
 def split_images(work: Work[SplitsInput]) -> None:
@@ -35,10 +45,10 @@ def split_images(work: Work[SplitsInput]) -> None:
     settings, draft = work.settings.splits, work.draft
     with draft.timed("read"):
         images = read_manifest(work.parents["images"], "image_id", "corpus", "phash", "group", "split")
-        asked = _asked(images, work.parents["annotations"])
+        asked = _requested_splits(images, work.parents["annotations"])
     image_ids = images["image_id"].to_pylist()
     with draft.timed("compute"):
-        links, index = near_duplicates(settings, images, work.parents["image_embeddings"])
+        links, comparison = near_duplicates(work, images)
         groups = group_links(list(zip(images["corpus"].to_pylist(), images["group"].to_pylist(), strict=True)))
         component_N = components(len(image_ids), np.concatenate([groups, *(pairs for pairs, _ in links.values())]))
         shares = {VALIDATION: settings.validation_share, EVALUATION: settings.evaluation_share}
@@ -53,32 +63,58 @@ def split_images(work: Work[SplitsInput]) -> None:
         draft.write_table(pa.Table.from_arrays(columns, schema=SPLIT_SCHEMA), "splits.parquet")
         draft.write_table(_near_duplicate_table(image_ids, links), "near_duplicates.parquet")
     draft.rows = len(image_ids)
-    draft.details = _details(component_N, assignment, links)
-    if index:
-        draft.details["near_duplicate_index"] = index
+    draft.details = _details(component_N, assignment, links) | comparison
+    draft.details |= _near_duplicate_warning(image_ids, links)
 
 
-def near_duplicates(
-    settings: SplitSettings, images: pa.Table, embeddings: Artifact
-) -> tuple[dict[str, Links], dict[str, Any]]:
-    """Links between rows of the manifest, by the methods the recipe names; and details of the index, if one is used."""
+def near_duplicates(work: Work[SplitsInput], images: pa.Table) -> tuple[dict[str, Links], dict[str, Any]]:
+    """Links between rows of the manifest, by the methods of the recipe; and details about how they were made.
+
+    Raises:
+        InputError: there are too many links, or a picture to be compared cannot be read.
+    """
+    settings, manifest = work.settings.splits, work.parents["images"]
     links: dict[str, Links] = {}
-    index: dict[str, Any] = {}
+    details: dict[str, Any] = {}
     if "phash" in settings.near_duplicates_by:
-        links["phash"] = phash_links(images["phash"].to_numpy(), settings.near_duplicate_bits)
+        links["phash"] = _hash_links(settings, images["phash"].to_numpy())
     if "embedding" in settings.near_duplicates_by:
-        row = {image_id: index for index, image_id in enumerate(images["image_id"].to_pylist())}
-        embedded_ids, vectors = read_embeddings(embeddings)
-        embedded, cosine = np.array([row[name] for name in embedded_ids], np.int64), settings.near_duplicate_cosine
-        if len(vectors) <= ROWS_COMPARED_IN_FULL:
-            pairs, cosines = embedding_links(vectors, cosine)
-        else:
-            (pairs, cosines), index = indexed_embedding_links(vectors, cosine)
-        links["embedding"] = embedded[pairs], cosines
-    return links, index
+        row_of = {image_id: row for row, image_id in enumerate(images["image_id"].to_pylist())}
+        links["embedding"], details = _embedding_links(settings, row_of, work.parents["image_embeddings"])
+    if settings.compare_pictures and links:
+        details["near_duplicate_candidates"] = {method: len(pairs) for method, (pairs, _) in sorted(links.items())}
+        if any(len(pairs) for pairs, _ in links.values()):
+            pictures = read_manifest(manifest, "path", "pixel_sha256")
+            files = image_files(work.settings.images, work.store)
+            share = settings.most_different_share
+            links = verified_links(links, pictures, files, work.store, share, work.progress)
+    return links, details
 
 
-def _asked(images: pa.Table, annotations: Artifact) -> list[set[str]]:
+def _hash_links(settings: SplitSettings, phash_N: np.ndarray) -> Links:
+    if not settings.compare_pictures:
+        return phash_links(phash_N, settings.near_duplicate_bits)
+    few = len(phash_N) <= ROWS_COMPARED_IN_FULL
+    return phash_candidates(phash_N, settings.candidate_bits if few else settings.near_duplicate_bits)
+
+
+def _embedding_links(
+    settings: SplitSettings, row_of: dict[str, int], embeddings: Artifact
+) -> tuple[Links, dict[str, Any]]:
+    embedded_ids, vectors = read_embeddings(embeddings)
+    embedded, cosine = np.array([row_of[name] for name in embedded_ids], np.int64), settings.near_duplicate_cosine
+    details: dict[str, Any] = {}
+    if settings.compare_pictures:
+        cosine = candidate_cosine(vectors, min(settings.candidate_cosine, cosine), cosine)
+        details["near_duplicate_candidate_cosine"] = round(cosine, 4)
+    if len(vectors) <= ROWS_COMPARED_IN_FULL:
+        pairs, cosines = embedding_links(vectors, cosine)
+    else:
+        (pairs, cosines), details["near_duplicate_index"] = indexed_embedding_links(vectors, cosine)
+    return (embedded[pairs], cosines), details
+
+
+def _requested_splits(images: pa.Table, annotations: Artifact) -> list[set[str]]:
     """The splits asked for each image: by the corpus, by a query, by an annotated triplet."""
     asked = {
         image_id: {split} if split else set()
@@ -131,10 +167,30 @@ def _details(component_N: np.ndarray, assignment: Assignment, links: dict[str, L
     return details
 
 
+def _near_duplicate_warning(image_ids: list[str], links: dict[str, Links]) -> dict[str, Any]:
+    """A warning where one picture has many near-duplicates: no triplets, no negatives, and right answers."""
+    component_N = components(
+        len(image_ids), np.concatenate([np.empty((0, 2), np.int64), *(p for p, _ in links.values())])
+    )
+    sizes = np.bincount(component_N)
+    largest = int(sizes.argmax())
+    if sizes[largest] < max(LARGE_COMPONENT, LARGE_COMPONENT_SHARE * len(image_ids)):
+        return {"largest_near_duplicate_component": int(sizes[largest])}
+    examples = [image_ids[row] for row in np.flatnonzero(component_N == largest)[:3].tolist()]
+    return {
+        "largest_near_duplicate_component": int(sizes[largest]),
+        "near_duplicate_warning": (
+            f"{sizes[largest]} of {len(image_ids)} images are linked as near-duplicates of one another, such as "
+            f"{', '.join(examples)}: if they differ in what matters, set splits.most_different_share lower"
+        ),
+    }
+
+
 SPLITS = Stage(
     name="splits",
     parents=("images", "annotations", "image_embeddings"),
     view=SplitsInput,
     version=1,
     write=split_images,
+    fingerprint_part={"splits": deciding_settings, "images": None},
 )

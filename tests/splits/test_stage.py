@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.splits import stage as split_images
 from spn4cir_core.splits.settings import SplitSettings
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def recipe(**settings: Any) -> Recipe:
-    return Recipe.model_construct(name="test", seed=0, splits=SplitSettings(**settings))
+    """Links are those proposed, unless a test asks for the pictures to be compared."""
+    splits = SplitSettings(**{"compare_pictures": False} | settings)
+    images = ImageSettings(reader={"kind": "folder", "folder": "pictures"})
+    return Recipe.model_construct(name="test", seed=0, splits=splits, images=images)
 
 
 def write_vectors(hand_written: HandWritten, image_ids: list[str], vectors: np.ndarray) -> None:
