@@ -1,0 +1,25 @@
+"""The words of a caption, in any script."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+ARTICLES = frozenset({"a", "an", "the"})
+_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+"""Scripts that put no space between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+
+
+@lru_cache(maxsize=1 << 16)
+def words_of(caption: str) -> tuple[str, ...]:
+    """Lower-case words without articles; of a script without spaces, pairs of neighbouring characters."""
+    words: list[str] = []
+    for word in _WORD.findall(caption.lower()):
+        run = _UNSPACED.search(word)
+        if run is not None:
+            characters = run.group()
+            words += [characters[start : start + 2] for start in range(max(1, len(characters) - 1))]
+        elif word not in ARTICLES:
+            words.append(word)
+    return tuple(words)
