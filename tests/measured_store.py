@@ -19,7 +19,7 @@ from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import Resume
-from spn4cir_core.triplets.admission import REFUSED_SCHEMA
+from spn4cir_core.triplets.refusal_report import REFUSED_SCHEMA
 from spn4cir_core.triplets.triplet import SCHEMA as TRIPLETS
 
 NAME = "measured"

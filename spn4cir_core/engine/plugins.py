@@ -71,6 +71,10 @@ class Plugin(Settings):
     """Raised when the same settings come to another result: what was made with the member is then made again."""
 
 
+Named = str | Plugin
+"""A plug-in by its kind, or as itself where it has settings of its own."""
+
+
 class Room:
     """The members of one kind of thing, e.g. ``Room("captioner", {"llava": "…:Llava"})``."""
 
@@ -134,6 +138,33 @@ class Choice:
             self.room.build,
             serialization=core_schema.plain_serializer_function_ser_schema(as_table),
         )
+
+
+class NamedChoice(Choice):
+    """Pydantic annotation for plug-ins given by name: ``gates: tuple[Annotated[Named, NamedChoice(GATES)], ...]``.
+
+    A kind without settings of its own stays its name, in settings and in fingerprints; ``room.build`` makes the member
+    from either form.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            self._checked,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: value if isinstance(value, str) else as_table(value)
+            ),
+        )
+
+    def _checked(self, value: object) -> Named:
+        plugin: Plugin = self.room.build(value)
+        return value if isinstance(value, str) and plugin.plugin_version == 1 else plugin
+
+
+def kind_of(value: Named) -> str:
+    """The name of a plug-in that is given by name or as itself."""
+    return value if isinstance(value, str) else value.plugin_kind
 
 
 def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:

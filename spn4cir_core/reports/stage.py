@@ -37,7 +37,7 @@ from spn4cir_core.store.artifacts import whole_file
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import ROLES, SERVED
-from spn4cir_core.triplets.admission import TABLE as REFUSED
+from spn4cir_core.triplets.refusal_report import read_refused
 
 
 def write_report(work: Work[ReportInput]) -> None:
@@ -107,7 +107,7 @@ def _galleries(
             for answer in answers
         },
         "triplets": triplet_gallery(triplets, count, seed, pictures),
-        "refused": refused_gallery(work.parents["triplets"].table(REFUSED), count, seed, pictures),
+        "refused": refused_gallery(read_refused(work.parents["triplets"]), count, seed, pictures),
         "false_negatives": false_negative_gallery(masked, triplets, pictures),
     }
 

@@ -16,9 +16,10 @@ from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.triplets.admission import TABLE
+from spn4cir_core.triplets.admission import refusals
+from spn4cir_core.triplets.base import GATES
 from spn4cir_core.triplets.gate import GateBasis, gate_basis
-from spn4cir_core.triplets.gates import GATES, refusals
+from spn4cir_core.triplets.refusal_report import read_refused
 from spn4cir_core.triplets.scores import Scores, read_scores
 from spn4cir_core.triplets.settings import TripletsInput
 from spn4cir_core.triplets.triplet import triplet_of
@@ -42,7 +43,7 @@ def triplet_browser(recipe: str, tables: TripletsInput, store: Store, triplets: 
     Raises:
         StoreError: a parent of the triplets is gone from the store.
     """
-    rows = [row | {"reason": ""} for row in triplets.table().to_pylist()] + triplets.table(TABLE).to_pylist()
+    rows = [row | {"reason": ""} for row in triplets.table().to_pylist()] + read_refused(triplets).to_pylist()
     shown = drawn_evenly(rows, count)
     paths = {row[f"{side}_id"]: row[f"{side}_path"] for row in shown for side in ("reference", "target")}
     thumbnails = Thumbnails(image_files(tables.images, store), paths, SIDE_PX)
@@ -87,7 +88,7 @@ def _basis(tables: TripletsInput, store: Store, triplets: Artifact) -> GateBasis
 def _card(row: Row, basis: GateBasis, thumbnails: Thumbnails) -> dict[str, Any]:
     """What the page shows of a triplet. ``doubts`` are gates that would refuse it, whether they are in use or not."""
     triplet = triplet_of(row)
-    doubts = [reason for reason in refusals(triplet, GATES, basis) if reason != row["reason"]]
+    doubts = [reason for reason in refusals(triplet, map(GATES.build, GATES.members), basis) if reason != row["reason"]]
     texts = [*row["modified_texts"], row["reference_caption"], row["target_caption"], row["triplet_id"], row["kind"]]
     return {
         **row,

@@ -1,13 +1,16 @@
-"""Gates on the captions that a generated triplet's text is made of."""
+"""Gates on a generated triplet's captions and texts."""
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
 
+from typing_extensions import override
+
 from spn4cir_core.texts.differences import bag_of_words, caption_meaning, split_phrases
 from spn4cir_core.texts.edits import edits
-from spn4cir_core.triplets.gate import GateBasis
+from spn4cir_core.triplets.figures import names_target_in_full
+from spn4cir_core.triplets.gate import Gate, GateBasis
 from spn4cir_core.triplets.triplet import Triplet
 
 SHORTEST_CAPTION = 2
@@ -25,59 +28,89 @@ _EXCUSE = re.compile(
 )
 
 
-def caption_says_nothing(triplet: Triplet, basis: GateBasis) -> str:
+class CaptionSaysNothing(Gate):
     """Refuse a triplet whose target's or reference's caption has fewer than two characters of words."""
-    for side, caption in _captions(triplet):
-        if sum(map(len, bag_of_words(caption))) < SHORTEST_CAPTION:
-            return f"the {side}'s caption says nothing"
-    return ""
+
+    @override
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        for side, caption in _captions(triplet):
+            if sum(map(len, bag_of_words(caption))) < SHORTEST_CAPTION:
+                return f"the {side}'s caption says nothing"
+        return ""
 
 
-def caption_is_an_excuse(triplet: Triplet, basis: GateBasis) -> str:
+class CaptionIsAnExcuse(Gate):
     """Refuse a triplet one of whose captions is a model's refusal to describe: "I'm sorry, I cannot see …"."""
-    for side, caption in _captions(triplet):
-        if _EXCUSE.search(caption):
-            return f"the {side}'s caption is an excuse"
-    return ""
+
+    @override
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        for side, caption in _captions(triplet):
+            if _EXCUSE.search(caption):
+                return f"the {side}'s caption is an excuse"
+        return ""
 
 
-def caption_repeats_itself(triplet: Triplet, basis: GateBasis) -> str:
+class CaptionRepeatsItself(Gate):
     """Refuse a triplet one of whose captions got stuck: "dress dress dress", "a red red red …"."""
-    for side, caption in _captions(triplet):
-        words = [word for phrase in split_phrases(caption) for word in phrase]
-        stuck = any(one == two == three for (one, two), (_, three) in pairwise(pairwise(words)))
-        few = len(words) >= LONG_ENOUGH_TO_REPEAT and len(set(words)) <= LEAST_DISTINCT_SHARE * len(words)
-        if stuck or few:
-            return f"the {side}'s caption repeats itself"
-    return ""
+
+    @override
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        for side, caption in _captions(triplet):
+            words = [word for phrase in split_phrases(caption) for word in phrase]
+            stuck = any(one == two == three for (one, two), (_, three) in pairwise(pairwise(words)))
+            few = len(words) >= LONG_ENOUGH_TO_REPEAT and len(set(words)) <= LEAST_DISTINCT_SHARE * len(words)
+            if stuck or few:
+                return f"the {side}'s caption repeats itself"
+        return ""
 
 
-def caption_is_common(triplet: Triplet, basis: GateBasis) -> str:
+class CaptionIsCommon(Gate):
     """Refuse a triplet whose target's caption says what too many images of its split say: no text singles it out."""
-    most = basis.settings.most_caption_share
-    common = basis.caption_share(triplet.split, triplet.target_caption) > most
-    return f"the target's caption is that of more than {100 * most:g} % of the images" if common else ""
+
+    @override
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        most = basis.settings.most_caption_share
+        common = basis.caption_share(triplet.split, triplet.target_caption) > most
+        return f"the target's caption is that of more than {100 * most:g} % of the images" if common else ""
 
 
-def captions_say_the_same(triplet: Triplet, basis: GateBasis) -> str:
+class CaptionsSayTheSame(Gate):
     """Refuse a triplet whose two captions say the same: no text can lead from one image to the other."""
-    same = caption_meaning(triplet.reference_caption) == caption_meaning(triplet.target_caption)
-    return "captions say the same" if same else ""
+
+    @override
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        same = caption_meaning(triplet.reference_caption) == caption_meaning(triplet.target_caption)
+        return "captions say the same" if same else ""
 
 
-def captions_nearly_equal(triplet: Triplet, basis: GateBasis) -> str:
+class CaptionsNearlyEqual(Gate):
     """Refuse a triplet whose two captions share most of the longer one's words."""
-    one, other = bag_of_words(triplet.reference_caption), bag_of_words(triplet.target_caption)
-    longer = max(one.total(), other.total())
-    near = longer > 0 and (one & other).total() / longer > basis.settings.most_caption_overlap
-    return "captions are nearly equal" if near else ""
+
+    @override
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        one, other = bag_of_words(triplet.reference_caption), bag_of_words(triplet.target_caption)
+        longer = max(one.total(), other.total())
+        near = longer > 0 and (one & other).total() / longer > basis.settings.most_caption_overlap
+        return "captions are nearly equal" if near else ""
 
 
-def captions_need_many_edits(triplet: Triplet, basis: GateBasis) -> str:
+class CaptionsNeedManyEdits(Gate):
     """Refuse a triplet whose captions are many edits apart: such a text describes a new picture, and no reference."""
-    found = len(edits(triplet.reference_caption, triplet.target_caption))  # none where there are too many to list
-    few = 1 <= found <= basis.settings.most_edits
-    return "" if few else f"captions are more than {basis.settings.most_edits} edits apart"
+
+    @override
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        found = len(edits(triplet.reference_caption, triplet.target_caption))  # none where there are too many to list
+        few = 1 <= found <= basis.settings.most_edits
+        return "" if few else f"captions are more than {basis.settings.most_edits} edits apart"
+
+
+class TextNamesTarget(Gate):
+    """Refuse a triplet one of whose texts says all that the target's caption says: the text alone answers the query."""
+
+    @override
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        named = names_target_in_full(triplet.modified_texts, triplet.target_caption)
+        return "the text alone describes the target" if named else ""
 
 
 def _captions(triplet: Triplet) -> tuple[tuple[str, str], ...]:

@@ -10,14 +10,14 @@ from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.triplets.admission import Refused, admit
+from spn4cir_core.triplets.base import GATES
 from spn4cir_core.triplets.gate import gate_basis
 from spn4cir_core.triplets.judge_triplets import judge_triplets
 from spn4cir_core.triplets.kept_vectors import KeptVectors
-from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.rank_triplets import rank_triplets
 from spn4cir_core.triplets.scores import NO_SCORES, Scores
-from spn4cir_core.triplets.settings import JUDGE_GATES, TripletsInput
-from spn4cir_core.triplets.triplet import Triplet
+from spn4cir_core.triplets.settings import TripletsInput
+from spn4cir_core.triplets.triplet import Picture, Triplet
 from spn4cir_core.triplets.verdicts import Verdict, verdicts_outside
 
 
@@ -47,7 +47,8 @@ def gate_triplets(
     scores = {} if settings.ranker is None else rank_triplets(offered, pictures, settings.ranker, kept)
     captions = [(picture.split, picture.caption) for picture in pictures.values()]
     basis = gate_basis(settings, captions, scores)
-    passed, refused = admit(offered, [name for name in settings.gates if name not in JUDGE_GATES], basis, verdicts)
+    gates = [GATES.build(gate) for gate in settings.gates]
+    passed, refused = admit(offered, [gate for gate in gates if gate.requires != "judge"], basis, verdicts)
     if settings.judge is None:
         return Gated(passed, refused, scores)
     generated = [triplet for triplet in passed if triplet.origin == "generated"]
@@ -55,8 +56,8 @@ def gate_triplets(
     judged, work.draft.details["judge"] = judge_triplets(generated, pixels, settings.judge, kept)
     for name, score in judged.items():
         scores[name] = replace(scores.get(name, NO_SCORES), judge_score=score)
-    last = [name for name in settings.gates if name in JUDGE_GATES]
-    passed, doubted = admit(passed, last, replace(basis, scores=scores), verdicts)
+    judge_gates = [gate for gate in gates if gate.requires == "judge"]
+    passed, doubted = admit(passed, judge_gates, replace(basis, scores=scores), verdicts)
     return Gated(passed, refused + doubted, scores)
 
 

@@ -16,8 +16,8 @@ from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.rows import KEY, VALUE, Rows
-from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.ranks import on_grid
+from spn4cir_core.triplets.triplet import Picture
 
 BATCH_ROWS, SHARD_ROWS, READERS = 32, 2048, 2
 Encode = Callable[[list[Any]], np.ndarray]

@@ -13,8 +13,8 @@ from spn4cir_core.embeddings.open_clip_encoder import OpenClipEncoder
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, torch_device
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 from spn4cir_core.triplets.kept_vectors import Encode, KeptVectors
-from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.ranker import Ranker
+from spn4cir_core.triplets.triplet import Picture
 
 
 class OpenClipRanker(Ranker):

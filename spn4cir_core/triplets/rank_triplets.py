@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from spn4cir_core.triplets.kept_vectors import KeptVectors
-from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.ranker import Ranker
 from spn4cir_core.triplets.ranks import OUTSIDE, count_before, ranks
 from spn4cir_core.triplets.scores import Scores
-from spn4cir_core.triplets.triplet import Triplet
+from spn4cir_core.triplets.triplet import Picture, Triplet
 
 TRIPLETS_AT_ONCE = 20_000
 """Bounds the memory; ranks do not depend on it."""

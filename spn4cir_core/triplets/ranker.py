@@ -9,8 +9,8 @@ from pydantic import Field
 
 from spn4cir_core.engine.plugins import Plugin
 from spn4cir_core.triplets.kept_vectors import KeptVectors
-from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.ranks import on_grid
+from spn4cir_core.triplets.triplet import Picture
 
 
 class Ranker(Plugin):

@@ -10,8 +10,8 @@ from typing_extensions import override
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
 from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.triplets.kept_vectors import KeptVectors
-from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.ranker import Ranker
+from spn4cir_core.triplets.triplet import Picture
 
 
 class SentenceRanker(Ranker):

@@ -16,14 +16,13 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.store.artifacts import Artifact, Draft
-from spn4cir_core.triplets.admission import record_refused
 from spn4cir_core.triplets.figures import text_figures
 from spn4cir_core.triplets.gate_triplets import gate_triplets, models_and_verdicts
-from spn4cir_core.triplets.picture import Picture
+from spn4cir_core.triplets.refusal_report import record_refused
 from spn4cir_core.triplets.scores import TABLE as SCORES
 from spn4cir_core.triplets.scores import score_figures, score_table, weighed
 from spn4cir_core.triplets.settings import TripletSettings, TripletsInput
-from spn4cir_core.triplets.triplet import Triplet, normalised, triplet_table
+from spn4cir_core.triplets.triplet import Picture, Triplet, normalised, triplet_table
 from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts
 
 CANDIDATE_SCHEMA = pa.schema(

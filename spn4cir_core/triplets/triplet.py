@@ -1,4 +1,4 @@
-"""What a triplet is: the row of ``triplets.parquet``."""
+"""What a triplet is, the row of ``triplets.parquet``; and what it needs of its images."""
 
 from __future__ import annotations
 
@@ -50,6 +50,17 @@ class Triplet:
     weight: float
     repeats: int
     split: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of the manifest with what triplets need of it; a missing caption is empty."""
+
+    path: str
+    pixel_sha256: str
+    caption: str
+    split: str
+    component: int
 
 
 def normalised(text: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 from PIL import Image
 
 from spn4cir_core.store.artifacts import Artifact
-from spn4cir_core.triplets.admission import REFUSED_SCHEMA
+from spn4cir_core.triplets.refusal_report import REFUSED_SCHEMA
 
 Compose = Callable[..., Artifact]
 

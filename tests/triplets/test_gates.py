@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from spn4cir_core.triplets.gate import gate_basis
-from spn4cir_core.triplets.gates import GATES, refusal, refusals
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.store.fingerprints import plain
+from spn4cir_core.triplets.admission import refusal, refusals
+from spn4cir_core.triplets.base import GATES
+from spn4cir_core.triplets.gate import Gate, GateBasis, gate_basis
 from spn4cir_core.triplets.scores import Scores
-from spn4cir_core.triplets.settings import GateName, TripletSettings
+from spn4cir_core.triplets.settings import TripletSettings
 from spn4cir_core.triplets.triplet import Triplet
 
 GOOD = Triplet(
@@ -38,7 +41,9 @@ SCORED = {
 }
 BASIS = gate_basis(TripletSettings(most_caption_share=0.05), CAPTIONS, SCORED)
 
-REFUSED: list[tuple[GateName, dict[str, Any], str]] = [
+ALL_GATES: list[Gate] = [GATES.build(name) for name in GATES.members]
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("caption_says_nothing", {"target_caption": "a."}, "the target's caption says nothing"),
     ("caption_says_nothing", {"reference_caption": ""}, "the reference's caption says nothing"),
     ("caption_is_an_excuse", {"target_caption": "As an AI, I see pixels"}, "the target's caption is an excuse"),
@@ -88,30 +93,53 @@ FINE: list[dict[str, Any]] = [
 ]
 
 
-def test_every_gate_has_a_name_in_the_settings_and_a_case_here() -> None:
-    assert list(GATES) == list(get_args(GateName))
-    assert {name for name, _, _ in REFUSED} == set(GATES)
+def test_every_gate_has_a_case_here() -> None:
+    assert {name for name, _, _ in REFUSED} == set(GATES.members)
 
 
 @pytest.mark.parametrize(("name", "changes", "reason"), REFUSED)
-def test_a_gate_refuses_what_it_is_for(name: GateName, changes: dict[str, Any], reason: str) -> None:
-    assert refusal(replace(GOOD, **changes), [name], BASIS).startswith(reason)
+def test_a_gate_refuses_what_it_is_for(name: str, changes: dict[str, Any], reason: str) -> None:
+    assert refusal(replace(GOOD, **changes), [GATES.build(name)], BASIS).startswith(reason)
 
 
 @pytest.mark.parametrize("changes", FINE)
 def test_no_gate_refuses_what_is_fine(changes: dict[str, Any]) -> None:
-    assert refusals(replace(GOOD, **changes), GATES, BASIS) == []
+    assert refusals(replace(GOOD, **changes), ALL_GATES, BASIS) == []
 
 
 def test_a_reason_names_no_triplet_so_that_it_can_be_counted() -> None:
     for name, changes, _ in REFUSED:
         one = replace(GOOD, **changes)
         other = replace(one, reference_id="x", target_path="y")
-        assert refusal(one, [name], BASIS) == refusal(other, [name], BASIS)
+        assert refusal(one, [GATES.build(name)], BASIS) == refusal(other, [GATES.build(name)], BASIS)
 
 
 def test_the_first_gate_gives_the_reason() -> None:
     poor = replace(GOOD, target_caption="", score=1.0)
-    assert refusal(poor, ["pair_too_similar", "caption_says_nothing"], BASIS) == "the images' cosine is above 0.98"
-    assert len(refusals(poor, ["pair_too_similar", "caption_says_nothing"], BASIS)) == 2
+    gates = [GATES.build(name) for name in ("pair_too_similar", "caption_says_nothing")]
+    assert refusal(poor, gates, BASIS) == "the images' cosine is above 0.98"
+    assert len(refusals(poor, gates, BASIS)) == 2
     assert refusal(poor, [], BASIS) == ""
+
+
+class LongText(Gate):
+    """A stranger's gate, with a setting."""
+
+    most_words: int = 5
+
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        long = any(len(text.split()) > self.most_words for text in triplet.modified_texts)
+        return f"a text has more than {self.most_words} words" if long else ""
+
+
+def test_a_strangers_gate_works_by_its_dotted_name_and_with_settings() -> None:
+    name = f"{__name__}:LongText"
+    settings = TripletSettings(gates=("captions_say_the_same", name, {"kind": name, "most_words": 2}))  # type: ignore[arg-type]
+    gates = [GATES.build(gate) for gate in settings.gates]
+    wordy = replace(GOOD, modified_texts=("make it blue",))
+    assert refusals(wordy, gates, BASIS) == ["a text has more than 2 words"]
+    assert plain(settings)["gates"] == ["captions_say_the_same", name, {"kind": name, "most_words": 2}]
+    again = TripletSettings.model_validate(settings.model_dump(mode="json"))
+    assert plain(again) == plain(settings)
+    with pytest.raises(RecipeError, match="Did you mean 'captions_say_the_same'"):
+        TripletSettings(gates=("captions_say_same",))

@@ -20,12 +20,11 @@ from spn4cir_core.models.sentence_encoder import SentenceEncoder
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.open_clip_ranker import OpenClipRanker
-from spn4cir_core.triplets.picture import Picture
 from spn4cir_core.triplets.rank_triplets import drawn, rank_triplets
 from spn4cir_core.triplets.scores import read_scores
 from spn4cir_core.triplets.sentence_ranker import SentenceRanker
 from spn4cir_core.triplets.settings import TripletSettings
-from spn4cir_core.triplets.triplet import Triplet
+from spn4cir_core.triplets.triplet import Picture, Triplet
 from tests.embeddings.small_models import TINY_OPEN_CLIP
 from tests.triplets.test_gates import GOOD
 
