@@ -31,6 +31,10 @@ class ValidationSettings(Settings):
     origins: tuple[Literal["generated", "annotated"], ...] = Field(default=("generated", "annotated"), min_length=1)
     """Texts of generated triplets name their target, so recall on them says little about composition: where there
     are annotated triplets in the validation split, ``["annotated"]`` is the better choice."""
+    queries: Annotated[Literal["triplets", "caption_edits"], OmitDefaultFromFingerprint()] = "triplets"
+    """Where queries come from. ``"triplets"``: held-out triplets of these ``origins``. ``"caption_edits"``: pairs of
+    pictures of the validation split whose captions share most words, with texts that name only what is added or taken
+    away, so that a query is answered only by a model that reads its reference; ``origins`` is then not read."""
     gallery: Literal["validation", "training_too"] = "validation"
     """Images that a target is sought among; with those of the training split the search is as hard as in earnest."""
     max_queries: int = Field(default=2000, ge=1)

@@ -40,7 +40,8 @@ from spn4cir_core.training.triplet_batches import (
     read_false_negatives,
     read_triplets,
 )
-from spn4cir_core.training.validation import Validation, read_validation
+from spn4cir_core.training.validation import Validation
+from spn4cir_core.training.validation_queries import read_validation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -250,6 +251,7 @@ def _length(stage2: Schedule) -> dict[str, Any]:
 READS_OF_TRIPLETS = (
     ("triplets", "images"),
     ("triplets", "annotations"),
+    ("triplets", "captions"),
     ("triplets", "splits"),
     ("triplets", "splits", "image_embeddings"),
 )

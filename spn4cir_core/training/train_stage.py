@@ -21,7 +21,7 @@ from spn4cir_core.training.interrupts import Interrupts
 from spn4cir_core.training.optimisers import trainable
 from spn4cir_core.training.steps import Steps
 from spn4cir_core.training.training import Training
-from spn4cir_core.training.validation import RECALLS, best_line, out_of_patience
+from spn4cir_core.training.validation import RECALLS, better_of, out_of_patience
 
 log = logging.getLogger(__name__)
 PROGRESS_EVERY_STEPS = 10
@@ -134,7 +134,7 @@ class _Loop:
         if every is None or (step % every and step != self.training.steps):
             return
         metrics[-1] = self._validated(metrics[-1])
-        if best_line([self.start, *metrics]) is metrics[-1]:
+        if better_of([self.start, *metrics]) is metrics[-1]:
             self._keep_best()
         self._train_mode()
 
@@ -237,5 +237,11 @@ def _headline(training: Training, metrics: list[dict[str, Any]], loop: _Loop) ->
         "device": str(loop.device),
     }
     if training.validation is not None:
-        details["validation"] = training.validation.headline([loop.start, *metrics])
+        details["validation"] = headline = training.validation.headline([loop.start, *metrics])
+        if metrics and headline["weights"] == "start":
+            log.warning(
+                "%s did not help on %d validation queries; its checkpoint holds the weights it started from",
+                training.name,
+                headline["queries"],
+            )
     return details

@@ -18,6 +18,7 @@ from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.training.settings import BankSettings, ControlSettings, Stage1Settings, Stage2Settings
 
+CAPTIONS = ["red circle on a box", "blue circle on a box", "red circle on a box", "green star"]
 TEXTS = ["make it red", "add a small star at the top", "remove the blue circle"]
 RECIPE = "tiny"
 
@@ -82,7 +83,9 @@ def put_ancestors(store: Store, images: list[str], pixels: list[str]) -> dict[st
         "target_id": [held_out[1], held_out[2]],
         "modified_text": [TEXTS[0], TEXTS[1]],
     }
+    captions = pa.table({"image_id": images, "caption": [CAPTIONS[n % len(CAPTIONS)] for n in range(len(images))]})
     return {
+        "captions": put(store, "captions", {"captions.parquet": captions}),
         "images": put(store, "images", {"images.parquet": pa.table(pictures)}),
         "splits": put(store, "splits", {"splits.parquet": splits}, {"image_embeddings": embeddings}),
         "annotations": put(store, "annotations", {"annotated_triplets.parquet": pa.table(annotated)}),

@@ -147,6 +147,7 @@ def test_the_best_validated_weights_are_kept_and_both_steps_are_told(world: Worl
     assert [line["step"] for line in lines if RECALLS[0] in line] == [5, 10, 12], "and the last step"
     told = best.details["validation"]
     assert told["queries"] == 6 + 1 and told["gallery"] == 4
+    assert told["weights"] == ("start" if told["best_step"] == 0 else "trained")
     scores = {line["step"]: score_of(line) for line in lines if score_of(line) is not None}
     scores[0] = score_of(told["start"])
     assert told["best_step"] == max(scores, key=lambda step: (scores[step], -step)) and told["last_step"] == 12
@@ -192,7 +193,7 @@ def test_gradients_longer_than_the_limit_are_cut_to_it(
 
 
 def test_a_stage_that_makes_nothing_better_keeps_what_it_started_from(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
         "spn4cir_core.training.validation.Validation.recalls",
@@ -208,6 +209,8 @@ def test_a_stage_that_makes_nothing_better_keeps_what_it_started_from(
     with torch.no_grad():
         assert torch.equal(start.network.encode_query(images, tokens), end.network.encode_query(images, tokens))
     assert artifact.details["validation"]["best_step"] == 0 and len(read_metrics(artifact)) == 7
+    assert artifact.details["validation"]["weights"] == "start"
+    assert "stage2 did not help on 7 validation queries" in caplog.text
 
 
 def test_validation_without_a_validation_split_is_one_clear_error(world: World) -> None:
@@ -311,3 +314,13 @@ def test_an_output_that_no_network_gives_is_named_with_backbone_and_objective(wo
     message = "'prompt_alignment' needs the outputs prompt_distances, prompt_text_queries, which backbone 'small'"
     with pytest.raises(RecipeError, match=message):
         STAGE1_CHECKPOINT.run(recipe, store)
+
+
+def test_stage_2_is_validated_by_edits_of_captions(world: World) -> None:
+    validation = {"every_steps": 3, "keep": "best", "queries": "caption_edits", "gallery": "training_too"}
+    recipe, store = world(stage2={"validation": validation})
+    for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK):
+        stage.run(recipe, store)
+    details = STAGE2_CHECKPOINT.run(recipe, store)[0].details["validation"]
+    assert details["query_source"] == "caption_edits" and details["queries"] == 3 and details["gallery"] == 12
+    assert score_of(details["best"]) >= score_of(details["start"])  # type: ignore[operator]

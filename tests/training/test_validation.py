@@ -8,27 +8,29 @@ import numpy as np
 import pytest
 import torch
 
-from spn4cir_core.errors import StoreError
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.lineage import Ancestors
 from spn4cir_core.training.settings import ValidationSettings
 from spn4cir_core.training.stages import READS_OF_TRIPLETS
 from spn4cir_core.training.validation import (
     RECALLS,
     Validation,
-    best_line,
+    better_of,
     out_of_patience,
     ranks_of,
-    read_validation,
     score_of,
 )
+from spn4cir_core.training.validation_queries import read_validation
 
 World = Callable[..., tuple[Recipe, Store]]
 
 
-def above(store: Store, triplets: Artifact) -> Ancestors:
-    return Ancestors(store, {"triplets": triplets}, READS_OF_TRIPLETS)
+def test_other_right_answers_are_not_in_the_ranking() -> None:
+    gallery = torch.eye(4)[[0, 1, 1, 2]]
+    queries = torch.tensor([[0.1, 0.9, 0.2, 0.0]])
+    ranks = [ranks_of(queries, gallery, np.array([3]), [np.array(rows)]) for rows in ([0], [0, 1], [0, 1, 2])]
+    assert [int(rank[0]) for rank in ranks] == [2, 1, 0]
 
 
 def line(step: int, *recalls: float) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def test_ranks_count_what_stands_before_the_target_without_the_reference() -> No
     gallery[5] = gallery[7]
     targets, references = random.integers(0, 12, 9), np.zeros(9, np.int64)
     targets[targets == 0], targets[0] = 1, 5
-    found = ranks_of(torch.tensor(queries), torch.tensor(gallery), targets, references)
+    found = ranks_of(torch.tensor(queries), torch.tensor(gallery), targets, list(references[:, None]))
     for query in range(9):
         scores = [max(float(queries[query] @ token) for token in image) for image in gallery]
         others = [score for image, score in enumerate(scores) if image not in (references[query], targets[query])]
@@ -53,40 +55,10 @@ def test_ranks_count_what_stands_before_the_target_without_the_reference() -> No
 def test_the_best_step_is_the_earliest_of_the_highest_mean_recall() -> None:
     metrics = [line(1), line(2, 0.1, 0.3, 0.5), line(3, 0.3, 0.3, 0.3), line(4, 0.0, 0.1, 0.5)]
     assert score_of(metrics[0]) is None and score_of(metrics[1]) == pytest.approx(0.3)
-    best = best_line(metrics)
-    assert best is not None and best["step"] == 2 and best_line(metrics[:1]) is None
+    best = better_of(metrics)
+    assert best is not None and best["step"] == 2 and better_of(metrics[:1]) is None
     assert out_of_patience(metrics, 2) and not out_of_patience(metrics, 3) and not out_of_patience(metrics, None)
     assert not out_of_patience([], 1)
-
-
-@pytest.mark.parametrize(
-    ("settings", "queries", "gallery"),
-    [
-        ({}, 7, 4),
-        ({"origins": ["annotated"]}, 1, 4),
-        ({"origins": ["generated"], "gallery": "training_too"}, 6, 12),
-        ({"max_queries": 3}, 3, 4),
-    ],
-)
-def test_queries_are_held_out_triplets_over_images_of_the_validation_split(
-    world: World, settings: dict[str, Any], queries: int, gallery: int
-) -> None:
-    _, store = world(validation=6)
-    triplets = store.current("tiny", "triplets")
-    assert triplets is not None
-    read = read_validation(
-        ValidationSettings(every_steps=1, **settings),
-        triplets,
-        above(store, triplets),
-        0,
-    )
-    assert len(read.texts) == queries and len(read.gallery) == gallery
-    held_out = {
-        row["image_id"] for row in store.current("tiny", "splits").table().to_pylist() if row["split"] == "validation"
-    }  # type: ignore[union-attr]
-    paths = read.gallery["path"].to_pylist()
-    assert {paths[row] for row in [*read.references, *read.targets]} <= held_out
-    assert (read.references != read.targets).all()
 
 
 def test_recalls_of_a_network_are_those_of_its_vectors(world: World) -> None:
@@ -94,7 +66,7 @@ def test_recalls_of_a_network_are_those_of_its_vectors(world: World) -> None:
     triplets = store.current("tiny", "triplets")
     assert triplets is not None
     settings = ValidationSettings(every_steps=1)
-    read = read_validation(settings, triplets, above(store, triplets), 0)
+    read = read_validation(settings, triplets, Ancestors(store, {"triplets": triplets}, READS_OF_TRIPLETS), 0)
     network: Any = recipe.stage1_checkpoint.backbone.build(["make it red"], 0)
     network.eval()
     pictures = np.random.default_rng(0).integers(0, 255, (4, 3, 48, 48)).astype(np.uint8)
@@ -102,17 +74,6 @@ def test_recalls_of_a_network_are_those_of_its_vectors(world: World) -> None:
     with torch.no_grad():
         gallery = network.encode_target(torch.from_numpy(pictures))
         queries = network.encode_query(torch.from_numpy(pictures[read.references]), network.tokenize(read.texts))
-    ranks = ranks_of(queries, gallery, read.targets, read.references)
+    ranks = ranks_of(queries, gallery, read.targets, read.excluded)
     assert found == {name: (ranks < k).mean() for name, k in zip(RECALLS, (1, 5, 10), strict=True)}
     assert not network.training
-
-
-def test_a_deleted_ancestor_is_one_clear_error(world: World) -> None:
-    import shutil
-
-    _, store = world(validation=6)
-    triplets, splits = store.current("tiny", "triplets"), store.current("tiny", "splits")
-    assert triplets is not None and splits is not None
-    shutil.rmtree(splits.path)
-    with pytest.raises(StoreError, match=r"made of splits .* materialise splits again"):
-        read_validation(ValidationSettings(every_steps=1), triplets, above(store, triplets), 0)

@@ -1,0 +1,138 @@
+"""The queries of a validation while training goes on: held-out triplets, or edits of held-out captions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
+from spn4cir_core.captions.caption_table import read_captions
+from spn4cir_core.errors import InputError
+from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
+from spn4cir_core.texts.differences import caption_meaning
+from spn4cir_core.training.settings import ValidationSettings
+
+CAPTION_EDITS = "caption_edits"
+
+
+@dataclass(frozen=True)
+class ValidationQueries:
+    """Q queries over a gallery of G images."""
+
+    gallery: pa.Table
+    """Columns ``path`` and ``pixel_sha256``."""
+    references: np.ndarray
+    """Gallery row of each reference image."""
+    targets: np.ndarray
+    """Gallery row of each target."""
+    texts: list[str]
+    excluded: list[np.ndarray]
+    """Gallery rows that are not in a query's ranking: its reference, and other images known to answer it."""
+
+
+def read_validation(
+    settings: ValidationSettings, triplets: Artifact, ancestors: Mapping[str, Artifact], seed: int
+) -> ValidationQueries:
+    """The validation queries: by ``settings.queries`` triplets of the validation split, or edits of its captions.
+
+    Triplets are the generated ones, and the annotated ones whose two images are in the split. The text is the
+    triplet's first; a seeded sample where there are more than ``max_queries``.
+
+    Raises:
+        InputError: the validation split gives no query.
+        StoreError: the artefacts the triplets were made of have been deleted.
+    """
+    images = read_manifest(ancestors["images"], *PICTURE)
+    splits = ancestors["splits"].table(columns=["image_id", "split"])
+    split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    splits_of_gallery = ("train", "validation") if settings.gallery == "training_too" else ("validation",)
+    held_out = pa.array(
+        [split_of.get(image) in splits_of_gallery for image in images["image_id"].to_pylist()], pa.bool_()
+    )
+    gallery = images.filter(held_out)
+    if settings.queries == CAPTION_EDITS:
+        captions = read_captions(ancestors["captions"])
+        return _caption_edits(captions, gallery, split_of, settings.max_queries, seed)
+    row_of = {image: row for row, image in enumerate(gallery["image_id"].to_pylist())}
+    rows = _generated(triplets) if "generated" in settings.origins else []
+    if "annotated" in settings.origins:
+        rows += _annotated(ancestors["annotations"], split_of)
+    if not rows:
+        raise InputError(
+            f"validation.every_steps = {settings.every_steps}, but there is no {' or '.join(settings.origins)} triplet "
+            "in the validation split. Raise [splits] validation_share (pictures whose split the corpus asks for itself "
+            "have no part in it), or leave validation.every_steps out"
+        )
+    if len(rows) > settings.max_queries:
+        sample = np.random.default_rng(seed).choice(len(rows), settings.max_queries, replace=False)
+        rows = [rows[number] for number in sorted(sample)]
+    references, targets, texts = zip(*rows, strict=True)
+    reference_rows = np.array([row_of[image] for image in references])
+    return ValidationQueries(
+        gallery=gallery,
+        references=reference_rows,
+        targets=np.array([row_of[image] for image in targets]),
+        texts=list(texts),
+        excluded=list(reference_rows[:, None]),
+    )
+
+
+def _caption_edits(
+    captions: Mapping[str, str], gallery: pa.Table, split_of: Mapping[str, str], most: int, seed: int
+) -> ValidationQueries:
+    """Queries between captions of the validation split; images whose caption says what the target's says are excluded.
+
+    Raises:
+        InputError: no two captions of the split share most of their words.
+    """
+    images = gallery["image_id"].to_pylist()
+    held_out = [row for row, image in enumerate(images) if split_of.get(image) == "validation" and image in captions]
+    queries = caption_edit_queries([captions[images[row]] for row in held_out], most, seed)
+    if not queries:
+        raise InputError(
+            f'validation.queries = "{CAPTION_EDITS}", but no two captions of the {len(held_out)} captioned pictures of '
+            "the validation split share most of their words and differ. Raise [splits] validation_share, give pictures "
+            'captions, or use validation.queries = "triplets"'
+        )
+    rows_of: defaultdict[object, list[int]] = defaultdict(list)
+    for row, image in enumerate(images):
+        if image in captions:
+            rows_of[caption_meaning(captions[image])].append(row)
+    references = np.array([held_out[query.reference] for query in queries])
+    targets = np.array([held_out[query.target] for query in queries])
+    answers = [np.array(rows_of[caption_meaning(captions[images[row]])]) for row in targets]
+    return ValidationQueries(
+        gallery=gallery,
+        references=references,
+        targets=targets,
+        texts=[query.modified_text for query in queries],
+        excluded=[
+            np.append(rows[rows != target], reference)
+            for rows, target, reference in zip(answers, targets, references, strict=True)
+        ],
+    )
+
+
+def _generated(triplets: Artifact) -> list[tuple[str, str, str]]:
+    table = triplets.table(columns=["triplet_id", "reference_id", "target_id", "modified_texts", "split"])
+    rows = table.filter(pc.equal(table["split"], "validation")).sort_by("triplet_id").to_pylist()
+    return [(row["reference_id"], row["target_id"], row["modified_texts"][0]) for row in rows if row["modified_texts"]]
+
+
+def _annotated(annotations: Artifact, split_of: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    table = read_annotated_triplets(annotations, "annotation_id", "reference_id", "target_id", "modified_text")
+    rows = table.sort_by("annotation_id").to_pylist()
+    return [
+        (row["reference_id"], row["target_id"], row["modified_text"])
+        for row in rows
+        if split_of.get(row["reference_id"]) == split_of.get(row["target_id"]) == "validation"
+        and row["reference_id"] != row["target_id"]
+        and row["modified_text"].strip()
+    ]
