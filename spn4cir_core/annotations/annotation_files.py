@@ -170,14 +170,14 @@ class Parser:
         return sorted(targets)
 
     def _soft_targets(self, line: int, value: str) -> dict[str, float]:
-        found: dict[str, float] = {}
+        soft_targets: dict[str, float] = {}
         for name, score in sorted(_scores(value).items()):
             try:
-                found[self._image("soft target", name)] = score
+                soft_targets[self._image("soft target", name)] = score
             except RowError as error:
                 file = PurePosixPath(self.folder, TRIPLETS).as_posix()
                 self.drops.append(Drop(file, line, "unknown soft target left out", error.detail))
-        return found
+        return soft_targets
 
     def _image(self, role: str, name: str) -> str:
         path = PurePosixPath(self.folder, name).as_posix()

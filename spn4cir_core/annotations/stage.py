@@ -46,12 +46,12 @@ def read_annotations(work: Work[AnnotationsInput]) -> None:
     settings, draft, images = work.settings.annotations, work.draft, work.parents["images"]
     with draft.timed("read"):
         triplets, queries, drops = _read_corpora(work, images)
-    found = len(triplets)
+    given = len(triplets)
     if settings.max_triplets is not None:
         triplets = subset(triplets, settings.max_triplets, work.settings.seed)
     for drop in drops:
         draft.drop(drop.reason)
-    draft.drop("beyond max_triplets", found - len(triplets))
+    draft.drop("beyond max_triplets", given - len(triplets))
     with draft.timed("write"):
         for rows, schema, name in (
             (triplets, TRIPLET_SCHEMA, TRIPLETS_FILE),
@@ -78,8 +78,8 @@ def subset(triplets: list[Triplet], count: int, seed: int) -> list[Triplet]:
         content = f"{seed}\0{triplet.reference_id}\0{triplet.target_id}\0{triplet.modified_text}"
         return hashlib.sha256(content.encode()).hexdigest()
 
-    chosen = {triplet.annotation_id for triplet in sorted(triplets, key=order)[:count]}
-    return [triplet for triplet in triplets if triplet.annotation_id in chosen]
+    smallest = {triplet.annotation_id for triplet in sorted(triplets, key=order)[:count]}
+    return [triplet for triplet in triplets if triplet.annotation_id in smallest]
 
 
 def _read_corpora(work: Work[AnnotationsInput], images: Artifact) -> tuple[list[Triplet], list[Query], list[Drop]]:

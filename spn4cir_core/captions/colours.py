@@ -95,13 +95,13 @@ def k_means(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if nearest.max() < 5:  # a difference one hardly sees
             break
         centres.append(points[np.argmax(nearest)])
-    found = np.array(centres)
+    means = np.array(centres)
     for _ in range(ROUNDS):
-        cluster = _nearest(points, found)
-        found = np.array(
-            [points[cluster == index].mean(0) if (cluster == index).any() else old for index, old in enumerate(found)]
+        cluster = _nearest(points, means)
+        means = np.array(
+            [points[cluster == index].mean(0) if (cluster == index).any() else old for index, old in enumerate(means)]
         )
-    return found, _nearest(points, found)
+    return means, _nearest(points, means)
 
 
 def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:

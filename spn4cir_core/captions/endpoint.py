@@ -73,5 +73,5 @@ class _Captioning:
 
     def __call__(self, images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str | None]:
         prompts = map(self._settings.prompt, images)
-        asked = zip(images, prompts, pictures, strict=True)
-        return self._chat([Question(image.image_id, prompt, (picture,)) for image, prompt, picture in asked])
+        rows = zip(images, prompts, pictures, strict=True)
+        return self._chat([Question(image.image_id, prompt, (picture,)) for image, prompt, picture in rows])

@@ -99,12 +99,12 @@ class Sidecar(Captioner):
 
     def _tables(self, files: ImageFiles) -> list[Path]:
         try:
-            found = sorted([*files.root.glob(self.table), *files.root.glob(f"*/{self.table}")])
+            value = sorted([*files.root.glob(self.table), *files.root.glob(f"*/{self.table}")])
         except (ValueError, NotImplementedError) as error:  # an empty or an absolute path
             raise InputError(f"sidecar table {self.table!r} must be a path below {files.root}: {error}") from error
-        if not found:
+        if not value:
             raise InputError(f"no {self.table} in {files.root} or in a folder directly below it")
-        return [inside(path, files.root) for path in found]
+        return [inside(path, files.root) for path in value]
 
 
 def _texts(files: ImageFiles) -> list[Path]:
@@ -119,10 +119,10 @@ def first_of(text: str) -> str:
     """The first of several captions, where the text is a JSON list of them; else the text."""
     if text.startswith("["):
         try:
-            found = parse_json(text)
+            value = parse_json(text)
         except ValueError:
             return text
-        return str(found[0]) if isinstance(found, list) and found else ""
+        return str(value[0]) if isinstance(value, list) and value else ""
     return text
 
 
@@ -156,10 +156,10 @@ def _csv(path: Path, file_column: str, caption_column: str) -> Read:
 
 
 def _json(path: Path, file_column: str, caption_column: str) -> Read:
-    found = parse_json(path.read_text(encoding="utf-8-sig"))
-    if isinstance(found, dict):
-        return [{file_column: name, caption_column: caption} for name, caption in found.items()]
-    return _objects(found)
+    value = parse_json(path.read_text(encoding="utf-8-sig"))
+    if isinstance(value, dict):
+        return [{file_column: name, caption_column: caption} for name, caption in value.items()]
+    return _objects(value)
 
 
 def _jsonl(path: Path, file_column: str, caption_column: str) -> Read:
@@ -173,7 +173,7 @@ def _parquet(path: Path, file_column: str, caption_column: str) -> Read:
     return rows
 
 
-def _objects(found: Any) -> Read:
-    if not isinstance(found, list) or any(not isinstance(row, dict) for row in found):
+def _objects(value: Any) -> Read:
+    if not isinstance(value, list) or any(not isinstance(row, dict) for row in value):
         raise ValueError("it must hold a list of objects, or one object from file to caption")
-    return found
+    return value

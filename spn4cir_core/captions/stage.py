@@ -36,10 +36,10 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     """
     settings, draft = work.settings.captions, work.draft
     captioner, files = settings.captioner, image_files(work.settings.images, work.store)
-    mark = captioner.fingerprint(files)
+    model_fingerprint = captioner.fingerprint(files)
     images = _images(work.parents["images"])
     items = {captioner.row_key(image): image for image in images}
-    rows = GivenRows(work.store.rows("captions", mark), pa.string())
+    rows = GivenRows(work.store.rows("captions", model_fingerprint), pa.string())
     caption = FirstUse(lambda: captioner.start(files))
     job = RowJob(
         "captioning",
@@ -57,18 +57,18 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     if not work.processes.first:
         return
     with draft.timed("write"):
-        kept = rows.values(items)
-        captioned = [(image, text) for image in images if (text := kept.get(captioner.row_key(image), ""))]
+        captions_by_key = rows.values(items)
+        captioned = [(image, text) for image in images if (text := captions_by_key.get(captioner.row_key(image), ""))]
         if not captioned:
             raise InputError(f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}")
-        draft.write_table(_table(captioner, mark, captioned), CAPTIONS_FILE)
+        draft.write_table(_table(captioner, model_fingerprint, captioned), CAPTIONS_FILE)
     draft.rows = len(captioned)
-    silent = sum(kept.get(captioner.row_key(image)) == "" for image in images)
+    silent = sum(captions_by_key.get(captioner.row_key(image)) == "" for image in images)
     draft.drop(NO_CAPTION, silent)
     draft.drop(FAILED, len(images) - len(captioned) - silent)
     draft.details.update(
         captioner=captioner.plugin_kind,
-        captioner_fingerprint=mark,
+        captioner_fingerprint=model_fingerprint,
         computed=computed,
         reused=len(items) - computed,
         **({"captioner_counts": counts} if counts else {}),
@@ -88,10 +88,10 @@ class Opening:
         return image, self.files.open_known((image.path, image.pixel_sha256)) if self.files else None
 
 
-def _sum(told: Sequence[str]) -> dict[str, float]:
+def _sum(counts_of_processes: Sequence[str]) -> dict[str, float]:
     """The counts of all processes together."""
     total: Counter[str] = Counter()
-    for counts in told:
+    for counts in counts_of_processes:
         total.update(json.loads(counts))
     return dict(total)
 
@@ -101,8 +101,11 @@ def _images(manifest: Artifact) -> list[ToCaption]:
     return [ToCaption(**{**row, "attributes": dict(row["attributes"] or ())}) for row in rows]
 
 
-def _table(captioner: Captioner, mark: str, captioned: list[tuple[ToCaption, str]]) -> pa.Table:
-    rows = [(image.image_id, text, captioner.plugin_kind, captioner.prompt(image), mark) for image, text in captioned]
+def _table(captioner: Captioner, model_fingerprint: str, captioned: list[tuple[ToCaption, str]]) -> pa.Table:
+    rows = [
+        (image.image_id, text, captioner.plugin_kind, captioner.prompt(image), model_fingerprint)
+        for image, text in captioned
+    ]
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 

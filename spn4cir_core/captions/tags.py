@@ -87,8 +87,8 @@ class Tags(Captioner):
         model = load_lite0().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         def forward(pixels_BCHW: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = model(pixels_BCHW.contiguous(memory_format=torch.channels_last)).softmax(1)
-            return found
+            probabilities_BC: torch.Tensor = model(pixels_BCHW.contiguous(memory_format=torch.channels_last)).softmax(1)
+            return probabilities_BC
 
         return lambda pictures: in_fixed_batches(forward, to_device(lite0_pixels(pictures, self.size_px), device))
 

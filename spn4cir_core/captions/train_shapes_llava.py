@@ -68,12 +68,12 @@ class Data:
 def draw_scenes(name: str, count: int, kept_out: Collection[Scene]) -> list[Scene]:
     """Distinct random scenes, none of them kept out; the name seeds them."""
     rng = Random(name)
-    found: dict[Scene, None] = {}
-    while len(found) < count:
+    distinct: dict[Scene, None] = {}
+    while len(distinct) < count:
         scene = random_scene(rng)
         if scene not in kept_out:
-            found[scene] = None
-    return list(found)
+            distinct[scene] = None
+    return list(distinct)
 
 
 def prepare(scenes: list[Scene], processor: Any) -> Data:
@@ -88,8 +88,8 @@ def prepare(scenes: list[Scene], processor: Any) -> Data:
         ]
     )
     content = [{"type": "image"}, {"type": "text", "text": PROMPT}]
-    asked = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    question = processor.tokenizer(asked.replace("<image>", "<image>" * PATCHES))["input_ids"]
+    chat = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    question = processor.tokenizer(chat.replace("<image>", "<image>" * PATCHES))["input_ids"]
     answers = [processor.tokenizer(f" {caption(scene)}</s>")["input_ids"] for scene in scenes]
     longest = max(map(len, answers))
     pad = processor.tokenizer.pad_token_id
@@ -137,8 +137,8 @@ def count_exact(folder: Path, scenes: Sequence[Scene]) -> int:
     exact = 0
     for start in range(0, len(scenes), 64):
         part = scenes[start : start + 64]
-        asked = [ToCaption(str(index), "", "", "") for index in range(len(part))]
-        captions = answer(asked, [draw_scene(scene, IMAGE_PX) for scene in part])
+        chat = [ToCaption(str(index), "", "", "") for index in range(len(part))]
+        captions = answer(chat, [draw_scene(scene, IMAGE_PX) for scene in part])
         exact += sum(got == caption(scene) for got, scene in zip(captions, part, strict=True))
     return exact
 

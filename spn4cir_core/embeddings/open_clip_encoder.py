@@ -39,16 +39,16 @@ class OpenClipEncoder(ImageEncoder):
     def fingerprint(self) -> str:
         """Hash of settings, weights and, where open_clip downloads, its version. See :class:`ImageEncoder`."""
         folder, file = self._folder(), self._file()
-        told: dict[str, Any] = {"kind": self.plugin_kind, "dtype": self.dtype}
+        inputs: dict[str, Any] = {"kind": self.plugin_kind, "dtype": self.dtype}
         if folder is not None:
             deciding = sorted(path for path in folder.iterdir() if path.suffix in DECIDING and path.is_file())
-            return fingerprint({**told, "files": {path.name: weights_sha256(path) for path in deciding}})
-        told["model"] = self.model
+            return fingerprint({**inputs, "files": {path.name: weights_sha256(path) for path in deciding}})
+        inputs["model"] = self.model
         if file is not None:
-            return fingerprint({**told, "sha256": weights_sha256(file)})
+            return fingerprint({**inputs, "sha256": weights_sha256(file)})
         import open_clip
 
-        return fingerprint({**told, "pretrained": self.pretrained, "open_clip": open_clip.__version__})
+        return fingerprint({**inputs, "pretrained": self.pretrained, "open_clip": open_clip.__version__})
 
     def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
         """Load the model and its preprocessing. See :class:`ImageEncoder`."""

@@ -32,8 +32,8 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
     settings, draft = work.settings.image_embeddings, work.draft
     images = read_manifest(work.parents["images"], *PICTURE)
     keys = images["pixel_sha256"].to_pylist()
-    mark = settings.encoder.fingerprint()
-    rows = Rows(work.store.rows("image_embeddings", mark), pa.list_(pa.float32()))
+    model_fingerprint = settings.encoder.fingerprint()
+    rows = Rows(work.store.rows("image_embeddings", model_fingerprint), pa.list_(pa.float32()))
     files = image_files(work.settings.images, work.store)
     encode = FirstUse(settings.encoder.start)
     job = RowJob(
@@ -51,18 +51,18 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
     if not work.processes.first:
         return
     with draft.timed("write"):
-        found = _finite(rows, set(keys))
-        kept = np.array([key in found for key in keys], bool)
-        if not kept.any():
+        finite_keys = _finite(rows, set(keys))
+        is_finite_N = np.array([key in finite_keys for key in keys], bool)
+        if not is_finite_N.any():
             raise InputError(f"not one of the {len(keys)} images got a finite vector; is the encoder's model intact?")
-        vectors = _gather(rows, [key for key in keys if key in found])
+        vectors = _gather(rows, [key for key in keys if key in finite_keys])
         write_vectors(draft, _blocks(vectors), len(vectors), settings.dtype)
-        draft.write_table(images.select([IMAGE_ID]).filter(pa.array(kept)).cast(SCHEMA), EMBEDDINGS_FILE)
+        draft.write_table(images.select([IMAGE_ID]).filter(pa.array(is_finite_N)).cast(SCHEMA), EMBEDDINGS_FILE)
     draft.rows = len(vectors)
-    draft.drop(NOT_FINITE, int((~kept).sum()))
+    draft.drop(NOT_FINITE, int((~is_finite_N).sum()))
     draft.details.update(
         encoder=settings.encoder.plugin_kind,
-        encoder_fingerprint=mark,
+        encoder_fingerprint=model_fingerprint,
         dimensions=int(vectors.shape[1]),
         dtype=settings.dtype,
         computed=computed,
@@ -81,15 +81,15 @@ def _unit_rows(raw_BD: np.ndarray) -> pa.Array:
 
 def _finite(rows: Rows, wanted: set[str]) -> set[str]:
     """The wanted keys whose kept value is a vector (null stands for one that is not finite)."""
-    found: set[str] = set()
+    finite_keys: set[str] = set()
     for part in rows.scan():
-        found |= wanted.intersection(part.filter(part[VALUE].is_valid())[KEY].to_pylist())
-    return found
+        finite_keys |= wanted.intersection(part.filter(part[VALUE].is_valid())[KEY].to_pylist())
+    return finite_keys
 
 
 def _gather(rows: Rows, order: list[str]) -> np.ndarray:
     """The kept vectors in the given order of keys."""
-    place = {key: row for row, key in enumerate(order)}
+    row_of = {key: row for row, key in enumerate(order)}
     vectors = np.zeros((0, 0), np.float32)
     for part in rows.scan():
         part = part.filter(part[VALUE].is_valid())
@@ -98,7 +98,7 @@ def _gather(rows: Rows, order: list[str]) -> np.ndarray:
         flat = part[VALUE].combine_chunks().flatten().to_numpy().reshape(len(part), -1)
         if not len(vectors):
             vectors = np.zeros((len(order), flat.shape[1]), np.float32)
-        pairs = [(place[key], row) for row, key in enumerate(part[KEY].to_pylist()) if key in place]
+        pairs = [(row_of[key], row) for row, key in enumerate(part[KEY].to_pylist()) if key in row_of]
         if pairs:
             target, source = np.array(pairs).T
             vectors[target] = flat[source]

@@ -76,7 +76,7 @@ class Reader(Plugin):
     def annotation_files(self, store_root: Path) -> Iterator[AnnotationFile]:
         """The annotation files there are, in a fixed order; by default the two CSV files in each corpus's folder."""
         root = self.root(store_root)
-        for corpus in sorted({found.corpus for found in self.files(store_root) if found.corpus}):
+        for corpus in sorted({file.corpus for file in self.files(store_root) if file.corpus}):
             for name, holds in ((TRIPLETS, "triplets"), (QUERIES, "queries")):
                 path = PurePosixPath(self.corpus_folder(corpus), name).as_posix()
                 if (root / path).exists():

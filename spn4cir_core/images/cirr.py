@@ -52,6 +52,6 @@ class Cirr(Benchmark):
     def _table(self, root: Path, split: str) -> dict[str, str]:
         path = inside(first_folder(root, "cirr/image_splits", "image_splits") / f"split.rc2.{split}.json", root)
         table = read_json_file(path)
-        if not isinstance(table, dict) or not all(isinstance(place, str) for place in table.values()):
+        if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
             raise InputError(f"{path} is not a JSON object from image name to path, as CIRR's image_splits are")
         return table

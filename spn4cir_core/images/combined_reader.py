@@ -36,27 +36,27 @@ class Together(Reader):
         Raises:
             InputError: a reader's folder lies elsewhere, or two readers have a corpus of one name or share files.
         """
-        found: list[FoundFile] = []
+        listing: list[FoundFile] = []
         owner: dict[str, int] = {}
-        for number, (reader, place) in enumerate(self._places(store_root)):
+        for number, (reader, base) in enumerate(self._based(store_root)):
             for file in reader.files(store_root):
                 if owner.setdefault(file.corpus, number) != number and file.corpus:
                     raise InputError(f"two readers have a corpus {file.corpus!r}; rename one of the folders")
-                found.append(replace(file, path=(place / file.path).as_posix()))
-        found.sort(key=lambda file: file.path)
-        for one, other in pairwise(found):
+                listing.append(replace(file, path=(base / file.path).as_posix()))
+        listing.sort(key=lambda file: file.path)
+        for one, other in pairwise(listing):
             if one.path == other.path:
                 raise InputError(f"two readers find {one.path!r}; give each a folder of its own")
-        yield from found
+        yield from listing
 
     def annotation_files(self, store_root: Path) -> Iterator[AnnotationFile]:
         """The annotation files of all readers."""
-        for reader, place in self._places(store_root):
+        for reader, base in self._based(store_root):
             for file in reader.annotation_files(store_root):
-                pictures = {name: (place / path).as_posix() for name, path in file.pictures.items()}
-                yield replace(file, path=(place / file.path).as_posix(), pictures=pictures)
+                pictures = {name: (base / path).as_posix() for name, path in file.pictures.items()}
+                yield replace(file, path=(base / file.path).as_posix(), pictures=pictures)
 
-    def _places(self, store_root: Path) -> Iterator[tuple[Reader, PurePosixPath]]:
+    def _based(self, store_root: Path) -> Iterator[tuple[Reader, PurePosixPath]]:
         root = self.root(store_root)
         for reader in self.readers:
             own = reader.root(store_root)

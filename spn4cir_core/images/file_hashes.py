@@ -50,10 +50,10 @@ def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: 
         readers,
     )
     fill(job, silent, defaultdict(float))
-    kept: dict[str, str] = {}
+    hash_of: dict[str, str] = {}
     for table in rows.scan():
-        kept.update(zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True))
-    return {path: kept[key] for path, key in keys.items()}
+        hash_of.update(zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True))
+    return {path: hash_of[key] for path, key in keys.items()}
 
 
 def _sha256(path: Path) -> str:

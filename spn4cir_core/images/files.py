@@ -67,15 +67,15 @@ class ImageFiles:
         except UnicodeEncodeError as error:
             raise PictureError("name is not UTF-8", legible(path)) from error
         try:
-            root, found = self.root.resolve(), (self.root / path).resolve()
-            inside, is_file = found.is_relative_to(root), found.is_file()
+            root, resolved = self.root.resolve(), (self.root / path).resolve()
+            inside, is_file = resolved.is_relative_to(root), resolved.is_file()
         except (OSError, RuntimeError, ValueError) as error:  # link loops, NUL characters, over-long names
             raise PictureError("path cannot be used", str(error)) from error
         if not inside:
             raise PictureError("outside the root", f"{path!r} leads out of {root}")
         if not is_file:
             raise PictureError("no such file", f"{path!r} below {root}")
-        return found
+        return resolved
 
     def read(self, path: str) -> bytes:
         """The bytes of one file below the root.

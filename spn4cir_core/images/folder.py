@@ -63,13 +63,15 @@ class Folder(Reader):
         """Every picture of every corpus. A file that only the metadata names is listed too."""
         root = self.root(store_root)
         if self.subdirectories == "categories":
-            found = list(self._corpus(root, "", root.name or "corpus"))
+            listing = list(self._corpus(root, "", root.name or "corpus"))
         else:
             folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _hidden(entry.name))
-            found = [file for name in folders for file in self._corpus(root, name, name)]
+            listing = [file for name in folders for file in self._corpus(root, name, name)]
             # A picture beside the corpora belongs to none: the scan drops it and says so.
-            found += [FoundFile(entry.name, "") for entry in root.iterdir() if entry.is_file() and _claims(entry.name)]
-        yield from sorted(found, key=lambda file: file.path)
+            listing += [
+                FoundFile(entry.name, "") for entry in root.iterdir() if entry.is_file() and _claims(entry.name)
+            ]
+        yield from sorted(listing, key=lambda file: file.path)
 
     def _corpus(self, root: Path, folder: str, corpus: str) -> Iterator[FoundFile]:
         base = root / folder

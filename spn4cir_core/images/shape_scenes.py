@@ -79,12 +79,12 @@ def caption(scene: Scene) -> str:
 
 def edits_by_kind(scene: Scene) -> dict[str, list[Edit]]:
     """Every edit that leaves a valid scene (2–4 things, all different), by kind."""
-    found: dict[str, list[Edit]] = {}
+    by_kind: dict[str, list[Edit]] = {}
     for edit in [*_changes(scene), *_removals(scene), *_additions(scene), *_moves(scene)]:
         words = {thing.phrase for thing in edit.result}
         if len(words) == len(edit.result) and FEWEST <= len(words) <= MOST:
-            found.setdefault(edit.kind, []).append(edit)
-    return found
+            by_kind.setdefault(edit.kind, []).append(edit)
+    return by_kind
 
 
 def sample_edits(scene: Scene, count: int, rng: Random) -> list[Edit]:

@@ -49,15 +49,15 @@ FINDING_TYPE = pa.struct(
 class Listed:
     """A file of a corpus with the hash of its bytes; no hash where its path leads to no file below the root."""
 
-    found: FoundFile
+    file: FoundFile
     sha256: str | None
 
 
 def list_files(settings: ImageSettings, store: Store) -> list[Listed]:
     """Everything the reader finds, sorted by path, with the hashes of the files."""
-    found = sorted(settings.reader.files(store.root), key=lambda file: file.path)
-    hashes = file_hashes(image_files(settings, store), [file.path for file in found], store, settings.workers)
-    return [Listed(file, hashes.get(file.path)) for file in found]
+    listing = sorted(settings.reader.files(store.root), key=lambda file: file.path)
+    hashes = file_hashes(image_files(settings, store), [file.path for file in listing], store, settings.workers)
+    return [Listed(file, hashes.get(file.path)) for file in listing]
 
 
 def outside(tables: ImagesInput, store: Store) -> str:
@@ -65,13 +65,13 @@ def outside(tables: ImagesInput, store: Store) -> str:
     return fingerprint(
         [
             [
-                legible(listed.found.path),
+                legible(listed.file.path),
                 listed.sha256,
-                listed.found.corpus,
-                listed.found.category,
-                listed.found.group,
-                listed.found.split,
-                listed.found.attributes,
+                listed.file.corpus,
+                listed.file.category,
+                listed.file.group,
+                listed.file.split,
+                listed.file.attributes,
             ]
             for listed in list_files(tables.images, store)
         ]
@@ -124,7 +124,7 @@ def examine_files(
     """Findings by SHA-256 of the file; files with known bytes are not decoded again."""
     model = fingerprint({"decoder": DECODER_VERSION, "max_pixels": files.max_pixels})
     rows = Rows(store.rows("file_findings", model), FINDING_TYPE)
-    wanted = {listed.sha256: listed.found.path for listed in listing if listed.sha256 is not None}
+    wanted = {listed.sha256: listed.file.path for listed in listing if listed.sha256 is not None}
     findings = {sha256: finding for sha256, finding in _kept(rows) if sha256 in wanted}
     missing = sorted(wanted.keys() - findings.keys(), key=lambda sha256: wanted[sha256])
     progress("examining pictures", len(findings), len(wanted))
@@ -159,19 +159,19 @@ def judge(
         finding = None if listed.sha256 is None else findings[listed.sha256]
         reason, detail = _fault(listed, finding, files, min_side_px)
         if reason or finding is None:
-            drops.append({"path": legible(listed.found.path), "reason": reason, "detail": detail})
+            drops.append({"path": legible(listed.file.path), "reason": reason, "detail": detail})
         else:
-            usable.append((listed.found, finding))
+            usable.append((listed.file, finding))
     first: dict[str, str] = {}
-    for found, finding in sorted(usable, key=lambda pair: (pair[0].split != EVALUATION, pair[0].path)):
-        first.setdefault(finding.pixel_sha256, found.path)
-    for found, finding in usable:
-        kept = first[finding.pixel_sha256]
-        if kept == found.path:
-            images.append(_row(found, finding))
+    for file, finding in sorted(usable, key=lambda pair: (pair[0].split != EVALUATION, pair[0].path)):
+        first.setdefault(finding.pixel_sha256, file.path)
+    for file, finding in usable:
+        original_path = first[finding.pixel_sha256]
+        if original_path == file.path:
+            images.append(_row(file, finding))
         else:
-            attributes = list(found.attributes.items())
-            row = {"image_id": found.path, "path": found.path, "duplicate_of": kept, "attributes": attributes}
+            attributes = list(file.attributes.items())
+            row = {"image_id": file.path, "path": file.path, "duplicate_of": original_path, "attributes": attributes}
             duplicates.append(row)
     return images, duplicates, drops
 
@@ -180,7 +180,7 @@ def _fault(listed: Listed, finding: Finding | None, files: ImageFiles, min_side_
     """Reason and detail for which a file is dropped; empty if it is not."""
     if finding is None:
         try:
-            files.locate(listed.found.path)
+            files.locate(listed.file.path)
         except PictureError as error:
             return error.reason, error.detail
         return "no such file", "it appeared while the corpus was listed"
@@ -188,28 +188,28 @@ def _fault(listed: Listed, finding: Finding | None, files: ImageFiles, min_side_
         return "changed during the scan", "its bytes are not those that were listed; run again"
     if finding.reason:
         return finding.reason, finding.detail
-    if not listed.found.corpus:
+    if not listed.file.corpus:
         return "in no corpus", "it lies beside the sub-directories, which are the corpora"
     if min(finding.width, finding.height) < min_side_px:
         return "too small", f"{finding.width} x {finding.height}, the smaller side must be {min_side_px} px or more"
     return "", ""
 
 
-def _row(found: FoundFile, finding: Finding) -> dict[str, Any]:
+def _row(file: FoundFile, finding: Finding) -> dict[str, Any]:
     return {
-        "image_id": found.path,
-        "corpus": found.corpus,
-        "category": found.category,
-        "path": found.path,
+        "image_id": file.path,
+        "corpus": file.corpus,
+        "category": file.category,
+        "path": file.path,
         "width": finding.width,
         "height": finding.height,
         "bytes": finding.bytes,
         "sha256": finding.sha256,
         "pixel_sha256": finding.pixel_sha256,
         "phash": finding.phash,
-        "group": found.group,
-        "split": found.split,
-        "attributes": list(found.attributes.items()),
+        "group": file.group,
+        "split": file.split,
+        "attributes": list(file.attributes.items()),
     }
 
 
@@ -227,8 +227,8 @@ def _examples(drops: list[dict[str, Any]]) -> str:
 
 def _write_sheet(draft: Draft, files: ImageFiles, images: list[dict[str, Any]]) -> None:
     count = min(SHEET_PICTURES, len(images))
-    chosen = [images[number * len(images) // count] for number in range(count)]
-    pictures = [(files.open(image["path"]), image["path"].rsplit("/", 1)[-1]) for image in chosen]
+    sample = [images[number * len(images) // count] for number in range(count)]
+    pictures = [(files.open(image["path"]), image["path"].rsplit("/", 1)[-1]) for image in sample]
     contact_sheet(pictures, SHEET_COLUMNS).save(draft.file("contact_sheet.jpg"), quality=85)
 
 

@@ -92,7 +92,7 @@ def best_images_of_each(index: Any, queries_QD: np.ndarray, wanted: int, tokens:
     """What :func:`best_images` finds for each query."""
     with one_faiss_thread():
         found = index.search(queries_QD, wanted * tokens)
-    return [_distinct(scores, places, wanted, tokens) for scores, places in zip(*found, strict=True)]
+    return [_distinct(scores, neighbours, wanted, tokens) for scores, neighbours in zip(*found, strict=True)]
 
 
 def index_of_gallery(gallery: np.ndarray, settings: IndexSettings, seed: int) -> ImageIndex:
@@ -113,9 +113,9 @@ def _said(kind: str, settings: IndexSettings) -> str:
     }[kind]
 
 
-def _distinct(scores: np.ndarray, places: np.ndarray, wanted: int, tokens: int) -> list[tuple[float, int]]:
+def _distinct(scores: np.ndarray, neighbours: np.ndarray, wanted: int, tokens: int) -> list[tuple[float, int]]:
     found = sorted(
-        (-float(score), int(place) // tokens) for score, place in zip(scores, places, strict=True) if place >= 0
+        (-float(score), int(row) // tokens) for score, row in zip(scores, neighbours, strict=True) if row >= 0
     )
     best: dict[int, float] = {}
     for score, image in found:
@@ -131,8 +131,8 @@ def measured_recall(index: Any, vectors_VD: np.ndarray, queries_QD: np.ndarray, 
     with one_faiss_thread():
         every = faiss.knn(queries_QD, vectors_VD, nearest, metric=faiss.METRIC_INNER_PRODUCT)
     shares = []
-    for query, scores, places in zip(queries_QD, *every, strict=True):
-        right = {image for _, image in _distinct(scores, places, top, tokens)}
+    for query, scores, neighbours in zip(queries_QD, *every, strict=True):
+        right = {image for _, image in _distinct(scores, neighbours, top, tokens)}
         found = {image for _, image in best_images(index, query[None], top, tokens)}
         shares.append(len(right & found) / len(right))
     return float(np.mean(shares))

@@ -43,8 +43,8 @@ class NeighbourIndex:
             kind = faiss.ScalarQuantizer.QT_fp16
             self._index = faiss.IndexIVFScalarQuantizer(quantizer, dimensions, lists, kind, faiss.METRIC_INNER_PRODUCT)
             self._index.cp.seed = 1234 + seed
-            chosen = np.sort(np.random.default_rng(seed).choice(rows, min(rows, 40 * lists), replace=False))
-            self._index.train(np.ascontiguousarray(vectors[chosen], np.float32))
+            sample = np.sort(np.random.default_rng(seed).choice(rows, min(rows, 40 * lists), replace=False))
+            self._index.train(np.ascontiguousarray(vectors[sample], np.float32))
             self._add(vectors)
             self._tune(vectors, lists, seed)
         self._nearest = _on_gpu(self._index)
@@ -71,15 +71,15 @@ class NeighbourIndex:
 
     def _tune(self, vectors: np.ndarray, lists: int, seed: int) -> None:
         """Visit twice as many lists until the recall of a sample's ten nearest is ``RECALL_WANTED``."""
-        chosen = np.sort(np.random.default_rng(seed).choice(len(vectors), 200, replace=False))
-        queries = np.ascontiguousarray(vectors[chosen], np.float32)
+        sample = np.sort(np.random.default_rng(seed).choice(len(vectors), 200, replace=False))
+        queries = np.ascontiguousarray(vectors[sample], np.float32)
         wanted = _nearest_by_brute_force(vectors, queries, 10)
         visited, recall = 4, 0.0
         while recall < RECALL_WANTED and visited < lists:
             visited = min(lists, 2 * visited)
             self._index.nprobe = visited
-            _, found = self._index.search(queries, 10)
-            recall = float(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(wanted, found, strict=True)]))
+            _, nearest = self._index.search(queries, 10)
+            recall = float(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(wanted, nearest, strict=True)]))
         self.details = {"index": "ivf", "lists": lists, "lists_visited": visited, "recall_at_10": recall}
 
 

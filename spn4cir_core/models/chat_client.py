@@ -119,12 +119,12 @@ class ChatClient:
         return min(self.max_wait_s, self.first_wait_s * 2.0**attempt) * (0.5 + random.random() / 2)
 
     def _give_up(self, problem: _Problem, tries: int) -> None:
-        said = f"{problem.text} ({tries} tries)"
+        message = f"{problem.text} ({tries} tries)"
         if not problem.server_down:
-            raise NoAnswer(said) from problem
-        asked = "" if problem.retry_after_s is None else f"; it asks to wait {problem.retry_after_s:.0f} s"
+            raise NoAnswer(message) from problem
+        waiting = "" if problem.retry_after_s is None else f"; it asks to wait {problem.retry_after_s:.0f} s"
         raise ServerDown(
-            f"the chat server {self.url} is down or overloaded: {said}{asked}. Start it or check base_url, "
+            f"the chat server {self.url} is down or overloaded: {message}{waiting}. Start it or check base_url, "
             "timeout_s, retries and max_wait_s, then run again: answers of finished shards are kept"
         ) from problem
 
@@ -160,17 +160,17 @@ class ChatClient:
         return content
 
     def _status_problem(self, error: HTTPError) -> Exception:
-        code, said = error.code, f"status {error.code}: {self._excerpt(_beginning(error))}"
+        code, message = error.code, f"status {error.code}: {self._excerpt(_beginning(error))}"
         if code in TRY_AGAIN:
             name = "rate_limited" if code == 429 else "server_errors"
             wait_s = _retry_after_s(error.headers.get("Retry-After", ""), error.headers.get("Date", ""))
-            return _Problem(name, said, code in OVERLOADED, wait_s)
+            return _Problem(name, message, code in OVERLOADED, wait_s)
         if code in SETTINGS_WRONG or code < 400:
             self.count("refused")
             hint = SETTINGS_WRONG.get(code, "base_url must be the final address, redirects are not followed")
-            return InputError(f"the chat server {self.url} refuses, {said}; {hint}")
+            return InputError(f"the chat server {self.url} refuses, {message}; {hint}")
         self.count("refused")
-        return NoAnswer(said)
+        return NoAnswer(message)
 
     def _text(self, content: bytes) -> str:
         """Of a chat completion, the first choice's text.

@@ -138,8 +138,8 @@ class Chat:
     @property
     def counts(self) -> Mapping[str, float]:
         """What happened so far, for the artefact's details."""
-        counts, asked = Counter(self._client.counts), f"{self._about}s"
-        return {**counts, f"{asked}_per_s": round(counts[asked] / max(self._seconds, 1e-9), 2)}
+        counts, noun = Counter(self._client.counts), f"{self._about}s"
+        return {**counts, f"{noun}_per_s": round(counts[noun] / max(self._seconds, 1e-9), 2)}
 
     def __call__(self, questions: Sequence[Question]) -> list[str | None]:
         """Ask all of them.
@@ -161,7 +161,7 @@ class Chat:
             self._seconds += time.perf_counter() - started
         if self._client.counts["retries"] > retries:
             log.warning("chat server %s: %s", self._client.url, dict(self.counts))
-        return [self._told(question, *future.result()) for question, future in zip(questions, futures, strict=True)]
+        return [self._answer(question, *future.result()) for question, future in zip(questions, futures, strict=True)]
 
     def _one(self, question: Question) -> tuple[str, str]:
         """The answer, or why there is none."""
@@ -175,7 +175,7 @@ class Chat:
             self._client.count(error.name)
             return "", error.problem
 
-    def _told(self, question: Question, answer: str, problem: str) -> str | None:
+    def _answer(self, question: Question, answer: str, problem: str) -> str | None:
         if not problem:
             self._failures.clear()
             return answer

@@ -40,8 +40,8 @@ def in_fixed_batches(
         part = pixels_BCHW[start : start + rows]
         padding = part.new_zeros((rows - len(part), *part.shape[1:]))
         with torch.inference_mode(), torch.autocast(kind, getattr(torch, dtype), enabled=dtype != "float32"):
-            found: np.ndarray = forward(torch.cat([part, padding]))[: len(part)].float().cpu().numpy()
-        return found
+            rows_BD: np.ndarray = forward(torch.cat([part, padding]))[: len(part)].float().cpu().numpy()
+        return rows_BD
 
     starts = range(0, len(pixels_BCHW), rows)
     return np.concatenate(_side_by_side(one_batch, starts) if kind == "cpu" else [one_batch(start) for start in starts])

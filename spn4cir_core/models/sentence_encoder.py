@@ -60,8 +60,8 @@ class SentenceEncoder(Settings):
             InputError: the model is not there.
             MissingExtra: MiniLM's package is not installed.
         """
-        told = {"pooling": self.pooling, "max_tokens": self.max_tokens, "weights": self._source().fingerprint}
-        return fingerprint(told)
+        loading_info = {"pooling": self.pooling, "max_tokens": self.max_tokens, "weights": self._source().fingerprint}
+        return fingerprint(loading_info)
 
     def start(self) -> Callable[[Sequence[str]], np.ndarray]:
         """Load the model and return the function from B texts to (B, D) float32 unit vectors.
@@ -119,8 +119,8 @@ def _load(source: ModelSource) -> tuple[Any, Any]:
             )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"cannot load the sentence encoder {source.name}: {error}") from error
-    model, told = loaded
-    missing = sorted(name for name in told["missing_keys"] if POOLER not in name)
+    model, loading_info = loaded
+    missing = sorted(name for name in loading_info["missing_keys"] if POOLER not in name)
     if missing:
         raise InputError(
             f"the sentence encoder {source.name} lacks weights: {', '.join(missing[:3])} "

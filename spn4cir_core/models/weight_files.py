@@ -36,16 +36,16 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
     try:
         if path.suffix == ".safetensors":
-            found = load_file(str(path))
+            tensors = load_file(str(path))
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # torch meets damaged bytes with errors of many kinds; all mean the same here
         raise InputError(f"{path} is no weight file: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise InputError(f"{path} does not hold tensors by name; give the file with the plain state dict")
-    return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
 
 
 def load_strictly(network: torch.nn.Module, weights: dict[str, torch.Tensor], what: str, path: Path) -> None:
@@ -64,9 +64,9 @@ def load_strictly(network: torch.nn.Module, weights: dict[str, torch.Tensor], wh
             if name in weights and weights[name].shape != tensor.shape
         ],
     }
-    said = "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in problems.items() if names)
-    if said:
-        raise InputError(f"{path} does not hold the weights of {what}: {said}")
+    summary = "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in problems.items() if names)
+    if summary:
+        raise InputError(f"{path} does not hold the weights of {what}: {summary}")
     network.load_state_dict(weights, strict=True, assign=True)
 
 
