@@ -15,7 +15,7 @@ from spn4cir_core.evaluation.encode import MODES, encode_gallery, encode_queries
 from spn4cir_core.evaluation.ranks import ranks_and_hits
 from spn4cir_core.evaluation.recall import average_precision
 from spn4cir_core.evaluation.searched import searched_ranks
-from spn4cir_core.index.faiss_index import ImageIndex
+from spn4cir_core.index.image_index import ImageIndex
 from spn4cir_core.models.devices import choose_device
 from spn4cir_core.training.checkpoints import as_module
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from spn4cir_core.evaluation.ranks import TIE
 from spn4cir_core.evaluation.score_blocks import exact_scores
-from spn4cir_core.index.faiss_index import ImageIndex
+from spn4cir_core.index.image_index import ImageIndex
 
 NEAR = 4 * TIE
 """Images that score this much less than the k-th may tie with a target among the first k: two ties and rounding."""

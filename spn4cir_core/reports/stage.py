@@ -19,7 +19,7 @@ from spn4cir_core.evaluation.settings import EvaluationSettings, ReportInput
 from spn4cir_core.evaluation.tables import Tables, tables
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.images.manifest import PICTURE, manifest_column, read_manifest
-from spn4cir_core.index.faiss_index import index_of_gallery
+from spn4cir_core.index.image_index import index_of_gallery
 from spn4cir_core.negatives.read_false_negatives import sample_false_negatives
 from spn4cir_core.reports.contents import Contents, contents, lineage
 from spn4cir_core.reports.galleries import (

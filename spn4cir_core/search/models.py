@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from spn4cir_core.errors import InputError, Spn4cirError
 from spn4cir_core.evaluation.encode import same_target_encoder
 from spn4cir_core.images.files import ImageFiles, image_files
-from spn4cir_core.index.faiss_index import build_index
+from spn4cir_core.index.image_index import build_index
 from spn4cir_core.search.search import Searcher, current_index
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors

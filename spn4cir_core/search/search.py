@@ -13,7 +13,8 @@ from PIL import Image
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles, Picture
-from spn4cir_core.index.faiss_index import best_images_of_each, open_index
+from spn4cir_core.index.base import INDEXES
+from spn4cir_core.index.image_index import best_images_of_each
 from spn4cir_core.search.encoder import Encoder, Made
 from spn4cir_core.search.stage import ABOUT, INDEX
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
@@ -63,7 +64,7 @@ class Searcher:
             )
         rows = artifact.table().to_pylist()
         try:
-            index = open_index(artifact.file(INDEX))
+            index = INDEXES.build(about["kind"]).open(artifact.file(INDEX))
         except RuntimeError as error:
             raise StoreError(f"{artifact.path / INDEX} is damaged. Delete {artifact.path} and run again.") from error
         network = load_network(artifact)

@@ -14,7 +14,7 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.encode import encode_queries
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
-from spn4cir_core.index.faiss_index import build_index, kind_of, measured_recall
+from spn4cir_core.index.image_index import build_index, measured_recall
 from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
 from spn4cir_core.store.artifacts import whole_file
@@ -44,7 +44,7 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
         index = build_index(vectors_VD, settings, work.settings.seed)
     about: dict[str, Any] = {
         "checkpoint": checkpoint_artifact.fingerprint,
-        "kind": kind_of(len(vectors_VD), settings),
+        "kind": settings.kind_for(len(vectors_VD)),
         "images": len(rows),
         "dimensions": int(vectors_VD.shape[1]),
     }
@@ -55,7 +55,8 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
             recall = measured_recall(index, vectors_VD, queries_QD, tokens, RECALL_TOP)
         about |= {f"recall@{RECALL_TOP}": recall, "recall_queries": len(queries_QD)}
     with draft.timed("write"):
-        _write_index(work, index)
+        with whole_file(draft.file(INDEX)) as scratch:
+            settings.index_for(len(vectors_VD)).write(index, scratch)
         draft.write_table(rows.select(SCHEMA.names).cast(SCHEMA), "search_index.parquet")
         for name in (NETWORK, WEIGHTS):
             shutil.copyfile(checkpoint_artifact.file(name), draft.file(name))
@@ -84,13 +85,6 @@ def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
     splits = work.parents["splits"].table(columns=["image_id", "split"])
     image_ids = splits.filter(pc.equal(splits["split"], settings.images))["image_id"]
     return table.filter(pc.is_in(table["image_id"], value_set=image_ids.combine_chunks()))
-
-
-def _write_index(work: Work[SearchIndexInput], index: Any) -> None:
-    import faiss
-
-    with whole_file(work.draft.file(INDEX)) as scratch:
-        faiss.write_index(index, str(scratch))
 
 
 SEARCH_INDEX = Stage(

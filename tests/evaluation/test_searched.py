@@ -13,7 +13,7 @@ from spn4cir_core.evaluation.base import Query, QuerySet
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.ranks import best_ranks
 from spn4cir_core.evaluation.searched import searched_ranks
-from spn4cir_core.index.faiss_index import ImageIndex
+from spn4cir_core.index.image_index import ImageIndex
 
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], np.float32)
 """Of the six images of a line, for a query along it."""
@@ -65,7 +65,7 @@ def test_removed_images_take_no_place() -> None:
 @pytest.mark.parametrize("tokens", [1, 3])
 @pytest.mark.parametrize("k", [1, 4, 30])
 def test_an_index_that_misses_nothing_loses_nothing_ties_included(k: int, tokens: int) -> None:
-    from spn4cir_core.index.faiss_index import index_of_gallery
+    from spn4cir_core.index.image_index import index_of_gallery
     from spn4cir_core.index.settings import IndexSettings
 
     images = unit(60 * tokens, 8, 0).reshape(60, tokens, 8)
@@ -93,7 +93,7 @@ def test_a_model_that_gives_all_images_one_score_gets_no_credit_either() -> None
     ("above", "says"), [("ivf", "looks into 0.02 of its cells"), ("hnsw", "2 links, 1 vectors wide")]
 )
 def test_loss_of_an_approximate_index_equals_a_hand_count(above: str, says: str) -> None:
-    from spn4cir_core.index.faiss_index import best_images, build_index, index_of_gallery
+    from spn4cir_core.index.image_index import best_images, build_index, index_of_gallery
     from spn4cir_core.index.settings import IndexSettings
 
     gallery, queries = unit(2000, 16, 0), unit(80, 16, 1)

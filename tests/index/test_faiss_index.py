@@ -1,4 +1,4 @@
-"""Flat, IVF and HNSW indexes: the right kind, the same bytes, the recall that is told, the same answers when mapped."""
+"""Flat, IVF and HNSW indexes: the right kind, the same bytes, the reported recall, the same answers when mapped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from spn4cir_core.index import faiss_index
-from spn4cir_core.index.faiss_index import best_images, build_index, kind_of, measured_recall, open_index
+from spn4cir_core.index.base import INDEXES
+from spn4cir_core.index.image_index import best_images, build_index, measured_recall
 from spn4cir_core.search.settings import SearchSettings
 
 CLASSES = {"flat": "IndexFlatIP", "ivf": "IndexIVFFlat", "hnsw": "IndexHNSWFlat"}
@@ -35,7 +36,7 @@ def test_each_kind_finds_nearly_what_a_slow_scan_finds(vectors: np.ndarray, kind
     import faiss
 
     index, queries = build_index(vectors, settings(kind), 0), vectors[:30] + 0.1 * vectors[30:60]
-    assert (type(index).__name__, kind_of(len(vectors), settings(kind))) == (CLASSES[kind], kind)
+    assert (type(index).__name__, settings(kind).kind_for(len(vectors))) == (CLASSES[kind], kind)
     found = [[image for _, image in best_images(index, query[None], 10, 1)] for query in queries]
     right = [slow_best(vectors, query, 10, 1) for query in queries]
     share = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, right, strict=True)])
@@ -69,9 +70,9 @@ def test_large_files_are_mapped_and_answer_the_same(
 
     path = tmp_path / "index.faiss"
     faiss.write_index(build_index(vectors, settings(kind), 0), str(path))
-    in_memory = open_index(path)
+    in_memory = INDEXES.build(kind).open(path)
     monkeypatch.setattr(faiss_index, "MAPPED_FROM_BYTES", 1)
-    mapped = open_index(path)
+    mapped = INDEXES.build(kind).open(path)
     for query in vectors[:5]:
         assert best_images(mapped, query[None], 9, 1) == best_images(in_memory, query[None], 9, 1)
     if (maps := Path("/proc/self/maps")).is_file():

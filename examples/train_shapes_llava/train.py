@@ -1,6 +1,6 @@
 """Train the small LLaVA that ships as ``builtin:shapes``.
 
-    OMP_WAIT_POLICY=PASSIVE python -m spn4cir_core.captions.train_shapes_llava --out DIR
+    OMP_WAIT_POLICY=PASSIVE python -m examples.train_shapes_llava.train --out DIR
 
 LLaVA's own recipe in small: the vision tower learns to name what each cell holds, is frozen, and the
 projector and the language model learn to caption. No scene of the built-in corpus's evaluation part is
@@ -21,10 +21,10 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from examples.train_shapes_llava.tiny_llava import IMAGE_PX, PATCHES, build_model, build_processor
 from spn4cir_core.captions.base import ToCaption
 from spn4cir_core.captions.llava import Llava
 from spn4cir_core.captions.prompts import PUBLISHED, request
-from spn4cir_core.captions.tiny_llava import IMAGE_PX, PATCHES, build_model, build_processor
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.shape_scenes import COLOURS, SHAPES, SIZES, Scene, caption, draw_scene, random_scene
 from spn4cir_core.images.shapes import Shapes
@@ -237,7 +237,7 @@ def _command(options: argparse.Namespace) -> str:
     given = [
         f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in vars(options).items() if key != "out"
     ]
-    return " ".join(["python -m spn4cir_core.captions.train_shapes_llava --out DIR", *given])
+    return " ".join(["python -m examples.train_shapes_llava.train --out DIR", *given])
 
 
 if __name__ == "__main__":
