@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,8 +18,9 @@ from spn4cir_core.evaluation.draft_queries import Source, draft
 from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, read_server_queries, submit
 from spn4cir_core.evaluation.submission_files import validate_submission
 from spn4cir_core.images.base import QUERIES
-from spn4cir_core.images.files import image_files
+from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.operations.against_before import diagnosis
 from spn4cir_core.recipe import Recipe, packaged_recipes, reads_a_folder
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
 from spn4cir_core.reports.stage import EVAL_REPORT
@@ -106,28 +107,70 @@ def draft_queries(
 
 
 def compare_runs(
-    runs: Annotated[list[str], typer.Argument(help="[LABEL=]RECIPE[@STORE], at least two; one label: seeds.")],
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="[LABEL=]RECIPE[@STORE], at least two; one label: seeds.")
+    ] = None,
+    before: Annotated[
+        bool, typer.Option("--before", help="Compare one recipe's report with its report before, and say what changed.")
+    ] = False,
     out: Annotated[Path, typer.Option("--out", help="The page; a .md and a .json are written beside it.")] = Path(
         "compare.html"
     ),
     model: Annotated[ModelName, typer.Option(help="The model that is compared.")] = SERVED.name,
     query_set: Annotated[str, typer.Option("--queries", help="One query set; default: all that two runs have.")] = "",
     draws: Annotated[int, typer.Option(min=100, help="Resamples of the intervals and tests.")] = 2000,
+    recipe: RecipeOption = "",
     store: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Compare runs query by query: recall, paired differences, queries won and lost. The first one is the baseline."""
-    if len(runs) < 2:
-        raise InputError("name at least two runs: spn4cir compare demo tuned.toml other@elsewhere/store")
-    found = [_run(spec, store, images) for spec in runs]
-    said = run_comparison([run for run, _, _ in found], model, query_set, draws, 0)
-    files = next((image_files(recipe.images, place) for _, place, recipe in found if recipe), None)
-    captions = parent_of(found[0][0], "captions", found[0][1])
-    told = read_captions(captions) if captions else {}
+    if before:
+        _compare_with_before(
+            chosen_recipe(_only(runs, recipe), images), open_store(store), out, model, query_set, draws
+        )
+        return
+    if len(runs or []) < 2:
+        raise InputError(
+            "name at least two runs: spn4cir compare demo tuned.toml other@elsewhere/store; "
+            "or one recipe with its report before: spn4cir compare --before demo"
+        )
+    opened = [_run(spec, store, images) for spec in runs or []]
+    files = next((image_files(known.images, store) for _, store, known in opened if known), None)
+    comparison = run_comparison([run for run, _, _ in opened], model, query_set, draws, 0)
+    _write_comparison(comparison, opened[0][0], opened[0][1], files, out)
+
+
+def _only(runs: list[str] | None, recipe: str) -> str:
+    """The one recipe that is named, as an argument or by the option."""
+    names = [*(runs or []), *([recipe] if recipe else [])]
+    if len(names) > 1:
+        raise InputError(f"--before compares one recipe with itself, not {len(names)}: name one")
+    return names[0] if names else ""
+
+
+def _compare_with_before(recipe: Recipe, store: Store, out: Path, model: str, query_set: str, draws: int) -> None:
+    now, older = _made(recipe.name, store, "eval_report"), store.before(recipe.name, "eval_report")
+    if older is None:
+        raise StoreError(f"recipe {recipe.name!r} has one report in {store}, and none before it to compare with")
+    runs = [Run("before", "before", older), Run("now", "now", now)]
+    try:
+        comparison = run_comparison(runs, model, query_set, draws, 0)
+    except InputError as error:
+        typer.echo(f"no page written: {error}")
+    else:
+        _write_comparison(comparison, runs[1], store, image_files(recipe.images, store), out)
+    with shown() as progress:
+        for line in diagnosis(recipe, store, now, older, progress):
+            typer.echo(line)
+
+
+def _write_comparison(comparison: dict[str, Any], run: Run, store: Store, files: ImageFiles | None, out: Path) -> None:
+    """The page with its Markdown and its JSON; captions are those of one of the runs."""
+    captions = parent_of(run, "captions", store)
     contents = {
-        ".html": comparison_html(said, files, told),
-        ".md": comparison_markdown(said),
-        ".json": json.dumps(said, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+        ".html": comparison_html(comparison, files, read_captions(captions) if captions else {}),
+        ".md": comparison_markdown(comparison),
+        ".json": json.dumps(comparison, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
     }
     for ending, text in contents.items():
         path = out.with_suffix(ending)
@@ -139,16 +182,16 @@ def compare_runs(
         typer.echo(path)
 
 
-def _run(spec: str, store: str, images: Path | None) -> tuple[Run, Store, Recipe | None]:
+def _run(spec: str, default_store: str, images: Path | None) -> tuple[Run, Store, Recipe | None]:
     """A run by ``[LABEL=]RECIPE[@STORE]``; its recipe only if it can be read, for the pictures."""
     label, _, source = spec.rpartition("=")
     source, _, elsewhere = source.partition("@")
-    place = open_store(elsewhere or store)
+    store = open_store(elsewhere or default_store)
     name, recipe = _named(source, images)
-    report = place.current(name, "eval_report")
+    report = store.current(name, "eval_report")
     if report is None:
-        raise StoreError(f"no eval_report of recipe {name!r} in {place}; make it with: spn4cir run")
-    return Run(label or (f"{name}@{elsewhere}" if elsewhere else name), spec, report), place, recipe
+        raise StoreError(f"no eval_report of recipe {name!r} in {store}; make it with: spn4cir run")
+    return Run(label or (f"{name}@{elsewhere}" if elsewhere else name), spec, report), store, recipe
 
 
 def _named(source: str, images: Path | None) -> tuple[str, Recipe | None]:

@@ -34,12 +34,17 @@ def _reasons(stage: Stage[Any], recipe: Recipe, store: Store, late: Mapping[str,
     follows = [f"{', '.join(behind)} {'is' if len(behind) == 1 else 'are'} out of date"] if behind else []
     was = {name: mark for name, mark in artifact.summary["parents"].items() if name not in late}
     will = {name: mark for name, mark in now["parents"].items() if name not in late}
-    own = [*_own_reasons(artifact, now), *(f"made from another {said}" for said in _differences(was, will))]
+    own = [*own_reasons(artifact, now), *(f"made from another {said}" for said in _differences(was, will))]
     more = [f"and {len(own) - SHOWN_REASONS} more"] if len(own) > SHOWN_REASONS else []
     return [*follows, *own[:SHOWN_REASONS], *more]
 
 
-def _own_reasons(artifact: Artifact, now: Mapping[str, Any]) -> Iterator[str]:
+def own_reasons(artifact: Artifact, now: Mapping[str, Any]) -> Iterator[str]:
+    """What differs of a stage's version, settings and external inputs.
+
+    Args:
+        now: as ``Stage.inputs`` gives them, or another artefact's summary.
+    """
     was = artifact.summary
     if was["version"] != now["version"]:
         yield f"the stage works in another way: version {was['version']} → {now['version']}"

@@ -15,6 +15,14 @@ import pyarrow.compute as pc
 
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.errors import StoreError
+from spn4cir_core.operations.against_before import (
+    Recalls,
+    composed_recalls,
+    measure_again,
+    older_checkpoint,
+    ruler_differences,
+)
+from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.templates import PLACEHOLDERS
 from spn4cir_core.training.roles import CONTROL, ROLES, SERVED, STAGE1
@@ -36,11 +44,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a recipe has made: ``made("pairs")`` is its current artefact of that noun."""
+class RecipeArtifacts:
+    """What a recipe has made: ``artifacts("pairs")`` is its current artefact of that noun."""
 
-    recipe: str
+    name: str
+    """Of the recipe."""
     store: Store
+    recipe: Recipe | None = None
+    """Its settings, for checks that measure; without them they compare what was measured."""
 
     def __call__(self, noun: str) -> Artifact:
         """The current artefact.
@@ -48,14 +59,14 @@ class Made:
         Raises:
             StoreError: the recipe has none.
         """
-        artifact = self.store.current(self.recipe, noun)
+        artifact = self.store.current(self.name, noun)
         if artifact is None:
-            raise StoreError(f"recipe {self.recipe!r} has no {noun} in {self.store}; make it with: spn4cir run")
+            raise StoreError(f"recipe {self.name!r} has no {noun} in {self.store}; make it with: spn4cir run")
         return artifact
 
     def before(self, noun: str) -> Artifact | None:
         """The artefact that was current before, or None."""
-        return self.store.before(self.recipe, noun)
+        return self.store.before(self.name, noun)
 
     def ids(self, noun: str, column: str = "image_id", table: str = "") -> list[str]:
         """One column of an artefact's table."""
@@ -63,12 +74,12 @@ class Made:
         return ids
 
 
-Check = Callable[[Made], Finding]
+Check = Callable[[RecipeArtifacts], Finding]
 
 
 def _none_of(offenders: Iterable[str], what: str) -> Finding:
-    found = list(offenders)
-    return Finding(not found, f"{len(found)} {what}", found[:5])
+    rows = list(offenders)
+    return Finding(not rows, f"{len(rows)} {what}", rows[:5])
 
 
 def _strangers_and_twins(ids: list[str], known: Iterable[str]) -> set[str]:
@@ -92,50 +103,50 @@ def _shares(table: pa.Table, column: str) -> list[str]:
     return [str(row) for row in table.filter(pc.invert(pc.fill_null(inside, False))).to_pylist()]
 
 
-def captions_join_images(made: Made) -> Finding:
+def captions_join_images(artifacts: RecipeArtifacts) -> Finding:
     """Every caption belongs to an image, one per image, and none is empty."""
-    captions = made("captions").table()
+    captions = artifacts("captions").table()
     ids = captions["image_id"].to_pylist()
     empty = {image for image, text in zip(ids, captions["caption"].to_pylist(), strict=True) if not text.strip()}
-    bad = empty | _strangers_and_twins(ids, made.ids("images"))
+    bad = empty | _strangers_and_twins(ids, artifacts.ids("images"))
     return _none_of(sorted(bad), "captions are empty, doubled or of no image")
 
 
-def captions_differ(made: Made) -> Finding:
+def captions_differ(artifacts: RecipeArtifacts) -> Finding:
     """No single caption stands for most of the images: differences of captions are what triplets are made of."""
-    counts = Counter(text.strip().casefold() for text in made.ids("captions", "caption"))
+    counts = Counter(text.strip().casefold() for text in artifacts.ids("captions", "caption"))
     text, count = counts.most_common(1)[0] if counts else ("", 0)
     passed = counts.total() < COMMON_OF or count <= COMMON_SHARE * counts.total()
     says = f"{len(counts)} different captions of {counts.total()} images; {count} of them have the most common one"
     return Finding(passed, says, [] if passed else [text])
 
 
-def images_have_captions(made: Made) -> Finding:
+def images_have_captions(artifacts: RecipeArtifacts) -> Finding:
     """Nearly every image has a caption; those without one are in no generated triplet."""
-    images = made.ids("images")
-    without = sorted(set(images) - set(made.ids("captions")))
+    images = artifacts.ids("images")
+    without = sorted(set(images) - set(artifacts.ids("captions")))
     passed = len(without) <= UNCAPTIONED_SHARE * len(images)
     return Finding(passed, f"{len(without)} of {len(images)} images have no caption", [] if passed else without[:5])
 
 
-def vectors_are_unit(made: Made) -> Finding:
+def vectors_are_unit(artifacts: RecipeArtifacts) -> Finding:
     """Every vector is finite and has length 1."""
-    artifact = made("image_embeddings")
+    artifact = artifacts("image_embeddings")
     ids, vectors = read_embeddings(artifact)
     if len(vectors) != len(ids):
         return Finding(False, f"{len(vectors)} vectors for {len(ids)} rows", [])
     return _none_of(_unlike_unit(vectors, ids), "vectors are not finite and of unit length")
 
 
-def embeddings_join_images(made: Made) -> Finding:
+def embeddings_join_images(artifacts: RecipeArtifacts) -> Finding:
     """Every vector belongs to an image, one per image."""
-    bad = _strangers_and_twins(made.ids("image_embeddings"), made.ids("images"))
+    bad = _strangers_and_twins(artifacts.ids("image_embeddings"), artifacts.ids("images"))
     return _none_of(sorted(bad), "vectors are doubled or of no image")
 
 
-def ranks_lie_in_window(made: Made) -> Finding:
+def ranks_lie_in_window(artifacts: RecipeArtifacts) -> Finding:
     """Every pair's rank lies in its window, and no image is paired with itself."""
-    pairs = made("pairs").table()
+    pairs = artifacts("pairs").table()
     inside = pc.and_(
         pc.greater_equal(pairs["rank"], pairs["window_first_rank"]), pc.less(pairs["rank"], pairs["window_end_rank"])
     )
@@ -143,20 +154,20 @@ def ranks_lie_in_window(made: Made) -> Finding:
     return _none_of(pairs.filter(bad)["pair_id"].to_pylist(), "pairs lie outside the window or join an image to itself")
 
 
-def pairs_join_one_split(made: Made) -> Finding:
+def pairs_join_one_split(artifacts: RecipeArtifacts) -> Finding:
     """Both images of a pair are of the pair's split, and every pair is there once."""
-    splits = made("splits").table(columns=["image_id", "split"])
+    splits = artifacts("splits").table(columns=["image_id", "split"])
     where = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
     names = ("pair_id", "reference_id", "target_id", "split")
-    rows = list(zip(*(made.ids("pairs", name) for name in names), strict=True))
+    rows = list(zip(*(artifacts.ids("pairs", name) for name in names), strict=True))
     bad = {pair for pair, one, two, split in rows if not where.get(one) == where.get(two) == split}
     bad |= {pair for pair, count in Counter(row[0] for row in rows).items() if count > 1}
     return _none_of(sorted(bad), "pairs are doubled, or join unknown images or images of other splits")
 
 
-def placeholders_are_filled(made: Made) -> Finding:
+def placeholders_are_filled(artifacts: RecipeArtifacts) -> Finding:
     """No modified text is empty or has a placeholder left."""
-    texts = made("modified_texts").table()
+    texts = artifacts("modified_texts").table()
     bad = [
         pair
         for pair, filled in zip(texts["pair_id"].to_pylist(), texts["modified_texts"].to_pylist(), strict=True)
@@ -165,32 +176,33 @@ def placeholders_are_filled(made: Made) -> Finding:
     return _none_of(bad, "pairs have an unfilled or empty text")
 
 
-def texts_join_pairs(made: Made) -> Finding:
+def texts_join_pairs(artifacts: RecipeArtifacts) -> Finding:
     """Every modified text belongs to a pair, one row per pair."""
-    bad = _strangers_and_twins(made.ids("modified_texts", "pair_id"), made.ids("pairs", "pair_id"))
+    bad = _strangers_and_twins(artifacts.ids("modified_texts", "pair_id"), artifacts.ids("pairs", "pair_id"))
     return _none_of(sorted(bad), "texts are doubled or of no pair")
 
 
-def triplets_are_whole(made: Made) -> Finding:
+def triplets_are_whole(artifacts: RecipeArtifacts) -> Finding:
     """Every triplet joins two different known images by a text, and is there once."""
-    table = made("triplets").table(columns=["triplet_id", "reference_id", "target_id", "modified_texts"])
-    known, rows = set(made.ids("images")), list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    table = artifacts("triplets").table(columns=["triplet_id", "reference_id", "target_id", "modified_texts"])
+    known = set(artifacts.ids("images"))
+    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     bad = {one for one, reference, target, texts in rows if reference == target or not texts}
     bad |= {one for one, reference, target, _ in rows if not {reference, target} <= known}
     bad |= {one for one, count in Counter(row[0] for row in rows).items() if count > 1}
     return _none_of(sorted(bad), "triplets are doubled, without text, of one image, or of unknown images")
 
 
-def splits_do_not_share_images(made: Made) -> Finding:
+def splits_do_not_share_images(artifacts: RecipeArtifacts) -> Finding:
     """No image of a training triplet, nor a near-duplicate of one, is in the evaluation split."""
-    splits = made("splits").table()
+    splits = artifacts("splits").table()
     rows = zip(*(splits[name].to_pylist() for name in ("image_id", "split", "component")), strict=True)
     where = {image: (split, component) for image, split, component in rows}
     held_out = {component for split, component in where.values() if split == "evaluation"}
-    triplets = made("triplets").table(columns=["reference_id", "target_id", "split"])
+    triplets = artifacts("triplets").table(columns=["reference_id", "target_id", "split"])
     trained = triplets.filter(pc.equal(triplets["split"], "train"))
     images = set(trained["reference_id"].to_pylist()) | set(trained["target_id"].to_pylist())
-    images |= set(made.ids("triplets", table="candidates.parquet"))
+    images |= set(artifacts.ids("triplets", table="candidates.parquet"))
     bad = sorted(image for image in images if image not in where or where[image][1] in held_out)
     return _none_of(bad, "training images are held out as well, or in no split")
 
@@ -198,9 +210,9 @@ def splits_do_not_share_images(made: Made) -> Finding:
 def loss_is_finite(stage: str) -> Check:
     """The check that a checkpoint's recorded losses are all finite numbers."""
 
-    def check(made: Made) -> Finding:
+    def check(artifacts: RecipeArtifacts) -> Finding:
         """Every recorded loss is a finite number."""
-        lines = made(stage).file("metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = artifacts(stage).file("metrics.jsonl").read_text(encoding="utf-8").splitlines()
         losses = [(line, json.loads(line).get("loss")) for line in lines]
         bad = [line for line, loss in losses if not isinstance(loss, int | float) or not math.isfinite(loss)]
         return _none_of(bad, "recorded losses are not finite")
@@ -209,17 +221,17 @@ def loss_is_finite(stage: str) -> Check:
     return check
 
 
-def bank_matches_checkpoint(made: Made) -> Finding:
+def bank_matches_checkpoint(artifacts: RecipeArtifacts) -> Finding:
     """The candidate bank was computed by the stage-1 checkpoint in use."""
-    made_by = made("candidate_bank").summary["parents"][STAGE1.artifact]
-    in_use = made(STAGE1.artifact).fingerprint
+    made_by = artifacts("candidate_bank").summary["parents"][STAGE1.artifact]
+    in_use = artifacts(STAGE1.artifact).fingerprint
     return Finding(made_by == in_use, f"bank made by {made_by}, checkpoint in use {in_use}", [])
 
 
-def bank_holds_the_candidates(made: Made) -> Finding:
+def bank_holds_the_candidates(artifacts: RecipeArtifacts) -> Finding:
     """The bank holds every candidate once, in order, as finite vectors of length 1."""
-    bank, ids = made("candidate_bank"), made.ids("candidate_bank")
-    if ids != made.ids("triplets", table="candidates.parquet"):
+    bank, ids = artifacts("candidate_bank"), artifacts.ids("candidate_bank")
+    if ids != artifacts.ids("triplets", table="candidates.parquet"):
         return Finding(False, "the bank's images are not those of the candidate set, in its order", [])
     vectors = np.load(bank.file("bank.npy"), mmap_mode="r", allow_pickle=False)
     if len(vectors) != len(ids):
@@ -227,41 +239,51 @@ def bank_holds_the_candidates(made: Made) -> Finding:
     return _none_of(_unlike_unit(vectors, ids), "candidates' vectors are not finite and of unit length")
 
 
-def recall_is_a_share(made: Made) -> Finding:
+def recall_is_a_share(artifacts: RecipeArtifacts) -> Finding:
     """Every recall and mean average precision lies between 0 and 1."""
-    report = made("eval_report")
+    report = artifacts("eval_report")
     bad = _shares(report.table("recall.parquet"), "recall")
     bad += _shares(report.table("mean_average_precision.parquet"), "mean_average_precision")
     return _none_of(bad, "recalls or precisions lie outside 0 to 1")
 
 
-def recall_is_not_worse(made: Made) -> Finding:
+def recall_is_not_worse(artifacts: RecipeArtifacts) -> Finding:
     """No recall of the served model is below that of the last report by more than chance."""
-    before = made.before("eval_report")
+    before = artifacts.before("eval_report")
     if before is None:
         return Finding(True, "there is no report before this one", [])
-    was, now = _headline(before), _headline(made("eval_report"))
-    same = [key for key in now if key in was and was[key]["queries"] == now[key]["queries"]]
+    report = artifacts("eval_report")
+    differences = ruler_differences(report, before)
+    alike = {name for name, reasons in differences.items() if not reasons}
+    if alike:
+        older = {key: value for key, value in composed_recalls(before).items() if key[0] in alike}
+        return _recalls_that_fell(report, older, f"measured alike in {before.fingerprint}")
+    reasons = [f"{name}: {'; '.join(reasons)}" for name, reasons in differences.items()]
+    unlike = f"nothing can be compared with report {before.fingerprint}, whose queries or galleries are others"
+    checkpoint = older_checkpoint(before, artifacts.store)
+    if artifacts.recipe is None or checkpoint is None:
+        return Finding(True, f"{unlike}, and its checkpoint cannot be measured again", reasons)
+    if checkpoint.fingerprint == report.summary["parents"].get(SERVED.artifact):
+        return Finding(True, f"{unlike}; the checkpoint is the same", reasons)
+    older = measure_again(artifacts.recipe, artifacts.store, report, checkpoint)
+    return _recalls_that_fell(report, older, f"of checkpoint {checkpoint.fingerprint} on today's queries and galleries")
+
+
+def _recalls_that_fell(report: Artifact, older: Recalls, what: str) -> Finding:
+    """Recalls whose 95 % interval ends below the older value."""
+    now, high = composed_recalls(report), composed_recalls(report, "high")
+    both = [key for key in now if key in older]
     worse = [
-        f"{query_set} recall@{k}: {was[query_set, k]['recall']:.3f} before, {now[query_set, k]['recall']:.3f} now "
-        f"(95 % interval to {now[query_set, k]['high']:.3f})"
-        for query_set, k in same
-        if now[query_set, k]["high"] < was[query_set, k]["recall"]
+        f"{name} recall@{k}: {older[name, k]:.3f} before, {now[name, k]:.3f} now (95 % interval to {high[name, k]:.3f})"
+        for name, k in both
+        if high[name, k] < older[name, k]
     ]
-    return Finding(
-        not worse, f"{len(worse)} of {len(same)} recalls that can be compared with {before.fingerprint} fell", worse[:5]
-    )
+    return Finding(not worse, f"{len(worse)} of {len(both)} recalls {what} fell", worse[:5])
 
 
-def _headline(report: Artifact) -> dict[tuple[str, int], dict[str, float]]:
-    rows = report.table("recall.parquet").to_pylist()
-    wanted = {"kind": "all", "model": SERVED.name, "query": "composed"}
-    return {(row["query_set"], row["k"]): row for row in rows if all(row[key] == wanted[key] for key in wanted)}
-
-
-def index_joins_images(made: Made) -> Finding:
+def index_joins_images(artifacts: RecipeArtifacts) -> Finding:
     """Every image that can be found is one of the corpus, once."""
-    bad = _strangers_and_twins(made.ids("search_index"), made.ids("images"))
+    bad = _strangers_and_twins(artifacts.ids("search_index"), artifacts.ids("images"))
     return _none_of(sorted(bad), "indexed images are doubled or not of the corpus")
 
 

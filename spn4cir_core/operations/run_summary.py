@@ -12,7 +12,7 @@ from typing import Any
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.operations.changes import NOT_MADE, why_outdated
-from spn4cir_core.operations.checks import CHECKS, Check, Made
+from spn4cir_core.operations.checks import CHECKS, Check, RecipeArtifacts
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import SUMMARY, Artifact, Store, read_json
 
@@ -96,16 +96,16 @@ def _shared_with(artifact: Artifact, recipe: Recipe, store: Store) -> list[str]:
 def _checked(check: Check, stops: bool, recipe: Recipe, store: Store) -> dict[str, Any]:
     name, asks = check.__name__.replace("_", " "), (check.__doc__ or "").strip()
     try:
-        found = check(Made(recipe.name, store))
+        finding = check(RecipeArtifacts(recipe.name, store))
     except Spn4cirError as error:
         return {"name": name, "asks": asks, "stops": stops, "passed": None, "says": str(error), "examples": []}
     return {
         "name": name,
         "asks": asks,
         "stops": stops,
-        "passed": bool(found.passed),
-        "says": found.says,
-        "examples": found.examples,
+        "passed": bool(finding.passed),
+        "says": finding.says,
+        "examples": finding.examples,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.captions.caption_table import read_captions
+from spn4cir_core.engine.progress import Progress
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.evaluation.answer_tables import hit_table, query_table, searched_table
 from spn4cir_core.evaluation.base import QuerySet
@@ -33,7 +34,7 @@ from spn4cir_core.reports.page import html_page, markdown_page
 from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
 from spn4cir_core.reports.suspicious import Likeness
 from spn4cir_core.reports.thumbnails import Thumbnails
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.store.artifacts import Artifact, Store, whole_file
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import ROLES, SERVED
@@ -73,15 +74,23 @@ def write_report(work: Work[ReportInput]) -> None:
 
 
 def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFiles) -> list[Answers]:
-    manifest = read_manifest(work.parents["images"], *PICTURE)
+    inputs_of = inputs_reader(work.parents["images"], files, work.store, work.progress)
+    loaders = {name: partial(load_checkpoint, work.parents[role.artifact]) for name, role in ROLES.items()}
+    return ask(loaders, sets, inputs_of, work.progress, _searches(work.settings.eval_report, work.settings.seed))
+
+
+def inputs_reader(
+    images: Artifact, files: ImageFiles, store: Store, progress: Progress
+) -> Callable[[Checkpoint, Sequence[str]], np.ndarray]:
+    """What reads a checkpoint's inputs of images, by id, for :func:`~spn4cir_core.evaluation.measure.ask`."""
+    manifest = read_manifest(images, *PICTURE)
     row_of = {image_id: row for row, image_id in enumerate(manifest["image_id"].to_pylist())}
 
     def inputs_of(checkpoint: Checkpoint, image_ids: Sequence[str]) -> np.ndarray:
         rows = manifest.take(pa.array([row_of[image_id] for image_id in image_ids], pa.int64()))
-        return image_inputs(checkpoint.backbone, checkpoint.network, rows, files, work.store, progress=work.progress)
+        return image_inputs(checkpoint.backbone, checkpoint.network, rows, files, store, progress=progress)
 
-    loaders = {name: partial(load_checkpoint, work.parents[role.artifact]) for name, role in ROLES.items()}
-    return ask(loaders, sets, inputs_of, work.progress, _searches(work.settings.eval_report, work.settings.seed))
+    return inputs_of
 
 
 def _searches(settings: EvaluationSettings, seed: int) -> Searches | None:

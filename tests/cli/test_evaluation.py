@@ -16,7 +16,7 @@ from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.checkpoints import Resume
 from tests.evaluation.test_submission import circo, scanned
-from tests.measured_store import NAME, measured_store
+from tests.measured_store import NAME, measured_store, write_checkpoint
 from tests.measured_store import recipe as measured_recipe
 
 
@@ -104,3 +104,26 @@ def test_compare_writes_a_page_and_its_twins(tmp_path: Path) -> None:
         spn4cir("compare", recipe, "gone", "--store", store.root)
     told = spn4cir("compare", NAME, "other", "--store", store.root, "--out", tmp_path / "b.html", "--draws", "100")
     assert "0 : 0" in Path(told.split()[0]).read_text()  # two names of one report
+
+
+def test_compare_before_ends_in_a_diagnosis(tmp_path: Path) -> None:
+    store = measured_store(tmp_path)
+    EVAL_REPORT.run(measured_recipe(tmp_path / "pictures"), store)
+    recipe = tmp_path / "measured.toml"
+    recipe.write_text(
+        f'base = "folder"\nname = "{NAME}"\n[images.reader]\nkind = "folder"\nfolder = "{tmp_path / "pictures"}"\n'
+    )
+    words = ["compare", "--before", recipe, "--store", store.root, "--out", tmp_path / "page.html", "--draws", "100"]
+    with pytest.raises(StoreError, match="none before it to compare with"):
+        spn4cir(*words)
+    write_checkpoint(store, "stage2_checkpoint", seed=7)
+    EVAL_REPORT.run(measured_recipe(tmp_path / "pictures"), store)
+    lines = spn4cir(*words).splitlines()
+    assert lines[:3] == [str(tmp_path / f"page{ending}") for ending in (".html", ".md", ".json")]
+    ruler, data, training = (
+        next(number for number, line in enumerate(lines) if line.startswith(f"{word} ("))
+        for word in ("ruler", "data", "training")
+    )
+    assert all("same queries and same gallery" in line or "the same" in line for line in lines[ruler + 1 : data])
+    assert lines[data + 1 : training] == ["  the same"]
+    assert lines[training + 1 :] == ["  stage2_checkpoint: seed: 2 → 7"]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from spn4cir_core.errors import StoreError
-from spn4cir_core.operations.checks import CHECKS, Finding, Made
+from spn4cir_core.operations.checks import CHECKS, Finding, RecipeArtifacts
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.fingerprints import fingerprint
 
@@ -71,13 +71,20 @@ def sound() -> World:
         "candidate_bank": {"candidate_bank.parquet": [{"image_id": one} for one in TRAIN], "bank.npy": unit(20)},
         "eval_report": {
             "recall.parquet": [recall(1, 0.3), recall(10, 0.6)],
+            "queries.parquet": [
+                {"query_set": "held_out", "query_id": "q", "reference_id": "r", "modified_text": "red"}
+                | {"target_ids": ["t"]}
+            ],
+            "report.json": [
+                {"query_sets": [{"name": "held_out", "queries": 40, "gallery": 4, "gallery_fingerprint": "g"}]}
+            ],
             "mean_average_precision.parquet": [precision | {"mean_average_precision": 0.4}],
         },
         "search_index": {"search_index.parquet": [{"image_id": one} for one in IMAGES]},
     }
 
 
-def keep(store: Store, world: World, parents: dict[str, dict[str, str]] | None = None) -> Made:
+def keep(store: Store, world: World, parents: dict[str, dict[str, str]] | None = None) -> RecipeArtifacts:
     for noun, files in world.items():
         mark = fingerprint(json.loads(json.dumps([files, parents])))
         if store.get(noun, mark) is None:
@@ -92,14 +99,14 @@ def keep(store: Store, world: World, parents: dict[str, dict[str, str]] | None =
         artifact = store.get(noun, mark)
         assert artifact is not None
         store.point("test", artifact)
-    return Made("test", store)
+    return RecipeArtifacts("test", store)
 
 
-def told(made: Made, name: str) -> Finding:
+def told(made: RecipeArtifacts, name: str) -> Finding:
     return next(check for _, check, _ in CHECKS if check.__name__ == name)(made)
 
 
-def made_by_stage1(store: Store, world: World) -> Made:
+def made_by_stage1(store: Store, world: World) -> RecipeArtifacts:
     """Keep the world, its bank naming the stage-1 checkpoint that is in use."""
     keep(store, {noun: files for noun, files in world.items() if noun != "candidate_bank"})
     stage1 = store.current("test", "stage1_checkpoint")
@@ -232,7 +239,14 @@ def test_a_recall_that_falls_beyond_chance_is_a_warning(tmp_path: Path) -> None:
         keep(store, {"eval_report": world["eval_report"]})
         finding = told(made, "recall_is_not_worse")
         assert finding.passed is passed, value
-    world["eval_report"]["recall.parquet"][1] = recall(10, 0.1) | {"queries": 41}
+    world["eval_report"]["recall.parquet"][1] = recall(10, 0.1)
+    world["eval_report"]["report.json"][0]["query_sets"][0]["gallery_fingerprint"] = "another"
+    keep(store, {"eval_report": world["eval_report"]})
+    finding = told(made, "recall_is_not_worse")
+    assert finding.passed and "nothing can be compared" in finding.says, "another gallery"
+    assert finding.examples == ["held_out: another gallery (4 images before, 4 now)"]
+    world["eval_report"]["queries.parquet"][0]["modified_text"] = "blue"
+    world["eval_report"]["recall.parquet"][1] = recall(10, 0.0)
     keep(store, {"eval_report": world["eval_report"]})
     assert told(made, "recall_is_not_worse").passed, "other queries cannot be compared"
     assert not next(blocking for _, check, blocking in CHECKS if check.__name__ == "recall_is_not_worse")
@@ -240,4 +254,4 @@ def test_a_recall_that_falls_beyond_chance_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_missing_artefact_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="recipe 'test' has no pairs in"):
-        Made("test", Store(tmp_path))("pairs")
+        RecipeArtifacts("test", Store(tmp_path))("pairs")

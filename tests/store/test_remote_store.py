@@ -26,7 +26,7 @@ from spn4cir_core.cli.app import app
 from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import AlreadyWritten, StoreError, StoreLocked, StoreUnreachable
-from spn4cir_core.operations.checks import Made
+from spn4cir_core.operations.checks import RecipeArtifacts
 from spn4cir_core.operations.doctor import server
 from spn4cir_core.store import remote_locks
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -417,7 +417,7 @@ def test_the_command_line_dagster_and_the_doctor_take_the_url(
     _, store = pipeline_from_environment().load()
     assert str(store) == cloud.url
     with pytest.raises(StoreError, match=f"no captions in {cloud.url}"):
-        Made("mine", store)("captions")
+        RecipeArtifacts("mine", store)("captions")
     (told,) = server(store)
     assert told.state == "ok" and cloud.url in told.found
     cloud.patch.setenv("SPN4CIR_STORE_PATIENCE_S", "0")

@@ -1,0 +1,176 @@
+"""A report against the one before it: whether both were measured alike, and what else differs between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from spn4cir_core.engine.progress import Progress, silent
+from spn4cir_core.evaluation.measure import ask
+from spn4cir_core.evaluation.query_sets import query_sets
+from spn4cir_core.evaluation.tables import tables
+from spn4cir_core.images.files import image_files
+from spn4cir_core.operations.changes import own_reasons
+from spn4cir_core.recipe import Recipe
+from spn4cir_core.reports.contents import lineage
+from spn4cir_core.reports.stage import inputs_reader
+from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.lineage import ancestor
+from spn4cir_core.training.checkpoints import load_checkpoint
+from spn4cir_core.training.roles import ROLES, SERVED
+
+Recalls = dict[tuple[str, int], float]
+"""Recall of composed queries over all kinds, by query set and k."""
+QUERY_COLUMNS = ("query_id", "reference_id", "modified_text", "target_ids")
+RULER = ("images", "annotations", "splits", "eval_report")
+"""What decides the queries and the galleries."""
+TRAINING = (*(role.artifact for role in ROLES.values()), "candidate_bank")
+CUT = "more than most_per_guard"
+"""In the reasons of rows that ``false_negatives`` left out."""
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """One query set of a report as far as recall depends on it."""
+
+    queries: Mapping[str, str]
+    """Query id → reference, text and targets."""
+    gallery_images: int
+    gallery_fingerprint: str
+
+    def differences(self, older: Ruler) -> list[str]:
+        """Why recall over this query set cannot be compared with recall over the older one; empty where it can."""
+        reasons = []
+        if only := len(self.queries.keys() ^ older.queries.keys()):
+            reasons.append(f"{only:,} queries in one only ({len(older.queries):,} before, {len(self.queries):,} now)")
+        both = self.queries.keys() & older.queries.keys()
+        if changed := sum(self.queries[name] != older.queries[name] for name in both):
+            reasons.append(f"{changed:,} queries with another reference, text or targets")
+        if self.gallery_fingerprint != older.gallery_fingerprint:
+            reasons.append(f"another gallery ({older.gallery_images:,} images before, {self.gallery_images:,} now)")
+        return reasons
+
+
+def rulers(report: Artifact) -> dict[str, Ruler]:
+    """The query sets of a report by name; none where an older version wrote it without its queries."""
+    if "queries.parquet" not in report.summary["files"]:
+        return {}
+    queries: dict[str, dict[str, str]] = {}
+    for row in report.table("queries.parquet", columns=["query_set", *QUERY_COLUMNS]).to_pylist():
+        queries.setdefault(row["query_set"], {})[row["query_id"]] = json.dumps([row[name] for name in QUERY_COLUMNS])
+    return {
+        about["name"]: Ruler(queries.get(about["name"], {}), about["gallery"], about["gallery_fingerprint"])
+        for about in read_json(report.file("report.json"))["query_sets"]
+        if about["queries"]
+    }
+
+
+def ruler_differences(now: Artifact, before: Artifact) -> dict[str, list[str]]:
+    """Query set → why its recalls cannot be compared; of the query sets that both reports have."""
+    newer, older = rulers(now), rulers(before)
+    return {name: newer[name].differences(older[name]) for name in newer if name in older}
+
+
+def composed_recalls(report: Artifact, value: str = "recall") -> Recalls:
+    """The served model's recalls, or another column beside them, e.g. the upper end of their intervals."""
+    return _of_served(report.table("recall.parquet"), value)
+
+
+def _of_served(table: pa.Table, value: str) -> Recalls:
+    wanted = {"kind": "all", "model": SERVED.name, "query": "composed"}
+    rows = table.to_pylist()
+    return {(row["query_set"], row["k"]): row[value] for row in rows if all(row[key] == wanted[key] for key in wanted)}
+
+
+def older_checkpoint(before: Artifact, store: Store) -> Artifact | None:
+    """The checkpoint that the older report measured, if it is still in the store."""
+    fingerprint = before.summary["parents"].get(SERVED.artifact)
+    return store.get(SERVED.artifact, fingerprint) if fingerprint else None
+
+
+def measure_again(
+    recipe: Recipe, store: Store, now: Artifact, checkpoint: Artifact, progress: Progress = silent
+) -> Recalls:
+    """Recalls of an older checkpoint over the queries and galleries of today's report.
+
+    Raises:
+        StoreError: what today's report was made of has been deleted.
+    """
+    settings = recipe.eval_report
+    parents = {name: ancestor(store, now, name) for name in now.summary["parents"]}
+    files = image_files(recipe.images, store)
+    sets = query_sets(settings, parents, files, recipe.seed)
+    inputs_of = inputs_reader(parents["images"], files, store, progress)
+    answers = ask({SERVED.name: partial(load_checkpoint, checkpoint)}, sets, inputs_of, progress)
+    return _of_served(tables(answers, settings.ks, settings.bootstrap_draws, recipe.seed).recall, "recall")
+
+
+def diagnosis(recipe: Recipe, store: Store, now: Artifact, before: Artifact, progress: Progress = silent) -> list[str]:
+    """Lines that say how recall changed, and which of ruler, data and training differ.
+
+    Where the rulers differ, the older checkpoint is measured again on today's, if it is still in the store.
+    """
+    differences = ruler_differences(now, before)
+    alike = {name for name, reasons in differences.items() if not reasons}
+    lines = [f"recall of {SERVED.label}, report {before.fingerprint} against {now.fingerprint}:"]
+    lines += _recall_lines(composed_recalls(now), composed_recalls(before), alike, "before")
+    checkpoint, measured = older_checkpoint(before, store), now.summary["parents"].get(SERVED.artifact)
+    if alike == rulers(now).keys():
+        pass
+    elif checkpoint is None:
+        lines.append("  the older checkpoint is not in the store any more, so it cannot be measured on today's ruler")
+    elif checkpoint.fingerprint == measured:
+        lines.append("  both reports measure the same checkpoint: only the ruler has changed")
+    else:
+        again = measure_again(recipe, store, now, checkpoint, progress)
+        lines += _recall_lines(composed_recalls(now), again, set(rulers(now)), "older checkpoint on today's ruler")
+    lines += ["ruler (queries, galleries, splits):", *_ruler_lines(differences, now, before)]
+    newer, older = lineage({now.noun: now}, store), lineage({before.noun: before}, store)
+    data = [name for name in newer if name not in (*RULER, *TRAINING)]
+    lines += _changed_lines(newer, older, [name for name in newer if name in RULER])
+    lines += ["data (pictures, captions, pairs, triplets, false negatives):", *_changed_lines(newer, older, data)]
+    lines += ["training (steps, loss):", *_changed_lines(newer, older, [name for name in newer if name in TRAINING])]
+    return lines
+
+
+def _recall_lines(now: Recalls, other: Recalls, names: set[str], label: str) -> Iterator[str]:
+    for (name, k), value in now.items():
+        if name in names and (name, k) in other:
+            change = value - other[name, k]
+            yield f"  {name} recall@{k}: {other[name, k]:.3f} {label}, {value:.3f} now ({change:+.3f})"
+
+
+def _ruler_lines(differences: Mapping[str, list[str]], now: Artifact, before: Artifact) -> Iterator[str]:
+    for name, reasons in differences.items():
+        yield f"  {name}: {'; '.join(reasons) or 'same queries and same gallery'}"
+    for name in rulers(now).keys() ^ rulers(before).keys():
+        yield f"  {name}: in one report only"
+
+
+def _changed_lines(now: Mapping[str, Artifact], before: Mapping[str, Artifact], names: list[str]) -> Iterator[str]:
+    """One line for each artefact that differs: its numbers, and the settings or versions behind them."""
+    changed = [name for name in names if name not in before or now[name].fingerprint != before[name].fingerprint]
+    for name in changed:
+        if name not in before:
+            yield f"  {name}: not there before"
+            continue
+        newer, older = _numbers(now[name]), _numbers(before[name])
+        numbers = [f"{key} {older.get(key)} → {newer.get(key)}" for key in newer if newer[key] != older.get(key)]
+        reasons = [*numbers, *own_reasons(before[name], now[name].summary)]
+        yield f"  {name}: {'; '.join(reasons) or 'made from other inputs, with the same counts'}"
+    if not changed:
+        yield "  the same"
+
+
+def _numbers(artifact: Artifact) -> dict[str, Any]:
+    """Rows, and of a training its length and losses, of false negatives how many a limit cut."""
+    details = artifact.details
+    numbers = {"rows": artifact.summary["rows"]}
+    numbers |= {name: details[name] for name in ("steps", "first_loss", "last_loss") if name in details}
+    cut = {reason: count for reason, count in artifact.summary["drops"].items() if CUT in reason}
+    return numbers | cut | ({"images by split": details["images"]} if artifact.noun == "splits" else {})
