@@ -68,8 +68,8 @@ class Stage(Generic[View]):
     """Whether several processes can run it together. ``write`` is then called in each of them: the draft of the first
     is published, those of the others vanish. The artefact must not depend on how many they are."""
     fingerprint_part: Mapping[str, Callable[[Any], Any] | None] = field(default_factory=dict, hash=False)
-    """For tables of which only a part is read: table → a JSON value of what of it decides the artefact. None: nothing
-    does that the parents do not decide already (how pictures of the manifest are opened)."""
+    """For tables of which only a part is read: table → a JSON value of what of it decides the artefact. None, or
+    a value of None: nothing does that the parents do not decide already (how pictures of the manifest are opened)."""
     parents_if: Mapping[str, Callable[[View], bool]] = field(default_factory=dict, hash=False)
     """For parents that not every recipe reads: parent → whether this one does. One that is not read is no input."""
     reads_also: tuple[LineagePath, ...] = ()
@@ -190,12 +190,13 @@ class Stage(Generic[View]):
 
     def deciding_settings(self, settings: View) -> dict[str, Any]:
         """What of its settings enters the fingerprint, by table."""
-        parts = {name: self.fingerprint_part.get(name, plain) for name in self.view.model_fields}
-        return {
-            fingerprint_key(name, self.view.model_fields[name]): plain(part(getattr(settings, name)))
-            for name, part in parts.items()
-            if part is not None
-        }
+        deciding: dict[str, Any] = {}
+        for name, field_info in self.view.model_fields.items():
+            part = self.fingerprint_part.get(name, plain)
+            value = getattr(settings, name)
+            if name not in self.fingerprint_part or (part is not None and part(value) is not None):
+                deciding[fingerprint_key(name, field_info)] = plain(part(value) if part else value)
+        return deciding
 
     def wanted(self, recipe: Tables, store: Store) -> str | None:
         """The fingerprint that running this stage now would give, or None while a parent is missing."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from spn4cir_core.splits.split_tables import read_near_duplicates
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.triplets.triplet import normalised
@@ -47,8 +48,7 @@ class Equivalents:
         return tuple(sorted((target_ids & self._inside | {own}) - {triplet["reference_id"]}))
 
     def _join_near_duplicates(self, splits: Artifact) -> None:
-        table = splits.table("near_duplicates.parquet", columns=["image_a", "image_b"]).to_pydict()
-        for one, other in zip(table["image_a"], table["image_b"], strict=True):
+        for one, other in read_near_duplicates(splits):
             self._by_image[one].add(other)
             self._by_image[other].add(one)
 

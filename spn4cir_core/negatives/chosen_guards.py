@@ -25,6 +25,7 @@ from spn4cir_core.negatives.look_alikes import (
     upper_fence,
 )
 from spn4cir_core.negatives.settings import FalseNegativesInput, GuardName
+from spn4cir_core.splits.split_tables import read_near_duplicates
 from spn4cir_core.store.artifacts import Artifact, Store
 
 
@@ -54,9 +55,7 @@ class _Preparing:
         self.targets = np.unique([rows[name] for name in training.target_ids])
 
     def near_duplicate(self) -> Guard:
-        table = self.work.parents["splits"].table("near_duplicates.parquet", columns=["image_a", "image_b"])
-        found = zip(table["image_a"].to_pylist(), table["image_b"].to_pylist(), strict=True)
-        return guards.near_duplicate(self.training, found)
+        return guards.near_duplicate(self.training, read_near_duplicates(self.work.parents["splits"]))
 
     def soft_target(self) -> Guard:
         table = read_annotated_triplets(self.work.parents["annotations"], "annotation_id", "soft_targets")

@@ -111,7 +111,8 @@ def mine_caption_overlap(
     codes = allowed.check(reference_P, target_P, score_P)
     allowed.count(codes)
     keep = codes == 0
-    return Picks(*(column[keep].astype(np.int32) for column in (reference_P, target_P, rank_P)), score_P[keep])
+    references_K, targets_K, ranks_K = (rows_P[keep].astype(np.int32) for rows_P in (reference_P, target_P, rank_P))
+    return Picks(references_K, targets_K, ranks_K, score_P[keep])
 
 
 def _targets(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from spn4cir_core.engine.plugins import Settings
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
 
 
 class PairSettings(Settings):
@@ -26,6 +27,8 @@ class PairSettings(Settings):
     max_pairs: int | None = Field(default=None, ge=1)
     """Keep a random choice of this many pairs."""
     same_category: bool = False
+    pair_views: Annotated[bool, OmitDefaultFromFingerprint()] = False
+    """Whether two images of one product (``splits.groups_are = "products"``) may be a pair, as views of it."""
     max_cosine: float = Field(default=0.995, gt=-1, le=1.01)
     """Pairs at least this similar are near-duplicates and not used; above 1 nothing is refused."""
     references: Literal["all", "annotated"] = "all"

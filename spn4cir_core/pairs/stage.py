@@ -24,6 +24,7 @@ from spn4cir_core.pairs.picks import Picks, Vectors
 from spn4cir_core.pairs.rank_window import RankWindow, window_in_ranks
 from spn4cir_core.pairs.settings import PairSettings, PairsInput
 from spn4cir_core.splits.components import components
+from spn4cir_core.splits.split_tables import read_near_duplicates, split_of_images
 
 EXACT_UP_TO = 12_000
 SPLITS = ("train", "validation", "evaluation")
@@ -93,17 +94,17 @@ def read_corpus(work: Work[PairsInput]) -> Corpus:
     """Join the parents on the images that have a vector."""
     embeddings = read_embeddings(work.parents["image_embeddings"])
     ids, row = embeddings.image_ids, embeddings.row_of
-    splits = work.parents["splits"].table(columns=["image_id", "split"])
-    split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    split_of = split_of_images(work.parents["splits"])
     category_of = manifest_column(work.parents["images"], "category")
-    near = work.parents["splits"].table("near_duplicates.parquet", columns=["image_a", "image_b"])
+    near = read_near_duplicates(work.parents["splits"], views=not work.settings.pairs.pair_views)
+    near_rows = np.array([(row[a], row[b]) for a, b in near if a in row and b in row], np.int64).reshape(-1, 2)
     annotated = read_annotated_triplets(work.parents["annotations"], "reference_id", "target_id")
     references, targets = _rows_of(annotated["reference_id"], annotated["target_id"], row)
     return Corpus(
         embeddings.vectors_ND,
         ids,
         np.array([split_of.get(image_id, "") for image_id in ids]),
-        near_duplicate_components(len(ids), *_rows_of(near["image_a"], near["image_b"], row)),
+        near_duplicate_components(len(ids), *near_rows.T),
         np.unique([category_of.get(image_id) or "" for image_id in ids], return_inverse=True)[1],
         references,
         targets,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from spn4cir_core.evaluation.measure import Answers
+from spn4cir_core.splits.split_tables import read_near_duplicates
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.differences import Meaning, caption_meaning
 
-NEAR_DUPLICATES = "near_duplicates.parquet"
 FIRST_HITS = 5
 UNMARKED = "the first hit looks or reads like a target, but is not marked as one"
 UNCHANGED = "every target looks or reads like the reference: the change may not be there"
@@ -31,9 +31,7 @@ class Likeness:
     def of(cls, captions: Mapping[str, str], splits: Artifact) -> Likeness:
         """From captions by image id, and the near-duplicates that the split was made with."""
         meanings = {image_id: caption_meaning(caption) for image_id, caption in captions.items()}
-        table = splits.table(NEAR_DUPLICATES, columns=["image_a", "image_b"]).to_pydict()
-        pairs = zip(table["image_a"], table["image_b"], strict=True)
-        return cls(meanings, frozenset(frozenset(pair) for pair in pairs))
+        return cls(meanings, frozenset(frozenset(pair) for pair in read_near_duplicates(splits)))
 
     def alike(self, image_id: str, others: Iterable[str]) -> bool:
         """Whether one of the others is a near-duplicate of the image, or its caption says the same."""

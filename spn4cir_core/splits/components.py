@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+
+MOST_VIEWS = 200
+"""Other images of its product that each image is linked to."""
 
 
 def components(count: int, links_L2: np.ndarray) -> np.ndarray:
@@ -31,3 +35,22 @@ def group_links(groups: Sequence[tuple[str, str]]) -> np.ndarray:
                 links.append((last[group], node))
             last[group] = node
     return np.array(links, dtype=np.int64).reshape(-1, 2)
+
+
+def product_links(corpora: Sequence[str], groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Links (L, 2) among all images of each product, and their similarity (L,), which is 1.
+
+    Of a group of more than ``MOST_VIEWS`` images each is linked to that many that follow it.
+    """
+    rows_of: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, key in enumerate(zip(corpora, groups, strict=True)):
+        if key[1]:
+            rows_of[key].append(row)
+    links = [
+        (row, other)
+        for rows in rows_of.values()
+        for place, row in enumerate(rows)
+        for other in rows[place + 1 : place + 1 + MOST_VIEWS]
+    ]
+    pairs = np.array(sorted(links), dtype=np.int64).reshape(-1, 2)
+    return pairs, np.ones(len(pairs), np.float32)

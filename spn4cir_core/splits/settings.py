@@ -29,6 +29,10 @@ class SplitSettings(Settings):
     """Perceptual hashes that differ in at most this many of 64 bits propose a near-duplicate."""
     most_different_share: float = Field(default=0.035, ge=0, lt=1)
     """Near-duplicates may disagree in this share of the 32 × 32 cells of their small versions."""
+    groups_are: Literal["products", "sources"] = "products"
+    """What images with one value in the reader's ``group_column`` have in common. ``products``: they show one thing, so
+    they are no pair, no negatives of one another, and equally right answers, as near-duplicates are. ``sources``: a
+    contributor or a shoot; they only share a split."""
     validation_share: float = Field(default=0.05, ge=0, lt=1)
     evaluation_share: float = Field(default=0.1, ge=0, lt=1)
     """Shares of the images that the corpus puts in no split itself."""
@@ -48,6 +52,11 @@ class SplitsInput(Settings):
     seed: int
 
 
+def group_column(images: ImageSettings) -> str | None:
+    """The metadata column whose groups can be products; None for readers that group pictures by themselves."""
+    return getattr(images.reader, "group_column", "") or None
+
+
 COMPARISON_SETTINGS = ("compare_pictures", "candidate_cosine", "candidate_bits", "most_different_share")
 
 
@@ -58,4 +67,6 @@ def deciding_settings(splits: SplitSettings) -> dict[str, Any]:
     comparison = {name: values.pop(name) for name in COMPARISON_SETTINGS}
     if splits.compare_pictures and splits.near_duplicates_by:
         values |= comparison | {"appearance_version": APPEARANCE_VERSION}
+    if splits.groups_are == "products":  # with a group column, which enters with the reader's table
+        del values["groups_are"]
     return values

@@ -15,7 +15,7 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import read_manifest
 from spn4cir_core.splits.assign_splits import EVALUATION, STRICTEST_FIRST, TRAIN, VALIDATION, Assignment, assign_splits
-from spn4cir_core.splits.components import components, group_links
+from spn4cir_core.splits.components import components, group_links, product_links
 from spn4cir_core.splits.indexed_links import ROWS_COMPARED_IN_FULL, indexed_embedding_links
 from spn4cir_core.splits.near_duplicates import (
     Links,
@@ -24,14 +24,17 @@ from spn4cir_core.splits.near_duplicates import (
     phash_candidates,
     phash_links,
 )
-from spn4cir_core.splits.settings import SplitSettings, SplitsInput, deciding_settings
+from spn4cir_core.splits.settings import SplitSettings, SplitsInput, deciding_settings, group_column
+from spn4cir_core.splits.split_tables import (
+    NEAR_DUPLICATE_SCHEMA,
+    NEAR_DUPLICATES_FILE,
+    SAME_GROUP,
+    SPLIT_SCHEMA,
+    SPLITS_FILE,
+)
 from spn4cir_core.splits.verification import verified_links
 from spn4cir_core.store.artifacts import Artifact
 
-SPLIT_SCHEMA = pa.schema([("image_id", pa.string()), ("component", pa.int32()), ("split", pa.string())])
-NEAR_DUPLICATE_SCHEMA = pa.schema(
-    [("image_a", pa.string()), ("image_b", pa.string()), ("similarity", pa.float32()), ("found_by", pa.string())]
-)
 LARGE_COMPONENT, LARGE_COMPONENT_SHARE = 16, 0.02
 """Near-duplicates of one another are warned of from this many images and this share of all images on."""
 
@@ -49,6 +52,9 @@ def split_images(work: Work[SplitsInput]) -> None:
     image_ids = images["image_id"].to_pylist()
     with draft.timed("compute"):
         links, comparison = near_duplicates(work, images)
+        warning = _near_duplicate_warning(image_ids, links)
+        if settings.groups_are == "products" and group_column(work.settings.images):
+            links[SAME_GROUP] = product_links(images["corpus"].to_pylist(), images["group"].to_pylist())
         groups = group_links(list(zip(images["corpus"].to_pylist(), images["group"].to_pylist(), strict=True)))
         component_N = components(len(image_ids), np.concatenate([groups, *(pairs for pairs, _ in links.values())]))
         shares = {VALIDATION: settings.validation_share, EVALUATION: settings.evaluation_share}
@@ -60,11 +66,11 @@ def split_images(work: Work[SplitsInput]) -> None:
         )
     with draft.timed("write"):
         columns = [pa.array(image_ids), pa.array(component_N), pa.array(assignment.splits)]
-        draft.write_table(pa.Table.from_arrays(columns, schema=SPLIT_SCHEMA), "splits.parquet")
-        draft.write_table(_near_duplicate_table(image_ids, links), "near_duplicates.parquet")
+        draft.write_table(pa.Table.from_arrays(columns, schema=SPLIT_SCHEMA), SPLITS_FILE)
+        draft.write_table(_near_duplicate_table(image_ids, links), NEAR_DUPLICATES_FILE)
     draft.rows = len(image_ids)
     draft.details = _details(component_N, assignment, links) | comparison
-    draft.details |= _near_duplicate_warning(image_ids, links)
+    draft.details |= warning
 
 
 def near_duplicates(work: Work[SplitsInput], images: pa.Table) -> tuple[dict[str, Links], dict[str, Any]]:
@@ -192,5 +198,5 @@ SPLITS = Stage(
     view=SplitsInput,
     version=1,
     write=split_images,
-    fingerprint_part={"splits": deciding_settings, "images": None},
+    fingerprint_part={"splits": deciding_settings, "images": group_column},
 )

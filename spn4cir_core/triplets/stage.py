@@ -15,6 +15,7 @@ from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.splits.split_tables import component_of_images, split_of_images
 from spn4cir_core.store.artifacts import Artifact, Draft
 from spn4cir_core.triplets.figures import text_figures
 from spn4cir_core.triplets.gate_triplets import gate_triplets, models_and_verdicts
@@ -81,16 +82,15 @@ def compose_triplets(work: Work[TripletsInput]) -> None:
 def read_pictures(parents: Mapping[str, Artifact]) -> dict[str, Picture]:
     """Every image with its caption (empty if it got none), split and component, by id."""
     captions = read_captions(parents["captions"])
-    splits = parents["splits"].table(columns=["image_id", "component", "split"]).to_pylist()
-    place = {row["image_id"]: row for row in splits}
+    split_of, component_of = split_of_images(parents["splits"]), component_of_images(parents["splits"])
     images = read_manifest(parents["images"], *PICTURE).to_pylist()
     return {
         row["image_id"]: Picture(
             path=row["path"],
             pixel_sha256=row["pixel_sha256"],
             caption=captions.get(row["image_id"], ""),
-            split=place[row["image_id"]]["split"],
-            component=place[row["image_id"]]["component"],
+            split=split_of[row["image_id"]],
+            component=component_of[row["image_id"]],
         )
         for row in images
     }

@@ -11,7 +11,8 @@ from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.splits import stage as split_images
 from spn4cir_core.splits.settings import SplitSettings
-from spn4cir_core.splits.stage import NEAR_DUPLICATE_SCHEMA, SPLIT_SCHEMA, SPLITS
+from spn4cir_core.splits.split_tables import NEAR_DUPLICATE_SCHEMA, SPLIT_SCHEMA
+from spn4cir_core.splits.stage import SPLITS
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.store.fingerprints import fingerprint
 
@@ -180,3 +181,22 @@ def test_a_corpus_chained_together_is_reported(hand_written: HandWritten) -> Non
 def test_shares_that_leave_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match="together must be below 1"):
         SplitSettings(validation_share=0.5, evaluation_share=0.5)
+
+
+def test_products_are_linked_and_sources_only_share_a_split(hand_written: HandWritten) -> None:
+    groups = {1: "shoe", 4: "shoe", 6: "shoe", 2: "bag", 3: "bag"}
+    ids = world(hand_written, overrides={row: {"group": name} for row, name in groups.items()})
+    images = ImageSettings(reader={"kind": "folder", "folder": "pictures", "group_column": "product"})
+
+    def linked(**settings: Any) -> tuple[set[tuple[str, str, str]], list[int]]:
+        with_groups = recipe(**settings).model_copy(update={"images": images})
+        artifact, _ = SPLITS.run(with_groups, hand_written.store)
+        table = artifact.table("near_duplicates.parquet").to_pylist()
+        return {(row["image_a"], row["image_b"], row["found_by"]) for row in table}, components_of(artifact)
+
+    products, product_components = linked()
+    sources, source_components = linked(groups_are="sources")
+    assert products == {(ids[a], ids[b], "group") for a, b in ((1, 4), (1, 6), (4, 6), (2, 3))}
+    assert sources == set() and source_components == product_components
+    by_reader, _ = SPLITS.run(recipe(), hand_written.store)
+    assert len(by_reader.table("near_duplicates.parquet")) == 0, "a reader's own groups are sources"

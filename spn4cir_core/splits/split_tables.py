@@ -1,0 +1,37 @@
+"""The tables of a ``splits`` artefact, and their readers."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spn4cir_core.store.artifacts import Artifact
+
+SPLITS_FILE, NEAR_DUPLICATES_FILE = "splits.parquet", "near_duplicates.parquet"
+SPLIT_SCHEMA = pa.schema([("image_id", pa.string()), ("component", pa.int32()), ("split", pa.string())])
+NEAR_DUPLICATE_SCHEMA = pa.schema(
+    [("image_a", pa.string()), ("image_b", pa.string()), ("similarity", pa.float32()), ("found_by", pa.string())]
+)
+SAME_GROUP = "group"
+"""What two images of one product were found by."""
+
+
+def split_of_images(splits: Artifact) -> dict[str, str]:
+    """``train``, ``validation`` or ``evaluation`` by image id."""
+    table = splits.table(SPLITS_FILE, columns=["image_id", "split"])
+    return dict(zip(table["image_id"].to_pylist(), table["split"].to_pylist(), strict=True))
+
+
+def component_of_images(splits: Artifact) -> dict[str, int]:
+    """Number of the component by image id: images of one component share a split."""
+    table = splits.table(SPLITS_FILE, columns=["image_id", "component"])
+    return dict(zip(table["image_id"].to_pylist(), table["component"].to_pylist(), strict=True))
+
+
+def read_near_duplicates(splits: Artifact, *, views: bool = True) -> list[tuple[str, str]]:
+    """Pairs of image ids that show the same: near-duplicates, and with ``views`` other images of one product."""
+    columns = ["image_a", "image_b"] if views else ["image_a", "image_b", "found_by"]
+    table = splits.table(NEAR_DUPLICATES_FILE, columns=columns)
+    if not views:
+        table = table.filter(pc.not_equal(table["found_by"], SAME_GROUP))
+    return list(zip(table["image_a"].to_pylist(), table["image_b"].to_pylist(), strict=True))
