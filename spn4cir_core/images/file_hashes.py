@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,12 +11,13 @@ import pyarrow as pa
 from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.files import ImageFiles, PictureError
+from spn4cir_core.images.files import ImageFiles, PictureError, is_plain
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.fingerprints import file_sha256, fingerprint
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
 BATCH_FILES, SHARD_FILES = 256, 16_384
+PLAIN_VERSION = 1
 
 
 def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: int) -> dict[str, str]:
@@ -54,6 +55,28 @@ def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: 
     for table in rows.scan():
         hash_of.update(zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True))
     return {path: hash_of[key] for path, key in keys.items()}
+
+
+def all_plain(files: ImageFiles, paths: Mapping[str, str], store: Store, readers: int) -> bool:
+    """Whether every file :func:`is_plain`; the headers are read once.
+
+    Args:
+        paths: a path of each file's SHA-256.
+    """
+    rows = Rows(store.rows("plain_files", fingerprint({"version": PLAIN_VERSION})), pa.bool_())
+    items = {sha256: files.root / path for sha256, path in paths.items()}
+    job = RowJob(
+        "reading headers",
+        rows,
+        items,
+        is_plain,
+        lambda plain: pa.array(plain, pa.bool_()),
+        BATCH_FILES,
+        SHARD_FILES,
+        readers,
+    )
+    fill(job, silent, defaultdict(float))
+    return all(rows.values(items).values())
 
 
 def _sha256(path: Path) -> str:

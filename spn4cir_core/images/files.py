@@ -6,12 +6,13 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.colour_profile import to_srgb
 
 if TYPE_CHECKING:
     from spn4cir_core.images.settings import ImageSettings
@@ -24,6 +25,11 @@ EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib"}
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
 )
+FRAMES_TRIED = 32
+"""Of an animation that begins with frames of one colour, as those do that fade in."""
+WHITE, GREY = (255, 255, 255, 255), (128, 128, 128, 255)
+WHITE_FROM, WHITE_SHARE = 240, 0.95
+"""A pixel is white whose channels are all this high; a cut-out is white that is so by this share of its opacity."""
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -89,7 +95,7 @@ class ImageFiles:
             raise PictureError("cannot be read", str(error)) from error
 
     def open(self, path: str) -> Image.Image:
-        """Decode one picture: upright (EXIF), RGB, transparency over white, 16 bit scaled to 8.
+        """Decode one picture: upright (EXIF), sRGB, transparency over white (of white over grey), 16 bit scaled to 8.
 
         Raises:
             InputError: the path leaves the root, or the file cannot be decoded or is too large.
@@ -132,7 +138,7 @@ def legible(path: str) -> str:
 
 
 def decode(data: bytes, max_pixels: int) -> Image.Image:
-    """Decode the first frame of a picture to upright RGB, whatever its extension.
+    """Decode a picture to upright sRGB, whatever its extension; of an animation the first frame that is not one colour.
 
     The size is checked from the header, before any pixel is decoded; Pillow's own limit against
     decompression bombs (179 million pixels) stays in force above ``max_pixels``.
@@ -148,8 +154,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
             width, height = image.size
             if width * height > max_pixels:
                 raise PictureError("too many pixels", f"{width} x {height}, at most {max_pixels} are allowed")
-            image.load()
-            return _upright(_rgb(image), image)
+            return _upright(_first_with_content(image), image)
     except (PictureError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -176,14 +181,61 @@ def as_picture(picture: Picture, max_pixels: int = ImageFiles.max_pixels) -> Ima
     return _upright(_rgb(picture), picture)
 
 
+def is_plain(path: Path) -> bool:
+    """Whether a file has neither a colour profile, transparency nor a second frame, by its header.
+
+    True as well for a file that is not a picture: :func:`decode` says so.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            profile = image.info.get("icc_profile") or b""
+            foreign = bool(profile) and not _names_srgb(profile)
+            return not (foreign or image.has_transparency_data or getattr(image, "n_frames", 1) > 1)
+    except Exception:  # as in decode: damaged bytes give errors of many kinds
+        return True
+
+
+def _names_srgb(profile: bytes) -> bool:
+    """Whether a profile has the name in it: as ASCII, or as UTF-16 from ICC version 4 on."""
+    return b"srgb" in profile.lower() or "srgb".encode("utf-16-be") in profile.lower()
+
+
+def _first_with_content(image: Image.Image) -> Image.Image:
+    """RGB of the first frame that is not of one colour, among the first :data:`FRAMES_TRIED`; else of frame 0."""
+    image.load()
+    first = _rgb(image)
+    for number in range(1, min(getattr(image, "n_frames", 1), FRAMES_TRIED) if is_one_colour(first) else 1):
+        image.seek(number)
+        if image.width * image.height > first.width * first.height:
+            break  # a page of its own size, not a frame
+        image.load()
+        if not is_one_colour(later := _rgb(image)):
+            return later
+    return first
+
+
+def is_one_colour(image: Image.Image) -> bool:
+    """Whether all pixels of an RGB picture are equal."""
+    return all(low == high for low, high in cast(tuple[tuple[int, int], ...], image.getextrema()))
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(_grey_8_bit(image)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
+    managed = to_srgb(image)
+    if managed.has_transparency_data:
+        layer = managed.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, _ground(layer))
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return managed.convert("RGB")
+
+
+def _ground(layer: Image.Image) -> tuple[int, int, int, int]:
+    """White; grey where nearly all that is visible is white, and would vanish on it."""
+    pixels = np.asarray(layer)
+    opacity = pixels[..., 3].astype(np.float64)
+    white = opacity[pixels[..., :3].min(axis=2) >= WHITE_FROM].sum()
+    return GREY if opacity.any() and white >= WHITE_SHARE * opacity.sum() else WHITE
 
 
 def _grey_8_bit(image: Image.Image) -> np.ndarray:

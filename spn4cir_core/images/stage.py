@@ -15,7 +15,7 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import FoundFile
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.examine import Examiners, Finding
-from spn4cir_core.images.file_hashes import file_hashes
+from spn4cir_core.images.file_hashes import all_plain, file_hashes
 from spn4cir_core.images.files import ImageFiles, PictureError, image_files, legible
 from spn4cir_core.images.manifest import (
     DROP_SCHEMA,
@@ -31,7 +31,7 @@ from spn4cir_core.store.artifacts import Draft, Store
 from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 """Goes up whenever the same bytes would give another finding."""
 SHARD_FILES = 1024
 EVALUATION = "evaluation"
@@ -61,21 +61,26 @@ def list_files(settings: ImageSettings, store: Store) -> list[Listed]:
 
 
 def outside(tables: ImagesInput, store: Store) -> str:
-    """A digest of names, bytes and metadata of all files the stage would look at."""
-    return fingerprint(
+    """A digest of names, bytes and metadata of all files the stage would look at.
+
+    The version of the decoder is in it where one of the files is decoded otherwise than by the first version.
+    """
+    listing = list_files(tables.images, store)
+    described = [
         [
-            [
-                legible(listed.file.path),
-                listed.sha256,
-                listed.file.corpus,
-                listed.file.category,
-                listed.file.group,
-                listed.file.split,
-                listed.file.attributes,
-            ]
-            for listed in list_files(tables.images, store)
+            legible(listed.file.path),
+            listed.sha256,
+            listed.file.corpus,
+            listed.file.category,
+            listed.file.group,
+            listed.file.split,
+            listed.file.attributes,
         ]
-    )
+        for listed in listing
+    ]
+    paths = {listed.sha256: listed.file.path for listed in listing if listed.sha256 is not None}
+    plain = all_plain(image_files(tables.images, store), paths, store, tables.images.workers)
+    return fingerprint(described if plain else {"files": described, "decoder": DECODER_VERSION})
 
 
 def scan_images(work: Work[ImagesInput]) -> None:

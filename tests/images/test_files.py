@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.files import ImageFiles, PictureError, decode
+from spn4cir_core.images.files import ImageFiles, PictureError, decode, pixel_sha256
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
@@ -129,6 +129,30 @@ def test_transparency_is_composited_over_white() -> None:
     palette.putpixel((1, 0), 1)
     pixels = decode(encoded(palette, transparency=0), 10**6)
     assert [pixels.getpixel((x, 0)) for x in range(2)] == [(255, 255, 255), (0, 0, 255)]
+
+
+def white_logo(number: int) -> Image.Image:
+    logo = Image.new("RGBA", (32, 32), (255, 255, 255, 0))
+    logo.paste((255, 255, 255, 255), (number, 2, 20 + number, 9 + number))
+    return logo
+
+
+def test_white_cut_outs_stay_different_pictures() -> None:
+    hashes = {pixel_sha256(decode(encoded(white_logo(number)), 10**6)) for number in range(10)}
+    assert len(hashes) == 10
+    logo = decode(encoded(white_logo(3)), 10**6)
+    assert logo.getpixel((4, 4)) == (255, 255, 255) and logo.getpixel((31, 31)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_an_animation_that_fades_in_is_seen_by_its_first_frame_with_content(format: str) -> None:
+    frames = [Image.new("RGB", (16, 16), "white") for _ in range(4)]
+    for number, frame in enumerate(frames[2:]):
+        frame.paste((0, 0, 255), (0, 0, 8, 8 + number))
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encoded(frames[0], format, save_all=True, append_images=frames[1:], duration=100, **options)
+    pixels = decode(data, 10**6)
+    assert pixels.getpixel((2, 2)) == (0, 0, 255) and pixels.getpixel((12, 12)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])

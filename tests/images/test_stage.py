@@ -47,6 +47,20 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
+def test_a_new_decoder_makes_a_corpus_again_only_where_it_can_see_it_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "plain", 2)
+    write_pictures(tmp_path / "layered", 2)
+    Image.new("RGBA", (16, 16), (1, 2, 3, 4)).save(tmp_path / "layered" / "x.png")
+    wanted = {
+        version: [IMAGES.wanted(recipe(tmp_path / name), Store(tmp_path / "store")) for name in ("plain", "layered")]
+        for version in (2, 3)
+        if monkeypatch.setattr(scan, "DECODER_VERSION", version) is None
+    }
+    assert wanted[2][0] == wanted[3][0] and wanted[2][1] != wanted[3][1]
+
+
 @pytest.mark.parametrize("count", [1, 2, 10])
 def test_tiny_corpora(tmp_path: Path, count: int) -> None:
     write_pictures(tmp_path / "in", count)
