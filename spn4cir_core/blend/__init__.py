@@ -1,0 +1,1 @@
+"""The blend: calibrated channels, added with weights that are fitted without annotation."""

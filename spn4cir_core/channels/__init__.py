@@ -1,0 +1,1 @@
+"""Channels: scores of every picture of a gallery for a composed query, one plug-in for each source of evidence."""

@@ -1,0 +1,151 @@
+"""Interface of a channel, and the plain inputs that channels read."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from spn4cir_core.engine.plugins import Plugin, Room
+from spn4cir_core.errors import InputError
+from spn4cir_core.texts.caption_editor import EditedCaption, edit_caption
+from spn4cir_core.texts.caption_words import CaptionWords
+from spn4cir_core.texts.word_kinds import WordKinds
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """N pictures that are searched.
+
+    Attributes:
+        captions: one each, None or empty where a picture has none.
+        vectors: by name, (N, D) float32 unit vectors; a row of NaN where a picture has none. ``picture``: the frozen
+            image encoder's; ``caption``: the sentence encoder's; ``text_space``: those of an encoder with a text side;
+            any other name: the target vectors of a trained network.
+    """
+
+    captions: Sequence[str | None]
+    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that everything has one row a picture."""
+        for name, vectors_ND in self.vectors.items():
+            if vectors_ND.ndim != 2 or len(vectors_ND) != len(self.captions):
+                raise InputError(
+                    f"the gallery has {len(self.captions)} captions, but its {name!r} vectors have the shape "
+                    f"{vectors_ND.shape}; give one row for each picture"
+                )
+
+    @cached_property
+    def words(self) -> CaptionWords:
+        """The captions as a sparse matrix, counted at the first use."""
+        return CaptionWords.of(self.captions)
+
+
+@dataclass(frozen=True)
+class ComposedQueries:
+    """Q queries: a reference image and a modified text each.
+
+    Attributes:
+        reference_captions: None or empty where the reference image has none.
+        edited: the reference's caption as the text changes it.
+        vectors: by the gallery's names, (Q, D) float32 unit vectors that are compared with the gallery's. ``picture``:
+            the reference image's; ``caption``: those of the edited captions; ``text_space``: the modified text's;
+            any other name: the trained query encoder's.
+    """
+
+    modified_texts: Sequence[str]
+    reference_captions: Sequence[str | None]
+    edited: Sequence[EditedCaption]
+    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        modified_texts: Sequence[str],
+        reference_captions: Sequence[str | None],
+        vectors: Mapping[str, np.ndarray],
+        kinds: WordKinds,
+    ) -> ComposedQueries:
+        """With captions edited by the rules of :mod:`spn4cir_core.texts.caption_editor`."""
+        pairs = zip(reference_captions, modified_texts, strict=True)
+        edited = [edit_caption(caption or "", text, kinds) for caption, text in pairs]
+        return cls(modified_texts, reference_captions, edited, vectors)
+
+    def __len__(self) -> int:
+        return len(self.modified_texts)
+
+
+class Channel(Plugin):
+    """One source of evidence. Higher scores are better; their scale is free, since the blend calibrates them."""
+
+    title: ClassVar[str]
+    """What the report and the page call it."""
+
+    @abstractmethod
+    def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
+        """Scores (Q, N) float32, or (Q, K) of the given rows of the gallery.
+
+        NaN where the picture or the query lacks what the channel reads: the blend takes that as an average score.
+        """
+
+
+class VectorChannel(Channel):
+    """Cosine of the query's and the picture's vectors of one name."""
+
+    vectors: str
+
+    def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
+        """One matrix product; all NaN where either side has no vectors of the name."""
+        if self.vectors not in gallery.vectors or self.vectors not in queries.vectors:
+            columns = len(gallery.captions) if rows_K is None else len(rows_K)
+            return np.full((len(queries), columns), np.nan, np.float32)
+        target_ND = gallery.vectors[self.vectors]
+        target_KD = target_ND if rows_K is None else target_ND[rows_K]
+        score_QK: np.ndarray = np.asarray(queries.vectors[self.vectors], np.float32) @ target_KD.T
+        return score_QK
+
+
+class WordChannel(Channel):
+    """Words of the query's in the gallery's captions, by BM25's weights."""
+
+    whole_caption: ClassVar[bool] = False
+    """Whether the words are those of a whole caption, so that a caption with more words is a worse answer."""
+
+    @abstractmethod
+    def query_words(self, queries: ComposedQueries, number: int) -> Sequence[str]:
+        """The words that query ``number`` looks for; none where it has nothing to say."""
+
+    def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
+        """Touches only captions that have one of the query's words."""
+        columns = len(gallery.captions) if rows_K is None else len(rows_K)
+        score_QK = np.empty((len(queries), columns), np.float32)
+        for number in range(len(queries)):
+            words = self.query_words(queries, number)
+            score_N = gallery.words.cosine(words) if self.whole_caption else gallery.words.coverage(words)
+            score_QK[number] = score_N if rows_K is None else score_N[rows_K]
+        return score_QK
+
+
+CHANNELS = Room(
+    "channel",
+    {
+        "picture": "spn4cir_core.channels.picture:Picture",
+        "trained": "spn4cir_core.channels.trained:Trained",
+        "modified_text": "spn4cir_core.channels.modified_text:ModifiedText",
+        "edited_caption": "spn4cir_core.channels.edited_caption:EditedCaptionWords",
+        "edited_caption_meaning": "spn4cir_core.channels.edited_caption:EditedCaptionMeaning",
+        "reference_caption": "spn4cir_core.channels.reference_caption:ReferenceCaption",
+        "removed_words": "spn4cir_core.channels.removed_words:RemovedWords",
+        "text_to_picture": "spn4cir_core.channels.text_to_picture:TextToPicture",
+    },
+)
+TRAINING_FREE = (
+    *("picture", "modified_text", "edited_caption", "edited_caption_meaning", "reference_caption"),
+    *("removed_words", "text_to_picture"),
+)
+"""Kinds that need no training, in the order of the report."""

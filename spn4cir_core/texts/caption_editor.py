@@ -1,0 +1,275 @@
+"""The reference's caption as the modified text changes it: the caption that the target image should have.
+
+The inverse of :mod:`spn4cir_core.texts.differences`, by rules and without a model. Words of one kind replace each other
+("make it red": "a blue shirt" becomes "a red shirt"); what no rule understands is put behind the reference's caption.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spn4cir_core.texts.differences import ARTICLES, PREPOSITIONS
+from spn4cir_core.texts.edit_clauses import KIND_NAMES, Operation, Words, operations, phrases, tokens
+from spn4cir_core.texts.edits import DOING
+from spn4cir_core.texts.word_kinds import WordKinds, is_attribute, stem
+
+_NO_SPACES = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""Scripts that put no space between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+_BREAKS = frozenset({",", ";", ".", ":", "and", "!", "?"})
+_PRONOUNS = frozenset({"it", "them", "him", "her"})
+_STOP = ARTICLES | PREPOSITIONS | _PRONOUNS | _BREAKS
+_KNOWN_ONLY = WordKinds()
+
+
+@dataclass(frozen=True)
+class EditedCaption:
+    """The caption after the edit, and what changed.
+
+    Attributes:
+        added: words of ``caption`` that the reference's caption has not.
+        removed: words that the text takes away, by name or by putting another there; none is in ``caption``.
+        understood: whether a rule applied; else ``caption`` is the reference's caption and the text.
+    """
+
+    caption: str
+    added: Words
+    removed: Words
+    understood: bool
+
+
+def edit_caption(reference_caption: str, modified_text: str, kinds: WordKinds = _KNOWN_ONLY) -> EditedCaption:
+    """Apply a modified text to the reference's caption. An empty caption gives what the text adds."""
+    joined = " ".join(filter(None, [reference_caption.strip(), modified_text.strip()]))
+    if _NO_SPACES.search(joined):
+        return EditedCaption(joined, (modified_text.strip(),) if modified_text.strip() else (), (), False)
+    draft = _Draft(tokens(reference_caption), kinds)
+    changes = operations(modified_text, reference_caption)
+    understood = [draft.apply(change) for change in changes]
+    return draft.result(tokens(reference_caption), changes, any(understood))
+
+
+class _Draft:
+    """A caption's tokens while it is edited."""
+
+    def __init__(self, words: list[str], kinds: WordKinds) -> None:
+        self.words, self.kinds = words, kinds
+
+    def apply(self, change: Operation) -> bool:
+        """Carry one operation out; False where it is only appended because no rule knows its words."""
+        if change.verb == "remove":
+            for phrase in phrases(change.old):
+                self._remove(phrase)
+        elif change.verb == "replace":
+            self._replace(change)
+        elif change.verb == "add":
+            self._add(change.new)
+        elif change.verb == "keep":
+            self._keep(change.new)
+        elif change.verb == "say" and not self._knows(change.new):
+            self._append(change.new)
+            return False
+        elif change.verb in ("set", "say"):
+            self._set(change)
+        return True
+
+    def result(self, before: Sequence[str], changes: Sequence[Operation], understood: bool) -> EditedCaption:
+        """Tidy up, and list the words that came and went."""
+        self.words = _tidied(self.words)
+        old, new = {stem(word) for word in before}, {stem(word) for word in self.words}
+        named = [word for change in changes if change.verb in ("remove", "replace") for word in change.old]
+        gone = {stem(word): word for word in [*named, *before] if word not in _STOP and stem(word) not in new}
+        come = {stem(word): word for word in self.words if word not in _STOP and stem(word) not in old}
+        return EditedCaption(_joined(self.words), tuple(come.values()), tuple(gone.values()), understood)
+
+    def _knows(self, words: Words) -> bool:
+        return any(is_attribute(word) or self._alike(word, 0, len(self.words)) for word in words)
+
+    def _alike(self, word: str, start: int, end: int) -> list[int]:
+        return [
+            index
+            for index in range(start, end)
+            if self.words[index] not in _STOP and self.kinds.alike(word, self.words[index])
+        ]
+
+    def _find(self, phrase: Words) -> tuple[int, int] | None:
+        """Where the phrase stands, its last appearance; attributes that the caption lacks may be left out."""
+        for skipped in range(len(phrase)):
+            if all(is_attribute(word) for word in phrase[:skipped]):
+                wanted = [stem(word) for word in phrase[skipped:]]
+                for start in range(len(self.words) - len(wanted), -1, -1):
+                    if [stem(word) for word in self.words[start : start + len(wanted)]] == wanted:
+                        return start, start + len(wanted)
+        return None
+
+    def _segment(self, index: int) -> tuple[int, int]:
+        """The noun phrase around a word, with the preposition that it begins with and "around it" behind it."""
+        if not self.words:
+            return 0, 0
+        index = min(index, len(self.words) - 1)
+        start, end = index, index + 1
+        while start and self.words[start] not in PREPOSITIONS | DOING and self.words[start - 1] not in _BREAKS:
+            start -= 1
+        if self.words[index] in PREPOSITIONS | DOING:
+            start = index
+        while end < len(self.words) and self.words[end] not in _BREAKS:
+            pronoun = self.words[end : end + 2][-1] in _PRONOUNS
+            if self.words[end] in PREPOSITIONS | DOING and not pronoun:
+                break
+            end += 1
+        return start, end
+
+    def _head(self, start: int, end: int) -> int:
+        """The word that a noun phrase is about: its last one before an inner preposition."""
+        inner = [index for index in range(start + 1, end) if self.words[index] in PREPOSITIONS]
+        return (inner[0] if inner else end) - 1
+
+    def _remove(self, phrase: Words) -> None:
+        span = self._find(phrase)
+        if span is None:
+            return
+        start, end = self._segment(span[0])
+        if not span[0] <= self._head(start, end) < span[1]:
+            del self.words[slice(*span)]
+            return
+        joint = self.words[start] if self.words[start] in PREPOSITIONS else ""
+        end = max(end, span[1])
+        rest = self.words[end : end + 2]
+        del self.words[start:end]
+        if joint and len(rest) == 2 and rest[0] == "and" and rest[1] not in PREPOSITIONS:
+            self.words[start] = joint  # "with A and B" loses A
+
+    def _replace(self, change: Operation) -> None:
+        olds = [phrase for phrase in phrases(change.old) if self._find(phrase)]
+        late = [phrase for phrase in phrases(change.old) if phrase not in olds]
+        if not olds:
+            self._set(Operation("set", change.new)) if self._knows(change.new) else self._add(change.new)
+            return
+        for phrase in olds[1:]:
+            self._remove(phrase)
+        start, end = self._find(olds[0]) or (0, 0)
+        self.words[start:end] = change.new
+        for phrase in late:  # "with a box instead of a circle and purple"
+            if all(map(is_attribute, phrase)) and len(olds) > 0 and not self._alike(phrase[0], start, end):
+                self._set(Operation("set", phrase))
+
+    def _add(self, new: Words) -> None:
+        first = (*new[:1], "")[0]
+        for phrase in phrases(new):
+            span = self._find(phrase)
+            if span and span[1] - span[0] < len(phrase) and not self._is_list():
+                attributes = tuple(word for word in phrase if is_attribute(word))
+                self._set(Operation("set", attributes, tuple(word for word in phrase if word not in attributes)))
+            elif not span or span[1] - span[0] < len(phrase):
+                joined = first in PREPOSITIONS | DOING
+                self._append(phrase) if joined or self._is_list() else self._attach(phrase)
+
+    def _is_list(self) -> bool:
+        """Whether the caption lists things: commas, and no preposition that attaches."""
+        return "," in self.words and not PREPOSITIONS & set(self.words)
+
+    def _attach(self, phrase: Words) -> None:
+        """Put "with X" at the end of the caption's first part, or "and X" if that already has a "with"."""
+        end = self.words.index(",") if "," in self.words else len(self.words)
+        joint = "and" if "with" in self.words[:end] else "with"
+        self.words[end:end] = [joint, *phrase] if end else phrase
+
+    def _append(self, phrase: Words) -> None:
+        comma = self.words and (phrase[:1] or ("",))[0] not in PREPOSITIONS | DOING
+        self.words += [*([","] if comma else []), *phrase]
+
+    def _keep(self, words: Words) -> None:
+        """ "the same trousers": the words are true of the target too, whether or not the caption has them."""
+        for phrase in phrases(tuple(word for word in words if word not in KIND_NAMES and word not in _STOP - {"and"})):
+            if not self._find(phrase):
+                self._append(phrase)
+
+    def _set(self, change: Operation) -> None:
+        self.words = _tidied(self.words)
+        start, end = 0, len(self.words)
+        if change.old:
+            span = self._find(change.old)
+            if span is None:
+                self._add((*change.new, *change.old))
+                return
+            start, end = self._segment(span[0])
+            if all(map(is_attribute, change.old)):
+                start, end = span
+        used: set[int] = set()
+        for phrase in phrases(change.new):
+            attributes = [word for word in phrase if is_attribute(word)]
+            name = tuple(word for word in phrase if not is_attribute(word))
+            if set(name) & (PREPOSITIONS - {"of"}) and not change.old:
+                self._add(phrase)
+                continue
+            end += self._set_name(name, start, end, bool(change.old) or (bool(attributes) and not self._is_list()))
+            for word in attributes:
+                end += self._set_attribute(word, start, end, used)
+
+    def _set_attribute(self, word: str, start: int, end: int, used: set[int]) -> int:
+        """Put an attribute in the position of one of its kind, else before the thing; the number of words added."""
+        alike = self._alike(word, start, end)
+        free = [index for index in alike if index not in used]
+        if any(stem(self.words[index]) == stem(word) for index in alike):
+            return 0
+        if free:
+            self.words[free[0]] = word
+            used.add(free[0])
+            return 0
+        first, last = self._segment(start)
+        index = alike[-1] + 1 if alike else self._name_start(first, last)
+        joint = ["and"] if alike else []
+        self.words[index:index] = [*joint, word]
+        used |= {index + len(joint)}
+        return len(joint) + 1
+
+    def _name_start(self, start: int, end: int) -> int:
+        """The first of the words that name the thing of a noun phrase: those before its head that are no attributes."""
+        index = self._head(start, end) if end > start else start
+        while index > start and not self._describes(self.words[index - 1]):
+            index -= 1
+        return index
+
+    def _describes(self, word: str) -> bool:
+        return word in _STOP or word in DOING or is_attribute(word)
+
+    def _set_name(self, name: Words, start: int, end: int, about: bool) -> int:
+        """Put a name in the position of the thing's; the number of words added inside the span."""
+        if not set(name) - _STOP or self._find(name):
+            return 0
+        before = len(self.words)
+        alike = self._alike(name[-1], start, end)
+        first, last = self._segment(alike[0] if alike else start)
+        whole = not self.words or (first, last) == (0, len(self.words))
+        if alike or about or whole:
+            head = self._head(first, last) if last > first else first
+            at = self._name_start(first, last)
+            self.words[at : head + 1] = name
+        else:
+            self._append(name)
+            return 0
+        return len(self.words) - before
+
+
+def _tidied(words: list[str]) -> list[str]:
+    """Without joints that join nothing any more: "with" before a comma, two commas, "and" at an end."""
+    kept: list[str] = []
+    for word in words:
+        while kept and word in _BREAKS and kept[-1] in _BREAKS | PREPOSITIONS | ARTICLES:
+            kept.pop()
+        if kept and kept[-1] == "with" and word in PREPOSITIONS:
+            kept.pop()
+        if kept or word not in _BREAKS:
+            kept.append(word)
+    while kept and kept[-1] in _BREAKS | PREPOSITIONS | ARTICLES:
+        kept.pop()
+    return [_article(word, after) for word, after in zip(kept, [*kept[1:], ""], strict=False)]
+
+
+def _article(word: str, after: str) -> str:
+    return ("an" if after[:1] in "aeiou" else "a") if word in ("a", "an") and after else word
+
+
+def _joined(words: Sequence[str]) -> str:
+    return re.sub(r" (?=[,;.:!?])", "", " ".join(words))

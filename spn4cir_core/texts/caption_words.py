@@ -1,0 +1,169 @@
+"""Captions as weighted words: a sparse matrix that scores every caption by the words of a query (BM25).
+
+Product of scipy, in columns by word: a query touches the captions of its own words and no other. Four channels share
+one matrix, which a BM25 library that holds its own index would not allow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from spn4cir_core.texts.differences import ARTICLES, split_phrases
+from spn4cir_core.texts.word_kinds import stem
+
+K1 = 1.2
+"""Saturation of repeated words, the usual value (Robertson and Zaragoza 2009)."""
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_SAYS_NOTHING = ARTICLES | set(
+    [
+        "it",
+        "them",
+        "its",
+        "and",
+        "or",
+        "of",
+        "is",
+        "are",
+        "be",
+        "this",
+        "that",
+        "one",
+        "ones",
+        "same",
+        "thing",
+        "but",
+        "make",
+        "add",
+        "change",
+        "replace",
+        "remove",
+        "instead",
+        "to",
+        "into",
+        "the",
+        "with",
+        "in",
+        "on",
+        "at",
+    ]
+)
+
+
+@lru_cache(maxsize=1 << 16)
+def caption_words(text: str) -> tuple[str, ...]:
+    """The stems of a text's words, without articles and the like, and the pairs of neighbours within a phrase.
+
+    Of a script that puts no space between words, the pairs of characters (as search engines do).
+    """
+    found: list[str] = []
+    for phrase in split_phrases(text):
+        words = [part for word in phrase if word not in _SAYS_NOTHING for part in _stems(word)]
+        found += words
+        found += [f"{first} {second}" for first, second in pairwise(words)]
+    return tuple(found)
+
+
+def _stems(word: str) -> list[str]:
+    if run := _UNSPACED.search(word):
+        characters = run.group()
+        return [characters[index : index + 2] for index in range(max(1, len(characters) - 1))]
+    return [stem(word)]
+
+
+@dataclass(frozen=True)
+class CaptionWords:
+    """The words of N captions.
+
+    Attributes:
+        weights_NV: scipy CSC matrix, float32: BM25's weight of each word in each caption, times the word's rarity.
+            Without BM25's correction for length, which prefers short captions to equal ones.
+        norm_N: Euclidean norm of each caption's weights.
+        column: the column of each word.
+        rarity_V: BM25's inverse document frequency.
+        has_words_N: whether a caption has words at all.
+    """
+
+    weights_NV: Any
+    norm_N: np.ndarray
+    column: Mapping[str, int]
+    rarity_V: np.ndarray
+    has_words_N: np.ndarray
+
+    @classmethod
+    def of(cls, captions: Iterable[str | None]) -> CaptionWords:
+        """Count and weigh the words of each caption; about 12 bytes a word of a caption while searched."""
+        from scipy import sparse
+
+        column: dict[str, int] = {}
+        row_count = 0
+        rows: list[int] = []
+        columns: list[int] = []
+        counts: list[int] = []
+        for row, caption in enumerate(captions):
+            bag = Counter(caption_words(caption or ""))
+            rows += [row] * len(bag)
+            columns += [column.setdefault(word, len(column)) for word in bag]
+            counts += bag.values()
+            row_count = row + 1
+        column_E, row_E, count_E = (np.array(values, np.int64) for values in (columns, rows, counts))
+        has_words_N = np.bincount(row_E, minlength=row_count) > 0
+        seen_V = np.bincount(column_E, minlength=len(column))
+        rarity_V = np.log1p((has_words_N.sum() - seen_V + 0.5) / (seen_V + 0.5)).astype(np.float32)
+        weight_E = (_saturated(count_E) * rarity_V[column_E]).astype(np.float32)
+        norm_N = np.sqrt(np.bincount(row_E, weight_E**2, row_count)).astype(np.float32)
+        shape = (row_count, len(column))
+        weights_NV = sparse.csc_matrix((weight_E, (row_E, column_E)), shape=shape)
+        return cls(weights_NV, norm_N, column, rarity_V, has_words_N)
+
+    def coverage(self, words: Sequence[str]) -> np.ndarray:
+        """Share of the query's words, by rarity, that each caption has: (N,) float32, about 0 … 1.
+
+        NaN where a caption has no words, and everywhere if no word of the query is known.
+        """
+        bag = self._known(words)
+        best = sum(self.rarity_V[number] * _saturated(count) for number, count in bag.items())
+        return self._finished(self._sums(dict.fromkeys(bag, 1.0)), best)
+
+    def cosine(self, words: Sequence[str]) -> np.ndarray:
+        """Cosine of the query's weighted words with each caption's, (N,) float32: 1 for the same words only.
+
+        Unknown words do not count. NaN as in :meth:`coverage`.
+        """
+        bag = self._known(words)
+        weight = {number: float(_saturated(count) * self.rarity_V[number]) for number, count in bag.items()}
+        norm = sum(value**2 for value in weight.values()) ** 0.5
+        return self._finished(self._sums(weight), norm * np.maximum(self.norm_N, 1e-9))
+
+    def _known(self, words: Sequence[str]) -> dict[int, int]:
+        return {self.column[word]: count for word, count in Counter(words).items() if word in self.column}
+
+    def _sums(self, weight: Mapping[int, float]) -> np.ndarray:
+        sum_N = np.zeros(len(self.has_words_N), np.float32)
+        for number, value in weight.items():
+            start, end = self.weights_NV.indptr[number : number + 2]
+            sum_N[self.weights_NV.indices[start:end]] += value * self.weights_NV.data[start:end]
+        return sum_N
+
+    def _finished(self, sum_N: np.ndarray, best: Any) -> np.ndarray:
+        if not np.any(best):
+            return np.full_like(sum_N, np.nan)
+        score_N: np.ndarray = (sum_N / best).astype(np.float32)
+        score_N[~self.has_words_N] = np.nan
+        return score_N
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the matrix, in bytes."""
+        return int(self.weights_NV.data.nbytes + self.weights_NV.indices.nbytes + self.weights_NV.indptr.nbytes)
+
+
+def _saturated(count: Any) -> Any:
+    return count * (K1 + 1) / (count + K1)

@@ -1,0 +1,86 @@
+"""Every channel on a small gallery, against scores counted the slow obvious way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spn4cir_core.channels.base import CHANNELS, ComposedQueries, Gallery
+from spn4cir_core.errors import InputError
+from spn4cir_core.texts.word_kinds import WordKinds
+
+CAPTIONS = ["a red hat", "a blue hat", None, "a red shirt with a belt", "a blue shirt", ""]
+
+
+def gallery() -> Gallery:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(6, 4)).astype(np.float32)
+    captions = vectors.copy()
+    captions[[2, 5]] = np.nan
+    return Gallery(CAPTIONS, {"picture": vectors, "caption": captions, "stage2": vectors, "text_space": vectors})
+
+
+def queries(text: str, caption: str | None = "a red hat") -> ComposedQueries:
+    vector = np.eye(4, dtype=np.float32)[:1]
+    names = ("picture", "caption", "stage2", "text_space")
+    return ComposedQueries.of([text], [caption], dict.fromkeys(names, vector), WordKinds())
+
+
+@pytest.mark.parametrize("kind", sorted(CHANNELS.members))
+def test_every_channel_scores_every_picture_and_any_rows_of_it(kind: str) -> None:
+    channel = CHANNELS.build(kind)
+    scores = channel.scores(gallery(), queries("make it blue, without belt"))
+    assert scores.shape == (1, 6) and scores.dtype == np.float32
+    rows = np.array([4, 0, 2])
+    np.testing.assert_array_equal(
+        channel.scores(gallery(), queries("make it blue, without belt"), rows), scores[:, rows]
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["modified_text", "edited_caption", "edited_caption_meaning", "reference_caption", "removed_words"]
+)
+def test_pictures_without_a_caption_have_no_score(kind: str) -> None:
+    scores = CHANNELS.build(kind).scores(gallery(), queries("blue shirt instead of red hat"))
+    np.testing.assert_array_equal(np.isnan(scores[0]), [False, False, True, False, False, True])
+
+
+def test_vector_channels_are_products() -> None:
+    scores = CHANNELS.build("picture").scores(gallery(), queries("blue"))
+    np.testing.assert_allclose(scores[0], gallery().vectors["picture"][:, 0])
+
+
+def test_a_channel_without_vectors_has_no_score() -> None:
+    assert np.isnan(CHANNELS.build("picture").scores(Gallery(CAPTIONS), queries("blue"))).all()
+
+
+def test_edited_caption_prefers_the_equal_caption() -> None:
+    scores = CHANNELS.build("edited_caption").scores(gallery(), queries("make it blue"))
+    assert np.nanargmax(scores[0]) == 1
+    assert scores[0, 1] == pytest.approx(1, abs=1e-5)
+
+
+def test_modified_text_looks_for_no_removed_word() -> None:
+    scores = CHANNELS.build("modified_text").scores(gallery(), queries("without belt", "a red shirt with a belt"))
+    assert np.isnan(scores).all()
+
+
+def test_removed_words_count_against() -> None:
+    scores = CHANNELS.build("removed_words").scores(gallery(), queries("without a belt", "a red shirt with a belt"))[0]
+    assert scores[3] == pytest.approx(-1) and scores[0] == scores[1] == scores[4] == 0
+
+
+def test_reference_caption_without_a_caption_says_nothing() -> None:
+    assert np.isnan(CHANNELS.build("reference_caption").scores(gallery(), queries("blue", None))).all()
+
+
+@pytest.mark.parametrize("text", ["", "quux", "换成蓝色", "without quux"])
+@pytest.mark.parametrize("kind", sorted(CHANNELS.members))
+def test_odd_texts_and_a_gallery_of_three_give_scores(kind: str, text: str) -> None:
+    small = Gallery(["same caption"] * 3, {})
+    assert CHANNELS.build(kind).scores(small, queries(text, "")).shape == (1, 3)
+
+
+def test_vectors_must_have_a_row_for_each_picture() -> None:
+    with pytest.raises(InputError, match="one row for each picture"):
+        Gallery(CAPTIONS, {"picture": np.zeros((5, 4), np.float32)})

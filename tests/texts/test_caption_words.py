@@ -1,0 +1,58 @@
+import math
+
+import numpy as np
+import pytest
+
+from spn4cir_core.texts.caption_words import K1, CaptionWords, caption_words
+
+CAPTIONS = ["red hat", "red hat, red belt", "blue hat with feather", None, "", "红色的衣服"]
+
+
+def slow_weights(captions: list[str | None]) -> list[dict[str, float]]:
+    bags = [list(caption_words(caption or "")) for caption in captions]
+    described = sum(map(bool, bags))
+    weights = []
+    for bag in bags:
+        seen = {word: sum(word in other for other in bags) for word in bag}
+        rarity = {word: math.log(1 + (described - n + 0.5) / (n + 0.5)) for word, n in seen.items()}
+        weights.append({word: rarity[word] * bag.count(word) * (K1 + 1) / (bag.count(word) + K1) for word in bag})
+    return weights
+
+
+def test_cosine_is_that_of_weighted_bags_of_words() -> None:
+    weights = slow_weights(CAPTIONS)
+    found = CaptionWords.of(CAPTIONS).cosine(caption_words("red hat, red belt"))
+    query = weights[1]
+    for score, bag in zip(found, weights, strict=True):
+        if not bag:
+            assert np.isnan(score)
+            continue
+        dot = sum(query[word] * bag.get(word, 0) for word in query)
+        norm = math.sqrt(sum(v * v for v in query.values()) * sum(v * v for v in bag.values()))
+        assert score == pytest.approx(dot / norm, abs=1e-5)
+
+
+def test_coverage_is_one_for_all_words_and_zero_for_none() -> None:
+    found = CaptionWords.of(CAPTIONS).coverage(caption_words("blue hat"))
+    assert found[2] == pytest.approx(1) and 0 < found[0] < 1 and found[5] == 0
+
+
+def test_unknown_words_give_no_scores() -> None:
+    assert np.isnan(CaptionWords.of(CAPTIONS).cosine(caption_words("quux"))).all()
+    assert np.isnan(CaptionWords.of([]).cosine(("red",))).all()
+
+
+def test_scripts_without_spaces_are_pairs_of_characters() -> None:
+    assert caption_words("红色的")[:2] == ("红色", "色的")
+
+
+def test_phrases_tell_same_words_apart() -> None:
+    captions = ["small red circle, large blue star", "small blue circle, large red star"]
+    assert np.argmax(CaptionWords.of(captions).cosine(caption_words(captions[1]))) == 1
+
+
+def test_memory_is_counted() -> None:
+    words = CaptionWords.of(CAPTIONS)
+    assert (
+        words.nbytes == words.weights_NV.data.nbytes + words.weights_NV.indices.nbytes + words.weights_NV.indptr.nbytes
+    )
