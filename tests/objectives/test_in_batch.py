@@ -69,3 +69,16 @@ def test_both_directions_are_averaged() -> None:
     back = written_out(turned, {0: [1, 3], 1: [0, 2, 3], 2: [1, 3], 3: [2]}, turned.targets_BD)
     both = (InBatch().loss(batch).item() + back) / 2
     assert InBatch(direction="both").loss(batch).item() == pytest.approx(both, rel=1e-5)
+
+
+def test_references_are_negatives_once_and_never_where_they_answer_the_query() -> None:
+    plain = make_batch([4, 7, 4, 2], torch.tensor([[1, 2], [3, 8], [0, 2]]))
+    assert plain.bank_ND is not None
+    references = torch.tensor([8, 4, 8, 6])  # 4 is a target of the batch already, 8 stands twice and answers query 3
+    batch = replace(plain, reference_rows_B=references, outputs={"reference_targets": plain.bank_ND[references]})
+    among_targets = {0: [7], 1: [4, 4], 2: [7, 2], 3: [4, 7, 4]}
+    among_references = {0: [8, 6], 1: [8, 6], 2: [8, 6], 3: [6]}
+    negatives = {query: among_targets[query] + among_references[query] for query in among_targets}
+    expected = written_out(batch, negatives, plain.bank_ND)
+    assert InBatch(references=True).loss(batch).item() == pytest.approx(expected, rel=1e-5)
+    assert InBatch(references=True).needs == {"reference_targets"} and not InBatch().needs

@@ -24,6 +24,7 @@ from spn4cir_core.backbones.pixels import target_padded_squares
 if TYPE_CHECKING:
     from spn4cir_core.models.fixed_batches import Dtype
 
+PROMPT_OUTPUTS = frozenset({"prompt_text_queries", "prompt_distances"})
 WORDS_KEPT = 50
 NOT_WORDS = re.compile(r"[.!\"()*#:;~\s]+")
 UNUSED_BY_READING = ("crossattention", "intermediate_query", "output_query")
@@ -175,7 +176,7 @@ class SprcNetwork(nn.Module, Network):
     @property
     @override
     def output_names(self) -> frozenset[str]:
-        return frozenset({"prompt_text_queries", "prompt_distances"})
+        return super().output_names | PROMPT_OUTPUTS
 
     @override
     def extra_outputs(
@@ -186,11 +187,14 @@ class SprcNetwork(nn.Module, Network):
 
         The learnt prompts take a gradient from the text vectors alone.
         """
+        outputs = super().extra_outputs(names, references, tokens, read_targets)
+        if not names & PROMPT_OUTPUTS:
+            return outputs
         own_BH, learnt_1H = self.prompts(references, tokens).mean(dim=1), self.prompt_tokens.detach().mean(dim=1)
         prompts_BTH = self.prompt_tokens.expand(len(tokens), -1, -1)
         texts_BD = self.former.read_within(prompts_BTH, tokens, self.words.mask(tokens))
         distances_B = (own_BH - learnt_1H).square().mean(dim=1)
-        return {"prompt_text_queries": texts_BD, "prompt_distances": distances_B}
+        return outputs | {"prompt_text_queries": texts_BD, "prompt_distances": distances_B}
 
     def frozen_in_stage1(self) -> Sequence[nn.Module | nn.Parameter]:
         """The vision tower, as published."""

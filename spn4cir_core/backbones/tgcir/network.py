@@ -15,6 +15,7 @@ from spn4cir_core.backbones.clip4cir.network import ClipNetwork
 from spn4cir_core.backbones.clip_towers import pooled_text, text_tokens
 
 OFF_MASK = 0.1
+TEACHER_OUTPUTS = frozenset({"teacher_queries", "teacher_terms"})
 """Where a mask starts outside its own part of the dimensions; inside it starts at 1."""
 
 
@@ -103,7 +104,7 @@ class TgCirNetwork(ClipNetwork):
     @property
     @override
     def output_names(self) -> frozenset[str]:
-        return frozenset() if self.teacher is None else frozenset({"teacher_queries", "teacher_terms"})
+        return super().output_names | (frozenset() if self.teacher is None else TEACHER_OUTPUTS)
 
     @override
     def extra_outputs(
@@ -117,8 +118,9 @@ class TgCirNetwork(ClipNetwork):
         the reference, the text and the target: the mean square of their cosines, summed over the three. No gradient
         of the third distance reaches the teacher.
         """
-        if self.teacher is None:
-            return {}
+        outputs = super().extra_outputs(names, references, tokens, read_targets)
+        if self.teacher is None or not names & TEACHER_OUTPUTS:
+            return outputs
         reference_BKD, text_BKD = self.image_features(references), self._text_tokens(tokens)
         target_BKD = self.image_features(read_targets())
         remain_BK1, replace_BK1 = self.teacher(reference_BKD, text_BKD, target_BKD)
@@ -127,7 +129,7 @@ class TgCirNetwork(ClipNetwork):
         orthogonality_B = sum(_overlaps(tokens_BKD) for tokens_BKD in (reference_BKD, text_BKD, target_BKD))
         distances_B = (self._shares(reference_BKD, text_BKD) - remain_BK1.detach()).square().mean(dim=(1, 2))
         terms_B3 = torch.stack([sums_B, torch.as_tensor(orthogonality_B), distances_B], dim=1)
-        return {"teacher_queries": functional.normalize(queries_BD, dim=-1), "teacher_terms": terms_B3}
+        return outputs | {"teacher_queries": functional.normalize(queries_BD, dim=-1), "teacher_terms": terms_B3}
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """(B, limit): the token learner means over padding too, as published."""

@@ -1,0 +1,212 @@
+"""The network of the ``residual`` backbone. B images or texts, F input features, D embedding dimensions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
+
+from spn4cir_core.backbones.base import Network
+from spn4cir_core.backbones.heads.network import TEXT_FEATURES, TOKEN_LIMIT, FrozenTexts
+from spn4cir_core.models.lite0 import LEVEL_FEATURES
+from spn4cir_core.models.sentence_encoder import minilm_folder
+
+ROWS_MEASURED = 20_000
+"""Training pictures that statistics and principal components are measured on, at most."""
+LEAST_DEVIATION = 1e-3
+EIGENVALUE_POWER = -0.25
+"""Components are scaled by this power of their variance: half-way between plain and whitened principal components."""
+
+START_DEVIATION = 1e-4
+"""Of the last layers' starting weights: a change of 3 % of the image vector, so that a text alone has a direction."""
+
+
+class Levels(nn.Module):
+    """Frozen features of four levels of one image network as one vector of even parts.
+
+    Each level is standardised, reduced to principal components, scaled by ``EIGENVALUE_POWER``, and brought to a mean
+    norm of 1, all measured once on the training pictures.
+    """
+
+    def __init__(self, level_dims: Sequence[int]) -> None:
+        super().__init__()
+        self.level_dims = list(level_dims)
+        for level, (features, dims) in enumerate(zip(LEVEL_FEATURES, self.level_dims, strict=True)):
+            self.register_buffer(f"mean{level}", torch.zeros(features))
+            self.register_buffer(f"components{level}", torch.eye(features, dims))
+
+    def measure(self, inputs_NF: np.ndarray) -> None:
+        """Measure statistics on training pictures; fewer pictures than components leave fewer components."""
+        every = max(1, -(-len(inputs_NF) // ROWS_MEASURED))
+        sample_MF = torch.from_numpy(np.asarray(inputs_NF[::every], np.float32))
+        for level, part_MG in enumerate(torch.split(sample_MF, list(LEVEL_FEATURES), dim=1)):
+            mean_G = part_MG.mean(0)
+            scale_G = 1 / (part_MG.std(0, correction=0) + LEAST_DEVIATION)
+            standard_MG = (part_MG - mean_G) * scale_G
+            components_GD = _principal_components(standard_MG, self.level_dims[level])
+            self.level_dims[level] = components_GD.shape[1]
+            norm = (standard_MG @ components_GD).square().sum(1).mean().sqrt().clamp(min=1e-9)
+            setattr(self, f"mean{level}", mean_G)
+            setattr(self, f"components{level}", components_GD * scale_G[:, None] / norm)
+
+    def forward(self, inputs_BF: Tensor) -> Tensor:
+        """(B, D) float32."""
+        parts = torch.split(inputs_BF.float(), list(LEVEL_FEATURES), dim=1)
+        return torch.cat(
+            [
+                (part_BG - getattr(self, f"mean{level}")) @ getattr(self, f"components{level}")
+                for level, part_BG in enumerate(parts)
+            ],
+            dim=1,
+        )
+
+
+def _principal_components(standard_MG: Tensor, wanted: int) -> Tensor:
+    """(G, D) directions of largest variance, scaled by ``EIGENVALUE_POWER``, signs fixed, D <= wanted."""
+    covariance_GG = standard_MG.double().T @ standard_MG.double() / len(standard_MG)
+    variance_G, direction_GG = torch.linalg.eigh(covariance_GG)
+    rank = int((variance_G > 1e-6 * variance_G[-1].clamp(min=1e-12)).sum())
+    dims = max(1, min(wanted, rank))
+    direction_GD = direction_GG[:, -dims:].flip(1)
+    largest_D = direction_GD.gather(0, direction_GD.abs().argmax(0, keepdim=True))
+    scale_D = variance_G[-dims:].flip(0).clamp(min=1e-12) ** EIGENVALUE_POWER
+    components_GD: Tensor = (direction_GD * largest_D.sign() * scale_D).float()
+    return components_GD
+
+
+class ImageMap(nn.Module):
+    """A linear map that starts as the identity."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, dim, bias=False)
+        nn.init.eye_(self.linear.weight)
+
+    def forward(self, levels_BD: Tensor) -> Tensor:
+        """(B, D) unit vectors."""
+        return functional.normalize(self.linear(levels_BD), dim=-1)
+
+
+class Change(nn.Module):
+    """What a text adds to an image vector: ``add(h) + U((V z √D) ⊙ g(h))``, which starts as next to nothing."""
+
+    def __init__(self, dim: int, hidden: int, rank: int, dropout: float) -> None:
+        super().__init__()
+        self.text = nn.Sequential(nn.Linear(TEXT_FEATURES, hidden), nn.GELU(), nn.Dropout(dropout))
+        self.add = nn.Linear(hidden, dim)
+        self.look = nn.Linear(dim, rank, bias=False)
+        self.gate = nn.Linear(hidden, rank)
+        self.write = nn.Linear(rank, dim, bias=False)
+        for layer in (self.add, self.write):
+            nn.init.normal_(layer.weight, std=START_DEVIATION)
+        nn.init.zeros_(self.add.bias)
+
+    def forward(self, image_BD: Tensor | None, text_BT: Tensor) -> Tensor:
+        """(B, D); the part that looks at the image is left out without one."""
+        hidden_BH = self.text(text_BT * TEXT_FEATURES**0.5)
+        change_BD: Tensor = self.add(hidden_BH)
+        if image_BD is None:
+            return change_BD
+        seen_BR = self.look(image_BD * image_BD.shape[-1] ** 0.5)
+        change_BD = change_BD + self.write(seen_BR * self.gate(hidden_BH))
+        return change_BD
+
+
+class ResidualNetwork(nn.Module, Network):
+    """A target is the mapped image vector; a query is the reference's plus the change that the text makes.
+
+    Before :meth:`expect_images` has measured the training pictures, the components are the features' first ones.
+    """
+
+    def __init__(self, *, level_dims: Sequence[int], hidden: int, rank: int, dropout: float, image_px: int) -> None:
+        super().__init__()
+        self.levels = Levels(level_dims)
+        self.hidden, self.rank, self.dropout, self.image_px = hidden, rank, dropout, image_px
+        self._make_trainable()
+        self.query_image: ImageMap | None = None
+        self._texts = FrozenTexts(str(minilm_folder()))
+        # In a list, because a module set as an attribute would join this network's weights.
+        self._trunk: list[Any] = []
+
+    def _make_trainable(self) -> None:
+        self.dim = sum(self.levels.level_dims)
+        self.image = ImageMap(self.dim)
+        self.change = Change(self.dim, self.hidden, self.rank, self.dropout)
+
+    @override
+    def state(self) -> dict[str, Any]:
+        return {"query_encoder_is_apart": self.query_image is not None, "level_dims": self.levels.level_dims}
+
+    @override
+    def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """(B, 5528) float16 features of the frozen trunk, one picture at a time."""
+        from spn4cir_core.models.fixed_batches import in_fixed_batches
+        from spn4cir_core.models.lite0 import lite0_levels, lite0_pixels, load_lite0
+
+        if not self._trunk:
+            self._trunk.append(load_lite0().to(memory_format=torch.channels_last))
+        pixels = lite0_pixels(images, self.image_px).contiguous(memory_format=torch.channels_last)
+        return in_fixed_batches(lambda part: lite0_levels(self._trunk[0], part), pixels).astype(np.float16)
+
+    @override
+    def expect_images(self, inputs: np.ndarray) -> None:
+        before = list(self.levels.level_dims)
+        self.levels.measure(inputs)
+        if self.levels.level_dims != before:  # few pictures
+            self._make_trainable()
+
+    @override
+    def expect_texts(self, texts: Sequence[str]) -> None:
+        self._texts.prepare(texts)
+
+    @override
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        return self._texts.tokenize(texts)
+
+    @override
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids in self._texts.tokenizer(list(texts), truncation=False)["input_ids"]]
+
+    @property
+    @override
+    def token_limit(self) -> int:
+        return TOKEN_LIMIT
+
+    @override
+    def untie_query_encoder(self) -> None:
+        if self.query_image is None:
+            self.query_image = copy.deepcopy(self.image).requires_grad_(True)
+
+    @override
+    def target_follows(self) -> Sequence[tuple[nn.Parameter, nn.Parameter]]:
+        own = () if self.query_image is None else self.query_image.parameters()
+        return list(zip(self.image.parameters(), own, strict=False))
+
+    @override
+    def encode_target(self, images: Tensor) -> Tensor:
+        vectors_BD: Tensor = self.image(self.levels(images))
+        return vectors_BD
+
+    @override
+    def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
+        if images is None and tokens is None:
+            raise ValueError("a query needs images, texts, or both")
+        image_map = self.image if self.query_image is None else self.query_image
+        image_BD: Tensor | None = None if images is None else image_map(self.levels(images))
+        if tokens is None:
+            assert image_BD is not None
+            return image_BD
+        change_BD: Tensor = self.change(image_BD, self._texts.features(tokens))
+        query_BD: Tensor = change_BD if image_BD is None else image_BD + change_BD
+        return functional.normalize(query_BD, dim=-1)
+
+    @override
+    def frozen_in_stage2(self) -> Sequence[nn.Module | nn.Parameter]:
+        return [self.image]

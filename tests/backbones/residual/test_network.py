@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from spn4cir_core.backbones.residual.network import Levels
+from spn4cir_core.backbones.residual.settings import Residual
+from spn4cir_core.models.lite0 import LEVEL_FEATURES
+from tests.backbones.small_backbones import write_residual
+
+
+@pytest.fixture
+def inputs() -> np.ndarray:
+    """Features of 40 pictures, of very different sizes from level to level."""
+    rng = np.random.default_rng(0)
+    return np.concatenate(
+        [rng.normal(3 * level, 10.0**level, (40, features)) for level, features in enumerate(LEVEL_FEATURES)], axis=1
+    ).astype(np.float32)
+
+
+@pytest.fixture
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Residual:
+    return Residual.model_validate(
+        {key: value for key, value in write_residual(tmp_path_factory.mktemp("none")).items() if key != "kind"}
+    )
+
+
+def test_every_level_is_centred_and_counts_the_same(inputs: np.ndarray) -> None:
+    levels = Levels([8, 8, 8, 8])
+    levels.measure(inputs)
+    vectors_ND = levels(torch.from_numpy(inputs))
+    assert vectors_ND.shape == (40, 32)
+    torch.testing.assert_close(vectors_ND.mean(0), torch.zeros(32), atol=1e-4, rtol=0)
+    norms = [part.square().sum(1).mean().sqrt().item() for part in vectors_ND.split(8, dim=1)]
+    assert norms == pytest.approx([1.0] * 4, rel=1e-3)
+    correlations = np.corrcoef(vectors_ND[:, :8].numpy().T)
+    assert np.abs(correlations - np.eye(8)).max() < 1e-3, "principal components are uncorrelated"
+
+
+def test_before_the_first_step_a_query_is_the_reference_and_targets_are_the_frozen_features(
+    inputs: np.ndarray, settings: Residual
+) -> None:
+    network = settings.build([], 0)
+    network.expect_images(inputs)
+    assert isinstance(network, torch.nn.Module)
+    network.eval()
+    rows = torch.from_numpy(inputs)
+    with torch.no_grad():
+        targets_ND = network.encode_target(rows)
+        queries_ND = network.encode_query(rows, network.tokenize(["make it red"] * len(rows)))
+    assert (queries_ND * targets_ND).sum(1).min() > 0.99
+    frozen_ND = torch.nn.functional.normalize(network.levels(rows), dim=-1)  # type: ignore[operator]
+    torch.testing.assert_close(targets_ND, frozen_ND)
+
+
+def test_few_pictures_leave_few_components_and_a_checkpoint_knows_how_many(settings: Residual) -> None:
+    few = np.random.default_rng(1).normal(size=(4, sum(LEVEL_FEATURES))).astype(np.float16)
+    network = settings.build([], 0)
+    network.expect_images(few)
+    assert network.state()["level_dims"] == [3, 3, 3, 3] and network.dim == 12
+    assert isinstance(network, torch.nn.Module)
+    restored = settings.restore(network.state())
+    assert isinstance(restored, torch.nn.Module)
+    restored.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        rows = torch.from_numpy(few)
+        torch.testing.assert_close(restored.encode_target(rows), network.encode_target(rows))
+
+
+def test_equal_pictures_give_equal_components(inputs: np.ndarray) -> None:
+    one, other = Levels([4] * 4), Levels([4] * 4)
+    one.measure(inputs)
+    other.measure(inputs.copy())
+    assert all(torch.equal(a, b) for a, b in zip(one.buffers(), other.buffers(), strict=True))
