@@ -1,127 +1,86 @@
-"""Guards: pure rules that name candidates which are not negatives for a triplet.
-
-Candidates and triplets are numbered by their rows. A rule is prepared once, then asked for the candidates of one
-triplet; its answer is a sorted array of candidate rows, and may hold the triplet's own target and reference, which
-the caller leaves out: the one is the positive, and a text that asks for a change never asks for the other.
-"""
+"""The guards that come with the package."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing_extensions import override
 
-import numpy as np
-import numpy.typing as npt
-
-Rows = npt.NDArray[np.int64]
-Guard = Callable[[int], Rows]
-"""From the row of a training triplet to the rows of candidates that are no negatives for it."""
-
-NOBODY: Rows = np.empty(0, np.int64)
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
+from spn4cir_core.negatives import rules
+from spn4cir_core.negatives.guard import Guard, GuardContext
+from spn4cir_core.negatives.judge_candidates import judge_candidates
+from spn4cir_core.negatives.look_alikes import rows_above, similarity_threshold, upper_fence
+from spn4cir_core.negatives.rules import Rule
+from spn4cir_core.splits.split_tables import read_near_duplicates
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """Training triplets and candidates as columns; texts and captions already normalised for comparison."""
+class NearDuplicate(Guard):
+    """Near-duplicates of the target, and other images of its product."""
 
-    triplet_ids: Sequence[str]
-    candidate_ids: Sequence[str]
-    candidate_captions: Sequence[Hashable]
-    """Equal values mean equal captions; an empty one compares with nothing."""
-    reference_ids: Sequence[str]
-    target_ids: Sequence[str]
-    texts: Sequence[Sequence[str]]
-    origins: Sequence[str]
-
-    def candidate_rows(self) -> dict[str, int]:
-        """Row of each candidate by image id."""
-        return {name: row for row, name in enumerate(self.candidate_ids)}
+    @override
+    def prepare(self, context: GuardContext) -> Rule:
+        return rules.near_duplicate(context.training, read_near_duplicates(context.parents["splits"]))
 
 
-def near_duplicate(training: TrainingSet, near_duplicates: Iterable[tuple[str, str]]) -> Guard:
-    """Candidates that are near-duplicates of the target, by the pairs found when the images were split."""
-    rows = training.candidate_rows()
-    neighbours: dict[str, set[int]] = defaultdict(set)
-    for one, other in near_duplicates:
-        for name, neighbour in ((one, other), (other, one)):
-            if neighbour in rows:
-                neighbours[name].add(rows[neighbour])
-    return lambda triplet: _sorted(neighbours.get(training.target_ids[triplet], ()))
-
-
-def annotated_target(training: TrainingSet) -> Guard:
+class AnnotatedTarget(Guard):
     """Other targets that people annotated for the same reference and text."""
-    return _targets_of_query(training, [row for row, name in enumerate(training.origins) if name == "annotated"])
+
+    @override
+    def prepare(self, context: GuardContext) -> Rule:
+        return rules.annotated_target(context.training)
 
 
-def soft_target(training: TrainingSet, accepted: Mapping[str, Iterable[str]]) -> Guard:
-    """Candidates that people accepted beside the target, by triplet id (CIRR's ``target_soft`` above zero)."""
-    rows = training.candidate_rows()
-    return lambda triplet: _sorted(
-        {rows[name] for name in accepted.get(training.triplet_ids[triplet], ()) if name in rows}
-    )
+class SoftTarget(Guard):
+    """Candidates that people accepted beside the target (CIRR's ``target_soft`` above zero)."""
+
+    @override
+    def prepare(self, context: GuardContext) -> Rule:
+        annotated = read_annotated_triplets(context.parents["annotations"], "annotation_id", "soft_targets")
+        accepted = {
+            f"annotated/{row['annotation_id']}": [name for name, score in row["soft_targets"] if score > 0]
+            for row in annotated.to_pylist()
+        }
+        return rules.soft_target(context.training, accepted)
 
 
-def same_text(training: TrainingSet) -> Guard:
-    """Targets of any training triplet with the same reference and one of the same texts."""
-    return _targets_of_query(training, range(len(training.target_ids)))
+class SameText(Guard):
+    """Targets of other triplets with the same reference and one of the same texts."""
+
+    @override
+    def prepare(self, context: GuardContext) -> Rule:
+        return rules.same_text(context.training)
 
 
-def _targets_of_query(training: TrainingSet, triplets: Iterable[int]) -> Guard:
-    rows = training.candidate_rows()
-    targets: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for triplet in triplets:
-        for text in training.texts[triplet]:
-            targets[training.reference_ids[triplet], text].add(rows[training.target_ids[triplet]])
+class SameCaption(Guard):
+    """For a generated triplet, candidates whose caption means the same as the target's."""
 
-    def guard(triplet: int) -> Rows:
-        queries = [(training.reference_ids[triplet], text) for text in training.texts[triplet]]
-        return _sorted({row for query in queries for row in targets.get(query, ())})
-
-    return guard
+    @override
+    def prepare(self, context: GuardContext) -> Rule:
+        return rules.same_caption(context.training)
 
 
-def same_caption(training: TrainingSet) -> Guard:
-    """For a generated triplet, candidates whose caption says the same as the target's: its text is made of captions, so
-    they answer it as well. An annotated text may ask for what captions do not say ("move it to the left").
-    """
-    holders: dict[Hashable, list[int]] = defaultdict(list)
-    for row, caption in enumerate(training.candidate_captions):
-        if caption:
-            holders[caption].append(row)
-    groups = {caption: np.array(found, np.int64) for caption, found in holders.items()}
-    rows = training.candidate_rows()
+class LookAlike(Guard):
+    """Candidates whose embedding is more similar to the target's than a threshold from all similarities."""
 
-    def guard(triplet: int) -> Rows:
-        if training.origins[triplet] != "generated":
-            return NOBODY
-        return groups.get(training.candidate_captions[rows[training.target_ids[triplet]]], NOBODY)
-
-    return guard
+    @override
+    def prepare(self, context: GuardContext) -> Rule:
+        settings, vectors_ND = context.settings, context.vectors_ND
+        targets_TD = vectors_ND[context.target_rows]
+        if settings.look_alike_above == "quantile":
+            threshold = similarity_threshold(targets_TD, vectors_ND, settings.look_alike_quantile)
+        else:
+            threshold = upper_fence(targets_TD, vectors_ND, settings.look_alike_whisker)
+        context.work.draft.details["look_alike_cosine"] = round(threshold, 4)
+        above = rows_above(targets_TD, vectors_ND, threshold)
+        return rules.look_alike(context.training, dict(zip(context.target_rows.tolist(), above, strict=True)))
 
 
-def look_alike(training: TrainingSet, neighbours: Mapping[int, Rows]) -> Guard:
-    """Candidates more similar to the target than the threshold, by row of the target."""
-    rows = training.candidate_rows()
-    return lambda triplet: neighbours.get(rows[training.target_ids[triplet]], NOBODY)
+class JudgedAnswer(Guard):
+    """Candidates near the target that a model, shown reference, text and candidate, accepts as an answer."""
 
+    requires_judge = True
 
-def judged(answers: Mapping[int, Iterable[int]]) -> Guard:
-    """Candidates that a judge holds for right answers, by row of the triplet."""
-    return lambda triplet: _sorted(answers.get(triplet, ()))
-
-
-def _sorted(rows: Iterable[int]) -> Rows:
-    return np.array(sorted(rows), np.int64)
-
-
-def nearest_rows(rows: Rows, target: int, most: int) -> Rows:
-    """At most ``most`` of the sorted rows: a run of neighbours in row order, around where the target stands.
-
-    A cut by row is free of chance and keeps images of one folder, which look alike, together.
-    """
-    if len(rows) <= most:
-        return rows
-    start = min(max(0, int(np.searchsorted(rows, target)) - most // 2), len(rows) - most)
-    return rows[start : start + most]
+    @override
+    def prepare(self, context: GuardContext) -> Rule:
+        # The target and the reference are among the nearest, and the judge is not asked about them.
+        nearest = context.nearest_to_targets(context.settings.judged_per_triplet + 2)
+        return rules.judged(judge_candidates(context.work, context.training, nearest))

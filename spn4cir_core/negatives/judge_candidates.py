@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
-from spn4cir_core.negatives.guards import Rows, TrainingSet
+from spn4cir_core.negatives.rules import Rows, TrainingSet
 from spn4cir_core.negatives.settings import FalseNegativesInput
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.judge_triplets import judge_triplets

@@ -14,7 +14,7 @@ similarities move by about 2e-4."""
 SAMPLE_ROWS = 2048
 
 
-def on_grid(vectors_ND: npt.NDArray[np.floating]) -> Vectors:
+def round_for_exact_products(vectors_ND: npt.NDArray[np.floating]) -> Vectors:
     """Round unit vectors so that their inner products are exact in float32."""
     return (np.round(vectors_ND.astype(np.float32) * GRID) / GRID).astype(np.float32)
 
@@ -43,8 +43,8 @@ def nearest_candidates(
     """For each target the rows of the ``count`` most similar candidates, the most similar first, equal ones by row.
 
     Args:
-        targets_TD: vectors from :func:`on_grid`.
-        candidates_ND: vectors from :func:`on_grid`.
+        targets_TD: vectors from :func:`round_for_exact_products`.
+        candidates_ND: vectors from :func:`round_for_exact_products`.
     """
     found: list[npt.NDArray[np.int64]] = []
     for first in range(0, len(targets_TD), block_rows):
@@ -63,8 +63,8 @@ def rows_above(
     """For each target the sorted rows of the candidates whose similarity lies above the threshold.
 
     Args:
-        targets_TD: vectors from :func:`on_grid`.
-        candidates_ND: vectors from :func:`on_grid`.
+        targets_TD: vectors from :func:`round_for_exact_products`.
+        candidates_ND: vectors from :func:`round_for_exact_products`.
         threshold: a cosine; equal ones are not above it.
         block_rows: targets and candidates compared at a time; memory is its square, the result does not depend on it.
     """

@@ -6,20 +6,24 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spn4cir_core.engine.plugins import Choice, Settings
+from spn4cir_core.engine.plugins import Choice, Named, NamedChoice, Settings
 from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.negatives.base import GUARDS
 from spn4cir_core.triplets.base import JUDGES
 from spn4cir_core.triplets.judge import Judge
 
-GuardName = Literal[
-    "near_duplicate", "annotated_target", "soft_target", "same_text", "same_caption", "look_alike", "judge"
-]
-
 
 class FalseNegativeSettings(Settings):
-    """Which candidates are not negatives: those that any of the guards names."""
+    """Which candidates are excluded from the negatives: those that any of the guards names."""
 
-    guards: tuple[GuardName, ...] = ("near_duplicate", "annotated_target", "soft_target", "same_text", "same_caption")
+    guards: tuple[Annotated[Named, NamedChoice(GUARDS)], ...] = (
+        "near_duplicate",
+        "annotated_target",
+        "soft_target",
+        "same_text",
+        "same_caption",
+    )
+    """A guard of your own works as ``"package.module:Class"``, or as a table with that ``kind`` and its settings."""
     look_alike_above: Literal["quantile", "upper_fence"] = "quantile"
     """For ``look_alike``: what a candidate's similarity to the target must lie above. ``upper_fence`` finds it itself
     as the upper end of the box plot of all similarities, Q3 + whisker · (Q3 − Q1) (UNPG, Jung et al. 2022); where
@@ -40,8 +44,9 @@ class FalseNegativeSettings(Settings):
 
     @model_validator(mode="after")
     def _a_judge_that_the_guard_needs(self) -> Self:
-        if "judge" in self.guards and self.judge is None:
-            raise ValueError("the guard 'judge' needs a table [false_negatives.judge]")
+        users = [guard.plugin_kind for guard in map(GUARDS.build, self.guards) if guard.requires_judge]
+        if users and self.judge is None:
+            raise ValueError(f"the guard {users[0]!r} needs a table [false_negatives.judge]")
         return self
 
 

@@ -11,16 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spn4cir_core.engine.plugins import kind_of
 from spn4cir_core.engine.stage import Stage, Work
-from spn4cir_core.negatives import guards
-from spn4cir_core.negatives.chosen_guards import chosen_guards, judge_weights
-from spn4cir_core.negatives.guards import Guard, Rows, TrainingSet
-from spn4cir_core.negatives.settings import FalseNegativesInput, GuardName
-from spn4cir_core.store.artifacts import Artifact, whole_file
+from spn4cir_core.images.files import image_files
+from spn4cir_core.negatives.base import GUARDS
+from spn4cir_core.negatives.guard import GuardContext
+from spn4cir_core.negatives.read_false_negatives import FALSE_NEGATIVES_FILE, SCHEMA
+from spn4cir_core.negatives.rules import NO_ROWS, Rows, Rule, TrainingSet, nearest_rows
+from spn4cir_core.negatives.settings import FalseNegativesInput
+from spn4cir_core.store.artifacts import Artifact, Store, whole_file
 from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.triplets.triplet import normalised
 
-SCHEMA = pa.schema([("triplet_id", pa.string()), ("image_id", pa.string()), ("reason", pa.string())])
 TRIPLETS_PER_BLOCK = 512
 SAMPLES = 12
 
@@ -32,8 +34,10 @@ def mine_false_negatives(work: Work[FalseNegativesInput]) -> None:
         training = read_training_set(work.parents["triplets"])
     tally = Tally(training, work.settings.false_negatives.most_per_guard)
     with draft.timed("compute"):
-        blocks = tally.blocks(chosen_guards(work, training))
-        write_blocks(draft.file("false_negatives.parquet"), blocks, len(training.triplet_ids), work)
+        context = GuardContext(work, training)
+        guards = work.settings.false_negatives.guards
+        blocks = tally.blocks({kind_of(guard): GUARDS.build(guard).prepare(context) for guard in guards})
+        write_blocks(draft.file(FALSE_NEGATIVES_FILE), blocks, len(training.triplet_ids), work)
     draft.rows = sum(tally.rows.values())
     for reason, count in sorted(tally.cut.items()):
         draft.drop(f"{reason}: more than most_per_guard for one triplet", count)
@@ -58,7 +62,7 @@ def read_training_set(triplets: Artifact) -> TrainingSet:
 
 
 class Tally:
-    """Asks the guards triplet by triplet, and counts what they say."""
+    """Applies the guards triplet by triplet, and counts the candidates they exclude."""
 
     def __init__(self, training: TrainingSet, most_per_guard: int) -> None:
         self.training, self.most = training, most_per_guard
@@ -68,49 +72,49 @@ class Tally:
         self.excluded = self.touched = 0
         self.samples: list[dict[str, str]] = []
 
-    def blocks(self, chosen: Mapping[GuardName, Guard]) -> Iterator[tuple[int, pa.Table]]:
+    def blocks(self, rules: Mapping[str, Rule]) -> Iterator[tuple[int, pa.Table]]:
         """Yield the rows of a block of triplets, with the number of triplets done.
 
         Candidates are sorted by id, so rows in the order of their numbers are in the order of their ids.
         """
-        triplet_ids = self.training.triplet_ids
-        names = [pa.array(values, pa.string()) for values in (triplet_ids, self.training.candidate_ids, sorted(chosen))]
+        triplet_ids, reasons = self.training.triplet_ids, sorted(rules)
+        names = [pa.array(values, pa.string()) for values in (triplet_ids, self.training.candidate_ids, reasons)]
         for first in range(0, len(triplet_ids), TRIPLETS_PER_BLOCK):
             block = range(first, min(first + TRIPLETS_PER_BLOCK, len(triplet_ids)))
-            found = [
-                (triplet, self._kept(triplet, reason, chosen[reason]), code)
+            excluded = [
+                (triplet, self._excluded(triplet, reason, rules[reason]), code)
                 for triplet in block
-                for code, reason in enumerate(sorted(chosen))
+                for code, reason in enumerate(reasons)
             ]
-            lengths = [len(rows) for _, rows, _ in found]
-            triplets = np.repeat(np.array([triplet for triplet, _, _ in found], np.int64), lengths)
-            candidates = np.concatenate([guards.NOBODY, *(rows for _, rows, _ in found)])
-            reasons = np.repeat(np.array([code for _, _, code in found], np.int64), lengths)
-            order = np.lexsort((reasons, candidates, triplets))
-            numbers = [column[order] for column in (triplets, candidates, reasons)]
-            self._count(numbers[0], numbers[1], sorted(chosen), numbers[2])
+            lengths = [len(rows) for _, rows, _ in excluded]
+            triplets = np.repeat(np.array([triplet for triplet, _, _ in excluded], np.int64), lengths)
+            candidates = np.concatenate([NO_ROWS, *(rows for _, rows, _ in excluded)])
+            codes = np.repeat(np.array([code for _, _, code in excluded], np.int64), lengths)
+            order = np.lexsort((codes, candidates, triplets))
+            numbers = [column[order] for column in (triplets, candidates, codes)]
+            self._count(numbers[0], numbers[1], reasons, numbers[2])
             columns = [values.take(pa.array(rows)) for values, rows in zip(names, numbers, strict=True)]
             yield block.stop, pa.table(columns, schema=SCHEMA)
 
-    def _kept(self, triplet: int, reason: str, guard: Guard) -> Rows:
+    def _excluded(self, triplet: int, reason: str, rule: Rule) -> Rows:
         target = self.row_of[self.training.target_ids[triplet]]
         reference = self.row_of[self.training.reference_ids[triplet]]
-        rows = guard(triplet)
+        rows = rule(triplet)
         rows = rows[(rows != target) & (rows != reference)]
-        kept = guards.nearest_rows(rows, target, self.most)
-        self.rows[reason] += len(kept)
-        self.cut[reason] += len(rows) - len(kept)
-        return kept
+        nearest = nearest_rows(rows, target, self.most)
+        self.rows[reason] += len(nearest)
+        self.cut[reason] += len(rows) - len(nearest)
+        return nearest
 
-    def _count(self, triplets: Rows, candidates: Rows, names: list[GuardName], reasons: Rows) -> None:
+    def _count(self, triplets: Rows, candidates: Rows, names: list[str], reasons: Rows) -> None:
         """Count a block's rows, sorted by triplet and candidate; keep the first row of some triplets as a sample."""
-        masked = np.ones(len(triplets), bool)
-        masked[1:] = (np.diff(triplets) != 0) | (np.diff(candidates) != 0)
-        self.excluded += int(masked.sum())
-        touched, places = np.unique(triplets, return_index=True)
+        is_first_reason = np.ones(len(triplets), bool)
+        is_first_reason[1:] = (np.diff(triplets) != 0) | (np.diff(candidates) != 0)
+        self.excluded += int(is_first_reason.sum())
+        touched, first_rows = np.unique(triplets, return_index=True)
         self.touched += len(touched)
-        for place in places[: SAMPLES - len(self.samples)]:
-            self.samples.append(self._sample(int(triplets[place]), int(candidates[place]), names[reasons[place]]))
+        for row in first_rows[: SAMPLES - len(self.samples)]:
+            self.samples.append(self._sample(int(triplets[row]), int(candidates[row]), names[reasons[row]]))
 
     def _sample(self, triplet: int, row: int, reason: str) -> dict[str, str]:
         return {
@@ -143,6 +147,14 @@ def write_blocks(
         for done, table in blocks:
             writer.write_table(table)
             work.progress("false negatives", done, total)
+
+
+def judge_weights(tables: FalseNegativesInput, store: Store) -> Any:
+    """What the stage reads from outside the store: the weights of the judge, if a guard uses it."""
+    settings = tables.false_negatives
+    if settings.judge is None or not any(GUARDS.build(guard).requires_judge for guard in settings.guards):
+        return None
+    return settings.judge.fingerprint(image_files(tables.images, store))
 
 
 FALSE_NEGATIVES = Stage(

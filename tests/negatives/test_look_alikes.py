@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from spn4cir_core.negatives.look_alikes import (
     SAMPLE_ROWS,
     nearest_candidates,
-    on_grid,
+    round_for_exact_products,
     rows_above,
     similarity_threshold,
     upper_fence,
@@ -15,7 +15,7 @@ from spn4cir_core.negatives.look_alikes import (
 
 def unit(rows: int, width: int = 16, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(rows, width))
-    return on_grid(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return round_for_exact_products(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 @given(st.integers(0, 5), st.integers(1, 40), st.floats(-0.9, 0.9), st.integers(1, 50))
@@ -45,7 +45,7 @@ def test_products_are_exact_whatever_the_order_of_summation() -> None:
 def test_grid_moves_similarities_little() -> None:
     vectors = np.random.default_rng(0).normal(size=(300, 512))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    rounded = on_grid(vectors)
+    rounded = round_for_exact_products(vectors)
     assert np.abs(rounded @ rounded.T - vectors @ vectors.T).max() < 2e-3
     assert np.sqrt(np.mean((rounded @ rounded.T - vectors @ vectors.T) ** 2)) < 3e-4
 

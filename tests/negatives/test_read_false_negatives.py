@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spn4cir_core.negatives.read_false_negatives import count_false_negatives, sample_false_negatives
-from spn4cir_core.negatives.stage import SCHEMA
+from spn4cir_core.negatives.read_false_negatives import SCHEMA, count_false_negatives, sample_false_negatives
 from tests.negatives.written import Row, written
 
 

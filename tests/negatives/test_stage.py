@@ -8,8 +8,11 @@ import pytest
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.negatives import stage as mine_false_negatives
+from spn4cir_core.negatives.guard import Guard, GuardContext
+from spn4cir_core.negatives.read_false_negatives import SCHEMA
+from spn4cir_core.negatives.rules import Rule
 from spn4cir_core.negatives.settings import FalseNegativeSettings
-from spn4cir_core.negatives.stage import FALSE_NEGATIVES, SCHEMA
+from spn4cir_core.negatives.stage import FALSE_NEGATIVES
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, whole_file
 
@@ -167,3 +170,21 @@ def test_a_candidate_without_vector_is_an_error(hand_written: Any) -> None:
     with_vectors(hand_written, {"a": [1, 0, 0], "b": [0, 1, 0]})
     with pytest.raises(InputError, match="3 candidates have no image embedding, the first is 'c'"):
         mine(hand_written, [triplet("t", "b", "a")], guards=("look_alike",))
+
+
+class EveryOther(Guard):
+    """A stranger's guard, with a setting: every candidate of an even row from ``first`` on."""
+
+    first: int = 0
+
+    def prepare(self, context: GuardContext) -> Rule:
+        rows = np.arange(self.first, len(context.training.candidate_ids), 2)
+        return lambda triplet: rows
+
+
+def test_a_strangers_guard_works_by_its_dotted_name_and_with_settings(hand_written: Any) -> None:
+    name = f"{__name__}:EveryOther"
+    one = mine(hand_written, [triplet("t1", "c", "a")], guards=(name,))
+    assert found(one) == [("t1", "e", name)]
+    other = mine(hand_written, [triplet("t1", "c", "a")], guards=({"kind": name, "first": 1},))
+    assert found(other) == [("t1", "b", name), ("t1", "d", name)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spn4cir_core.negatives.stage import SCHEMA
+from spn4cir_core.negatives.read_false_negatives import SCHEMA
 from spn4cir_core.store.artifacts import Artifact, Store
 
 Row = tuple[str, str, str]

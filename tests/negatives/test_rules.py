@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spn4cir_core.negatives import guards
-from spn4cir_core.negatives.guards import TrainingSet, nearest_rows
+from spn4cir_core.negatives import rules
+from spn4cir_core.negatives.rules import TrainingSet, nearest_rows
 
 IMAGES = [f"i{number}" for number in range(6)]
 IMAGE, TEXT = st.sampled_from(IMAGES), st.sampled_from(["bluer", "larger", "gone"])
@@ -23,14 +23,14 @@ def training_set(triplets: list[tuple[str, list[str], str, str]], captions: list
     )
 
 
-def names(rows: guards.Rows) -> list[str]:
+def names(rows: rules.Rows) -> list[str]:
     assert rows.tolist() == sorted(set(rows.tolist()))
     return [IMAGES[row] for row in rows]
 
 
 @given(st.lists(TRIPLET, min_size=1, max_size=8), st.lists(st.tuples(IMAGE | st.just("elsewhere"), IMAGE), max_size=8))
 def test_near_duplicates_of_the_target_both_ways(triplets: list, pairs: list[tuple[str, str]]) -> None:
-    guard = guards.near_duplicate(training_set(triplets), pairs)
+    guard = rules.near_duplicate(training_set(triplets), pairs)
     for row, (_, _, target, _) in enumerate(triplets):
         oracle = [name for name in IMAGES if (name, target) in pairs or (target, name) in pairs]
         assert names(guard(row)) == oracle
@@ -39,7 +39,7 @@ def test_near_duplicates_of_the_target_both_ways(triplets: list, pairs: list[tup
 @given(st.lists(TRIPLET, min_size=1, max_size=8))
 def test_targets_of_the_same_query(triplets: list) -> None:
     training = training_set(triplets)
-    same_text, annotated = guards.same_text(training), guards.annotated_target(training)
+    same_text, annotated = rules.same_text(training), rules.annotated_target(training)
     for row, (reference, texts, _, _) in enumerate(triplets):
         answers = [
             (target, origin)
@@ -52,7 +52,7 @@ def test_targets_of_the_same_query(triplets: list) -> None:
 
 @given(st.lists(TRIPLET, min_size=1, max_size=8), st.lists(CAPTION, min_size=6, max_size=6))
 def test_candidates_that_say_what_a_generated_target_says(triplets: list, captions: list[str]) -> None:
-    guard = guards.same_caption(training_set(triplets, captions))
+    guard = rules.same_caption(training_set(triplets, captions))
     for row, (_, _, target, origin) in enumerate(triplets):
         said = captions[IMAGES.index(target)] if origin == "generated" else ""
         oracle = [name for name, caption in zip(IMAGES, captions, strict=True) if said and caption == said]
@@ -60,7 +60,7 @@ def test_candidates_that_say_what_a_generated_target_says(triplets: list, captio
 
 
 def test_look_alikes_go_by_the_target() -> None:
-    guard = guards.look_alike(
+    guard = rules.look_alike(
         training_set([("i0", ["t"], "i2", "generated"), ("i2", ["t"], "i0", "generated")]), {2: np.array([4, 5])}
     )
     assert names(guard(0)) == ["i4", "i5"]
@@ -69,13 +69,13 @@ def test_look_alikes_go_by_the_target() -> None:
 
 def test_soft_targets_go_by_the_triplet_and_must_be_candidates() -> None:
     triplets = [("i0", ["t"], "i2", "annotated"), ("i0", ["t"], "i3", "annotated")]
-    guard = guards.soft_target(training_set(triplets), {"t1": ["i5", "elsewhere", "i1"], "t9": ["i0"]})
+    guard = rules.soft_target(training_set(triplets), {"t1": ["i5", "elsewhere", "i1"], "t9": ["i0"]})
     assert names(guard(0)) == []
     assert names(guard(1)) == ["i1", "i5"]
 
 
 def test_judged_candidates_go_by_the_triplet() -> None:
-    guard = guards.judged({1: [5, 3]})
+    guard = rules.judged({1: [5, 3]})
     assert names(guard(0)) == []
     assert names(guard(1)) == ["i3", "i5"]
 
