@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from spn4cir_core.index.neighbour_index import FLAT_UP_TO
 from spn4cir_core.pairs.rank_window import window_in_ranks
-from spn4cir_core.pairs.stage import choose_mode
+from spn4cir_core.pairs.stage import choose_miner
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.training.settings import Schedule
 
@@ -105,7 +105,8 @@ def _pairs(corpus: Corpus, recipe: Recipe) -> Load:
         window = window_in_ranks(recipe.pairs.window, round(count))
         if window is None:
             continue
-        mode, landmarks = choose_mode(recipe.pairs, window)
+        miner, landmarks = choose_miner(recipe.pairs, window)
+        mode = miner.plugin_kind
         if mode == "landmarks":
             draws = recipe.pairs.per_reference / window.share
             products += count * (landmarks + draws) * corpus.dimensions
@@ -225,4 +226,4 @@ def memory(stage: str, corpus: Corpus, recipe: Recipe) -> float:
 
 def _by_neighbours(corpus: Corpus, recipe: Recipe) -> bool:
     window = window_in_ranks(recipe.pairs.window, round(corpus.splits.get("train", 0)))
-    return window is not None and choose_mode(recipe.pairs, window)[0] == "neighbours"
+    return window is not None and choose_miner(recipe.pairs, window)[0].plugin_kind == "neighbours"

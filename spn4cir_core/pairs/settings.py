@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from spn4cir_core.engine.plugins import Settings
+from spn4cir_core.engine.plugins import Named, NamedChoice, Settings
+from spn4cir_core.pairs.base import MINERS
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
 
 
@@ -19,9 +20,10 @@ class PairSettings(Settings):
     """
 
     window: tuple[int, int] | tuple[float, float] = (1, 20)
-    mode: Literal["auto", "exact", "landmarks", "neighbours"] = "auto"
+    mode: Annotated[Named, NamedChoice(MINERS)] = "auto"
     """``exact`` ranks all images block by block; ``landmarks`` estimates ranks (wide windows of large corpora);
-    ``neighbours`` asks FAISS (windows that end at 2,048 or before); ``auto`` takes the cheapest that fits."""
+    ``neighbours`` asks FAISS (windows that end at 2,048 or before); ``auto`` takes the cheapest that fits. A miner of
+    your own works as ``"package.module:Class"``."""
     per_reference: int = Field(default=1, ge=1)
     """Distinct targets of one reference image."""
     max_pairs: int | None = Field(default=None, ge=1)

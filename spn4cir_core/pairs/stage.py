@@ -14,19 +14,17 @@ from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.manifest import manifest_column
-from spn4cir_core.index.neighbour_index import MAX_NEIGHBOURS
 from spn4cir_core.pairs.allowed import Allowed
+from spn4cir_core.pairs.base import MINERS
 from spn4cir_core.pairs.draws import draw, id_keys
-from spn4cir_core.pairs.exact import mine_exact
-from spn4cir_core.pairs.landmarks import landmarks_needed, measure, mine_landmarks
-from spn4cir_core.pairs.neighbours import SPARE, mine_neighbours
+from spn4cir_core.pairs.landmarks import landmarks_needed
+from spn4cir_core.pairs.miner import Miner, MiningJob
 from spn4cir_core.pairs.picks import Picks, Vectors
 from spn4cir_core.pairs.rank_window import RankWindow, window_in_ranks
 from spn4cir_core.pairs.settings import PairSettings, PairsInput
 from spn4cir_core.splits.components import components
 from spn4cir_core.splits.split_tables import read_near_duplicates, split_of_images
 
-EXACT_UP_TO = 12_000
 SPLITS = ("train", "validation", "evaluation")
 SAMPLE_ROWS = 8
 SCHEMA = pa.schema(
@@ -117,57 +115,15 @@ def near_duplicate_components(count: int, left: np.ndarray, right: np.ndarray) -
     return np.where(np.bincount(labels, minlength=count)[labels] == 1, -1, labels)
 
 
-def choose_mode(settings: PairSettings, window: RankWindow) -> tuple[str, int]:
-    """The mode to use, and how many landmarks if it is ``landmarks``.
+def choose_miner(settings: PairSettings, window: RankWindow) -> tuple[Miner, int]:
+    """The miner for this window, and how many landmarks keep estimated ranks inside it.
 
     Raises:
         InputError: the window ends beyond what ``neighbours`` can reach.
     """
     landmarks = max(settings.landmarks, landmarks_needed(window))
-    reachable = window.end + 1 + SPARE <= MAX_NEIGHBOURS
-    if settings.mode == "neighbours" and not reachable:
-        raise InputError(
-            f"pairs: mode 'neighbours' reaches rank {MAX_NEIGHBOURS - 1 - SPARE}; the window ends at {window.end}. "
-            "Use mode 'auto', 'exact' or 'landmarks'."
-        )
-    if settings.mode != "auto":
-        # Few images need no estimate: their ranking costs less than the landmarks' scores.
-        return ("exact" if settings.mode == "landmarks" and landmarks > window.others else settings.mode), landmarks
-    if window.others <= EXACT_UP_TO:
-        return "exact", landmarks
-    if reachable:
-        return "neighbours", landmarks
-    return ("landmarks" if landmarks <= window.others / 4 else "exact"), landmarks
-
-
-def mine(
-    vectors: Vectors,
-    window: RankWindow,
-    references: np.ndarray,
-    keys: np.ndarray,
-    allowed: Allowed,
-    settings: PairSettings,
-    seed: int,
-    tell: Any = lambda done: None,
-) -> tuple[Picks, dict[str, Any]]:
-    """Mine one split by the mode the settings ask for; returns the picks and what to tell about the mode."""
-    mode, landmarks = choose_mode(settings, window)
-    shared = (vectors, window, references, keys, settings.per_reference, allowed)
-    if mode == "exact":
-        return mine_exact(*shared, tell), {"mode": mode, "rank_is": "exact"}
-    if mode == "neighbours":
-        picks, index = mine_neighbours(*shared, tell)
-        return picks, {"mode": mode, "rank_is": "exact" if index["index"] == "flat" else "among neighbours", **index}
-    picks = mine_landmarks(*shared, landmarks, seed, tell)
-    about: dict[str, Any] = {"mode": mode, "rank_is": "estimated", "landmarks": landmarks}
-    if len(picks.reference):
-        accuracy = measure(vectors, window, picks, seed)
-        about |= {
-            "sampled_picks": accuracy.sampled,
-            "sampled_inside_window": round(accuracy.inside_share, 4),
-            "sampled_mean_rank_error": round(accuracy.mean_rank_error, 1),
-        }
-    return picks, about
+    miner: Miner = MINERS.build(settings.mode).suited_to(window, landmarks)
+    return miner, landmarks
 
 
 def _mine_split(
@@ -192,16 +148,21 @@ def _mine_split(
     )
     whole_corpus = len(rows) == len(corpus.image_ids)
     references = np.arange(len(rows)) if settings.references == "all" else np.unique(left[left >= 0])
-    picks, about = mine(
+    miner, landmarks = choose_miner(settings, window)
+    job = MiningJob(
         Vectors(corpus.vectors, None if whole_corpus else rows),
         window,
         references,
         id_keys(ids, seed),
+        settings.per_reference,
         allowed,
-        settings,
+        landmarks,
         seed,
+        ids,
         lambda done: work.progress(f"mining pairs ({split})", done, len(references)),
     )
+    picks, about = miner.mine(job)
+    about = {"mode": miner.plugin_kind, **about}
     for reason, count in sorted(allowed.refused.items()):
         work.draft.drop(reason, count)
     missing = len(references) - len(np.unique(picks.reference))

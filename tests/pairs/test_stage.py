@@ -9,9 +9,11 @@ import pytest
 
 from spn4cir_core.embeddings.vectors import open_vectors, write_vectors
 from spn4cir_core.errors import InputError
+from spn4cir_core.pairs.miner import Miner, MiningJob
+from spn4cir_core.pairs.picks import Picks
 from spn4cir_core.pairs.rank_window import RankWindow
 from spn4cir_core.pairs.settings import PairSettings
-from spn4cir_core.pairs.stage import PAIRS, SCHEMA, choose_mode, near_duplicate_components
+from spn4cir_core.pairs.stage import PAIRS, SCHEMA, choose_miner, near_duplicate_components
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from tests.pairs.conftest import clustered, slow_ranking
@@ -201,7 +203,7 @@ def test_images_without_a_vector_are_no_candidates(tmp_path: Path) -> None:
 
 def test_modes_chosen_by_size_and_window() -> None:
     def mode(window: tuple[int, int], images: int, **settings: Any) -> str:
-        return choose_mode(PairSettings(**settings), RankWindow(*window, images - 1))[0]
+        return choose_miner(PairSettings(**settings), RankWindow(*window, images - 1))[0].plugin_kind
 
     assert mode((1, 20), 5000) == "exact"
     assert mode((1, 20), 50_000) == "neighbours"
@@ -217,3 +219,22 @@ def test_components_of_near_duplicates() -> None:
     found = near_duplicate_components(7, np.array([0, 2, 3]), np.array([1, 3, 4]))
     assert found[0] == found[1] != found[2] == found[3] == found[4]
     assert found[5] == found[6] == -1
+
+
+class NextInOrder(Miner):
+    """A stranger's miner: the image that follows, at rank 0."""
+
+    def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
+        references = job.references[:-1]
+        scores = job.vectors.cosines(references, references + 1).astype(np.float32)
+        return Picks(references, references + 1, np.zeros(len(references), np.int32), scores), {"rank_is": "made up"}
+
+
+def test_a_strangers_miner_works_by_its_dotted_name(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    parents(store, clustered(30, 8))
+    mode = f"{__name__}:NextInOrder"
+    artifact = run(store, mode=mode)
+    details = artifact.details["splits"]["train"]
+    assert (details["mode"], details["rank_is"]) == (mode, "made up")
+    assert details["pairs"] == details["images"] - 1

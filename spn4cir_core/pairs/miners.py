@@ -1,0 +1,111 @@
+"""The pair miners that come with the package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import override
+
+from spn4cir_core.errors import InputError
+from spn4cir_core.index.neighbour_index import MAX_NEIGHBOURS
+from spn4cir_core.pairs.exact import mine_exact
+from spn4cir_core.pairs.landmarks import measure, mine_landmarks
+from spn4cir_core.pairs.miner import Miner, MiningJob
+from spn4cir_core.pairs.neighbours import SPARE, mine_neighbours
+from spn4cir_core.pairs.picks import Picks
+from spn4cir_core.pairs.rank_window import RankWindow
+
+EXACT_UP_TO = 12_000
+"""Other images up to which ``auto`` ranks all of them."""
+
+
+class Exact(Miner):
+    """Ranks all images, block by block: N² · D products."""
+
+    plugin_kind = "exact"
+
+    @override
+    def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
+        picks = mine_exact(
+            job.vectors, job.window, job.references, job.keys, job.per_reference, job.allowed, job.on_progress
+        )
+        return picks, {"rank_is": "exact"}
+
+
+class Neighbours(Miner):
+    """Asks FAISS for the nearest images: windows that end at rank 2,032 or before."""
+
+    plugin_kind = "neighbours"
+
+    @override
+    def suited_to(self, window: RankWindow, landmarks: int) -> Miner:
+        if not is_within_reach(window):
+            raise InputError(
+                f"pairs: mode 'neighbours' reaches rank {MAX_NEIGHBOURS - 1 - SPARE}; the window ends at {window.end}. "
+                "Use mode 'auto', 'exact' or 'landmarks'."
+            )
+        return self
+
+    @override
+    def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
+        picks, index = mine_neighbours(
+            job.vectors, job.window, job.references, job.keys, job.per_reference, job.allowed, job.on_progress
+        )
+        return picks, {"rank_is": "exact" if index["index"] == "flat" else "among neighbours", **index}
+
+
+class Landmarks(Miner):
+    """Estimates ranks from the similarities to random landmark images: wide windows of large corpora."""
+
+    plugin_kind = "landmarks"
+
+    @override
+    def suited_to(self, window: RankWindow, landmarks: int) -> Miner:
+        """Few images need no estimate: ranking them costs less than the landmarks' scores."""
+        return Exact() if landmarks > window.others else self
+
+    @override
+    def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
+        picks = mine_landmarks(
+            job.vectors,
+            job.window,
+            job.references,
+            job.keys,
+            job.per_reference,
+            job.allowed,
+            job.landmarks,
+            job.seed,
+            job.on_progress,
+        )
+        details: dict[str, Any] = {"rank_is": "estimated", "landmarks": job.landmarks}
+        if len(picks.reference):
+            accuracy = measure(job.vectors, job.window, picks, job.seed)
+            details |= {
+                "sampled_picks": accuracy.sampled,
+                "sampled_inside_window": round(accuracy.inside_share, 4),
+                "sampled_mean_rank_error": round(accuracy.mean_rank_error, 1),
+            }
+        return picks, details
+
+
+class Auto(Miner):
+    """The cheapest of the others that fits the window and the number of images."""
+
+    plugin_kind = "auto"
+
+    @override
+    def suited_to(self, window: RankWindow, landmarks: int) -> Miner:
+        if window.others <= EXACT_UP_TO:
+            return Exact()
+        if is_within_reach(window):
+            return Neighbours()
+        return Landmarks() if landmarks <= window.others / 4 else Exact()
+
+    @override
+    def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
+        return self.suited_to(job.window, job.landmarks).mine(job)
+
+
+def is_within_reach(window: RankWindow) -> bool:
+    """Whether a list of nearest neighbours can hold the window."""
+    return window.end + 1 + SPARE <= MAX_NEIGHBOURS
