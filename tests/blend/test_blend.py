@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from spn4cir_core.blend.blend import Blend, fit_blend
+from spn4cir_core.blend.calibration import Calibration
+from spn4cir_core.blend.generated_queries import generated_queries
+from spn4cir_core.channels.base import CHANNELS, ComposedQueries, Gallery
+from spn4cir_core.texts.word_kinds import WordKinds
+
+CAPTIONS = [
+    f"{colour} {thing}{extra}"
+    for colour in ("red", "blue", "green", "black")
+    for thing in ("hat", "shirt", "belt", "car")
+    for extra in ("", " with stars", " with a dot")
+]
+KINDS = ("picture", "modified_text", "edited_caption", "reference_caption", "removed_words")
+
+
+def corpus(described: float = 1.0) -> tuple[Gallery, ComposedQueries, list[tuple[int, ...]], list[int]]:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(len(CAPTIONS), 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    captions = [caption if rng.random() < described else None for caption in CAPTIONS]
+    drawn = generated_queries(captions, vectors, most=60)
+    references = [query.reference for query in drawn]
+    queries = ComposedQueries.of(
+        [query.modified_text for query in drawn],
+        [captions[row] for row in references],
+        {"picture": vectors[references]},
+        WordKinds.learn(captions),
+    )
+    return Gallery(captions, {"picture": vectors}), queries, [query.targets for query in drawn], references
+
+
+def test_the_fitted_blend_beats_every_channel_and_finds_the_target() -> None:
+    gallery, queries, targets, references = corpus()
+    blend, fit = fit_blend([CHANNELS.build(kind) for kind in KINDS], gallery, queries, targets, references)
+    assert fit.recall >= fit.recall_alone_C.max() and fit.recall > 0.7
+    assert blend.weight_C[0] == 0  # these pictures are noise
+    rows, _ = blend.best(gallery, queries, 1, references)
+    hits = [row in rows_of for row, rows_of in zip(rows[:, 0], targets, strict=True)]
+    assert np.mean(hits) >= fit.recall - 0.1
+
+
+def test_best_rows_are_those_of_a_plain_sort() -> None:
+    gallery, queries, _, references = corpus(described=0.5)
+    channels = [CHANNELS.build(kind) for kind in KINDS]
+    raw = np.stack([channel.scores(gallery, queries) for channel in channels], 1)
+    blend = Blend(channels, Calibration.of(raw), np.array([1.0, 0.5, 2.0, 0.0, 1.0]))
+    rows, scores = blend.best(gallery, queries, 7, references)
+    every = blend.scores(gallery, queries)
+    for number, reference in enumerate(references):
+        order = [row for row in np.argsort(-every[number], kind="stable") if row != reference]
+        assert rows[number].tolist() == order[:7]
+        np.testing.assert_allclose(scores[number], every[number, order[:7]])
+
+
+def test_contributions_add_up_to_the_score() -> None:
+    gallery, queries, targets, references = corpus()
+    blend, _ = fit_blend([CHANNELS.build(kind) for kind in KINDS], gallery, queries, targets, references)
+    rows = np.array([3, 1, 8])
+    np.testing.assert_allclose(
+        blend.contributions(gallery, queries, rows).sum(1), blend.scores(gallery, queries, rows), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_pictures_without_captions_are_found_by_what_they_have() -> None:
+    gallery, queries, _, _ = corpus(described=0.5)
+    raw = np.stack([CHANNELS.build(kind).scores(gallery, queries) for kind in KINDS], 1)
+    blend = Blend([CHANNELS.build(kind) for kind in KINDS], Calibration.of(raw), np.ones(5))
+    assert np.isfinite(blend.scores(gallery, queries)).all()
+
+
+def test_more_hits_than_pictures_are_all_pictures() -> None:
+    gallery = Gallery(["red hat", "blue hat", None])
+    queries = ComposedQueries.of(["make it blue"], ["red hat"], {}, WordKinds())
+    channels = [CHANNELS.build("edited_caption")]
+    blend = Blend(channels, Calibration(np.zeros(1, np.float32), np.ones(1, np.float32)), np.ones(1))
+    rows, _ = blend.best(gallery, queries, 99)
+    assert rows.tolist()[0][0] == 1 and sorted(rows[0]) == [0, 1, 2]
+
+
+def test_no_queries_cannot_be_fitted() -> None:
+    empty = ComposedQueries([], [], [], {})
+    with pytest.raises(ValueError, match="no validation queries"):
+        fit_blend([CHANNELS.build("edited_caption")], Gallery(["red hat"]), empty, [], [])
