@@ -31,6 +31,8 @@ ROOMS = (
     "backbones",
     "objectives",
     "training",
+    "channels",
+    "blend",
     "evaluation",
     "search",
     "reports",
