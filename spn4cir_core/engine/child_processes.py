@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, Literal
 
 from spn4cir_core.errors import ProcessLost, Spn4cirError
@@ -50,10 +52,7 @@ def child_processes(workers: int) -> ProcessPoolExecutor:
     try:
         pool.submit(os.getpid).result()
     except BrokenProcessPool as error:
-        raise Spn4cirError(
-            f"worker processes cannot start: {error} A script that runs stages needs the guard "
-            "'if __name__ == \"__main__\":' around them, and must be a file."
-        ) from error
+        raise Spn4cirError(f"worker processes cannot start: {error} Is there memory left?") from error
     return pool
 
 
@@ -68,9 +67,24 @@ class ChildProcesses(ProcessPoolExecutor):
                 want of memory, or while it buries a process that has died a moment ago.
         """
         try:
-            return super().submit(fn, *args, **kwargs)
+            with _without_main_module():
+                return super().submit(fn, *args, **kwargs)
         except OSError as error:
             raise BrokenProcessPool(f"{error}.") from error
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Processes that start now do not run the caller's script again, which may lack the ``__main__`` guard.
+
+    They need nothing of it: what they are given is importable from a package.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def is_alive(process: int) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
@@ -87,3 +88,16 @@ def test_a_process_is_alive_until_it_has_ended() -> None:
     process.kill()
     process.wait()
     assert not is_alive(process.pid)
+
+
+def test_a_script_without_the_main_guard_is_not_run_again(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('script')\n"
+        "import os\n"
+        "from spn4cir_core.engine.child_processes import child_processes\n"
+        "with child_processes(2) as pool:\n"
+        "    print(len({pool.submit(os.getpid).result(), os.getpid()}))\n"
+    )
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["script", "2"]
