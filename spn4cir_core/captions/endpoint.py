@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.prompts import PUBLISHED, check_request, request
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.models.answer_text import one_line
+from spn4cir_core.models.answer_text import one_line, without_thoughts
 from spn4cir_core.models.chat_model import Chat, ChatModel, Question, Unusable
 from spn4cir_core.store.fingerprints import fingerprint, plain
 
@@ -51,7 +51,7 @@ class Endpoint(ChatModel, Captioner):
         Raises:
             Unusable: it is empty, or too long for a caption.
         """
-        text = one_line(answer)
+        text = one_line(without_thoughts(answer))
         if not text:
             raise Unusable("empty", "an empty answer")
         if len(text.split()) > self.max_words:

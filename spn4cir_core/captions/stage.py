@@ -13,6 +13,7 @@ from PIL import Image
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.caption_table import CAPTIONS_FILE, SCHEMA
+from spn4cir_core.captions.cleaning import clean_captions
 from spn4cir_core.captions.settings import CaptionsInput
 from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.stage import Stage, Work
@@ -58,6 +59,8 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         return
     with draft.timed("write"):
         captions_by_key = rows.values(items)
+        if settings.clean_answers:
+            captions_by_key = clean_captions(captions_by_key)
         captioned = [(image, text) for image in images if (text := captions_by_key.get(captioner.row_key(image), ""))]
         if not captioned:
             raise InputError(f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}")
