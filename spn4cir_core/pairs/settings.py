@@ -20,21 +20,10 @@ class PairSettings(Settings):
     """
 
     window: tuple[int, int] | tuple[float, float] = (1, 20)
-<<<<<<< Updated upstream
     mode: Annotated[Named, NamedChoice(MINERS)] = "auto"
     """``exact`` ranks all images block by block; ``landmarks`` estimates ranks (wide windows of large corpora);
     ``neighbours`` asks FAISS (windows that end at 2,048 or before); ``auto`` takes the cheapest that fits. A miner of
     your own works as ``"package.module:Class"``."""
-=======
-    mode: Literal["auto", "exact", "landmarks", "neighbours", "caption_overlap"] = "auto"
-    """``exact`` ranks all images block by block; ``landmarks`` estimates ranks (wide windows of large corpora);
-    ``neighbours`` asks FAISS (windows that end at 2,048 or before); ``auto`` takes the cheapest of these that fits.
-    ``caption_overlap`` pairs images whose captions share most words instead; the window then counts for nothing."""
-    least_caption_share: Annotated[float, OmitDefaultFromFingerprint()] = Field(default=0.4, ge=0, lt=1)
-    """For ``caption_overlap``: share of the rarer caption's words, weighted by rarity, that both captions have."""
-    most_words_apart: Annotated[int, OmitDefaultFromFingerprint()] = Field(default=3, ge=1)
-    """For ``caption_overlap``: words that one of the two captions has and the other one has not."""
->>>>>>> Stashed changes
     per_reference: int = Field(default=1, ge=1)
     """Distinct targets of one reference image."""
     max_pairs: int | None = Field(default=None, ge=1)

@@ -10,17 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
-from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.manifest import manifest_column
 from spn4cir_core.pairs.allowed import Allowed
-<<<<<<< Updated upstream
 from spn4cir_core.pairs.base import MINERS
-=======
-from spn4cir_core.pairs.caption_overlap import CaptionIndex, CaptionOverlap, mine_caption_overlap
->>>>>>> Stashed changes
 from spn4cir_core.pairs.draws import draw, id_keys
 from spn4cir_core.pairs.landmarks import landmarks_needed
 from spn4cir_core.pairs.miner import Miner, MiningJob
@@ -58,8 +53,6 @@ class Corpus:
     annotated_reference: np.ndarray
     annotated_target: np.ndarray
     """Row numbers of the annotated pairs."""
-    captions: list[str] | None = None
-    """Of each image, empty where it has none; None where the mode reads no captions."""
 
 
 def write_pairs(work: Work[PairsInput]) -> None:
@@ -76,7 +69,7 @@ def write_pairs(work: Work[PairsInput]) -> None:
         rows = np.flatnonzero(corpus.split == split)
         if not len(rows):
             continue
-        window = _window(settings, len(rows))
+        window = window_in_ranks(settings.window, len(rows))
         if window is None:
             if split == "train":
                 raise InputError(_empty_window(settings, len(rows)))
@@ -113,27 +106,7 @@ def read_corpus(work: Work[PairsInput]) -> Corpus:
         np.unique([category_of.get(image_id) or "" for image_id in ids], return_inverse=True)[1],
         references,
         targets,
-        _captions_of(ids, work),
     )
-
-
-def _captions_of(image_ids: Sequence[str], work: Work[PairsInput]) -> list[str] | None:
-    if not reads_captions(work.settings):
-        return None
-    caption_of = read_captions(work.parents["captions"])
-    return [caption_of.get(image_id, "") for image_id in image_ids]
-
-
-def reads_captions(tables: PairsInput) -> bool:
-    """Whether captions decide which images are paired."""
-    return tables.pairs.mode == "caption_overlap"
-
-
-def _window(settings: PairSettings, images: int) -> RankWindow | None:
-    """The window in ranks; of pairs by captions, the ranks among a reference's own targets."""
-    if settings.mode == "caption_overlap":
-        return RankWindow(0, settings.per_reference, max(1, images - 1))
-    return window_in_ranks(settings.window, images)
 
 
 def near_duplicate_components(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -175,7 +148,6 @@ def _mine_split(
     )
     whole_corpus = len(rows) == len(corpus.image_ids)
     references = np.arange(len(rows)) if settings.references == "all" else np.unique(left[left >= 0])
-<<<<<<< Updated upstream
     miner, landmarks = choose_miner(settings, window)
     job = MiningJob(
         Vectors(corpus.vectors, None if whole_corpus else rows),
@@ -191,20 +163,6 @@ def _mine_split(
     )
     picks, about = miner.mine(job)
     about = {"mode": miner.plugin_kind, **about}
-=======
-    vectors, keys = Vectors(corpus.vectors, None if whole_corpus else rows), id_keys(ids, seed)
-
-    def on_progress(done: int) -> None:
-        work.progress(f"mining pairs ({split})", done, len(references))
-
-    if corpus.captions is not None:
-        index = CaptionIndex([corpus.captions[row] for row in rows])
-        overlap = CaptionOverlap(settings.least_caption_share, settings.most_words_apart, settings.per_reference)
-        picks = mine_caption_overlap(index, vectors, references, keys, overlap, allowed, on_progress)
-        about: dict[str, Any] = {"mode": settings.mode, "rank_is": "among the reference's own targets"}
-    else:
-        picks, about = mine(vectors, window, references, keys, allowed, settings, seed, on_progress)
->>>>>>> Stashed changes
     for reason, count in sorted(allowed.refused.items()):
         work.draft.drop(reason, count)
     missing = len(references) - len(np.unique(picks.reference))
@@ -277,12 +235,6 @@ def _empty_window(settings: PairSettings, images: int) -> str:
 
 def _all_refused(settings: PairSettings, drops: dict[str, int]) -> str:
     reasons = "; ".join(f"{reason}: {count}" for reason, count in drops.items()) or "no reference image"
-    if settings.mode == "caption_overlap":
-        return (
-            f"pairs: no two captions of a split share {settings.least_caption_share:g} of their words and differ in at "
-            f"most {settings.most_words_apart} ({reasons}). Lower least_caption_share, raise most_words_apart, or pair "
-            'by looks with mode = "auto".'
-        )
     return (
         f"pairs: not one pair in window {list(settings.window)} is allowed ({reasons}). Widen the window, raise "
         'max_cosine, set same_category = false or references = "all".'
@@ -291,9 +243,8 @@ def _all_refused(settings: PairSettings, drops: dict[str, int]) -> str:
 
 PAIRS = Stage(
     name="pairs",
-    parents=("annotations", "image_embeddings", "splits", "images", "captions"),
+    parents=("annotations", "image_embeddings", "splits", "images"),
     view=PairsInput,
     version=1,
     write=write_pairs,
-    parents_if={"captions": reads_captions},
 )
