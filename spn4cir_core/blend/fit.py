@@ -48,8 +48,8 @@ def fit_weights(
 ) -> WeightFit:
     """Maximise the mean log-likelihood of the targets under a softmax over the candidates, then check recall@1.
 
-    Deterministic. The listwise likelihood is that of ListNet (Cao et al. 2007, equation 5, top one). A channel whose
-    absence costs the likelihood less than a standard error over the queries gets the weight 0, one after another.
+    Deterministic. The listwise likelihood is that of ListNet (Cao et al. 2007, equation 5, top one). A channel without
+    which queries outside the fit (the other half of them) do no worse gets the weight 0, one after another.
 
     Args:
         standard_QCN: calibrated scores, 0 where a channel has none.
@@ -159,24 +159,30 @@ def _minimise(
 
 
 def _eliminated(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:
-    """Fit, then leave channels out while the loss without one is not worse by a standard error."""
-    queries = len(sample.score_QCM)
-    even_Q = np.full(queries, 1 / queries)
+    """Fit, leaving channels out one after another while queries that were not fitted on do no worse without one."""
+    even_Q = np.full(len(sample.score_QCM), 1 / len(sample.score_QCM))
+    start_C = np.full(len(alive_C), 0.3)
     alive_C = alive_C.copy()
-    weight_C = _minimise(sample, alive_C, np.full(len(alive_C), 0.3), prior_strength, even_Q)
+    loss = _held_out_loss(sample, alive_C, start_C, prior_strength)
     while alive_C.sum() > 1:
-        costs = []
-        for channel in np.flatnonzero(alive_C):
-            fewer_C = alive_C & (np.arange(len(alive_C)) != channel)
-            other_C = _minimise(sample, fewer_C, weight_C, prior_strength, even_Q)
-            cost_Q = sample.loss_Q(other_C)[0] - sample.loss_Q(weight_C)[0]
-            error = cost_Q.std() / max(1, queries - 1) ** 0.5
-            costs.append((cost_Q.mean() - error, channel, other_C))
-        worst, channel, other_C = min(costs, key=lambda cost: cost[:2])
-        if worst > 0:
+        fewer = [alive_C & (np.arange(len(alive_C)) != channel) for channel in np.flatnonzero(alive_C)]
+        losses = [_held_out_loss(sample, fewer_C, start_C, prior_strength) for fewer_C in fewer]
+        best = int(np.argmin(losses))
+        if losses[best] > loss:
             break
-        alive_C[channel], weight_C = False, other_C
-    return weight_C
+        alive_C, loss = fewer[best], losses[best]
+    return _minimise(sample, alive_C, start_C, prior_strength, even_Q)
+
+
+def _held_out_loss(sample: _Sample, alive_C: np.ndarray, start_C: np.ndarray, prior_strength: float) -> float:
+    """Mean loss of each half of the queries under the weights fitted on the other half."""
+    number_Q = np.arange(len(sample.score_QCM))
+    total = 0.0
+    for half in (0, 1):
+        fitted_Q = (number_Q % 2 == half) if len(number_Q) > 1 else np.ones(1, bool)
+        weight_C = _minimise(sample, alive_C, start_C, prior_strength, fitted_Q / fitted_Q.sum())
+        total += float(sample.loss_Q(weight_C)[0][~fitted_Q].sum())
+    return total / len(number_Q)
 
 
 def _bootstrapped(sample: _Sample, weight_C: np.ndarray, seed: int, prior_strength: float) -> np.ndarray:
