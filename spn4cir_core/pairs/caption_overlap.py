@@ -26,7 +26,7 @@ MOST_CAPTIONS_PER_WORD = 400
 
 
 @dataclass(frozen=True)
-class CaptionOverlap:
+class OverlapLimits:
     """What a pair's captions must have in common.
 
     Attributes:
@@ -87,7 +87,7 @@ def mine_caption_overlap(
     vectors: Vectors,
     references: np.ndarray,
     keys: np.ndarray,
-    overlap: CaptionOverlap,
+    limits: OverlapLimits,
     allowed: Allowed,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Picks:
@@ -103,7 +103,7 @@ def mine_caption_overlap(
     """
     rows: list[tuple[int, int, int]] = []
     for done, reference in enumerate(references.tolist()):
-        rows += _targets(index, reference, int(keys[reference]), overlap, allowed)
+        rows += _targets(index, reference, int(keys[reference]), limits, allowed)
         if done % 1000 == 0:
             on_progress(done)
     reference_P, target_P, rank_P = np.array(rows, np.int64).reshape(-1, 3).T
@@ -116,17 +116,17 @@ def mine_caption_overlap(
 
 
 def _targets(
-    index: CaptionIndex, reference: int, key: int, overlap: CaptionOverlap, allowed: Allowed
+    index: CaptionIndex, reference: int, key: int, limits: OverlapLimits, allowed: Allowed
 ) -> list[tuple[int, int, int]]:
     ranked = []
     for row in index.candidates(reference, key):
         apart = index.words_apart(reference, row)
-        if not 0 < apart <= overlap.most_words_apart or allowed.category[row] != allowed.category[reference]:
+        if not 0 < apart <= limits.most_words_apart or allowed.category[row] != allowed.category[reference]:
             continue
         share = index.share(reference, row)
-        if share >= overlap.least_share and index.same_thing(reference, row):
+        if share >= limits.least_share and index.same_thing(reference, row):
             ranked.append((apart, -share, draw_one(key, row), row))
-    best = sorted(ranked)[: overlap.per_reference]
+    best = sorted(ranked)[: limits.per_reference]
     return [(reference, row, rank) for rank, (*_, row) in enumerate(best)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,12 +34,17 @@ class MiningJob:
     """Landmark images that keep estimated ranks in the window."""
     seed: int
     image_ids: Sequence[str]
+    captions: Sequence[str] | None = None
+    """Of each image, empty where it has none; None for a miner that reads no captions."""
     on_progress: Callable[[int], None] = lambda done: None
     """Called with the number of references done."""
 
 
 class Miner(Plugin):
     """Picks targets for reference images. Settings of its own are fields."""
+
+    reads_captions: ClassVar[bool] = False
+    """Whether captions decide the pairs, and no window of similarity ranks does."""
 
     def suited_to(self, window: RankWindow, landmarks: int) -> Miner:
         """The miner that does the work for this window: this one, or a cheaper one with the same picks.

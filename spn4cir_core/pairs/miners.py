@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
 from typing_extensions import override
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.index.neighbour_index import MAX_NEIGHBOURS
+from spn4cir_core.pairs.caption_overlap import CaptionIndex, OverlapLimits, mine_caption_overlap
 from spn4cir_core.pairs.exact import mine_exact
 from spn4cir_core.pairs.landmarks import measure, mine_landmarks
 from spn4cir_core.pairs.miner import Miner, MiningJob
@@ -86,6 +88,25 @@ class Landmarks(Miner):
                 "sampled_mean_rank_error": round(accuracy.mean_rank_error, 1),
             }
         return picks, details
+
+
+class CaptionOverlap(Miner):
+    """Pairs images whose captions share most words: see :mod:`.caption_overlap`. The window counts for nothing."""
+
+    plugin_kind = "caption_overlap"
+    reads_captions = True
+    least_share: float = Field(default=0.4, ge=0, lt=1)
+    """Share of the rarer caption's words, weighted by their rarity, that both captions have."""
+    most_words_apart: int = Field(default=3, ge=1)
+    """Words that one of the two captions has and the other one has not."""
+
+    @override
+    def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
+        assert job.captions is not None, "the stage reads them for a miner that says so"
+        limits = OverlapLimits(self.least_share, self.most_words_apart, job.per_reference)
+        index = CaptionIndex(job.captions)
+        picks = mine_caption_overlap(index, job.vectors, job.references, job.keys, limits, job.allowed, job.on_progress)
+        return picks, {"rank_is": "among the reference's own targets", "captioned": sum(map(bool, job.captions))}
 
 
 class Auto(Miner):

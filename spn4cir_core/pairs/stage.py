@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
@@ -53,6 +54,8 @@ class Corpus:
     annotated_reference: np.ndarray
     annotated_target: np.ndarray
     """Row numbers of the annotated pairs."""
+    captions: list[str] | None
+    """Of each image, empty where it has none; None where the miner reads no captions."""
 
 
 def write_pairs(work: Work[PairsInput]) -> None:
@@ -69,7 +72,7 @@ def write_pairs(work: Work[PairsInput]) -> None:
         rows = np.flatnonzero(corpus.split == split)
         if not len(rows):
             continue
-        window = window_in_ranks(settings.window, len(rows))
+        window = _window(work.settings, len(rows))
         if window is None:
             if split == "train":
                 raise InputError(_empty_window(settings, len(rows)))
@@ -82,7 +85,7 @@ def write_pairs(work: Work[PairsInput]) -> None:
     with draft.timed("write"):
         pairs = _capped(pa.concat_tables(tables) if tables else SCHEMA.empty_table(), settings, seed, work)
         if not len(pairs):
-            raise InputError(_all_refused(settings, dict(draft.drops)))
+            raise InputError(_all_refused(work.settings, dict(draft.drops)))
         draft.write_table(pairs.sort_by("pair_id"), "pairs.parquet")
     draft.rows = len(pairs)
     draft.details.update(_overview(pairs, settings))
@@ -106,7 +109,28 @@ def read_corpus(work: Work[PairsInput]) -> Corpus:
         np.unique([category_of.get(image_id) or "" for image_id in ids], return_inverse=True)[1],
         references,
         targets,
+        _captions_of(ids, work),
     )
+
+
+def _captions_of(image_ids: Sequence[str], work: Work[PairsInput]) -> list[str] | None:
+    if not reads_captions(work.settings):
+        return None
+    caption_of = read_captions(work.parents["captions"])
+    return [caption_of.get(image_id, "") for image_id in image_ids]
+
+
+def reads_captions(tables: PairsInput) -> bool:
+    """Whether captions decide which images are paired."""
+    miner: Miner = MINERS.build(tables.pairs.mode)
+    return miner.reads_captions
+
+
+def _window(tables: PairsInput, images: int) -> RankWindow | None:
+    """The window in ranks; of pairs by captions, all ranks among a reference's own targets."""
+    if reads_captions(tables):
+        return RankWindow(0, tables.pairs.per_reference, max(1, images - 1))
+    return window_in_ranks(tables.pairs.window, images)
 
 
 def near_duplicate_components(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -159,6 +183,7 @@ def _mine_split(
         landmarks,
         seed,
         ids,
+        None if corpus.captions is None else [corpus.captions[row] for row in rows],
         lambda done: work.progress(f"mining pairs ({split})", done, len(references)),
     )
     picks, about = miner.mine(job)
@@ -233,18 +258,24 @@ def _empty_window(settings: PairSettings, images: int) -> str:
     )
 
 
-def _all_refused(settings: PairSettings, drops: dict[str, int]) -> str:
+def _all_refused(tables: PairsInput, drops: dict[str, int]) -> str:
     reasons = "; ".join(f"{reason}: {count}" for reason, count in drops.items()) or "no reference image"
+    if reads_captions(tables):
+        return (
+            f"pairs: no two captions of a split share enough words and differ in few ({reasons}). Lower least_share or "
+            'raise most_words_apart of the mode, or pair by looks with mode = "auto".'
+        )
     return (
-        f"pairs: not one pair in window {list(settings.window)} is allowed ({reasons}). Widen the window, raise "
+        f"pairs: not one pair in window {list(tables.pairs.window)} is allowed ({reasons}). Widen the window, raise "
         'max_cosine, set same_category = false or references = "all".'
     )
 
 
 PAIRS = Stage(
     name="pairs",
-    parents=("annotations", "image_embeddings", "splits", "images"),
+    parents=("annotations", "image_embeddings", "splits", "images", "captions"),
     view=PairsInput,
     version=1,
     write=write_pairs,
+    parents_if={"captions": reads_captions},
 )

@@ -9,7 +9,7 @@ import pytest
 from spn4cir_core.captions.words import words_of
 from spn4cir_core.pairs import caption_overlap
 from spn4cir_core.pairs.allowed import Allowed
-from spn4cir_core.pairs.caption_overlap import CaptionIndex, CaptionOverlap, mine_caption_overlap
+from spn4cir_core.pairs.caption_overlap import CaptionIndex, OverlapLimits, mine_caption_overlap
 from spn4cir_core.pairs.draws import id_keys
 from spn4cir_core.pairs.picks import Picks, Vectors
 
@@ -19,7 +19,7 @@ EXTRAS = ("", " with check mark", " with minus sign, outline")
 CAPTIONS = [f"{colour} {thing}{extra}" for thing, colour, extra in product(THINGS, COLOURS, EXTRAS)]
 
 
-def mined(captions: list[str], overlap: CaptionOverlap, seed: int = 0, **allowed: np.ndarray) -> Picks:
+def mined(captions: list[str], overlap: OverlapLimits, seed: int = 0, **allowed: np.ndarray) -> Picks:
     count = len(captions)
     vectors_ND = np.eye(count, dtype=np.float32)
     constraints = {
@@ -34,7 +34,7 @@ def mined(captions: list[str], overlap: CaptionOverlap, seed: int = 0, **allowed
     )
 
 
-def slow(captions: list[str], overlap: CaptionOverlap) -> dict[int, set[int]]:
+def slow(captions: list[str], overlap: OverlapLimits) -> dict[int, set[int]]:
     """All targets that may be picked for each reference, by comparing every caption with every other one."""
     words = [set(words_of(caption)) for caption in captions]
     described = sum(1 for one in words if one)
@@ -60,26 +60,26 @@ def pairs_of(picks: Picks) -> set[tuple[int, int]]:
 
 
 def test_every_pair_is_one_that_comparing_all_captions_gives_and_none_is_missing() -> None:
-    overlap = CaptionOverlap(least_share=0.3, most_words_apart=3, per_reference=len(CAPTIONS))
+    overlap = OverlapLimits(least_share=0.3, most_words_apart=3, per_reference=len(CAPTIONS))
     expected = {(a, b) for a, targets in slow(CAPTIONS, overlap).items() for b in targets}
     assert pairs_of(mined(CAPTIONS, overlap)) == expected and len(expected) > len(CAPTIONS)
 
 
 def test_the_fewest_words_apart_come_first_and_colourways_are_pairs() -> None:
-    picks = mined(CAPTIONS, CaptionOverlap(0.3, 3, per_reference=2))
+    picks = mined(CAPTIONS, OverlapLimits(0.3, 3, per_reference=2))
     assert np.bincount(picks.reference).max() == 2 and set(picks.rank.tolist()) == {0, 1}
     colourways = {(a, b) for a, b in pairs_of(picks) if CAPTIONS[a].split()[1:] == CAPTIONS[b].split()[1:]}
     assert len(colourways) == 2 * len(CAPTIONS), "one word apart: the other two colours of the same thing"
 
 
 def test_draws_depend_on_the_seed_and_not_on_the_run() -> None:
-    overlap = CaptionOverlap(0.3, 3, per_reference=1)
+    overlap = OverlapLimits(0.3, 3, per_reference=1)
     assert pairs_of(mined(CAPTIONS, overlap)) == pairs_of(mined(CAPTIONS, overlap))
     assert pairs_of(mined(CAPTIONS, overlap)) != pairs_of(mined(CAPTIONS, overlap, seed=1))
 
 
 def test_refused_pairs_are_counted_and_categories_stay_apart() -> None:
-    overlap = CaptionOverlap(0.3, 3, per_reference=5)
+    overlap = OverlapLimits(0.3, 3, per_reference=5)
     component = np.zeros(len(CAPTIONS), np.int64)
     assert not len(mined(CAPTIONS, overlap, component=component).reference)
     category = np.arange(len(CAPTIONS)) % 2
@@ -89,7 +89,7 @@ def test_refused_pairs_are_counted_and_categories_stay_apart() -> None:
 
 @pytest.mark.parametrize("captions", [[], ["", ""], ["a cat", "a cat"], ["one", "two", "three"]])
 def test_captions_without_overlap_give_no_pair(captions: list[str]) -> None:
-    assert not len(mined(captions, CaptionOverlap(0.4, 3, 8)).reference)
+    assert not len(mined(captions, OverlapLimits(0.4, 3, 8)).reference)
 
 
 def test_a_common_word_is_sampled_so_that_time_grows_with_the_captions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,8 @@ def parents(store: Store, vectors: np.ndarray, **columns: Any) -> None:
             "near_duplicates.parquet": links(columns.get("near", []), "image_a", "image_b"),
         },
     }
+    if "captions" in columns:
+        tables["captions"] = {"captions.parquet": pa.table({"image_id": ids, "caption": columns["captions"]})}
     for noun, files in tables.items():
         with store.writing(noun, "f" * 16, {}) as draft:
             for file, table in files.items():
@@ -238,3 +240,34 @@ def test_a_strangers_miner_works_by_its_dotted_name(tmp_path: Path) -> None:
     details = artifact.details["splits"]["train"]
     assert (details["mode"], details["rank_is"]) == (mode, "made up")
     assert details["pairs"] == details["images"] - 1
+
+
+def test_captions_pair_colourways_that_no_window_of_ranks_would_and_each_split_keeps_to_itself(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    things = ["kettle", "drum", "bell", "violin", "tent", "sofa", "lamp", "jug"]
+    captions = [f"a {colour} {thing}" for thing in things for colour in ("red", "blue", "green")]
+    split = ["train"] * 12 + ["validation"] * 12
+    parents(store, clustered(24, 8), captions=captions, split=split)
+    made = run(store, mode={"kind": "caption_overlap"}, per_reference=2)
+    table = made.table("pairs.parquet")
+    ids = [name(row) for row in range(24)]
+    pairs = {
+        (captions[ids.index(reference)].split()[2], captions[ids.index(target)].split()[2])
+        for reference, target in zip(table["reference_id"].to_pylist(), table["target_id"].to_pylist(), strict=True)
+    }
+    assert pairs == {(thing, thing) for thing in things} and len(table) == 24 * 2
+    assert made.summary["details"]["splits"]["train"]["mode"] == "caption_overlap"
+    assert "captions" in made.summary["parents"]
+
+
+def test_captions_without_words_in_common_are_a_clear_error(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    parents(store, np.eye(4, dtype=np.float32), captions=["one", "two", "three", ""])
+    with pytest.raises(InputError, match="no two captions of a split share enough words"):
+        run(store, mode="caption_overlap")
+
+
+def test_pairs_by_looks_do_not_hang_on_captions(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    parents(store, clustered(20, 8))
+    assert "captions" not in run(store, window=[1, 5]).summary["parents"]
