@@ -27,7 +27,7 @@ class Backbone(Plugin):
         """Hash of settings and of any weights read from outside the store."""
 
     def inputs_fingerprint(self) -> str:
-        """Hash of all that decides :meth:`Network.read_images`; image inputs are kept and shared under it."""
+        """Hash of all that decides :meth:`Network.read_images`; image inputs are stored and shared under it."""
         return self.fingerprint()
 
     def restoring_fingerprint(self) -> str:
@@ -81,13 +81,13 @@ class Network(ABC):
         """
 
     def expect_texts(self, texts: Sequence[str]) -> None:  # noqa: B027
-        """Told every text that training will show, in a fixed order; a frozen text trunk runs over them once here.
+        """Called with every text of the training, in a fixed order; a frozen text trunk runs over them once here.
 
         After a kill training calls this again with the same texts, so what it prepares must depend on them alone.
         """
 
     def expect_images(self, inputs: np.ndarray) -> None:  # noqa: B027
-        """Told the image inputs (N, …) of the candidate set before stage 1, in a fixed order, to measure statistics.
+        """Called before stage 1 with the image inputs (N, …) of the candidate set, in a fixed order, to measure statistics.
 
         What it measures belongs to the weights or to :meth:`state`, so that a checkpoint holds it.
         """
@@ -122,7 +122,7 @@ class Network(ABC):
     def checkpoint_activations(self) -> None:
         """Called before training where memory is short: compute activations again in the backward pass.
 
-        Gradients stay as they are. By default every part made by transformers, open_clip or timm is told to; where
+        Gradients stay as they are. By default every part made by transformers, open_clip or timm does so; where
         there is none, nothing changes.
         """
         from torch import nn

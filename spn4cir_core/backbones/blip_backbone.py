@@ -21,21 +21,23 @@ class BlipBackbone(Backbone):
     max_tokens: int
     """Longer texts are cut."""
     vision_dtype: Dtype = "float32"
-    """What the frozen tower is kept and computed in."""
+    """Number format of the frozen tower."""
 
     @override
     def fingerprint(self) -> str:
         weights = find_model(self.model, self.revision).fingerprint
         return fingerprint({"settings": self.restoring_fingerprint(), "weights": weights})
 
+    @override
     def restoring_fingerprint(self) -> str:
-        """Checkpoints hold all weights, the config and the vocabulary. See the base class."""
+        """Hash of the settings without the model: checkpoints hold all weights, the config and the vocabulary."""
         return fingerprint({"kind": self.plugin_kind, **self.model_dump(exclude={"model", "revision"})})
 
     @override
     def inputs_fingerprint(self) -> str:
         return fingerprint({"kind": "target_padded", "image_px": self.image_px})
 
+    @override
     def text_tokenizer(self) -> tuple[str, int]:
-        """BERT's. See the base class."""
+        """BERT's tokenizer and this backbone's limit."""
         return "bert", self.max_tokens

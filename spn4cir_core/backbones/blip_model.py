@@ -70,13 +70,13 @@ class BlipModel:
         files = sorted(self.folder.glob(WEIGHTS))
         if not files:
             raise InputError(f"backbone model {self.name!r} has no {WEIGHTS} in {self.folder}")
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for file in files:
             try:
-                found |= load_file(file)
+                tensors |= load_file(file)
             except SafetensorError as error:
                 raise InputError(f"{file} is damaged: {error}") from error
-        return found
+        return tensors
 
 
 def open_model(model: str, revision: str, *, weights: bool) -> BlipModel:

@@ -48,10 +48,10 @@ def vision_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     named = {_replaced(_begun(name, VISION), INSIDE_A_BLOCK): tensor for name, tensor in tensors.items()}
     for name in [name for name in named if name.endswith(".self_attn.q_bias")]:
-        place = name.removesuffix("q_bias")
-        if f"{place}v_bias" in named:
-            of_queries, of_values = named.pop(name), named.pop(f"{place}v_bias")
-            named[f"{place}qkv.bias"] = torch.cat([of_queries, torch.zeros_like(of_queries), of_values])
+        layer = name.removesuffix("q_bias")
+        if f"{layer}v_bias" in named:
+            of_queries, of_values = named.pop(name), named.pop(f"{layer}v_bias")
+            named[f"{layer}qkv.bias"] = torch.cat([of_queries, torch.zeros_like(of_queries), of_values])
     return named
 
 

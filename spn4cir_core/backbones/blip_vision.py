@@ -36,7 +36,7 @@ def cast_vision_after_load(network: nn.Module, dtype: Dtype) -> None:
 def visual_tokens(tower: Any, pixels_BCHW: Tensor) -> Tensor:
     """(B, P, W) visual tokens of uint8 pixels; positions are interpolated where the size is not the tower's own.
 
-    Computed in the tower's own dtype whatever the precision of the training: kept features and fresh ones are equal.
+    Computed in the tower's own dtype whatever the precision of the training: cached features and fresh ones are equal.
     """
     weight = next(tower.parameters())
     side = tower.config.image_size

@@ -38,8 +38,9 @@ class ClipBackbone(Backbone):
     preprocessing: Literal["target_pad", "clip"] = "target_pad"
     """TargetPad to 1.25 before CLIP's resize and centre crop, or CLIP's own transform alone."""
 
+    @override
     def fingerprint(self) -> str:
-        """See the base class.
+        """Hash of settings and weights.
 
         Raises:
             InputError: the model folder or weight file is missing.
@@ -47,8 +48,9 @@ class ClipBackbone(Backbone):
         """
         return fingerprint({"settings": self, "weights": self._weights_fingerprint()})
 
+    @override
     def restoring_fingerprint(self) -> str:
-        """Of the settings, but for where the starting weights come from: checkpoints hold all. See the base class."""
+        """Hash of the settings without the source of the starting weights: checkpoints hold all weights."""
         outside = {"model", "pretrained", "revision"}
         return fingerprint({name: value for name, value in plain(self).items() if name not in outside})
 
@@ -58,8 +60,9 @@ class ClipBackbone(Backbone):
             {"kind": "clip pixels", "preprocessing": self.preprocessing, "image_px": self.described()["image_px"]}
         )
 
+    @override
     def text_tokenizer(self) -> tuple[str, int]:
-        """CLIP's, of 77 tokens in nearly every CLIP. See the base class."""
+        """CLIP's tokenizer; nearly every CLIP reads 77 tokens."""
         return "clip", 77
 
     def described(self) -> dict[str, Any]:
@@ -69,8 +72,8 @@ class ClipBackbone(Backbone):
             InputError: the configuration cannot be read.
             RecipeError: open_clip knows no such model, or its text tower is not open_clip's own.
         """
-        told = self._config()
-        config, looks = dict(told["model_cfg"]), told.get("preprocess_cfg", {})
+        published = self._config()
+        config, preprocessing = dict(published["model_cfg"]), published.get("preprocess_cfg", {})
         if self._trained_with_quick_gelu():
             config["quick_gelu"] = True
         _check_text_tower(self.model, config)
@@ -78,8 +81,8 @@ class ClipBackbone(Backbone):
         return {
             "model_cfg": config,
             "image_px": px if isinstance(px, int) else px[0],
-            "mean": looks.get("mean", [round(float(value), 8) for value in MEAN]),
-            "std": looks.get("std", [round(float(value), 8) for value in STD]),
+            "mean": preprocessing.get("mean", [round(float(value), 8) for value in MEAN]),
+            "std": preprocessing.get("std", [round(float(value), 8) for value in STD]),
         }
 
     def fill(self, clip: nn.Module) -> None:
@@ -109,10 +112,10 @@ class ClipBackbone(Backbone):
         if folder is not None or self.model.startswith(HUB):
             path = self._hub_file(CONFIG) if folder is None else folder / CONFIG
             try:
-                told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-                return {"model_cfg": told["model_cfg"], "preprocess_cfg": told.get("preprocess_cfg", {})}
+                published: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                return {"model_cfg": published["model_cfg"], "preprocess_cfg": published.get("preprocess_cfg", {})}
             except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path} is no open_clip configuration: {error}") from error
+                raise InputError(f"{path} is not an open_clip configuration: {error}") from error
         import open_clip
 
         self._check_name()
@@ -123,10 +126,10 @@ class ClipBackbone(Backbone):
     def _weights_file(self) -> Path:
         folder = self._folder()
         if folder is not None:
-            found = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-            if found is None:
+            weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+            if weights is None:
                 raise InputError(f"no weights in {folder}; one of {', '.join(WEIGHTS)} must lie there")
-            return found
+            return weights
         if self.model.startswith(HUB):
             return self._hub_file(WEIGHTS[0], *WEIGHTS[1:])
         if self._is_file():

@@ -26,8 +26,8 @@ def target_padded(image: Image.Image, ratio: float = TARGET_RATIO) -> Image.Imag
     width, height = image.size
     if max(width, height) < ratio * min(width, height):
         return image
-    wanted = max(width, height) / ratio
-    across, down = (max(int((wanted - side) / 2), 0) for side in (width, height))
+    side_px = max(width, height) / ratio
+    across, down = (max(int((side_px - side) / 2), 0) for side in (width, height))
     padded = Image.new("RGB", (width + 2 * across, height + 2 * down))
     padded.paste(image, (across, down))
     return padded
@@ -50,9 +50,9 @@ def normalised(
     """uint8 pixels as a network wants them: 0 to 1, less the mean, by the deviation (CLIP's unless given)."""
     import torch
 
-    place = pixels_BCHW.device
-    mean_C11 = torch.tensor(MEAN.tolist() if mean is None else list(mean), device=place)[:, None, None]
-    std_C11 = torch.tensor(STD.tolist() if std is None else list(std), device=place)[:, None, None]
+    device = pixels_BCHW.device
+    mean_C11 = torch.tensor(MEAN.tolist() if mean is None else list(mean), device=device)[:, None, None]
+    std_C11 = torch.tensor(STD.tolist() if std is None else list(std), device=device)[:, None, None]
     return ((pixels_BCHW.float() / 255 - mean_C11) / std_C11).to(dtype)
 
 

@@ -31,7 +31,7 @@ LAYOUT_MODULES = {
 NAMES_SHOWN = 6
 
 
-class Found:
+class FileTensors:
     """The tensors of a published file. Each must be taken, or ignored with a reason."""
 
     def __init__(self, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -75,13 +75,13 @@ class Layout:
     """Prefixes: each begins the name of some tensor."""
     not_signs: tuple[str, ...]
     """Prefixes: none begins the name of any tensor."""
-    translate: Callable[[Found], dict[str, Tensor]]
-    """The network's tensors by their names there. Takes or ignores every tensor found that it knows."""
+    translate: Callable[[FileTensors], dict[str, Tensor]]
+    """The network's tensors by their names there. Takes or ignores every tensor of the file that it knows."""
     fresh: tuple[str, ...] = ()
     """Prefixes of the network's own tensors that such a file never holds; they keep their starting weights."""
 
     def fits(self, held_under: str, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether these tensors, found under this key, are of this kind."""
+        """Whether these tensors, which stand under this key, are of this kind."""
         begun = {
             prefix for prefix in (*self.signs, *self.not_signs) if any(name.startswith(prefix) for name in tensors)
         }
@@ -160,7 +160,7 @@ def recognise(file: PublishedFile) -> Layout:
     """The one layout the file has.
 
     Raises:
-        InputError: it has none; the message says what was found and which kinds are known.
+        InputError: it has none; the message says what it holds and which kinds are known.
     """
     known = [layout for layouts in map(layouts_of, LAYOUT_MODULES) for layout in layouts]
     fitting = [layout for layout in known if layout.fits(file.held_under, file.tensors)]
@@ -197,17 +197,17 @@ def load_published(path: Path, backbone: Backbone, texts: Sequence[str], seed: i
     assert isinstance(network, nn.Module)
     if layout.stage == 2:
         network.untie_query_encoder()
-    found = Found(file.tensors, path)
-    weights = layout.translate(found)
-    if found.left:
-        raise InputError(f"{path}, {layout}: {len(found.left)} tensors are not known: {_some(sorted(found.left))}")
+    source = FileTensors(file.tensors, path)
+    weights = layout.translate(source)
+    if source.left:
+        raise InputError(f"{path}, {layout}: {len(source.left)} tensors are not known: {_some(sorted(source.left))}")
     started = network.state_dict()
     fresh = sorted(name for name in started.keys() - weights.keys() if name.startswith(layout.fresh))
     load_strictly(
         network, {**{name: started[name] for name in fresh}, **weights}, f"{layout} as the recipe has it", path
     )
-    used = len(file.tensors) - len(found.ignored)
-    return network, Account(str(layout), used, found.ignored, file.beside, tuple(fresh))
+    used = len(file.tensors) - len(source.ignored)
+    return network, Account(str(layout), used, source.ignored, file.beside, tuple(fresh))
 
 
 def layouts_of(kind: str) -> tuple[Layout, ...]:

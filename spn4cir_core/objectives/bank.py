@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import Batch, Objective
@@ -25,8 +26,9 @@ class Bank(Objective):
     in_batch_weight: float = Field(default=0.0, ge=0, le=1)
     """Share of the in-batch loss in a mixture; steadies the training where texts alone name the target."""
 
+    @override
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class.
+        """Scalar loss, the weighted mean over the batch.
 
         Raises:
             RecipeError: there is no bank, as in stage 1.

@@ -1,4 +1,4 @@
-"""A bank spread over processes: each holds some of the rows, and what it finds there is summed up."""
+"""A bank spread over processes: each process holds some of the rows, and the sums are added up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BankShard:
 
         Parts differ by one row at most and cover the bank.
         """
-        first, end = (len(bank) * place // count for place in (rank, rank + 1))
+        first, end = (len(bank) * part // count for part in (rank, rank + 1))
         return cls(first, bank[first:end], group)
 
     def holds(self, bank_rows: Tensor) -> Tensor:
@@ -39,10 +39,10 @@ class BankShard:
     def rows(self, bank_rows_B: Tensor, like: Tensor) -> Tensor:
         """(B, D) or (B, T, D) rows of the whole bank, whoever holds them, on ``like``'s device in its float type."""
         held_B = self.holds(bank_rows_B)
-        found = like.new_zeros(len(bank_rows_B), *self.vectors.shape[1:])
+        rows = like.new_zeros(len(bank_rows_B), *self.vectors.shape[1:])
         own = self.vectors[(bank_rows_B[held_B] - self.first_row).to(self.vectors.device)]
-        found[held_B] = own.to(like.device, like.dtype)
-        return self.total(found)
+        rows[held_B] = own.to(like.device, like.dtype)
+        return self.total(rows)
 
     def total(self, values: Tensor) -> Tensor:
         """Sum over the processes; ``values`` are overwritten."""

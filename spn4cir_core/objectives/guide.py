@@ -24,8 +24,8 @@ class Guide(AgainstNegatives):
     Source: GISTEmbed (Solatorio 2024; margins 0 to 0.1). ``by = "targets"``: how near a candidate is to the target, so
     g⁺ = 1; in stage 2 both are frozen. ``by = "start_queries"``: the scores of the queries by the weights that the
     stage started from, GISTEmbed's own form with the model's past as its guide.
-    Helps where near pairs make near-duplicates of the target common. Hurts where the wanted difference is small: a
-    target and what must be told from it then look alike, and the lesson is masked away. In stage 1 from scratch the
+    Helps where near pairs make near-duplicates of the target common. Hurts where the wanted difference is small: the
+    target and the images to tell it from then look alike, and are excluded. In stage 1 from scratch the
     guide is the untrained model itself; prefer the ``false_negatives`` guards, which see other embeddings.
     """
 

@@ -20,7 +20,7 @@ class HardMixing(AgainstNegatives):
     a is uniform in (0, 1), b in (0, 0.5); mixtures take no gradient themselves.
     Source: MoCHi (Kalantidis et al. 2020); KaLM-Embedding-V2 mixes two. Helps where the bank or batch is small and its
     hardest negatives are still easy. Hurts where the hardest are false negatives, since a mixture of two right answers
-    is one as well; so it is off unless chosen, and wants guards.
+    is one as well; so it is not a default, and needs false-negative guards.
     """
 
     plugin_kind: ClassVar[str] = "hard_mixing"
@@ -44,7 +44,7 @@ class HardMixing(AgainstNegatives):
         return info_nce(negatives.positive_B, scores, live, batch.temperature)
 
     def _mixtures(self, batch: Batch, negatives: Negatives) -> tuple[Tensor, Tensor]:
-        """(B, M, D) mixtures, and whether there was something to mix. Draws are of ranks and the same for all queries,
+        """(B, M, D) mixtures, and whether there were negatives to mix. Draws are of ranks and the same for all queries,
         so the order of the batch plays no part.
         """
         import torch

@@ -1,4 +1,4 @@
-"""The hardest negatives of each query, found block by block.
+"""The hardest negatives of each query, block by block.
 
 B queries, N candidates (a pool: the bank, or the targets of a batch), K kept, C candidates per block. Scores are
 compared without a gradient graph and never more than (B, C) at a time, so the pool may be of any size.
@@ -18,7 +18,7 @@ BLOCK_ROWS = 4096
 TOKENS_AT_ONCE = 8
 
 Refuse = Callable[[Tensor, Tensor], Tensor]
-"""From the scores (B, C) and the candidates (C, D) or (C, T, D) of a block to a bool (B, C): True is no negative."""
+"""From the scores (B, C) and the candidates (C, D) or (C, T, D) of a block to a bool (B, C): True is not a negative."""
 
 
 @torch.no_grad()
@@ -49,8 +49,8 @@ def hard_rows(
     held_M2 = excluded_M2[pool.holds(excluded_M2[:, 1])] - excluded_M2.new_tensor([0, pool.first_row])
     rows_BK, best_BK = _hardest(queries_BD, pool.vectors, count, held_M2, refuse, block_rows)
     rows_BS, best_BS = pool.side_by_side(rows_BK + pool.first_row), pool.side_by_side(best_BK)
-    best_BK, places_BK = best_BS.topk(min(count, best_BS.shape[1]), dim=1)
-    return rows_BS.gather(1, places_BK), best_BK > -torch.inf
+    best_BK, columns_BK = best_BS.topk(min(count, best_BS.shape[1]), dim=1)
+    return rows_BS.gather(1, columns_BK), best_BK > -torch.inf
 
 
 def _hardest(
@@ -69,9 +69,9 @@ def _hardest(
             scores_BC = scores_BC.masked_fill(refuse(scores_BC, block), -torch.inf)
         inside = slice(*torch.searchsorted(rows_M, rows_M.new_tensor([start, start + len(block)])).tolist())
         scores_BC[owners_M[inside], rows_M[inside] - start] = -torch.inf
-        found, places = scores_BC.topk(min(count, len(block)), dim=1)
-        best_BK, order_BK = torch.cat([best_BK, found], dim=1).topk(count, dim=1)
-        rows_BK = torch.cat([rows_BK, places + start], dim=1).gather(1, order_BK)
+        block_best, block_rows_BK = scores_BC.topk(min(count, len(block)), dim=1)
+        best_BK, order_BK = torch.cat([best_BK, block_best], dim=1).topk(count, dim=1)
+        rows_BK = torch.cat([rows_BK, block_rows_BK + start], dim=1).gather(1, order_BK)
     return rows_BK, best_BK
 
 
@@ -87,8 +87,8 @@ def vectors_at(queries_BD: Tensor, pool: Tensor, rows_BK: Tensor) -> Tensor:
 @torch.no_grad()
 def _nearest_tokens(queries_BD: Tensor, pool: Tensor, rows_BK: Tensor) -> Tensor:
     """(B, K) number of the token; few candidates at a time, as each brings T vectors."""
-    found = []
+    numbers = []
     for rows_BC in torch.split(rows_BK, TOKENS_AT_ONCE, dim=1):
         tokens_BCTD = pool[rows_BC].to(queries_BD.device, queries_BD.dtype)
-        found.append((tokens_BCTD @ queries_BD[:, None, :, None]).squeeze(3).argmax(dim=2).to(pool.device))
-    return torch.cat(found, dim=1)
+        numbers.append((tokens_BCTD @ queries_BD[:, None, :, None]).squeeze(3).argmax(dim=2).to(pool.device))
+    return torch.cat(numbers, dim=1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Hinge(AgainstNegatives):
     """``max_j [α + s_j − s⁺]₊`` or, with ``keep = "sum"``, ``Σ_j [α + s_j − s⁺]₊``; the temperature plays no part.
 
-    Source: VSE++ (Faghri et al. 2018; α = 0.2, max of hinges). In the batch the same is asked of each target against
+    Source: VSE++ (Faghri et al. 2018; α = 0.2, max of hinges). In the batch the same hinge compares each target with
     the queries (both directions, added up, as published); a bank has one direction. The greatest hinge of a batch
     gives one gradient per query and is robust, as a batch's hardest is rarely the hardest of all. Over a bank it
     is: there the maximum selects false negatives, so use it with guards, or take the sum.

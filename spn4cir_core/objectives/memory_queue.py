@@ -48,8 +48,9 @@ class MemoryQueue(Objective):
     def target_momentum(self) -> float | None:
         return self.momentum
 
+    @override
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class.
+        """Scalar loss, the weighted mean over the batch.
 
         Raises:
             RecipeError: there is a candidate bank, so a queue of some of its rows adds nothing.

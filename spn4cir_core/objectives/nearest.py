@@ -18,7 +18,7 @@ class Nearest(AgainstNegatives):
 
     Source: ADORE (Zhan et al. 2021): with the target side frozen, negatives retrieved live from the bank are exact.
     Helps where a bank is so large that the mass of its far candidates drowns the near ones. Hurts where false
-    negatives are not guarded: the nearest candidates are those most likely to be right. Over a small bank it does
+    negatives are not excluded: the nearest candidates are those most likely to be right. Over a small bank it does
     what ``bank`` does, which is exact and faster.
     """
 

@@ -20,7 +20,7 @@ class NegativeTypes(Objective):
     With q(r, m) the composed query of reference and text, and t the target, the classes beside q(rᵢ, mᵢ)·tᵢ are, for
     ``target`` q(rᵢ, mᵢ)·tⱼ, for ``reference`` q(rⱼ, mᵢ)·tᵢ, for ``text`` q(rᵢ, mⱼ)·tᵢ, for ``query`` q(rⱼ, mⱼ)·tᵢ.
     Source: SPN4CIR's study (Feng et al. 2024), stage 1. Its finding: replacing the target alone is best, the others
-    are too easy or false (another reference often leaves the target right where the text tells it in full) and dear.
+    are too easy or false (with a text that names the target in full another reference is right too) and expensive.
     ``reference`` is also what forces a model to look at the reference, see ``reference_negatives``; ``text`` to read.
     """
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import Batch, Objective
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from spn4cir_core.objectives.hard_rows import Refuse
 
 FAR = -1e4
-"""A logit whose exponential is nothing, and whose sums and differences are still numbers."""
+"""A logit so low that exp() is 0 without being −inf, so that sums and differences stay finite."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Negatives:
     scores_BK: Tensor
     """Cosines of queries and candidates; carry gradients. Those that are no negatives must be left out."""
     live_BK: Tensor
-    """Which candidates are negatives: not the target, not guarded, not refused by the objective."""
+    """Which candidates are negatives: not the target, not a known false negative, not refused by the objective."""
     pool: Tensor
     """The candidates: the targets of the batch or the bank, (N, D) or (N, T, D)."""
     rows_BK: Tensor | None
@@ -49,7 +50,7 @@ class AgainstNegatives(Objective):
     over: Literal["batch", "bank"] | None = None
     """Where negatives come from. None: from the bank where there is one (stage 2), else from the batch."""
     top_k: int | None = Field(default=200, ge=1)
-    """Hardest negatives that a query keeps, chosen anew at each step by the query as it is (ADORE; its published code
+    """Hardest negatives that a query keeps, selected again at each step (ADORE; its published code
     takes 200). None keeps all, which over a bank needs memory for batch × bank scores."""
 
     @abstractmethod
@@ -64,8 +65,9 @@ class AgainstNegatives(Objective):
         """
         return None
 
+    @override
     def loss(self, batch: Batch) -> Tensor:
-        """See the base class.
+        """Scalar loss, the weighted mean over the batch.
 
         Raises:
             RecipeError: ``over`` is ``bank`` and there is none, as in stage 1.

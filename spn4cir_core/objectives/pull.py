@@ -1,4 +1,4 @@
-"""The query stays near where the stage found it."""
+"""The query stays near its vector at the start of the stage."""
 
 from __future__ import annotations
 

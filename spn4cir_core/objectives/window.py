@@ -30,7 +30,7 @@ class Window(AgainstNegatives):
     plugin_kind: ClassVar[str] = "window"
 
     top_k: int | None = Field(default=100, ge=1)
-    """Candidates behind the target among which the drops are sought."""
+    """Candidates behind the target among which the drops are searched."""
 
     @override
     def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse:
@@ -53,9 +53,9 @@ def between_drops(positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor) -> Ten
     ranked_BK, order_BK = scores_BK.detach().masked_fill(~live_BK, FAR).sort(dim=1, descending=True)
     chain = torch.cat([positive_B.detach()[:, None], ranked_BK], dim=1)
     drops_BK = (chain[:, :-1] - chain[:, 1:]).masked_fill(ranked_BK <= FAR, -1)
-    places_BK = torch.arange(drops_BK.shape[1], device=drops_BK.device).expand_as(drops_BK)
+    ranks_BK = torch.arange(drops_BK.shape[1], device=drops_BK.device).expand_as(drops_BK)
     steepest = drops_BK.argsort(dim=1, descending=True, stable=True)[:, :2]
     first_B1 = steepest.amin(dim=1, keepdim=True)
     last_B1 = steepest.amax(dim=1, keepdim=True) if steepest.shape[1] > 1 else first_B1 + 1
-    inside_BK = (places_BK >= first_B1) & (places_BK < last_B1)
+    inside_BK = (ranks_BK >= first_B1) & (ranks_BK < last_B1)
     return torch.zeros_like(live_BK).scatter(1, order_BK, inside_BK)

@@ -1,4 +1,4 @@
-"""What is known of the targets of the training triplets before a training starts: for orders of batches."""
+"""Vectors and categories of the targets of the training triplets, for orders of batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spn4cir_core.training.triplet_batches import TrainingTriplets
 
 @dataclass(frozen=True)
 class BatchOrderFeatures:
-    """Vectors and categories of the targets of the T training triplets; each is read when it is asked for."""
+    """Vectors and categories of the targets of the T training triplets; each is read at its first use."""
 
     ancestors: Mapping[str, Artifact]
     """``images`` and ``image_embeddings`` that the triplets were made of."""
@@ -37,8 +37,8 @@ class BatchOrderFeatures:
     def categories(self) -> Sequence[str]:
         """Category of each target."""
         images = self.ancestors["images"].table(columns=["image_id", "category"])
-        found: list[str] = images["category"].take(pa.array(self._rows_in(images["image_id"]))).to_pylist()
-        return found
+        categories: list[str] = images["category"].take(pa.array(self._rows_in(images["image_id"]))).to_pylist()
+        return categories
 
     def _rows_in(self, image_ids: pa.ChunkedArray) -> np.ndarray:
         targets = self.triplets.candidates["image_id"].take(pa.array(self.triplets.targets))

@@ -73,7 +73,7 @@ class Clustered(BatchOrder):
 
 
 class SameCategory(BatchOrder):
-    """Batches of targets of one category: a dress is told from dresses, not from shoes.
+    """Batches of targets of one category: negatives of a dress are dresses, not shoes.
 
     Helps where a category is plain from the picture alone and recall is measured inside it (FashionIQ); hurts where
     the gallery mixes categories that are hardly ever seen together in training.

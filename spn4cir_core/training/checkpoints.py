@@ -74,7 +74,7 @@ def read_checkpoint(network_file: Path, weights_file: Path, name: str) -> Checkp
     if backbone.restoring_fingerprint() != described["backbone_fingerprint"]:
         raise TrainingError(
             f"{name} was trained with a backbone {backbone.plugin_kind!r} "
-            "whose weights were others than those found now; materialise stage1_checkpoint and what follows again"
+            "whose weights have changed since; materialise stage1_checkpoint and what follows again"
         )
     network = _restored(backbone, described["state"], network_file)
     try:
@@ -109,7 +109,7 @@ class ResumedState:
 
 
 class Resume:
-    """The state of a training under way, kept in the draft; gone when the artefact is published.
+    """The state of a training under way, stored in the draft; removed when the artefact is published.
 
     Args:
         home: the folder of the draft that is published, where this process has another one (it may then only read).

@@ -30,9 +30,9 @@ def joined(own: Tensor, rows: int, processes: Processes) -> Tensor:
         return own
     from torch import distributed
 
-    place = own_part(rows, processes)
+    part = own_part(rows, processes)
     whole = own.new_zeros(rows, *own.shape[1:])
-    whole[place.start : place.stop] = own[: len(place)]
+    whole[part.start : part.stop] = own[: len(part)]
     distributed.all_reduce(whole)
     return whole
 
@@ -58,7 +58,7 @@ def sum_gradients(parameters: Sequence[nn.Parameter | Tensor], processes: Proces
 
 
 def mean_gradient(scalar: Tensor, processes: Processes) -> None:
-    """Give the processes, which have each found the whole gradient of a scalar, the very same one."""
+    """Give the processes, each of which has computed the whole gradient of a scalar, the very same one."""
     if processes.count > 1 and scalar.grad is not None:
         from torch import distributed
 

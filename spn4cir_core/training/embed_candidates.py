@@ -38,7 +38,7 @@ def embed_targets(
 
 
 def open_references(bank: Artifact) -> np.ndarray | None:
-    """(N, …) memory-mapped features that stand for the candidates' pictures in stage 2, or None where none are kept."""
+    """(N, …) memory-mapped features of the candidates for stage 2, or None where the bank has none."""
     if REFERENCES not in bank.summary["files"]:
         return None
     features: np.ndarray = np.load(bank.file(REFERENCES), mmap_mode="r", allow_pickle=False)
@@ -63,7 +63,7 @@ def write_bank(work: Work[BankInput]) -> None:
     folder = Path(processes.gather(str(draft.path))[0])
     starts = processes.share(range(0, len(inputs), BATCH_ROWS))
     blocks = _encode(checkpoint.network, inputs, starts, "auto")
-    kept_shapes: dict[str, list[int]] = {}
+    shapes: dict[str, list[int]] = {}
     done = 0
     work.progress("candidates", 0, len(inputs))
     while True:
@@ -72,13 +72,13 @@ def write_bank(work: Work[BankInput]) -> None:
         if block is None:
             break
         start, vectors, features = block
-        kept = {BANK: vectors}
+        arrays = {BANK: vectors}
         if features is not None and settings.reference_features:
-            kept[REFERENCES] = features
+            arrays[REFERENCES] = features
         with draft.timed("write"):
-            for name, rows in kept.items():
-                _write(folder / name, len(inputs), start, _narrowed(rows, settings.dtype))
-                kept_shapes[name] = list(rows.shape[1:])
+            for name, rows in arrays.items():
+                _write(folder / name, len(inputs), start, _cast(rows, settings.dtype))
+                shapes[name] = list(rows.shape[1:])
         done = min(done + processes.count * BATCH_ROWS, len(inputs))
         work.progress("candidates", done, len(inputs))
     draft.write_table(candidates.select(["image_id"]), "candidate_bank.parquet")
@@ -88,7 +88,7 @@ def write_bank(work: Work[BankInput]) -> None:
         "dim": checkpoint.network.dim,
         "target_tokens": checkpoint.network.target_tokens,
         "dtype": settings.dtype,
-        "kept_per_image": kept_shapes,
+        "kept_per_image": shapes,
     }
 
 
@@ -98,25 +98,25 @@ def _encode(
     """Start, float32 target vectors and, where the network has some, features of each batch of inputs."""
     import torch
 
-    place = choose_device(device)
-    as_module(network).to(place).eval()
+    torch_device = choose_device(device)
+    as_module(network).to(torch_device).eval()
     for start in starts:
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BATCH_ROWS])).to(place)
+            batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BATCH_ROWS])).to(torch_device)
             features = network.image_features(batch)
             vectors = network.encode_target(batch if features is None else features).float().cpu().numpy()
             yield start, vectors, None if features is None else features.float().cpu().numpy()
 
 
-def _narrowed(block: np.ndarray, dtype: str) -> np.ndarray:
+def _cast(block: np.ndarray, dtype: str) -> np.ndarray:
     with np.errstate(over="ignore"):
-        narrow = block.astype(dtype)
-    if not np.isfinite(narrow).all():
+        cast = block.astype(dtype)
+    if not np.isfinite(cast).all():
         raise TrainingError(
-            f"the towers give vectors that are no finite numbers in {dtype}; train stage 1 again, or set "
+            f"the towers give vectors that are not finite in {dtype}; train stage 1 again, or set "
             'candidate_bank.dtype to "float32"'
         )
-    return narrow
+    return cast
 
 
 def _write(path: Path, rows: int, start: int, block: np.ndarray) -> None:

@@ -37,7 +37,7 @@ class _Chunk:
     positions: range
     leaf: Tensor
     """Vectors of the whole batch, whose gradient the objective fills in."""
-    kept: Tensor | None
+    with_graph: Tensor | None
     """This chunk's vectors with their graph, where the part is one chunk; else they are computed again."""
     random_state: list[Tensor]
 
@@ -64,9 +64,9 @@ class GradientCache:
                 states.append(_random_state(self.device))
                 outputs.append(encode.some(span))
         leaf = self._joined(outputs, encode).requires_grad_(True)
-        kept = outputs[0] if len(spans) == 1 else None
+        with_graph = outputs[0] if len(spans) == 1 else None
         for span, state in zip(spans, states, strict=True):
-            self._chunks.append(_Chunk(encode, span, leaf, kept, state))
+            self._chunks.append(_Chunk(encode, span, leaf, with_graph, state))
         return leaf
 
     def constants(self, encode: Encode) -> Tensor:
@@ -93,22 +93,22 @@ class GradientCache:
         """Send the gradient of the vectors, which the objective's backward has left in them, through the encoders."""
         import torch
 
-        kept: list[Tensor] = []
+        outputs: list[Tensor] = []
         gradients: list[Tensor] = []
         for chunk in self._chunks:
             if chunk.leaf.grad is None:
                 continue
             gradient = chunk.leaf.grad[chunk.positions.start : chunk.positions.stop]
-            if chunk.kept is None:
+            if chunk.with_graph is None:
                 with _replayed(chunk.random_state, self.device), torch.enable_grad():
                     again = chunk.encode.some(chunk.positions)
                 if again.requires_grad:
                     torch.autograd.backward(again, gradient)
-            elif chunk.kept.requires_grad:
-                kept.append(chunk.kept)
+            elif chunk.with_graph.requires_grad:
+                outputs.append(chunk.with_graph)
                 gradients.append(gradient)
-        if kept:
-            torch.autograd.backward(kept, gradients)
+        if outputs:
+            torch.autograd.backward(outputs, gradients)
         self._chunks.clear()
 
 

@@ -1,4 +1,4 @@
-"""Image inputs: what a network reads of each picture, made once per picture and kept between runs."""
+"""Image inputs: what a network reads of each picture, computed once per picture and stored between runs."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def _in_order(rows: Rows, keys: Sequence[str], processes: Processes) -> np.ndarr
 
 
 def _write(rows: Rows, keys: Sequence[str], file: IO[bytes]) -> None:
-    places: dict[str, list[int]] = {}
-    for place, key in enumerate(keys):
-        places.setdefault(key, []).append(place)
+    rows_of: dict[str, list[int]] = {}
+    for number, key in enumerate(keys):
+        rows_of.setdefault(key, []).append(number)
     for part in rows.scan():
         for key, value in zip(part[KEY].to_pylist(), part[VALUE], strict=True):
-            for place in places.pop(key, ()):
+            for number in rows_of.pop(key, ()):
                 row = np.load(io.BytesIO(value.as_py()), allow_pickle=False)
-                write_rows(file.fileno(), len(keys), place, row[None])
+                write_rows(file.fileno(), len(keys), number, row[None])
 
 
 def _as_bytes(row: np.ndarray) -> bytes:

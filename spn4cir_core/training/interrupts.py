@@ -1,4 +1,4 @@
-"""Ctrl-C and termination while a step is under way: noted, and passed on once the state has been kept."""
+"""Ctrl-C and termination while a step is under way: recorded, and passed on once the state has been saved."""
 
 from __future__ import annotations
 

@@ -47,5 +47,5 @@ class MomentumTargets:
         import torch
 
         with torch.no_grad():
-            for name, kept in state.items():
-                self._pairs[name][0].copy_(kept)
+            for name, average in state.items():
+                self._pairs[name][0].copy_(average)

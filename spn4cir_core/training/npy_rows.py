@@ -33,8 +33,8 @@ def write_rows(file: int, rows: int, start: int, block: np.ndarray) -> None:
 def header_of(rows: int, block: np.ndarray) -> bytes:
     """The header of a file of ``rows`` rows like those of the block."""
     stream = io.BytesIO()
-    told = {"descr": np.lib.format.dtype_to_descr(block.dtype), "fortran_order": False}
-    np.lib.format.write_array_header_1_0(stream, {**told, "shape": (rows, *block.shape[1:])})
+    header = {"descr": np.lib.format.dtype_to_descr(block.dtype), "fortran_order": False}
+    np.lib.format.write_array_header_1_0(stream, {**header, "shape": (rows, *block.shape[1:])})
     return stream.getvalue()
 
 

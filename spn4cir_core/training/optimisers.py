@@ -68,7 +68,7 @@ class Precision:
 
     @property
     def may_overflow(self) -> bool:
-        """Whether a gradient that is no finite number is one step's bad luck and not the end."""
+        """Whether a gradient that is not finite is one step's bad luck and not the end."""
         return self.scaler.is_enabled() and self.scaler.get_scale() >= self.LEAST_SCALE
 
     def state(self) -> dict[str, Tensor]:

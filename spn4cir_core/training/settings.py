@@ -36,7 +36,7 @@ class ValidationSettings(Settings):
     pictures of the validation split whose captions share most words, with texts that name only what is added or taken
     away, so that a query is answered only by a model that reads its reference; ``origins`` is then not read."""
     gallery: Literal["validation", "training_too"] = "validation"
-    """Images that a target is sought among; with those of the training split the search is as hard as in earnest."""
+    """Images that are searched for a target; with those of the training split the search is as hard as in use."""
     max_queries: int = Field(default=2000, ge=1)
 
     @property

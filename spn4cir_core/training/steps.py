@@ -55,7 +55,7 @@ class Steps:
         """Take a step, counted from 0; its line of the metrics.
 
         Raises:
-            TrainingError: the loss or its gradient is no finite number; ``resume`` has got the batch, and no weight
+            TrainingError: the loss or its gradient is not finite; ``resume`` has the batch, and no weight
                 has changed.
         """
         import torch
@@ -108,17 +108,17 @@ class Steps:
         torch.manual_seed(int(random_of(self.training.seed, self.training.name, purpose, number).integers(2**62)))
 
     def _refusal(self, step: int, value: float, norm: float, taken: Sequence[TripletBatch], resume: Resume) -> str:
-        """Keep the batch that broke the training for a person to look at; what to tell."""
+        """Save the batch that broke the training for a person to look at; the error message."""
         training, schedule = self.training, self.schedule
         rows = [(training.triplets.ids[row], text) for batch in taken for row, text in batch.visits()]
-        kept: dict[str, Any] = {
+        report: dict[str, Any] = {
             "stage": training.name,
             "step": step + 1,
             "loss": str(value),
             "gradient_norm": str(norm),
         }
-        kept["triplets"] = [{"triplet_id": triplet, "modified_text": text} for triplet, text in rows]
-        where = f" The batch is in {resume.refuse(kept)}." if training.processes.first else ""
+        report["triplets"] = [{"triplet_id": triplet, "modified_text": text} for triplet, text in rows]
+        where = f" The batch is in {resume.refuse(report)}." if training.processes.first else ""
         return (
             f"{training.name}: at step {step + 1} of {training.steps} the loss is {value} and the norm of its "
             f"gradient {norm}; triplets {[triplet for triplet, _ in rows[:3]]} … "

@@ -56,6 +56,6 @@ def _metrics_files(recipe: Tables, store: Store) -> Iterable[tuple[str, Path]]:
 
 
 def _under_way(stage: Stage[Any], recipe: Tables, store: Store) -> tuple[str, Path] | None:
-    wanted = stage.wanted(recipe, store)
-    path = store.root / stage.name / f".{wanted}.draft" / RESUME / METRICS
-    return (f"{stage.name}/{wanted}", path) if wanted is not None and path.is_file() else None
+    fingerprint = stage.wanted(recipe, store)
+    path = store.root / stage.name / f".{fingerprint}.draft" / RESUME / METRICS
+    return (f"{stage.name}/{fingerprint}", path) if fingerprint is not None and path.is_file() else None

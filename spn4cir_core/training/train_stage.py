@@ -30,11 +30,11 @@ PROGRESS_EVERY_STEPS = 10
 def train_stage(training: Training, draft: Draft, progress: Progress) -> None:
     """Train, and write the checkpoint into the draft.
 
-    A killed training goes on from its last kept step and ends with the bytes of an unbroken one (same machine,
-    same number of threads and processes). Ctrl-C keeps the step it comes in.
+    A killed training goes on from its last saved step and ends with the bytes of an unbroken one (same machine,
+    same number of threads and processes). Ctrl-C saves the step it comes in.
 
     Raises:
-        TrainingError: the loss or its gradient is no finite number; nothing is published.
+        TrainingError: the loss or its gradient is not finite; nothing is published.
     """
     import torch
 
@@ -129,7 +129,7 @@ class _Loop:
         return self.steps.take(step, self.resume)
 
     def _validate(self, metrics: list[dict[str, Any]]) -> None:
-        """Where it is due, add the recalls of the weights as they would be kept, and keep them if they are best."""
+        """Where it is due, add the recalls of the weights as they would be published; save them if they are best."""
         every, step = self.schedule.validation.every_steps, len(metrics)
         if every is None or (step % every and step != self.training.steps):
             return
@@ -214,7 +214,7 @@ class _Loop:
         self._save(metrics)
         if self.first:
             log.warning(
-                "%s was interrupted: step %d of %d is kept. Run the same again and it goes on from there.",
+                "%s was interrupted: step %d of %d is saved. Run the same again and it goes on from there.",
                 self.training.name,
                 len(metrics),
                 self.training.steps,

@@ -1,4 +1,4 @@
-"""Averages of the weights along a training, which are tested and kept in place of the last ones."""
+"""Averages of the weights along a training, which are validated and stored in place of the last ones."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ class AveragedWeights:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Put back what :meth:`state` gave."""
         if state:
-            places = enumerate(self.parameters)
-            self._mean = [state[str(number)].to(parameter.device) for number, parameter in places]
+            numbered = enumerate(self.parameters)
+            self._mean = [state[str(number)].to(parameter.device) for number, parameter in numbered]
 
 
 def _copy(values: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:

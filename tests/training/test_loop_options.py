@@ -113,7 +113,7 @@ def test_ctrl_c_keeps_the_step_and_the_next_run_ends_as_an_unbroken_one(
     with pytest.raises(KeyboardInterrupt):
         STAGE1_CHECKPOINT.run(recipe, broken)
     assert signal.getsignal(signal.SIGINT) is handler
-    assert "stage1 was interrupted: step 5 of 7 is kept. Run the same again" in caplog.text
+    assert "stage1 was interrupted: step 5 of 7 is saved. Run the same again" in caplog.text
     monkeypatch.undo()
     taken: list[int] = []
     interrupt_at(monkeypatch, 5, lambda: taken.append(5))

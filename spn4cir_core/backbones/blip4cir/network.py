@@ -62,12 +62,14 @@ class Blip4CirNetwork(nn.Module, Network):
         return images if images.is_floating_point() else visual_tokens(self.vision_model, images)
 
     @property
+    @override
     def keeps_features_in_stage1(self) -> bool:
-        """The vision tower is frozen from the start. See the base class."""
+        """The vision tower is frozen from the start."""
         return True
 
+    @override
     def checkpoint_activations(self) -> None:
-        """See the base class; the vision tower, which takes no gradient, has none to keep."""
+        """Only the text encoder stores activations: the vision tower takes no gradient."""
         checkpoint_layers(self.text_encoder)
 
     @override

@@ -36,8 +36,9 @@ class Blip4Cir(BlipBackbone):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """In the text encoder. The published stage 2 has none."""
 
+    @override
     def build(self, texts: Sequence[str], seed: int) -> Blip4CirNetwork:
-        """See the base class.
+        """The network with the model's starting weights.
 
         Raises:
             InputError: the model is not there, or is of another kind.
@@ -54,8 +55,9 @@ class Blip4Cir(BlipBackbone):
         load_strictly(network, tensors, "a BlipForImageTextRetrieval", model.folder)
         return network
 
+    @override
     def build_bare(self, texts: Sequence[str], seed: int) -> Blip4CirNetwork:
-        """See the base class; config and tokenizer are read, weights are not."""
+        """Read the model's config and tokenizer, and not its weights."""
         model = open_model(self.model, self.revision, weights=False)
         return self._shaped(model.config("blip"), self._vocabulary(model), seed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spn4cir_core.backbones.published import Found, Layout
+from spn4cir_core.backbones.published import FileTensors, Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 SIZES = ("input_resolution", "context_length", "vocab_size")
 
 
-def clip_below(found: Found, prefix: str) -> dict[str, Tensor]:
+def clip_below(source: FileTensors, prefix: str) -> dict[str, Tensor]:
     """The tensors of a CLIP below a prefix, named as in a network whose attribute ``clip`` it is."""
     for name in SIZES:
-        found.ignore(f"{prefix}{name}", "a size that the model's configuration tells")
-    return {f"clip.{name}": tensor for name, tensor in found.below(prefix).items()}
+        source.ignore(f"{prefix}{name}", "a size that the model's configuration tells")
+    return {f"clip.{name}": tensor for name, tensor in source.below(prefix).items()}
 
 
 LAYOUTS = (
@@ -26,7 +26,7 @@ LAYOUTS = (
         held_under="CLIP",
         signs=("visual.", "token_embedding.weight", "text_projection"),
         not_signs=("clip.", "backbone."),
-        translate=lambda found: clip_below(found, ""),
+        translate=lambda source: clip_below(source, ""),
         fresh=("composer.",),
     ),
     Layout(
@@ -35,7 +35,7 @@ LAYOUTS = (
         held_under="state_dict",
         signs=("clip.visual.", "clip.token_embedding.weight", "clip.text_projection"),
         not_signs=("backbone.",),
-        translate=lambda found: clip_below(found, "clip."),
+        translate=lambda source: clip_below(source, "clip."),
         fresh=("composer.",),
     ),
 )

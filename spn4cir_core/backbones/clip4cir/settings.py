@@ -28,8 +28,9 @@ class Clip4Cir(ClipBackbone):
     """SPN4CIR sums. The original's second training puts a ``combiner`` with ``stage1_trains = "composer"`` on top."""
     stage1_trains: Literal["everything", "composer"] = "everything"
 
+    @override
     def build(self, texts: Sequence[str], seed: int) -> Clip4CirNetwork:
-        """See the base class.
+        """The network with the model's starting weights.
 
         Raises:
             InputError: the model's weights or configuration cannot be read.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Heads(Backbone):
     """Both trunks come with Python packages (extra ``offline``); no stage trains them.
 
-    A picture passes its trunk once and is kept as 1,280 features; a text is encoded once per training.
+    A picture passes its trunk once and is stored as 1,280 features; a text is encoded once per training.
     """
 
     plugin_kind: ClassVar[str] = "heads"
@@ -35,8 +35,9 @@ class Heads(Backbone):
     def extras(self) -> tuple[str, ...]:
         return ("offline",)
 
+    @override
     def fingerprint(self) -> str:
-        """See the base class.
+        """Hash of settings and weights.
 
         Raises:
             MissingExtra: a weight package is not installed.
@@ -48,8 +49,9 @@ class Heads(Backbone):
     def inputs_fingerprint(self) -> str:
         return fingerprint({"kind": "lite0", "image_px": self.image_px, "weights": file_sha256(weights_file())})
 
+    @override
     def text_tokenizer(self) -> tuple[str, int]:
-        """MiniLM's, which is BERT's. See the base class."""
+        """MiniLM reads BERT's tokens."""
         return "bert", 128
 
     @override

@@ -33,7 +33,7 @@ def vocabulary_of(texts: Iterable[str]) -> list[str]:
 
 
 class Tower(nn.Module):
-    """Encodes images or tokens; keeps no activations for the backward pass where it is told to save memory."""
+    """Encodes images or tokens; keeps no activations for the backward pass where it saves memory."""
 
     checkpointed = False
 
@@ -130,8 +130,9 @@ class SmallNetwork(TwoTowerNetwork):
         resized = [image if image.size == size else image.resize(size, Image.Resampling.BICUBIC) for image in images]
         return np.stack([np.asarray(image, dtype=np.uint8).transpose(2, 0, 1) for image in resized])
 
+    @override
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """See the base class. Words that no training text has are left out: their vectors would be untrained noise."""
+        """(B, L) word numbers. Words that no training text has are dropped: their vectors would be untrained noise."""
         known = [[self._ids[word] for word in words_of(text) if word in self._ids] for text in texts]
         ids = [numbers[:TOKEN_LIMIT] or [UNKNOWN] for numbers in known]
         tokens_BP = torch.full((len(ids), max(map(len, ids), default=1)), PADDING, dtype=torch.int64)

@@ -34,12 +34,14 @@ class Small(Backbone):
     def inputs_fingerprint(self) -> str:
         return fingerprint({"kind": "small", "image_px": self.image_px})
 
+    @override
     def text_tokenizer(self) -> tuple[str, int]:
-        """Whole words. See the base class."""
+        """Whole words are the tokens."""
         return "words", 64
 
+    @override
     def build(self, texts: Sequence[str], seed: int) -> Network:
-        """See the base class. Every word of the texts is in the vocabulary."""
+        """A network whose vocabulary is every word of the texts."""
         import torch
 
         from spn4cir_core.backbones.small.network import vocabulary_of

@@ -72,10 +72,10 @@ class QFormer(nn.Module):
         """(B, D) unit vectors of texts alone, as BLIP-2 compares them with images."""
         return self._first(self.embeddings(input_ids=tokens_BL), mask_BL, 0)
 
-    def _first(self, embedded: Tensor, mask: Tensor, place: int) -> Tensor:
+    def _first(self, embedded: Tensor, mask: Tensor, position: int) -> Tensor:
         # With a query length of 0 all tokens pass the text's layers, the prompts too, as in the altered original.
         hidden = self.qformer(query_embeds=embedded, query_length=0, attention_mask=mask).last_hidden_state
-        return functional.normalize(self.text_projection(hidden[:, place]), dim=-1)
+        return functional.normalize(self.text_projection(hidden[:, position]), dim=-1)
 
 
 class SprcNetwork(nn.Module, Network):
@@ -128,12 +128,14 @@ class SprcNetwork(nn.Module, Network):
                 parameter.requires_grad_(not any(part in name for part in UNUSED_BY_READING))
 
     @property
+    @override
     def keeps_features_in_stage1(self) -> bool:
-        """The vision tower is frozen from the start. See the base class."""
+        """The vision tower is frozen from the start."""
         return True
 
+    @override
     def checkpoint_activations(self) -> None:
-        """See the base class; what takes no gradient has none to keep."""
+        """Only the Q-Former that is trained stores activations."""
         checkpoint_layers(self.former if self.query_former is None else self.query_former)
 
     @override

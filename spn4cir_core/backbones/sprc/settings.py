@@ -43,10 +43,11 @@ class Sprc(BlipBackbone):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """In what is trained of the Q-Former."""
     vision_dtype: Dtype = "float32"
-    """What the frozen tower is kept and computed in; published: float16."""
+    """Number format of the frozen tower; published: float16."""
 
+    @override
     def build(self, texts: Sequence[str], seed: int) -> SprcNetwork:
-        """See the base class. The prompt tokens, which no BLIP-2 has, are drawn from the seed.
+        """The network with the model's weights; prompt tokens, which no BLIP-2 has, are drawn from the seed.
 
         Raises:
             InputError: the model is not there, or is of another kind.
@@ -64,8 +65,9 @@ class Sprc(BlipBackbone):
         load_strictly(network, tensors, "a Blip2ForImageTextRetrieval", model.folder)
         return network
 
+    @override
     def build_bare(self, texts: Sequence[str], seed: int) -> SprcNetwork:
-        """See the base class; config and tokenizer are read, weights are not."""
+        """Read the model's config and tokenizer, and not its weights."""
         model = open_model(self.model, self.revision, weights=False)
         return self._shaped(model.config("blip-2"), model.vocabulary(ADDED_TOKEN), seed)
 

@@ -89,8 +89,9 @@ class TgCirNetwork(ClipNetwork):
     def encode_target(self, images: Tensor) -> Tensor:
         return functional.normalize(self.image_features(images).mean(dim=1), dim=-1)
 
+    @override
     def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
-        """See the base class.
+        """(B, D) unit vectors of composed queries; of one modality where the other is None.
 
         Raises:
             ValueError: both modalities are missing.

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from spn4cir_core.backbones.clip4cir.published import clip_below
-from spn4cir_core.backbones.published import Found, Layout
+from spn4cir_core.backbones.published import FileTensors, Layout
 from spn4cir_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,43 +19,43 @@ if TYPE_CHECKING:
 TEACHER = "of the original's teacher, which sees the target and is used in its first stage alone"
 
 
-def _stage1(found: Found) -> dict[str, Tensor]:
-    return {**_shared(found), **_sides(found, ("",))}
+def _stage1(source: FileTensors) -> dict[str, Tensor]:
+    return {**_shared(source), **_sides(source, ("",))}
 
 
-def _stage2(found: Found) -> dict[str, Tensor]:
-    return {**_shared(found), **_sides(found, ("", "_text"))}
+def _stage2(source: FileTensors) -> dict[str, Tensor]:
+    return {**_shared(source), **_sides(source, ("", "_text"))}
 
 
-def _shared(found: Found) -> dict[str, Tensor]:
-    _check_alias(found)
-    weights = clip_below(found, "backbone.clip.")
+def _shared(source: FileTensors) -> dict[str, Tensor]:
+    _check_alias(source)
+    weights = clip_below(source, "backbone.clip.")
     for name in ("fc", "text_fc"):
-        weights |= {f"{name}.{part}": found.take(f"backbone.{name}.{part}") for part in ("weight", "bias")}
-    gate = found.below("s_remain_map.")
+        weights |= {f"{name}.{part}": source.take(f"backbone.{name}.{part}") for part in ("weight", "bias")}
+    gate = source.below("s_remain_map.")
     matrices, biases = _matrices(gate), _biases(gate)
     if len(matrices) != 2 or len(biases) != 2:
-        raise InputError(f"{found.path}: s_remain_map. should hold two linear layers; it holds {sorted(gate)}")
+        raise InputError(f"{source.path}: s_remain_map. should hold two linear layers; it holds {sorted(gate)}")
     for layer, matrix, bias in zip(("0", "2"), matrices, biases, strict=True):
         weights |= {f"s_remain_map.{layer}.weight": matrix, f"s_remain_map.{layer}.bias": bias}
-    found.ignore("t_", TEACHER)
-    found.ignore("local_weight", TEACHER)
+    source.ignore("t_", TEACHER)
+    source.ignore("local_weight", TEACHER)
     return weights
 
 
-def _sides(found: Found, endings: tuple[str, ...]) -> dict[str, Tensor]:
+def _sides(source: FileTensors, endings: tuple[str, ...]) -> dict[str, Tensor]:
     import torch
 
     weights = {}
     for end in endings:
-        masks = [*found.below(f"backbone.masks{end}.").values(), *_one(found, f"backbone.masks{end}")]
+        masks = [*source.below(f"backbone.masks{end}.").values(), *_one(source, f"backbone.masks{end}")]
         if len(masks) != 1:
-            raise InputError(f"{found.path} holds {len(masks)} tensors for backbone.masks{end}; there must be one")
-        learner = found.below(f"backbone.tokenlearn{end}.")
+            raise InputError(f"{source.path} holds {len(masks)} tensors for backbone.masks{end}; there must be one")
+        learner = source.below(f"backbone.tokenlearn{end}.")
         matrices, biases = _matrices(learner), _biases(learner)
         if not matrices or len(matrices) != len(biases) or len(learner) != 2 * len(matrices):
             raise InputError(
-                f"{found.path}: backbone.tokenlearn{end}. should hold a convolution per token; it holds "
+                f"{source.path}: backbone.tokenlearn{end}. should hold a convolution per token; it holds "
                 f"{sorted(learner)}"
             )
         weights[f"masks{end}"] = masks[0]
@@ -64,21 +64,21 @@ def _sides(found: Found, endings: tuple[str, ...]) -> dict[str, Tensor]:
     return weights
 
 
-def _check_alias(found: Found) -> None:
+def _check_alias(source: FileTensors) -> None:
     """The visual tower is saved a second time under ``backbone.image_backbone.``; the two must be one."""
     import torch
 
     alias, tower = "backbone.image_backbone.", "backbone.clip.visual."
-    for name, tensor in found.left.items():
+    for name, tensor in source.left.items():
         if name.startswith(alias):
-            other = found.left.get(tower + name.removeprefix(alias))
+            other = source.left.get(tower + name.removeprefix(alias))
             if other is None or not torch.equal(tensor, other):
-                raise InputError(f"{found.path}: {name!r} is not the visual tower's own tensor again")
-    found.ignore(alias, "the visual tower saved a second time")
+                raise InputError(f"{source.path}: {name!r} is not the visual tower's own tensor again")
+    source.ignore(alias, "the visual tower saved a second time")
 
 
-def _one(found: Found, name: str) -> list[Tensor]:
-    return [found.take(name)] if name in found.left else []
+def _one(source: FileTensors, name: str) -> list[Tensor]:
+    return [source.take(name)] if name in source.left else []
 
 
 def _matrices(tensors: dict[str, Tensor]) -> list[Tensor]:

@@ -36,8 +36,9 @@ class TgCir(ClipBackbone):
     """Also have a composing teacher, which the objective ``target_guided`` trains and learns from in stage 1. Stage 2
     and searches never use it; published files start it anew."""
 
+    @override
     def build(self, texts: Sequence[str], seed: int) -> TgCirNetwork:
-        """See the base class.
+        """The network with the model's starting weights.
 
         Raises:
             InputError: the model's weights or configuration cannot be read.
