@@ -87,7 +87,7 @@ class Network(ABC):
         """
 
     def expect_images(self, inputs: np.ndarray) -> None:  # noqa: B027
-        """Called before stage 1 with the image inputs (N, …) of the candidate set, in a fixed order, to measure statistics.
+        """Called before stage 1 with the (N, …) image inputs of the candidate set, in a fixed order, for statistics.
 
         What it measures belongs to the weights or to :meth:`state`, so that a checkpoint holds it.
         """
