@@ -76,7 +76,7 @@ class Parser:
     """Turns the rows of one corpus's files into triplets and queries; collects what it leaves out.
 
     ``kept_ids`` maps the id of every picture of the manifest, merged duplicates included, to the id of
-    the picture that is kept; ``dropped`` maps the paths of dropped files to the reason.
+    the picture that stands for it; ``dropped`` maps the paths of dropped files to the reason.
     """
 
     corpus: str
@@ -190,7 +190,7 @@ class Parser:
 def _rows_of(
     records: Iterable[Record], rows: Callable[[Record], list[dict[str, str]]]
 ) -> Iterator[tuple[int, dict[str, str] | RowError]]:
-    """The rows of each record with its number; its fault in place of the rows of one that has none."""
+    """The rows of each record with its number; a record that cannot be used gives its fault instead."""
     for number, record in enumerate(records, 1):
         if record.fault:
             yield number, RowError(record.fault, repr(record.query_id))

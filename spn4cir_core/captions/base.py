@@ -1,4 +1,4 @@
-"""What every captioner is."""
+"""The contract of captioners, and the table of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Captioner(Plugin):
 
     @property
     def sees(self) -> bool:
-        """Whether it looks at the pictures. One that does not gets none of them opened, and None in their place."""
+        """Whether it looks at the pictures. Otherwise no picture is opened, and it gets None instead."""
         return True
 
     @abstractmethod
@@ -47,15 +47,15 @@ class Captioner(Plugin):
         """The request made for one image; empty where the captioner takes none."""
 
     def row_key(self, image: ToCaption) -> str:
-        """What one caption is kept under, beside :meth:`fingerprint`: the picture's pixels and its prompt."""
+        """Key of one stored caption, beside :meth:`fingerprint`: the picture's pixels and its prompt."""
         return f"{image.pixel_sha256} {self.prompt(image)}"
 
     @abstractmethod
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], Sequence[str | None]]:
         """Load the model and return the function that captions a batch (images upright, RGB).
 
-        The function returns one string per image: ``""`` where it has nothing to say, None where it failed and the
-        stage's next run shall ask again; both are counted as drops. If it has an attribute ``counts``, a mapping of
+        The function returns one string per image: ``""`` where it has no caption, None where it failed and the
+        stage's next run tries again; both are counted as drops. If it has an attribute ``counts``, a mapping of
         names to numbers, the artefact's details get it.
         """
 

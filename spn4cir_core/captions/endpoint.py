@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from PIL import Image
 from pydantic import AfterValidator, Field
+from typing_extensions import override
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.prompts import PUBLISHED, check_request, request
@@ -20,7 +21,7 @@ class Endpoint(ChatModel, Captioner):
     """Asks a chat server for a brief description of each picture, several pictures at a time.
 
     ``batch_rows`` of the stage should be a few times ``concurrency``. A picture without a usable answer is
-    counted as a drop, and asked again when the stage runs next.
+    counted as a drop, and requested again when the stage runs next.
     """
 
     plugin_kind: ClassVar[str] = "endpoint"
@@ -29,14 +30,17 @@ class Endpoint(ChatModel, Captioner):
     max_words: int = Field(default=80, ge=1)
     """A longer answer is no caption."""
 
+    @override
     def fingerprint(self, files: ImageFiles) -> str:
         """Hash of the model's name and what is sent; neither URL nor key."""
         return fingerprint({key: value for key, value in plain(self).items() if key not in ("request", "words")})
 
+    @override
     def prompt(self, image: ToCaption) -> str:
         """The request with the picture's category."""
         return request(self.request, image.category, self.words)
 
+    @override
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str | None]]:
         """Read the key; no request is made yet.
 

@@ -1,4 +1,4 @@
-"""What a captioner is asked, and how its answer becomes a caption."""
+"""The prompt that a captioner gets, and its placeholders."""
 
 from __future__ import annotations
 

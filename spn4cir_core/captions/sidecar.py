@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from PIL import Image
+from typing_extensions import override
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.errors import InputError
@@ -37,23 +38,28 @@ class Sidecar(Captioner):
     """Filled from the attributes, e.g. ``{colour} {label}``; an image that lacks one gets no caption."""
 
     @property
+    @override
     def sees(self) -> bool:
         """What it says lies beside the pictures."""
         return False
 
+    @override
     def fingerprint(self, files: ImageFiles) -> str:
         """Hash of the settings and of the tables or text files."""
         sides = {"table": self._tables, "text": _texts, "attributes": _none}[self.source](files)
         return fingerprint({**plain(self), "files": files_fingerprint(sides, files.root)})
 
+    @override
     def prompt(self, image: ToCaption) -> str:
-        """Nothing is asked."""
+        """Empty: there is no prompt."""
         return ""
 
+    @override
     def row_key(self, image: ToCaption) -> str:
         """The caption hangs on the picture's name or metadata, not on its pixels."""
         return fingerprint({"path": image.path, "attributes": image.attributes})
 
+    @override
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
         """Read the table, if that is the source.
 

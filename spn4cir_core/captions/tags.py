@@ -45,18 +45,22 @@ class Tags(Captioner):
     def extras(self) -> tuple[str, ...]:
         return ("offline",)
 
+    @override
     def fingerprint(self, files: ImageFiles) -> str:
         """Hash of weights, settings and the version of the wording."""
         return fingerprint({**plain(self), "version": VERSION, "weights": file_sha256(weights_file())})
 
+    @override
     def prompt(self, image: ToCaption) -> str:
-        """Nothing is asked."""
+        """Empty: there is no prompt."""
         return ""
 
+    @override
     def row_key(self, image: ToCaption) -> str:
         """With the label that the metadata gives: another label is another caption."""
         return f"{super().row_key(image)}{self._given_label(image)}"
 
+    @override
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
         """Load the network.
 

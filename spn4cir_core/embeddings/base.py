@@ -1,4 +1,4 @@
-"""What every image encoder is."""
+"""The contract of image encoders, and the table of them."""
 
 from __future__ import annotations
 

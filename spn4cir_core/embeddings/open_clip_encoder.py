@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from PIL import Image
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError, RecipeError
@@ -32,12 +33,13 @@ class OpenClipEncoder(ImageEncoder):
     pretrained: str = ""
     """For a known name: a tag (open_clip downloads) or the path of a weight file. Folder and hub bring their own."""
     dtype: Dtype = "float32"
-    """What the network computes in; weights are kept in float32."""
+    """What the network computes in; weights stay float32."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
+    @override
     def fingerprint(self) -> str:
-        """Hash of settings, weights and, where open_clip downloads, its version. See :class:`ImageEncoder`."""
+        """Hash of settings, weights and, where open_clip downloads, its version."""
         folder, file = self._folder(), self._file()
         inputs: dict[str, Any] = {"kind": self.plugin_kind, "dtype": self.dtype}
         if folder is not None:
@@ -50,8 +52,9 @@ class OpenClipEncoder(ImageEncoder):
 
         return fingerprint({**inputs, "pretrained": self.pretrained, "open_clip": open_clip.__version__})
 
+    @override
     def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
-        """Load the model and its preprocessing. See :class:`ImageEncoder`."""
+        """Load the model and its preprocessing."""
         import torch
 
         model, preprocess = self._load()

@@ -80,7 +80,7 @@ def _unit_rows(raw_BD: np.ndarray) -> pa.Array:
 
 
 def _finite(rows: Rows, wanted: set[str]) -> set[str]:
-    """The wanted keys whose kept value is a vector (null stands for one that is not finite)."""
+    """The wanted keys whose stored value is a vector (null stands for one that is not finite)."""
     finite_keys: set[str] = set()
     for part in rows.scan():
         finite_keys |= wanted.intersection(part.filter(part[VALUE].is_valid())[KEY].to_pylist())
@@ -88,7 +88,7 @@ def _finite(rows: Rows, wanted: set[str]) -> set[str]:
 
 
 def _gather(rows: Rows, order: list[str]) -> np.ndarray:
-    """The kept vectors in the given order of keys."""
+    """The stored vectors (N, D) in the given order of keys."""
     row_of = {key: row for row, key in enumerate(order)}
     vectors = np.zeros((0, 0), np.float32)
     for part in rows.scan():

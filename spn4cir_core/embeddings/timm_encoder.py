@@ -30,7 +30,7 @@ class TimmEncoder(ImageEncoder):
     """``package:efficientnet-lite0``, the path of a local safetensors file, or ``pretrained`` (timm downloads)."""
     size_px: int = Field(default=224, ge=8)
     dtype: Dtype = "float32"
-    """What the network computes in; weights are kept in float32."""
+    """What the network computes in; weights stay float32."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
@@ -38,13 +38,15 @@ class TimmEncoder(ImageEncoder):
     def extras(self) -> tuple[str, ...]:
         return ("offline",)
 
+    @override
     def fingerprint(self) -> str:
-        """Hash of settings, weights and the version of timm. See :class:`ImageEncoder`."""
+        """Hash of settings, weights and the version of timm."""
         settings = self.model_dump(exclude={"device", "weights"})
         return fingerprint({"kind": self.plugin_kind, **settings, "weights": self._weights_mark()})
 
+    @override
     def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
-        """Load the model. See :class:`ImageEncoder`."""
+        """Load the model."""
         import torch
 
         device = torch_device(self.device)

@@ -10,6 +10,7 @@ from typing import Annotated
 import numpy as np
 from PIL import Image
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError
@@ -55,7 +56,7 @@ class Unicom(ImageEncoder):
     weights: str = Field(min_length=1)
     """Path of the published file (``FP16-ViT-L-14.pt``), or of a safetensors file with the same tensors."""
     dtype: Dtype = "float32"
-    """What the transformer's blocks compute in; weights are kept in float32. Published: float16 on a GPU."""
+    """What the transformer's blocks compute in; weights stay float32. Published: float16 on a GPU."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
@@ -66,13 +67,15 @@ class Unicom(ImageEncoder):
             raise ValueError(f"unicom has no model {model!r}; it has {', '.join(SHAPES)}")
         return model
 
+    @override
     def fingerprint(self) -> str:
-        """Hash of settings and weights. See :class:`ImageEncoder`."""
+        """Hash of settings and weights."""
         settings = self.model_dump(exclude={"device", "weights"})
         return fingerprint({"kind": self.plugin_kind, **settings, "sha256": weights_sha256(self._file())})
 
+    @override
     def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
-        """Load the network. See :class:`ImageEncoder`."""
+        """Load the network."""
         import torch
 
         from spn4cir_core.embeddings.unicom_network import UnicomNetwork

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
+from typing_extensions import override
 
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.engine.progress import without_loading_bar
@@ -37,12 +38,13 @@ class VisionTower(ImageEncoder):
     layer: int = -1
     """Which hidden state: -1 the last, -2 the one LLaVA reads."""
     dtype: Dtype = "float32"
-    """What the tower computes in; weights are kept in float32."""
+    """What the tower computes in; weights stay float32."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
 
+    @override
     def fingerprint(self) -> str:
-        """Hash of settings and of every file of the folder. See :class:`ImageEncoder`."""
+        """Hash of settings and of every file of the folder."""
         folder = self._folder()
         files = (
             _checksum(folder, tuple((path, path.stat().st_mtime_ns) for path in _deciding(folder))) if folder else ""
@@ -50,8 +52,9 @@ class VisionTower(ImageEncoder):
         settings = self.model_dump(exclude={"device", "model"} if folder else {"device"})
         return fingerprint({"kind": self.plugin_kind, **settings, "files": files})
 
+    @override
     def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
-        """Load the tower and its processor. See :class:`ImageEncoder`."""
+        """Load the tower and its processor."""
         import torch
         from transformers import AutoImageProcessor, AutoModel
         from transformers.utils import logging as transformers_logging

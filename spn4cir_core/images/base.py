@@ -1,4 +1,4 @@
-"""What every reader of pictures is."""
+"""The contract of readers of pictures, and the table of them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def contact_sheet(
 ) -> Image.Image:
     """Lay RGB pictures out row by row, each fitted into a square of ``side_px`` with its caption below.
 
-    ``height_px`` is the height of a place, lower than ``side_px`` where all pictures are known to be wider than high.
+    ``height_px`` is the height of a cell, lower than ``side_px`` where all pictures are known to be wider than high.
 
     Long captions wrap, and end in "…" after four lines. The same input gives the same pixels.
 
@@ -29,8 +29,8 @@ def contact_sheet(
     wrapped = [_wrap(caption, side_px, font) for _, caption in images]
     columns = min(columns, len(images))
     rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
-    place_px = side_px if height_px is None else height_px
-    heights = [place_px + MARGIN_PX + line_px * max(len(wrapped[index]) for index in row) for row in rows]
+    cell_px = side_px if height_px is None else height_px
+    heights = [cell_px + MARGIN_PX + line_px * max(len(wrapped[index]) for index in row) for row in rows]
     width = columns * (side_px + MARGIN_PX) + MARGIN_PX
     sheet = Image.new("RGB", (width, sum(heights) + MARGIN_PX * (len(rows) + 1)), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -39,9 +39,9 @@ def contact_sheet(
         for column, index in enumerate(row):
             left = MARGIN_PX + column * (side_px + MARGIN_PX)
             thumbnail = _fit(images[index][0], side_px)
-            sheet.paste(thumbnail, (left + (side_px - thumbnail.width) // 2, top + (place_px - thumbnail.height) // 2))
+            sheet.paste(thumbnail, (left + (side_px - thumbnail.width) // 2, top + (cell_px - thumbnail.height) // 2))
             for number, line in enumerate(wrapped[index]):
-                draw.text((left, top + place_px + 2 + number * line_px), line, INK, font)
+                draw.text((left, top + cell_px + 2 + number * line_px), line, INK, font)
         top += height + MARGIN_PX
     return sheet
 

@@ -1,4 +1,4 @@
-"""SHA-256 of files, kept per (path, size, modification time), so that listing a corpus again is cheap."""
+"""SHA-256 of files, stored by path, size and modification time, so that listing a corpus again is cheap."""
 
 from __future__ import annotations
 

@@ -110,7 +110,8 @@ class ImageFiles:
     def open_known(self, picture: tuple[str, str]) -> Image.Image:
         """Decode a picture of the manifest, given as its path and ``pixel_sha256``. As :meth:`open`.
 
-        What is kept by the pixels' hash must be made of those pixels, also where files are replaced during a run.
+        Results are stored by the hash of the pixels, so they must come from those pixels, also if files are replaced
+        during a run.
 
         Raises:
             PictureError: it has other pixels by now.

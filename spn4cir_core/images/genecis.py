@@ -70,7 +70,7 @@ class GeneCis(Benchmark):
             yield AnnotationFile(f"{TEMPLATES}/{task}.json", self.plugin_kind, "genecis", "queries", names)
 
     def _entries(self, root: Path) -> Iterator[tuple[Mapping[str, Any], str, str]]:
-        """Every place of a picture in a template: the entry, the picture's name, the task."""
+        """Every occurrence of a picture in a template: the entry, the picture's name, the task."""
         for task in self.tasks:
             for template in read_templates(root / TEMPLATES / f"{task}.json"):
                 for entry in (template["reference"], template["target"], *template["gallery"]):

@@ -153,7 +153,7 @@ def judge(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     """Sort files into distinct images, exact duplicates and drops.
 
-    Of equal pictures the first by path is kept; one asked for in the evaluation split goes before all others, so that
+    Of equal pictures the first by path stands for all; one of the evaluation split goes before all others, so that
     no training image is equal to one that is evaluated on.
     """
     images: list[dict[str, Any]] = []

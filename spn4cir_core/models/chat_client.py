@@ -98,7 +98,7 @@ class ChatClient:
 
         Raises:
             NoAnswer: the server refuses this very request, or answers nonsense each time.
-            InputError: it cannot be reached, stays overloaded, or refuses whatever is asked.
+            InputError: it cannot be reached, stays overloaded, or refuses every request.
         """
         data, random = json.dumps(body).encode(), Random(seed)
         for attempt in range(self.retries + 1):
@@ -125,7 +125,7 @@ class ChatClient:
         waiting = "" if problem.retry_after_s is None else f"; it asks to wait {problem.retry_after_s:.0f} s"
         raise ServerDown(
             f"the chat server {self.url} is down or overloaded: {message}{waiting}. Start it or check base_url, "
-            "timeout_s, retries and max_wait_s, then run again: answers of finished shards are kept"
+            "timeout_s, retries and max_wait_s, then run again: answers of finished shards are stored"
         ) from problem
 
     def _post(self, data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A model behind the OpenAI chat protocol, and how it is asked many things at a time, whatever they are."""
+"""A model behind the OpenAI chat protocol, and many requests to it at a time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _check_extra(extra: dict[str, Any]) -> dict[str, Any]:
     if taken := {"model", "messages", "stream"} & extra.keys():
         raise ValueError(f"{', '.join(sorted(taken))} cannot be set here")
     if secret := [key for key in extra if SECRET.search(key)]:
-        raise ValueError(f"{secret[0]} looks like a secret, which would be kept with the artefact; use api_key_env")
+        raise ValueError(f"{secret[0]} looks like a secret, which would be stored with the artefact; use api_key_env")
     return extra
 
 
@@ -56,7 +56,7 @@ class ChatModel(Plugin):
     """Larger pictures are sent smaller."""
     jpeg_quality: int = Field(default=90, ge=1, le=100)
     extra_body: Annotated[dict[str, Any], AfterValidator(_check_extra)] = Field(default_factory=dict)
-    """More keys of the request, e.g. ``{seed = 1}``. No secrets: they would be kept with the artefact."""
+    """More keys of the request, e.g. ``{seed = 1}``. No secrets: they would be stored with the artefact."""
     api_key_env: Annotated[str, OmitFromFingerprint()] = ""
     """Name of the environment variable that holds the API key; empty where the server wants none."""
     concurrency: Annotated[int, OmitFromFingerprint()] = Field(default=8, ge=1, le=256)
@@ -184,7 +184,7 @@ class Chat:
         if len(self._failures) >= self._settings.max_failures_in_a_row:
             raise InputError(
                 f"{len(self._failures)} {self._about}s in a row got no {self._wanted} from {self._client.url}; the "
-                f"last: {problem}. Check what the server serves; {self._wanted}s of finished shards are kept"
+                f"last: {problem}. Check what the server serves; {self._wanted}s of finished shards are stored"
             )
         return None
 

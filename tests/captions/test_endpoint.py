@@ -272,7 +272,7 @@ def test_a_server_that_breaks_down_leaves_the_finished_shards(tmp_path: Path, pi
     sizes = {"batch_rows": 2, "shard_rows": 2}
     with serving(lambda number, body: look(body) if number < 5 else Reply(b"no more", 503)) as server:
         table = {"kind": "endpoint", "base_url": server.url, "retries": 0, "concurrency": 1, **FAST}
-        with pytest.raises(InputError, match="finished shards are kept"):
+        with pytest.raises(InputError, match="finished shards are stored"):
             run(recipe(reader, table, **sizes), store)
         server.reply = lambda number, body: look(body)
         resumed, _ = run(recipe(reader, table, **sizes), store)
