@@ -1,7 +1,7 @@
 """A scripted week of a live ``dagster dev`` with its sensor on: corpora come and go, people edit, things break.
 
-    python -m benchmarks.week                       # from the repository's root; prints a Markdown table
-    python -m benchmarks.week --only monday disk_full
+    python -m tests.endurance.week                       # from the repository's root; prints a Markdown table
+    python -m tests.endurance.week --only monday disk_full
 
 The code location is a copy of this code, so that its version can be raised. In the end the current artefacts are
 compared, file by file, with those of a run from scratch. The full disk needs the right to mount a tmpfs.
