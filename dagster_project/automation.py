@@ -54,8 +54,8 @@ def sync_when_changed(context: dg.SensorEvaluationContext, pipeline: Pipeline) -
         return dg.SkipReason(reason)
     state = state_of(pipeline)
     seen = Seen.read(context.cursor)
-    if state.mark != seen.state:
-        context.update_cursor(Seen(state=state.mark, turn=seen.turn + 1).model_dump_json())
+    if state.digest != seen.state:
+        context.update_cursor(Seen(state=state.digest, turn=seen.turn + 1).model_dump_json())
         return dg.SkipReason(state.reason or "something changed; a run starts if it looks the same at the next look")
     return sync_request(context.instance, context.repository_def, state, seen.turn)
 

@@ -41,7 +41,7 @@ def materialization(artifact: Artifact, reused: bool, beside: Mapping[str, Any] 
         metadata["sample"] = _table(artifact.head(SAMPLE_ROWS).to_pylist())
     metadata |= {key: value for key, value in rest.items() if key not in metadata}
     metadata |= {f"seconds_{cause}": value for cause, value in summary["seconds"].items()}
-    metadata |= {"fingerprint": artifact.fingerprint, "folder": dg.MetadataValue.path(artifact.place)}
+    metadata |= {"fingerprint": artifact.fingerprint, "folder": dg.MetadataValue.path(artifact.location)}
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artifact.fingerprint))
 
 
@@ -54,7 +54,7 @@ def _files(artifact: Artifact) -> dict[str, Any]:
         if name == HEADLINE:  # the one text of which every word is ours
             shown[name.rpartition(".")[0]] = dg.MetadataValue.md(artifact.file(name).read_text(encoding="utf-8"))
         elif name.endswith((".html", ".md")):
-            shown[name.replace(".", "_")] = dg.MetadataValue.path(f"{artifact.place}/{name}")
+            shown[name.replace(".", "_")] = dg.MetadataValue.path(f"{artifact.location}/{name}")
         if name == "metrics.jsonl":
             shown["loss_curve"] = dg.MetadataValue.md(sparkline(artifact.file(name), "loss"))
     return shown

@@ -33,7 +33,7 @@ def run_through_pipes(
                 f"{stage.name}: {error}, perhaps killed for want of memory; the compute logs tell more. "
                 "Finished shards and checkpoints are kept; run again to go on"
             ) from error
-    (told,) = ended.get_custom_messages()
-    artifact = store.get(stage.name, told["fingerprint"])
+    (message,) = ended.get_custom_messages()
+    artifact = store.get(stage.name, message["fingerprint"])
     assert artifact is not None
-    return artifact, told["reused"]
+    return artifact, message["reused"]

@@ -16,13 +16,13 @@ def previews(artifact: Artifact, recipe: Recipe, store: Store) -> dict[str, dg.M
     """Metadata of the artefact beside its own; empty where there is nothing to compare with."""
     if artifact.noun != "eval_report":
         return {}
-    found = compared_with_before(recipe.name, store, image_files(recipe.images, store))
-    if found is None:
+    preview = compared_with_before(recipe.name, store, image_files(recipe.images, store))
+    if preview is None:
         return {}
-    text = found.markdown
+    text = preview.markdown
     if len(text) > MARKDOWN_CHARACTERS:
         text = text[:MARKDOWN_CHARACTERS].rpartition("\n")[0] + "\n\n… (more with: spn4cir compare)"
     shown: dict[str, dg.MetadataValue] = {"compared_with_before": dg.MetadataValue.md(text)}
-    if found.picture is not None:
-        shown["won_and_lost_since"] = inline_picture(found.picture, "queries won and lost since the report before")
+    if preview.picture is not None:
+        shown["won_and_lost_since"] = inline_picture(preview.picture, "queries won and lost since the report before")
     return shown

@@ -35,8 +35,8 @@ class WatchedRunLauncher(DefaultRunLauncher):
         if client is None or client.host not in ("localhost", "127.0.0.1"):
             return CheckRunHealthResult(WorkerStatus.RUNNING, "it was not started by a code server of this machine")
         try:
-            told = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id))
-            if deserialize_value(told, CanCancelExecutionResult).can_cancel:
+            reply = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id))
+            if deserialize_value(reply, CanCancelExecutionResult).can_cancel:
                 return CheckRunHealthResult(WorkerStatus.RUNNING)
         except DagsterUserCodeUnreachableError:
             pass
@@ -53,13 +53,13 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return None
 
 
-def lives(process: int, told_at: float) -> bool:
+def lives(process: int, started_at: float) -> bool:
     """Whether a process that told its id at that time (seconds since the epoch) is there still.
 
     Ids are used again: where the system says when the process began, one that began later is another one.
     """
     began = _began(process)
-    return is_alive(process) and (began is None or began <= told_at + SLACK_S)
+    return is_alive(process) and (began is None or began <= started_at + SLACK_S)
 
 
 def _began(process: int) -> float | None:

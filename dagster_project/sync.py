@@ -31,7 +31,7 @@ class State:
 
     late: list[str] = field(default_factory=list)
     """Stages that are out of date, in the order of the flow."""
-    mark: str = ""
+    digest: str = ""
     """Equal for equal states: what is wanted of the late stages, and what there is."""
     reason: str = ""
     """Why nothing is to be run."""
@@ -45,12 +45,12 @@ def state_of(pipeline: Pipeline) -> State:
         present = {name: store.current(recipe.name, name) for name in wanted}
     except Spn4cirError as error:
         reason = f"cannot tell what is out of date: {error}"
-        return State(mark=fingerprint(reason), reason=reason)
+        return State(digest=fingerprint(reason), reason=reason)
     if not wanted:
         return State(reason="everything is up to date")
     pairs = {
-        name: [mark, artifact and artifact.fingerprint]
-        for (name, mark), artifact in zip(wanted.items(), present.values(), strict=True)
+        name: [digest, artifact and artifact.fingerprint]
+        for (name, digest), artifact in zip(wanted.items(), present.values(), strict=True)
     }
     return State(list(wanted), fingerprint(pairs))
 
@@ -75,13 +75,13 @@ def sync_request(
     if reason := active_run(instance) or state.reason:
         return dg.SkipReason(reason)
     last = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1)
-    run_key = fingerprint({"state": state.mark, "after": last[0].run_id if last else None, "turn": turn})
+    run_key = fingerprint({"state": state.digest, "after": last[0].run_id if last else None, "turn": turn})
     if tried := instance.get_runs(dg.RunsFilter(tags={RUN_KEY: run_key}), limit=1):
         return dg.SkipReason(
             f"run {tried[0].run_id[:8]} for this state has ended as {tried[0].status.value.lower()}; the next one "
             "starts when something changes, or by hand"
         )
-    if last and last[0].tags.get(STATE) == state.mark and not _computed(instance, last[0].run_id):
+    if last and last[0].tags.get(STATE) == state.digest and not _computed(instance, last[0].run_id):
         return dg.SkipReason(
             f"run {last[0].run_id[:8]} found nothing to do, and yet {', '.join(state.late)} are out of date: the code "
             "has changed since it was loaded; reload the code location"
@@ -89,7 +89,7 @@ def sync_request(
     assert repository is not None
     keys = [key for key in repository.asset_graph.materializable_asset_keys if key.path[-1] in state.late]
     # A run whose process was killed is started again by the daemon (run_retries), with whatever has changed since.
-    tags = {STATE: state.mark, "dagster/retry_strategy": "ALL_STEPS"}
+    tags = {STATE: state.digest, "dagster/retry_strategy": "ALL_STEPS"}
     return dg.RunRequest(run_key=run_key, asset_selection=sorted(keys), tags=tags)
 
 

@@ -49,7 +49,7 @@ def computed(folder: Path, **overrides: object) -> set[str]:
         if not reused:
             fresh.add(artifact.noun)
 
-    run(load_recipe(tiny_recipe_file(folder, **overrides)), Store(folder / "store"), told=told)
+    run(load_recipe(tiny_recipe_file(folder, **overrides)), Store(folder / "store"), on_stage_done=told)
     return fresh
 
 

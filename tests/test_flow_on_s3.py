@@ -26,7 +26,7 @@ def computed(recipe: Any, store: Store) -> list[str]:
         if not reused:
             fresh.append(artifact.noun)
 
-    run(recipe, store, told=told)
+    run(recipe, store, on_stage_done=told)
     return fresh
 
 

@@ -71,7 +71,7 @@ class Clothes:
 
     def run(self) -> set[str]:
         self.computed = set()
-        self.artifacts = run(self.recipe(), self.store, told=self._told)
+        self.artifacts = run(self.recipe(), self.store, on_stage_done=self._told)
         return self.computed
 
     def _told(self, artifact: Artifact, reused: bool) -> None:

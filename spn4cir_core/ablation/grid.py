@@ -110,24 +110,24 @@ def cells(grid: Grid) -> list[Cell]:
 
 def _cells(grid: Grid) -> Iterator[Cell]:
     for levels in itertools.product(*grid.axes.values()):
-        chosen = dict(zip(grid.axes, levels, strict=True))
-        overrides = reduce(merge, (grid.axes[axis][level] for axis, level in chosen.items()), grid.recipe)
+        level_of = dict(zip(grid.axes, levels, strict=True))
+        overrides = reduce(merge, (grid.axes[axis][level] for axis, level in level_of.items()), grid.recipe)
         for seed in grid.seeds:
             try:
                 recipe = load_recipe(grid.base, merge(overrides, {"seed": seed, "name": "cell"}))
             except RecipeError as error:
-                raise RecipeError(f"cell {_told(chosen, seed)}: {error}") from error
+                raise RecipeError(f"cell {_told(level_of, seed)}: {error}") from error
             if grid.k not in recipe.eval_report.ks:
                 raise RecipeError(f"k = {grid.k}, but eval_report.ks = {list(recipe.eval_report.ks)} has no such k")
             # The name says where the store points to the cell's artefacts: it must be the cell's own, and stay so.
-            yield Cell(chosen, seed, recipe.model_copy(update={"name": f"ablate_{fingerprint(recipe)}"}))
+            yield Cell(level_of, seed, recipe.model_copy(update={"name": f"ablate_{fingerprint(recipe)}"}))
 
 
 def run_grid(
     grid: Grid,
     store: Store,
     progress: Progress = silent,
-    told: Callable[[Sequence[Result], int, float], None] = lambda results, cells, seconds: None,
+    on_cells_done: Callable[[Sequence[Result], int, float], None] = lambda results, cells, seconds: None,
     jobs: int = 1,
 ) -> list[Result]:
     """Run every cell; what the store already holds is not computed again, so a broken run goes on where it ended.
@@ -148,7 +148,7 @@ def run_grid(
         run_ahead([cell.recipe for cell in all_cells], names, store, jobs, progress)
     for number, cell in enumerate(all_cells, start=1):
         results.append(_result(grid, cell, names, store, Labelled(progress, f"cell {number}/{len(all_cells)} ")))
-        told(results, len(all_cells), time.monotonic() - started)
+        on_cells_done(results, len(all_cells), time.monotonic() - started)
     return results
 
 
@@ -213,17 +213,17 @@ def run_ahead(recipes: Sequence[Recipe], names: Sequence[str], store: Store, job
         for name in names:
             stage, missing = STAGES[name], dict[str, Recipe]()
             for recipe in recipes:
-                mark = stage.wanted(recipe, store)
-                if mark is not None and store.get(name, mark) is None:
-                    missing.setdefault(mark, recipe)
+                digest = stage.wanted(recipe, store)
+                if digest is not None and store.get(name, digest) is None:
+                    missing.setdefault(digest, recipe)
             running = [pool.submit(_run_stage, name, recipe, store) for recipe in missing.values()]
             for done, future in enumerate(as_completed(running), start=1):
                 if isinstance(future.exception(), StoreError):
                     future.result()
                 progress(name, done, len(running))
             for recipe in recipes:
-                mark = stage.wanted(recipe, store)
-                if mark is not None and store.get(name, mark) is not None:
+                digest = stage.wanted(recipe, store)
+                if digest is not None and store.get(name, digest) is not None:
                     stage.run(recipe, store)  # points the recipe to it
 
 

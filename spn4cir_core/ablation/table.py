@@ -55,14 +55,14 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
 
 
 def _row(levels: Levels, group: Sequence[Result]) -> Row:
-    found = [result.recall for result in group if result.recall is not None]
+    recalls = [result.recall for result in group if result.recall is not None]
     measures = {}
     for measure in MEASURES:
-        values = [recall[measure] for recall in found if measure in recall]
+        values = [recall[measure] for recall in recalls if measure in recall]
         if values:
             measures[measure] = estimate([value[0] for value in values], values[0][1:], (0.0, 100.0))
     ours, theirs = STAGE2.label, CONTROL.label
-    gains = [recall[ours][0] - recall[theirs][0] for recall in found if {ours, theirs} <= recall.keys()]
+    gains = [recall[ours][0] - recall[theirs][0] for recall in recalls if {ours, theirs} <= recall.keys()]
     if gains:
         measures[GAIN] = estimate(gains, (math.nan, math.nan), (-100.0, 100.0))
     return Row(levels, measures, [result.error for result in group if result.error])
@@ -102,21 +102,22 @@ def _caption(results: Sequence[Result], k: int) -> str:
     sets = sorted({result.query_set for result in results if result.query_set})
     queries = sorted({result.queries for result in results if result.queries})
     seeds = len({result.seed for result in results})
-    asked = f"{' or '.join(map(str, queries)) or 'no'} queries of {', '.join(sets) or 'no set'}"
+    question = f"{' or '.join(map(str, queries)) or 'no'} queries of {', '.join(sets) or 'no set'}"
     if seeds == 1:
-        return f"Recall@{k} in per cent, {asked}, one seed [95 % confidence interval over queries]."
-    return f"Recall@{k} in per cent, {asked}; mean of {seeds} seeds [95 % confidence interval] (least to most)."
+        return f"Recall@{k} in per cent, {question}, one seed [95 % confidence interval over queries]."
+    return f"Recall@{k} in per cent, {question}; mean of {seeds} seeds [95 % confidence interval] (least to most)."
 
 
-def _shown(found: Estimate | None, signed: bool) -> str:
-    if found is None:
+def _shown(estimate: Estimate | None, signed: bool) -> str:
+    if estimate is None:
         return "–"
     form = "{:+.1f}" if signed else "{:.1f}"
     mean, low, high, least, most = (
-        form.format(value).replace("-", "−") for value in (found.mean, found.low, found.high, found.least, found.most)
+        form.format(value).replace("-", "−")
+        for value in (estimate.mean, estimate.low, estimate.high, estimate.least, estimate.most)
     )
-    interval = "" if math.isnan(found.low) else f" [{low}, {high}]"
-    return mean + interval + (f" ({least} to {most})" if found.seeds > 1 else "")
+    interval = "" if math.isnan(estimate.low) else f" [{low}, {high}]"
+    return mean + interval + (f" ({least} to {most})" if estimate.seeds > 1 else "")
 
 
 def _cell(text: str) -> str:
@@ -131,8 +132,8 @@ def comma_separated(results: Sequence[Result]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*axes, "measure", *numbers])
     for row in rows_of(results):
-        for measure, found in row.measures.items():
-            values = asdict(found)
+        for measure, estimate in row.measures.items():
+            values = asdict(estimate)
             writer.writerow([*row.levels.values(), measure, *(values[name] for name in numbers)])
     return stream.getvalue()
 
@@ -143,8 +144,8 @@ def as_json(results: Sequence[Result], k: int) -> dict[str, Any]:
         {"levels": row.levels, "failed": len(row.failed), "measures": {m: asdict(e) for m, e in row.measures.items()}}
         for row in rows_of(results)
     ]
-    found: dict[str, Any] = _without_nan({"k": k, "rows": rows, "cells": [asdict(result) for result in results]})
-    return found
+    contents: dict[str, Any] = _without_nan({"k": k, "rows": rows, "cells": [asdict(result) for result in results]})
+    return contents
 
 
 def _without_nan(value: Any) -> Any:
@@ -167,10 +168,10 @@ def picture(results: Sequence[Result], k: int, path: Path) -> None:
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         for number, (measure, colour) in enumerate(PLOTTED.items()):
-            found = [(place, row.measures[measure]) for place, row in enumerate(rows) if measure in row.measures]
-            means = [one.mean for _, one in found]
-            around = [[one.mean - one.low for _, one in found], [one.high - one.mean for _, one in found]]
-            heights = [place + 0.2 * (number - 1) for place, _ in found]
+            measured = [(height, row.measures[measure]) for height, row in enumerate(rows) if measure in row.measures]
+            means = [one.mean for _, one in measured]
+            around = [[one.mean - one.low for _, one in measured], [one.high - one.mean for _, one in measured]]
+            heights = [height + 0.2 * (number - 1) for height, _ in measured]
             axes.errorbar(means, heights, xerr=around, fmt="o", color=colour, label=measure, markersize=4)
         axes.set_yticks(range(len(rows)), [" · ".join(row.levels.values()) for row in rows])
         axes.invert_yaxis()

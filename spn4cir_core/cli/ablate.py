@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def ablate(
     grid: Annotated[Path, typer.Argument(help="A TOML file: base recipe, axes, seeds.")],
-    store: StoreOption = "store",
+    store_url: StoreOption = "store",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for ablation.md, .csv, .json and .svg; default: ablations/ in the store."),
@@ -57,22 +57,22 @@ def ablate(
     All cells share a store, so what they have in common is computed once, and a broken run goes on where it ended.
     The table is written anew after each cell.
     """
-    chosen = load_grid(grid)
-    place = open_store(store)
-    folder = out or place.root / "ablations" / grid.stem
+    settings = load_grid(grid)
+    store = open_store(store_url)
+    folder = out or store.root / "ablations" / grid.stem
 
-    def told(results: Sequence[Result], cells: int, seconds: float) -> None:
+    def on_cells_done(results: Sequence[Result], cells: int, seconds: float) -> None:
         try:
-            write_tables(results, chosen.k, folder)
+            write_tables(results, settings.k, folder)
         except OSError as error:
             raise InputError(f"cannot write into {folder}: {error}; name a folder that you may write") from error
         typer.echo(_line(results, cells, seconds), err=True)
 
     with shown() as progress:
-        results = run_grid(chosen, place, progress, told, jobs)
+        results = run_grid(settings, store, progress, on_cells_done, jobs)
     if any(result.recall for result in results):
-        picture(results, chosen.k, folder / "ablation.svg")
-    typer.echo(markdown(results, chosen.k))
+        picture(results, settings.k, folder / "ablation.svg")
+    typer.echo(markdown(results, settings.k))
     typer.echo(f"tables: {folder}")
     if failed := [result for result in results if result.error]:
         raise Spn4cirError(f"{len(failed)} of {len(results)} cells failed; the first: {failed[0].error}")

@@ -111,8 +111,8 @@ def options(
 
 @app.command("run")
 def run_stages(
-    recipe: RecipeOption = "",
-    store: StoreOption = "store",
+    recipe_name: RecipeOption = "",
+    store_url: StoreOption = "store",
     images: ImagesOption = None,
     select: Annotated[str, typer.Option(help="Stages to run, separated by commas; default: all.")] = "",
     processes: ProcessesOption = None,
@@ -131,18 +131,18 @@ def run_stages(
             "main_port": main_port,
         }
     )
-    chosen = chosen_recipe(recipe, images)
+    recipe = chosen_recipe(recipe_name, images)
     names = [name.strip() for name in select.split(",")] if select else list(STAGES)
-    place, reused = open_store(store), dict[str, bool]()
+    store, reused = open_store(store_url), dict[str, bool]()
 
-    def told(artifact: Artifact, there: bool) -> None:
+    def on_stage_done(artifact: Artifact, there: bool) -> None:
         reused[artifact.noun] = there
         _say(artifact, there)
 
     with shown() as progress:
-        artifacts = run(chosen, place, names, progress, told, launch)
+        artifacts = run(recipe, store, names, progress, on_stage_done, launch)
     if launch.machine_rank == 0:
-        _show_pages(chosen, place, artifacts, reused)
+        _show_pages(recipe, store, artifacts, reused)
 
 
 @app.command()
@@ -151,52 +151,52 @@ def search(
     image: Annotated[Path | None, typer.Option("--image", help="The reference image.")] = None,
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many hits.")] = 10,
     sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("hits.jpg"),
-    recipe: RecipeOption = "",
-    store: StoreOption = "store",
+    recipe_name: RecipeOption = "",
+    store_url: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Search with a reference image and a text; prints the hits and writes a contact sheet."""
-    chosen, place = chosen_recipe(recipe, images), open_store(store)
-    searcher = _searcher(chosen, place)
-    reference = _picture(image, chosen, place) if image else None
+    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    searcher = _searcher(recipe, store)
+    reference = _picture(image, recipe, store) if image else None
     hits = searcher.search(reference, text or None, top)
-    _show(searcher, reference, text, hits, image_files(chosen.images, place), sheet, right=())
+    _show(searcher, reference, text, hits, image_files(recipe.images, store), sheet, right=())
 
 
 @app.command()
 def example(
-    recipe: RecipeOption = "",
-    store: StoreOption = "store",
+    recipe_name: RecipeOption = "",
+    store_url: StoreOption = "store",
     images: ImagesOption = None,
     number: Annotated[int, typer.Option(min=0, help="Which of the held-out composed queries.")] = 0,
     sheet: Annotated[Path | None, typer.Option(help="Where the contact sheet goes; default: in the store.")] = None,
 ) -> None:
     """Ask one of the corpus's held-out composed queries and mark the right answers."""
-    chosen, place = chosen_recipe(recipe, images), open_store(store)
-    annotations, report = place.current(chosen.name, "annotations"), place.current(chosen.name, "eval_report")
+    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    annotations, report = store.current(recipe.name, "annotations"), store.current(recipe.name, "eval_report")
     queries = read_queries(annotations) if annotations else []
     if not queries:
-        raise StoreError(f"recipe {chosen.name!r} has no composed queries; ask one with: spn4cir search")
-    query, files = queries[number % len(queries)], image_files(chosen.images, place)
-    searcher = _searcher(chosen, place)
+        raise StoreError(f"recipe {recipe.name!r} has no composed queries; ask one with: spn4cir search")
+    query, files = queries[number % len(queries)], image_files(recipe.images, store)
+    searcher = _searcher(recipe, store)
     reference = files.open(query["reference_id"])
     hits = searcher.search(reference, query["modified_text"], 5, without=(query["reference_id"],))
     if report:
         typer.echo(f"report: {report.file('report.html')}")
     typer.echo(f"\nreference image: {files.root / query['reference_id']}\nmodified text:   {query['modified_text']}")
-    target = sheet or place.root / "example.jpg"
+    target = sheet or store.root / "example.jpg"
     _show(searcher, reference, query["modified_text"], hits, files, target, right=query["target_ids"])
 
 
 @app.command()
-def status(recipe: RecipeOption = "", store: StoreOption = "store", images: ImagesOption = None) -> None:
+def status(recipe_name: RecipeOption = "", store_url: StoreOption = "store", images: ImagesOption = None) -> None:
     """Say of each stage whether it is up to date, and if not, why."""
-    chosen, place = chosen_recipe(recipe, images), open_store(store)
-    why = why_outdated(chosen, place)
+    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    why = why_outdated(recipe, store)
     for name in STAGES:
-        artifact = place.current(chosen.name, name)
+        artifact = store.current(recipe.name, name)
         state = "would run" if name in why else "up to date"
-        typer.echo(f"{name:<20} {state:<12} {artifact.place if artifact else ''}".rstrip())
+        typer.echo(f"{name:<20} {state:<12} {artifact.location if artifact else ''}".rstrip())
         for reason in why.get(name, ()):
             typer.echo(f"{'':<20} > {reason}")
 
@@ -229,8 +229,8 @@ def _show(
     right: Sequence[str],
 ) -> None:
     for hit in hits:
-        mark = "  <- right" if hit.image_id in right else ""
-        typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{mark}")
+        suffix = "  <- right" if hit.image_id in right else ""
+        typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{suffix}")
     searcher.contact_sheet(reference, text, hits, files).save(sheet)
     typer.echo(f"contact sheet: {sheet}")
 
@@ -253,10 +253,10 @@ def _say(artifact: Artifact, reused: bool) -> None:
 
 def options_first(words: Sequence[str]) -> list[str]:
     """Words of a command line with ``--log-level`` before the command, wherever it was given."""
-    for place, word in enumerate(words):
+    for index, word in enumerate(words):
         if word == LOG_OPTION or word.startswith(f"{LOG_OPTION}="):
-            end = place + (2 if word == LOG_OPTION else 1)
-            return [*words[place:end], *words[:place], *words[end:]]
+            end = index + (2 if word == LOG_OPTION else 1)
+            return [*words[index:end], *words[:index], *words[end:]]
     return list(words)
 
 

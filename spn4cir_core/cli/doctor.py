@@ -32,7 +32,7 @@ def show(symptoms: Iterable[Symptom]) -> int:
     for symptom in symptoms:
         broken += symptom.state == "broken"
         state = typer.style(f"{symptom.state:<7}", fg=COLOURS[symptom.state])
-        typer.echo(f"{symptom.what:<20} {state} {symptom.found}")
+        typer.echo(f"{symptom.what:<20} {state} {symptom.finding}")
         for line in textwrap.wrap(symptom.cure, 90, break_long_words=False, break_on_hyphens=False):
             typer.echo(f"{'':<28} > {line}")
     return broken

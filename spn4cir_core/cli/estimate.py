@@ -32,13 +32,13 @@ def estimate_costs(
     count: Annotated[int, typer.Option("--for", min=1, max=10**9, help="How many images.")] = 1_000_000,
     processes: Annotated[int, typer.Option("--processes", "--gpus", min=1, help="One per GPU, over all machines.")] = 1,
     rates: Annotated[Path | None, typer.Option(help="TOML file of another machine's rates.")] = None,
-    recipe: RecipeOption = "",
+    recipe_name: RecipeOption = "",
     store: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Estimate time, memory and disk of each stage for a larger corpus, from what this store has measured."""
-    chosen = chosen_recipe(recipe, images)
-    costs = estimate(chosen, open_store(store), count, processes, load_rates(rates) if rates else Rates())
+    recipe = chosen_recipe(recipe_name, images)
+    costs = estimate(recipe, open_store(store), count, processes, load_rates(rates) if rates else Rates())
     typer.echo(table(costs))
 
 

@@ -39,8 +39,8 @@ def register(app: typer.Typer) -> None:
 
 
 def write_server_files(
-    recipe: RecipeOption = "",
-    store: StoreOption = "store",
+    recipe_name: RecipeOption = "",
+    store_url: StoreOption = "store",
     images: ImagesOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default: submissions/ in the store.")] = None,
     model: Annotated[ModelName, typer.Option(help="The checkpoint that answers.")] = SERVED.name,
@@ -60,25 +60,25 @@ def write_server_files(
     if check is not None and annotations is not None:
         _check(check, annotations, _names_beside(annotations))
         return
-    chosen, place = chosen_recipe(recipe, images), open_store(store)
-    asked = read_server_queries(chosen.images, _made(chosen.name, place, "images"), place)
+    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    server_queries = read_server_queries(recipe.images, _made(recipe.name, store, "images"), store)
     if check is not None:
-        if len(asked) > 1:
+        if len(server_queries) > 1:
             raise InputError("the recipe has queries for several servers; name the file of them with --annotations")
-        _check(check, asked[0].annotations, asked[0].names)
+        _check(check, server_queries[0].annotations, server_queries[0].names)
         return
-    source = _named(trained, None)[0] if trained else chosen.name
+    source = _named(trained, None)[0] if trained else recipe.name
     answering = Answering(
-        checkpoint=load_checkpoint(_made(source, place, ROLES[model].artifact)),
-        manifest=read_manifest(_made(chosen.name, place, "images"), *PICTURE),
-        settings=chosen.images,
-        store=place,
+        checkpoint=load_checkpoint(_made(source, store, ROLES[model].artifact)),
+        manifest=read_manifest(_made(recipe.name, store, "images"), *PICTURE),
+        settings=recipe.images,
+        store=store,
         text=text,
         reference=reference,
     )
     with shown() as progress:
-        for one in asked:
-            for path in submit(one, answering, out or place.root / "submissions", f"{source}_{model}", progress):
+        for one in server_queries:
+            for path in submit(one, answering, out or store.root / "submissions", f"{source}_{model}", progress):
                 typer.echo(path)
 
 
@@ -87,16 +87,16 @@ def draft_queries(
     source: Annotated[Source, typer.Option("--from", help="What drafts are made of.")] = "held_out",
     count: Annotated[int, typer.Option(min=1, help="Most queries.")] = 100,
     corpus: Annotated[str, typer.Option(help="Corpus, where the recipe has several.")] = "",
-    recipe: RecipeOption = "",
-    store: StoreOption = "store",
+    recipe_name: RecipeOption = "",
+    store_url: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Draft composed queries for a person to correct; put into the corpus's folder, they are what is measured."""
-    chosen, place = chosen_recipe(recipe, images), open_store(store)
+    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
     parents = {
-        noun: _made(chosen.name, place, noun) for noun in ("images", "annotations", "splits", "captions", "triplets")
+        noun: _made(recipe.name, store, noun) for noun in ("images", "annotations", "splits", "captions", "triplets")
     }
-    queries, content = draft(EVAL_REPORT.settings_of(chosen), place, parents, source, corpus, count)
+    queries, content = draft(EVAL_REPORT.settings_of(recipe), store, parents, source, corpus, count)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("xb") as stream:

@@ -24,16 +24,16 @@ def register(app: typer.Typer) -> None:
 
 
 def summary(
-    recipe: RecipeOption = "",
-    store: StoreOption = "store",
+    recipe_name: RecipeOption = "",
+    store_url: StoreOption = "store",
     images: ImagesOption = None,
     out: Annotated[
         Path | None, typer.Option(help="The page; .md and .json go beside it. Default: summaries/ in the store.")
     ] = None,
 ) -> None:
     """Write a page on what each stage made and cost, what was reused, which checks hold, what would run and why."""
-    chosen, place = chosen_recipe(recipe, images), open_store(store)
-    for path in write_pages(run_summary(chosen, place), out or page_of(chosen, place)):
+    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    for path in write_pages(run_summary(recipe, store), out or page_of(recipe, store)):
         typer.echo(path)
 
 
@@ -42,16 +42,16 @@ def page_of(recipe: Recipe, store: Store) -> Path:
     return store.root / "summaries" / f"{recipe.name}.html"
 
 
-def write_pages(said: Mapping[str, Any], page: Path) -> list[Path]:
+def write_pages(contents: Mapping[str, Any], page: Path) -> list[Path]:
     """Write the HTML page, and its Markdown and JSON twins beside it.
 
     Raises:
         InputError: they cannot be written there.
     """
     contents = {
-        ".html": summary_html(said),
-        ".md": summary_markdown(said),
-        ".json": json.dumps(said, ensure_ascii=False, indent=1) + "\n",
+        ".html": summary_html(contents),
+        ".md": summary_markdown(contents),
+        ".json": json.dumps(contents, ensure_ascii=False, indent=1) + "\n",
     }
     paths = [page.with_suffix(ending) for ending in contents]
     try:

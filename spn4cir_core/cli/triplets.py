@@ -71,21 +71,21 @@ def browse_triplets(
     count: Annotated[int, typer.Option(min=1, max=5000, help="How many triplets.")] = 200,
     sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet of training triplets, a JPEG.")] = None,
     sheet_count: Annotated[int, typer.Option(min=1, max=400, help="How many triplets on it.")] = 24,
-    recipe: RecipeOption = "",
-    store: StoreOption = "store",
+    recipe_name: RecipeOption = "",
+    store_url: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Write a page of triplets to look through; bad ones are marked there and fed back as triplets.verdicts."""
-    chosen, place = chosen_recipe(recipe, images), open_store(store)
-    triplets = _triplets(chosen, place)
-    page = triplet_browser(chosen.name, TRIPLETS.settings_of(chosen), place, triplets, count).encode()
+    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    triplets = _triplets(recipe, store)
+    page = triplet_browser(recipe.name, TRIPLETS.settings_of(recipe), store, triplets, count).encode()
     _write(out, page)
     typer.echo(f"page: {out}")
     if sheet is not None:
         training = [triplet_of(row) for row in triplets.table().to_pylist() if row["split"] == "train"]
         shown = [(triplet, triplet.modified_texts[0]) for triplet in drawn(training, sheet_count)]
         content = BytesIO()
-        triplet_sheet(shown, image_files(chosen.images, place)).save(content, "JPEG", quality=80)
+        triplet_sheet(shown, image_files(recipe.images, store)).save(content, "JPEG", quality=80)
         _write(sheet, content.getvalue())
         typer.echo(f"sheet: {sheet}")
 

@@ -34,15 +34,15 @@ def set_log_level(level: str | None = None) -> None:
     Raises:
         InputError: there is no such level.
     """
-    chosen = (level or os.environ.get(LOG_LEVEL) or "info").lower()
-    if chosen not in LEVELS:
-        raise InputError(f"log level {chosen!r}: it is one of {', '.join(LEVELS)} (--log-level or {LOG_LEVEL})")
+    level_name = (level or os.environ.get(LOG_LEVEL) or "info").lower()
+    if level_name not in LEVELS:
+        raise InputError(f"log level {level_name!r}: it is one of {', '.join(LEVELS)} (--log-level or {LOG_LEVEL})")
     if level:
-        os.environ[LOG_LEVEL] = chosen
+        os.environ[LOG_LEVEL] = level_name
     root = logging.getLogger()
     if not any(isinstance(handler, AboveBars) for handler in root.handlers):
         handler = AboveBars()
         handler.setFormatter(logging.Formatter(FORMAT, TIME))
         root.addHandler(handler)
-    root.setLevel({"debug": logging.INFO, "error": logging.ERROR}.get(chosen, logging.WARNING))
-    logging.getLogger(OWN).setLevel(chosen.upper())
+    root.setLevel({"debug": logging.INFO, "error": logging.ERROR}.get(level_name, logging.WARNING))
+    logging.getLogger(OWN).setLevel(level_name.upper())

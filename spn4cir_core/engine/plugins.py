@@ -115,14 +115,14 @@ class Room:
             )
         module_name, _, class_name = target.partition(":")
         try:
-            found = getattr(importlib.import_module(module_name), class_name)
+            loaded = getattr(importlib.import_module(module_name), class_name)
         except (ImportError, AttributeError) as error:
             raise RecipeError(f"{self.noun} {kind!r}: cannot load {target!r}: {error}") from error
-        if not (isinstance(found, type) and issubclass(found, Plugin)):
+        if not (isinstance(loaded, type) and issubclass(loaded, Plugin)):
             raise RecipeError(f"{self.noun} {kind!r}: {target!r} is not a spn4cir_core.engine.plugins.Plugin")
-        if "plugin_kind" not in found.__dict__:
-            found.plugin_kind = kind
-        return found
+        if "plugin_kind" not in loaded.__dict__:
+            loaded.plugin_kind = kind
+        return loaded
 
 
 class Choice:
@@ -172,16 +172,16 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     lines = []
     for problem in error.errors():
         *tables, key = [str(part) for part in problem["loc"]] or ["?"]
-        place = ".".join([where, *tables])
+        location = ".".join([where, *tables])
         if problem["type"] == "extra_forbidden":
             known = _keys_of(model, tables)
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}" if known else ""
-            lines.append(f"{place}: unknown key {key!r}{hint}")
+            lines.append(f"{location}: unknown key {key!r}{hint}")
         elif problem["type"] == "missing":
-            lines.append(f"{place}: key {key!r} is missing")
+            lines.append(f"{location}: key {key!r} is missing")
         else:
-            lines.append(f"{place}: {key} = {shown(problem['input'])}: {problem['msg']}")
+            lines.append(f"{location}: {key} = {shown(problem['input'])}: {problem['msg']}")
     return "\n".join(lines)
 
 

@@ -60,8 +60,8 @@ class Launch(Settings):
 
     def is_multi_process(self, stage: Stage[Any]) -> bool:
         """Whether this stage is started in processes of its own."""
-        chosen = self.launcher or ("accelerate" if self.processes * self.machines > 1 else "inline")
-        return chosen == "accelerate" and stage.multi_process
+        launcher = self.launcher or ("accelerate" if self.processes * self.machines > 1 else "inline")
+        return launcher == "accelerate" and stage.multi_process
 
     def starts(self, stage: Stage[Any], recipe: Recipe, store: Store) -> bool:
         """Whether running this stage now starts processes. Several machines always do, to tell each other."""
@@ -161,8 +161,8 @@ def _stopped_on_the_way_out(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _unexplained(stage: Stage[Any], code: int, output: IO[bytes]) -> ProcessLost:
     output.seek(0)
-    said = output.read().decode(errors="replace").strip()[-SHOWN_CHARACTERS:]
+    text = output.read().decode(errors="replace").strip()[-SHOWN_CHARACTERS:]
     return ProcessLost(
         f"{stage.name}: its processes ended with status {code}, one of them perhaps killed for want of memory. "
-        f"Finished shards and checkpoints are kept; run again to go on. The end of what they wrote:\n{said}"
+        f"Finished shards and checkpoints are kept; run again to go on. The end of what they wrote:\n{text}"
     )

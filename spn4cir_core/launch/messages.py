@@ -60,7 +60,7 @@ class LaunchFolder:
         """What ``--recipe`` of a worker is given."""
         return self.path / RECIPE
 
-    def told(self) -> Teller:
+    def teller(self) -> Teller:
         """The writing end of the messages, for a launched process."""
         return Teller(self.path / MESSAGES)
 
@@ -81,25 +81,25 @@ class LaunchFolder:
         """Keep why this process failed."""
         known = isinstance(error, Spn4cirError)
         says = str(error) if known else traceback.format_exc().strip()
-        kept = {"kind": type(error).__name__ if known else "", "says": says, "rank": rank}
-        write_json(self.path / f"error-{time.monotonic_ns():020d}-{rank}.json", kept)  # one clock for all processes
+        details = {"kind": type(error).__name__ if known else "", "says": says, "rank": rank}
+        write_json(self.path / f"error-{time.monotonic_ns():020d}-{rank}.json", details)  # one clock for all processes
 
     def first_error(self) -> Spn4cirError | None:
         """The first of the recorded errors, of the class it had; one that users cannot act on is a LaunchError."""
-        found = sorted(self.path.glob("error-*.json"))
-        if not found:
+        files = sorted(self.path.glob("error-*.json"))
+        if not files:
             return None
-        kept: Mapping[str, Any] = read_json(found[0])
-        if not kept["kind"]:
-            if any(words in kept["says"] for words in PEER_DIED_MESSAGES):
+        details: Mapping[str, Any] = read_json(files[0])
+        if not details["kind"]:
+            if any(words in details["says"] for words in PEER_DIED_MESSAGES):
                 return ProcessLost(
                     "one of the processes was ended from outside, perhaps killed for want of memory. Finished shards "
                     "and checkpoints are kept; run again to go on. What process "
-                    f"{kept['rank']} noticed: {kept['says'].splitlines()[-1]}"
+                    f"{details['rank']} noticed: {details['says'].splitlines()[-1]}"
                 )
-            return LaunchError(f"process {kept['rank']} failed:\n{kept['says']}")
-        kind = getattr(errors, kept["kind"], Spn4cirError)
-        return Spn4cirError(kept["says"]) if kind is errors.MissingExtra else kind(kept["says"])
+            return LaunchError(f"process {details['rank']} failed:\n{details['says']}")
+        kind = getattr(errors, details["kind"], Spn4cirError)
+        return Spn4cirError(details["says"]) if kind is errors.MissingExtra else kind(details["says"])
 
 
 class Teller(logging.Handler):

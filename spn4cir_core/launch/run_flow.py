@@ -17,7 +17,7 @@ def run(
     store: Store,
     names: Iterable[str] = STAGES,
     progress: Progress = silent,
-    told: Callable[[Artifact, bool], None] = lambda artifact, reused: None,
+    on_stage_done: Callable[[Artifact, bool], None] = lambda artifact, reused: None,
     launch: Launch = INLINE,
 ) -> dict[str, Artifact]:
     """Bring the named stages up to date, in the order of the flow.
@@ -36,5 +36,5 @@ def run(
     for stage in STAGES.values():
         if stage.name in wanted and (launch.machine_rank == 0 or launch.is_multi_process(stage)):
             artifacts[stage.name], reused = launch.run(stage, recipe, store, progress)
-            told(artifacts[stage.name], reused)
+            on_stage_done(artifacts[stage.name], reused)
     return artifacts

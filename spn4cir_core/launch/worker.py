@@ -122,7 +122,7 @@ def main() -> None:
     set_log_level()
     with accountable(order.folder):
         if order.folder is not None:
-            teller = order.folder.told()
+            teller = order.folder.teller()
             logging.getLogger("spn4cir_core").addHandler(teller)
             order.run(teller)
         elif rank():

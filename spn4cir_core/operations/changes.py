@@ -32,9 +32,9 @@ def _reasons(stage: Stage[Any], recipe: Recipe, store: Store, late: Mapping[str,
     now = stage.inputs(recipe, store, present)
     behind = [name for name in parents if name in late]
     follows = [f"{', '.join(behind)} {'is' if len(behind) == 1 else 'are'} out of date"] if behind else []
-    was = {name: mark for name, mark in artifact.summary["parents"].items() if name not in late}
-    will = {name: mark for name, mark in now["parents"].items() if name not in late}
-    own = [*own_reasons(artifact, now), *(f"made from another {said}" for said in _differences(was, will))]
+    was = {name: fingerprint for name, fingerprint in artifact.summary["parents"].items() if name not in late}
+    will = {name: fingerprint for name, fingerprint in now["parents"].items() if name not in late}
+    own = [*own_reasons(artifact, now), *(f"made from another {difference}" for difference in _differences(was, will))]
     more = [f"and {len(own) - SHOWN_REASONS} more"] if len(own) > SHOWN_REASONS else []
     return [*follows, *own[:SHOWN_REASONS], *more]
 

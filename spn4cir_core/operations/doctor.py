@@ -48,7 +48,7 @@ class Symptom:
 
     what: str
     state: State
-    found: str
+    finding: str
     cure: str = ""
 
 
@@ -70,8 +70,8 @@ def examine(store: Store, recipe: Recipe) -> Iterator[Symptom]:
 def _python() -> Symptom:
     wanted = metadata.metadata(PACKAGE)["Requires-Python"]
     fits = Requirement(f"python{wanted}").specifier.contains(platform.python_version())
-    found = f"{platform.python_version()} at {sys.executable}"
-    return Symptom("python", "ok" if fits else "broken", found, "" if fits else f"use Python {wanted}")
+    finding = f"{platform.python_version()} at {sys.executable}"
+    return Symptom("python", "ok" if fits else "broken", finding, "" if fits else f"use Python {wanted}")
 
 
 def packages() -> Iterator[Symptom]:
@@ -109,8 +109,8 @@ def gpu() -> Symptom:
         return Symptom("gpu", "broken", f"torch cannot be loaded: {error}", "install torch again (pytorch.org)")
     if torch.cuda.is_available():
         devices = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
-        found = ", ".join(f"{device.name} ({device.total_memory / 2**30:.0f} GiB)" for device in devices)
-        return Symptom("gpu", "ok", f"{found}; CUDA {torch.version.cuda}")
+        finding = ", ".join(f"{device.name} ({device.total_memory / 2**30:.0f} GiB)" for device in devices)
+        return Symptom("gpu", "ok", f"{finding}; CUDA {torch.version.cuda}")
     if shutil.which("nvidia-smi"):
         cure = "install a torch built for this driver's CUDA (pytorch.org); does CUDA_VISIBLE_DEVICES hide the GPU?"
         return Symptom("gpu", "note", f"this machine has nvidia-smi, and torch {torch.__version__} sees no GPU", cure)
@@ -125,14 +125,14 @@ def faiss_build() -> Symptom:
         return Symptom("faiss build", "broken", f"cannot be loaded: {error}", "pip install faiss-cpu")
     gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
     options = " ".join(faiss.get_compile_options().split()) if hasattr(faiss, "get_compile_options") else ""
-    found = f"{faiss.__version__}, {options or 'generic'}; {gpus or 'no'} GPUs"
+    finding = f"{faiss.__version__}, {options or 'generic'}; {gpus or 'no'} GPUs"
     if gpus or not _has_gpu():
-        return Symptom("faiss build", "ok", found)
+        return Symptom("faiss build", "ok", finding)
     cure = (
         f"neighbours are sought on the CPU; for the GPU: pip install '{PACKAGE}[gpu]' && pip uninstall -y faiss-cpu && "
         "pip install --force-reinstall --no-deps faiss-gpu-cu12"
     )
-    return Symptom("faiss build", "note", found, cure)
+    return Symptom("faiss build", "note", finding, cure)
 
 
 def _has_gpu() -> bool:
@@ -147,8 +147,8 @@ def extras(recipe: Recipe) -> Iterator[Symptom]:
     """The optional extras: what each brings, what of it is missing, and whether the recipe cannot do without."""
     lines = [Requirement(line) for line in metadata.requires(PACKAGE) or ()]
     needed: dict[str, list[str]] = {}
-    for extra, place in needed_extras(recipe):
-        needed.setdefault(extra, []).append(place)
+    for extra, location in needed_extras(recipe):
+        needed.setdefault(extra, []).append(location)
     for extra, brings in EXTRAS.items():
         wanted = [line for line in lines if line.marker and line.marker.evaluate({"extra": extra})]
         wanted = [line for line in wanted if not line.marker or not line.marker.evaluate({"extra": ""})]
@@ -161,19 +161,19 @@ def extras(recipe: Recipe) -> Iterator[Symptom]:
         yield Symptom(f"extra {extra}", state, f"{brings}: {'installed' if whole else lacks}{asks}", cure)
 
 
-def needed_extras(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+def needed_extras(value: object, location: str = "") -> Iterator[tuple[str, str]]:
     """(extra, where in the recipe) of everything below the value that needs one."""
     if isinstance(value, Settings):
         for extra in value.extras():
-            yield extra, place
+            yield extra, location
         for name in type(value).model_fields:
-            yield from needed_extras(getattr(value, name), f"{place}.{name}".lstrip("."))
+            yield from needed_extras(getattr(value, name), f"{location}.{name}".lstrip("."))
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from needed_extras(item, place)
+            yield from needed_extras(item, location)
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from needed_extras(item, place)
+            yield from needed_extras(item, location)
 
 
 def pictures(recipe: Recipe) -> Iterator[Symptom]:
@@ -181,12 +181,12 @@ def pictures(recipe: Recipe) -> Iterator[Symptom]:
     folder: Path | None = getattr(recipe.images.reader, "folder", None)
     if folder is None:
         return
-    place = Path(folder).expanduser()
-    if place.is_dir() and os.access(place, os.R_OK | os.X_OK):
-        yield Symptom("pictures", "ok", str(place.absolute()))
+    location = Path(folder).expanduser()
+    if location.is_dir() and os.access(location, os.R_OK | os.X_OK):
+        yield Symptom("pictures", "ok", str(location.absolute()))
     else:
         cure = "name it with --images, or as images.reader.folder of the recipe (./ is relative to the recipe's file)"
-        yield Symptom("pictures", "broken", f"{place.absolute()} is no folder that can be read", cure)
+        yield Symptom("pictures", "broken", f"{location.absolute()} is no folder that can be read", cure)
 
 
 def disk(store: Store) -> Iterator[Symptom]:
@@ -259,9 +259,9 @@ def dagster_home(home: str) -> Iterator[Symptom]:
     if limit == 1:
         yield Symptom("pool limit", "ok", "one step at a time in each pool")
     else:
-        found = "none" if limit is None else str(limit)
+        finding = "none" if limit is None else str(limit)
         cure = f"copy this repository's dagster.yaml into {home}: two steps on one GPU run out of memory"
-        yield Symptom("pool limit", "note", f"{found} in {folder / 'dagster.yaml'}", cure)
+        yield Symptom("pool limit", "note", f"{finding} in {folder / 'dagster.yaml'}", cure)
 
 
 def pool_limit(file: Path) -> int | None:

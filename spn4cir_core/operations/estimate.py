@@ -22,7 +22,7 @@ from spn4cir_core.store.artifacts import Artifact, Store
 ON_ACCELERATOR = ("stage2_checkpoint", "eval_report")
 SAME_SIZE = (".safetensors", "network.json", ".jpg", ".html", ".md", "report.json", "templates.json", "index.json")
 """Ends of names of files that do not grow with a corpus."""
-KEPT_BY = {
+CACHED_BY = {
     "captions": "captions",
     "image_embeddings": "image_embeddings",
     "file_findings": "images",
@@ -86,27 +86,27 @@ def measured_corpus(recipe: Recipe, store: Store) -> Corpus:
             "sample of the pictures first, some thousands, on the machine that is to do the work: spn4cir run"
         )
     count = float(images.summary["rows"])
-    told = {name: artifact.details if artifact else {} for name, artifact in made.items()}
+    details = {name: artifact.details if artifact else {} for name, artifact in made.items()}
     held_out = recipe.splits.validation_share + recipe.splits.evaluation_share
-    splits = told["splits"].get("images") or {"train": count * (1 - held_out), "evaluation": count * held_out}
+    splits = details["splits"].get("images") or {"train": count * (1 - held_out), "evaluation": count * held_out}
     pairs = _rows(made["pairs"], count * recipe.pairs.per_reference)
-    triplets = told["triplets"].get("triplets") or {"train generated": pairs * splits["train"] / max(1.0, count)}
+    triplets = details["triplets"].get("triplets") or {"train generated": pairs * splits["train"] / max(1.0, count)}
     generated, annotated = (float(triplets.get(f"train {origin}", 0)) for origin in ("generated", "annotated"))
-    bank = told["candidate_bank"]
-    guarded = float(told["false_negatives"].get("triplets", generated + annotated))
-    by_guard = told["false_negatives"].get("by_reason", {})
+    bank = details["candidate_bank"]
+    guarded = float(details["false_negatives"].get("triplets", generated + annotated))
+    by_guard = details["false_negatives"].get("by_reason", {})
     return Corpus(
         images=count,
         splits={name: float(size) for name, size in splits.items()},
-        dimensions=int(told["image_embeddings"].get("dimensions", 768)),
+        dimensions=int(details["image_embeddings"].get("dimensions", 768)),
         pairs=pairs,
         generated=generated,
         annotated=annotated,
         candidates=_rows(made["candidate_bank"], float(splits["train"])),
         excluded={guard: count / max(1.0, guarded) for guard, count in by_guard.items()},
         bank_dimensions=int(bank.get("dim", 640)) * int(bank.get("target_tokens", 1)),
-        queries={name: float(size) for name, size in told["eval_report"].get("queries", {}).items()},
-        lists_visited=int(told["splits"].get("near_duplicate_index", {}).get("lists_visited", LISTS_VISITED)),
+        queries={name: float(size) for name, size in details["eval_report"].get("queries", {}).items()},
+        lists_visited=int(details["splits"].get("near_duplicate_index", {}).get("lists_visited", LISTS_VISITED)),
     )
 
 
@@ -135,13 +135,13 @@ def estimate(recipe: Recipe, store: Store, images: int, processes: int = 1, rate
             artifact, law(now, recipe), law(then, recipe), speed, given.seconds_per_row.get(name)
         )
         disk = _disk(artifact, law(then, recipe).rows / max(1.0, law(now, recipe).rows), images / max(1.0, now.images))
-        kept = _kept(store, name) * images / max(1.0, now.images)
+        cached = _cached(store, name) * images / max(1.0, now.images)
         costs.append(
             Cost(
                 name,
                 None if seconds is None else seconds / share,
                 memory(name, then, recipe),
-                None if disk is None else disk + kept,
+                None if disk is None else disk + cached,
                 rests_on + (f"; shared by {share}" if share > 1 else ""),
             )
         )
@@ -169,8 +169,8 @@ def _seconds(
     steady = (measured["compute"] - fast_now) * then.rows / rows
     read_now, read_then = now.read_rows or rows, then.read_rows or then.rows
     around = measured["around"] * read_then / max(1.0, read_now)
-    said = f"{sum(measured.values()):,.1f} s for {rows:,.0f} {now.unit}{'s' if rows != 1 else ''} here"
-    return steady + around + fast, said + _with(then.products, fast)
+    basis = f"{sum(measured.values()):,.1f} s for {rows:,.0f} {now.unit}{'s' if rows != 1 else ''} here"
+    return steady + around + fast, basis + _with(then.products, fast)
 
 
 def _with(products: float, seconds: float) -> str:
@@ -206,9 +206,9 @@ def _disk(artifact: Artifact | None, rows_factor: float, images_factor: float) -
     return total
 
 
-def _kept(store: Store, stage: str) -> float:
+def _cached(store: Store, stage: str) -> float:
     """Bytes of the results kept per picture that a stage fills; those of other recipes of the store are among them."""
-    folders = [store.root / "rows" / name for name, by in KEPT_BY.items() if by == stage]
+    folders = [store.root / "rows" / name for name, by in CACHED_BY.items() if by == stage]
     return sum(path.stat().st_size for folder in folders for path in folder.rglob("part-*.parquet"))
 
 

@@ -130,8 +130,8 @@ def _texts(corpus: Corpus, recipe: Recipe) -> Load:
 
 def _triplets(corpus: Corpus, recipe: Recipe) -> Load:
     ranker = recipe.triplets.ranker
-    asked = 3 * min(corpus.splits.get("train", 0), ranker.max_candidates) if ranker else 0
-    return Load(corpus.pairs, "pair", corpus.pairs * asked * corpus.dimensions)
+    searches = 3 * min(corpus.splits.get("train", 0), ranker.max_candidates) if ranker else 0
+    return Load(corpus.pairs, "pair", corpus.pairs * searches * corpus.dimensions)
 
 
 def _false_negatives(corpus: Corpus, recipe: Recipe) -> Load:
@@ -167,9 +167,9 @@ def _bank(corpus: Corpus, recipe: Recipe) -> Load:
 
 def _report(corpus: Corpus, recipe: Recipe) -> Load:
     """Three models, each asked in four ways, over the held-out images."""
-    asked = 12 * sum(corpus.queries.values())
+    searches = 12 * sum(corpus.queries.values())
     gallery = corpus.splits.get("evaluation", 0)
-    return Load(gallery, "held-out image", asked * gallery * corpus.bank_dimensions)
+    return Load(gallery, "held-out image", searches * gallery * corpus.bank_dimensions)
 
 
 def _index(corpus: Corpus, recipe: Recipe) -> Load:

@@ -82,7 +82,7 @@ def _stage(name: str, recipe: Recipe, store: Store, why: list[str], reused: Mapp
 
 def _rows_in(artifact: Artifact, store: Store) -> dict[str, int]:
     """Rows of the artefacts that this one was made from, as far as the store still has them."""
-    parents = {name: store.get(name, mark) for name, mark in artifact.summary["parents"].items()}
+    parents = {name: store.get(name, fingerprint) for name, fingerprint in artifact.summary["parents"].items()}
     return {name: int(parent.summary["rows"]) for name, parent in parents.items() if parent is not None}
 
 
@@ -115,7 +115,7 @@ def bytes_below(folder: Path) -> int:
 
 
 def _existing(path: Path) -> Path:
-    return next(place for place in (path, *path.parents) if place.exists())
+    return next(parent for parent in (path, *path.parents) if parent.exists())
 
 
 def _time(seconds: float) -> str:

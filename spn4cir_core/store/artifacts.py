@@ -38,7 +38,7 @@ from spn4cir_core.store.fingerprints import fingerprint as hash_of
 from spn4cir_core.store.locks import locked
 
 SUMMARY = "summary.json"
-SUMMARY_MARK = "summary_mark"
+SUMMARY_DIGEST = "summary_mark"
 """Hash of the rest of the summary."""
 SUMMARY_PARTS: dict[str, type] = {
     "fingerprint": str,
@@ -77,7 +77,7 @@ class Artifact:
         return str(self.summary["fingerprint"])
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the artefact is kept, as people are told."""
         return str(self.path)
 
@@ -202,13 +202,13 @@ class Store:
 
     def current(self, recipe: str, noun: str) -> Artifact | None:
         """What the recipe last materialised under this noun, or None."""
-        mark = self._pointer(recipe, noun).get("fingerprint")
-        return self.get(noun, mark) if mark else None
+        fingerprint = self._pointer(recipe, noun).get("fingerprint")
+        return self.get(noun, fingerprint) if fingerprint else None
 
     def before(self, recipe: str, noun: str) -> Artifact | None:
         """What the recipe had materialised under this noun before the current one, or None."""
-        mark = self._pointer(recipe, noun).get("before")
-        return self.get(noun, mark) if mark else None
+        fingerprint = self._pointer(recipe, noun).get("before")
+        return self.get(noun, fingerprint) if fingerprint else None
 
     def point(self, recipe: str, artifact: Artifact) -> None:
         """Record that the recipe's artefact of this noun is now this one."""
@@ -261,8 +261,8 @@ class Store:
             path = Path(error.filename).absolute()
             own = path.is_relative_to(self.root) or self.root.is_relative_to(path)
             return own and error.errno in UNWRITABLE
-        told = any(words in str(error) for words in UNWRITABLE_WORDS)
-        return told or (isinstance(error, OSError) and error.errno in UNWRITABLE)
+        is_in_words = any(words in str(error) for words in UNWRITABLE_WORDS)
+        return is_in_words or (isinstance(error, OSError) and error.errno in UNWRITABLE)
 
     def _publish(self, noun: str, fingerprint: str, draft: Draft, provenance: dict[str, Any]) -> None:
         files = sorted(path for path in draft.path.rglob("*") if path.is_file())
@@ -281,7 +281,7 @@ class Store:
             },
         }
         plain = json.loads(json.dumps(summary))  # hashed as it will be read
-        write_json(draft.path / SUMMARY, {**plain, SUMMARY_MARK: hash_of(plain)})
+        write_json(draft.path / SUMMARY, {**plain, SUMMARY_DIGEST: hash_of(plain)})
         draft.path.replace(self.root / noun / fingerprint)
         _sync(self.root / noun)
 
@@ -306,8 +306,8 @@ def read_summary(path: Path) -> dict[str, Any]:
         StoreError: it cannot be read, or was changed.
     """
     summary = read_json(path)
-    mark = summary.pop(SUMMARY_MARK, None) if isinstance(summary, dict) else ""
-    if not _is_summary(summary) or mark not in (None, hash_of(summary)):
+    digest = summary.pop(SUMMARY_DIGEST, None) if isinstance(summary, dict) else ""
+    if not _is_summary(summary) or digest not in (None, hash_of(summary)):
         raise StoreError(f"{path} is damaged: it was changed. Delete {path.parent} and run again.")
     return dict(summary)
 
@@ -319,10 +319,13 @@ def read_pointer(path: Path) -> dict[str, str | None]:
         StoreError: it is damaged, or names something else than a folder beside its like.
     """
     value = read_json(path)
-    marks = {name: value.get(name) if isinstance(value, dict) else "?" for name in ("fingerprint", "before")}
-    if not all(mark is None or (isinstance(mark, str) and NAME.fullmatch(mark)) for mark in marks.values()):
+    fingerprints = {name: value.get(name) if isinstance(value, dict) else "?" for name in ("fingerprint", "before")}
+    if not all(
+        fingerprint is None or (isinstance(fingerprint, str) and NAME.fullmatch(fingerprint))
+        for fingerprint in fingerprints.values()
+    ):
         raise StoreError(f"{path} is damaged. Delete it and run again: nothing is computed anew.")
-    return marks
+    return fingerprints
 
 
 @contextmanager

@@ -54,8 +54,8 @@ def compare(path: Path, sha256: str, folder: Path) -> None:
 
 def _state(path: Path) -> list[int]:
     """What changes when a file is written again."""
-    told = path.stat()
-    return [told.st_mtime_ns, told.st_size, told.st_ino]
+    status = path.stat()
+    return [status.st_mtime_ns, status.st_size, status.st_ino]
 
 
 def _read(note: Path) -> object:

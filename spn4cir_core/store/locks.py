@@ -31,16 +31,16 @@ def locked(path: Path, what: str) -> Iterator[None]:
     patience = when_locked()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as stream:
-        said = -SAY_EVERY_S
+        reported_at = -SAY_EVERY_S
         while not _taken(stream):
             says = f"{what} is being written by another process ({_owner(stream)})"
             if patience == "say":
                 raise StoreLocked(
                     f"{says}; wait for it to end, or stop it. With {WHEN_LOCKED}=wait a run waits by itself."
                 )
-            if time.monotonic() - said >= SAY_EVERY_S:
+            if time.monotonic() - reported_at >= SAY_EVERY_S:
                 log.warning("%s; waiting for it to end", says)
-                said = time.monotonic()
+                reported_at = time.monotonic()
             time.sleep(LOOK_EVERY_S)
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
@@ -59,10 +59,10 @@ def in_turn(path: Path) -> Iterator[None]:
 
 def when_locked() -> Literal["say", "wait"]:
     """What the environment asks of a process that finds an artefact locked; to say so is the default."""
-    chosen = os.environ.get(WHEN_LOCKED) or "say"
-    if chosen in ("say", "wait"):
-        return cast(Literal["say", "wait"], chosen)
-    raise StoreError(f"{WHEN_LOCKED}={chosen!r}: it is 'say' (stop with a message) or 'wait'")
+    setting = os.environ.get(WHEN_LOCKED) or "say"
+    if setting in ("say", "wait"):
+        return cast(Literal["say", "wait"], setting)
+    raise StoreError(f"{WHEN_LOCKED}={setting!r}: it is 'say' (stop with a message) or 'wait'")
 
 
 def _taken(stream: IO[str]) -> bool:

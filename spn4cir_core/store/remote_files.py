@@ -50,7 +50,7 @@ class RemoteFiles:
     def __reduce__(self) -> tuple[type[RemoteFiles], tuple[str]]:
         return RemoteFiles, (self.url,)  # another process opens connections of its own
 
-    def place(self, name: str) -> str:
+    def location(self, name: str) -> str:
         """The URL of one file."""
         return f"{self.url}/{name}"
 
@@ -74,14 +74,14 @@ class RemoteFiles:
     def read(self, name: str, patience_s: float | None = None) -> bytes | None:
         """The bytes of a small file, or None where there is none."""
         try:
-            return bytes(self._asked(name, lambda system, path: system.cat_file(path), patience_s))
+            return bytes(self._request(name, lambda system, path: system.cat_file(path), patience_s))
         except FileNotFoundError:
             return None
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this name."""
         try:
-            self._asked(name, lambda system, path: system.info(path))
+            self._request(name, lambda system, path: system.info(path))
         except FileNotFoundError:
             return False
         return True
@@ -93,11 +93,11 @@ class RemoteFiles:
             return dict(system.find(path, detail=True))
 
         try:
-            found = self._asked(folder, listed, patience_s)
+            entries = self._request(folder, listed, patience_s)
         except FileNotFoundError:
             return {}
         top = f"{self._opened[1]}/{folder}/".lstrip("/")
-        inside = {name.lstrip("/"): about for name, about in found.items() if name.lstrip("/").startswith(top)}
+        inside = {name.lstrip("/"): about for name, about in entries.items() if name.lstrip("/").startswith(top)}
         return {name.removeprefix(top): int(about["size"]) for name, about in inside.items()}
 
     def write(self, name: str, data: bytes, patience_s: float | None = None) -> None:
@@ -115,13 +115,13 @@ class RemoteFiles:
     def delete(self, name: str, patience_s: float | None = None) -> None:
         """Delete a file, if it is there."""
         try:
-            self._asked(name, lambda system, path: system.rm_file(path), patience_s)
+            self._request(name, lambda system, path: system.rm_file(path), patience_s)
         except FileNotFoundError:
             return
 
     def send(self, path: Path, name: str, patience_s: float | None = None) -> None:
         """Upload a file, whole or not at all."""
-        self._sent(name, lambda system, place: system.put_file(str(path), place), patience_s)
+        self._sent(name, lambda system, location: system.put_file(str(path), location), patience_s)
 
     def fetch(self, name: str, path: Path, check: Callable[[Path], None]) -> None:
         """Download a file to ``path``; it is there whole and checked, or not at all.
@@ -132,22 +132,24 @@ class RemoteFiles:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as scratch:
-                self._asked(name, lambda system, place: system.get_file(place, str(scratch)))
+                self._request(name, lambda system, location: system.get_file(location, str(scratch)))
                 check(scratch)
         except FileNotFoundError as error:
-            raise StoreError(f"{self.place(name)} is gone; run again, which makes it anew") from error
+            raise StoreError(f"{self.location(name)} is gone; run again, which makes it anew") from error
         except OSError as error:
-            raise StoreError(f"cannot keep {self.place(name)} at {path}: {error}; make room and run again") from error
+            raise StoreError(
+                f"cannot keep {self.location(name)} at {path}: {error}; make room and run again"
+            ) from error
 
     def _sent(self, name: str, ask: Callable[[Any, str], object], patience_s: float | None = None) -> None:
         try:
-            self._asked(name, ask, patience_s)
+            self._request(name, ask, patience_s)
         except FileNotFoundError as error:
             raise StoreError(
-                f"cannot write {self.place(name)}: {error}. Make the bucket, or name another one"
+                f"cannot write {self.location(name)}: {error}. Make the bucket, or name another one"
             ) from error
 
-    def _asked(self, name: str, ask: Callable[[Any, str], Answer], patience_s: float | None = None) -> Answer:
+    def _request(self, name: str, ask: Callable[[Any, str], Answer], patience_s: float | None = None) -> Answer:
         """Ask until there is an answer, with longer and longer pauses."""
         system, root = self._opened
         patience_s = patience() if patience_s is None else patience_s
@@ -166,12 +168,12 @@ class RemoteFiles:
                 waited = time.monotonic() - started
                 if waited + pause_s > patience_s:
                     raise StoreUnreachable(
-                        f"{self.place(name)} does not answer ({_told(error)}), asked for {waited:.0f} s. Nothing "
-                        "half-written is used, and what was computed is kept on this machine: check the network and "
-                        f"the server and run again. {PATIENCE} says how long a run keeps asking"
+                        f"{self.location(name)} does not answer ({_shortened(error)}), asked for {waited:.0f} s. "
+                        "Nothing half-written is used, and what was computed is kept on this machine: check the "
+                        f"network and the server and run again. {PATIENCE} says how long a run keeps asking"
                     ) from error
                 if pause_s == FIRST_PAUSE_S:
-                    log.warning("%s does not answer (%s); asking again", self.place(name), _told(error))
+                    log.warning("%s does not answer (%s); asking again", self.location(name), _shortened(error))
                 time.sleep(pause_s * random.uniform(0.5, 1))
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -199,5 +201,5 @@ def _refused(error: Exception) -> bool:
     return isinstance(error, PermissionError) or type(error).__name__ in REFUSALS
 
 
-def _told(error: Exception) -> str:
+def _shortened(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

@@ -29,8 +29,8 @@ RELEASE_S = 5.0
 class RemoteLock:
     """A held lock; :meth:`check` says whether it still is."""
 
-    def __init__(self, files: RemoteFiles, name: str, what: str, place: str) -> None:
-        self.files, self.name, self.what, self.place = files, name, what, place
+    def __init__(self, files: RemoteFiles, name: str, what: str, host: str) -> None:
+        self.files, self.name, self.what, self.host = files, name, what, host
         self.owner = f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
         self.token, self.beats = uuid4().hex, 0
 
@@ -40,26 +40,26 @@ class RemoteLock:
         Raises:
             StoreLocked: another machine holds it, and ``SPN4CIR_WHEN_LOCKED`` is not ``wait``.
         """
-        patience, said = when_locked(), -SAY_EVERY_S
+        patience, reported_at = when_locked(), -SAY_EVERY_S
         seen: bytes | None = None
         since, changed = time.monotonic(), False
         while not self.files.create(self.name, self._content()):
-            found = self.files.read(self.name)
-            if found is None:
+            content = self.files.read(self.name)
+            if content is None:
                 continue
-            if found != seen:
-                changed, seen, since = _of(found, "token") == _of(seen, "token"), found, time.monotonic()
-            if _of(found, "place") == self.place or time.monotonic() - since > DEAD_AFTER_S:
+            if content != seen:
+                changed, seen, since = _of(content, "token") == _of(seen, "token"), content, time.monotonic()
+            if _of(content, "place") == self.host or time.monotonic() - since > DEAD_AFTER_S:
                 self.files.delete(self.name)  # by a process of this machine that is gone, or by one long silent
                 continue
-            says = f"{self.what} is being written by another machine ({_of(found, 'owner')})"
+            says = f"{self.what} is being written by another machine ({_of(content, 'owner')})"
             if changed and patience == "say":
                 raise StoreLocked(
                     f"{says}; wait for it to end, or stop it. With {WHEN_LOCKED}=wait a run waits by itself."
                 )
-            if time.monotonic() - said >= SAY_EVERY_S:
+            if time.monotonic() - reported_at >= SAY_EVERY_S:
                 log.warning("%s; looking for a sign of life", says)
-                said = time.monotonic()
+                reported_at = time.monotonic()
             time.sleep(LOOK_EVERY_S)
 
     def check(self, patience_s: float | None = None) -> None:
@@ -84,18 +84,18 @@ class RemoteLock:
             self.files.delete(self.name, RELEASE_S)
 
     def _content(self) -> bytes:
-        told = {"owner": self.owner, "place": self.place, "token": self.token, "beats": self.beats}
-        return json.dumps(told).encode()
+        details = {"owner": self.owner, "place": self.host, "token": self.token, "beats": self.beats}
+        return json.dumps(details).encode()
 
 
 @contextmanager
-def remote_lock(files: RemoteFiles, name: str, what: str, place: str) -> Iterator[RemoteLock]:
+def remote_lock(files: RemoteFiles, name: str, what: str, host: str) -> Iterator[RemoteLock]:
     """Hold a lock among machines.
 
     Args:
         place: what the processes of one machine have in common, among which a lock of the operating system decides.
     """
-    lock, ended = RemoteLock(files, name, what, place), threading.Event()
+    lock, ended = RemoteLock(files, name, what, host), threading.Event()
     lock.take()
     beating = threading.Thread(target=_beat, args=(lock, ended), daemon=True)
     beating.start()

@@ -55,9 +55,9 @@ def open_store(where: str | Path) -> Store:
 def working_folder(url: str) -> Path:
     """Where this machine works on the store of that URL: below ``SPN4CIR_CACHE``, else ``~/.cache/spn4cir``."""
     endpoint = next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), "")
-    mark = hashlib.sha256(f"{url} {endpoint}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{url} {endpoint}".encode()).hexdigest()[:8]
     cache = Path(os.environ.get(CACHE) or "~/.cache/spn4cir").expanduser()
-    return cache / f"{re.sub(r'[^A-Za-z0-9]+', '-', url).strip('-')[:80]}-{mark}"
+    return cache / f"{re.sub(r'[^A-Za-z0-9]+', '-', url).strip('-')[:80]}-{digest}"
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class RemoteArtifact(Artifact):
     remote: RemoteFiles
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the artefact is kept, as people are told."""
-        return self.remote.place(f"{self.noun}/{self.path.name}")
+        return self.remote.location(f"{self.noun}/{self.path.name}")
 
     def _file(self, name: str) -> Path:
         if name in self.summary["files"] and not (self.path / name).is_file():
@@ -93,20 +93,22 @@ class RemoteArtifact(Artifact):
         return all(path.is_file() and path.stat().st_size == sizes[name] for name, path in paths.items())
 
     def _fetch(self, name: str, anew: bool = False) -> None:
-        recorded, place = self.summary["files"][name], f"{self.noun}/{self.path.name}/{name}"
+        recorded, remote_name = self.summary["files"][name], f"{self.noun}/{self.path.name}/{name}"
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise StoreError(f"{self.place}/{SUMMARY} is damaged: it names the file {name!r}. Delete {self.place}.")
+            raise StoreError(
+                f"{self.location}/{SUMMARY} is damaged: it names the file {name!r}. Delete {self.location}."
+            )
 
         def check(scratch: Path) -> None:
             if scratch.stat().st_size != recorded["bytes"] or file_sha256(scratch) != recorded["sha256"]:
                 raise StoreError(
-                    f"{self.remote.place(place)} does not match its checksum: it was damaged. Delete {self.place} and "
-                    f"{self.path}, and run again."
+                    f"{self.remote.location(remote_name)} does not match its checksum: it was damaged. Delete "
+                    f"{self.location} and {self.path}, and run again."
                 )
 
         with in_turn(self.path.parents[1] / "locks" / f"fetch-{self.noun}-{self.path.name}"):
             if anew or not (self.path / name).is_file():
-                self.remote.fetch(place, self.path / name, check)
+                self.remote.fetch(remote_name, self.path / name, check)
 
 
 class RemoteStore(Store):
@@ -146,12 +148,12 @@ class RemoteStore(Store):
         Raises:
             StoreError: it is there but its summary cannot be read, or was changed.
         """
-        found = self._local(noun, fingerprint)
-        if found is not None and ((noun, fingerprint) in self._there or found.is_whole()):
-            return found
+        artifact = self._local(noun, fingerprint)
+        if artifact is not None and ((noun, fingerprint) in self._there or artifact.is_whole()):
+            return artifact
         if not self._is_there(noun, fingerprint):
             return None
-        if found is None:
+        if artifact is None:
             with in_turn(self._turn(Path(noun, fingerprint))):
                 name = f"{noun}/{fingerprint}/{SUMMARY}"
                 self.files.fetch(name, self.root / name, lambda scratch: self._check_summary(scratch, name))
@@ -171,8 +173,10 @@ class RemoteStore(Store):
         return (noun, fingerprint) in self._there
 
     def _local(self, noun: str, fingerprint: str) -> RemoteArtifact | None:
-        found = super().get(noun, fingerprint)
-        return RemoteArtifact(found.noun, found.path, found.summary, self.files) if found is not None else None
+        artifact = super().get(noun, fingerprint)
+        return (
+            RemoteArtifact(artifact.noun, artifact.path, artifact.summary, self.files) if artifact is not None else None
+        )
 
     @contextmanager
     def _held(self, noun: str, fingerprint: str) -> Iterator[None]:
@@ -248,8 +252,8 @@ class RemoteStore(Store):
             try:
                 read_part(scratch)
             except StoreError as error:
-                place = self.files.place(name)
-                raise StoreError(f"{place} is damaged. Delete it and run again: its rows come anew.") from error
+                location = self.files.location(name)
+                raise StoreError(f"{location} is damaged. Delete it and run again: its rows come anew.") from error
 
         self.files.fetch(name, folder / part, check)
 
@@ -257,8 +261,10 @@ class RemoteStore(Store):
         try:
             read_summary(scratch)
         except StoreError as error:
-            place = self.files.place(name)
-            raise StoreError(f"{place} is damaged. Delete {place.removesuffix(SUMMARY)} and run again.") from error
+            location = self.files.location(name)
+            raise StoreError(
+                f"{location} is damaged. Delete {location.removesuffix(SUMMARY)} and run again."
+            ) from error
 
     def _pointer(self, recipe: str, noun: str) -> dict[str, Any]:
         name = f"recipes/{recipe}/{noun}.json"
@@ -266,7 +272,7 @@ class RemoteStore(Store):
         try:
             return dict(json.loads(content)) if content is not None else {}
         except (ValueError, TypeError) as error:
-            raise StoreError(f"{self.files.place(name)} is damaged ({error}). Delete it and run again.") from error
+            raise StoreError(f"{self.files.location(name)} is damaged ({error}). Delete it and run again.") from error
 
     def _set_pointer(self, recipe: str, noun: str, value: dict[str, Any]) -> None:
         text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n"

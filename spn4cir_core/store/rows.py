@@ -38,12 +38,12 @@ class Rows:
 
     def values(self, wanted: Container[str]) -> dict[str, Any]:
         """The values of the wanted keys; the first part file that has a key decides."""
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for part in self.scan():
             for key, value in zip(part[KEY].to_pylist(), part[VALUE].to_pylist(), strict=True):
                 if key in wanted:
-                    found.setdefault(key, value)
-        return found
+                    values.setdefault(key, value)
+        return values
 
     def append(self, keys: Sequence[str], values: pa.Array) -> None:
         """Write one part file, whole or not at all."""

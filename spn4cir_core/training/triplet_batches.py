@@ -164,7 +164,7 @@ def read_false_negatives(false_negatives: Artifact, triplets: TrainingTriplets) 
         other = (owners >= 0) & (candidates >= 0) & (candidates != triplets.targets[owners])
         numbers = owners[other] * len(candidate_rows) + candidates[other]
         if (np.diff(numbers, prepend=last) < 0).any():
-            raise StoreError(f"{false_negatives.place} is not sorted. Delete it and run again")
+            raise StoreError(f"{false_negatives.location} is not sorted. Delete it and run again")
         once = np.flatnonzero(other)[np.diff(numbers, prepend=last) > 0]
         counts += np.bincount(owners[once], minlength=len(counts))
         rows.append(candidates[once].astype(np.int32))

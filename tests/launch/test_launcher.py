@@ -181,7 +181,7 @@ def test_messages_reach_the_one_who_launched(caplog: pytest.LogCaptureFixture) -
     told: list[tuple[str, int, int]] = []
     with LaunchFolder.made(load_recipe("demo")) as folder:
         with folder.passed_on(lambda label, done, total: told.append((label, done, total))):
-            teller = folder.told()
+            teller = folder.teller()
             import logging
 
             logger = logging.getLogger("spn4cir_core.test")

@@ -38,7 +38,7 @@ def test_here_every_requirement_is_fulfilled() -> None:
     found = by_name(doctor.packages())
     assert {"torch", "transformers", "open_clip_torch", "faiss-cpu", "dagster"} <= found.keys()
     assert not [symptom for symptom in found.values() if symptom.state != "ok"]
-    assert found["torch"].found.startswith(metadata.version("torch"))
+    assert found["torch"].finding.startswith(metadata.version("torch"))
 
 
 def test_missing_and_wrong_versions_are_broken_and_the_gpu_build_of_faiss_will_do(
@@ -49,8 +49,8 @@ def test_missing_and_wrong_versions_are_broken_and_the_gpu_build_of_faiss_will_d
     monkeypatch.setattr(doctor, "installed", versions.get)
     found = by_name(doctor.packages())
     assert [found[name].state for name in ("torch", "faiss-cpu", "scipy")] == ["broken", "ok", "broken"]
-    assert found["torch"].found == "2.1.0, wanted >=2.6" and found["torch"].cure == "pip install 'torch>=2.6'"
-    assert found["scipy"].found == "not installed"
+    assert found["torch"].finding == "2.1.0, wanted >=2.6" and found["torch"].cure == "pip install 'torch>=2.6'"
+    assert found["scipy"].finding == "not installed"
 
 
 def test_an_extra_says_what_it_brings_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +59,9 @@ def test_an_extra_says_what_it_brings_and_what_is_missing(monkeypatch: pytest.Mo
     monkeypatch.setattr(doctor, "installed", {"torch": "3", "timm": "1.0.1", "fastapi": "1"}.get)
     found = by_name(doctor.extras(load_recipe("demo")))
     assert found["extra offline"].state == "ok"
-    assert found["extra serve"].state == "note" and "without uvicorn" in found["extra serve"].found
+    assert found["extra serve"].state == "note" and "without uvicorn" in found["extra serve"].finding
     assert found["extra serve"].cure == "pip install 'spn4cir[serve]'"
-    assert "not known" in found["extra gpu"].found
+    assert "not known" in found["extra gpu"].finding
 
 
 def test_what_the_recipe_cannot_do_without_is_broken_if_it_is_missing(
@@ -82,7 +82,7 @@ def test_what_the_recipe_cannot_do_without_is_broken_if_it_is_missing(
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: ['timm>=1.0; extra == "offline"'])
     monkeypatch.setattr(doctor, "installed", {"torch": "3"}.get)
     broken = by_name(doctor.extras(here))["extra offline"]
-    assert broken.state == "broken" and "without timm; folder needs it for captions.captioner" in broken.found
+    assert broken.state == "broken" and "without timm; folder needs it for captions.captioner" in broken.finding
     assert broken.cure == "pip install 'spn4cir[offline]'"
 
 
@@ -102,20 +102,20 @@ def test_a_gpu_without_a_faiss_for_it_is_worth_a_note(monkeypatch: pytest.Monkey
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0, raising=False)
     assert doctor.faiss_build().state == "note" and "faiss-gpu" in doctor.faiss_build().cure
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
-    assert doctor.faiss_build().state == "ok" and "1 GPUs" in doctor.faiss_build().found
+    assert doctor.faiss_build().state == "ok" and "1 GPUs" in doctor.faiss_build().finding
 
 
 def test_a_package_that_cannot_be_loaded_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.faiss_build().state == "ok" and doctor.gpu().state in ("ok", "note")
     for name in ("faiss", "torch"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert doctor.faiss_build().state == "broken" and "cannot be loaded" in doctor.faiss_build().found
+    assert doctor.faiss_build().state == "broken" and "cannot be loaded" in doctor.faiss_build().finding
     assert doctor.gpu().state == "broken"
 
 
 def test_the_disk_is_looked_at_where_the_store_will_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = by_name(doctor.disk(Store(tmp_path / "not" / "yet")))
-    assert found["store"].state == "ok" and "not made yet" in found["store"].found
+    assert found["store"].state == "ok" and "not made yet" in found["store"].finding
     assert not list(tmp_path.iterdir()), "looking leaves nothing behind"
     (tmp_path / "file").write_text("")
     below_a_file = by_name(doctor.disk(Store(tmp_path / "file")))["store"]

@@ -130,7 +130,7 @@ def test_another_machine_reads_it_and_fetches_a_file_when_it_is_first_read(cloud
     assert artifact.table()["id"].to_pylist() == ["a", "b"]
     assert not (artifact.path / "deep").exists()
     assert artifact.file("deep/big.npy").stat().st_size == BIG_BYTES
-    assert artifact.place == f"{cloud.url}/things/abc" and str(store) == cloud.url
+    assert artifact.location == f"{cloud.url}/things/abc" and str(store) == cloud.url
     with pytest.raises(AlreadyWritten):
         write(cloud.machine("three"))
     with pytest.raises(StoreError, match="no file 'x'"):
@@ -419,7 +419,7 @@ def test_the_command_line_dagster_and_the_doctor_take_the_url(
     with pytest.raises(StoreError, match=f"no captions in {cloud.url}"):
         RecipeArtifacts("mine", store)("captions")
     (told,) = server(store)
-    assert told.state == "ok" and cloud.url in told.found
+    assert told.state == "ok" and cloud.url in told.finding
     cloud.patch.setenv("SPN4CIR_STORE_PATIENCE_S", "0")
     with BadLine(s3_port) as line:
         line.fail()
