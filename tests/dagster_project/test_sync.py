@@ -8,7 +8,7 @@ import pytest
 from dagster_project.materialization import COMPUTED, STATE_KEY, UP_TO_DATE
 from dagster_project.sync import RUN_KEY, STATE, State, sync_request
 
-LATE = State(late=["captions"], mark="captions are wanted")
+LATE = State(late=["captions"], digest="captions are wanted")
 
 
 def assets(says: str = COMPUTED) -> dg.Definitions:
@@ -48,7 +48,7 @@ def failed(instance: dg.DagsterInstance, request: dg.RunRequest | str) -> str:
 def test_a_request_names_the_late_assets_and_its_state(instance: dg.DagsterInstance) -> None:
     request = asked(instance)
     assert isinstance(request, dg.RunRequest) and request.asset_selection == [dg.AssetKey("captions")]
-    assert request.tags == {STATE: LATE.mark, "dagster/retry_strategy": "ALL_STEPS"}
+    assert request.tags == {STATE: LATE.digest, "dagster/retry_strategy": "ALL_STEPS"}
 
 
 def test_a_state_that_failed_is_said_and_tried_again_when_another_one_was_seen(instance: dg.DagsterInstance) -> None:
