@@ -103,7 +103,7 @@ def worded_edits(reference: str, target: str, found: list[Edit]) -> str:
 def _clauses(edit: Edit, reference: str, target: str) -> list[str]:
     if not edit.old or not edit.new:
         return [_clause(edit, reference, target)]
-    parts = _changed_parts(edit)
+    parts = changed_parts(edit)
     if not parts:
         return [_clause(edit, reference, target, attributes=False)]
     return [_clause(part, reference, target) for part in parts]
@@ -139,7 +139,7 @@ def parts(phrase: Phrase) -> list[Phrase]:
     return [phrase[first:end] for first, end in pairwise([0, *starts, len(phrase)])]
 
 
-def _changed_parts(edit: Edit) -> list[Edit]:
+def changed_parts(edit: Edit) -> list[Edit]:
     """One edit for each part that differs, without the word that attaches it.
 
     Empty where the thing as a whole is another one, or where it or what is attached has only moved.

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from spn4cir_core.errors import RecipeError
+from spn4cir_core.texts.edit_wordings import WORDINGS
 
-PLACEHOLDERS = ("reference", "target", "added", "removed", "attribute", "changes", "kept")
-SAYS_SOMETHING = {"target", "added", "removed", "attribute", "changes"}
+PLACEHOLDERS = ("reference", "target", "added", "removed", "attribute", "changes", "kept", *WORDINGS)
+SAYS_SOMETHING = {"target", "added", "removed", "attribute", "changes", *WORDINGS}
 ONLY = ("added", "removed")
 BUILTIN = "builtin"
 
@@ -152,8 +153,8 @@ def _check_placeholders(source: str, template: Template) -> None:
             raise RecipeError(f"{where}: unknown placeholder {{{written}}}{hint} Known placeholders: {_known()}")
     if not template.placeholders() & SAYS_SOMETHING:
         raise RecipeError(
-            f"{where} says nothing about the target: use {{target}}, {{added}}, {{removed}}, {{attribute}} or "
-            f"{{changes}}. "
+            f"{where} says nothing about the target: use {{target}}, {{added}}, {{removed}}, {{attribute}}, "
+            f"{{changes}} or one of {', '.join(f'{{{name}}}' for name in WORDINGS)}. "
             f"Known placeholders: {_known()}"
         )
     if template.only and template.placeholders() & (set(ONLY) - {template.only}):

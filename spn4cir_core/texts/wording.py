@@ -8,6 +8,7 @@ from itertools import takewhile
 from spn4cir_core.texts.articles import have_articles, with_a, with_the
 from spn4cir_core.texts.attributes import ATTRIBUTES
 from spn4cir_core.texts.differences import Difference, segments, split_phrases
+from spn4cir_core.texts.edit_wordings import edit_wordings
 from spn4cir_core.texts.edits import edits, kept_phrases, worded_edits
 
 
@@ -18,7 +19,8 @@ def worded(reference: str, target: str, change: Difference) -> dict[str, str]:
         ``reference`` and ``target``, the captions; ``added`` ("a pink jersey") and ``removed`` ("the maroon
         sweatshirt"), with articles only where the captions have them; ``attribute`` ("maroon"), where both captions
         name one thing that differs in nothing else; ``changes`` ("make the dress red and add a belt"), every edit in
-        turn; ``kept`` ("the small circle"), the phrases that both captions have.
+        turn; ``kept`` ("the small circle"), the phrases that both captions have; and every
+        wording of :mod:`.edit_wordings` ("make it pink").
     """
     kept = kept_phrases(reference, target)
     return {
@@ -29,6 +31,7 @@ def worded(reference: str, target: str, change: Difference) -> dict[str, str]:
         "attribute": changed_attribute(reference, target),
         "changes": worded_edits(reference, target, edits(reference, target)),
         "kept": " and ".join(map(with_the, kept, have_articles(reference, kept))),
+        **edit_wordings(reference, target),
     }
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from spn4cir_core.errors import RecipeError
+from spn4cir_core.texts.edit_wordings import WORDINGS
 from spn4cir_core.texts.prompts import PLACEHOLDERS, fill_prompt, load_prompt, packaged_prompts
 from spn4cir_core.texts.templates import PLACEHOLDERS as OF_TEMPLATES
 
@@ -27,7 +28,7 @@ def test_packaged_prompts_can_be_used() -> None:
 
 
 def test_placeholders_are_those_of_templates_and_what_they_wrote() -> None:
-    assert set(PLACEHOLDERS) - {"text"} == set(OF_TEMPLATES) - {"attribute"}
+    assert set(PLACEHOLDERS) - {"text"} == set(OF_TEMPLATES) - {"attribute", *WORDINGS}
 
 
 def test_words_of_a_caption_are_never_placeholders() -> None:

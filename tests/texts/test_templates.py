@@ -85,7 +85,7 @@ def test_words_of_a_caption_are_never_placeholders() -> None:
         ('[[template]]\nid = "mine"\ntext = 3', ["'mine'", "empty text 3"]),
         (
             '[[template]]\nid = "mine"\ntext = "not {reference}"',
-            ["'mine'", "{target}, {added}, {removed}, {attribute} or {changes}"],
+            ["'mine'", "{target}, {added}, {removed}, {attribute}, {changes} or one of {edits_plain}"],
         ),
         ('[[template]]\ntext = "{target}"', ["needs an id", "{target}"]),
         ('[[template]]\nid = "mine"\ntext = "{target}"\nwhen = "x"', ["'mine'", "'when'"]),
