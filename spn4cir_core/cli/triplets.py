@@ -19,7 +19,7 @@ from spn4cir_core.store.remote_store import open_store
 from spn4cir_core.triplets import export as exporting
 from spn4cir_core.triplets.sheet import drawn, triplet_sheet
 from spn4cir_core.triplets.stage import TRIPLETS
-from spn4cir_core.triplets.triplet import triplet_of
+from spn4cir_core.triplets.triplet_tables import training_triplets
 
 
 def register(app: typer.Typer) -> None:
@@ -82,7 +82,7 @@ def browse_triplets(
     _write(out, page)
     typer.echo(f"page: {out}")
     if sheet is not None:
-        training = [triplet_of(row) for row in triplets.table().to_pylist() if row["split"] == "train"]
+        training = training_triplets(triplets)
         shown = [(triplet, triplet.modified_texts[0]) for triplet in drawn(training, sheet_count)]
         content = BytesIO()
         triplet_sheet(shown, image_files(recipe.images, store)).save(content, "JPEG", quality=80)

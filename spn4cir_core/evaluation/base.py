@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Artifact
 
 EVALUATORS = Room(
@@ -83,9 +84,4 @@ class Evaluator(Plugin):
 
 def evaluation_ids(splits: Artifact) -> tuple[str, ...]:
     """Ids of the images of the evaluation split, sorted: the gallery."""
-    table = splits.table(columns=["image_id", "split"]).to_pydict()
-    return tuple(
-        sorted(
-            image_id for image_id, split in zip(table["image_id"], table["split"], strict=True) if split == "evaluation"
-        )
-    )
+    return tuple(sorted(image_id for image_id, split in split_of_images(splits).items() if split == "evaluation"))

@@ -12,6 +12,7 @@ from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_
 from spn4cir_core.evaluation.equivalents import RULE_NAMES, Equivalents, Rule
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.triplets.triplet_tables import read_triplets
 
 
 class HeldOut(Evaluator):
@@ -25,7 +26,7 @@ class HeldOut(Evaluator):
 
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """A seeded sample of the generated triplets of the evaluation split."""
-        table = parents["triplets"].table()
+        table = read_triplets(parents["triplets"])
         is_held_out = pc.and_(pc.equal(table["split"], "evaluation"), pc.equal(table["origin"], "generated"))
         rows = sorted(table.filter(is_held_out).to_pylist(), key=lambda row: str(row["triplet_id"]))
         if not rows:

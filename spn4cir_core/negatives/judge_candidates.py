@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
 from spn4cir_core.negatives.rules import Rows, TrainingSet
 from spn4cir_core.negatives.settings import FalseNegativesInput
-from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.judge_triplets import judge_triplets
 from spn4cir_core.triplets.kept_vectors import KeptVectors
-from spn4cir_core.triplets.triplet import Triplet, triplet_of
+from spn4cir_core.triplets.triplet import Triplet
+from spn4cir_core.triplets.triplet_tables import read_candidates, training_triplets
 
 
 def judge_candidates(
@@ -31,7 +31,7 @@ def judge_candidates(
     """
     settings, parent = work.settings.false_negatives, work.parents["triplets"]
     assert settings.judge is not None
-    pictures = parent.table("candidates.parquet", columns=["image_id", "path", "pixel_sha256"]).to_pylist()
+    pictures = read_candidates(parent, "image_id", "path", "pixel_sha256").to_pylist()
     pixels = {row["image_id"]: row["pixel_sha256"] for row in pictures}
     paths = [row["path"] for row in pictures]
     rows = training.candidate_rows()
@@ -39,7 +39,7 @@ def judge_candidates(
         f"{place} {row}": replace(
             triplet, triplet_id=f"{place} {row}", target_id=training.candidate_ids[row], target_path=paths[row]
         )
-        for place, triplet in enumerate(_training_triplets(parent))
+        for place, triplet in enumerate(training_triplets(parent))
         for row in _others(triplet, rows, neighbours, settings.judged_per_triplet)
     }
     files = image_files(work.settings.images, work.store)
@@ -51,10 +51,6 @@ def judge_candidates(
             place, row = map(int, name.split())
             answers.setdefault(place, []).append(row)
     return answers
-
-
-def _training_triplets(triplets: Artifact) -> Iterator[Triplet]:
-    return (triplet_of(row) for row in triplets.table().to_pylist() if row["split"] == "train")
 
 
 def _others(triplet: Triplet, rows: Mapping[str, int], neighbours: Mapping[int, Rows], count: int) -> list[int]:

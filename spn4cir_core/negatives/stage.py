@@ -22,6 +22,7 @@ from spn4cir_core.negatives.settings import FalseNegativesInput
 from spn4cir_core.store.artifacts import Artifact, Store, whole_file
 from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.triplets.triplet import normalised
+from spn4cir_core.triplets.triplet_tables import read_candidates, read_triplets
 
 TRIPLETS_PER_BLOCK = 512
 SAMPLES = 12
@@ -46,10 +47,10 @@ def mine_false_negatives(work: Work[FalseNegativesInput]) -> None:
 
 def read_training_set(triplets: Artifact) -> TrainingSet:
     """What the guards need of the training triplets and of the candidates."""
-    columns = ["triplet_id", "reference_id", "target_id", "modified_texts", "origin", "split"]
-    table = triplets.table(columns=columns)
+    columns = ("triplet_id", "reference_id", "target_id", "modified_texts", "origin", "split")
+    table = read_triplets(triplets, *columns)
     rows = [row for row in table.to_pylist() if row["split"] == "train"]
-    candidates = triplets.table("candidates.parquet", columns=["image_id", "caption"])
+    candidates = read_candidates(triplets, "image_id", "caption")
     return TrainingSet(
         triplet_ids=[row["triplet_id"] for row in rows],
         candidate_ids=candidates["image_id"].to_pylist(),

@@ -26,6 +26,7 @@ from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.templates import PLACEHOLDERS
 from spn4cir_core.training.roles import CONTROL, ROLES, SERVED, STAGE1
+from spn4cir_core.triplets.triplet_tables import CANDIDATES_FILE
 
 UNFILLED = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 UNCAPTIONED_SHARE = 0.01
@@ -202,7 +203,7 @@ def splits_do_not_share_images(artifacts: RecipeArtifacts) -> Finding:
     triplets = artifacts("triplets").table(columns=["reference_id", "target_id", "split"])
     trained = triplets.filter(pc.equal(triplets["split"], "train"))
     images = set(trained["reference_id"].to_pylist()) | set(trained["target_id"].to_pylist())
-    images |= set(artifacts.ids("triplets", table="candidates.parquet"))
+    images |= set(artifacts.ids("triplets", table=CANDIDATES_FILE))
     bad = sorted(image for image in images if image not in where or where[image][1] in held_out)
     return _none_of(bad, "training images are held out as well, or in no split")
 
@@ -231,7 +232,7 @@ def bank_matches_checkpoint(artifacts: RecipeArtifacts) -> Finding:
 def bank_holds_the_candidates(artifacts: RecipeArtifacts) -> Finding:
     """The bank holds every candidate once, in order, as finite vectors of length 1."""
     bank, ids = artifacts("candidate_bank"), artifacts.ids("candidate_bank")
-    if ids != artifacts.ids("triplets", table="candidates.parquet"):
+    if ids != artifacts.ids("triplets", table=CANDIDATES_FILE):
         return Finding(False, "the bank's images are not those of the candidate set, in its order", [])
     vectors = np.load(bank.file("bank.npy"), mmap_mode="r", allow_pickle=False)
     if len(vectors) != len(ids):

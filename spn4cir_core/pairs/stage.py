@@ -20,6 +20,7 @@ from spn4cir_core.pairs.base import MINERS
 from spn4cir_core.pairs.draws import draw, id_keys
 from spn4cir_core.pairs.landmarks import landmarks_needed
 from spn4cir_core.pairs.miner import Miner, MiningJob
+from spn4cir_core.pairs.pair_table import PAIRS_FILE, SCHEMA
 from spn4cir_core.pairs.picks import Picks, Vectors
 from spn4cir_core.pairs.rank_window import RankWindow, window_in_ranks
 from spn4cir_core.pairs.settings import PairSettings, PairsInput
@@ -28,18 +29,6 @@ from spn4cir_core.splits.split_tables import read_near_duplicates, split_of_imag
 
 SPLITS = ("train", "validation", "evaluation")
 SAMPLE_ROWS = 8
-SCHEMA = pa.schema(
-    [
-        ("pair_id", pa.string()),
-        ("reference_id", pa.string()),
-        ("target_id", pa.string()),
-        ("rank", pa.int32()),
-        ("score", pa.float32()),
-        ("window_first_rank", pa.int32()),
-        ("window_end_rank", pa.int32()),
-        ("split", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,7 @@ def write_pairs(work: Work[PairsInput]) -> None:
         pairs = _capped(pa.concat_tables(tables) if tables else SCHEMA.empty_table(), settings, seed, work)
         if not len(pairs):
             raise InputError(_all_refused(work.settings, dict(draft.drops)))
-        draft.write_table(pairs.sort_by("pair_id"), "pairs.parquet")
+        draft.write_table(pairs.sort_by("pair_id"), PAIRS_FILE)
     draft.rows = len(pairs)
     draft.details.update(_overview(pairs, settings))
 

@@ -22,6 +22,7 @@ from spn4cir_core.reports.suspicious import Likeness, suspicions
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import plain
 from spn4cir_core.training.roles import ROLES, SERVED
+from spn4cir_core.triplets.triplet_tables import read_triplets
 
 TITLES = {name: role.title for name, role in ROLES.items()}
 MODE_NAMES = {"composed": "picture + text", "image": "picture only", "text": "text only", "sum": "sum of both"}
@@ -61,7 +62,7 @@ def contents(
         "query_sets": sets,
         "benchmarks": benchmark_tables(sets, TITLES),
         "training": [_training(model, lines) for model, lines in metrics.items()],
-        "triplets": _triplets(lineage["triplets"].table(columns=["split", "origin"])),
+        "triplets": _triplets(read_triplets(lineage["triplets"], "split", "origin")),
         "gates": _gates(lineage["triplets"]),
         "false_negatives": asdict(count_false_negatives(lineage["false_negatives"])),
         "stages": [

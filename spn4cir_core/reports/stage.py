@@ -39,6 +39,7 @@ from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import ROLES, SERVED
 from spn4cir_core.triplets.refusal_report import read_refused
+from spn4cir_core.triplets.triplet_tables import read_triplets
 
 
 def write_report(work: Work[ReportInput]) -> None:
@@ -107,7 +108,7 @@ def _galleries(
     excluded: Mapping[str, int],
 ) -> dict[str, Any]:
     count, seed = work.settings.eval_report.gallery_pictures, work.settings.seed
-    triplets = work.parents["triplets"].table()
+    triplets = read_triplets(work.parents["triplets"])
     each = max(1, count // max(1, len(excluded)))
     masked = sample_false_negatives(work.parents["false_negatives"], excluded, each, seed) if count else {}
     return {

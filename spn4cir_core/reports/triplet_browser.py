@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib import resources
 from itertools import chain, zip_longest
@@ -15,6 +15,7 @@ from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.reports.thumbnails import Thumbnails
+from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.triplets.admission import refusals
 from spn4cir_core.triplets.base import GATES
@@ -23,6 +24,7 @@ from spn4cir_core.triplets.refusal_report import read_refused
 from spn4cir_core.triplets.scores import Scores, read_scores
 from spn4cir_core.triplets.settings import TripletsInput
 from spn4cir_core.triplets.triplet import triplet_of
+from spn4cir_core.triplets.triplet_tables import read_triplets
 from spn4cir_core.triplets.verdicts import read_verdicts
 
 SIDE_PX = 160
@@ -43,7 +45,7 @@ def triplet_browser(recipe: str, tables: TripletsInput, store: Store, triplets: 
     Raises:
         StoreError: a parent of the triplets is gone from the store.
     """
-    rows = [row | {"reason": ""} for row in triplets.table().to_pylist()] + read_refused(triplets).to_pylist()
+    rows = [row | {"reason": ""} for row in read_triplets(triplets).to_pylist()] + read_refused(triplets).to_pylist()
     shown = drawn_evenly(rows, count)
     paths = {row[f"{side}_id"]: row[f"{side}_path"] for row in shown for side in ("reference", "target")}
     thumbnails = Thumbnails(image_files(tables.images, store), paths, SIDE_PX)
@@ -79,9 +81,8 @@ def _basis(tables: TripletsInput, store: Store, triplets: Artifact) -> GateBasis
     captions, splits = parents["captions"], parents["splits"]
     if captions is None or splits is None:
         raise StoreError(f"the captions or splits of triplets {triplets.fingerprint} are gone; run: spn4cir run")
-    texts, table = read_captions(captions), splits.table(columns=["image_id", "split"])
-    columns: Sequence[list[str]] = [table[name].to_pylist() for name in ("image_id", "split")]
-    captions_of = ((split, texts.get(name, "")) for name, split in zip(*columns, strict=True))
+    texts = read_captions(captions)
+    captions_of = ((split, texts.get(name, "")) for name, split in split_of_images(splits).items())
     return gate_basis(tables.triplets, captions_of, read_scores(triplets))
 
 

@@ -12,26 +12,16 @@ import pyarrow as pa
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.progress import track
 from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.pairs.pair_table import read_pairs
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, without_full_stop
 from spn4cir_core.texts.rewrite_texts import CaptionedPair, Written, rewrite_texts
 from spn4cir_core.texts.settings import ModifiedTextsInput, TemplatesInput
 from spn4cir_core.texts.snapshot_templates import read_templates, snapshot_templates, templates_in_use
+from spn4cir_core.texts.text_table import MODIFIED_TEXTS_FILE, SCHEMA
 from spn4cir_core.texts.token_counts import token_counter, tokenizer_mark
 
 EXAMPLES_PER_TEMPLATE = 3
-
-SCHEMA = pa.schema(
-    [
-        ("pair_id", pa.string()),
-        ("modified_texts", pa.list_(pa.string())),
-        ("template_ids", pa.list_(pa.string())),
-        ("added", pa.string()),
-        ("removed", pa.string()),
-        ("token_count", pa.int32()),
-        ("fallback", pa.bool_()),
-    ]
-)
 
 
 def write_texts(work: Work[ModifiedTextsInput]) -> None:
@@ -54,21 +44,21 @@ def write_texts(work: Work[ModifiedTextsInput]) -> None:
             for pair in track(pairs, "modified texts", len(pairs), work.progress)
         }
     if settings.rewriter is not None:
-        written, told = rewrite_texts(work, settings.rewriter, pairs, written, count_tokens)
-        draft.details |= told
+        written, rewriting = rewrite_texts(work, settings.rewriter, pairs, written, count_tokens)
+        draft.details |= rewriting
     if not work.processes.first:
         return
     for reason, count in Counter(reason for reason in written.values() if isinstance(reason, str)).items():
         draft.drop(reason, count)
-    rows = [found for _, found in sorted(written.items()) if isinstance(found, ModifiedTexts)]
+    rows = [texts for _, texts in sorted(written.items()) if isinstance(texts, ModifiedTexts)]
     with draft.timed("write"):
-        draft.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA), "modified_texts.parquet")
+        draft.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA), MODIFIED_TEXTS_FILE)
     draft.rows = len(rows)
     draft.details |= summarise(rows)
 
 
 def _captioned(pairs: Artifact, captions: dict[str, str]) -> list[CaptionedPair]:
-    table = pairs.table(columns=["pair_id", "reference_id", "target_id"])
+    table = read_pairs(pairs, "pair_id", "reference_id", "target_id")
     columns = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
     return [
         CaptionedPair(

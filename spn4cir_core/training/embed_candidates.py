@@ -19,6 +19,7 @@ from spn4cir_core.training.checkpoints import as_module, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.npy_rows import write_rows
 from spn4cir_core.training.settings import BankInput
+from spn4cir_core.triplets.triplet_tables import read_candidates
 
 BATCH_ROWS = 128
 BANK, REFERENCES = "bank.npy", "references.npy"
@@ -49,7 +50,7 @@ def write_bank(work: Work[BankInput]) -> None:
     """Embed the candidate set with the frozen target encoder; one pass gives bank and reference features."""
     draft, settings, processes = work.draft, work.settings.candidate_bank, work.processes
     checkpoint = load_checkpoint(work.parents["stage1_checkpoint"])
-    candidates = work.parents["triplets"].table("candidates.parquet")
+    candidates = read_candidates(work.parents["triplets"])
     inputs = image_inputs(
         checkpoint.backbone,
         checkpoint.network,

@@ -38,7 +38,7 @@ from spn4cir_core.training.triplet_batches import (
     FalseNegatives,
     TrainingTriplets,
     read_false_negatives,
-    read_triplets,
+    read_training_triplets,
 )
 from spn4cir_core.training.validation import Validation
 from spn4cir_core.training.validation_queries import read_validation
@@ -161,7 +161,7 @@ def _checked_triplets(parents: Mapping[str, Artifact]) -> TrainingTriplets:
                 f"{name} {parent.fingerprint} was made of triplets {made_of}, not of {triplets.fingerprint}; "
                 f"materialise {name} again"
             )
-    return read_triplets(triplets)
+    return read_training_triplets(triplets)
 
 
 def _false_negatives(work: Work[AnyTraining], triplets: TrainingTriplets) -> FalseNegatives:

@@ -14,6 +14,7 @@ from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.training.batch_orders import grouped_order
 from spn4cir_core.training.settings import Schedule
+from spn4cir_core.triplets.triplet_tables import read_candidates, read_triplets
 
 
 @dataclass(frozen=True)
@@ -94,21 +95,21 @@ def random_of(seed: int, stage: str, purpose: str, number: int) -> np.random.Gen
     )
 
 
-def read_triplets(triplets: Artifact) -> TrainingTriplets:
+def read_training_triplets(triplets: Artifact) -> TrainingTriplets:
     """The training triplets of a ``triplets`` artefact.
 
     Raises:
         InputError: there is no training triplet.
         StoreError: a triplet's image is not in the candidate set.
     """
-    table = triplets.table()
+    table = read_triplets(triplets)
     table = table.filter(pc.equal(table["split"], "train"))
     if not len(table):
         raise InputError(
             "there are no training triplets. Annotate some (triplets.csv), add pictures, or widen the window of "
             "[pairs] so that pairs can be generated."
         )
-    candidates = triplets.table("candidates.parquet")
+    candidates = read_candidates(triplets)
     row_of = {image: row for row, image in enumerate(candidates["image_id"].to_pylist())}
     return TrainingTriplets(
         ids=table["triplet_id"].to_pylist(),

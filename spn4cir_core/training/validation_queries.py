@@ -18,6 +18,7 @@ from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
 from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.training.settings import ValidationSettings
+from spn4cir_core.triplets.triplet_tables import read_triplets
 
 CAPTION_EDITS = "caption_edits"
 
@@ -121,7 +122,7 @@ def _caption_edits(
 
 
 def _generated(triplets: Artifact) -> list[tuple[str, str, str]]:
-    table = triplets.table(columns=["triplet_id", "reference_id", "target_id", "modified_texts", "split"])
+    table = read_triplets(triplets, "triplet_id", "reference_id", "target_id", "modified_texts", "split")
     rows = table.filter(pc.equal(table["split"], "validation")).sort_by("triplet_id").to_pylist()
     return [(row["reference_id"], row["target_id"], row["modified_texts"][0]) for row in rows if row["modified_texts"]]
 

@@ -25,7 +25,7 @@ from spn4cir_core.triplets.verdicts import Verdict, verdicts_outside
 class Gated:
     """Triplets that are in and those that are not, and the scores of all that were scored."""
 
-    kept: list[Triplet]
+    admitted: list[Triplet]
     refused: list[Refused]
     scores: dict[str, Scores]
 
@@ -43,8 +43,8 @@ def gate_triplets(
         MissingExtra: a model's package is not installed.
     """
     settings = work.settings.triplets
-    kept = KeptVectors(work.store, image_files(work.settings.images, work.store), work.progress, work.draft.seconds)
-    scores = {} if settings.ranker is None else rank_triplets(offered, pictures, settings.ranker, kept)
+    vectors = KeptVectors(work.store, image_files(work.settings.images, work.store), work.progress, work.draft.seconds)
+    scores = {} if settings.ranker is None else rank_triplets(offered, pictures, settings.ranker, vectors)
     captions = [(picture.split, picture.caption) for picture in pictures.values()]
     basis = gate_basis(settings, captions, scores)
     gates = [GATES.build(gate) for gate in settings.gates]
@@ -53,7 +53,7 @@ def gate_triplets(
         return Gated(passed, refused, scores)
     generated = [triplet for triplet in passed if triplet.origin == "generated"]
     pixels = {name: picture.pixel_sha256 for name, picture in pictures.items()}
-    judged, work.draft.details["judge"] = judge_triplets(generated, pixels, settings.judge, kept)
+    judged, work.draft.details["judge"] = judge_triplets(generated, pixels, settings.judge, vectors)
     for name, score in judged.items():
         scores[name] = replace(scores.get(name, NO_SCORES), judge_score=score)
     judge_gates = [gate for gate in gates if gate.requires == "judge"]

@@ -15,8 +15,10 @@ from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.pairs.pair_table import read_pairs
 from spn4cir_core.splits.split_tables import component_of_images, split_of_images
 from spn4cir_core.store.artifacts import Artifact, Draft
+from spn4cir_core.texts.text_table import read_modified_texts
 from spn4cir_core.triplets.figures import text_figures
 from spn4cir_core.triplets.gate_triplets import gate_triplets, models_and_verdicts
 from spn4cir_core.triplets.refusal_report import record_refused
@@ -24,17 +26,9 @@ from spn4cir_core.triplets.scores import TABLE as SCORES
 from spn4cir_core.triplets.scores import score_figures, score_table, weighed
 from spn4cir_core.triplets.settings import TripletSettings, TripletsInput
 from spn4cir_core.triplets.triplet import Picture, Triplet, normalised, triplet_table
+from spn4cir_core.triplets.triplet_tables import CANDIDATE_SCHEMA, CANDIDATES_FILE, TRIPLETS_FILE
 from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts
 
-CANDIDATE_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("path", pa.string()),
-        ("pixel_sha256", pa.string()),
-        ("caption", pa.string()),
-        ("component", pa.int32()),
-    ]
-)
 TRAIN = "train"
 EXAMPLES = 5
 
@@ -54,7 +48,7 @@ def compose_triplets(work: Work[TripletsInput]) -> None:
         offered += generated_triplets(work.parents, pictures, settings)
     gated = gate_triplets(offered, pictures, verdicts, work)
     with draft.timed("compute"):
-        triplets = weighed(gated.kept, gated.scores, settings.weigh_by, settings.least_weight)
+        triplets = weighed(gated.admitted, gated.scores, settings.weigh_by, settings.least_weight)
         triplets = capped(triplets, settings.max_generated, work.settings.seed, draft)
         triplets = sorted(distinct(triplets, draft), key=lambda triplet: triplet.triplet_id)
     with draft.timed("write"):
@@ -63,8 +57,8 @@ def compose_triplets(work: Work[TripletsInput]) -> None:
         check_training_set(triplets, pictures, work)
         candidates = candidate_table(triplets, pictures, settings)
     with draft.timed("write"):
-        draft.write_table(triplet_table(triplets), "triplets.parquet")
-        draft.write_table(candidates, "candidates.parquet")
+        draft.write_table(triplet_table(triplets), TRIPLETS_FILE)
+        draft.write_table(candidates, CANDIDATES_FILE)
         if gated.scores:
             draft.write_table(score_table(gated.scores), SCORES)
     draft.rows = len(triplets)
@@ -137,9 +131,8 @@ def generated_triplets(
     """The pairs that got a text."""
     if "generated" not in settings.origins:
         return
-    texts = parents["modified_texts"].table(columns=["pair_id", "modified_texts", "template_ids"]).to_pylist()
-    pairs = {row["pair_id"]: row for row in parents["pairs"].table().to_pylist()}
-    for row in texts:
+    pairs = {row["pair_id"]: row for row in read_pairs(parents["pairs"]).to_pylist()}
+    for row in read_modified_texts(parents["modified_texts"], "pair_id", "modified_texts", "template_ids").to_pylist():
         pair = pairs[row["pair_id"]]
         reference, target = pictures[pair["reference_id"]], pictures[pair["target_id"]]
         yield Triplet(
@@ -195,12 +188,12 @@ def check_training_set(triplets: Sequence[Triplet], pictures: Mapping[str, Pictu
     if not training:
         counts = {name: work.parents[name].summary["drops"] for name in ("annotations", "pairs", "modified_texts")}
         counts["triplets"] = dict(work.draft.drops)
-        left_out = [f"{name}: {reason} ({n})" for name, drops in counts.items() for reason, n in sorted(drops.items())]
+        excluded = [f"{name}: {reason} ({n})" for name, drops in counts.items() for reason, n in sorted(drops.items())]
         training_pictures = sum(picture.split == TRAIN for picture in pictures.values())
         raise InputError(
             f"no training triplet is left: {training_pictures} of {len(pictures)} images are in the training split, "
             f"{work.parents['pairs'].summary['rows']} pairs were mined, origins are "
-            f"{', '.join(work.settings.triplets.origins)}. Left out: {'; '.join(left_out) or 'nothing'}. "
+            f"{', '.join(work.settings.triplets.origins)}. Left out: {'; '.join(excluded) or 'nothing'}. "
             "Add pictures or a triplets.csv, widen pairs.window, or use templates that apply (templates.use)"
         )
 
@@ -211,9 +204,9 @@ def candidate_table(
     """The candidate set, sorted by image id."""
     if settings.candidates == "triplets":
         training = [triplet for triplet in triplets if triplet.split == TRAIN]
-        chosen = {name for triplet in training for name in (triplet.reference_id, triplet.target_id)}
+        image_ids = {name for triplet in training for name in (triplet.reference_id, triplet.target_id)}
     else:
-        chosen = {name for name, picture in pictures.items() if picture.split == TRAIN}
+        image_ids = {name for name, picture in pictures.items() if picture.split == TRAIN}
     rows = [
         {
             "image_id": name,
@@ -222,7 +215,7 @@ def candidate_table(
             "caption": pictures[name].caption,
             "component": pictures[name].component,
         }
-        for name in sorted(chosen)
+        for name in sorted(image_ids)
     ]
     return pa.Table.from_pylist(rows, schema=CANDIDATE_SCHEMA)
 
@@ -252,8 +245,8 @@ def summarise(triplets: Sequence[Triplet], candidates: pa.Table) -> dict[str, An
 
 
 def _spread(training: Sequence[Triplet], origin: str) -> list[Triplet]:
-    found = [triplet for triplet in training if triplet.origin == origin]
-    return found[:: max(1, len(found) // EXAMPLES)][:EXAMPLES]
+    of_origin = [triplet for triplet in training if triplet.origin == origin]
+    return of_origin[:: max(1, len(of_origin) // EXAMPLES)][:EXAMPLES]
 
 
 TRIPLETS = Stage(

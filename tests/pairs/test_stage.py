@@ -10,10 +10,11 @@ import pytest
 from spn4cir_core.embeddings.vectors import open_vectors, write_vectors
 from spn4cir_core.errors import InputError
 from spn4cir_core.pairs.miner import Miner, MiningJob
+from spn4cir_core.pairs.pair_table import SCHEMA
 from spn4cir_core.pairs.picks import Picks
 from spn4cir_core.pairs.rank_window import RankWindow
 from spn4cir_core.pairs.settings import PairSettings
-from spn4cir_core.pairs.stage import PAIRS, SCHEMA, choose_miner, near_duplicate_components
+from spn4cir_core.pairs.stage import PAIRS, choose_miner, near_duplicate_components
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from tests.pairs.conftest import clustered, slow_ranking

@@ -10,7 +10,7 @@ from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.lineage import Ancestors
 from spn4cir_core.training.batch_order_features import BatchOrderFeatures
 from spn4cir_core.training.stages import READS_OF_TRIPLETS, STAGE1_CHECKPOINT
-from spn4cir_core.training.triplet_batches import read_triplets
+from spn4cir_core.training.triplet_batches import read_training_triplets
 
 World = Callable[..., tuple[Recipe, Store]]
 
@@ -19,7 +19,7 @@ def facts(world: World, bank_ND: np.ndarray | None) -> tuple[BatchOrderFeatures,
     _, store = world()
     artifact = store.current("tiny", "triplets")
     assert artifact is not None
-    triplets = read_triplets(artifact)
+    triplets = read_training_triplets(artifact)
     images = triplets.candidates["image_id"].to_pylist()
     above = Ancestors(store, {"triplets": artifact}, READS_OF_TRIPLETS)
     return BatchOrderFeatures(above, triplets, bank_ND), [images[row] for row in triplets.targets]

@@ -20,7 +20,7 @@ from spn4cir_core.training import embed_candidates, stages
 from spn4cir_core.training.checkpoints import as_module, load_network, read_metrics
 from spn4cir_core.training.embed_candidates import embed_targets, open_references
 from spn4cir_core.training.stages import CANDIDATE_BANK, CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
-from spn4cir_core.training.triplet_batches import read_triplets
+from spn4cir_core.training.triplet_batches import read_training_triplets
 from tests.backbones.small_backbones import WRITERS, names_of
 
 World = Callable[..., tuple[Recipe, Store]]
@@ -55,7 +55,7 @@ def test_every_backbone_learns_in_both_stages(world: World, table: dict[str, Any
 
     inputs = before.read_images([Image.fromarray(picture) for picture in pictures])
     np.testing.assert_array_equal(embed_targets(before, inputs, "cpu"), embed_targets(after, inputs, "cpu"))
-    texts = read_triplets(store.current("tiny", "triplets")).all_texts()  # type: ignore[arg-type]
+    texts = read_training_triplets(store.current("tiny", "triplets")).all_texts()  # type: ignore[arg-type]
     start: Any = recipe.stage1_checkpoint.backbone.build(texts, recipe.seed)
     first, second = changed(start, before), changed(before, after)
     assert first and not first & names_of(before, before.frozen_in_stage1())
