@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from spn4cir_core.cli.app import app
 from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.flow import STAGES
 from spn4cir_core.operations import estimate as estimating
 from spn4cir_core.operations.estimate import Cost, Rates, estimate, load_rates, measured_corpus
 from spn4cir_core.operations.growth import LAWS
@@ -180,3 +181,7 @@ def test_the_command_prints_a_table_and_says_what_to_do_without_a_sample(
     (captions,) = [line for line in lines if line.startswith("captions")]
     assert "14 h 10 min" in captions and "shared by 2" in captions
     assert lines[-1].startswith("together") and "stages of which nothing is known" in lines[-1]
+
+
+def test_every_stage_has_a_law_of_growth() -> None:
+    assert list(LAWS) == list(STAGES), "a new stage needs its law, or it drops out of the estimate"
