@@ -31,7 +31,7 @@ PAGES = [
 ]
 EXAMPLES = {
     "vectors_into_your_own_index.py": ["photos", "--image", "photos/a.jpg", "--text", "but red"],
-    "search_many.py": ["photos", "queries.csv", "hits.csv", "--top", "3"],
+    "search_many.py": ["photos", "asked.csv", "hits.csv", "--top", "3"],
     "own_captioner.py": ["photos", "--store", "store_of_colours"],
 }
 REASONS = (
@@ -110,7 +110,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_photos(made / "photos")
     readme = {block.file: block.text for block in blocks(ROOT / "README.md") if block.file}
     (made / "shoes.toml").write_text(readme["shoes.toml"], encoding="utf-8")
-    (made / "queries.csv").write_text("image,text\nphotos/a.jpg,but red\n,a blue boot\n", encoding="utf-8")
+    (made / "asked.csv").write_text("image,text\nphotos/a.jpg,but red\n,a blue boot\n", encoding="utf-8")
     run("bash", "spn4cir run --images photos/ && spn4cir run --recipe shoes.toml", made)
     return made
 

@@ -18,6 +18,10 @@ class VectorIndex(Protocol):
     def ntotal(self) -> int:
         """V, the number of vectors."""
 
+    @property
+    def d(self) -> int:
+        """D, the dimensions of a vector."""
+
     def search(self, queries_QD: np.ndarray, k: int, /) -> tuple[np.ndarray, np.ndarray]:
         """Scores (Q, k) float32, best first, and rows (Q, k) int64; a row is -1 where the index has no more."""
 
