@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from spn4cir_core.flow import STAGES
 from spn4cir_core.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -168,3 +169,15 @@ def test_every_setting_is_named_in_a_document(table: str) -> None:
     settings = getattr(Recipe.model_fields[table].annotation, "model_fields", {})
     missing = set(settings) - set(re.findall(r"\w+", text))
     assert not missing, f"name them in docs/settings.md or the page of their part: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/artifacts.md"])
+def test_every_artefact_stands_on_the_pages_that_list_them(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert not [name for name in STAGES if name not in text]
+
+
+def test_every_room_stands_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {path.parent.name for path in (ROOT / "spn4cir_core").glob("*/__init__.py")}
+    assert not [room for room in rooms if f"`{room}`" not in text]
