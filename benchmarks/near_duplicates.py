@@ -157,15 +157,15 @@ def links(folder: Path, store: Path, **splits: object) -> set[tuple[str, str]]:
     return {tuple(sorted((Path(row["image_a"]).stem, Path(row["image_b"]).stem))) for row in table}  # type: ignore[misc]
 
 
-def recall(found: set[tuple[str, str]], photographs: int) -> dict[str, float]:
+def recall(linked: set[tuple[str, str]], photographs: int) -> dict[str, float]:
     """Share of the photographs whose copy is linked to its original, by kind of copy."""
-    linked = Counter(b.split("__")[1] for a, b in found if "__" not in a and b.startswith(f"{a}__"))
+    linked = Counter(b.split("__")[1] for a, b in linked if "__" not in a and b.startswith(f"{a}__"))
     return {kind: linked[kind] / photographs for kind in COPIES}
 
 
-def wrong(found: set[tuple[str, str]]) -> list[tuple[str, str]]:
+def wrong(linked: set[tuple[str, str]]) -> list[tuple[str, str]]:
     """Links between pictures that are no copies of one original."""
-    return sorted(pair for pair in found if pair[0].split("__")[0] != pair[1].split("__")[0])
+    return sorted(pair for pair in linked if pair[0].split("__")[0] != pair[1].split("__")[0])
 
 
 def main() -> None:
@@ -186,14 +186,14 @@ def main() -> None:
                 f"\n## compare_pictures = {str(compared).lower()}\n\n| pictures | linked | wrong links |\n|---|---|---|"
             )
             for name, images in drawn.items():
-                found = links(root / name, root / "store", compare_pictures=compared)
-                print(f"| {name} ({len(images)}) | | {len(wrong(found))} |")
-            found = links(root / "photographs", root / "store", compare_pictures=compared)
-            for kind, share in recall(found, len(paths)).items():
+                linked = links(root / name, root / "store", compare_pictures=compared)
+                print(f"| {name} ({len(images)}) | | {len(wrong(linked))} |")
+            linked = links(root / "photographs", root / "store", compare_pictures=compared)
+            for kind, share in recall(linked, len(paths)).items():
                 print(f"| {kind} ({len(paths)}) | {share:.3f} | |")
-            mean = sum(recall(found, len(paths)).values()) / len(COPIES)
-            errors = wrong(found)
-            print(f"| all copies | {mean:.3f} | {len(errors)} of {len(found)} |", flush=True)
+            mean = sum(recall(linked, len(paths)).values()) / len(COPIES)
+            errors = wrong(linked)
+            print(f"| all copies | {mean:.3f} | {len(errors)} of {len(linked)} |", flush=True)
             print(errors[:10])
 
 

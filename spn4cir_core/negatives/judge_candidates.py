@@ -9,8 +9,8 @@ from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
 from spn4cir_core.negatives.rules import Rows, TrainingSet
 from spn4cir_core.negatives.settings import FalseNegativesInput
+from spn4cir_core.triplets.cached_vectors import CachedVectors
 from spn4cir_core.triplets.judge_triplets import judge_triplets
-from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.triplet import Triplet
 from spn4cir_core.triplets.triplet_tables import read_candidates, training_triplets
 
@@ -35,21 +35,21 @@ def judge_candidates(
     pixels = {row["image_id"]: row["pixel_sha256"] for row in pictures}
     paths = [row["path"] for row in pictures]
     rows = training.candidate_rows()
-    asked = {
-        f"{place} {row}": replace(
-            triplet, triplet_id=f"{place} {row}", target_id=training.candidate_ids[row], target_path=paths[row]
+    questions = {
+        f"{number} {row}": replace(
+            triplet, triplet_id=f"{number} {row}", target_id=training.candidate_ids[row], target_path=paths[row]
         )
-        for place, triplet in enumerate(training_triplets(parent))
+        for number, triplet in enumerate(training_triplets(parent))
         for row in _others(triplet, rows, neighbours, settings.judged_per_triplet)
     }
     files = image_files(work.settings.images, work.store)
-    kept = KeptVectors(work.store, files, work.progress, work.draft.seconds)
-    scores, work.draft.details["judge"] = judge_triplets(list(asked.values()), pixels, settings.judge, kept)
+    cache = CachedVectors(work.store, files, work.progress, work.draft.seconds)
+    scores, work.draft.details["judge"] = judge_triplets(list(questions.values()), pixels, settings.judge, cache)
     answers: dict[int, list[int]] = {}
     for name, score in scores.items():
         if score >= settings.least_judge_score:
-            place, row = map(int, name.split())
-            answers.setdefault(place, []).append(row)
+            number, row = map(int, name.split())
+            answers.setdefault(number, []).append(row)
     return answers
 
 

@@ -46,11 +46,11 @@ def nearest_candidates(
         targets_TD: vectors from :func:`round_for_exact_products`.
         candidates_ND: vectors from :func:`round_for_exact_products`.
     """
-    found: list[npt.NDArray[np.int64]] = []
+    rows: list[npt.NDArray[np.int64]] = []
     for first in range(0, len(targets_TD), block_rows):
         distances = -(targets_TD[first : first + block_rows] @ candidates_ND.T)
-        found += list(np.argsort(distances, axis=1, kind="stable")[:, :count].astype(np.int64))
-    return found
+        rows += list(np.argsort(distances, axis=1, kind="stable")[:, :count].astype(np.int64))
+    return rows
 
 
 def _spaced(vectors: Vectors) -> Vectors:
@@ -68,7 +68,7 @@ def rows_above(
         threshold: a cosine; equal ones are not above it.
         block_rows: targets and candidates compared at a time; memory is its square, the result does not depend on it.
     """
-    found: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(targets_TD))]
+    parts_of: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(targets_TD))]
     for first in range(0, len(targets_TD), block_rows):
         block = targets_TD[first : first + block_rows]
         for start in range(0, len(candidates_ND), block_rows):
@@ -77,5 +77,5 @@ def rows_above(
             bounds = np.searchsorted(target_rows, np.arange(len(block) + 1))
             for row in range(len(block)):
                 if bounds[row] < bounds[row + 1]:
-                    found[first + row].append(candidate_rows[bounds[row] : bounds[row + 1]] + start)
-    return [np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64) for parts in found]
+                    parts_of[first + row].append(candidate_rows[bounds[row] : bounds[row + 1]] + start)
+    return [np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64) for parts in parts_of]

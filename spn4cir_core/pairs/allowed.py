@@ -42,8 +42,8 @@ class Allowed:
         code[same] = 3
         if len(self.annotated):
             keys = references.astype(np.int64) * len(self.component) + targets
-            place = np.minimum(np.searchsorted(self.annotated, keys), len(self.annotated) - 1)
-            code[self.annotated[place] == keys] = 2
+            position = np.minimum(np.searchsorted(self.annotated, keys), len(self.annotated) - 1)
+            code[self.annotated[position] == keys] = 2
         code[scores >= self.max_cosine] = 1
         return code
 

@@ -50,10 +50,10 @@ def pick_clear_rows(
     scores = vectors.cosines(references, targets)
     good = (allowed.check(references, targets, scores) == 0).reshape(-1, targets_BR.shape[1]).all(1)
     clear_B[np.flatnonzero(clear_B)[~good]] = False
-    kept = np.repeat(good, targets_BR.shape[1])
+    is_picked = np.repeat(good, targets_BR.shape[1])
     kinds = (np.int32, np.int32, np.int32, np.float32)
     columns = (references, targets, ranks, scores)
-    return Picks(*(column[kept].astype(kind) for column, kind in zip(columns, kinds, strict=True))), clear_B
+    return Picks(*(column[is_picked].astype(kind) for column, kind in zip(columns, kinds, strict=True))), clear_B
 
 
 def _others(
@@ -61,10 +61,10 @@ def _others(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores and columns without the row itself, and whether it was in its list."""
     own_BK = columns_BK == rows_B[:, None]
-    place_B1 = own_BK.argmax(1)[:, None]
+    position_B1 = own_BK.argmax(1)[:, None]
     left = np.arange(columns_BK.shape[1] - 1)[None, :]
-    kept_BJ = left + (left >= place_B1)
-    return np.take_along_axis(scores_BK, kept_BJ, 1), np.take_along_axis(columns_BK, kept_BJ, 1), own_BK.any(1)
+    other_BJ = left + (left >= position_B1)
+    return np.take_along_axis(scores_BK, other_BJ, 1), np.take_along_axis(columns_BK, other_BJ, 1), own_BK.any(1)
 
 
 def _apart(scores_BJ: np.ndarray, distance: float) -> np.ndarray:
@@ -81,8 +81,8 @@ def _drawn(keys_B: np.ndarray, size: int, count: int) -> np.ndarray:
     order_BS = np.tile(np.arange(size), (len(keys_B), 1))
     count = min(size, count)
     for step in range(count):
-        place_B = step + (draw(keys_B, step) % np.uint64(size - step)).astype(np.int64)
-        drawn_B = order_BS[each, place_B]
-        order_BS[each, place_B] = order_BS[:, step]
+        position_B = step + (draw(keys_B, step) % np.uint64(size - step)).astype(np.int64)
+        drawn_B = order_BS[each, position_B]
+        order_BS[each, position_B] = order_BS[:, step]
         order_BS[:, step] = drawn_B
     return order_BS[:, :count]

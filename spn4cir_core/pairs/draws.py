@@ -38,6 +38,6 @@ def shuffled(size: int, key: int) -> Iterator[int]:
     """Yield 0 … size-1 in random order, lazily (Fisher-Yates; the bias of the remainder is below size / 2**64)."""
     moved: dict[int, int] = {}
     for step in range(size):
-        place = step + draw_one(key, step) % (size - step)
-        yield moved.get(place, place)
-        moved[place] = moved.get(step, step)
+        position = step + draw_one(key, step) % (size - step)
+        yield moved.get(position, position)
+        moved[position] = moved.get(step, step)

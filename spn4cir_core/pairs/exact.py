@@ -78,8 +78,8 @@ def pick_in_row(
         columns = positions if columns_M is None else columns_M[positions]
         positions = positions[allowed.category[columns] == allowed.category[row]]
     picked: list[Row] = []
-    for place in shuffled(len(positions), key):
-        position = int(positions[place])
+    for number in shuffled(len(positions), key):
+        position = int(positions[number])
         column = position if columns_M is None else int(columns_M[position])
         if column == row:
             continue

@@ -65,17 +65,17 @@ def mine_landmarks(
 
     Arguments as for ``mine_exact``; ``rank`` is the estimate. Time grows with N, memory does not.
     """
-    chosen = np.sort(np.random.default_rng(seed).choice(len(vectors), landmarks, replace=False))
-    landmarks_MD = whole(vectors.take(chosen))
+    landmark_rows = np.sort(np.random.default_rng(seed).choice(len(vectors), landmarks, replace=False))
+    landmarks_MD = whole(vectors.take(landmark_rows))
     draws = _Draws(vectors, keys, allowed, window, per_reference)
     parts = []
     for start in range(0, len(references), block_rows):
         rows = references[start : start + block_rows]
         rows_BD = whole(vectors.take(rows))
         scores_BM = rows_BD @ landmarks_MD.T
-        place = np.minimum(np.searchsorted(chosen, rows), landmarks - 1)
-        own = chosen[place] == rows
-        scores_BM[own, place[own]] = -np.inf
+        column = np.minimum(np.searchsorted(landmark_rows, rows), landmarks - 1)
+        own = landmark_rows[column] == rows
+        scores_BM[own, column[own]] = -np.inf
         scores_BM.sort(axis=1)
         picks = draws.pick(rows, rows_BD, *_bounds(scores_BM, window))
         parts.append(_ranked(picks, scores_BM, window))
@@ -107,10 +107,10 @@ def exact_ranks(vectors: Vectors, references: np.ndarray, targets: np.ndarray, b
 def measure(vectors: Vectors, window: RankWindow, picks: Picks, seed: int, sample: int = 256) -> Accuracy:
     """Compare a random sample of estimated ranks with the exact ones."""
     size = min(sample, len(picks.reference))
-    chosen = np.sort(np.random.default_rng(seed).choice(len(picks.reference), size, replace=False))
-    exact = exact_ranks(vectors, picks.reference[chosen], picks.target[chosen])
+    sample_rows = np.sort(np.random.default_rng(seed).choice(len(picks.reference), size, replace=False))
+    exact = exact_ranks(vectors, picks.reference[sample_rows], picks.target[sample_rows])
     inside = (exact >= window.first) & (exact < window.end)
-    return Accuracy(size, float(inside.mean()), float(np.abs(exact - picks.rank[chosen]).mean()))
+    return Accuracy(size, float(inside.mean()), float(np.abs(exact - picks.rank[sample_rows]).mean()))
 
 
 def _bounds(sorted_BM: np.ndarray, window: RankWindow) -> tuple[np.ndarray, np.ndarray]:
@@ -148,9 +148,9 @@ class _Draws:
         """The picks of one block; ``rank`` holds the row within the block, ``score`` the whole-number score."""
         taken_BR = np.full((len(rows), self.per_reference), -1, np.int64)
         scores_BR = np.zeros((len(rows), self.per_reference), np.float32)
-        found_B = np.zeros(len(rows), np.int64)
+        picked_B = np.zeros(len(rows), np.int64)
         for step in range(0, self.limit, self.at_once):
-            active = np.flatnonzero(found_B < self.per_reference)
+            active = np.flatnonzero(picked_B < self.per_reference)
             if not len(active):
                 break
             columns, scores = self._drawn(rows[active], rows_BD[active], step)
@@ -158,22 +158,22 @@ class _Draws:
             for turn in range(self.at_once):
                 self._take(
                     rows, active[inside[:, turn]], columns[inside[:, turn], turn], scores[inside[:, turn], turn],
-                    taken_BR, scores_BR, found_B,
+                    taken_BR, scores_BR, picked_B,
                 )  # fmt: skip
-        block_row, place = np.nonzero(taken_BR >= 0)
+        block_row, position = np.nonzero(taken_BR >= 0)
         return Picks(
             rows[block_row].astype(np.int32),
-            taken_BR[block_row, place].astype(np.int32),
+            taken_BR[block_row, position].astype(np.int32),
             block_row,
-            scores_BR[block_row, place],
+            scores_BR[block_row, position],
         )
 
     def _drawn(self, rows_A: np.ndarray, rows_AD: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
         """(A, at_once) columns drawn from each row's category, and their scores."""
         category = self.allowed.category[rows_A]
         drawn = draw(self.keys[rows_A][:, None], np.arange(step, step + self.at_once)[None, :])
-        place = (drawn % self.sizes[category][:, None].astype(np.uint64)).astype(np.int64)
-        columns = self.by_category[self.starts[category][:, None] + place]
+        position = (drawn % self.sizes[category][:, None].astype(np.uint64)).astype(np.int64)
+        columns = self.by_category[self.starts[category][:, None] + position]
         drawn_AKD = whole(self.vectors.take(columns.ravel())).reshape(*columns.shape, -1)
         return columns, np.matmul(drawn_AKD, rows_AD[:, :, None])[:, :, 0]
 
@@ -185,15 +185,15 @@ class _Draws:
         scores: np.ndarray,
         taken_BR: np.ndarray,
         scores_BR: np.ndarray,
-        found_B: np.ndarray,
+        picked_B: np.ndarray,
     ) -> None:
         """Take the allowed ones of one draw per row."""
-        fresh = (found_B[block_rows] < self.per_reference) & (columns != rows[block_rows])
+        fresh = (picked_B[block_rows] < self.per_reference) & (columns != rows[block_rows])
         fresh &= ~(taken_BR[block_rows] == columns[:, None]).any(1)
         block_rows, columns, scores = block_rows[fresh], columns[fresh], scores[fresh]
         codes = self.allowed.check(rows[block_rows], columns, scores / SCALE**2)
         self.allowed.count(codes)
         good = codes == 0
-        taken_BR[block_rows[good], found_B[block_rows[good]]] = columns[good]
-        scores_BR[block_rows[good], found_B[block_rows[good]]] = scores[good]
-        found_B[block_rows[good]] += 1
+        taken_BR[block_rows[good], picked_B[block_rows[good]]] = columns[good]
+        scores_BR[block_rows[good], picked_B[block_rows[good]]] = scores[good]
+        picked_B[block_rows[good]] += 1

@@ -52,9 +52,9 @@ def mine_neighbours(
             )
             parts.append(picks)
         picked: list[Row] = []
-        for place in np.flatnonzero(~clear_B).tolist():
-            row = int(rows[place])
-            listed = _without_self(row, scores_BK[place], columns_BK[place], window, flat, matrix_ND)
+        for block_row in np.flatnonzero(~clear_B).tolist():
+            row = int(rows[block_row])
+            listed = _without_self(row, scores_BK[block_row], columns_BK[block_row], window, flat, matrix_ND)
             if listed is not None:
                 picked += pick_in_row(matrix_ND, row, *listed, int(keys[row]), per_reference, allowed)
         parts.append(Picks.of(picked))

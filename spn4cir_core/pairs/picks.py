@@ -57,8 +57,8 @@ class Vectors:
 
     def cosines(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """(P,) float64 cosines of row pairs; every pair's sum runs in the same order, however many there are."""
-        found = [
+        sums = [
             (self.take(left[start : start + 4096]).astype(np.float64) * self.take(right[start : start + 4096])).sum(1)
             for start in range(0, len(left), 4096)
         ]
-        return np.concatenate(found) if found else np.zeros(0)
+        return np.concatenate(sums) if sums else np.zeros(0)

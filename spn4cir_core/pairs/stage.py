@@ -218,10 +218,10 @@ def _capped(pairs: pa.Table, settings: PairSettings, seed: int, work: Work[Pairs
 
 def _rows_of(left: Any, right: Any, row: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of id pairs; pairs with an image that has no vector are left out."""
-    found = [
+    row_pairs = [
         (row[a], row[b]) for a, b in zip(left.to_pylist(), right.to_pylist(), strict=True) if a in row and b in row
     ]
-    joined = np.array(found, np.int64).reshape(-1, 2)
+    joined = np.array(row_pairs, np.int64).reshape(-1, 2)
     return joined[:, 0], joined[:, 1]
 
 

@@ -30,7 +30,7 @@ class Assignment:
 def assign_splits(
     image_ids: Sequence[str],
     component_N: np.ndarray,
-    asked: Sequence[Collection[str]],
+    requested: Sequence[Collection[str]],
     shares: dict[str, float],
     seed: int,
 ) -> Assignment:
@@ -47,7 +47,7 @@ def assign_splits(
     """
     wishes: dict[int, set[str]] = {}
     first: dict[int, str] = {}
-    for image_id, component, wish in zip(image_ids, component_N.tolist(), asked, strict=True):
+    for image_id, component, wish in zip(image_ids, component_N.tolist(), requested, strict=True):
         wishes.setdefault(component, set()).update(wish)
         first[component] = min(first.get(component, image_id), image_id)
     given = {component: min(wish, key=STRICTEST_FIRST.index) for component, wish in wishes.items() if wish}
@@ -56,7 +56,7 @@ def assign_splits(
     given.update(_draw_splits(free, sizes, shares, taken=set(given.values())))
     splits = [given[component] for component in component_N.tolist()]
     conflicts = Counter(
-        f"{wish} → {split}" for split, wanted in zip(splits, asked, strict=True) for wish in wanted if wish != split
+        f"{wish} → {split}" for split, wanted in zip(splits, requested, strict=True) for wish in wanted if wish != split
     )
     return Assignment(splits, conflicts, sum(sizes[component] for component in free))
 

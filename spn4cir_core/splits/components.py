@@ -49,8 +49,8 @@ def product_links(corpora: Sequence[str], groups: Sequence[str]) -> tuple[np.nda
     links = [
         (row, other)
         for rows in rows_of.values()
-        for place, row in enumerate(rows)
-        for other in rows[place + 1 : place + 1 + MOST_VIEWS]
+        for position, row in enumerate(rows)
+        for other in rows[position + 1 : position + 1 + MOST_VIEWS]
     ]
     pairs = np.array(sorted(links), dtype=np.int64).reshape(-1, 2)
     return pairs, np.ones(len(pairs), np.float32)

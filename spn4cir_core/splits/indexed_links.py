@@ -26,15 +26,15 @@ def indexed_embedding_links(vectors_ND: np.ndarray, cosine: float) -> tuple[Link
     """
     index = NeighbourIndex(vectors_ND, flat_up_to=0)
     keys: list[np.ndarray] = []
-    total, found = len(vectors_ND), 0
+    total, link_count = len(vectors_ND), 0
     for start in range(0, total, BLOCK_ROWS):
-        place, row = index.within(vectors_ND[start : start + BLOCK_ROWS], cosine - MARGIN)
-        left, right = np.minimum(place + start, row), np.maximum(place + start, row)
+        query_row, row = index.within(vectors_ND[start : start + BLOCK_ROWS], cosine - MARGIN)
+        left, right = np.minimum(query_row + start, row), np.maximum(query_row + start, row)
         left, right = left[left < right], right[left < right]
         near = cosines(vectors_ND[left], vectors_ND[right]) >= cosine - 1e-9
         keys.append(left[near] * total + right[near])
-        found += len(keys[-1])
-        refuse_flood(found // 2, total, f"near_duplicate_cosine = {cosine}")
+        link_count += len(keys[-1])
+        refuse_flood(link_count // 2, total, f"near_duplicate_cosine = {cosine}")
     pairs = np.stack(np.divmod(np.unique(np.concatenate(keys)), total), axis=1)
     values = np.concatenate(
         [
@@ -55,11 +55,11 @@ def _recall(vectors_ND: np.ndarray, pairs_L2: np.ndarray, cosine: float) -> floa
     hits = wanted = 0
     for start in range(0, total, 1 << 16):
         block = np.asarray(vectors_ND[start : start + (1 << 16)], np.float32)
-        place, row = np.nonzero(queries @ block.T >= cosine - MARGIN)
-        left, right = np.minimum(sample[place], row + start), np.maximum(sample[place], row + start)
+        query_row, row = np.nonzero(queries @ block.T >= cosine - MARGIN)
+        left, right = np.minimum(sample[query_row], row + start), np.maximum(sample[query_row], row + start)
         left, right = left[left < right], right[left < right]
         true = cosines(vectors_ND[left], vectors_ND[right]) >= cosine - 1e-9
-        asked = (left[true] * total + right[true]).tolist()
-        wanted += len(asked)
-        hits += sum(key in known for key in asked)
+        true_keys = (left[true] * total + right[true]).tolist()
+        wanted += len(true_keys)
+        hits += sum(key in known for key in true_keys)
     return round(hits / wanted, 4) if wanted else None

@@ -119,12 +119,12 @@ def candidate_cosine(vectors_ND: np.ndarray, wanted: float, strictest: float) ->
     propose more than about ``CANDIDATES_PER_IMAGE`` pairs an image (an encoder by which all pictures are similar).
     """
     total = len(vectors_ND)
-    place = total - CANDIDATES_PER_IMAGE - 1
-    if place <= 0:
+    rank = total - CANDIDATES_PER_IMAGE - 1
+    if rank <= 0:
         return wanted
     rows = np.unique(np.linspace(0, total - 1, SAMPLE_ROWS).astype(np.int64))
     others = np.asarray(vectors_ND, np.float32)
-    nth = [np.partition(np.asarray(vectors_ND[row], np.float32) @ others.T, place)[place] for row in rows.tolist()]
+    nth = [np.partition(np.asarray(vectors_ND[row], np.float32) @ others.T, rank)[rank] for row in rows.tolist()]
     return float(np.clip(np.mean(nth), wanted, max(wanted, strictest)))
 
 
@@ -147,16 +147,16 @@ def _slice_links(hashes_N: np.ndarray, start: int, width: int, bits: int) -> np.
     keys = (hashes_N >> np.uint64(start)) & np.uint64((1 << width) - 1)
     order = np.argsort(keys, kind="stable")
     keys, hashes = keys[order], hashes_N[order]
-    found = [np.empty((0, 2), np.int64)]
+    pairs = [np.empty((0, 2), np.int64)]
     alive = np.arange(len(order))
     for lag in count(1):
         alive = alive[alive + lag < len(order)]
         alive = alive[keys[alive] == keys[alive + lag]]
         if not len(alive):
-            return np.concatenate(found)
+            return np.concatenate(pairs)
         near = alive[np.bitwise_count(hashes[alive] ^ hashes[alive + lag]) <= bits]
-        found.append(np.sort(np.stack([order[near], order[near + lag]], axis=1), axis=1))
-        refuse_flood(sum(map(len, found)), len(order), f"near_duplicate_bits = {bits}")
+        pairs.append(np.sort(np.stack([order[near], order[near + lag]], axis=1), axis=1))
+        refuse_flood(sum(map(len, pairs)), len(order), f"near_duplicate_bits = {bits}")
     raise AssertionError("unreachable: count() does not end")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,19 +14,25 @@ SPLIT_SCHEMA = pa.schema([("image_id", pa.string()), ("component", pa.int32()), 
 NEAR_DUPLICATE_SCHEMA = pa.schema(
     [("image_a", pa.string()), ("image_b", pa.string()), ("similarity", pa.float32()), ("found_by", pa.string())]
 )
+SplitColumn = Literal["image_id", "component", "split"]
 SAME_GROUP = "group"
 """What two images of one product were found by."""
 
 
+def read_splits(splits: Artifact, *columns: SplitColumn) -> pa.Table:
+    """One row per image in the order of the manifest, with these columns; with all columns where none is named."""
+    return splits.table(SPLITS_FILE, columns=list(columns) or SPLIT_SCHEMA.names)
+
+
 def split_of_images(splits: Artifact) -> dict[str, str]:
     """``train``, ``validation`` or ``evaluation`` by image id."""
-    table = splits.table(SPLITS_FILE, columns=["image_id", "split"])
+    table = read_splits(splits, "image_id", "split")
     return dict(zip(table["image_id"].to_pylist(), table["split"].to_pylist(), strict=True))
 
 
 def component_of_images(splits: Artifact) -> dict[str, int]:
     """Number of the component by image id: images of one component share a split."""
-    table = splits.table(SPLITS_FILE, columns=["image_id", "component"])
+    table = read_splits(splits, "image_id", "component")
     return dict(zip(table["image_id"].to_pylist(), table["component"].to_pylist(), strict=True))
 
 

@@ -48,7 +48,7 @@ def split_images(work: Work[SplitsInput]) -> None:
     settings, draft = work.settings.splits, work.draft
     with draft.timed("read"):
         images = read_manifest(work.parents["images"], "image_id", "corpus", "phash", "group", "split")
-        asked = _requested_splits(images, work.parents["annotations"])
+        requested = _requested_splits(images, work.parents["annotations"])
     image_ids = images["image_id"].to_pylist()
     with draft.timed("compute"):
         links, comparison = near_duplicates(work, images)
@@ -58,7 +58,7 @@ def split_images(work: Work[SplitsInput]) -> None:
         groups = group_links(list(zip(images["corpus"].to_pylist(), images["group"].to_pylist(), strict=True)))
         component_N = components(len(image_ids), np.concatenate([groups, *(pairs for pairs, _ in links.values())]))
         shares = {VALIDATION: settings.validation_share, EVALUATION: settings.evaluation_share}
-        assignment = assign_splits(image_ids, component_N, asked, shares, work.settings.seed)
+        assignment = assign_splits(image_ids, component_N, requested, shares, work.settings.seed)
     if TRAIN not in assignment.splits:
         raise InputError(
             f"no image of {len(image_ids)} is left to train on: each is in a component with one that is held out "
@@ -122,17 +122,17 @@ def _embedding_links(
 
 def _requested_splits(images: pa.Table, annotations: Artifact) -> list[set[str]]:
     """The splits asked for each image: by the corpus, by a query, by an annotated triplet."""
-    asked = {
+    requested = {
         image_id: {split} if split else set()
         for image_id, split in zip(images["image_id"].to_pylist(), images["split"].to_pylist(), strict=True)
     }
     for query in read_queries(annotations):
         for image_id in (query["reference_id"], *query["target_ids"]):
-            asked[image_id].add(EVALUATION)
+            requested[image_id].add(EVALUATION)
     for triplet in read_annotated_triplets(annotations, "reference_id", "target_id").to_pylist():
         for image_id in (triplet["reference_id"], triplet["target_id"]):
-            asked[image_id] = asked[image_id] or {TRAIN}
-    return list(asked.values())
+            requested[image_id] = requested[image_id] or {TRAIN}
+    return list(requested.values())
 
 
 def _near_duplicate_table(image_ids: list[str], links: dict[str, Links]) -> pa.Table:

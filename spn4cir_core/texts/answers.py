@@ -70,12 +70,12 @@ class AnswerCheck:
             return REPEATS
         if self.count_tokens(text) > self.max_tokens:
             return TOO_LONG
-        if self.names_target and not told_words(reference, target) & {_stem(word) for word in _words(text)}:
+        if self.names_target and not changed_words(reference, target) & {_stem(word) for word in _words(text)}:
             return NAMES_NOTHING
         return ""
 
 
-def told_words(reference: str, target: str) -> set[str]:
+def changed_words(reference: str, target: str) -> set[str]:
     """Stems of which a text has to name one: words the target's caption has more of, or else the reference's.
 
     Where they are the same words in another order, any word of the target will do.

@@ -76,7 +76,7 @@ class Rewriter(Plugin):
         name = self.prompt or ("difference_images" if self.sees_images else "difference")
         return load_prompt(name, self.sees_images)
 
-    def mark(self) -> str:
+    def texts_fingerprint(self) -> str:
         """Hash of all that decides what is written for a pair."""
         return fingerprint({"rewriter": self.fingerprint(), "prompt": self.prompt_text()})
 

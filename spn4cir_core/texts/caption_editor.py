@@ -254,17 +254,17 @@ class _Draft:
 
 def _tidied(words: list[str]) -> list[str]:
     """Without joints that join nothing any more: "with" before a comma, two commas, "and" at an end."""
-    kept: list[str] = []
+    tidy_words: list[str] = []
     for word in words:
-        while kept and word in _BREAKS and kept[-1] in _BREAKS | PREPOSITIONS | ARTICLES:
-            kept.pop()
-        if kept and kept[-1] == "with" and word in PREPOSITIONS:
-            kept.pop()
-        if kept or word not in _BREAKS:
-            kept.append(word)
-    while kept and kept[-1] in _BREAKS | PREPOSITIONS | ARTICLES:
-        kept.pop()
-    return [_article(word, after) for word, after in zip(kept, [*kept[1:], ""], strict=False)]
+        while tidy_words and word in _BREAKS and tidy_words[-1] in _BREAKS | PREPOSITIONS | ARTICLES:
+            tidy_words.pop()
+        if tidy_words and tidy_words[-1] == "with" and word in PREPOSITIONS:
+            tidy_words.pop()
+        if tidy_words or word not in _BREAKS:
+            tidy_words.append(word)
+    while tidy_words and tidy_words[-1] in _BREAKS | PREPOSITIONS | ARTICLES:
+        tidy_words.pop()
+    return [_article(word, after) for word, after in zip(tidy_words, [*tidy_words[1:], ""], strict=False)]
 
 
 def _article(word: str, after: str) -> str:

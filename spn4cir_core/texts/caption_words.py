@@ -63,12 +63,12 @@ def caption_words(text: str) -> tuple[str, ...]:
 
     Of a script that puts no space between words, the pairs of characters (as search engines do).
     """
-    found: list[str] = []
+    terms: list[str] = []
     for phrase in split_phrases(text):
         words = [part for word in phrase if word not in _SAYS_NOTHING for part in _stems(word)]
-        found += words
-        found += [f"{first} {second}" for first, second in pairwise(words)]
-    return tuple(found)
+        terms += words
+        terms += [f"{first} {second}" for first, second in pairwise(words)]
+    return tuple(terms)
 
 
 def _stems(word: str) -> list[str]:

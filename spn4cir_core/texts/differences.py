@@ -78,14 +78,14 @@ def phrases_with_articles(caption: str) -> tuple[tuple[Phrase, str], ...]:
     preamble = _PREAMBLE.match(caption)
     start = preamble.end() if preamble else 0
     lead = [word for word in caption[:start].lower().split()[-1:] if word in ARTICLES]
-    found = []
+    phrases = []
     for number, part in enumerate(_BREAK.split(caption[start:])):
         words = [" ".join(word.split()) for word in _WORD.findall(part.lower())]
         first = lead if lead and number == 0 else words[:1]
         phrase = tuple(word for word in words if word not in ARTICLES)
         if phrase:
-            found.append((phrase, first[0] if first[0] in ARTICLES else ""))
-    return tuple(found)
+            phrases.append((phrase, first[0] if first[0] in ARTICLES else ""))
+    return tuple(phrases)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -93,8 +93,8 @@ def words_and_articles(caption: str) -> tuple[Phrase, tuple[str, ...]]:
     """The words of a caption without articles, and the article before each of them or an empty string."""
     words = [" ".join(word.split()) for word in _WORD.findall(caption.lower())]
     before = [word if word in ARTICLES else "" for word in ["", *words]]
-    kept = [(word, article) for word, article in zip(words, before, strict=False) if word not in ARTICLES]
-    return tuple(word for word, _ in kept), tuple(article for _, article in kept)
+    pairs = [(word, article) for word, article in zip(words, before, strict=False) if word not in ARTICLES]
+    return tuple(word for word, _ in pairs), tuple(article for _, article in pairs)
 
 
 def bag_of_words(caption: str) -> Counter[str]:
@@ -117,12 +117,12 @@ def difference(reference: str, target: str) -> Difference:
     one thing, does not matter; "circle on square" and "square on circle" differ.
     """
     old, new = split_phrases(reference), split_phrases(target)
-    removed, kept = without(old, new)
+    removed, shared = without(old, new)
     added, _ = without(new, old)
     added_from, removed_from = tuple(added), tuple(removed)
     if len(added) * len(removed) <= MOST_COMPARISONS:
         for ours, theirs in _counterparts(added, removed):
-            others = kept + [phrase for place, phrase in enumerate(removed) if place != theirs]
+            others = shared + [phrase for number, phrase in enumerate(removed) if number != theirs]
             added[ours], removed[theirs] = narrowed(added[ours], removed[theirs], others)
     return Difference(
         added=tuple(filter(None, added)),
@@ -146,7 +146,7 @@ def without(phrases: Sequence[Phrase], other: Sequence[Phrase]) -> tuple[list[Ph
 
 def segments(phrase: Phrase) -> list[Phrase]:
     """Cut a phrase before each preposition: ("red", "circle"), ("on", "left")."""
-    starts = [0, *(place for place, word in enumerate(phrase) if place and word in PREPOSITIONS), len(phrase)]
+    starts = [0, *(position for position, word in enumerate(phrase) if position and word in PREPOSITIONS), len(phrase)]
     return [phrase[first:end] for first, end in pairwise(starts)]
 
 
@@ -202,7 +202,7 @@ def _telling(phrase: Phrase, differing: Counter[str], keep_head: bool) -> Phrase
     Words before the head that are no attributes name the thing with it, and stay: "swimming trunks".
     """
     left = Counter(differing)
-    kept: list[str] = []
+    words: list[str] = []
     for number, segment in enumerate(segments(phrase)):
         marks = []
         for word in segment:
@@ -212,8 +212,8 @@ def _telling(phrase: Phrase, differing: Counter[str], keep_head: bool) -> Phrase
             name = sum(1 for _ in takewhile(lambda word: word not in ATTRIBUTES, segment[-2::-1]))
             marks[len(segment) - 1 - name :] = [True] * (name + 1)
         whole = number > 0 and any(marks)
-        kept += [word for word, mark in zip(segment, marks, strict=True) if mark or whole]
-    return tuple(kept)
+        words += [word for word, differs in zip(segment, marks, strict=True) if differs or whole]
+    return tuple(words)
 
 
 def _change(old: Phrase, new: Phrase) -> dict[str, int]:

@@ -163,12 +163,12 @@ def operations(text: str, caption: str = "") -> list[Operation]:
     known = f" {' '.join(word for word in tokens(caption) if word not in ARTICLES)} "
     line = " ".join(_TOKEN.findall(text.lower().replace("don't have", "without")))
     line = re.sub(r"\s+([,;.:!?])", r"\1", line)
-    found: list[Operation] = []
+    operations: list[Operation] = []
     for clause in _clauses(line):
-        _append(found, clause, known)
+        _append(operations, clause, known)
     if _SAME.match(line):  # "the same colour, but trousers": what follows is meant, known words or not
-        found = [replace(change, verb="set") if change.verb == "say" else change for change in found]
-    return found
+        operations = [replace(change, verb="set") if change.verb == "say" else change for change in operations]
+    return operations
 
 
 def tokens(text: str) -> list[str]:
@@ -226,15 +226,15 @@ def _without_lead(part: str) -> str:
     return part
 
 
-def _append(found: list[Operation], clause: str, known: str) -> None:
+def _append(operations: list[Operation], clause: str, known: str) -> None:
     operation = _operation(clause, known)
-    last = found[-1] if found else None
+    last = operations[-1] if operations else None
     if clause.startswith("not ") and last and last.verb in ("set", "add", "say") and last.new and not last.old:
-        found[-1] = Operation("replace", last.new, operation.old)  # "filled, not outlined"
+        operations[-1] = Operation("replace", last.new, operation.old)  # "filled, not outlined"
     elif last and last.verb == "add" and clause.startswith("without ") and not _lists(operation, last):
-        found[-1] = Operation("replace", operation.new or last.new, operation.old or last.old)
+        operations[-1] = Operation("replace", operation.new or last.new, operation.old or last.old)
     elif operation.new or operation.old:
-        found.append(operation)
+        operations.append(operation)
 
 
 def _lists(*changes: Operation) -> bool:

@@ -46,24 +46,24 @@ def edits(reference: str, target: str) -> list[Edit]:
     Captions of thousands of differing phrases have no edits that anybody would read: the list is empty.
     """
     old, new = split_phrases(reference), split_phrases(target)
-    removed, kept = without(old, new)
+    removed, shared = without(old, new)
     added, _ = without(new, old)
     if len(added) * len(removed) > MOST_COMPARISONS:
         return []
     partner = _partners(removed, added)
-    found = [
+    changes = [
         Edit(
             phrase,
-            added[partner[place]] if place in partner else (),
-            (*kept, *removed[:place], *removed[place + 1 :]),
+            added[partner[number]] if number in partner else (),
+            (*shared, *removed[:number], *removed[number + 1 :]),
         )
-        for place, phrase in enumerate(removed)
+        for number, phrase in enumerate(removed)
     ]
     changed = set(partner.values())
-    return found + [Edit((), phrase) for place, phrase in enumerate(added) if place not in changed]
+    return changes + [Edit((), phrase) for number, phrase in enumerate(added) if number not in changed]
 
 
-def kept_phrases(reference: str, target: str) -> list[Phrase]:
+def shared_phrases(reference: str, target: str) -> list[Phrase]:
     """What both captions have, in the order of the reference's."""
     return without(split_phrases(reference), split_phrases(target))[1]
 
@@ -94,9 +94,9 @@ def _shared_words(one: Phrase, other: Phrase) -> int:
     return (Counter(one) & Counter(other)).total()
 
 
-def worded_edits(reference: str, target: str, found: list[Edit]) -> str:
+def worded_edits(reference: str, target: str, listed: list[Edit]) -> str:
     """The edits as one sentence: "make the circle red, remove the cross and add a small blue star"."""
-    clauses = [clause for edit in found for clause in _clauses(edit, reference, target)]
+    clauses = [clause for edit in listed for clause in _clauses(edit, reference, target)]
     return " and ".join(filter(None, [", ".join(clauses[:-1]), *clauses[-1:]]))
 
 
@@ -132,9 +132,9 @@ def _as_new(phrase: Phrase, article: str) -> str:
 def parts(phrase: Phrase) -> list[Phrase]:
     """A thing and what is attached to it: ("man",), ("riding", "brown", "horse"), ("on", "beach")."""
     starts = [
-        place
-        for place, word in enumerate(phrase)
-        if place and (word in PREPOSITIONS or (word in DOING and phrase[place - 1] not in ATTRIBUTES))
+        position
+        for position, word in enumerate(phrase)
+        if position and (word in PREPOSITIONS or (word in DOING and phrase[position - 1] not in ATTRIBUTES))
     ]
     return [phrase[first:end] for first, end in pairwise([0, *starts, len(phrase)])]
 

@@ -53,10 +53,10 @@ class TextWriter:
             return NO_CAPTION
         change = difference(reference, target)
         values = worded(reference, target, change)
-        chosen = self._choose(pair_id, [template for template in self.templates if template.applies(values)])
-        if not chosen:
+        drawn = self._choose(pair_id, [template for template in self.templates if template.applies(values)])
+        if not drawn:
             return NO_TEMPLATE if change.added or change.removed else SAY_THE_SAME
-        return self._fill(pair_id, chosen, values, change)
+        return self._fill(pair_id, drawn, values, change)
 
     def _choose(self, pair_id: str, applicable: list[Template]) -> list[Template]:
         """All templates, or those drawn: a template added to the bank takes pairs over but moves no other one."""
@@ -66,16 +66,16 @@ class TextWriter:
         return order[: self.settings.per_pair]
 
     def _fill(
-        self, pair_id: str, chosen: list[Template], values: dict[str, str], change: Difference
+        self, pair_id: str, drawn: list[Template], values: dict[str, str], change: Difference
     ) -> ModifiedTexts | str:
         """Fill the templates; an over-long text becomes the target's caption (spec §5), once."""
         texts: dict[str, tuple[str, int]] = {}
-        for template in chosen:
+        for template in drawn:
             text = template.fill(values)
             count = self.count_tokens(text)
             if count <= self.settings.max_tokens:
                 texts.setdefault(text, (template.id, count))
-        fallback = len(texts) < len({template.fill(values) for template in chosen})
+        fallback = len(texts) < len({template.fill(values) for template in drawn})
         if fallback and (count := self.count_tokens(values["target"])) <= self.settings.max_tokens:
             texts.setdefault(values["target"], (FALLBACK, count))
         if not texts:

@@ -53,9 +53,9 @@ def _check(name: str, text: str, sees_images: bool) -> None:
         parts = list(string.Formatter().parse(text))
     except ValueError as error:
         raise RecipeError(f"prompt {name}: {error}; a brace that is no placeholder is written {{{{ or }}}}") from error
-    found = {placeholder for _, placeholder, _, _ in parts if placeholder is not None}
+    placeholders = {placeholder for _, placeholder, _, _ in parts if placeholder is not None}
     forms = {f"{form or ''}{conversion or ''}" for _, _, form, conversion in parts} - {""}
-    if unknown := (found - set(PLACEHOLDERS)) | forms:
+    if unknown := (placeholders - set(PLACEHOLDERS)) | forms:
         raise RecipeError(f"prompt {name}: unknown placeholder with {min(unknown)!r}; known: {known}")
-    if not text or not (sees_images or found & SAYS_THE_CHANGE):
+    if not text or not (sees_images or placeholders & SAYS_THE_CHANGE):
         raise RecipeError(f"prompt {name} tells the model nothing of the change; use one of {known}")

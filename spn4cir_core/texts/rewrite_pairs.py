@@ -37,10 +37,10 @@ def rewrite_pairs(
         InputError: the model cannot be used, or a picture cannot be read.
         RecipeError: the prompt cannot be used.
     """
-    settings, prompt, mark = work.settings.modified_texts, rewriter.prompt_text(), rewriter.fingerprint()
+    settings, prompt, model_fingerprint = work.settings.modified_texts, rewriter.prompt_text(), rewriter.fingerprint()
     keys = {pair.pair_id: rewriter.row_key(pair, fill_prompt(prompt, pair.values)) for pair in pairs}
     items = {keys[pair.pair_id]: pair for pair in reversed(pairs)}
-    rows = GivenRows(work.store.rows("modified_texts", mark), pa.string())
+    rows = GivenRows(work.store.rows("modified_texts", model_fingerprint), pa.string())
     rewrite = FirstUse(rewriter.start)
     job = RowJob(
         "rewriting texts",
@@ -54,18 +54,18 @@ def rewrite_pairs(
     )
     computed = fill(job, work.progress, work.draft.seconds, work.processes)
     counts: Counter[str] = Counter()
-    for told in work.processes.gather(json.dumps(rewrite.counts)):
-        counts.update(json.loads(told))
-    found = rows.values(items)
+    for process_counts in work.processes.gather(json.dumps(rewrite.counts)):
+        counts.update(json.loads(process_counts))
+    answers = rows.values(items)
     details = {
         "rewriter": rewriter.plugin_kind,
-        "rewriter_fingerprint": mark,
+        "rewriter_fingerprint": model_fingerprint,
         "questions": len(items),
         "computed": computed,
         "reused": len(items) - computed,
         **({"rewriter_counts": dict(counts)} if counts else {}),
     }
-    return Answered({name: found[key] for name, key in keys.items() if key in found}, details)
+    return Answered({name: answers[key] for name, key in keys.items() if key in answers}, details)
 
 
 def _shown_to(rewriter: Rewriter, pair: ToRewrite) -> tuple[Shown, ...]:

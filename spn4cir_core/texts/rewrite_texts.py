@@ -52,16 +52,16 @@ def rewrite_texts(
         What is now written for all pairs, and counts for the artefact's details.
     """
     settings, reads_text = work.settings.modified_texts, "{text}" in rewriter.prompt_text()
-    asked = [pair for pair in pairs if _can_be_told(written[pair.pair_id], rewriter.sees_images, reads_text)]
+    rewritable = [pair for pair in pairs if _has_change(written[pair.pair_id], rewriter.sees_images, reads_text)]
     answered = rewrite_pairs(
         work,
         rewriter,
-        _to_rewrite(asked, written, _shown(work)),
+        _to_rewrite(rewritable, written, _shown(work)),
         image_files(work.settings.images, work.store),
     )
     check = AnswerCheck(count_tokens, settings.max_tokens, names_target=not rewriter.sees_images)
     result, refused, sample = dict(written), Counter[str](), []
-    for number, pair in enumerate(asked):
+    for number, pair in enumerate(rewritable):
         answer, before = answered.by_pair.get(pair.pair_id), written[pair.pair_id]
         text = clean(answer or "")
         problem = NO_ANSWER if answer is None else check.problem(text, pair.reference, pair.target)
@@ -70,18 +70,18 @@ def rewrite_texts(
         else:
             beside = before if settings.template_texts == "beside" else ""
             result[pair.pair_id] = _with_rewritten(pair, text, count_tokens(text), beside)
-        if number % max(1, -(-len(asked) // SAMPLE_ROWS)) == 0:
+        if number % max(1, -(-len(rewritable) // SAMPLE_ROWS)) == 0:
             sample.append({"pair_id": pair.pair_id, "template": _first(before), "answer": answer, "refused": problem})
     details = {
         **answered.details,
-        "rewritten": len(asked) - refused.total(),
+        "rewritten": len(rewritable) - refused.total(),
         "not_rewritten": dict(sorted(refused.items())),
         "rewriter_sample": sample,
     }
     return result, details
 
 
-def _can_be_told(written: ModifiedTexts | str, sees_images: bool, reads_text: bool) -> bool:
+def _has_change(written: ModifiedTexts | str, sees_images: bool, reads_text: bool) -> bool:
     """A model that sees the pictures may find a change that the captions do not tell.
 
     A prompt about the templates' text has nothing to ask where there is none.

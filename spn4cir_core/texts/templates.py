@@ -57,7 +57,7 @@ class TemplateBank:
         Raises:
             RecipeError: a name is neither a set nor a template, or no template is left.
         """
-        chosen: set[Template] = set()
+        templates: set[Template] = set()
         for name in names:
             if name not in self.sets and name not in self.templates:
                 known = [*self.sets, *self.templates]
@@ -67,10 +67,10 @@ class TemplateBank:
                     f"templates.use names {name!r}, which {self.source} does not have.{hint} "
                     f"Sets: {', '.join(self.sets) or 'none'}; templates: {', '.join(self.templates)}"
                 )
-            chosen |= {self.templates[item] for item in self.sets.get(name, (name,))}
-        if not chosen:
+            templates |= {self.templates[item] for item in self.sets.get(name, (name,))}
+        if not templates:
             raise RecipeError(f"templates.use selects no template of {self.source}; name a set: {', '.join(self.sets)}")
-        return sorted(chosen)
+        return sorted(templates)
 
 
 def load_bank(bank: str = BUILTIN) -> TemplateBank:

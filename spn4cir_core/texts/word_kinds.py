@@ -127,4 +127,4 @@ class WordKinds:
 
 
 def _as_arrays(numbers: Mapping[str, set[int]]) -> dict[str, np.ndarray]:
-    return {word: np.array(sorted(found), np.int32) for word, found in numbers.items()}
+    return {word: np.array(sorted(rows), np.int32) for word, rows in numbers.items()}

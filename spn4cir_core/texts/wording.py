@@ -9,7 +9,7 @@ from spn4cir_core.texts.articles import have_articles, with_a, with_the
 from spn4cir_core.texts.attributes import ATTRIBUTES
 from spn4cir_core.texts.differences import Difference, segments, split_phrases
 from spn4cir_core.texts.edit_wordings import edit_wordings
-from spn4cir_core.texts.edits import edits, kept_phrases, worded_edits
+from spn4cir_core.texts.edits import edits, shared_phrases, worded_edits
 
 
 def worded(reference: str, target: str, change: Difference) -> dict[str, str]:
@@ -22,7 +22,7 @@ def worded(reference: str, target: str, change: Difference) -> dict[str, str]:
         turn; ``kept`` ("the small circle"), the phrases that both captions have; and every
         wording of :mod:`.edit_wordings` ("make it pink").
     """
-    kept = kept_phrases(reference, target)
+    shared = shared_phrases(reference, target)
     return {
         "reference": reference,
         "target": target,
@@ -30,7 +30,7 @@ def worded(reference: str, target: str, change: Difference) -> dict[str, str]:
         "removed": " and ".join(map(with_the, change.removed, have_articles(reference, change.removed_from))),
         "attribute": changed_attribute(reference, target),
         "changes": worded_edits(reference, target, edits(reference, target)),
-        "kept": " and ".join(map(with_the, kept, have_articles(reference, kept))),
+        "kept": " and ".join(map(with_the, shared, have_articles(reference, shared))),
         **edit_wordings(reference, target),
     }
 
@@ -41,9 +41,9 @@ def changed_attribute(reference: str, target: str) -> str:
     "a black Loafer" and "a maroon Loafer" give "maroon"; "a lab coat" and "a trench coat" are two kinds of things.
     """
     phrases = split_phrases(reference), split_phrases(target)
-    if any(len(found) != 1 for found in phrases):
+    if any(len(of_caption) != 1 for of_caption in phrases):
         return ""
-    (old, *old_rest), (new, *new_rest) = (segments(found[0]) for found in phrases)
+    (old, *old_rest), (new, *new_rest) = (segments(of_caption[0]) for of_caption in phrases)
     if old[-1] != new[-1] or old_rest != new_rest:
         return ""
     first = _shared(old, new)

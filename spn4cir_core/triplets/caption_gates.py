@@ -99,8 +99,8 @@ class CaptionsNeedManyEdits(Gate):
 
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
-        found = len(edits(triplet.reference_caption, triplet.target_caption))  # none where there are too many to list
-        few = 1 <= found <= basis.settings.most_edits
+        changes = edits(triplet.reference_caption, triplet.target_caption)  # none where there are too many to list
+        few = 1 <= len(changes) <= basis.settings.most_edits
         return "" if few else f"captions are more than {basis.settings.most_edits} edits apart"
 
 

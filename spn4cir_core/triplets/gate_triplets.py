@@ -11,9 +11,9 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.triplets.admission import Refused, admit
 from spn4cir_core.triplets.base import GATES
+from spn4cir_core.triplets.cached_vectors import CachedVectors
 from spn4cir_core.triplets.gate import gate_basis
 from spn4cir_core.triplets.judge_triplets import judge_triplets
-from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.rank_triplets import rank_triplets
 from spn4cir_core.triplets.scores import NO_SCORES, Scores
 from spn4cir_core.triplets.settings import TripletsInput
@@ -43,7 +43,9 @@ def gate_triplets(
         MissingExtra: a model's package is not installed.
     """
     settings = work.settings.triplets
-    vectors = KeptVectors(work.store, image_files(work.settings.images, work.store), work.progress, work.draft.seconds)
+    vectors = CachedVectors(
+        work.store, image_files(work.settings.images, work.store), work.progress, work.draft.seconds
+    )
     scores = {} if settings.ranker is None else rank_triplets(offered, pictures, settings.ranker, vectors)
     captions = [(picture.split, picture.caption) for picture in pictures.values()]
     basis = gate_basis(settings, captions, scores)

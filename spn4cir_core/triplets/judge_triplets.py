@@ -11,18 +11,18 @@ from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.rows import GivenRows
+from spn4cir_core.triplets.cached_vectors import CachedVectors
 from spn4cir_core.triplets.judge import TEXT, Case, Judge
-from spn4cir_core.triplets.kept_vectors import KeptVectors
 from spn4cir_core.triplets.side_by_side import side_by_side
 from spn4cir_core.triplets.triplet import Triplet
 
 READERS = 2
-Asked = tuple[str, str, str]
+Question = tuple[str, str, str]
 """Paths of reference and target, and the text."""
 
 
 def judge_triplets(
-    triplets: Sequence[Triplet], pixels: dict[str, str], judge: Judge, kept: KeptVectors
+    triplets: Sequence[Triplet], pixels: dict[str, str], judge: Judge, cache: CachedVectors
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Scores of triplets by id, and how many questions were asked.
 
@@ -40,40 +40,40 @@ def judge_triplets(
         ]
         for triplet in triplets
     }
-    items: dict[str, Asked] = {
+    items: dict[str, Question] = {
         key: (triplet.reference_path, triplet.target_path, text)
         for triplet in triplets
         for key, text in zip(keys[triplet.triplet_id], triplet.modified_texts, strict=True)
     }
-    rows = GivenRows(kept.store.rows("judgements", judge.fingerprint(kept.files)), pa.float32())
-    score = FirstUse(lambda: judge.start(kept.files))
+    rows = GivenRows(cache.store.rows("judgements", judge.fingerprint(cache.files)), pa.float32())
+    score = FirstUse(lambda: judge.start(cache.files))
     job = RowJob(
         "judging",
         rows,
         items,
-        lambda question: _case(judge, kept.files, question),
+        lambda question: _case(judge, cache.files, question),
         lambda cases: pa.array(score(cases), pa.float32()),
         judge.batch_rows,
         judge.shard_rows,
         READERS,
     )
-    asked = fill(job, kept.progress, kept.seconds)
+    computed = fill(job, cache.progress, cache.seconds)
     known = rows.values(items)
     scores = {
         name: min(known[key] for key in wanted)
         for name, wanted in keys.items()
         if wanted and all(key in known for key in wanted)
     }
-    told = {
+    details = {
         "questions": len(items),
-        "asked": asked,
+        "asked": computed,
         "unanswered": len(items) - len(known),
         **({"counts": score.counts} if score.counts else {}),
     }
-    return scores, told
+    return scores, details
 
 
-def _case(judge: Judge, files: ImageFiles, question: Asked) -> Case:
+def _case(judge: Judge, files: ImageFiles, question: Question) -> Case:
     """The two pictures side by side, and the question."""
     reference, target, text = question
     both = side_by_side(files.open(reference), files.open(target), judge.side_px)

@@ -35,8 +35,8 @@ class NumberJudge(Judge):
 
     @override
     def fingerprint(self, files: ImageFiles) -> str:
-        told = {"kind": self.plugin_kind, "question": self.question, "side_px": self.side_px}
-        return fingerprint({**told, "model": self.model.fingerprint(files)})
+        identity = {"kind": self.plugin_kind, "question": self.question, "side_px": self.side_px}
+        return fingerprint({**identity, "model": self.model.fingerprint(files)})
 
     def start(self, files: ImageFiles) -> Callable[[Sequence[Case]], list[float | None]]:
         """See the base class.
@@ -44,7 +44,7 @@ class NumberJudge(Judge):
         Raises:
             RecipeError: the captioner takes no request.
         """
-        return _Asking(asked(self.model).start(files))
+        return _Asking(with_category_as_request(self.model).start(files))
 
 
 class _Asking:
@@ -63,7 +63,7 @@ class _Asking:
         return [None if text is None else number_in(text) for text in answers]
 
 
-def asked(model: Captioner) -> Captioner:
+def with_category_as_request(model: Captioner) -> Captioner:
     """The captioner with nothing but its category as request; that is where a question is put.
 
     Raises:
@@ -78,8 +78,8 @@ def asked(model: Captioner) -> Captioner:
 
 def number_in(answer: str) -> float | None:
     """The first number from 0 to 10 in an answer, divided by 10."""
-    found = (float(number) for number in re.findall(r"(?<![\d.])\d+(?:\.\d+)?", answer))
-    return next((number / HIGHEST for number in found if number <= HIGHEST), None)
+    numbers = (float(number) for number in re.findall(r"(?<![\d.])\d+(?:\.\d+)?", answer))
+    return next((number / HIGHEST for number in numbers if number <= HIGHEST), None)
 
 
 def _question(case: Case) -> ToCaption:

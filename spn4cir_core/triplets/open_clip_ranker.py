@@ -12,7 +12,7 @@ from typing_extensions import override
 from spn4cir_core.embeddings.open_clip_encoder import OpenClipEncoder
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, torch_device
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
-from spn4cir_core.triplets.kept_vectors import Encode, KeptVectors
+from spn4cir_core.triplets.cached_vectors import CachedVectors, Encode
 from spn4cir_core.triplets.ranker import Ranker
 from spn4cir_core.triplets.triplet import Picture
 
@@ -33,13 +33,13 @@ class OpenClipRanker(Ranker):
         return fingerprint({"max_candidates": self.max_candidates, "encoder": self._encoder().fingerprint()})
 
     @override
-    def images(self, pictures: list[Picture], kept: KeptVectors) -> np.ndarray:
+    def images(self, pictures: list[Picture], cache: CachedVectors) -> np.ndarray:
         encoder = self._encoder()
-        return kept.of_pictures(encoder.fingerprint(), pictures, encoder.start)
+        return cache.of_pictures(encoder.fingerprint(), pictures, encoder.start)
 
     @override
-    def texts(self, texts: list[str], kept: KeptVectors) -> np.ndarray:
-        return kept.of_texts(self._encoder().fingerprint(), texts, self._start_texts)
+    def texts(self, texts: list[str], cache: CachedVectors) -> np.ndarray:
+        return cache.of_texts(self._encoder().fingerprint(), texts, self._start_texts)
 
     def _encoder(self) -> OpenClipEncoder:
         return OpenClipEncoder(model=self.model, pretrained=self.pretrained, dtype=self.dtype, device=self.device)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from spn4cir_core.triplets.kept_vectors import KeptVectors
+from spn4cir_core.triplets.cached_vectors import CachedVectors
 from spn4cir_core.triplets.ranker import Ranker
 from spn4cir_core.triplets.ranks import OUTSIDE, count_before, ranks
 from spn4cir_core.triplets.scores import Scores
@@ -20,7 +20,7 @@ TRIPLETS_AT_ONCE = 20_000
 
 
 def rank_triplets(
-    triplets: Iterable[Triplet], pictures: Mapping[str, Picture], ranker: Ranker, kept: KeptVectors
+    triplets: Iterable[Triplet], pictures: Mapping[str, Picture], ranker: Ranker, cache: CachedVectors
 ) -> dict[str, Scores]:
     """Scores by triplet id. A triplet one of whose images the ranker cannot rank gets none.
 
@@ -36,12 +36,12 @@ def rank_triplets(
         if shown and triplet.modified_texts:
             by_split[triplet.split].append(triplet)
     scores: dict[str, Scores] = {}
-    for split, found in sorted(by_split.items()):
+    for split, of_split in sorted(by_split.items()):
         rankable = [name for name, item in pictures.items() if item.split == split and ranker.can_rank(item)]
         candidates = drawn(rankable, ranker.max_candidates)
-        for start in range(0, len(found), TRIPLETS_AT_ONCE):
-            part = found[start : start + TRIPLETS_AT_ONCE]
-            scores |= _Questions(part, candidates, pictures, ranker, kept).scores()
+        for start in range(0, len(of_split), TRIPLETS_AT_ONCE):
+            part = of_split[start : start + TRIPLETS_AT_ONCE]
+            scores |= _Questions(part, candidates, pictures, ranker, cache).scores()
     return scores
 
 
@@ -61,43 +61,43 @@ class _Questions:
         candidates: Sequence[str],
         pictures: Mapping[str, Picture],
         ranker: Ranker,
-        kept: KeptVectors,
+        cache: CachedVectors,
     ) -> None:
         self._triplets = triplets
-        self._asked = [(triplet, text) for triplet in self._triplets for text in triplet.modified_texts]
-        self._pictures, self._ranker, self._kept = pictures, ranker, kept
-        place = {name: row for row, name in enumerate(candidates)}
+        self._questions = [(triplet, text) for triplet in self._triplets for text in triplet.modified_texts]
+        self._pictures, self._ranker, self._cache = pictures, ranker, cache
+        row_of = {name: row for row, name in enumerate(candidates)}
         self._candidates = self._images(list(candidates))
-        self._target_rows = np.array([place.get(triplet.target_id, OUTSIDE) for triplet, _ in self._asked])
-        self._reference_rows = np.array([place.get(triplet.reference_id, OUTSIDE) for triplet, _ in self._asked])
+        self._target_rows = np.array([row_of.get(triplet.target_id, OUTSIDE) for triplet, _ in self._questions])
+        self._reference_rows = np.array([row_of.get(triplet.reference_id, OUTSIDE) for triplet, _ in self._questions])
         self._others = len(candidates) - (self._target_rows != OUTSIDE) - (self._reference_rows != OUTSIDE)
 
     def scores(self) -> dict[str, Scores]:
         """Ranks of each triplet; its texts are taken together as :class:`Scores` says."""
-        references = [self._pictures[triplet.reference_id] for triplet, _ in self._asked]
-        texts = [text for _, text in self._asked]
-        better, ties = self._count(self._ranker.texts(texts, self._kept))
+        references = [self._pictures[triplet.reference_id] for triplet, _ in self._questions]
+        texts = [text for _, text in self._questions]
+        better, ties = self._count(self._ranker.texts(texts, self._cache))
         shares, text_ranks = (better + ties) / np.maximum(1, self._others), ranks(better, ties)
-        reference_ranks = ranks(*self._count(self._ranker.images(references, self._kept)))
-        round_trip_ranks = ranks(*self._count(self._ranker.queries(references, texts, self._kept)))
-        found, end = {}, 0
+        reference_ranks = ranks(*self._count(self._ranker.images(references, self._cache)))
+        round_trip_ranks = ranks(*self._count(self._ranker.queries(references, texts, self._cache)))
+        scores, end = {}, 0
         for triplet in self._triplets:
             rows = slice(end, end := end + len(triplet.modified_texts))
-            found[triplet.triplet_id] = Scores(
+            scores[triplet.triplet_id] = Scores(
                 others=int(self._others[rows][0]),
                 text_rank=int(text_ranks[rows].min()),
                 text_rank_share=float(shares[rows].max()),
                 reference_rank=int(reference_ranks[rows][0]),
                 round_trip_rank=int(round_trip_ranks[rows].max()),
             )
-        return found
+        return scores
 
     def _count(self, queries_QD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        targets_QD = self._images([triplet.target_id for triplet, _ in self._asked])
+        targets_QD = self._images([triplet.target_id for triplet, _ in self._questions])
         started = time.perf_counter()
         counts = count_before(queries_QD, targets_QD, self._candidates, (self._target_rows, self._reference_rows))
-        self._kept.seconds["compute"] += time.perf_counter() - started
+        self._cache.seconds["compute"] += time.perf_counter() - started
         return counts
 
     def _images(self, names: list[str]) -> np.ndarray:
-        return self._ranker.images([self._pictures[name] for name in names], self._kept)
+        return self._ranker.images([self._pictures[name] for name in names], self._cache)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from spn4cir_core.engine.plugins import Plugin
-from spn4cir_core.triplets.kept_vectors import KeptVectors
+from spn4cir_core.triplets.cached_vectors import CachedVectors
 from spn4cir_core.triplets.ranks import on_grid
 from spn4cir_core.triplets.triplet import Picture
 
@@ -35,17 +35,17 @@ class Ranker(Plugin):
         return True
 
     @abstractmethod
-    def images(self, pictures: list[Picture], kept: KeptVectors) -> np.ndarray:
+    def images(self, pictures: list[Picture], cache: CachedVectors) -> np.ndarray:
         """(B, D) vectors of images as candidates."""
 
     @abstractmethod
-    def texts(self, texts: list[str], kept: KeptVectors) -> np.ndarray:
+    def texts(self, texts: list[str], cache: CachedVectors) -> np.ndarray:
         """(B, D) vectors of modified texts alone."""
 
-    def queries(self, references: list[Picture], texts: list[str], kept: KeptVectors) -> np.ndarray:
+    def queries(self, references: list[Picture], texts: list[str], cache: CachedVectors) -> np.ndarray:
         """(B, D) vectors of reference image and modified text together: the normalised sum of both, unless redefined.
 
         The sum is what the evaluation report has as the training-free query ``sum``.
         """
-        sums_BD = self.images(references, kept).astype(np.int32) + self.texts(texts, kept)
+        sums_BD = self.images(references, cache).astype(np.int32) + self.texts(texts, cache)
         return on_grid(sums_BD)

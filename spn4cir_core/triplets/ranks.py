@@ -29,7 +29,7 @@ def count_before(
     queries_QD: np.ndarray,
     targets_QD: np.ndarray,
     candidates_ND: np.ndarray,
-    left_out: Sequence[np.ndarray],
+    excluded_rows: Sequence[np.ndarray],
     query_rows: int = 512,
     candidate_rows: int = 16_384,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ def count_before(
         for start in range(0, len(candidates_ND), candidate_rows):
             block_CD = candidates_ND[start : start + candidate_rows].astype(np.float32)
             scores_BC = queries_BD @ block_CD.T
-            for rows in left_out:
+            for rows in excluded_rows:
                 here = (rows[part] >= start) & (rows[part] < start + len(block_CD))
                 scores_BC[here, rows[part][here] - start] = -np.inf
             better[part] += (scores_BC > score_B1).sum(axis=1)

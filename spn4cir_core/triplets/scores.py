@@ -103,23 +103,23 @@ def score_figures(triplets: Iterable[Triplet], scores: Mapping[str, Scores], wit
     for triplet in triplets:
         if triplet.triplet_id in scores:
             groups[f"{triplet.split} {triplet.origin}"].append(scores[triplet.triplet_id])
-    return {name: _figures(found, within) for name, found in sorted(groups.items())}
+    return {name: _figures(of_origin, within) for name, of_origin in sorted(groups.items())}
 
 
 def _figures(scores: Sequence[Scores], within: int) -> dict[str, Any]:
-    text = [found.text_rank for found in scores if found.text_rank is not None]
-    reference = [found.reference_rank for found in scores if found.reference_rank is not None]
-    both = [found.round_trip_rank for found in scores if found.round_trip_rank is not None]
+    text = [score.text_rank for score in scores if score.text_rank is not None]
+    reference = [score.reference_rank for score in scores if score.reference_rank is not None]
+    both = [score.round_trip_rank for score in scores if score.round_trip_rank is not None]
     best_alone = [min(pair) for pair in zip(text, reference, strict=True)]
     return {
         "triplets": len(text),
-        "chance_share": _mean([min(1.0, within / (found.others + 1)) for found in scores if found.others is not None]),
+        "chance_share": _mean([min(1.0, within / (score.others + 1)) for score in scores if score.others is not None]),
         "text_alone_share": _mean([rank < within for rank in text]),
         "reference_alone_share": _mean([rank < within for rank in reference]),
         "round_trip_share": _mean([rank < within for rank in both]),
         "needs_both_share": _mean([rank < alone for rank, alone in zip(both, best_alone, strict=True)]),
-        "text_rank_share_mean": _mean([found.text_rank_share for found in scores if found.text_rank_share is not None]),
-        "judge_score_mean": _mean([found.judge_score for found in scores if found.judge_score is not None]),
+        "text_rank_share_mean": _mean([score.text_rank_share for score in scores if score.text_rank_share is not None]),
+        "judge_score_mean": _mean([score.judge_score for score in scores if score.judge_score is not None]),
     }
 
 

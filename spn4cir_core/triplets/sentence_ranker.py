@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
 from spn4cir_core.store.fingerprints import fingerprint
-from spn4cir_core.triplets.kept_vectors import KeptVectors
+from spn4cir_core.triplets.cached_vectors import CachedVectors
 from spn4cir_core.triplets.ranker import Ranker
 from spn4cir_core.triplets.triplet import Picture
 
@@ -30,17 +30,17 @@ class SentenceRanker(Ranker):
         """Whether it has a caption."""
         return bool(picture.caption.strip())
 
-    def images(self, pictures: list[Picture], kept: KeptVectors) -> np.ndarray:
+    def images(self, pictures: list[Picture], cache: CachedVectors) -> np.ndarray:
         """Of their captions. See the base class."""
-        return self.texts([picture.caption for picture in pictures], kept)
+        return self.texts([picture.caption for picture in pictures], cache)
 
     @override
-    def texts(self, texts: list[str], kept: KeptVectors) -> np.ndarray:
-        return kept.of_texts(self.encoder.fingerprint(), texts, self.encoder.start)
+    def texts(self, texts: list[str], cache: CachedVectors) -> np.ndarray:
+        return cache.of_texts(self.encoder.fingerprint(), texts, self.encoder.start)
 
     @override
-    def queries(self, references: list[Picture], texts: list[str], kept: KeptVectors) -> np.ndarray:
+    def queries(self, references: list[Picture], texts: list[str], cache: CachedVectors) -> np.ndarray:
         if self.query == "sum":
-            return super().queries(references, texts, kept)
+            return super().queries(references, texts, cache)
         pairs = zip(references, texts, strict=True)
-        return self.texts([f"{reference.caption}, {text}" for reference, text in pairs], kept)
+        return self.texts([f"{reference.caption}, {text}" for reference, text in pairs], cache)

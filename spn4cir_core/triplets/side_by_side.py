@@ -12,10 +12,10 @@ from spn4cir_core.triplets.triplet import Triplet
 def side_by_side(reference: Image.Image, target: Image.Image, side_px: int) -> Image.Image:
     """Both RGB pictures, each made to fit into a square of ``side_px``, reference left, on white."""
     both = Image.new("RGB", (2 * side_px, side_px), "white")
-    for place, picture in enumerate((reference, target)):
+    for column, picture in enumerate((reference, target)):
         small = picture.copy()
         small.thumbnail((side_px - 2, side_px - 2))
-        both.paste(small, (place * side_px + (side_px - small.width) // 2, (side_px - small.height) // 2))
+        both.paste(small, (column * side_px + (side_px - small.width) // 2, (side_px - small.height) // 2))
     return both
 
 

@@ -42,8 +42,8 @@ class YesJudge(Judge):
 
     @override
     def fingerprint(self, files: ImageFiles) -> str:
-        told = {"kind": self.plugin_kind, "question": self.question, "side_px": self.side_px}
-        return fingerprint({**told, "model": self.model.fingerprint(files)})
+        identity = {"kind": self.plugin_kind, "question": self.question, "side_px": self.side_px}
+        return fingerprint({**identity, "model": self.model.fingerprint(files)})
 
     def start(self, files: ImageFiles) -> Callable[[Sequence[Case]], list[float | None]]:
         """See the base class.
@@ -86,5 +86,5 @@ class YesJudge(Judge):
 
 def first_tokens(tokenizer: Any, words: Sequence[str]) -> set[int]:
     """The tokens with which a tokenizer begins the words; unknown ones and bare spaces are left out."""
-    found = {tokenizer.encode(word, add_special_tokens=False)[0] for word in words}
-    return {token for token in found if token != tokenizer.unk_token_id and tokenizer.decode([token]).strip()}
+    tokens = {tokenizer.encode(word, add_special_tokens=False)[0] for word in words}
+    return {token for token in tokens if token != tokenizer.unk_token_id and tokenizer.decode([token]).strip()}

@@ -30,8 +30,8 @@ def test_blocks_find_what_a_loop_finds(seed: int, rows: int, threshold: float, b
         ]
         for target in targets
     ]
-    found = rows_above(targets, vectors, threshold, block_rows=block)
-    assert [part.tolist() for part in found] == oracle
+    rows = rows_above(targets, vectors, threshold, block_rows=block)
+    assert [part.tolist() for part in rows] == oracle
 
 
 def test_products_are_exact_whatever_the_order_of_summation() -> None:
@@ -79,7 +79,7 @@ def test_one_image_looks_like_nobody() -> None:
 @given(st.integers(0, 5), st.integers(1, 30), st.integers(1, 8), st.integers(1, 9))
 def test_nearest_candidates_are_the_first_of_the_ranking(seed: int, rows: int, count: int, block: int) -> None:
     vectors = np.concatenate([unit(rows, width=3, seed=seed), unit(3, width=3, seed=seed)])
-    found = nearest_candidates(vectors[:5], vectors, count, block_rows=block)
-    for target, nearest in zip(vectors[:5], found, strict=True):
+    rows = nearest_candidates(vectors[:5], vectors, count, block_rows=block)
+    for target, nearest in zip(vectors[:5], rows, strict=True):
         ranking = sorted(range(len(vectors)), key=lambda row, target=target: (-float(target @ vectors[row]), row))
         assert nearest.tolist() == ranking[:count]

@@ -40,12 +40,16 @@ def test_a_sample_is_of_its_reason_without_repeats_and_independent_of_the_pieces
     rows = drawn_rows(seed=0)
     many = written(tmp_path / "many", rows, 3)
     by_reason = {**count_false_negatives(many).by_reason}
-    found = sample_false_negatives(many, by_reason, 5, seed=1)
-    assert found == sample_false_negatives(written(tmp_path / "one", rows, 1000), by_reason, 5, seed=1)
-    assert found != sample_false_negatives(many, by_reason, 5, seed=2)
-    for reason, sampled in found.items():
-        kept = [tuple(row[name] for name in SCHEMA.names) for row in sampled]
-        assert len(set(kept)) == 5 and set(kept) <= set(rows) and {row[2] for row in kept} == {reason}
-        assert kept == sorted(kept)
+    samples = sample_false_negatives(many, by_reason, 5, seed=1)
+    assert samples == sample_false_negatives(written(tmp_path / "one", rows, 1000), by_reason, 5, seed=1)
+    assert samples != sample_false_negatives(many, by_reason, 5, seed=2)
+    for reason, sampled in samples.items():
+        sampled_rows = [tuple(row[name] for name in SCHEMA.names) for row in sampled]
+        assert (
+            len(set(sampled_rows)) == 5
+            and set(sampled_rows) <= set(rows)
+            and {row[2] for row in sampled_rows} == {reason}
+        )
+        assert sampled_rows == sorted(sampled_rows)
     everything = sample_false_negatives(many, by_reason, 10_000, seed=0)
     assert sum(map(len, everything.values())) == len(rows)

@@ -54,8 +54,8 @@ def test_targets_of_the_same_query(triplets: list) -> None:
 def test_candidates_that_say_what_a_generated_target_says(triplets: list, captions: list[str]) -> None:
     guard = rules.same_caption(training_set(triplets, captions))
     for row, (_, _, target, origin) in enumerate(triplets):
-        said = captions[IMAGES.index(target)] if origin == "generated" else ""
-        oracle = [name for name, caption in zip(IMAGES, captions, strict=True) if said and caption == said]
+        own = captions[IMAGES.index(target)] if origin == "generated" else ""
+        oracle = [name for name, caption in zip(IMAGES, captions, strict=True) if own and caption == own]
         assert names(guard(row)) == oracle
 
 
@@ -83,10 +83,10 @@ def test_judged_candidates_go_by_the_triplet() -> None:
 @given(st.sets(st.integers(0, 50), max_size=30), st.integers(0, 50), st.integers(1, 12))
 def test_a_cut_keeps_a_run_of_neighbours_around_the_target(rows: set[int], target: int, most: int) -> None:
     ordered = np.array(sorted(rows), np.int64)
-    kept = nearest_rows(ordered, target, most).tolist()
-    assert len(kept) == min(most, len(rows))
+    nearest = nearest_rows(ordered, target, most).tolist()
+    assert len(nearest) == min(most, len(rows))
     runs = [ordered[start : start + most].tolist() for start in range(max(1, len(rows) - most + 1))]
-    assert kept in runs
+    assert nearest in runs
     if len(rows) > most > 1 and min(rows) <= target <= max(rows):
-        assert min(kept) <= target or kept[0] == min(row for row in rows if row >= target)
-        assert max(kept) >= target or kept[-1] == max(row for row in rows if row <= target)
+        assert min(nearest) <= target or nearest[0] == min(row for row in rows if row >= target)
+        assert max(nearest) >= target or nearest[-1] == max(row for row in rows if row <= target)

@@ -58,7 +58,7 @@ def mine(
     return FALSE_NEGATIVES.run(recipe, hand_written.store)[0]
 
 
-def found(artifact: Artifact) -> list[tuple[str, str, str]]:
+def false_negatives(artifact: Artifact) -> list[tuple[str, str, str]]:
     assert artifact.table().schema.equals(SCHEMA)
     return [tuple(row.values()) for row in artifact.table().to_pylist()]
 
@@ -71,7 +71,7 @@ def test_reasons_are_sorted_rows_without_the_own_target_and_reference(hand_writt
         triplet("t4", "a", "b", split="evaluation"),
     ]
     artifact = mine(hand_written, triplets, [("e", "a"), ("x", "a"), ("b", "a"), ("c", "a")])
-    assert found(artifact) == [
+    assert false_negatives(artifact) == [
         ("t1", "b", "annotated_target"),
         ("t1", "b", "near_duplicate"),
         ("t1", "b", "same_caption"),
@@ -98,29 +98,29 @@ def test_reasons_are_sorted_rows_without_the_own_target_and_reference(hand_writt
 
 def test_only_the_guards_asked_for(hand_written: Any) -> None:
     triplets = [triplet("t", "c", "a")]
-    assert found(mine(hand_written, triplets, [("a", "e")], guards=("near_duplicate",))) == [
+    assert false_negatives(mine(hand_written, triplets, [("a", "e")], guards=("near_duplicate",))) == [
         ("t", "e", "near_duplicate")
     ]
-    assert found(mine(hand_written, triplets, [("a", "e")], guards=())) == []
+    assert false_negatives(mine(hand_written, triplets, [("a", "e")], guards=())) == []
 
 
 def test_a_caption_shared_by_many_is_cut_and_counted(hand_written: Any) -> None:
     captions = {f"i{number:03d}": "a shirt" for number in range(50)}
     triplets = [triplet("t1", "i001", "i000"), triplet("t2", "i000", "i030")]
     artifact = mine(hand_written, triplets, captions=captions, most_per_guard=10)
-    assert [image for name, image, _ in found(artifact) if name == "t1"] == [
+    assert [image for name, image, _ in false_negatives(artifact) if name == "t1"] == [
         f"i{number:03d}" for number in range(2, 12)
     ]
-    around = [image for name, image, _ in found(artifact) if name == "t2"]
+    around = [image for name, image, _ in false_negatives(artifact) if name == "t2"]
     assert (len(around), around[0], around[-1]) == (10, "i025", "i035")
     assert artifact.summary["drops"] == {"same_caption: more than most_per_guard for one triplet": 76}
 
 
 def test_blocks_do_not_change_rows(hand_written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     triplets = [triplet(f"t{number}", "c", "abd"[number % 3]) for number in range(9)]
-    whole = found(mine(hand_written, triplets))
+    whole = false_negatives(mine(hand_written, triplets))
     monkeypatch.setattr(mine_false_negatives, "TRIPLETS_PER_BLOCK", 2)
-    assert found(mine(hand_written, triplets, most_per_guard=999)) == whole
+    assert false_negatives(mine(hand_written, triplets, most_per_guard=999)) == whole
     assert len(whole) == 18
 
 
@@ -143,7 +143,7 @@ def test_look_alikes_come_from_the_vectors(hand_written: Any) -> None:
         guards=("look_alike",),
         look_alike_quantile=0.9,
     )
-    assert found(artifact) == [("t1", "d", "look_alike")]
+    assert false_negatives(artifact) == [("t1", "d", "look_alike")]
     assert artifact.details["look_alike_cosine"] == pytest.approx(0.707, abs=0.01)
 
 
@@ -151,7 +151,7 @@ def test_look_alikes_above_the_fence_of_the_box_plot(hand_written: Any) -> None:
     vectors = {"a": [1, 0, 0], "b": [0, 1, 0], "c": [0, 0, 1], "d": [0.99, 0.1, 0], "e": [0.1, -0.1, 0.9]}
     with_vectors(hand_written, vectors)
     artifact = mine(hand_written, [triplet("t1", "b", "a")], guards=("look_alike",), look_alike_above="upper_fence")
-    assert found(artifact) == [("t1", "d", "look_alike")]
+    assert false_negatives(artifact) == [("t1", "d", "look_alike")]
     # Similarities of a to the others: 0, 0, 0.11 and 0.99, of which 0.25 and 0.75 quantiles are 0 and 0.11.
     assert artifact.details["look_alike_cosine"] == pytest.approx(0.11 + 1.5 * 0.11, abs=0.01)
 
@@ -163,7 +163,10 @@ def test_soft_targets_of_the_annotation_are_spared(hand_written: Any) -> None:
         soft=[{"annotation_id": "zoo/2", "soft_targets": {"d": 0.5, "e": -1.0, "b": 0.2, "a": 1.0, "gone": 1.0}}],
         guards=("soft_target",),
     )
-    assert found(artifact) == [("annotated/zoo/2", "b", "soft_target"), ("annotated/zoo/2", "d", "soft_target")]
+    assert false_negatives(artifact) == [
+        ("annotated/zoo/2", "b", "soft_target"),
+        ("annotated/zoo/2", "d", "soft_target"),
+    ]
 
 
 def test_a_candidate_without_vector_is_an_error(hand_written: Any) -> None:
@@ -185,6 +188,6 @@ class EveryOther(Guard):
 def test_a_strangers_guard_works_by_its_dotted_name_and_with_settings(hand_written: Any) -> None:
     name = f"{__name__}:EveryOther"
     one = mine(hand_written, [triplet("t1", "c", "a")], guards=(name,))
-    assert found(one) == [("t1", "e", name)]
+    assert false_negatives(one) == [("t1", "e", name)]
     other = mine(hand_written, [triplet("t1", "c", "a")], guards=({"kind": name, "first": 1},))
-    assert found(other) == [("t1", "b", name), ("t1", "d", name)]
+    assert false_negatives(other) == [("t1", "b", name), ("t1", "d", name)]

@@ -48,8 +48,8 @@ def clear(
 
 
 def test_draws_are_those_of_one_row_at_a_time(keys: Keys) -> None:
-    found = _drawn(keys(30), 7, 4)
-    assert found.tolist() == [list(islice(shuffled(7, int(key)), 4)) for key in keys(30)]
+    actual = _drawn(keys(30), 7, 4)
+    assert actual.tolist() == [list(islice(shuffled(7, int(key)), 4)) for key in keys(30)]
     assert _drawn(keys(3), 2, 9).shape == (3, 2)
 
 
@@ -67,12 +67,12 @@ def test_what_is_picked_is_what_the_exact_mode_picks(
     make: Callable[[], np.ndarray], max_cosine: float, categories: int, per_reference: int, keys: Keys
 ) -> None:
     vectors, window = make(), RankWindow(1, 20, ROWS - 1)
-    wanted_from, found_from = fussy(max_cosine, categories), fussy(max_cosine, categories)
+    wanted_from, actual_from = fussy(max_cosine, categories), fussy(max_cosine, categories)
     shared = (Vectors(vectors), window, np.arange(ROWS), keys(ROWS), per_reference)
-    wanted, (found, _) = mine_exact(*shared, wanted_from), mine_neighbours(*shared, found_from, block_rows=64)
+    wanted, (actual, _) = mine_exact(*shared, wanted_from), mine_neighbours(*shared, actual_from, block_rows=64)
     for name in COLUMNS:
-        np.testing.assert_array_equal(getattr(wanted, name), getattr(found, name))
-    assert wanted_from.refused == found_from.refused
+        np.testing.assert_array_equal(getattr(wanted, name), getattr(actual, name))
+    assert wanted_from.refused == actual_from.refused
 
 
 def test_a_row_missing_from_its_own_list_is_left_alone(keys: Keys, free: Callable[[int], Allowed]) -> None:

@@ -30,7 +30,7 @@ def test_shuffled_is_a_permutation(size: int, key: int) -> None:
 
 def test_shuffled_starts_anywhere_with_equal_chance() -> None:
     first = Counter(next(shuffled(5, int(key))) for key in id_keys([str(number) for number in range(5000)], 1))
-    assert all(900 < first[place] < 1100 for place in range(5))
+    assert all(900 < first[position] < 1100 for position in range(5))
 
 
 def test_keys_follow_id_and_seed_not_order() -> None:

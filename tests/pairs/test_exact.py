@@ -53,15 +53,15 @@ def test_equal_vectors_rank_by_row(free: Free, keys: Keys) -> None:
 def test_block_size_and_threads_change_nothing(free: Free, keys: Keys) -> None:
     vectors = clustered(700, 96)
     window = RankWindow(200, 500, 699)
-    found = []
+    picks = []
     for block_bytes, threads in [(1, 1), (700 * 4 * 13, 1), (2**26, 1), (2**26, 2)]:
         with threadpool_limits(threads):
-            found.append(
+            picks.append(
                 mine_exact(Vectors(vectors), window, np.arange(700), keys(700), 2, free(700), block_bytes=block_bytes)
             )
-    for other in found[1:]:
+    for other in picks[1:]:
         for name in ("reference", "target", "rank", "score"):
-            np.testing.assert_array_equal(getattr(found[0], name), getattr(other, name))
+            np.testing.assert_array_equal(getattr(picks[0], name), getattr(other, name))
 
 
 def test_a_subset_of_the_rows_is_a_corpus_of_its_own(free: Free, keys: Keys) -> None:

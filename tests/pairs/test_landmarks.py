@@ -36,16 +36,16 @@ def test_picks_lie_in_the_exact_window(vectors: np.ndarray, free: Free, keys: Ke
 
 
 def test_block_size_and_threads_change_nothing(vectors: np.ndarray, free: Free, keys: Keys) -> None:
-    found = []
+    all_picks = []
     for block_rows, threads in [(7, 1), (100, 1), (1024, 1), (1024, 2)]:
         rows = np.arange(0, ROWS, 7)
         with threadpool_limits(threads):
-            found.append(
+            all_picks.append(
                 mine_landmarks(Vectors(vectors), WINDOW, rows, keys(ROWS), 2, free(ROWS), 500, 0, block_rows=block_rows)
             )
-    for other in found[1:]:
+    for other in all_picks[1:]:
         for name in ("reference", "target", "rank", "score"):
-            np.testing.assert_array_equal(getattr(found[0], name), getattr(other, name))
+            np.testing.assert_array_equal(getattr(all_picks[0], name), getattr(other, name))
 
 
 def test_constraints_hold(vectors: np.ndarray, keys: Keys) -> None:
@@ -76,9 +76,9 @@ def test_whole_numbers_add_without_rounding() -> None:
 def test_exact_ranks_are_those_of_a_full_sort() -> None:
     vectors = clustered(150, 16)[:75]  # without the equal rows: whole numbers tie where they do
     targets = np.roll(np.arange(75), 5)
-    found = exact_ranks(Vectors(vectors), np.arange(75), targets, block_rows=20)
+    ranks = exact_ranks(Vectors(vectors), np.arange(75), targets, block_rows=20)
     wanted = [slow_ranking(vectors, row).index(target) for row, target in enumerate(targets)]
-    assert np.abs(found - wanted).max() <= 1
+    assert np.abs(ranks - wanted).max() <= 1
 
 
 def test_measure_reports_what_is_outside(vectors: np.ndarray, free: Free, keys: Keys) -> None:

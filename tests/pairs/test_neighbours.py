@@ -21,19 +21,19 @@ def test_picks_are_those_of_the_exact_mode(window: tuple[int, int], free: Free, 
     vectors, ranks = clustered(300, 16), RankWindow(*window, 299)
     rows = np.arange(300)
     exact = mine_exact(Vectors(vectors), ranks, rows, keys(300), 3, free(300))
-    found, details = mine_neighbours(Vectors(vectors), ranks, rows, keys(300), 3, free(300), block_rows=64)
+    picks, details = mine_neighbours(Vectors(vectors), ranks, rows, keys(300), 3, free(300), block_rows=64)
     assert details == {"index": "flat"}
     for name in ("reference", "target", "rank", "score"):
-        np.testing.assert_array_equal(getattr(exact, name), getattr(found, name))
+        np.testing.assert_array_equal(getattr(exact, name), getattr(picks, name))
 
 
 def test_lists_that_end_amid_equal_scores_are_ranked_in_full(free: Free, keys: Keys) -> None:
     vectors = np.tile(np.array([[0.6, 0.8]], np.float32), (100, 1))
     rows, ranks = np.arange(100), RankWindow(1, 20, 99)
     exact = mine_exact(Vectors(vectors), ranks, rows, keys(100), 1, free(100))
-    found, _ = mine_neighbours(Vectors(vectors), ranks, rows, keys(100), 1, free(100))
-    np.testing.assert_array_equal(exact.target, found.target)
-    np.testing.assert_array_equal(exact.rank, found.rank)
+    picks, _ = mine_neighbours(Vectors(vectors), ranks, rows, keys(100), 1, free(100))
+    np.testing.assert_array_equal(exact.target, picks.target)
+    np.testing.assert_array_equal(exact.rank, picks.rank)
 
 
 def test_ranks_among_an_inverted_file_s_neighbours_lie_in_the_window(free: Free, keys: Keys) -> None:

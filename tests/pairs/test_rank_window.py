@@ -30,9 +30,9 @@ def test_members_and_ranks_are_those_of_a_full_sort(
     first = data.draw(st.integers(0, len(true) - 1))
     end = data.draw(st.integers(first + 1, len(true)))
     ranking = sorted(range(len(true)), key=lambda position: (-true[position], position))
-    found = window_members(noisy, first, end, error, lambda positions: true[positions])
-    assert found.tolist() == sorted(ranking[first:end])
-    for position in found:
+    members = window_members(noisy, first, end, error, lambda positions: true[positions])
+    assert members.tolist() == sorted(ranking[first:end])
+    for position in members:
         assert rank_of(noisy, int(position), error, lambda positions: true[positions]) == (
             ranking.index(position),
             true[position],
@@ -51,8 +51,8 @@ def test_long_rows(first: int, end: int, kind: str) -> None:
     if kind == "few values":
         scores = np.round(scores, 1)
     ranking = np.lexsort((np.arange(20_000), -scores.astype(np.float64)))
-    found = window_members(scores, first, end, 1e-6, lambda positions: scores[positions].astype(np.float64))
-    np.testing.assert_array_equal(found, np.sort(ranking[first:end]))
+    members = window_members(scores, first, end, 1e-6, lambda positions: scores[positions].astype(np.float64))
+    np.testing.assert_array_equal(members, np.sort(ranking[first:end]))
 
 
 def test_minus_infinity_takes_no_part() -> None:
@@ -76,8 +76,8 @@ def test_minus_infinity_takes_no_part() -> None:
     ],
 )
 def test_windows(window: tuple[int, int] | tuple[float, float], images: int, expected: tuple[int, int] | None) -> None:
-    found = window_in_ranks(window, images)
-    assert found == (RankWindow(*expected, images - 1) if expected else None)
+    actual = window_in_ranks(window, images)
+    assert actual == (RankWindow(*expected, images - 1) if expected else None)
 
 
 @given(st.integers(2, 3000), st.lists(st.floats(0, 1), min_size=1, max_size=5))

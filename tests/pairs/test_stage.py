@@ -129,11 +129,11 @@ def test_max_pairs_keeps_a_random_choice(tmp_path: Path) -> None:
     store = Store(tmp_path)
     parents(store, clustered(100, 6))
     every, some = run(store, window=[1, 20]), run(store, window=[1, 20], max_pairs=30)
-    kept = some.table()["pair_id"].to_pylist()
-    assert len(kept) == 30
-    assert set(kept) < set(every.table()["pair_id"].to_pylist())
+    pair_ids = some.table()["pair_id"].to_pylist()
+    assert len(pair_ids) == 30
+    assert set(pair_ids) < set(every.table()["pair_id"].to_pylist())
     assert some.summary["drops"] == {"pair beyond max_pairs": 70}
-    assert kept != every.table()["pair_id"].to_pylist()[:30]
+    assert pair_ids != every.table()["pair_id"].to_pylist()[:30]
 
 
 def test_same_bytes_again(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_another_seed_draws_other_pairs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "window", "said"),
+    ("images", "window", "message"),
     [
         (1, [1, 20], "holds 1 image, and a pair needs 2"),
         (2, [1, 20], r"window \[1, 20\] holds no image: the training split has 2 images.*\[0, 1\]"),
@@ -162,9 +162,9 @@ def test_another_seed_draws_other_pairs(tmp_path: Path) -> None:
         (10, [0.41, 0.42], r"window = \[0.0, 1.0\]"),
     ],
 )
-def test_an_empty_window_is_said(tmp_path: Path, images: int, window: list[float], said: str) -> None:
+def test_an_empty_window_is_said(tmp_path: Path, images: int, window: list[float], message: str) -> None:
     parents(Store(tmp_path), clustered(10, 4)[:images])
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         run(Store(tmp_path), window=window)
 
 
@@ -219,9 +219,9 @@ def test_modes_chosen_by_size_and_window() -> None:
 
 
 def test_components_of_near_duplicates() -> None:
-    found = near_duplicate_components(7, np.array([0, 2, 3]), np.array([1, 3, 4]))
-    assert found[0] == found[1] != found[2] == found[3] == found[4]
-    assert found[5] == found[6] == -1
+    numbers = near_duplicate_components(7, np.array([0, 2, 3]), np.array([1, 3, 4]))
+    assert numbers[0] == numbers[1] != numbers[2] == numbers[3] == numbers[4]
+    assert numbers[5] == numbers[6] == -1
 
 
 class NextInOrder(Miner):

@@ -12,18 +12,18 @@ SHARES = {"validation": 0.05, "evaluation": 0.1}
 
 
 def assign(
-    sizes: list[int], asked: dict[int, set[str]] | None = None, shares: dict[str, float] = SHARES, seed: int = 0
+    sizes: list[int], requested: dict[int, set[str]] | None = None, shares: dict[str, float] = SHARES, seed: int = 0
 ) -> Assignment:
-    """Components of the given sizes; ``asked`` by image."""
+    """Components of the given sizes; ``requested`` by image."""
     component_N = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     image_ids = [f"{index:05d}" for index in range(len(component_N))]
-    wishes = [(asked or {}).get(index, set()) for index in range(len(component_N))]
+    wishes = [(requested or {}).get(index, set()) for index in range(len(component_N))]
     return assign_splits(image_ids, component_N, wishes, shares, seed)
 
 
 def test_the_strictest_wish_takes_the_whole_component_and_conflicts_are_counted() -> None:
-    asked = {0: {"train"}, 1: {"evaluation"}, 3: {"validation"}, 4: {"train"}, 6: {"train"}}
-    result = assign([3, 3, 1], asked)
+    requested = {0: {"train"}, 1: {"evaluation"}, 3: {"validation"}, 4: {"train"}, 6: {"train"}}
+    result = assign([3, 3, 1], requested)
     assert result.splits == ["evaluation"] * 3 + ["validation"] * 3 + ["train"]
     assert result.conflicts == {"train → evaluation": 1, "train → validation": 1}
     assert result.free_images == 0

@@ -27,8 +27,8 @@ def flood(count: int, links: list[tuple[int, int]]) -> list[int]:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=20))
 def test_components_are_numbered_by_their_first_node(links: list[tuple[int, int]]) -> None:
-    found = components(15, np.array(links, dtype=np.int64).reshape(-1, 2))
-    assert found.dtype == np.int32 and found.tolist() == flood(15, links)
+    numbers = components(15, np.array(links, dtype=np.int64).reshape(-1, 2))
+    assert numbers.dtype == np.int32 and numbers.tolist() == flood(15, links)
 
 
 def test_groups_are_chained_within_their_corpus() -> None:

@@ -21,12 +21,12 @@ def corpus(dtype: str, copies: int = 100) -> np.ndarray:
 def test_links_are_those_of_comparing_all(dtype: str) -> None:
     vectors = corpus(dtype)
     wanted, wanted_cosines = embedding_links(vectors, 0.98)
-    (found, found_cosines), details = indexed_embedding_links(vectors, 0.98)
+    (pairs, cosines), details = indexed_embedding_links(vectors, 0.98)
     true = dict(zip(map(tuple, wanted.tolist()), wanted_cosines.tolist(), strict=True))
     assert len(wanted) >= 150
-    assert len(found) >= 0.99 * len(wanted)
-    assert found.tolist() == sorted(found.tolist())
-    for pair, cosine in zip(map(tuple, found.tolist()), found_cosines.tolist(), strict=True):
+    assert len(pairs) >= 0.99 * len(wanted)
+    assert pairs.tolist() == sorted(pairs.tolist())
+    for pair, cosine in zip(map(tuple, pairs.tolist()), cosines.tolist(), strict=True):
         assert cosine == pytest.approx(true[pair], abs=1e-6)
     assert details["index"] == "ivf"
     assert details["sampled_link_recall"] >= 0.95

@@ -33,7 +33,7 @@ def test_copies_of_photographs_are_found(benchmark: ModuleType, shared_data: Pat
     paths = sorted((shared_data / "photos").rglob("*.jpg"))
     paths = random.Random(3).sample(paths, 16)
     benchmark.write_pictures(tmp_path / "pictures", benchmark.with_copies(paths))
-    found = benchmark.links(tmp_path / "pictures", tmp_path / "store")
-    assert benchmark.wrong(found) == []
-    recall = benchmark.recall(found, len(paths))
+    links = benchmark.links(tmp_path / "pictures", tmp_path / "store")
+    assert benchmark.wrong(links) == []
+    recall = benchmark.recall(links, len(paths))
     assert sum(recall.values()) / len(recall) >= 0.95, recall

@@ -29,11 +29,11 @@ def recipe(**settings: Any) -> Recipe:
 
 def write_vectors(hand_written: HandWritten, image_ids: list[str], vectors: np.ndarray) -> None:
     """The layout of ``image_embeddings``, by hand."""
-    store, mark = hand_written.store, fingerprint(vectors.tolist())
-    with store.writing("image_embeddings", mark, {"parents": {}}) as draft:
+    store, digest = hand_written.store, fingerprint(vectors.tolist())
+    with store.writing("image_embeddings", digest, {"parents": {}}) as draft:
         draft.write_table(pa.table({"image_id": image_ids}), "image_embeddings.parquet")
         np.save(draft.file("vectors_00000.npy"), vectors.astype(np.float32))
-    artifact = store.get("image_embeddings", mark)
+    artifact = store.get("image_embeddings", digest)
     assert artifact is not None
     store.point("test", artifact)
 

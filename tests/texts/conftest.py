@@ -38,13 +38,13 @@ class Pairs:
     captions: list[str]
 
     def to_rewrite(self) -> list[ToRewrite]:
-        found = []
+        pairs_to_rewrite = []
         for one, two in zip(range(SCENES), [*range(1, SCENES), 0], strict=True):
             reference, target = self.captions[one], self.captions[two]
             values = worded(reference, target, difference(reference, target))
-            shown = [Shown(self.names[place], f"pixels of {place}") for place in (one, two)]
-            found.append(ToRewrite(f"{one}-{two}", *shown, {**values, "text": f"make it {values['added']}"}))
-        return found
+            shown = [Shown(self.names[number], f"pixels of {number}") for number in (one, two)]
+            pairs_to_rewrite.append(ToRewrite(f"{one}-{two}", *shown, {**values, "text": f"make it {values['added']}"}))
+        return pairs_to_rewrite
 
     def pictures(self, sees_images: bool) -> list[tuple[Image.Image, ...]]:
         opened = [Image.open(self.root / name).convert("RGB") for name in self.names]
@@ -61,8 +61,8 @@ class Pairs:
         templates = [asdict(template) for template in load_bank().choose([use])]
         hand_written("templates", json={"templates": templates})
         rows = [
-            {"image_id": name, "path": name, "pixel_sha256": f"pixels of {place}"}
-            for place, name in enumerate(self.names)
+            {"image_id": name, "path": name, "pixel_sha256": f"pixels of {number}"}
+            for number, name in enumerate(self.names)
         ]
         hand_written("images", images=rows)
         hand_written(
@@ -73,7 +73,7 @@ class Pairs:
         )
         ends = zip(self.names, [*self.names[1:], self.names[0]], strict=True)
         pairs = [
-            {"pair_id": f"p{place}", "reference_id": one, "target_id": two} for place, (one, two) in enumerate(ends)
+            {"pair_id": f"p{number}", "reference_id": one, "target_id": two} for number, (one, two) in enumerate(ends)
         ]
         hand_written("pairs", pairs=pairs)
         return Recipe.model_construct(
@@ -88,7 +88,7 @@ class Pairs:
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
     root, rng = tmp_path_factory.mktemp("pairs"), Random("tests of the rewriters")
     scenes = [random_scene(rng) for _ in range(SCENES)]
-    names = [f"{place}.png" for place in range(SCENES)]
+    names = [f"{number}.png" for number in range(SCENES)]
     for name, scene in zip(names, scenes, strict=True):
         draw_scene(scene, 48).save(root / name)
     return Pairs(root, names, [caption(scene) for scene in scenes])
@@ -97,9 +97,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
 def echo(body: Any) -> Reply:
     """Answer with what the request asks about: the target's caption in it, or how large its pictures are."""
     *pictures, text = body["messages"][0]["content"]
-    told = text["text"].partition("picture they want shows: ")[2].partition(".")[0]
+    target = text["text"].partition("picture they want shows: ")[2].partition(".")[0]
     sizes = " ".join(str(len(picture["image_url"]["url"])) for picture in pictures)
-    return say(f'Modified text: "make it {told or sizes}."\nI hope that helps!')
+    return say(f'Modified text: "make it {target or sizes}."\nI hope that helps!')
 
 
 @pytest.fixture(scope="session")

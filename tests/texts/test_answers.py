@@ -9,8 +9,8 @@ from spn4cir_core.texts.answers import (
     REPEATS,
     TOO_LONG,
     AnswerCheck,
+    changed_words,
     clean,
-    told_words,
 )
 
 CHECK = AnswerCheck(lambda text: len(text.split()), 12, names_target=True)
@@ -77,9 +77,9 @@ def test_a_model_that_sees_the_pictures_may_use_its_own_words() -> None:
 
 
 def test_a_text_has_to_name_what_is_new_or_else_what_goes_or_else_anything() -> None:
-    assert told_words("a red circle", "a blue circle on grass") == {"blu", "gras"}
-    assert told_words("a circle and a dog", "a circle") == {"dog"}
-    assert told_words("red circle, blue star", "blue circle, red star") == {"red", "circl", "blu", "star"}
+    assert changed_words("a red circle", "a blue circle on grass") == {"blu", "gras"}
+    assert changed_words("a circle and a dog", "a circle") == {"dog"}
+    assert changed_words("red circle, blue star", "blue circle, red star") == {"red", "circl", "blu", "star"}
     assert CHECK.problem("remove the dog", "a circle and a dog", "a circle") == ""
     assert CHECK.problem("longer sleeve", "dress", "dress, long sleeves") == ""
     assert CHECK.problem("light blue please", "red dress", "light blue dress") == ""

@@ -21,9 +21,9 @@ def slow_weights(captions: list[str | None]) -> list[dict[str, float]]:
 
 def test_cosine_is_that_of_weighted_bags_of_words() -> None:
     weights = slow_weights(CAPTIONS)
-    found = CaptionWords.of(CAPTIONS).cosine(caption_words("red hat, red belt"))
+    scores = CaptionWords.of(CAPTIONS).cosine(caption_words("red hat, red belt"))
     query = weights[1]
-    for score, bag in zip(found, weights, strict=True):
+    for score, bag in zip(scores, weights, strict=True):
         if not bag:
             assert np.isnan(score)
             continue
@@ -33,8 +33,8 @@ def test_cosine_is_that_of_weighted_bags_of_words() -> None:
 
 
 def test_coverage_is_one_for_all_words_and_zero_for_none() -> None:
-    found = CaptionWords.of(CAPTIONS).coverage(caption_words("blue hat"))
-    assert found[2] == pytest.approx(1) and 0 < found[0] < 1 and found[5] == 0
+    scores = CaptionWords.of(CAPTIONS).coverage(caption_words("blue hat"))
+    assert scores[2] == pytest.approx(1) and 0 < scores[0] < 1 and scores[5] == 0
 
 
 def test_unknown_words_give_no_scores() -> None:

@@ -34,13 +34,13 @@ def test_every_kind_is_tested() -> None:
 
 def test_answers_come_in_order_and_are_the_same_alone_or_in_any_batch(rewriter: Rewriter, pairs: Pairs) -> None:
     rewrite = rewriter.start()
-    asked, shown = pairs.to_rewrite(), pairs.pictures(rewriter.sees_images)
-    together = list(rewrite(asked, shown))
-    assert len(together) == len(asked) and all(together)
+    questions, shown = pairs.to_rewrite(), pairs.pictures(rewriter.sees_images)
+    together = list(rewrite(questions, shown))
+    assert len(together) == len(questions) and all(together)
     assert len(set(together)) > 1, "the pairs differ and the answers do not"
-    assert [rewrite([pair], [both])[0] for pair, both in zip(asked, shown, strict=True)] == together
-    assert list(rewrite(asked[::-1], shown[::-1])) == together[::-1]
-    assert list(rewriter.start()(asked, shown)) == together, "a second start answers otherwise"
+    assert [rewrite([pair], [both])[0] for pair, both in zip(questions, shown, strict=True)] == together
+    assert list(rewrite(questions[::-1], shown[::-1])) == together[::-1]
+    assert list(rewriter.start()(questions, shown)) == together, "a second start answers otherwise"
 
 
 def test_an_answer_is_kept_under_all_that_the_model_is_shown(rewriter: Rewriter, pairs: Pairs) -> None:
@@ -54,23 +54,23 @@ def test_an_answer_is_kept_under_all_that_the_model_is_shown(rewriter: Rewriter,
     for end in ("reference", "target"):
         seen = key(**{end: Shown("x", "other pixels")})
         assert (seen != key()) == rewriter.sees_images
-        told = key(values={**pair.values, end: "another caption"})
-        assert (told != key()) == (f"{{{end}}}" in prompt)
+        other_key = key(values={**pair.values, end: "another caption"})
+        assert (other_key != key()) == (f"{{{end}}}" in prompt)
     assert rewriter.row_key(pair, "one") != rewriter.row_key(pair, "other")
 
 
 def test_fingerprint_is_that_of_equal_settings_and_no_other(rewriter: Rewriter, tmp_path: Path) -> None:
-    assert REWRITERS.build(as_table(rewriter)).mark() == rewriter.mark()
+    assert REWRITERS.build(as_table(rewriter)).texts_fingerprint() == rewriter.texts_fingerprint()
     own = tmp_path / "own.txt"
     own.write_text("say {added}", encoding="utf-8")
     mine = rewriter.model_copy(update={"prompt": str(own)})
-    assert mine.fingerprint() == rewriter.fingerprint() and mine.mark() != rewriter.mark()
-    before = mine.mark()
+    assert mine.fingerprint() == rewriter.fingerprint() and mine.texts_fingerprint() != rewriter.texts_fingerprint()
+    before = mine.texts_fingerprint()
     own.write_text("tell {added}", encoding="utf-8")
-    assert mine.mark() != before, "the words of the prompt decide"
+    assert mine.texts_fingerprint() != before, "the words of the prompt decide"
     for name, value in (("device", "cpu"), ("concurrency", 1)):
         if name in type(rewriter).model_fields:
-            assert rewriter.model_copy(update={name: value}).mark() == rewriter.mark()
+            assert rewriter.model_copy(update={name: value}).texts_fingerprint() == rewriter.texts_fingerprint()
 
 
 def test_settings_are_frozen_and_an_unknown_key_is_named(rewriter: Rewriter) -> None:

@@ -61,15 +61,15 @@ CAPTIONS = st.lists(PHRASES, max_size=5).map(", ".join) | st.text(max_size=40)
     ],
 )
 def test_the_difference_is_what_a_person_would_say(reference: str, target: str, added: str, removed: str) -> None:
-    found = difference(reference, target)
-    assert (found.added_text, found.removed_text) == (added, removed)
+    change = difference(reference, target)
+    assert (change.added_text, change.removed_text) == (added, removed)
 
 
 def test_a_phrase_is_not_narrowed_when_the_rest_would_fit_another_object() -> None:
     """ "red circle" alone could mean the red circle that stays."""
-    found = difference("small red circle, large red circle", "small blue circle, large red circle")
-    assert found.removed_text == "small red circle"
-    assert found.added_text == "small blue circle"
+    change = difference("small red circle, large red circle", "small blue circle, large red circle")
+    assert change.removed_text == "small red circle"
+    assert change.added_text == "small blue circle"
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_captions_that_say_the_same_differ_in_nothing(one: str, other: str) -> N
 @example("red circle, blue star", "blue circle, red star")
 @example("on on on", "on on, on")
 def test_removing_and_adding_turns_the_reference_into_the_target(reference: str, target: str) -> None:
-    found = difference(reference, target)
-    removed = Counter(word for phrase in found.removed for word in phrase)
-    added = Counter(word for phrase in found.added for word in phrase)
+    change = difference(reference, target)
+    removed = Counter(word for phrase in change.removed for word in phrase)
+    added = Counter(word for phrase in change.added for word in phrase)
     assert removed <= bag_of_words(reference)
     assert added <= bag_of_words(target)
     assert bag_of_words(reference) - removed + added == bag_of_words(target)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spn4cir_core.texts.differences import PREPOSITIONS, bag_of_words, caption_meaning, split_phrases
-from spn4cir_core.texts.edits import DOING, edits, kept_phrases, parts, worded_edits
+from spn4cir_core.texts.edits import DOING, edits, parts, shared_phrases, worded_edits
 
 THINGS = st.lists(
     st.sampled_from(["red", "large", "striped", "circle", "square", "on a table", "with a dog", "star"]), max_size=4
@@ -12,7 +12,7 @@ CAPTIONS = st.lists(THINGS, max_size=4).map(", ".join) | st.text(max_size=30)
 
 
 @pytest.mark.parametrize(
-    ("reference", "target", "said"),
+    ("reference", "target", "sentence_start"),
     [
         ("a circle", "a red circle and a small blue star", "make the circle red and add a small blue star"),
         ("small red circle, blue star", "small green circle, blue star", "make red circle green"),
@@ -52,20 +52,20 @@ CAPTIONS = st.lists(THINGS, max_size=4).map(", ".join) | st.text(max_size=30)
         ("a man with a hat and a red bag", "a man with a hat and a blue bag", "make the red bag blue"),
     ],
 )
-def test_edits_are_said_as_a_person_would(reference: str, target: str, said: str) -> None:
+def test_edits_are_said_as_a_person_would(reference: str, target: str, sentence_start: str) -> None:
     sentence = worded_edits(reference, target, edits(reference, target))
-    assert sentence.startswith(said) if said.endswith(" ") else sentence == said
+    assert sentence.startswith(sentence_start) if sentence_start.endswith(" ") else sentence == sentence_start
 
 
 @given(CAPTIONS, CAPTIONS)
 def test_edits_account_for_every_word_that_changes(reference: str, target: str) -> None:
-    found, kept = edits(reference, target), kept_phrases(reference, target)
-    old = [word for phrase in [*kept, *(edit.old for edit in found)] for word in phrase]
+    changes, shared = edits(reference, target), shared_phrases(reference, target)
+    old = [word for phrase in [*shared, *(edit.old for edit in changes)] for word in phrase]
     assert sorted(old) == sorted(bag_of_words(reference).elements())
-    added = [edit.new for edit in found if edit.new]
-    assert len(kept) + len(added) == len(split_phrases(target))
-    assert (not found) == (caption_meaning(reference) == caption_meaning(target))
-    assert bool(worded_edits(reference, target, found)) == bool(found)
+    added = [edit.new for edit in changes if edit.new]
+    assert len(shared) + len(added) == len(split_phrases(target))
+    assert (not changes) == (caption_meaning(reference) == caption_meaning(target))
+    assert bool(worded_edits(reference, target, changes)) == bool(changes)
 
 
 def test_captions_of_thousands_of_phrases_have_no_edits() -> None:
@@ -83,6 +83,6 @@ def test_a_thing_and_what_is_attached_to_it() -> None:
 def test_the_sentence_names_all_that_is_new_and_nothing_that_no_caption_has(reference: str, target: str) -> None:
     sentence = worded_edits(reference, target, edits(reference, target))
     old, new = bag_of_words(reference), bag_of_words(target)
-    said = bag_of_words(sentence)
-    assert set(new - old) - PREPOSITIONS - DOING <= set(said)
-    assert set(said) <= {*old, *new, "make", "change", "add", "remove", "to"}
+    words = bag_of_words(sentence)
+    assert set(new - old) - PREPOSITIONS - DOING <= set(words)
+    assert set(words) <= {*old, *new, "make", "change", "add", "remove", "to"}

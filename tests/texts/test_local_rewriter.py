@@ -54,19 +54,20 @@ def test_both_pictures_count_and_their_order(pairs: Pairs) -> None:
     rewrite = Vlm(model="builtin:shapes", max_new_tokens=20).start()
     pair, (reference, target) = pairs.to_rewrite()[0], pairs.pictures(True)[0]
     third = pairs.pictures(True)[3][0]
-    said = [rewrite([pair], [both])[0] for both in ((reference, target), (target, reference), (reference, third))]
-    assert len(set(said)) == 3
+    answers = [rewrite([pair], [both])[0] for both in ((reference, target), (target, reference), (reference, third))]
+    assert len(set(answers)) == 3
 
 
 def test_a_llava_next_without_a_chat_template_sees_two_pictures(pairs: Pairs, llava_next: Path) -> None:
     rewrite = Vlm(model=str(llava_next), max_new_tokens=5).start()
-    asked = pairs.to_rewrite()[:3]
+    questions = pairs.to_rewrite()[:3]
     shown = [
-        (one.resize((96, 40)), two.resize((40, 70 + 20 * place)))
-        for place, (one, two) in enumerate(pairs.pictures(True)[:3])
+        (one.resize((96, 40)), two.resize((40, 70 + 20 * number)))
+        for number, (one, two) in enumerate(pairs.pictures(True)[:3])
     ]
-    together = list(rewrite(asked, shown))
-    assert all(together) and [rewrite([pair], [both])[0] for pair, both in zip(asked, shown, strict=True)] == together
+    together = list(rewrite(questions, shown))
+    alone = [rewrite([pair], [both])[0] for pair, both in zip(questions, shown, strict=True)]
+    assert all(together) and alone == together
 
 
 @pytest.mark.parametrize(
@@ -83,9 +84,9 @@ def test_a_model_of_the_wrong_sort_is_named(
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
-        Llm(model=str(tmp_path / "nowhere")).mark()
+        Llm(model=str(tmp_path / "nowhere")).texts_fingerprint()
     with pytest.raises(InputError, match=r"no config\.json"):
-        Vlm(model=str(tmp_path)).mark()
+        Vlm(model=str(tmp_path)).texts_fingerprint()
 
 
 def test_other_weights_are_another_model(small_llm: Path, tmp_path: Path) -> None:

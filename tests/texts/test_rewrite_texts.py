@@ -34,15 +34,15 @@ def test_a_rewritten_text_takes_the_templates_place(
     assert {tuple(row["template_ids"]) for row in rows} == {("rewritten",)}
     assert all(row["added"] and not row["fallback"] for row in rows)
     assert [row["token_count"] for row in rows] == [len(row["modified_texts"][0].split()) for row in rows]
-    told = artifact.details
-    assert (told["rewriter"], told["rewritten"], told["not_rewritten"], told["computed"]) == (
+    details = artifact.details
+    assert (details["rewriter"], details["rewritten"], details["not_rewritten"], details["computed"]) == (
         "endpoint",
         SCENES,
         {},
         SCENES,
     )
-    assert told["rewriter_counts"]["requests"] == told["rewriter_counts"]["pairs"] == SCENES
-    first = told["rewriter_sample"][0]
+    assert details["rewriter_counts"]["requests"] == details["rewriter_counts"]["pairs"] == SCENES
+    first = details["rewriter_sample"][0]
     assert first["answer"].startswith("Modified text:") and first["refused"] == ""
 
 
@@ -84,13 +84,13 @@ def test_garbage_falls_back_to_the_template_and_is_counted(
     templates = pairs.stage(hand_written).table()
     with serving(lambda number, body: reply if number % 2 == 0 else echo(body)) as server:
         artifact = pairs.stage(hand_written, rewriter=table(server, retries=0))
-    told = artifact.details
-    assert told["not_rewritten"] == {reason: SCENES // 2} and told["rewritten"] == SCENES // 2
+    details = artifact.details
+    assert details["not_rewritten"] == {reason: SCENES // 2} and details["rewritten"] == SCENES // 2
     before, after = templates.to_pylist(), artifact.table().to_pylist()
-    kept = [row["template_ids"] != ["rewritten"] for row in after]
-    assert sum(kept) == SCENES // 2
-    assert all(one == two for one, two, same in zip(before, after, kept, strict=True) if same)
-    assert reason in {row["refused"] for row in told["rewriter_sample"]}
+    fell_back = [row["template_ids"] != ["rewritten"] for row in after]
+    assert sum(fell_back) == SCENES // 2
+    assert all(one == two for one, two, same in zip(before, after, fell_back, strict=True) if same)
+    assert reason in {row["refused"] for row in details["rewriter_sample"]}
     assert artifact.summary["drops"] == {}
 
 
@@ -181,19 +181,21 @@ pairs.stage(HandWritten(Path(sys.argv[4])), rewriter=eval(sys.argv[5]), batch_ro
 
 
 def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(pairs: Pairs, hand_written: Any, tmp_path: Path) -> None:
-    asked, over = threading.Event(), threading.Event()
+    four_requests, over = threading.Event(), threading.Event()
 
     def reply(number: int, body: Any) -> Reply:
         if number == 3:
-            asked.set()
+            four_requests.set()
             over.wait(30)
         return echo(body)
 
     with serving(reply) as server:
         settings = table(server, timeout_s=60)
-        told = [str(pairs.root), repr(pairs.names), repr(pairs.captions), str(hand_written.store.root), repr(settings)]
-        process = subprocess.Popen([sys.executable, "-c", KILLED, *told], cwd=Path(__file__).parents[2])
-        assert asked.wait(60), "fewer than four pairs were asked about"
+        texts = [repr(pairs.names), repr(pairs.captions), str(hand_written.store.root), repr(settings)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(pairs.root), *texts], cwd=Path(__file__).parents[2]
+        )
+        assert four_requests.wait(60), "fewer than four pairs were asked about"
         process.kill()
         assert process.wait() == -signal.SIGKILL
         over.set()
@@ -205,7 +207,7 @@ def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(pairs: Pairs, han
 
 
 def test_progress_is_told(pairs: Pairs, hand_written: Any, text_server: ChatServer) -> None:
-    said: list[tuple[str, int, int]] = []
+    progress: list[tuple[str, int, int]] = []
     recipe = pairs.recipe(hand_written, rewriter=table(text_server))
-    MODIFIED_TEXTS.run(recipe, hand_written.store, lambda label, done, total: said.append((label, done, total)))
-    assert ("rewriting texts", 0, SCENES) in said and ("rewriting texts", SCENES, SCENES) in said
+    MODIFIED_TEXTS.run(recipe, hand_written.store, lambda label, done, total: progress.append((label, done, total)))
+    assert ("rewriting texts", 0, SCENES) in progress and ("rewriting texts", SCENES, SCENES) in progress

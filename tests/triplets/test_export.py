@@ -107,10 +107,10 @@ def test_csv_is_a_file_that_a_corpus_folder_may_hold(triplets: Artifact, tmp_pat
 
 
 def texts_by_pair(path: Path) -> dict[tuple[str, str], list[str]]:
-    kept = {f"folder/zoo/{name}.png": f"folder/zoo/{name}.png" for name in "abc"}
+    paths = {f"folder/zoo/{name}.png": f"folder/zoo/{name}.png" for name in "abc"}
     return {
         (row.reference_id, row.target_id): row.modified_texts
-        for row in Parser("zoo", "", kept, {}).triplets(path.read_bytes())
+        for row in Parser("zoo", "", paths, {}).triplets(path.read_bytes())
     }
 
 

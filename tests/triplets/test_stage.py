@@ -102,9 +102,9 @@ def test_duplicates_keep_the_annotated_one(compose: Compose, rows: Any) -> None:
 
 def test_gates_refuse_and_count_and_can_be_left_out(compose: Compose, rows: Any) -> None:
     pairs = [rows.pair("a", "d"), rows.pair("v", "v"), rows.pair("a", "b")]
-    kept = compose([], pairs)
-    assert ids(kept) == ["generated/a-b-2"]
-    assert kept.summary["drops"] == {"captions say the same": 1, "the target's caption says nothing": 1}
+    composed = compose([], pairs)
+    assert ids(composed) == ["generated/a-b-2"]
+    assert composed.summary["drops"] == {"captions say the same": 1, "the target's caption says nothing": 1}
     assert len(ids(compose([], pairs, gates=()))) == 3
 
 

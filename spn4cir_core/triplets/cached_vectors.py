@@ -25,7 +25,7 @@ Encode = Callable[[list[Any]], np.ndarray]
 
 
 @dataclass(frozen=True)
-class KeptVectors:
+class CachedVectors:
     """Reads vectors from the store, and has missing ones computed."""
 
     store: Store
@@ -33,28 +33,28 @@ class KeptVectors:
     progress: Progress
     seconds: defaultdict[str, float]
 
-    def of_texts(self, mark: str, texts: list[str], start: Callable[[], Encode]) -> np.ndarray:
+    def of_texts(self, model_fingerprint: str, texts: list[str], start: Callable[[], Encode]) -> np.ndarray:
         """(B, D) int16 grid vectors of the texts. ``mark`` is the model's fingerprint; ``start`` loads it."""
         items = {text: text for text in texts}
-        known = self._of("sentence_vectors", mark, items, lambda text: text, start, "encoding texts")
+        known = self._of("sentence_vectors", model_fingerprint, items, lambda text: text, start, "encoding texts")
         return _rows(known, texts)
 
-    def of_pictures(self, mark: str, pictures: list[Picture], start: Callable[[], Encode]) -> np.ndarray:
+    def of_pictures(self, model_fingerprint: str, pictures: list[Picture], start: Callable[[], Encode]) -> np.ndarray:
         """(B, D) int16 grid vectors of the pictures, kept by their pixels."""
         items = {picture.pixel_sha256: picture.path for picture in pictures}
-        known = self._of("picture_vectors", mark, items, self.files.open, start, "encoding pictures")
+        known = self._of("picture_vectors", model_fingerprint, items, self.files.open, start, "encoding pictures")
         return _rows(known, [picture.pixel_sha256 for picture in pictures])
 
     def _of(
         self,
         noun: str,
-        mark: str,
+        model_fingerprint: str,
         items: Mapping[str, str],
         read: Callable[[str], Any],
         start: Callable[[], Encode],
         label: str,
     ) -> dict[str, np.ndarray]:
-        rows = Rows(self.store.rows(noun, mark), pa.list_(pa.int16()))
+        rows = Rows(self.store.rows(noun, model_fingerprint), pa.list_(pa.int16()))
         encode = FirstUse(start)
 
         def compute(batch: list[Any]) -> pa.Array:
@@ -67,14 +67,14 @@ class KeptVectors:
 
 def _wanted(rows: Rows, items: Mapping[str, str]) -> dict[str, np.ndarray]:
     """The wanted keys' vectors; the first part file that has a key decides."""
-    found: dict[str, np.ndarray] = {}
+    vectors: dict[str, np.ndarray] = {}
     for part in rows.scan():
         flat = part[VALUE].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         vectors_BD = flat.reshape(len(part), -1)
         for row, key in enumerate(part[KEY].to_pylist()):
             if key in items:
-                found.setdefault(key, vectors_BD[row])
-    return found
+                vectors.setdefault(key, vectors_BD[row])
+    return vectors
 
 
 def _rows(known: Mapping[str, np.ndarray], keys: list[str]) -> np.ndarray:
