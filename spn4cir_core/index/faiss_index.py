@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +15,14 @@ from pydantic import Field
 from typing_extensions import override
 
 from spn4cir_core.index.base import Index, VectorIndex
+from spn4cir_core.index.equal_vectors import groups_of_equals
 
 TRAINING_ROWS_PER_CELL = 64
 HNSW_BUILD_BREADTH = 200
+MANY_EQUALS = 9
+"""So many equal vectors take the links of a graph that lead elsewhere; fewer do no harm."""
+MATRIX_PRODUCT_FROM = 4
+"""Queries from which on FAISS's matrix product is faster than one query after another."""
 MAPPED_FROM_BYTES = 256_000_000
 """A file of this size or larger is memory-mapped: it opens at once, and processes share the pages they read."""
 
@@ -93,7 +99,11 @@ class Ivf(FaissIndex):
 
 
 class Hnsw(FaissIndex):
-    """A graph of links between near vectors, which a search follows."""
+    """A graph of links between near vectors, which a search follows.
+
+    Where many vectors are equal, or nearly so, one of them stands in the graph and the others beside it: a thousand
+    equal ones would link to nothing but one another, and cut off those that come after them.
+    """
 
     plugin_kind: ClassVar[str] = "hnsw"
     hnsw_links: int = Field(default=32, ge=2, le=512)
@@ -108,8 +118,88 @@ class Hnsw(FaissIndex):
         return index
 
     @override
+    def build(self, vectors_VD: np.ndarray, seed: int) -> VectorIndex:
+        groups = groups_of_equals(vectors_VD, MANY_EQUALS)
+        if not groups:
+            return super().build(vectors_VD, seed)
+        first_V = np.arange(len(vectors_VD))
+        for rows in groups:
+            first_V[rows] = rows[0]
+        nodes, node_V = np.unique(first_V, return_inverse=True)
+        graph = super().build(vectors_VD[nodes], seed)
+        return GraphOfGroups.build(graph, vectors_VD, node_V.astype(np.int64), self.hnsw_breadth)
+
+    @override
+    def write(self, index: VectorIndex, path: Path) -> None:
+        super().write(index.lists if isinstance(index, GraphOfGroups) else index, path)
+
+    @override
+    def open(self, path: Path) -> VectorIndex:
+        index: Any = super().open(path)
+        return GraphOfGroups(index) if hasattr(index, "nprobe") else index
+
+    @override
     def describe(self) -> str:
         return f"HNSW of {self.hnsw_links} links, {self.hnsw_breadth} vectors wide"
+
+
+class GraphOfGroups:
+    """An inverted file whose coarse quantiser is an HNSW graph with one node for each group of equal vectors."""
+
+    def __init__(self, lists: Any) -> None:
+        self.lists = lists
+
+    @classmethod
+    def build(cls, graph: Any, vectors_VD: np.ndarray, node_V: np.ndarray, breadth: int) -> GraphOfGroups:
+        """Put each of the V vectors into the list of its node of the graph; a search reads ``breadth`` lists."""
+        import faiss
+
+        lists: Any = faiss.IndexIVFFlat(graph, vectors_VD.shape[1], graph.ntotal, faiss.METRIC_INNER_PRODUCT)
+        lists.own_fields, lists.nprobe = True, breadth
+        graph.this.disown()
+        vectors = np.ascontiguousarray(vectors_VD, np.float32)
+        lists.add_core(len(vectors), faiss.swig_ptr(vectors), None, faiss.swig_ptr(node_V))
+        return cls(lists)
+
+    @property
+    def ntotal(self) -> int:
+        """V, the number of vectors."""
+        return int(self.lists.ntotal)
+
+    def search(self, queries_QD: np.ndarray, k: int, /) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`VectorIndex.search`; as a graph does, it looks at k vectors at least."""
+        scores, rows = self.lists.search(queries_QD, k, params=self._breadth(k))
+        return scores, rows
+
+    def search_and_reconstruct(self, queries_QD: np.ndarray, k: int, /) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As :meth:`search`, with the vectors found: (Q, k, D)."""
+        scores, rows, vectors = self.lists.search_and_reconstruct(queries_QD, k, params=self._breadth(k))
+        return scores, rows, vectors
+
+    def _breadth(self, k: int) -> Any:
+        import faiss
+
+        parameters: Any = faiss.SearchParametersIVF
+        return parameters(nprobe=min(self.lists.nlist, max(self.lists.nprobe, k)))
+
+
+def multiply_from_few_queries(dimensions: int) -> None:
+    """Let FAISS compare ``MATRIX_PRODUCT_FROM`` queries or more with a flat index by a matrix product.
+
+    By itself it does so from 128,000 numbers on (250 queries of 512), and takes seven to twenty times as long below.
+    The setting is one for the whole process.
+    """
+    import faiss
+
+    faiss.cvar.distance_compute_blas_threshold = min(_default_threshold(), MATRIX_PRODUCT_FROM * dimensions)
+
+
+@lru_cache
+def _default_threshold() -> int:
+    """Queries × dimensions in FAISS 1.15; older versions count queries alone, and have 20."""
+    import faiss
+
+    return int(faiss.cvar.distance_compute_blas_threshold)
 
 
 @contextmanager

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from spn4cir_core.index.base import VectorIndex
-from spn4cir_core.index.faiss_index import one_faiss_thread
+from spn4cir_core.index.faiss_index import multiply_from_few_queries, one_faiss_thread
 from spn4cir_core.index.settings import IndexSettings
+
+SPARE = 16
+"""Vectors taken beside those wanted, among which the last ones' ties are looked for."""
+MOST_TAKEN = 16_384
+VALUES_AT_ONCE = 1 << 24
+
+
+@runtime_checkable
+class Reconstructing(Protocol):
+    """An index that gives its vectors back, as all of FAISS's do."""
+
+    def search_and_reconstruct(self, queries_QD: np.ndarray, k: int, /) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scores (Q, k), rows (Q, k) and the vectors found (Q, k, D)."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +64,71 @@ def best_images(index: VectorIndex, query_1D: np.ndarray, wanted: int, tokens: i
 def best_images_of_each(
     index: VectorIndex, queries_QD: np.ndarray, wanted: int, tokens: int
 ) -> list[list[tuple[float, int]]]:
-    """What :func:`best_images` finds for each query."""
-    with one_faiss_thread():
-        hits = index.search(queries_QD, wanted * tokens)
-    return [_distinct(scores, neighbours, wanted, tokens) for scores, neighbours in zip(*hits, strict=True)]
+    """What :func:`best_images` finds for each query.
+
+    FAISS's scores and its order of ties change with k, the number of queries and the processor. So a few vectors more
+    are taken, and their scores computed anew in float64; where those behind the last one wanted tie with it, more are
+    taken, up to ``MOST_TAKEN``. Equal vectors then have equal scores, and the first of them comes first.
+    """
+    multiply_from_few_queries(queries_QD.shape[1])
+    found: list[list[tuple[float, int]]] = [[] for _ in queries_QD]
+    pending, k = np.arange(len(queries_QD)), min(index.ntotal, wanted * tokens + SPARE)
+    while len(pending):
+        most, further = max(1, VALUES_AT_ONCE // (k * queries_QD.shape[1])), []
+        for block in np.split(pending, range(most, len(pending), most)):
+            for query, (hits, settled) in zip(block, _found(index, queries_QD[block], k, wanted, tokens), strict=True):
+                found[query] = hits
+                if not settled and k < min(index.ntotal, max(MOST_TAKEN, wanted * tokens)):
+                    further.append(query)
+        pending, k = np.array(further, np.int64), min(index.ntotal, 4 * k)
+    return found
 
 
 def measured_recall(index: VectorIndex, vectors_VD: np.ndarray, queries_QD: np.ndarray, tokens: int, top: int) -> float:
-    """Mean share of the ``top`` best images that the index finds, by comparison with every vector."""
+    """Mean share of the ``top`` best images that the index finds, by comparison with every vector.
+
+    An image that scores as much as the last of those counts as one of them.
+    """
     import faiss
 
+    multiply_from_few_queries(queries_QD.shape[1])
     nearest = min(top * tokens, len(vectors_VD))
     with one_faiss_thread():
         every = faiss.knn(queries_QD, vectors_VD, nearest, metric=faiss.METRIC_INNER_PRODUCT)
+    found = best_images_of_each(index, queries_QD, top, tokens)
     shares = []
-    for query, scores, neighbours in zip(queries_QD, *every, strict=True):
-        right = {image for _, image in _distinct(scores, neighbours, top, tokens)}
-        hits = {image for _, image in best_images(index, query[None], top, tokens)}
-        shares.append(len(right & hits) / len(right))
+    for hits, scores, rows in zip(found, *every, strict=True):
+        right = _distinct(scores, rows, top, tokens)
+        least = right[-1][0] - rounding(queries_QD.shape[1])
+        shares.append(sum(score >= least for score, _ in hits) / len(right))
     return float(np.mean(shares))
+
+
+def rounding(dimensions: int) -> float:
+    """What a float32 score of unit vectors may be off by.
+
+    Source: Higham, Accuracy and Stability of Numerical Algorithms, section 3.1, to first order.
+    """
+    return dimensions * 2.0**-24
+
+
+def _found(
+    index: VectorIndex, queries_QD: np.ndarray, k: int, wanted: int, tokens: int
+) -> Iterator[tuple[list[tuple[float, int]], bool]]:
+    """Of each query the best images among the k best vectors, and whether no other one can tie with them."""
+    with one_faiss_thread():
+        if isinstance(index, Reconstructing):
+            rough_QK, rows_QK, vectors_QKD = index.search_and_reconstruct(queries_QD, k)
+        else:
+            rough_QK, rows_QK = index.search(queries_QD, k)
+            vectors_QKD = None
+    for query, (rough, rows) in enumerate(zip(rough_QK, rows_QK, strict=True)):
+        scores = rough
+        if vectors_QKD is not None:
+            scores = (vectors_QKD[query].astype(np.float64) * queries_QD[query].astype(np.float64)).sum(axis=1)
+        hits = _distinct(scores, rows, wanted, tokens)
+        behind = rough[-1] + rounding(queries_QD.shape[1])
+        yield hits, bool(rows[-1] < 0 or (len(hits) == wanted and hits[-1][0] > behind))
 
 
 def _distinct(scores: np.ndarray, neighbours: np.ndarray, wanted: int, tokens: int) -> list[tuple[float, int]]:

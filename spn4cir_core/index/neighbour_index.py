@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spn4cir_core.errors import InputError
+from spn4cir_core.index.faiss_index import multiply_from_few_queries
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +58,13 @@ class NeighbourIndex:
         """
         if k > MAX_NEIGHBOURS:
             raise InputError(f"{k} nearest neighbours are more than {MAX_NEIGHBOURS}; use another mode of pairs")
+        multiply_from_few_queries(queries.shape[1])
         scores, rows = self._nearest.search(np.ascontiguousarray(queries, np.float32), k)
         return scores, rows
 
     def within(self, queries: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
         """(L,) places of queries with the (L,) rows whose score is above ``least``; an inverted file misses some."""
+        multiply_from_few_queries(queries.shape[1])
         limits, _, rows = self._index.range_search(np.ascontiguousarray(queries, np.float32), least)
         return np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), rows
 
@@ -71,6 +74,7 @@ class NeighbourIndex:
 
     def _tune(self, vectors: np.ndarray, lists: int, seed: int) -> None:
         """Visit twice as many lists until the recall of a sample's ten nearest is ``RECALL_WANTED``."""
+        multiply_from_few_queries(vectors.shape[1])
         sample = np.sort(np.random.default_rng(seed).choice(len(vectors), 200, replace=False))
         queries = np.ascontiguousarray(vectors[sample], np.float32)
         wanted = _nearest_by_brute_force(vectors, queries, 10)

@@ -96,3 +96,12 @@ def test_a_real_gpu_finds_what_the_cpu_finds() -> None:
     _, on_gpu = index.search(vectors[:100], 20)
     _, on_cpu = index._index.search(np.ascontiguousarray(vectors[:100], np.float32), 20)
     assert np.mean(on_gpu == on_cpu) > 0.99
+
+
+@pytest.mark.parametrize("search", ["search", "within"])
+def test_middling_batches_are_one_matrix_product(monkeypatch: pytest.MonkeyPatch, search: str) -> None:
+    vectors = clustered(300, 16)
+    index = NeighbourIndex(vectors)
+    monkeypatch.setattr(faiss.cvar, "distance_compute_blas_threshold", 128_000)
+    getattr(index, search)(vectors[:5], 7)
+    assert faiss.cvar.distance_compute_blas_threshold <= 4 * 16
