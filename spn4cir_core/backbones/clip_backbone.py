@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -14,8 +14,9 @@ from spn4cir_core.backbones.base import Backbone
 from spn4cir_core.backbones.published import read_published
 from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.models.clip_pixels import MEAN, STD
+from spn4cir_core.models.open_clip_weights import TrainedWith, trained_with, trained_with_of_file
 from spn4cir_core.models.weight_files import load_strictly, weights_sha256
-from spn4cir_core.store.fingerprints import fingerprint, plain
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, fingerprint, plain
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +34,9 @@ class ClipBackbone(Backbone):
     pretrained: str = ""
     """For a known name: a tag (open_clip downloads; OpenAI's unless given) or a weight file. A folder or a hub id
     brings its own weights."""
+    weights_of: Annotated[str, OmitDefaultFromFingerprint()] = ""
+    """For a weight file: the tag whose weights it holds, or from which they were trained on. Mean, standard deviation
+    and activation are that tag's; needed where the model's tags differ in them."""
     revision: str = ""
     """Commit of a hub id, which pins its files."""
     preprocessing: Literal["target_pad", "clip"] = "target_pad"
@@ -51,7 +55,7 @@ class ClipBackbone(Backbone):
     @override
     def restoring_fingerprint(self) -> str:
         """Hash of the settings without the source of the starting weights: checkpoints hold all weights."""
-        outside = {"model", "pretrained", "revision"}
+        outside = {"model", "pretrained", "weights_of", "revision"}
         return fingerprint({name: value for name, value in plain(self).items() if name not in outside})
 
     @override
@@ -74,8 +78,6 @@ class ClipBackbone(Backbone):
         """
         published = self._config()
         config, preprocessing = dict(published["model_cfg"]), published.get("preprocess_cfg", {})
-        if self._trained_with_quick_gelu():
-            config["quick_gelu"] = True
         _check_text_tower(self.model, config)
         px = config["vision_cfg"]["image_size"]
         return {
@@ -98,7 +100,11 @@ class ClipBackbone(Backbone):
         load_strictly(clip, convert_state_dict(clip, weights), f"open_clip's {self.model!r}", path)
 
     def _weights_fingerprint(self) -> str:
-        if self._folder() is not None or self._is_file():
+        if self._is_file():
+            differing = self._trained_with().differing()
+            checksum = weights_sha256(self._weights_file())
+            return fingerprint({"sha256": checksum, "trained_with": differing}) if differing else checksum
+        if self._folder() is not None:
             return weights_sha256(self._weights_file())
         if self.model.startswith(HUB):
             return self.revision
@@ -120,8 +126,10 @@ class ClipBackbone(Backbone):
 
         self._check_name()
         config = open_clip.get_model_config(self.model)
-        tag = open_clip.get_pretrained_cfg(self.model, self._tag())
-        return {"model_cfg": config, "preprocess_cfg": {key: list(tag[key]) for key in ("mean", "std") if tag.get(key)}}
+        trained = self._trained_with()
+        if trained.quick_gelu:
+            config["quick_gelu"] = True
+        return {"model_cfg": config, "preprocess_cfg": {"mean": list(trained.mean), "std": list(trained.std)}}
 
     def _weights_file(self) -> Path:
         folder = self._folder()
@@ -191,13 +199,11 @@ class ClipBackbone(Backbone):
                 f"{self.model!r}; its tags: {', '.join(tags) or 'none'}"
             )
 
-    def _trained_with_quick_gelu(self) -> bool:
-        """open_clip only warns when a tag's weights want QuickGELU and the named model has GELU."""
-        if self._folder() is not None or self.model.startswith(HUB) or self._is_file():
-            return False
-        import open_clip
-
-        return bool(open_clip.get_pretrained_cfg(self.model, self._tag()).get("quick_gelu", False))
+    def _trained_with(self) -> TrainedWith:
+        """Of a known name's tag or weight file."""
+        if self._is_file():
+            return trained_with_of_file(self.model, Path(self.pretrained).expanduser(), self.weights_of)
+        return trained_with(self.model, self._tag())
 
 
 def _check_text_tower(model: str, config: dict[str, Any]) -> None:

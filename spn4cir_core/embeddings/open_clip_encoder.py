@@ -14,6 +14,7 @@ from typing_extensions import override
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.models.open_clip_weights import TrainedWith, trained_with, trained_with_of_file
 from spn4cir_core.models.weight_files import weights_sha256
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
@@ -21,6 +22,7 @@ HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
 DECIDING = {".json", ".safetensors", ".bin", ".pth"}
 """Suffixes of the files of a model folder that decide a vector."""
+PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
 class OpenClipEncoder(ImageEncoder):
@@ -32,6 +34,9 @@ class OpenClipEncoder(ImageEncoder):
     """A name that open_clip knows, a folder with ``open_clip_config.json`` and weights, or ``hf-hub:owner/name``."""
     pretrained: str = ""
     """For a known name: a tag (open_clip downloads) or the path of a weight file. Folder and hub bring their own."""
+    weights_of: str = ""
+    """For a weight file: the tag whose weights it holds, or from which they were trained on. Preprocessing and
+    activation are that tag's; needed where the model's tags differ in them."""
     dtype: Dtype = "float32"
     """What the network computes in; weights stay float32."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
@@ -46,6 +51,11 @@ class OpenClipEncoder(ImageEncoder):
             deciding = sorted(path for path in folder.iterdir() if path.suffix in DECIDING and path.is_file())
             return fingerprint({**inputs, "files": {path.name: weights_sha256(path) for path in deciding}})
         inputs["model"] = self.model
+        trained = self._trained_with() or TrainedWith()
+        if file is not None and (differing := trained.differing()):
+            inputs["trained_with"] = differing
+        elif trained.quick_gelu:
+            inputs["quick_gelu"] = True  # open_clip itself warns, and uses GELU
         if file is not None:
             return fingerprint({**inputs, "sha256": weights_sha256(file)})
         import open_clip
@@ -80,14 +90,31 @@ class OpenClipEncoder(ImageEncoder):
         folder, file = self._folder(), self._file()
         source = self.model if folder is None else f"local-dir:{folder}"
         weights = str(file) if file is not None else self.pretrained or None
+        options: dict[str, Any] = {}
+        if trained := self._trained_with():
+            options = {f"image_{name}": getattr(trained, name) for name in PREPROCESSING}
+            options["force_quick_gelu"] = trained.quick_gelu
         try:
-            loaded: tuple[Any, Any] = open_clip.create_model_from_pretrained(source, weights)
+            loaded: tuple[Any, Any] = open_clip.create_model_from_pretrained(source, weights, **options)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"image encoder: open_clip cannot load model {self.model!r}, pretrained {self.pretrained!r}: {error}. "
                 "Without a network, give a folder or a weight file."
             ) from error
         return loaded
+
+    def _trained_with(self) -> TrainedWith | None:
+        """None where folder or hub say it themselves."""
+        file = self._file()
+        if file is not None:
+            return trained_with_of_file(self._name(), file, self.weights_of)
+        if self.weights_of:
+            raise RecipeError("image encoder: weights_of is for a weight file; a tag, a folder and the hub need none")
+        is_tag = self._folder() is None and not self.model.startswith(HUB)
+        return trained_with(self._name(), self.pretrained) if is_tag else None
+
+    def _name(self) -> str:
+        return self.model.replace("/", "-")
 
     def _folder(self) -> Path | None:
         """The local folder, or None for a name or a hub id.
@@ -117,12 +144,12 @@ class OpenClipEncoder(ImageEncoder):
             return None
         import open_clip
 
-        if self.model.replace("/", "-") not in open_clip.list_models():
+        if self._name() not in open_clip.list_models():
             raise RecipeError(f"open_clip has no model {self.model!r}; open_clip.list_models() names them")
         path = Path(self.pretrained).expanduser()
         if self.pretrained and path.is_file():
             return path
-        tags = open_clip.list_pretrained_tags_by_model(self.model.replace("/", "-"))
+        tags = open_clip.list_pretrained_tags_by_model(self._name())
         if self.pretrained not in tags:
             raise RecipeError(
                 f"image encoder: pretrained {self.pretrained!r} is neither a file nor a tag of {self.model!r}; "

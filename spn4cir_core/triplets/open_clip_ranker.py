@@ -25,6 +25,8 @@ class OpenClipRanker(Ranker):
     """A name that open_clip knows, a folder with ``open_clip_config.json`` and weights, or ``hf-hub:owner/name``."""
     pretrained: str = ""
     """For a known name: a tag (open_clip downloads) or the path of a weight file."""
+    weights_of: str = ""
+    """For a weight file: the tag whose weights it holds, see :class:`OpenClipEncoder`."""
     dtype: Dtype = "float32"
     device: Annotated[str, OmitFromFingerprint()] = "auto"
 
@@ -42,7 +44,13 @@ class OpenClipRanker(Ranker):
         return cache.of_texts(self._encoder().fingerprint(), texts, self._start_texts)
 
     def _encoder(self) -> OpenClipEncoder:
-        return OpenClipEncoder(model=self.model, pretrained=self.pretrained, dtype=self.dtype, device=self.device)
+        return OpenClipEncoder(
+            model=self.model,
+            pretrained=self.pretrained,
+            weights_of=self.weights_of,
+            dtype=self.dtype,
+            device=self.device,
+        )
 
     def _start_texts(self) -> Encode:
         model, tokenize = self._encoder().load_text_side()
