@@ -51,6 +51,7 @@ class TimmEncoder(ImageEncoder):
 
         device = torch_device(self.device)
         model = self._load().eval().to(device, memory_format=torch.channels_last)
+        self._check_size(model)
         mean, std = _statistics(model)
 
         def forward(pixels: torch.Tensor) -> torch.Tensor:
@@ -63,6 +64,19 @@ class TimmEncoder(ImageEncoder):
             return in_fixed_batches(forward, to_device(batch, device), self.dtype)
 
         return encode
+
+    def _check_size(self, model: Any) -> None:
+        """Refuse a size that the model cannot read: a vision transformer has positions for one.
+
+        Raises:
+            RecipeError: ``size_px`` is another one.
+        """
+        fixed = getattr(getattr(model, "patch_embed", None), "img_size", None)
+        strict = getattr(getattr(model, "patch_embed", None), "strict_img_size", False)
+        if strict and fixed and tuple(fixed) != (self.size_px, self.size_px):
+            raise RecipeError(
+                f"image encoder: timm's {self.model!r} reads pictures of {fixed[0]} px; set size_px = {fixed[0]}"
+            )
 
     def _pixels(self, image: Image.Image, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
         """Shorter side to ``size_px``, centre crop, normalise: (H, W, 3) float32."""

