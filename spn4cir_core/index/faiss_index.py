@@ -166,6 +166,11 @@ class GraphOfGroups:
         """V, the number of vectors."""
         return int(self.lists.ntotal)
 
+    @property
+    def d(self) -> int:
+        """D, the dimensions of a vector."""
+        return int(self.lists.d)
+
     def search(self, queries_QD: np.ndarray, k: int, /) -> tuple[np.ndarray, np.ndarray]:
         """See :meth:`VectorIndex.search`; as a graph does, it looks at k vectors at least."""
         scores, rows = self.lists.search(queries_QD, k, params=self._breadth(k))
