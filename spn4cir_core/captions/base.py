@@ -34,6 +34,30 @@ class Captioner(Plugin):
         """Whether it looks at the pictures. Otherwise no picture is opened, and it gets None instead."""
         return True
 
+    def opens(self, image: ToCaption) -> bool:
+        """Whether it looks at this picture; by default :attr:`sees`."""
+        return self.sees
+
+    def for_corpus(self, images: Sequence[ToCaption], files: ImageFiles) -> Captioner:
+        """The captioner with what only the corpus as a whole decides; by default itself.
+
+        Raises:
+            InputError: nothing could caption these pictures.
+        """
+        return self
+
+    def is_answer(self, image: ToCaption) -> bool:
+        """Whether a model answers, whose wrapping ``clean_answers`` takes off, and not a person's title."""
+        return True
+
+    def origin(self, image: ToCaption) -> str:
+        """Where this picture's caption comes from, for the artefact; by default the captioner's kind."""
+        return self.plugin_kind
+
+    def metadata_columns(self) -> tuple[str, ...]:
+        """The columns of the metadata that it reads; by default none."""
+        return ()
+
     @abstractmethod
     def fingerprint(self, files: ImageFiles) -> str:
         """Hash of all that decides a caption besides the picture and its prompt: weights, settings, side files.
@@ -63,6 +87,7 @@ class Captioner(Plugin):
 CAPTIONERS = Room(
     "captioner",
     {
+        "auto": "spn4cir_core.captions.auto:Auto",
         "blip": "spn4cir_core.captions.blip:Blip",
         "blip2": "spn4cir_core.captions.blip:Blip2",
         "endpoint": "spn4cir_core.captions.endpoint:Endpoint",

@@ -8,16 +8,17 @@ import logging
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from PIL import Image
 from typing_extensions import override
 
 from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.captions.title_text import clean_title
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, PictureError
 from spn4cir_core.models.answer_text import one_line
-from spn4cir_core.store.fingerprints import files_fingerprint, fingerprint, plain
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, files_fingerprint, fingerprint, plain
 from spn4cir_core.user_files import inside, parse_json, read_json_lines
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class Sidecar(Captioner):
     caption_column: str = "caption"
     template: str = "{caption}"
     """Filled from the attributes, e.g. ``{colour} {label}``; an image that lacks one gets no caption."""
+    clean_titles: Annotated[bool, OmitDefaultFromFingerprint()] = False
+    """Whether HTML, article codes and ``key: value`` lists are taken apart, as the captioner ``auto`` does."""
 
     @property
     @override
@@ -48,6 +51,10 @@ class Sidecar(Captioner):
         """Hash of the settings and of the tables or text files."""
         sides = {"table": self._tables, "text": _texts, "attributes": _none}[self.source](files)
         return fingerprint({**plain(self), "files": files_fingerprint(sides, files.root)})
+
+    @override
+    def metadata_columns(self) -> tuple[str, ...]:
+        return tuple(sorted(self._names())) if self.source == "attributes" else ()
 
     @override
     def prompt(self, image: ToCaption) -> str:
@@ -69,7 +76,8 @@ class Sidecar(Captioner):
         caption = {"table": self._from_table, "text": self._from_text, "attributes": self._from_attributes}[
             self.source
         ](files)
-        return lambda images, pictures: [one_line(first_of(caption(image))) for image in images]
+        tidy = clean_title if self.clean_titles else one_line
+        return lambda images, pictures: [tidy(first_of(caption(image))) for image in images]
 
     def _from_table(self, files: ImageFiles) -> Callable[[ToCaption], str]:
         captions: dict[str, str] = {}
@@ -89,13 +97,17 @@ class Sidecar(Captioner):
 
         return caption
 
-    def _from_attributes(self, files: ImageFiles) -> Callable[[ToCaption], str]:
+    def _names(self) -> set[str]:
         try:
             names = {name for _, name, _, _ in string.Formatter().parse(self.template) if name is not None}
         except ValueError as error:
             raise InputError(f"sidecar template {self.template!r} is malformed: {error}") from error
         if not names:
             raise InputError(f"sidecar template {self.template!r} names no attribute, e.g. {{caption}}")
+        return names
+
+    def _from_attributes(self, files: ImageFiles) -> Callable[[ToCaption], str]:
+        names = self._names()
 
         def caption(image: ToCaption) -> str:
             values = {name: first_of(image.attributes.get(name, "")).strip() for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from PIL import Image
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.caption_table import CAPTIONS_FILE, SCHEMA
 from spn4cir_core.captions.cleaning import clean_captions
+from spn4cir_core.captions.notes import caption_warnings, unused_columns
 from spn4cir_core.captions.settings import CaptionsInput
 from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.stage import Stage, Work
@@ -24,6 +26,7 @@ from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.rows import GivenRows
 
+log = logging.getLogger(__name__)
 NO_CAPTION = "the captioner had nothing to say"
 FAILED = "the captioner failed; the next run of the stage asks again"
 SAMPLE_ROWS = 8
@@ -36,9 +39,9 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         InputError: the model, a side file or a picture cannot be read, or not one image got a caption.
     """
     settings, draft = work.settings.captions, work.draft
-    captioner, files = settings.captioner, image_files(work.settings.images, work.store)
+    files, images = image_files(work.settings.images, work.store), _images(work.parents["images"])
+    captioner = settings.captioner.for_corpus(images, files)
     model_fingerprint = captioner.fingerprint(files)
-    images = _images(work.parents["images"])
     items = {captioner.row_key(image): image for image in images}
     rows = GivenRows(work.store.rows("captions", model_fingerprint), pa.string())
     caption = FirstUse(lambda: captioner.start(files))
@@ -46,7 +49,7 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         "captioning",
         rows,
         items,
-        Opening(files if captioner.sees else None),
+        Opening(files, captioner),
         lambda loaded: pa.array(list(caption(*zip(*loaded, strict=True))), pa.string()),
         settings.batch_rows,
         settings.shard_rows,
@@ -60,21 +63,30 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     with draft.timed("write"):
         captions_by_key = rows.values(items)
         if settings.clean_answers:
-            captions_by_key = clean_captions(captions_by_key)
+            answers = {captioner.row_key(image) for image in images if captioner.is_answer(image)}
+            captions_by_key |= clean_captions({key: text for key, text in captions_by_key.items() if key in answers})
         captioned = [(image, text) for image in images if (text := captions_by_key.get(captioner.row_key(image), ""))]
         if not captioned:
-            raise InputError(f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}")
+            raise InputError(
+                f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}: all are empty, or "
+                "its answers could not be used. Check its table, columns or model, or use another captioner"
+            )
         draft.write_table(_table(captioner, model_fingerprint, captioned), CAPTIONS_FILE)
     draft.rows = len(captioned)
     silent = sum(captions_by_key.get(captioner.row_key(image)) == "" for image in images)
     draft.drop(NO_CAPTION, silent)
     draft.drop(FAILED, len(images) - len(captioned) - silent)
+    notes = [*unused_columns(captioner, images), *caption_warnings([text for _, text in captioned])]
+    for note in notes:
+        log.warning("captions: %s", note)
     draft.details.update(
         captioner=captioner.plugin_kind,
         captioner_fingerprint=model_fingerprint,
         computed=computed,
         reused=len(items) - computed,
         **({"captioner_counts": counts} if counts else {}),
+        sources=dict(Counter(captioner.origin(image) for image, _ in captioned).most_common()),
+        notes=notes,
         **_statistics([text for _, text in captioned]),
         sample=[{"image_id": image.image_id, "caption": text} for image, text in _spread(captioned)],
     )
@@ -82,13 +94,15 @@ def write_captions(work: Work[CaptionsInput]) -> None:
 
 @dataclass(frozen=True)
 class Opening:
-    """Loads a picture beside what is known of it; without files, for a captioner that sees none, nothing."""
+    """Loads a picture beside what is known of it; None where the captioner does not look at it."""
 
-    files: ImageFiles | None
+    files: ImageFiles
+    captioner: Captioner
 
     def __call__(self, image: ToCaption) -> tuple[ToCaption, Image.Image | None]:
         """The image and its upright RGB pixels."""
-        return image, self.files.open_known((image.path, image.pixel_sha256)) if self.files else None
+        opened = self.captioner.opens(image)
+        return image, self.files.open_known((image.path, image.pixel_sha256)) if opened else None
 
 
 def _sum(counts_of_processes: Sequence[str]) -> dict[str, float]:
@@ -106,7 +120,7 @@ def _images(manifest: Artifact) -> list[ToCaption]:
 
 def _table(captioner: Captioner, model_fingerprint: str, captioned: list[tuple[ToCaption, str]]) -> pa.Table:
     rows = [
-        (image.image_id, text, captioner.plugin_kind, captioner.prompt(image), model_fingerprint)
+        (image.image_id, text, captioner.origin(image), captioner.prompt(image), model_fingerprint)
         for image, text in captioned
     ]
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]

@@ -51,6 +51,10 @@ class Tags(Captioner):
         return fingerprint({**plain(self), "version": VERSION, "weights": file_sha256(weights_file())})
 
     @override
+    def metadata_columns(self) -> tuple[str, ...]:
+        return (self.label_attribute,) if self.label_attribute else ()
+
+    @override
     def prompt(self, image: ToCaption) -> str:
         """Empty: there is no prompt."""
         return ""

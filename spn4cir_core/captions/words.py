@@ -6,7 +6,8 @@ import re
 from functools import lru_cache
 
 ARTICLES = frozenset({"a", "an", "the"})
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+_WORD = re.compile(r"\w+(?:['’-]\w+|(?<=\d)\.\d\w*)*")
+"""A number with decimals is one word: 0.5l."""
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 """Scripts that put no space between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 

@@ -18,6 +18,7 @@ from spn4cir_core.store.fingerprints import fingerprint
 from tests.captions.conftest import Pictures
 
 MEMBERS: dict[str, dict[str, Any]] = {
+    "auto": {"fallback": {"kind": "sidecar"}},
     "blip": {"max_new_tokens": 6},
     "blip2": {"max_new_tokens": 6, "request": "a photo of"},
     "endpoint": {"model": "llava"},
@@ -84,5 +85,5 @@ def test_the_examples_of_the_docs_are_settings_of_every_kind_they_name() -> None
     text = (Path(__file__).parents[2] / "docs" / "captions.md").read_text(encoding="utf-8")
     examples = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
     kinds = {load_recipe("demo", example).captions.captioner.plugin_kind for example in examples}
-    assert kinds == {"llava", "blip2", "endpoint", "tags"}
+    assert kinds == {"auto", "llava", "blip2", "endpoint", "tags"}
     assert all(f"`{kind}`" in text for kind in CAPTIONERS.members), "the table lacks a kind"

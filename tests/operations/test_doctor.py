@@ -73,7 +73,7 @@ def test_what_the_recipe_cannot_do_without_is_broken_if_it_is_missing(
     judged = load_recipe("demo", {"triplets": {"ranker": {"kind": "sentences"}}})
     assert list(doctor.needed_extras(load_recipe("demo"))) == []
     assert {place for extra, place in doctor.needed_extras(here) if extra == "offline"} == {
-        "captions.captioner",
+        "captions.captioner.fallback",
         "image_embeddings.encoder",
         "stage1_checkpoint.backbone",
     }

@@ -1,0 +1,57 @@
+"""What is worth knowing of a corpus's captions before anything is trained on them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from spn4cir_core.captions.auto import COLUMNS
+from spn4cir_core.captions.base import Captioner, ToCaption
+
+SPEAKING = (*COLUMNS, "captions", "category", "class", "keywords", "label", "labels", "tags", "text", "titles")
+"""Columns, in lower case, that say what a picture shows."""
+FEW_DISTINCT, LEAST_CAPTIONS = 0.05, 20
+"""Captions are called few from this share of distinct ones on, among so many captions or more."""
+OTHER_SCRIPT = 0.5
+
+
+def unused_columns(captioner: Captioner, images: Sequence[ToCaption]) -> Iterator[str]:
+    """A sentence if the metadata has columns with words about the pictures that the captioner does not read."""
+    read = {column.casefold() for column in captioner.metadata_columns()}
+    filled = Counter(column for image in images for column, value in image.attributes.items() if value.strip())
+    unused = sorted(column for column in filled if column.casefold() in SPEAKING and column.casefold() not in read)
+    if unused:
+        verb = "is" if len(unused) == 1 else "are"
+        yield (
+            f"the metadata has {' and '.join(map(repr, unused))}, which {verb} not used by the captioner "
+            f'{captioner.plugin_kind!r}: kind "auto" takes titles, kind "tags" with label_attribute takes labels'
+        )
+
+
+def caption_warnings(captions: Sequence[str]) -> Iterator[str]:
+    """Sentences about captions that few modified texts can come of; ``captions`` has at least one."""
+    distinct = len(set(captions))
+    if distinct == 1 and len(captions) > 1:
+        yield f"all {len(captions)} captions are {captions[0]!r}: no modified text can tell the pictures apart"
+    elif len(captions) >= LEAST_CAPTIONS and distinct <= FEW_DISTINCT * len(captions):
+        yield f"only {distinct} of {len(captions)} captions are distinct: few pairs differ in words"
+    script, share = _main_script(captions)
+    if script not in ("", "LATIN") and share >= OTHER_SCRIPT:
+        yield (
+            f"{share:.0%} of the captions are not in Latin script but mostly {script.title()}: difference texts are "
+            "worded in English around them; a rewriter ([modified_texts]) writes them in one language"
+        )
+
+
+def _main_script(captions: Sequence[str]) -> tuple[str, float]:
+    """The script of most captions' first letter, by its Unicode name, and the share of captions not in Latin."""
+    scripts = Counter(filter(None, map(_script, captions)))
+    if not scripts:
+        return "", 0.0
+    return scripts.most_common(1)[0][0], 1 - scripts["LATIN"] / scripts.total()
+
+
+def _script(caption: str) -> str:
+    letter = next(filter(str.isalpha, caption), "")
+    return unicodedata.name(letter, "").partition(" ")[0] if letter else ""
