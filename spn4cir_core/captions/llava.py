@@ -18,6 +18,8 @@ FAMILY = ("llava", "llava_next", "llava_onevision", "vipllava")
 """Architectures, by ``model_type`` of their config.json, whose checkpoints may lack a chat template."""
 OTHER_KINDS = {"blip": "blip", "blip-2": "blip2"}
 """Captioner kind of architectures that have one of their own."""
+OWN_IMAGE_TOKEN = {"florence2": "Florence-2"}
+"""Architectures whose processor puts in the image token itself and takes its tasks for prompts."""
 TAKES = (
     f"kind 'llava' takes {', '.join(FAMILY)}, and other image-text-to-text models of transformers whose checkpoint has "
     "a chat template. Use llava-hf/llava-1.5-7b-hf, or serve the model and use the captioner kind 'endpoint'"
@@ -36,6 +38,11 @@ class Llava(TransformersCaptioner):
 
         if kind := OTHER_KINDS.get(model_type):
             raise InputError(f"{self.model} is not a LLaVA but a {model_type} model; use the captioner kind {kind!r}")
+        if name := OWN_IMAGE_TOKEN.get(model_type):
+            raise InputError(
+                f"{self.model} is a {name} model, which takes no request; "
+                "serve it and use the captioner kind 'endpoint'"
+            )
         if model_type not in KNOWN:
             raise InputError(
                 f"{self.model} is a {model_type!r} model, which does not answer questions about pictures; {TAKES}"

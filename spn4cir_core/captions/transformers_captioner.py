@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -11,10 +12,15 @@ from typing_extensions import override
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.prompts import request
+from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.models.local_model import Answers, LocalModel
+from spn4cir_core.models.local_model import Answers, LocalModel, RefusedPictures
 from spn4cir_core.models.model_source import find_model
 from spn4cir_core.store.fingerprints import fingerprint, plain
+
+log = logging.getLogger(__name__)
+
+REFUSED = "pictures that the model's processor refuses"
 
 
 class TransformersCaptioner(LocalModel, Captioner):
@@ -44,19 +50,59 @@ class TransformersCaptioner(LocalModel, Captioner):
             InputError: the model cannot be loaded, or one picture alone does not fit into memory.
             MissingExtra: quantised weights are asked for, and bitsandbytes is not installed.
         """
-        answer = Answers(self)
-
-        def caption(images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str]:
-            captions = [""] * len(images)
-            prompts = [self.prompt(image) for image in images]
-            for group in self.groups(prompts):
-                answers = answer([prompts[index] for index in group], [pictures[index] for index in group])
-                for index, text in zip(group, answers, strict=True):
-                    captions[index] = text or answer([prompts[index]], [pictures[index]], min_new_tokens=3)[0]
-            return captions
-
-        return caption
+        return _Captions(self)
 
     @abstractmethod
     def groups(self, prompts: Sequence[str]) -> list[list[int]]:
         """Indices of the prompts that can be answered side by side."""
+
+
+class _Captions:
+    """Captions batches; ``counts`` has how many pictures the model's processor refused, which get no caption."""
+
+    def __init__(self, settings: TransformersCaptioner) -> None:
+        self._settings, self._answers = settings, Answers(settings)
+        self._answered = False
+        self.counts: dict[str, int] = {}
+
+    def __call__(self, images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str]:
+        captions = [""] * len(images)
+        prompts = [self._settings.prompt(image) for image in images]
+        for group in self._settings.groups(prompts):
+            for index, text in zip(group, self._group(group, images, prompts, pictures), strict=True):
+                captions[index] = text
+        return captions
+
+    def _group(
+        self,
+        group: Sequence[int],
+        images: Sequence[ToCaption],
+        prompts: Sequence[str],
+        pictures: Sequence[Image.Image],
+    ) -> list[str]:
+        try:
+            answers = self._answers([prompts[index] for index in group], [pictures[index] for index in group])
+        except RefusedPictures as error:
+            return self._one_by_one(group, images, prompts, pictures, error)
+        self._answered = True
+        return [
+            text or self._answers([prompts[index]], [pictures[index]], min_new_tokens=3)[0]
+            for index, text in zip(group, answers, strict=True)
+        ]
+
+    def _one_by_one(
+        self,
+        group: Sequence[int],
+        images: Sequence[ToCaption],
+        prompts: Sequence[str],
+        pictures: Sequence[Image.Image],
+        error: RefusedPictures,
+    ) -> list[str]:
+        if len(group) == 1:
+            log.warning("%s: the model's processor refuses this picture: %s", images[group[0]].image_id, error)
+            self.counts[REFUSED] = self.counts.get(REFUSED, 0) + 1
+            return [""]
+        texts = [self._group([index], images, prompts, pictures)[0] for index in group]
+        if not self._answered:
+            raise InputError(f"the processor of {self._settings.model} refuses every picture: {error}") from error
+        return texts

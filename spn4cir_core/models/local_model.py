@@ -36,6 +36,7 @@ class LocalModel(Plugin):
     """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
     max_new_tokens: int = Field(default=60, ge=1, le=1000)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """In float32 an answer is the same in every batch; in bfloat16 a few change with it (Qwen2.5-VL: 6 of 48)."""
     quantize: Literal["none", "8bit", "4bit"] = "none"
     """Weights by bitsandbytes; ``dtype`` then is that of the products."""
     device_map: Annotated[Literal["none", "auto", "balanced", "sequential"], OmitFromFingerprint()] = "none"
@@ -77,12 +78,20 @@ class LocalModel(Plugin):
         return AutoProcessor, AutoModelForImageTextToText
 
     def inputs(self, processor: Any, texts: Sequence[str], pictures: Sequence[Any]) -> Any:
-        """Padded tensors of the texts of :meth:`text`; ``pictures`` holds one picture or a tuple per text."""
-        return processor(images=list(pictures), text=texts, padding=True, return_tensors="pt")
+        """Padded tensors of the texts of :meth:`text`; ``pictures`` holds one picture or a tuple per text.
+
+        Each text gets a list of its own: Gemma 3 and Idefics3 take a flat one for the pictures of the first text.
+        """
+        lists = [list(one) if isinstance(one, (tuple, list)) else [one] for one in pictures]
+        return processor(images=lists, text=texts, padding=True, return_tensors="pt")
 
     def answer(self, decoded: str) -> str:
         """The answer in the decoded text."""
         return one_line(decoded)
+
+
+class RefusedPictures(Exception):
+    """A processor does not take some picture of a batch, such as one that is 200 times as wide as tall."""
 
 
 class Answers:
@@ -103,7 +112,12 @@ class Answers:
         self.model.eval()
 
     def __call__(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str]:
-        """Answer each prompt about its picture, or its pictures; halve the batch where it does not fit into memory."""
+        """Answer each prompt about its picture, or its pictures; halve the batch where it does not fit into memory.
+
+        Raises:
+            InputError: one picture alone does not fit.
+            RefusedPictures: the processor refuses a picture of the batch.
+        """
         import torch
 
         try:
@@ -124,7 +138,11 @@ class Answers:
         import torch
 
         texts = [self.settings.text(self.processor, prompt) for prompt in prompts]
-        inputs = self.settings.inputs(self.processor, texts, pictures).to(self.device, self.dtype)
+        try:
+            inputs = self.settings.inputs(self.processor, texts, pictures)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise RefusedPictures(str(error)) from error
+        inputs = inputs.to(self.device, self.dtype)
         prompt_tokens = inputs["input_ids"].shape[1]
         with torch.inference_mode():
             tokens: torch.Tensor = self.model.generate(
@@ -173,6 +191,8 @@ def _load(settings: LocalModel, options: dict[str, Any]) -> tuple[Any, Any]:
         processor = reader.from_pretrained(source.name, **where)
         with without_loading_bar():
             model = maker.from_pretrained(source.name, use_safetensors=True, **options, **where)
+    except ImportError as error:
+        raise InputError(f"the model {source.name} needs a package more: {' '.join(str(error).split())}") from error
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"cannot load the model {source.name}{_hint(source)}: {error}") from error
     for sampling in ("temperature", "top_p", "top_k"):  # unused when greedy; transformers warns of them

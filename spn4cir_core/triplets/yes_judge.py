@@ -73,7 +73,7 @@ class YesJudge(Judge):
 
         texts = [answers.settings.text(answers.processor, case.question) for case in cases]
         pictures = [case.both for case in cases]
-        inputs = answers.processor(images=pictures, text=texts, padding=True, return_tensors="pt")
+        inputs = answers.settings.inputs(answers.processor, texts, pictures)
         inputs = inputs.to(answers.device, answers.dtype)
         with torch.inference_mode():
             made = answers.model.generate(

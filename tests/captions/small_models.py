@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,11 @@ def save_blip(folder: Path) -> None:
     BlipProcessor(image_processor(), tokenizer).save_pretrained(folder)
 
 
-def words_with_image(beginning: str, ending: str, extra: Any) -> Any:
-    """A word-level tokenizer with an image token; the template says where the special tokens stand."""
+def words_with_image(beginning: str, ending: str, extra: Any, more: Sequence[str] = ()) -> Any:
+    """A word-level tokenizer with an image token; the template says where the special tokens stand.
+
+    ``more`` are further special tokens.
+    """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -84,6 +88,8 @@ def words_with_image(beginning: str, ending: str, extra: Any) -> Any:
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.normalizer = normalizers.Lowercase()
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    if more:
+        backend.add_special_tokens(list(more))
     tokens = [(token, vocabulary[token]) for token in special]
     backend.post_processor = processors.TemplateProcessing(f"{beginning} $A {ending}".strip(), special_tokens=tokens)
     return PreTrainedTokenizerFast(
@@ -194,9 +200,131 @@ def save_llava_next(folder: Path) -> None:
     processor.save_pretrained(folder)
 
 
+TEXT: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "max_position_embeddings": 512,
+}
+CHAT = (
+    "{% for message in messages %}{% for part in message.content %}{{ IMAGE if part.type == 'image' else part.text }} "
+    "{% endfor %}{% endfor %}answer :"
+)
+
+
+def ids_of(tokenizer: Any) -> dict[str, Any]:
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+    return {"vocab_size": len(tokenizer), **ids}
+
+
+def save(model: Any, processor: Any, image_token: str, folder: Path) -> None:
+    scatter(model)
+    model.save_pretrained(folder)
+    processor.chat_template = CHAT.replace("IMAGE", f"'{image_token}'")
+    processor.save_pretrained(folder)
+
+
+def save_gemma3(folder: Path) -> None:
+    from transformers import (
+        Gemma3Config,
+        Gemma3ForConditionalGeneration,
+        Gemma3ImageProcessor,
+        Gemma3Processor,
+        Gemma3TextConfig,
+        SiglipVisionConfig,
+    )
+
+    named = {"image_token": "<image>", "boi_token": "<boi>", "eoi_token": "<eoi>"}
+    tokenizer = words_with_image("<s>", "", named, ["<boi>", "<eoi>"])
+    patches = (SIDE_PX // PATCH_PX) ** 2
+    text = Gemma3TextConfig(**TEXT, **ids_of(tokenizer), sliding_window=64, layer_types=["full_attention"] * 2)
+    config = Gemma3Config(
+        text_config=text,
+        vision_config=SiglipVisionConfig(**{key: VISION[key] for key in VISION if key != "initializer_range"}),
+        mm_tokens_per_image=patches,
+        tie_word_embeddings=False,  # else a model of random weights repeats its last token
+        boi_token_index=tokenizer.convert_tokens_to_ids("<boi>"),
+        eoi_token_index=tokenizer.convert_tokens_to_ids("<eoi>"),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    pictures = Gemma3ImageProcessor(size={"height": SIDE_PX, "width": SIDE_PX})
+    processor = Gemma3Processor(pictures, tokenizer, image_seq_length=patches)
+    model = Gemma3ForConditionalGeneration(config)
+    save(model, processor, "<boi>", folder)
+
+
+def save_idefics3(folder: Path) -> None:
+    from transformers import (
+        Idefics3Config,
+        Idefics3ForConditionalGeneration,
+        Idefics3ImageProcessor,
+        Idefics3Processor,
+        LlamaConfig,
+    )
+
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+    special = ["<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *tiles]
+    tokenizer = words_with_image("<s>", "", {"image_token": "<image>"}, special)
+    sequence = (SIDE_PX // PATCH_PX // 2) ** 2
+    pictures = Idefics3ImageProcessor(
+        size={"longest_edge": 2 * SIDE_PX}, max_image_size={"longest_edge": SIDE_PX}, do_image_splitting=False
+    )
+    processor = Idefics3Processor(pictures, tokenizer, image_seq_len=sequence)
+    config = Idefics3Config(
+        text_config=LlamaConfig(**TEXT, **ids_of(tokenizer)),
+        vision_config=VISION,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    save(Idefics3ForConditionalGeneration(config), processor, "<image>", folder)
+
+
+def save_qwen2_5_vl(folder: Path) -> None:
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    special = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
+    tokenizer = words_with_image("<s>", "", [], special)
+    image, video, start, end = tokenizer.convert_tokens_to_ids(special)
+    rotary = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 10_000.0}
+    config = Qwen2_5_VLConfig(
+        text_config={**TEXT, **ids_of(tokenizer), "rope_parameters": rotary},
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 2,
+            "out_hidden_size": TEXT["hidden_size"],
+            "patch_size": 8,
+            "window_size": 32,
+            "fullatt_block_indexes": [1],
+        },
+        image_token_id=image,
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+    )
+    sizes: dict[str, Any] = {"patch_size": 8, "min_pixels": 32 * 32, "max_pixels": 64 * 64}
+    processor = Qwen2_5_VLProcessor(Qwen2VLImageProcessor(**sizes), tokenizer, Qwen2VLVideoProcessor(**sizes))
+    chat_image = "<|vision_start|><|image_pad|><|vision_end|>"
+    save(Qwen2_5_VLForConditionalGeneration(config), processor, chat_image, folder)
+
+
 SAVE = {
     "blip": save_blip,
     "blip2": lambda folder: save_blip2(folder, "opt"),
     "blip2-t5": lambda folder: save_blip2(folder, "t5"),
+    "gemma3": save_gemma3,
+    "idefics3": save_idefics3,
     "llava-next": save_llava_next,
+    "qwen2.5-vl": save_qwen2_5_vl,
 }

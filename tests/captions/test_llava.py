@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -116,3 +117,56 @@ def test_hub_id_without_network_is_one_clear_error(pictures: Pictures, monkeypat
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"cannot load the model nobody-at-all/no-model .*taken for a hub id"):
         Llava(model="nobody-at-all/no-model").start(pictures.files)
+
+
+@pytest.mark.parametrize("family", ["gemma3", "idefics3", "llava-next", "qwen2.5-vl"])
+def test_a_batch_answers_as_each_picture_alone(
+    family: str, small_model: Callable[[str], Path], pictures: Pictures
+) -> None:
+    images, opened = pictures.images, pictures.open()
+    answer = Llava(model=str(small_model(family)), max_new_tokens=24).start(pictures.files)
+    together = list(answer(images, opened))
+    assert len(set(together)) > 1, "the pictures differ and the captions do not"
+    assert [answer([image], [picture])[0] for image, picture in zip(images, opened, strict=True)] == together
+
+
+def test_a_picture_that_the_processor_refuses_gets_no_caption_and_the_others_do(
+    small_model: Callable[[str], Path], pictures: Pictures, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer: Any = Llava(model=str(small_model("qwen2.5-vl")), max_new_tokens=6).start(pictures.files)
+    opened = pictures.open()[:4]
+    right = answer(pictures.images[:4], opened)
+    opened[2] = Image.new("RGB", (2, 450))
+    assert answer(pictures.images[:4], opened) == [*right[:2], "", right[3]]
+    assert answer.counts == {"pictures that the model's processor refuses": 1}
+    assert "2.png: the model's processor refuses this picture: absolute aspect ratio" in caplog.text
+
+
+def test_a_processor_that_refuses_every_picture_is_an_error(
+    small_model: Callable[[str], Path], pictures: Pictures
+) -> None:
+    answer = Llava(model=str(small_model("qwen2.5-vl")), max_new_tokens=6).start(pictures.files)
+    with pytest.raises(InputError, match="refuses every picture: absolute aspect ratio"):
+        answer(pictures.images[:2], [Image.new("RGB", (2, 450)), Image.new("RGB", (450, 2))])
+
+
+def test_a_package_that_a_processor_lacks_is_one_sentence(
+    small_model: Callable[[str], Path], pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoProcessor
+
+    def lacking(*given: Any, **more: Any) -> Any:
+        raise ImportError("Package `num2words` is required to run SmolVLM processor.\nInstall it with `pip install x`.")
+
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", lacking)
+    with pytest.raises(InputError, match=r"needs a package more: Package `num2words` .* processor\. Install it with"):
+        Llava(model=str(small_model("qwen2.5-vl"))).start(pictures.files)
+
+
+def test_florence_is_refused_with_what_to_use(tmp_path: Path, pictures: Pictures) -> None:
+    from transformers import Florence2Config
+
+    Florence2Config().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(InputError, match="is a Florence-2 model, which takes no request; serve it"):
+        Llava(model=str(tmp_path)).start(pictures.files)
