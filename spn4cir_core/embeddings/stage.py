@@ -10,6 +10,7 @@ import pyarrow as pa
 from spn4cir_core.embeddings.settings import EmbeddingsInput
 from spn4cir_core.embeddings.vectors import EMBEDDINGS_FILE, IMAGE_ID, write_vectors
 from spn4cir_core.engine.batches import RowJob, fill
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
@@ -114,6 +115,11 @@ def _outside(tables: EmbeddingsInput, store: Store) -> str:
     return tables.image_embeddings.encoder.fingerprint()
 
 
+def growth(corpus: Corpus, settings: EmbeddingsInput) -> Load:
+    """Every image; all vectors are put in order in memory."""
+    return Load(corpus.images, "image", held_floats=corpus.images * corpus.dimensions)
+
+
 IMAGE_EMBEDDINGS = Stage(
     name="image_embeddings",
     parents=("images",),
@@ -122,4 +128,5 @@ IMAGE_EMBEDDINGS = Stage(
     write=write_image_embeddings,
     external_inputs=_outside,
     multi_process=True,
+    growth=growth,
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from spn4cir_core.engine.growth import Corpus, Load, per_image
 from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress, silent
@@ -75,6 +76,8 @@ class Stage(Generic[View]):
     reads_also: tuple[LineagePath, ...] = ()
     """Artefacts further up that it reads, each by its path from a parent: ``(("triplets", "images"), …)``. They are
     drawn as inputs, and do not enter the fingerprint: that of the parent, which was made of them, decides it."""
+    growth: Callable[[Corpus, View], Load] = per_image
+    """The law by which its work grows with the corpus: ``spn4cir estimate`` multiplies it with the measured rate."""
 
     @property
     def inputs_drawn(self) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ MAX_NEIGHBOURS = 2048
 FLAT_UP_TO = 200_000
 RECALL_WANTED = 0.95
 BLOCK_ROWS = 1 << 16
+TRAINING_PASSES = 10
+"""Passes of k-means over the training sample of an inverted file, FAISS's default."""
+SAMPLE_PER_LIST = 40
 
 
 class NeighbourIndex:
@@ -44,7 +47,9 @@ class NeighbourIndex:
             kind = faiss.ScalarQuantizer.QT_fp16
             self._index = faiss.IndexIVFScalarQuantizer(quantizer, dimensions, lists, kind, faiss.METRIC_INNER_PRODUCT)
             self._index.cp.seed = 1234 + seed
-            sample = np.sort(np.random.default_rng(seed).choice(rows, min(rows, 40 * lists), replace=False))
+            sample = np.sort(
+                np.random.default_rng(seed).choice(rows, min(rows, SAMPLE_PER_LIST * lists), replace=False)
+            )
             self._index.train(np.ascontiguousarray(vectors[sample], np.float32))
             self._add(vectors)
             self._tune(vectors, lists, seed)
@@ -85,6 +90,18 @@ class NeighbourIndex:
             _, nearest = self._index.search(queries, 10)
             recall = float(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(wanted, nearest, strict=True)]))
         self.details = {"index": "ivf", "lists": lists, "lists_visited": visited, "recall_at_10": recall}
+
+
+def inverted_file_products(rows: float, lists_visited: float) -> float:
+    """Multiply-adds per dimension of an inverted file: train it, add the rows, search it once with every row."""
+    lists = 4 * math.sqrt(rows)
+    training = TRAINING_PASSES * SAMPLE_PER_LIST * lists * lists
+    return training + 2 * rows * lists + rows * lists_visited * rows / lists
+
+
+def index_floats(rows: float, dimensions: int) -> float:
+    """Float32 numbers that the index holds in memory; an inverted file stores float16."""
+    return rows * dimensions / (2 if rows > FLAT_UP_TO else 1)
 
 
 def _on_gpu(index: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.plugins import kind_of
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.images.files import image_files
@@ -158,6 +159,14 @@ def judge_weights(tables: FalseNegativesInput, store: Store) -> Any:
     return settings.judge.fingerprint(image_files(tables.images, store))
 
 
+def growth(corpus: Corpus, settings: FalseNegativesInput) -> Load:
+    """Every triplet and row found, and with ``look_alike`` every target with every candidate."""
+    compared = "look_alike" in settings.false_negatives.guards
+    products = corpus.triplets * corpus.candidates * corpus.dimensions if compared else 0.0
+    rows = corpus.triplets * (1 + corpus.excluded_per_triplet)
+    return Load(rows, "row", products, held_rows=corpus.triplets + corpus.candidates)
+
+
 FALSE_NEGATIVES = Stage(
     name="false_negatives",
     parents=("annotations", "triplets", "splits", "image_embeddings"),
@@ -165,4 +174,5 @@ FALSE_NEGATIVES = Stage(
     version=2,
     write=mine_false_negatives,
     external_inputs=judge_weights,
+    growth=growth,
 )

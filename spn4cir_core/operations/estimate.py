@@ -1,4 +1,4 @@
-"""What a larger corpus would cost: what this store measured, grown by the law of each stage."""
+"""The cost of a larger corpus: the rates that this store measured, times the law of growth on each stage."""
 
 from __future__ import annotations
 
@@ -6,42 +6,35 @@ import math
 import time
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.plugins import Settings, explain
+from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.flow import STAGES
-from spn4cir_core.operations.growth import LAWS, LISTS_VISITED, Corpus, Load, memory
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 
-ON_ACCELERATOR = ("stage2_checkpoint", "eval_report")
-SAME_SIZE = (".safetensors", "network.json", ".jpg", ".html", ".md", "report.json", "templates.json", "index.json")
-"""Ends of names of files that do not grow with a corpus."""
-CACHED_BY = {
-    "captions": "captions",
-    "image_embeddings": "image_embeddings",
-    "file_findings": "images",
-    "file_hashes": "images",
-    "image_inputs": "stage1_checkpoint",
-    "target_vectors": "search_index",
-}
-"""Folder of results kept per picture → the stage that fills it."""
+GROWS_WITH_ROWS, GROWS_WITH_IMAGES = (".parquet", ".jsonl"), (".npy", ".faiss")
+"""Ends of the names of files that grow with a corpus; models and pages do not."""
+LISTS_VISITED = 32
+"""Lists of an inverted file that a search visits, where none was measured."""
 
 
 class Rates(Settings):
     """Rates of another machine, in place of those measured here: ``rates.toml``."""
 
     seconds_per_row: dict[str, float] = Field(default={})
-    """By stage; its unit stands in the last column of the table."""
+    """Stage → seconds per unit of its work; the last column of the table names the unit."""
     products_per_s: float | None = Field(default=None, gt=0)
-    """Multiply-adds a second in float32 on the processor."""
+    """Float32 multiply-adds per second on the processor."""
     accelerator_products_per_s: float | None = Field(default=None, gt=0)
-    """On the accelerator, for stage 2's bank and evaluation; None: as on the processor."""
+    """The same on the GPU, for stage 2's bank and the evaluation; None: as on the processor."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +52,24 @@ def load_rates(path: Path) -> Rates:
     """Read ``rates.toml``.
 
     Raises:
-        InputError: it cannot be read, or holds an unknown key or stage, or a value that is no positive number.
+        InputError: it cannot be read, or holds an unknown key or stage, or a value that is not a positive number.
     """
     try:
         rates = Rates.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        says = explain(error, str(path), Rates) if isinstance(error, ValidationError) else f"{path}: {error}"
-        raise InputError(says) from error
+        message = explain(error, str(path), Rates) if isinstance(error, ValidationError) else f"{path}: {error}"
+        raise InputError(message) from error
     for stage, seconds in rates.seconds_per_row.items():
-        if stage not in LAWS or not (math.isfinite(seconds) and seconds >= 0):
-            raise InputError(f"{path}: seconds_per_row.{stage} = {seconds}: the stages are {', '.join(LAWS)}")
+        if stage not in STAGES or not (math.isfinite(seconds) and seconds >= 0):
+            raise InputError(f"{path}: seconds_per_row.{stage} = {seconds}: the stages are {', '.join(STAGES)}")
     return rates
 
 
 def measured_corpus(recipe: Recipe, store: Store) -> Corpus:
-    """The counts of what the recipe has made; what is not made yet is taken to be as the recipe usually comes out.
+    """Count what the recipe has made; what is missing is derived from its settings.
 
     Raises:
-        StoreError: not even the images are there.
+        StoreError: the recipe has no images.
     """
     made = {name: store.current(recipe.name, name) for name in STAGES}
     images = made["images"]
@@ -102,6 +95,7 @@ def measured_corpus(recipe: Recipe, store: Store) -> Corpus:
         pairs=pairs,
         generated=generated,
         annotated=annotated,
+        annotated_repeats=recipe.triplets.annotated_repeats,
         candidates=_rows(made["candidate_bank"], float(splits["train"])),
         excluded={guard: count / max(1.0, guarded) for guard, count in by_guard.items()},
         bank_dimensions=int(bank.get("dim", 640)) * int(bank.get("target_tokens", 1)),
@@ -110,70 +104,113 @@ def measured_corpus(recipe: Recipe, store: Store) -> Corpus:
     )
 
 
+def grown(corpus: Corpus, images: int, recipe: Recipe) -> Corpus:
+    """The same corpus with that many images; a count that a setting of the recipe caps stays below the cap."""
+    factor = images / max(1.0, corpus.images)
+    most_excluded = recipe.false_negatives.most_per_guard
+    most_queries = {getattr(evaluator, "max_queries", None) for evaluator in recipe.eval_report.evaluators}
+    pairs = min(corpus.pairs * factor, recipe.pairs.max_pairs or math.inf)
+    generated = corpus.generated * (pairs / corpus.pairs if corpus.pairs else factor)
+    return replace(
+        corpus,
+        images=images,
+        splits={name: count * factor for name, count in corpus.splits.items()},
+        pairs=pairs,
+        generated=_capped(generated, recipe.triplets.max_generated),
+        annotated=_capped(corpus.annotated * factor, recipe.annotations.max_triplets),
+        candidates=corpus.candidates * factor,
+        excluded={guard: min(count * factor, most_excluded) for guard, count in corpus.excluded.items()},
+        queries={name: count * (1 if count in most_queries else factor) for name, count in corpus.queries.items()},
+    )
+
+
+def _capped(count: float, most: int | None) -> float:
+    return count if most is None else min(count, most)
+
+
 def estimate(recipe: Recipe, store: Store, images: int, processes: int = 1, rates: Rates | None = None) -> list[Cost]:
-    """What each stage would cost for that many images, one line per stage, in flow order.
+    """Estimate the cost of that many images: one line per stage, in flow order, and one for results kept per picture.
 
     Args:
-        processes: that share the stages which can be spread, one per accelerator; an ideal division.
-        rates: of another machine, in place of what was measured.
+        processes: number that share the stages which several can run, one per accelerator; an ideal division.
+        rates: rates of another machine, in place of those measured.
 
     Raises:
         StoreError: the recipe has made nothing yet.
     """
     now, given = measured_corpus(recipe, store), rates or Rates()
-    then = now.grown(images, recipe)
-    on_processor = given.products_per_s or products_per_s()
-    on_accelerator = given.accelerator_products_per_s or (
-        None if given.products_per_s else accelerator_products_per_s()
+    then = grown(now, images, recipe)
+    processor = given.products_per_s or products_per_s()
+    accelerator = given.accelerator_products_per_s or (None if given.products_per_s else accelerator_products_per_s())
+    speeds = Speeds(processor, accelerator or processor)
+    costs = [
+        _cost(stage, recipe, store, (now, then), speeds, given.seconds_per_row.get(stage.name), processes)
+        for stage in STAGES.values()
+    ]
+    return [*costs, Cost("rows/", 0.0, 0.0, _cached(store) * images / max(1.0, now.images), "results per picture")]
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Float32 multiply-adds per second."""
+
+    processor: float
+    accelerator: float
+
+    def seconds(self, load: Load) -> float:
+        """Seconds that the multiply-adds of a load take."""
+        return load.products / self.processor + load.accelerator_products / self.accelerator
+
+
+def _cost(
+    stage: Stage[Any],
+    recipe: Recipe,
+    store: Store,
+    corpora: tuple[Corpus, Corpus],
+    speeds: Speeds,
+    given: float | None,
+    processes: int,
+) -> Cost:
+    settings, artifact = stage.settings_of(recipe), store.current(recipe.name, stage.name)
+    now, then = (stage.growth(corpus, settings) for corpus in corpora)
+    seconds, rests_on = _seconds(artifact, now, then, speeds, given)
+    share = processes if stage.multi_process else 1
+    return Cost(
+        stage.name,
+        None if seconds is None else seconds / share,
+        then.memory_bytes,
+        _disk(artifact, then.rows / max(1.0, now.rows), corpora[1].images / max(1.0, corpora[0].images)),
+        rests_on + (f"; shared by {share}" if share > 1 else ""),
     )
-    costs = []
-    for name, law in LAWS.items():
-        speed = (name in ON_ACCELERATOR and on_accelerator) or on_processor
-        share = processes if STAGES[name].multi_process else 1
-        artifact = store.current(recipe.name, name)
-        seconds, rests_on = _seconds(
-            artifact, law(now, recipe), law(then, recipe), speed, given.seconds_per_row.get(name)
-        )
-        disk = _disk(artifact, law(then, recipe).rows / max(1.0, law(now, recipe).rows), images / max(1.0, now.images))
-        cached = _cached(store, name) * images / max(1.0, now.images)
-        costs.append(
-            Cost(
-                name,
-                None if seconds is None else seconds / share,
-                memory(name, then, recipe),
-                None if disk is None else disk + cached,
-                rests_on + (f"; shared by {share}" if share > 1 else ""),
-            )
-        )
-    return costs
 
 
 def _seconds(
-    artifact: Artifact | None, now: Load, then: Load, products_per_s: float, given: float | None
+    artifact: Artifact | None, now: Load, then: Load, speeds: Speeds, given: float | None
 ) -> tuple[float | None, str]:
     """Seconds for the load ``then``, and the rate they rest on.
 
     Multiply-adds are taken out of what was measured at the speed of a plain matrix product, never more than there is,
     and grown by themselves.
     """
-    fast = then.products / products_per_s
+    fast = speeds.seconds(then)
     if given is not None:
-        return given * then.rows + fast, f"given: {given:g} s per {then.unit}{_with(then.products, fast)}"
+        return given * then.rows + fast, f"given: {given:g} s per {then.unit}{_of_products(then, fast)}"
     measured = _measured(artifact)
     rows = _computed(artifact, now.rows)
     if artifact is None or not rows or not sum(measured.values()):
         return None, f"nothing measured here; give seconds_per_row (per {then.unit}) or run it on a sample"
-    fast_now = min(measured["compute"], now.products / products_per_s)
-    if now.products:
-        fast = fast_now * then.products / now.products
+    fast_now = min(measured["compute"], speeds.seconds(now))
+    if fast_now:
+        fast *= fast_now / speeds.seconds(now)
     steady = (measured["compute"] - fast_now) * then.rows / rows
     read_now, read_then = now.read_rows or rows, then.read_rows or then.rows
     around = measured["around"] * read_then / max(1.0, read_now)
     basis = f"{sum(measured.values()):,.1f} s for {rows:,.0f} {now.unit}{'s' if rows != 1 else ''} here"
-    return steady + around + fast, basis + _with(then.products, fast)
+    return steady + around + fast, basis + _of_products(then, fast)
 
 
-def _with(products: float, seconds: float) -> str:
+def _of_products(load: Load, seconds: float) -> str:
+    products = load.products + load.accelerator_products
     return f"; {products:.1e} multiply-adds take {seconds:,.0f} s of it" if products and seconds >= 1 else ""
 
 
@@ -184,7 +221,7 @@ def _measured(artifact: Artifact | None) -> dict[str, float]:
 
 
 def _computed(artifact: Artifact | None, rows: float) -> float:
-    """Rows that the measured seconds were spent on: not those that were there from an earlier run."""
+    """Rows that the measured seconds were spent on, without those reused from an earlier run."""
     details: dict[str, Any] = artifact.details if artifact else {}
     if details.get("triplets_per_s"):
         return float(details["triplets_per_s"]) * _measured(artifact)["compute"]
@@ -196,24 +233,23 @@ def _rows(artifact: Artifact | None, otherwise: float) -> float:
 
 
 def _disk(artifact: Artifact | None, rows_factor: float, images_factor: float) -> float | None:
-    """Bytes of the artefact's files: tables grow with its rows, vectors with the images, models not at all."""
+    """Bytes of the artefact's files: tables grow with its rows, vectors with the images, models and pages not."""
     if artifact is None:
         return None
     total = 0.0
     for name, recorded in artifact.summary["files"].items():
-        grows = images_factor if name.endswith((".npy", ".faiss")) else rows_factor
-        total += recorded["bytes"] * (1 if name.endswith(SAME_SIZE) else grows)
+        grows = rows_factor if name.endswith(GROWS_WITH_ROWS) else images_factor
+        total += recorded["bytes"] * (grows if name.endswith(GROWS_WITH_ROWS + GROWS_WITH_IMAGES) else 1)
     return total
 
 
-def _cached(store: Store, stage: str) -> float:
-    """Bytes of the results kept per picture that a stage fills; those of other recipes of the store are among them."""
-    folders = [store.root / "rows" / name for name, by in CACHED_BY.items() if by == stage]
-    return sum(path.stat().st_size for folder in folders for path in folder.rglob("part-*.parquet"))
+def _cached(store: Store) -> float:
+    """Bytes of the results kept per picture, those of the store's other recipes included."""
+    return sum(path.stat().st_size for path in (store.root / "rows").rglob("part-*.parquet"))
 
 
 def products_per_s() -> float:
-    """Multiply-adds a second of this machine's processor in float32, by the best of a few matrix products."""
+    """Float32 multiply-adds per second of this machine's processor, by the best of a few matrix products."""
     import numpy as np
 
     rows, block = np.ones((1024, 512), np.float32), np.ones((512, 8192), np.float32)
@@ -221,7 +257,7 @@ def products_per_s() -> float:
 
 
 def accelerator_products_per_s() -> float | None:
-    """The same of the first GPU; None where there is none."""
+    """Float32 multiply-adds per second of the first GPU; None without a GPU."""
     import torch
 
     if not torch.cuda.is_available():

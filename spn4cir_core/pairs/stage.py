@@ -12,9 +12,11 @@ import pyarrow as pa
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.embeddings.vectors import read_embeddings
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.manifest import manifest_column
+from spn4cir_core.index.neighbour_index import FLAT_UP_TO, index_floats, inverted_file_products
 from spn4cir_core.pairs.allowed import Allowed
 from spn4cir_core.pairs.base import MINERS
 from spn4cir_core.pairs.draws import draw, id_keys
@@ -32,7 +34,7 @@ SAMPLE_ROWS = 8
 
 
 @dataclass(frozen=True)
-class Corpus:
+class EmbeddedImages:
     """The images with a vector, in the order of the vectors, and what constrains their pairs."""
 
     vectors: np.ndarray
@@ -80,7 +82,7 @@ def write_pairs(work: Work[PairsInput]) -> None:
     draft.details.update(_overview(pairs, settings))
 
 
-def read_corpus(work: Work[PairsInput]) -> Corpus:
+def read_corpus(work: Work[PairsInput]) -> EmbeddedImages:
     """Join the parents on the images that have a vector."""
     embeddings = read_embeddings(work.parents["image_embeddings"])
     ids, row = embeddings.image_ids, embeddings.row_of
@@ -90,7 +92,7 @@ def read_corpus(work: Work[PairsInput]) -> Corpus:
     near_rows = np.array([(row[a], row[b]) for a, b in near if a in row and b in row], np.int64).reshape(-1, 2)
     annotated = read_annotated_triplets(work.parents["annotations"], "reference_id", "target_id")
     references, targets = _rows_of(annotated["reference_id"], annotated["target_id"], row)
-    return Corpus(
+    return EmbeddedImages(
         embeddings.vectors_ND,
         ids,
         np.array([split_of.get(image_id, "") for image_id in ids]),
@@ -140,7 +142,7 @@ def choose_miner(settings: PairSettings, window: RankWindow) -> tuple[Miner, int
 
 
 def _mine_split(
-    corpus: Corpus,
+    corpus: EmbeddedImages,
     split: str,
     rows: np.ndarray,
     window: RankWindow,
@@ -260,6 +262,30 @@ def _all_refused(tables: PairsInput, drops: dict[str, int]) -> str:
     )
 
 
+def growth(corpus: Corpus, settings: PairsInput) -> Load:
+    """Every pair, and the similarities that the miner of each split computes; images are held, and an index of them."""
+    products, held_floats = 0.0, 0.0
+    for images in corpus.splits.values():
+        window = _window(settings, round(images))
+        if window is not None:
+            products += _products(settings.pairs, window, images, corpus)
+            if choose_miner(settings.pairs, window)[0].plugin_kind == "neighbours":
+                held_floats = max(held_floats, index_floats(images, corpus.dimensions))
+    return Load(corpus.pairs, "pair", products, held_rows=corpus.images, held_floats=held_floats)
+
+
+def _products(settings: PairSettings, window: RankWindow, images: float, corpus: Corpus) -> float:
+    """Multiply-adds of mining one split."""
+    miner, landmarks = choose_miner(settings, window)
+    if miner.reads_captions:
+        return 0.0
+    if miner.plugin_kind == "landmarks":
+        return images * (landmarks + settings.per_reference / window.share) * corpus.dimensions
+    if miner.plugin_kind == "neighbours" and images > FLAT_UP_TO:
+        return inverted_file_products(images, corpus.lists_visited) * corpus.dimensions
+    return images**2 * corpus.dimensions
+
+
 PAIRS = Stage(
     name="pairs",
     parents=("annotations", "image_embeddings", "splits", "images", "captions"),
@@ -267,4 +293,5 @@ PAIRS = Stage(
     version=1,
     write=write_pairs,
     parents_if={"captions": reads_captions},
+    growth=growth,
 )

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.captions.caption_table import read_captions
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.evaluation.answer_tables import hit_table, query_table, searched_table
 from spn4cir_core.evaluation.base import QuerySet
+from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.measure import Answers, Searches, ask
 from spn4cir_core.evaluation.query_sets import query_sets
 from spn4cir_core.evaluation.settings import EvaluationSettings, ReportInput
@@ -164,6 +166,19 @@ def _details(report: Contents) -> dict[str, Any]:
     }
 
 
+def growth(corpus: Corpus, settings: ReportInput) -> Load:
+    """Every held-out image; every query searches them with each model, composed and by single modalities."""
+    gallery = corpus.splits.get("evaluation", 0)
+    searches = len(ROLES) * len(MODES) * sum(corpus.queries.values())
+    return Load(
+        gallery,
+        "held-out image",
+        accelerator_products=searches * gallery * corpus.bank_dimensions,
+        held_rows=corpus.images,
+        held_floats=gallery * corpus.bank_dimensions,
+    )
+
+
 EVAL_REPORT = Stage(
     name="eval_report",
     parents=(
@@ -178,4 +193,5 @@ EVAL_REPORT = Stage(
     view=ReportInput,
     version=9,
     write=write_report,
+    growth=growth,
 )

@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.encode import encode_queries
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.index.image_index import build_index, measured_recall
+from spn4cir_core.index.neighbour_index import inverted_file_products
 from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
 from spn4cir_core.store.artifacts import whole_file
@@ -87,10 +89,19 @@ def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
     return table.filter(pc.is_in(table["image_id"], value_set=image_ids.combine_chunks()))
 
 
+def growth(corpus: Corpus, settings: SearchIndexInput) -> Load:
+    """Every image, and above ``flat_up_to`` the building of an inverted file; the vectors are held twice."""
+    images, dimensions, products = corpus.images, corpus.bank_dimensions, 0.0
+    if settings.search_index.kind_for(round(images)) != "flat":
+        products = inverted_file_products(images, lists_visited=0) * dimensions
+    return Load(images, "image", products, held_floats=2 * images * dimensions)
+
+
 SEARCH_INDEX = Stage(
     name="search_index",
     parents=("images", "captions", "splits", "triplets", "stage2_checkpoint"),
     view=SearchIndexInput,
     version=2,
     write=write_search_index,
+    growth=growth,
 )

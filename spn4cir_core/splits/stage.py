@@ -10,10 +10,12 @@ import pyarrow as pa
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets, read_queries
 from spn4cir_core.embeddings.vectors import read_embeddings
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import read_manifest
+from spn4cir_core.index.neighbour_index import FLAT_UP_TO, index_floats, inverted_file_products
 from spn4cir_core.splits.assign_splits import EVALUATION, STRICTEST_FIRST, TRAIN, VALIDATION, Assignment, assign_splits
 from spn4cir_core.splits.components import components, group_links, product_links
 from spn4cir_core.splits.indexed_links import ROWS_COMPARED_IN_FULL, indexed_embedding_links
@@ -192,6 +194,17 @@ def _near_duplicate_warning(image_ids: list[str], links: dict[str, Links]) -> di
     }
 
 
+def growth(corpus: Corpus, settings: SplitsInput) -> Load:
+    """Every image, and where embeddings are compared every image with every other or, above, an inverted file."""
+    images = corpus.images
+    if "embedding" not in settings.splits.near_duplicates_by:
+        return Load(images, "image")
+    if images <= FLAT_UP_TO:
+        return Load(images, "image", products=images**2 * corpus.dimensions / 2)
+    products = inverted_file_products(images, corpus.lists_visited) * corpus.dimensions
+    return Load(images, "image", products, held_floats=index_floats(images, corpus.dimensions))
+
+
 SPLITS = Stage(
     name="splits",
     parents=("images", "annotations", "image_embeddings"),
@@ -199,4 +212,5 @@ SPLITS = Stage(
     version=1,
     write=split_images,
     fingerprint_part={"splits": deciding_settings, "images": group_column},
+    growth=growth,
 )

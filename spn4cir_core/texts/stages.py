@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from spn4cir_core.captions.caption_table import read_captions
+from spn4cir_core.engine.growth import constant, per_pair
 from spn4cir_core.engine.progress import track
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.pairs.pair_table import read_pairs
@@ -108,6 +109,7 @@ MODIFIED_TEXTS = Stage(
     write=write_texts,
     external_inputs=_outside,
     multi_process=True,
+    growth=per_pair,
 )
 
 
@@ -118,4 +120,5 @@ TEMPLATES = Stage(
     version=1,
     write=snapshot_templates,
     external_inputs=templates_in_use,
+    growth=constant,
 )

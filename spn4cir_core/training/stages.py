@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.backbones.base import Network
+from spn4cir_core.engine.growth import Corpus, Load, per_candidate
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
@@ -258,6 +259,33 @@ READS_OF_TRIPLETS = (
     ("triplets", "splits", "image_embeddings"),
 )
 """What the validation and the orders of batches read of the corpus that the triplets were made of."""
+
+
+def _training_load(corpus: Corpus, schedule: Schedule) -> Load:
+    """Every visit of a triplet; candidates' pictures are read once, triplets are held."""
+    batch = schedule.batch_size * schedule.accumulate_batches
+    visits = schedule.epochs * corpus.epoch if schedule.steps is None else schedule.steps * batch
+    return Load(visits, "triplet visit", read_rows=corpus.candidates, held_rows=corpus.triplets)
+
+
+def growth_of_stage1(corpus: Corpus, settings: Stage1Input) -> Load:
+    """The schedule of stage 1."""
+    return _training_load(corpus, settings.stage1_checkpoint)
+
+
+def growth_of_control(corpus: Corpus, settings: ControlInput) -> Load:
+    """The schedule of stage 2, without its bank."""
+    return _training_load(corpus, settings.stage2_checkpoint)
+
+
+def growth_of_stage2(corpus: Corpus, settings: Stage2Input) -> Load:
+    """The schedule of stage 2, each visit compared with the whole bank forwards and backwards."""
+    load = _training_load(corpus, settings.stage2_checkpoint)
+    products = 2 * load.rows * corpus.candidates * corpus.bank_dimensions
+    excluded = corpus.triplets * corpus.excluded_per_triplet
+    return replace(load, accelerator_products=products, held_floats=2 * excluded)
+
+
 STAGE1_CHECKPOINT = Stage(
     name="stage1_checkpoint",
     parents=("triplets", "false_negatives"),
@@ -268,6 +296,7 @@ STAGE1_CHECKPOINT = Stage(
     external_inputs=_backbone_weights,
     parents_if={"false_negatives": _excludes_false_negatives},
     reads_also=READS_OF_TRIPLETS,
+    growth=growth_of_stage1,
 )
 CONTROL_CHECKPOINT = Stage(
     name="control_checkpoint",
@@ -279,6 +308,7 @@ CONTROL_CHECKPOINT = Stage(
     fingerprint_part={"stage2_checkpoint": _length},
     parents_if={"false_negatives": _excludes_false_negatives},
     reads_also=READS_OF_TRIPLETS,
+    growth=growth_of_control,
 )
 STAGE2_CHECKPOINT = Stage(
     name="stage2_checkpoint",
@@ -288,6 +318,7 @@ STAGE2_CHECKPOINT = Stage(
     write=write_stage2,
     multi_process=True,
     reads_also=READS_OF_TRIPLETS,
+    growth=growth_of_stage2,
 )
 
 
@@ -298,4 +329,5 @@ CANDIDATE_BANK = Stage(
     version=2,
     write=write_bank,
     multi_process=True,
+    growth=per_candidate,
 )

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.captions.caption_table import read_captions
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
@@ -249,6 +250,13 @@ def _spread(training: Sequence[Triplet], origin: str) -> list[Triplet]:
     return of_origin[:: max(1, len(of_origin) // EXAMPLES)][:EXAMPLES]
 
 
+def growth(corpus: Corpus, settings: TripletsInput) -> Load:
+    """Every pair, and with a ranker three searches of the training images for each."""
+    ranker = settings.triplets.ranker
+    searched = 3 * min(corpus.splits.get("train", 0), ranker.max_candidates) if ranker else 0
+    return Load(corpus.pairs, "pair", corpus.pairs * searched * corpus.dimensions)
+
+
 TRIPLETS = Stage(
     name="triplets",
     parents=("images", "annotations", "captions", "splits", "pairs", "modified_texts"),
@@ -256,4 +264,5 @@ TRIPLETS = Stage(
     version=2,
     write=compose_triplets,
     external_inputs=models_and_verdicts,
+    growth=growth,
 )

@@ -10,11 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from spn4cir_core.cli.app import app
+from spn4cir_core.engine.plugins import Settings
+from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.operations import estimate as estimating
-from spn4cir_core.operations.estimate import Cost, Rates, estimate, load_rates, measured_corpus
-from spn4cir_core.operations.growth import LAWS
+from spn4cir_core.operations.estimate import Cost, Rates, estimate, grown, load_rates, measured_corpus
+from spn4cir_core.pairs.stage import PAIRS
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Store
 
@@ -80,10 +82,12 @@ def test_the_corpus_is_what_the_summaries_say(recipe: Recipe, store: Store) -> N
     corpus = measured_corpus(recipe, store)
     assert (corpus.images, corpus.pairs, corpus.triplets, corpus.candidates) == (1000, 2000, 1600, 800)
     assert corpus.excluded_per_triplet == 4 and corpus.bank_dimensions == 8 and corpus.dimensions == 8
-    grown = corpus.grown(10_000, recipe)
-    assert grown.splits == {"train": 8000, "validation": 0, "evaluation": 2000}
-    assert (grown.pairs, grown.triplets, grown.excluded_per_triplet) == (20_000, 16_000, 40)
-    assert corpus.grown(500_000, recipe).excluded == {"same_caption": 1000, "same_text": 500}, "most_per_guard is 1,000"
+    larger = grown(corpus, 10_000, recipe)
+    assert larger.splits == {"train": 8000, "validation": 0, "evaluation": 2000}
+    assert (larger.pairs, larger.triplets, larger.excluded_per_triplet) == (20_000, 16_000, 40)
+    assert grown(corpus, 500_000, recipe).excluded == {"same_caption": 1000, "same_text": 500}, (
+        "most_per_guard is 1,000"
+    )
 
 
 def test_rows_that_cost_the_same_grow_with_the_corpus_and_reused_ones_do_not_count(
@@ -102,8 +106,10 @@ def test_multiply_adds_grow_by_their_own_law(recipe: Recipe, store: Store) -> No
     costs = by_stage(estimate(recipe, store, 10_000))
     compared_now, compared_then = 1000**2 * 8 / 2 / SPEED, 10_000**2 * 8 / 2 / SPEED
     assert costs["splits"].seconds == pytest.approx((1 - compared_now) * 10 + compared_then)
-    many = measured_corpus(recipe, store).grown(1_000_000, recipe)
-    assert LAWS["pairs"](many, recipe).products < (800_000**2 + 200_000**2) * 8 / 20, "landmarks, not all with all"
+    many = grown(measured_corpus(recipe, store), 1_000_000, recipe)
+    assert PAIRS.growth(many, PAIRS.settings_of(recipe)).products < (800_000**2 + 200_000**2) * 8 / 20, (
+        "landmarks, not all with all"
+    )
     bank_now, bank_then = 2 * 1000 * 800 * 8 / SPEED, 2 * 1000 * 8000 * 8 / SPEED
     stage2 = costs["stage2_checkpoint"].seconds
     assert stage2 == pytest.approx(10 - bank_now + bank_then + 10), (
@@ -160,9 +166,10 @@ def test_what_was_not_measured_is_not_known_unless_a_rate_is_given(
 
 def test_every_law_grows_and_stays_finite(recipe: Recipe, store: Store) -> None:
     corpus = measured_corpus(recipe, store)
-    for name, law in LAWS.items():
-        loads = [law(corpus.grown(images, recipe), recipe) for images in (1000, 100_000, 10_000_000)]
-        assert all(math.isfinite(load.products) and load.rows >= 1 for load in loads), name
+    for name, stage in STAGES.items():
+        corpora = [grown(corpus, images, recipe) for images in (1000, 100_000, 10_000_000)]
+        loads = [stage.growth(one, stage.settings_of(recipe)) for one in corpora]
+        assert all(math.isfinite(load.products + load.memory_bytes) and load.rows >= 1 for load in loads), name
         assert loads[0].rows <= loads[1].rows <= loads[2].rows, name
 
 
@@ -177,11 +184,24 @@ def test_the_command_prints_a_table_and_says_what_to_do_without_a_sample(
     shown = CliRunner().invoke(app, words)
     assert shown.exit_code == 0, shown.output
     lines = shown.stdout.splitlines()
-    assert lines[0].split() == ["stage", "time", "memory", "disk", "rests", "on"] and len(lines) == len(LAWS) + 2
+    assert lines[0].split() == ["stage", "time", "memory", "disk", "rests", "on"] and len(lines) == len(STAGES) + 3
     (captions,) = [line for line in lines if line.startswith("captions")]
     assert "14 h 10 min" in captions and "shared by 2" in captions
     assert lines[-1].startswith("together") and "stages of which nothing is known" in lines[-1]
 
 
-def test_every_stage_has_a_law_of_growth() -> None:
-    assert list(LAWS) == list(STAGES), "a new stage needs its law, or it drops out of the estimate"
+def test_every_stage_and_the_results_per_picture_have_a_line(recipe: Recipe, store: Store) -> None:
+    part = store.root / "rows" / "captions" / "model" / "part-1.parquet"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(300))
+    costs = estimate(recipe, store, 10_000)
+    assert [cost.stage for cost in costs] == [*STAGES, "rows/"]
+    assert costs[-1].disk_bytes == 3000
+
+
+def test_a_stage_without_a_law_of_its_own_grows_with_the_images(
+    recipe: Recipe, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STAGES, "things", Stage("things", (), Settings, 1, lambda work: None))
+    put(store, "things", 1000, {"compute": 3})
+    assert by_stage(estimate(recipe, store, 10_000))["things"].seconds == pytest.approx(30)
