@@ -69,6 +69,10 @@ class Reader(Plugin):
     def files(self, store_root: Path) -> Iterator[FoundFile]:
         """Every file that claims to be a picture, sorted by path. Files that claim nothing are ignored."""
 
+    def ignored(self, store_root: Path) -> Mapping[str, int]:
+        """Extension, in lower case, → number of files that are no pictures; by default none are counted."""
+        return {}
+
     def corpus_folder(self, corpus: str) -> str:
         """Folder of one corpus relative to the root, where its annotation files lie; empty: the root itself."""
         return corpus

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -48,6 +49,13 @@ class Together(Reader):
             if one.path == other.path:
                 raise InputError(f"two readers find {one.path!r}; give each a folder of its own")
         yield from listing
+
+    def ignored(self, store_root: Path) -> Mapping[str, int]:
+        """Those of all readers together."""
+        counts: Counter[str] = Counter()
+        for reader in self.readers:
+            counts.update(reader.ignored(store_root))
+        return counts
 
     def annotation_files(self, store_root: Path) -> Iterator[AnnotationFile]:
         """The annotation files of all readers."""

@@ -17,7 +17,7 @@ from spn4cir_core.store.fingerprints import file_sha256, fingerprint
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
 BATCH_FILES, SHARD_FILES = 256, 16_384
-PLAIN_VERSION = 1
+PLAIN_VERSION = 2
 
 
 def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: int) -> dict[str, str]:

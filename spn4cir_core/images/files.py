@@ -13,18 +13,19 @@ from PIL import Image, UnidentifiedImageError
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.colour_profile import to_srgb
+from spn4cir_core.images.formats import EXTRAS, FORMATS, HEAD_BYTES, file_format, missing_extra, readable_formats
 
 if TYPE_CHECKING:
     from spn4cir_core.images.settings import ImageSettings
     from spn4cir_core.store.artifacts import Store
 
-# Formats decoded by Pillow itself. Left out on purpose: EPS and PDF start other programs, icons hold pictures
-# whose size their header does not tell.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF")
 EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".bmp", ".dib"}
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
 )
+"""Endings by which a file claims to be a picture; of other files the first bytes decide."""
+LATER_FORMATS = ("JPEG2000", *EXTRAS)
+NEEDS_EXTRA = "not read without the extra"
 FRAMES_TRIED = 32
 """Of an animation that begins with frames of one colour, as those do that fade in."""
 WHITE, GREY = (255, 255, 255, 255), (128, 128, 128, 255)
@@ -151,7 +152,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise PictureError("empty file", "0 bytes")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise PictureError("too many pixels", f"{width} x {height}, at most {max_pixels} are allowed")
@@ -159,6 +160,8 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     except (PictureError, MemoryError):
         raise
     except UnidentifiedImageError as error:
+        if extra := missing_extra(data[:HEAD_BYTES]):
+            raise PictureError(f"{NEEDS_EXTRA} [{extra}]", f"pip install 'spn4cir[{extra}]'") from error
         raise PictureError("not a picture", f"starts with {data[:12]!r}") from error
     except Image.DecompressionBombError as error:
         raise PictureError("too many pixels", str(error)) from error
@@ -183,10 +186,13 @@ def as_picture(picture: Picture, max_pixels: int = ImageFiles.max_pixels) -> Ima
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a file has neither a colour profile, transparency nor a second frame, by its header.
+    """Whether a file has neither a colour profile, transparency nor a second frame, by its header, and a format that
+    the first version of the decoder read.
 
     True as well for a file that is not a picture: :func:`decode` says so.
     """
+    if file_format(path) in LATER_FORMATS:
+        return False
     try:
         with Image.open(path, formats=FORMATS) as image:
             profile = image.info.get("icc_profile") or b""

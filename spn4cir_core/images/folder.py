@@ -6,19 +6,23 @@ import csv
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.base import FoundFile, Reader
+from spn4cir_core.images.base import QUERIES, TRIPLETS, FoundFile, Reader
 from spn4cir_core.images.files import EXTENSIONS
+from spn4cir_core.images.formats import file_format
 from spn4cir_core.store.fingerprints import OmitFromFingerprint
 from spn4cir_core.user_files import inside, read_json_lines
 
 log = logging.getLogger(__name__)
 
 METADATA = ("metadata.csv", "metadata.parquet", "metadata.jsonl")
+OWN_FILES = (*METADATA, TRIPLETS, QUERIES, "captions.csv", "captions.json", "captions.jsonl", "captions.parquet")
+TEXTS = frozenset([".csv", ".htm", ".html", ".json", ".jsonl", ".md", ".parquet", ".py", ".svg", ".txt", ".xml"])
 FILE_COLUMNS = ("file", "file_name")
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -32,8 +36,9 @@ class Folder(Reader):
     """Pictures below one directory, which is one corpus or holds one corpus per sub-directory.
 
     A corpus may hold ``metadata.csv`` (or ``.parquet``, ``.jsonl``): a column ``file`` (or ``file_name``)
-    with paths relative to the corpus, and further columns, which become attributes. Names that start with
-    ``.`` or ``_`` are ignored, and so are files without a picture's extension and linked directories.
+    with paths relative to the corpus, and further columns, which become attributes. A file without a picture's
+    extension is a picture by its first bytes. Names that start with ``.`` or ``_`` are ignored, and so are linked
+    directories.
     """
 
     plugin_kind: ClassVar[str] = "folder"
@@ -68,16 +73,23 @@ class Folder(Reader):
             folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _hidden(entry.name))
             listing = [file for name in folders for file in self._corpus(root, name, name)]
             # A picture beside the corpora belongs to none: the scan drops it and says so.
-            listing += [
-                FoundFile(entry.name, "") for entry in root.iterdir() if entry.is_file() and _claims(entry.name)
-            ]
+            listing += [FoundFile(entry.name, "") for entry in root.iterdir() if _is_picture(entry, root)]
         yield from sorted(listing, key=lambda file: file.path)
+
+    def ignored(self, store_root: Path) -> Mapping[str, int]:
+        """The files that are neither pictures nor this package's own tables."""
+        root = self.root(store_root)
+        return Counter(
+            path.suffix.lower() or "no extension"
+            for path in _paths(root)
+            if path.name not in OWN_FILES and path.is_file() and not _is_picture(path, root)
+        )
 
     def _corpus(self, root: Path, folder: str, corpus: str) -> Iterator[FoundFile]:
         base = root / folder
         rows = _read_metadata(base, root)
         self._check_columns(rows, base)
-        for inner in sorted({*_walk(base), *rows}):
+        for inner in sorted({*_walk(base, root), *rows}):
             row = dict(rows.get(inner, {}))
             parts = PurePosixPath(inner).parts
             category = parts[0] if len(parts) > 1 and not self.category_column else ""
@@ -106,16 +118,31 @@ def _hidden(name: str) -> bool:
     return name.startswith((".", "_"))
 
 
-def _claims(name: str) -> bool:
-    return not _hidden(name) and PurePosixPath(name).suffix.lower() in EXTENSIONS
+def _is_picture(path: Path, root: Path) -> bool:
+    """Whether a file claims to be a picture by its name or, where that tells nothing, by its first bytes.
+
+    Links that lead out of the root, and files that are text by their names, are not looked into.
+    """
+    suffix = path.suffix.lower()
+    if _hidden(path.name) or suffix in TEXTS or path.is_dir():
+        return False
+    if suffix in EXTENSIONS:
+        return True
+    try:
+        return path.resolve().is_relative_to(root) and file_format(path) != ""
+    except (OSError, RuntimeError, ValueError):  # as in ImageFiles.locate
+        return False
 
 
-def _walk(base: Path) -> Iterator[str]:
+def _paths(base: Path) -> Iterator[Path]:
+    """All that lies below a folder, but for hidden names."""
     for folder, folders, names in os.walk(base):
         folders[:] = [name for name in folders if not _hidden(name)]
-        for name in names:
-            if _claims(name):
-                yield (Path(folder) / name).relative_to(base).as_posix()
+        yield from (Path(folder) / name for name in names if not _hidden(name))
+
+
+def _walk(base: Path, root: Path) -> Iterator[str]:
+    return (path.relative_to(base).as_posix() for path in _paths(base) if _is_picture(path, root))
 
 
 def _split(value: str, file: str, base: Path) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -16,7 +17,8 @@ from spn4cir_core.images.base import FoundFile
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.examine import Examiners, Finding
 from spn4cir_core.images.file_hashes import all_plain, file_hashes
-from spn4cir_core.images.files import ImageFiles, PictureError, image_files, legible
+from spn4cir_core.images.files import NEEDS_EXTRA, ImageFiles, PictureError, image_files, legible
+from spn4cir_core.images.formats import readable_formats
 from spn4cir_core.images.manifest import (
     DROP_SCHEMA,
     DROPS_FILE,
@@ -31,7 +33,8 @@ from spn4cir_core.store.artifacts import Draft, Store
 from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
-DECODER_VERSION = 2
+log = logging.getLogger(__name__)
+DECODER_VERSION = 3
 """Goes up whenever the same bytes would give another finding."""
 SHARD_FILES = 1024
 EVALUATION = "evaluation"
@@ -80,7 +83,8 @@ def outside(tables: ImagesInput, store: Store) -> str:
     ]
     paths = {listed.sha256: listed.file.path for listed in listing if listed.sha256 is not None}
     plain = all_plain(image_files(tables.images, store), paths, store, tables.images.workers)
-    return fingerprint(described if plain else {"files": described, "decoder": DECODER_VERSION})
+    decoder = {"decoder": DECODER_VERSION, "formats": readable_formats()}
+    return fingerprint(described if plain else {"files": described, **decoder})
 
 
 def scan_images(work: Work[ImagesInput]) -> None:
@@ -94,7 +98,10 @@ def scan_images(work: Work[ImagesInput]) -> None:
     with draft.timed("read"):
         listing = list_files(settings, work.store)
     if not listing:
-        raise InputError(f"no pictures below {files.root}; supported are JPEG, PNG, GIF, WebP, BMP, TIFF, PPM and AVIF")
+        raise InputError(
+            f"no pictures below {files.root}; supported are JPEG, PNG, GIF, WebP, BMP, TIFF, PPM, AVIF and"
+            " JPEG 2000, with the extras [heif] and [jxl] HEIC and JPEG XL"
+        )
     with draft.timed("compute"):
         findings = examine_files(files, listing, work.store, settings.workers, work.progress)
         images, duplicates, drops = judge(listing, findings, files, settings.min_side_px)
@@ -108,6 +115,13 @@ def scan_images(work: Work[ImagesInput]) -> None:
         draft.write_table(pa.Table.from_pylist(duplicates, DUPLICATE_SCHEMA), DUPLICATES_FILE)
         draft.write_table(pa.Table.from_pylist(drops, DROP_SCHEMA), DROPS_FILE)
         _write_sheet(draft, files, images)
+    ignored = dict(Counter(settings.reader.ignored(work.store.root)).most_common())
+    if ignored:
+        log.warning("images: not read as pictures: %s", counted(ignored))
+    for reason, count in Counter(drop["reason"] for drop in drops).items():
+        if reason.startswith(NEEDS_EXTRA):
+            extra = reason.removeprefix(f"{NEEDS_EXTRA} ")
+            log.warning("images: %d files are %s: pip install 'spn4cir%s'", count, reason, extra)
     draft.rows = len(images)
     draft.details = {
         "files": len(listing),
@@ -118,6 +132,7 @@ def scan_images(work: Work[ImagesInput]) -> None:
         "categories": dict(Counter(f"{image['corpus']}/{image['category']}" for image in images).most_common(50)),
         "asked_splits": dict(Counter(image["split"] or "none" for image in images)),
         "bytes": sum(image["bytes"] for image in images),
+        "not_read": ignored,
         "drop_examples": drops[:10],
         "contact_sheet": "contact_sheet.jpg",
     }
@@ -141,8 +156,12 @@ def examine_files(
                 fresh[sha256] = finding
                 progress("examining pictures", len(findings) + len(fresh), len(wanted))
             findings.update(fresh)
-            # A crash may be the machine's fault, a changed file has other bytes: neither is worth keeping.
-            keep = {sha256: finding for sha256, finding in fresh.items() if finding.sha256 == sha256}
+            # A crash may be the machine's fault, a changed file has other bytes, an extra may come: not worth keeping.
+            keep = {
+                sha256: finding
+                for sha256, finding in fresh.items()
+                if finding.sha256 == sha256 and not finding.reason.startswith(NEEDS_EXTRA)
+            }
             if keep:
                 rows.append(list(keep), pa.array([asdict(finding) for finding in keep.values()], FINDING_TYPE))
     return findings
@@ -222,6 +241,11 @@ def _kept(rows: Rows) -> Iterator[tuple[str, Finding]]:
     for table in rows.scan():
         for sha256, value in zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True):
             yield sha256, Finding(**value)
+
+
+def counted(extensions: Mapping[str, int]) -> str:
+    """``9 .mp4, 3 .pdf``: numbers of files by extension, the first ten."""
+    return ", ".join(f"{count} {extension}" for extension, count in list(extensions.items())[:10])
 
 
 def _examples(drops: list[dict[str, Any]]) -> str:

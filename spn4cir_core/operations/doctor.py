@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
+from spn4cir_core.images.stage import counted
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import RemoteStore
@@ -32,6 +33,8 @@ EXTRAS = {
     "ui": "the Dagster UI",
     "serve": "search in the browser and over HTTP",
     "offline": "the default captioner and encoder without a download",
+    "heif": "HEIC pictures, as telephones take them",
+    "jxl": "JPEG XL pictures",
     "tensorboard": "training curves in TensorBoard",
     "gpu": "FAISS on the GPU",
     "s3": "the store on S3",
@@ -183,7 +186,8 @@ def pictures(recipe: Recipe) -> Iterator[Symptom]:
         return
     location = Path(folder).expanduser()
     if location.is_dir() and os.access(location, os.R_OK | os.X_OK):
-        yield Symptom("pictures", "ok", str(location.absolute()))
+        ignored = counted(recipe.images.reader.ignored(Path()))
+        yield Symptom("pictures", "ok", f"{location.absolute()}{f'; no pictures: {ignored}' if ignored else ''}")
     else:
         cure = "name it with --images, or as images.reader.folder of the recipe (./ is relative to the recipe's file)"
         yield Symptom("pictures", "broken", f"{location.absolute()} is no folder that can be read", cure)

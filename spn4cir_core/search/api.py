@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.files import FORMATS, PictureError
+from spn4cir_core.images.files import PictureError
+from spn4cir_core.images.formats import FORMATS
 from spn4cir_core.search.access_control import AccessControl
 from spn4cir_core.search.models import INDEXED, Model, NoSuchModel
 from spn4cir_core.search.search import Hit
