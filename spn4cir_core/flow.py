@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spn4cir_core.annotations.stage import ANNOTATIONS
+from spn4cir_core.blend.stage import BLEND
 from spn4cir_core.captions.stage import CAPTIONS
 from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.engine.stage import Stage
@@ -37,6 +38,7 @@ STAGES: dict[str, Stage[Any]] = {
         CONTROL_CHECKPOINT,
         CANDIDATE_BANK,
         STAGE2_CHECKPOINT,
+        BLEND,
         EVAL_REPORT,
         SEARCH_INDEX,
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import Field, ValidationError, model_validator
 
 from spn4cir_core.annotations.settings import AnnotationSettings
+from spn4cir_core.blend.settings import BlendSettings
 from spn4cir_core.captions.settings import CaptionSettings
 from spn4cir_core.embeddings.settings import EmbeddingSettings
 from spn4cir_core.engine.plugins import Choice, Settings, explain, under_new_keys
@@ -47,6 +48,7 @@ class Recipe(Settings):
     control_checkpoint: ControlSettings = ControlSettings()
     candidate_bank: BankSettings = BankSettings()
     stage2_checkpoint: Stage2Settings
+    blend: BlendSettings = BlendSettings()
     eval_report: EvaluationSettings = EvaluationSettings()
     search_index: SearchSettings = SearchSettings()
 

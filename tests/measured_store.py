@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
+from spn4cir_core.annotations.annotation_tables import TRIPLET_SCHEMA, TRIPLETS_FILE
 from spn4cir_core.backbones.small.settings import Small
+from spn4cir_core.blend.fitted import BLEND_FILE
+from spn4cir_core.blend.settings import BlendSettings
+from spn4cir_core.blend.stage import BLEND
+from spn4cir_core.embeddings.base import ImageEncoder
+from spn4cir_core.embeddings.settings import EmbeddingSettings
+from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.images.files import pixel_sha256
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.training.checkpoints import Resume
 from spn4cir_core.triplets.refusal_report import REFUSED_SCHEMA
 from spn4cir_core.triplets.triplet import SCHEMA as TRIPLETS
@@ -65,6 +75,20 @@ def draw_pictures(folder: Path) -> None:
         drawn(number, row["attributes"]["label"], row["attributes"]["colour"]).save(path)
 
 
+class PixelEncoder(ImageEncoder):
+    """The picture itself, eight pixels a side."""
+
+    plugin_kind = "tests.measured_store:PixelEncoder"
+
+    def fingerprint(self) -> str:
+        return "pixels"
+
+    def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
+        return lambda pictures: np.stack(
+            [np.asarray(picture.resize((8, 8)), np.float32).ravel() / 255 for picture in pictures]
+        )
+
+
 def recipe(folder: Path, **evaluation: Any) -> Recipe:
     return Recipe.model_construct(
         name=NAME,
@@ -72,6 +96,8 @@ def recipe(folder: Path, **evaluation: Any) -> Recipe:
         images=ImageSettings.model_validate({"reader": {"kind": "folder", "folder": str(folder)}}),
         eval_report=EvaluationSettings.model_validate({"bootstrap_draws": 100, "gallery_pictures": 6, **evaluation}),
         search_index=SearchSettings(),
+        image_embeddings=EmbeddingSettings(encoder=PixelEncoder()),
+        blend=BlendSettings(sentence_encoder=None),
     )
 
 
@@ -106,7 +132,12 @@ def measured_store(root: Path, *, queries: bool = True, generated: bool = True, 
     splits = {"image_id": columns["image_id"], "split": [row["split"] for row in rows]}
     twins = pa.table({"image_a": ["toys/19.png"], "image_b": ["toys/35.png"]})
     write(store, "splits", {"splits.parquet": pa.table(splits), "near_duplicates.parquet": twins}, ["images"])
-    write(store, "annotations", {"queries.parquet": _queries(rows if queries else [])}, ["images"])
+    write(
+        store,
+        "annotations",
+        {"queries.parquet": _queries(rows if queries else []), TRIPLETS_FILE: TRIPLET_SCHEMA.empty_table()},
+        ["images"],
+    )
     triplets = pa.Table.from_pylist(_triplets(rows if generated else []), TRIPLETS)
     refused = [
         row | {"reason": EVIL if not number else "a gate's reason"} for number, row in enumerate(_triplets(rows)[:3])
@@ -123,7 +154,26 @@ def measured_store(root: Path, *, queries: bool = True, generated: bool = True, 
     write(store, "false_negatives", {"false_negatives.parquet": pa.Table.from_pylist(masked, schema)}, ["triplets"])
     for number, noun in enumerate(("stage1_checkpoint", "control_checkpoint", "stage2_checkpoint")):
         write_checkpoint(store, noun, seed=number)
+    for stage in (IMAGE_EMBEDDINGS, BLEND):
+        stage.run(recipe(root / "pictures"), store)
     return store
+
+
+def weigh(store: Store, **weights: float) -> Artifact:
+    """Make a blend of these weights the recipe's current one; channels that were not fitted are calibrated too."""
+    fitted = store.current(NAME, "blend")
+    assert fitted is not None
+    table = json.loads(fitted.file(BLEND_FILE).read_text())
+    for row in table["channels"]:
+        row["weight"] = weights.get(row["name"], 0.0)
+    table["calibration"]["deviation"] = [deviation or 0.1 for deviation in table["calibration"]["deviation"]]
+    mark = fingerprint(weights)
+    with store.writing("blend", mark, fitted.summary) as draft:
+        draft.write_json(table, BLEND_FILE)
+    artifact = store.get("blend", mark)
+    assert artifact is not None
+    store.point(NAME, artifact)
+    return artifact
 
 
 def write_checkpoint(store: Store, noun: str, seed: int) -> Artifact:

@@ -31,9 +31,9 @@ ROOMS = (
     "backbones",
     "objectives",
     "training",
+    "evaluation",
     "channels",
     "blend",
-    "evaluation",
     "search",
     "reports",
 )

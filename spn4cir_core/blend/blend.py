@@ -29,9 +29,10 @@ class Blend:
             total_QK += np.float32(self.weight_C[number]) * self.calibration.apply_to(number, score_QK)
         return total_QK
 
-    def contributions(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray) -> np.ndarray:
-        """What each channel adds to the score of each row, (Q, C, K): why a picture was found."""
-        part_QCK = np.zeros((len(queries), len(self.channels), len(rows_K)), np.float32)
+    def contributions(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
+        """What each channel adds to the score of each row, (Q, C, K), or (Q, C, N): why a picture was found."""
+        columns = len(gallery.captions) if rows_K is None else len(rows_K)
+        part_QCK = np.zeros((len(queries), len(self.channels), columns), np.float32)
         for number in np.flatnonzero(self.weight_C).tolist():
             score_QK = self.channels[number].scores(gallery, queries, rows_K)
             part_QCK[:, number] = self.weight_C[number] * self.calibration.apply_to(number, score_QK)

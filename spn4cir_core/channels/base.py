@@ -23,9 +23,9 @@ class Gallery:
 
     Attributes:
         captions: one each, None or empty where a picture has none.
-        vectors: by name, (N, D) float32 unit vectors; a row of NaN where a picture has none. ``picture``: the frozen
-            image encoder's; ``caption``: the sentence encoder's; ``text_space``: those of an encoder with a text side;
-            any other name: the target vectors of a trained network.
+        vectors: by name, (N, D) float32 unit vectors, or (N, T, D) where a picture has T; a row of NaN where it has
+            none. ``picture``: the frozen image encoder's; ``caption``: the sentence encoder's; ``text_space``: those of
+            an encoder with a text side; any other name: the target vectors of a trained network.
     """
 
     captions: Sequence[str | None]
@@ -34,7 +34,7 @@ class Gallery:
     def __post_init__(self) -> None:
         """Check that everything has one row a picture."""
         for name, vectors_ND in self.vectors.items():
-            if vectors_ND.ndim != 2 or len(vectors_ND) != len(self.captions):
+            if vectors_ND.ndim not in (2, 3) or len(vectors_ND) != len(self.captions):
                 raise InputError(
                     f"the gallery has {len(self.captions)} captions, but its {name!r} vectors have the shape "
                     f"{vectors_ND.shape}; give one row for each picture"
@@ -106,8 +106,9 @@ class VectorChannel(Channel):
             return np.full((len(queries), columns), np.nan, np.float32)
         target_ND = gallery.vectors[self.vectors]
         target_KD = target_ND if rows_K is None else target_ND[rows_K]
-        score_QK: np.ndarray = np.asarray(queries.vectors[self.vectors], np.float32) @ target_KD.T
-        return score_QK
+        query_QD = np.asarray(queries.vectors[self.vectors], np.float32)
+        score_QV: np.ndarray = query_QD @ target_KD.reshape(-1, query_QD.shape[1]).T
+        return score_QV if target_KD.ndim == 2 else score_QV.reshape(len(query_QD), *target_KD.shape[:2]).max(-1)
 
 
 class WordChannel(Channel):

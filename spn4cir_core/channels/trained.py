@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spn4cir_core.channels.base import VectorChannel
+from spn4cir_core.training.roles import STAGE2
 
 
 class Trained(VectorChannel):
@@ -11,5 +12,5 @@ class Trained(VectorChannel):
     plugin_kind = "trained"
     title = "trained query encoder"
 
-    vectors: str = "stage2"
+    vectors: str = STAGE2.name
     """Name of the network's query and target vectors; its ``stage1``, ``control`` or ``stage2`` by convention."""

@@ -180,7 +180,8 @@ def example(
     query, files = queries[number % len(queries)], image_files(recipe.images, store)
     searcher = _searcher(recipe, store)
     reference = files.open(query["reference_id"])
-    hits = searcher.search(reference, query["modified_text"], 5, without=(query["reference_id"],))
+    own = query["reference_id"]
+    hits = searcher.search(reference, query["modified_text"], 5, without=(own,), reference_id=own)
     if report:
         typer.echo(f"report: {report.file('report.html')}")
     typer.echo(f"\nreference image: {files.root / query['reference_id']}\nmodified text:   {query['modified_text']}")
@@ -231,6 +232,8 @@ def _show(
     for hit in hits:
         suffix = "  <- right" if hit.image_id in right else ""
         typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{suffix}")
+        if hit.channels:
+            typer.echo(f"{'':6}{', '.join(f'{title} {part:+.2f}' for title, part in hit.channels.items())}")
     searcher.contact_sheet(reference, text, hits, files).save(sheet)
     typer.echo(f"contact sheet: {sheet}")
 

@@ -62,6 +62,8 @@ class QuerySet:
     """The k of recall@k that its benchmark asks for; empty: those of the report."""
     map_ks: tuple[int, ...] = (MAP_K,)
     """The k of mAP@k; always with ``MAP_K``."""
+    published: bool = False
+    """Whether figures are compared with published ones, which read no captions of the gallery."""
 
     def gallery_of(self, query: Query) -> tuple[str, ...]:
         """The images that a query is asked of, its reference included if it is one of them."""

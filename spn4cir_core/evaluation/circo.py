@@ -63,7 +63,16 @@ class Circo(Evaluator):
         name = "circo" + " with concept" * (text == "concept") + " first target" * (right == "first")
         headline = right == "all"
         return QuerySet(
-            name, protocol, tuple(queries), gallery, self.remove_reference, headline, drops, ks=KS, map_ks=KS
+            name,
+            protocol,
+            tuple(queries),
+            gallery,
+            self.remove_reference,
+            headline,
+            drops,
+            ks=KS,
+            map_ks=KS,
+            published=True,
         )
 
 

@@ -42,7 +42,7 @@ class Cirr(Evaluator):
             "image is removed from the ranking; target_hard alone is right; text: the caption. The published tables "
             "are of test1, which the benchmark's server scores."
         )
-        return QuerySet("cirr", protocol, tuple(queries), gallery, True, True, drops, ks=(1, 5, 10, 50))
+        return QuerySet("cirr", protocol, tuple(queries), gallery, True, True, drops, ks=(1, 5, 10, 50), published=True)
 
     def _subset(self, benchmark: BenchmarkQueries) -> QuerySet:
         drops = benchmark.drops.copy()
@@ -72,6 +72,7 @@ class Cirr(Evaluator):
             drops=drops,
             galleries=galleries,
             ks=(1, 2, 3),
+            published=True,
         )
 
 

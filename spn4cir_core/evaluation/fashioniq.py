@@ -72,6 +72,7 @@ class FashionIq(Evaluator):
             drops=drops,
             galleries=used_galleries,
             ks=(10, 50),
+            published=True,
         )
 
 

@@ -49,6 +49,7 @@ def _set(benchmark: BenchmarkQueries, task: str) -> QuerySet:
         drops=drops,
         galleries=galleries,
         ks=(1, 2, 3),
+        published=True,
     )
 
 

@@ -12,7 +12,7 @@ from spn4cir_core.engine.progress import Progress
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES, encode_gallery, encode_queries, same_target_encoder
-from spn4cir_core.evaluation.ranks import ranks_and_hits
+from spn4cir_core.evaluation.ranks import ranks_and_hits, ranks_of_scores
 from spn4cir_core.evaluation.recall import average_precision
 from spn4cir_core.evaluation.searched import searched_ranks
 from spn4cir_core.index.image_index import ImageIndex
@@ -43,6 +43,32 @@ class Answers:
     searched_by: set[str] = field(default_factory=set)
     """The indexes they were searched through."""
 
+    @property
+    def models(self) -> frozenset[str]:
+        """All that answered."""
+        return frozenset(model for model, _ in self.ranks)
+
+    def start(self, model: str, mode: str) -> None:
+        """Make room for the answers of one model in one mode."""
+        count = len(self.query_set.queries)
+        self.ranks[model, mode] = np.zeros(count, np.int32)
+        self.precision[model, mode] = np.zeros((count, len(self.query_set.map_ks)))
+        self.hits[model, mode] = np.full((count, HITS), -1, np.int64)
+
+    def add(
+        self,
+        model: str,
+        mode: str,
+        rows: Sequence[int],
+        answered: tuple[np.ndarray, np.ndarray, np.ndarray],
+        row_in_set: np.ndarray,
+    ) -> None:
+        """Take ranks, precisions and hits of some queries; ``row_in_set`` maps rows of their gallery, −1 to −1."""
+        ranks, precision, hits = answered
+        self.ranks[model, mode][rows] = ranks
+        self.precision[model, mode][rows] = precision
+        self.hits[model, mode][rows, : hits.shape[1]] = row_in_set[hits]
+
 
 @dataclass(frozen=True)
 class Searches:
@@ -54,12 +80,23 @@ class Searches:
     """How many images are searched for, unless the query set says it."""
 
 
+@dataclass(frozen=True)
+class ModelVectors:
+    """One model's vectors, for whoever scores the same queries in another way too."""
+
+    gallery_ND: np.ndarray
+    """Of all images of all galleries, sorted by id; (N, T, D) where an image has T."""
+    queries: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    """Query set → mode → (Q, D)."""
+
+
 def ask(
     models: Mapping[str, Callable[[], Checkpoint]],
     query_sets: Sequence[QuerySet],
     inputs_of: Callable[[Checkpoint, Sequence[str]], np.ndarray],
     progress: Progress,
     searches: Searches | None = None,
+    vectors_of: dict[str, ModelVectors] | None = None,
 ) -> list[Answers]:
     """Ask all models all queries.
 
@@ -68,12 +105,13 @@ def ask(
         inputs_of: inputs of images, by id, as ``network.read_images`` makes them. The stages of one
             backbone share them, so they are made by the first network only.
         searches: what to measure besides; None: nothing.
+        vectors_of: is filled with every model's vectors; None: they are not kept.
 
     Raises:
         InputError: a query names a reference or target that is not in its gallery.
     """
     answers = [Answers(query_set) for query_set in query_sets if query_set.queries]
-    image_ids = sorted({image_id for answer in answers for image_id in answer.query_set.gallery_ids})
+    image_ids = gallery_images(answers)
     row_of = {image_id: row for row, image_id in enumerate(image_ids)}
     for answer in answers:
         _check(answer.query_set)
@@ -90,8 +128,12 @@ def ask(
         else:
             same = same_target_encoder(first, network)
             vectors_ND = first_vectors_ND if same else encode_gallery(network, inputs_N)
+        vectors = ModelVectors(vectors_ND)
         for answer in answers:
-            _ask_one(name, network, answer, inputs_N, vectors_ND, row_of, searches)
+            encoded = _ask_one(name, network, answer, inputs_N, vectors_ND, row_of, searches)
+            vectors.queries[answer.query_set.name] = encoded
+        if vectors_of is not None:
+            vectors_of[name] = vectors
         progress("asking models", number + 1, len(models))
     return answers
 
@@ -104,33 +146,34 @@ def _ask_one(
     vectors_ND: np.ndarray,
     row_of: Mapping[str, int],
     searches: Searches | None,
-) -> None:
+) -> dict[str, np.ndarray]:
     query_set, queries = answer.query_set, answer.query_set.queries
     references = [row_of[query.reference_id] for query in queries]
     encoded = encode_queries(network, inputs_N, references, [query.modified_text for query in queries])
     set_row_of = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
     for mode in MODES:
-        answer.ranks[name, mode] = np.zeros(len(queries), np.int32)
-        answer.precision[name, mode] = np.zeros((len(queries), len(query_set.map_ks)))
-        answer.hits[name, mode] = np.full((len(queries), HITS), -1, np.int64)
-    for rows, gallery_ids in _by_gallery(query_set):
-        gallery = _Gallery(query_set, rows, gallery_ids)
+        answer.start(name, mode)
+    for rows, gallery_ids in by_gallery(query_set):
+        gallery = GalleryQueries(query_set, rows, gallery_ids)
         gallery_ND = vectors_ND[[row_of[image_id] for image_id in gallery_ids]]
         of_set = np.array([set_row_of[image_id] for image_id in gallery_ids] + [-1])
         for mode in MODES:
-            ranks, precision, hits = gallery.answer(encoded[mode][rows], gallery_ND)
-            answer.ranks[name, mode][rows] = ranks
-            answer.precision[name, mode][rows] = precision
-            answer.hits[name, mode][rows, : hits.shape[1]] = of_set[hits]
+            answer.add(name, mode, rows, gallery.answer(encoded[mode][rows], gallery_ND), of_set)
         if searches is not None:
             _search(name, answer, searches, gallery, rows, encoded["composed"][rows], gallery_ND)
+    return encoded
+
+
+def gallery_images(answers: Sequence[Answers]) -> list[str]:
+    """Ids of all images of the galleries, sorted."""
+    return sorted({image_id for answer in answers for image_id in answer.query_set.gallery_ids})
 
 
 def _search(
     name: str,
     answer: Answers,
     searches: Searches,
-    gallery: _Gallery,
+    gallery: GalleryQueries,
     rows: Sequence[int],
     queries_QD: np.ndarray,
     gallery_ND: np.ndarray,
@@ -142,7 +185,7 @@ def _search(
         ranks_Q[rows] = searched_ranks(index, queries_QD, gallery_ND, gallery.targets, gallery.removed, k)
 
 
-def _by_gallery(query_set: QuerySet) -> Iterator[tuple[list[int], tuple[str, ...]]]:
+def by_gallery(query_set: QuerySet) -> Iterator[tuple[list[int], tuple[str, ...]]]:
     """Places of the queries of each gallery, with the gallery's images."""
     rows_of: dict[str, list[int]] = {}
     for row, query in enumerate(query_set.queries):
@@ -151,13 +194,14 @@ def _by_gallery(query_set: QuerySet) -> Iterator[tuple[list[int], tuple[str, ...
         yield rows, query_set.gallery_of(query_set.queries[rows[0]])
 
 
-class _Gallery:
+class GalleryQueries:
     """Queries of one gallery: their targets and what is removed, as rows of it."""
 
     def __init__(self, query_set: QuerySet, rows: Sequence[int], gallery_ids: Sequence[str]) -> None:
         row_of = {image_id: row for row, image_id in enumerate(gallery_ids)}
         queries = [query_set.queries[row] for row in rows]
         self.map_ks = query_set.map_ks
+        self.top = max(HITS, *self.map_ks)
         self.targets = [[row_of[target] for target in query.target_ids] for query in queries]
         self.removed = [
             [row_of[query.reference_id]] if query_set.remove_reference and query.reference_id in row_of else []
@@ -166,8 +210,15 @@ class _Gallery:
 
     def answer(self, queries_QD: np.ndarray, gallery_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(Q,) ranks, (Q, K) average precisions, (Q, ≤ HITS) first hits, −1 where there is none."""
-        top = max(HITS, *self.map_ks)
-        ranks, rows, scores = ranks_and_hits(queries_QD, gallery_ND, self.targets, self.removed, top)
+        return self._answered(*ranks_and_hits(queries_QD, gallery_ND, self.targets, self.removed, self.top))
+
+    def answer_scores(self, scores_QN: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same from scores."""
+        return self._answered(*ranks_of_scores(scores_QN, self.targets, self.removed, self.top))
+
+    def _answered(
+        self, ranks: np.ndarray, rows: np.ndarray, scores: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         hits = np.where(np.isfinite(scores), rows, -1)
         precision = [
             [average_precision(np.isin(row[:k], right), len(right)) for k in self.map_ks]

@@ -20,6 +20,8 @@ import numpy as np
 from spn4cir_core.evaluation.score_blocks import Block, BlockSize, GalleryRows, exact_scores, score_blocks
 
 TIE = 1e-6
+SCORE_TIE = 1e-5
+"""Of sums of float32 standard scores, which reach some ten."""
 SIZE = BlockSize()
 
 
@@ -83,6 +85,35 @@ def ranks_and_hits(
         hits.add(block)
         ranks.add(block)
     return ranks.result(), *hits.result()
+
+
+def ranks_of_scores(
+    scores_QN: np.ndarray, targets: Sequence[Sequence[int]], removed: Sequence[Sequence[int]], top: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As :func:`ranks_and_hits`, from scores that are there already; those closer than ``SCORE_TIE`` are ties.
+
+    Args:
+        scores_QN: any float; a removed image's is not read.
+
+    Raises:
+        ValueError: a query has no target, or only removed ones.
+    """
+    ranks_Q = np.zeros(len(scores_QN), np.int32)
+    hits_QK = np.zeros((len(scores_QN), min(top, scores_QN.shape[1])), np.int64)
+    best_QK = np.zeros(hits_QK.shape, np.float32)
+    for number, (score_N, right, gone) in enumerate(zip(scores_QN, targets, removed, strict=True)):
+        left_N = score_N.astype(np.float32)
+        left_N[list(gone)] = -np.inf
+        own = [row for row in right if row not in set(gone)]
+        if not own:
+            raise ValueError(f"query {number} has no target in the gallery")
+        best = left_N[own].max()
+        hits_QK[number] = np.argsort(-left_N, kind="stable")[: hits_QK.shape[1]]
+        best_QK[number] = left_N[hits_QK[number]]
+        left_N[own] = -np.inf
+        better, ties = int((left_N > best + SCORE_TIE).sum()), int((np.abs(left_N - best) <= SCORE_TIE).sum())
+        ranks_Q[number] = better + (ties + 1) // 2
+    return ranks_Q, hits_QK, best_QK
 
 
 class _Ranks:

@@ -26,6 +26,9 @@ class EvaluationSettings(Settings):
     searched_by: Annotated[IndexSettings | None, OmitDefaultFromFingerprint()] = None
     """Tell beside recall@k what a search through such an index of each gallery finds; None: tell nothing."""
 
+    captions_of_gallery: Annotated[bool, OmitDefaultFromFingerprint()] = False
+    """Whether sets of published protocols are also asked of the blend, which reads captions of the gallery."""
+
     @field_validator("ks")
     @classmethod
     def _ascending(cls, ks: tuple[int, ...]) -> tuple[int, ...]:

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.evaluation.base import MAP_K
+from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.gallery_sizes import expected_recall, sizes_up_to
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
 from spn4cir_core.evaluation.significance import randomisation_p
-from spn4cir_core.training.roles import SERVED
+from spn4cir_core.training.roles import ROLES, SERVED, STAGE2
 
 ALL = "all"
 RANKS = pa.schema(
@@ -89,12 +90,15 @@ GALLERY_SIZES = pa.schema(
     ]
 )
 SHORTCUTS = ("image", "text", "sum")
-SUBTRACTED = (
-    *((name, "composed") for name in SERVED.compared_with),
-    *((SERVED.name, mode) for mode in SHORTCUTS),
+COMPARED = (
+    *(
+        ((role.name, "composed"), (other, "composed"))
+        for role in reversed(ROLES.values())
+        for other in role.compared_with
+    ),
+    *(((role.name, "composed"), (role.name, mode)) for role in (SERVED, STAGE2) for mode in SHORTCUTS),
 )
-"""(model, mode) of what is subtracted from the served model's composed query."""
-COMPARED = tuple(((SERVED.name, "composed"), other) for other in SUBTRACTED)
+"""Pairs of (model, mode) whose recalls are subtracted, where both were asked."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +217,8 @@ def _gallery_sizes(answer: Answers, ks: Sequence[int]) -> Iterator[dict[str, Any
     pairs = list(zip(query_set.queries, gone, strict=True))
     galleries_Q = np.array([len(inside[query.gallery]) - len(inside[query.gallery] & out) for query, out in pairs])
     targets_Q = np.array([len(set(query.target_ids) - out) for query, out in pairs])
-    for size, ((model, mode), ranks_Q) in product(sizes_up_to(int(galleries_Q.max())), answer.ranks.items()):
+    every = {(model, mode): ranks_Q for (model, mode), ranks_Q in answer.ranks.items() if mode in MODES}
+    for size, ((model, mode), ranks_Q) in product(sizes_up_to(int(galleries_Q.max())), every.items()):
         recall_K = expected_recall(ranks_Q, galleries_Q, targets_Q, size, ks_of_set)
         same = {"query_set": query_set.name, "model": model, "query": mode, "gallery": size}
         yield from ({**same, "k": k, "recall": float(recall)} for k, recall in zip(ks_of_set, recall_K, strict=True))

@@ -25,7 +25,7 @@ from spn4cir_core.operations.against_before import (
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.templates import PLACEHOLDERS
-from spn4cir_core.training.roles import CONTROL, ROLES, SERVED, STAGE1
+from spn4cir_core.training.roles import CONTROL, SERVED, STAGE1, TRAINED
 from spn4cir_core.triplets.triplet_tables import CANDIDATES_FILE
 
 UNFILLED = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
@@ -300,7 +300,7 @@ CHECKS: list[tuple[str, Check, bool]] = [
     ("modified_texts", texts_join_pairs, True),
     ("triplets", triplets_are_whole, True),
     ("triplets", splits_do_not_share_images, True),
-    *((role.artifact, loss_is_finite(role.artifact), role != CONTROL) for role in ROLES.values()),
+    *((role.artifact, loss_is_finite(role.artifact), role != CONTROL) for role in TRAINED.values()),
     ("candidate_bank", bank_matches_checkpoint, True),
     ("candidate_bank", bank_holds_the_candidates, True),
     ("eval_report", recall_is_a_share, True),

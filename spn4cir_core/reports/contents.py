@@ -21,7 +21,7 @@ from spn4cir_core.reports.headline import headline
 from spn4cir_core.reports.suspicious import Likeness, suspicions
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import plain
-from spn4cir_core.training.roles import ROLES, SERVED
+from spn4cir_core.training.roles import ROLES, SERVED, served_among
 from spn4cir_core.triplets.triplet_tables import read_triplets
 
 TITLES = {name: role.title for name, role in ROLES.items()}
@@ -42,6 +42,7 @@ def contents(
     lineage: Mapping[str, Artifact],
     settings: EvaluationSettings,
     likeness: Likeness,
+    blend: Mapping[str, Any],
 ) -> Contents:
     """Everything the report says, without its pictures.
 
@@ -51,6 +52,7 @@ def contents(
         metrics: what each training stage logged, by model.
         lineage: every artefact the report rests on, by noun, sources first.
         likeness: tells which queries are suspicious.
+        blend: the table of the ``blend`` artefact.
     """
     answered = {answer.query_set.name: answer for answer in answers}
     sets = [
@@ -59,6 +61,8 @@ def contents(
     return {
         "headline": headline(sets),
         "names": {"models": TITLES, "modes": MODE_NAMES},
+        "blend": {key: blend[key] for key in ("served", "queries", "queries_are", "pictures_of", "recall@1")},
+        "channels": blend["channels"],
         "query_sets": sets,
         "benchmarks": benchmark_tables(sets, TITLES),
         "training": [_training(model, lines) for model, lines in metrics.items()],
@@ -111,6 +115,7 @@ def _query_set(
         "name": query_set.name,
         "protocol": _protocol(query_set, answers),
         "headline": query_set.headline,
+        "served": served_among(answers.models if answers else ()).name,
         "queries": len(query_set.queries),
         "references": len({query.reference_id for query in query_set.queries}),
         "targets_per_query": _mean(len(query.target_ids) for query in query_set.queries),
@@ -131,18 +136,25 @@ def _query_set(
 
 
 def _protocol(query_set: QuerySet, answers: Answers | None) -> str:
+    protocol = query_set.protocol
+    if answers is not None and query_set.published and SERVED.name in answers.models:
+        protocol += (
+            f" {SERVED.title} also reads captions of the gallery, which published rows do not; the rows of trained "
+            "encoders do not either."
+        )
     if answers is None or not answers.searched:
-        return query_set.protocol
+        return protocol
     indexes = " or ".join(sorted(answers.searched_by))
     return (
-        f"{query_set.protocol} Composed queries are also searched through a FAISS index of each gallery ({indexes}), "
+        f"{protocol} Composed queries are also searched through a FAISS index of each gallery ({indexes}), "
         "with the same images removed; every other figure comes from comparing all images."
     )
 
 
 def _shortcuts(answers: Answers) -> list[dict[str, Any]]:
     """Which share of the queries one modality alone solves, and which only both together do (first 5 hits)."""
-    solved = {mode: answers.ranks[SERVED.name, mode] < 5 for mode in MODE_NAMES}
+    served = served_among(answers.models).name
+    solved = {mode: answers.ranks[served, mode] < 5 for mode in MODE_NAMES}
     alone = solved["image"] | solved["text"]
     shares = {
         "picture alone solves": solved["image"],
@@ -155,7 +167,8 @@ def _shortcuts(answers: Answers) -> list[dict[str, Any]]:
 
 
 def _suspicious(answers: Answers, likeness: Likeness) -> list[dict[str, Any]]:
-    return [{"why": why, "queries": len(rows)} for why, rows in suspicions(answers, SERVED.name, likeness).items()]
+    served = served_among(answers.models).name
+    return [{"why": why, "queries": len(rows)} for why, rows in suspicions(answers, served, likeness).items()]
 
 
 def _training(model: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

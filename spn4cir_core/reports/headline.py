@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spn4cir_core.evaluation.tables import ALL
-from spn4cir_core.training.roles import ROLES, SERVED, ModelRole
+from spn4cir_core.training.roles import ROLES, STAGE2, ModelRole, served_among
 
 Row = Mapping[str, Any]
 
@@ -27,7 +27,8 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
     query_set = next((query_set for query_set in answered if query_set["headline"]), answered[0])
     ks = query_set["ks"]
     best, wide = ks[0], ks[min(1, len(ks) - 1)]
-    recall = _find(query_set["recall"], k=best, model=SERVED.name, query="composed")
+    served = served_among(row["model"] for row in query_set["recall"])
+    recall = _find(query_set["recall"], k=best, model=served.name, query="composed")
     first = "The very first picture is right" if best == 1 else f"A right picture is among the first {best}"
     title = f"{first} for {_percent(recall['recall'])} of the change requests"
     return {
@@ -38,9 +39,10 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
         "high": recall["high"],
         "title": title,
         "sentences": [
-            _precision(query_set, recall, wide),
-            _against_shortcuts(query_set, best),
-            *(_gain(query_set, best, ROLES[name]) for name in SERVED.compared_with),
+            _precision(query_set, served, recall, wide),
+            _against_shortcuts(query_set, served, best),
+            *([_gain(query_set, best, served, STAGE2)] if served != STAGE2 else []),
+            *(_gain(query_set, best, STAGE2, ROLES[name]) for name in STAGE2.compared_with),
         ],
         "caution": ""
         if query_set["headline"]
@@ -48,21 +50,23 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _precision(query_set: Row, recall: Row, wide: int) -> str:
-    wider = _find(query_set["recall"], k=wide, model=SERVED.name, query="composed")
+def _precision(query_set: Row, served: ModelRole, recall: Row, wide: int) -> str:
+    wider = _find(query_set["recall"], k=wide, model=served.name, query="composed")
     also = f" Among the first {wide}, a right one is found for {_range(wider)}." if wide != recall["k"] else ""
     return (
-        f"{SERVED.title} (picture + text), {query_set['queries']:,} queries of “{query_set['name']}” over "
+        f"{served.title} (picture + text), {query_set['queries']:,} queries of “{query_set['name']}” over "
         f"{query_set['gallery']:,} pictures never trained on: recall@{recall['k']} is {_range(recall)}.{also}"
     )
 
 
-def _against_shortcuts(query_set: Row, k: int) -> str:
+def _against_shortcuts(query_set: Row, served: ModelRole, k: int) -> str:
     parts = [
-        f"{name} {_percent(_find(query_set['recall'], k=k, model=SERVED.name, query=mode)['recall'])}"
+        f"{name} {_percent(_find(query_set['recall'], k=k, model=served.name, query=mode)['recall'])}"
         for mode, name in (("image", "the picture alone"), ("text", "the text alone"), ("sum", "their plain sum"))
     ]
-    beaten = [_find_difference(query_set, k, SERVED.name, mode)["low"] > 0 for mode in ("image", "text", "sum")]
+    beaten = [
+        _find_difference(query_set, k, served.name, served.name, mode)["low"] > 0 for mode in ("image", "text", "sum")
+    ]
     verdict = (
         "Picture and text together beat all three beyond chance."
         if all(beaten)
@@ -71,8 +75,8 @@ def _against_shortcuts(query_set: Row, k: int) -> str:
     return f"With {parts[0]}, {parts[1]}, {parts[2]}. {verdict}"
 
 
-def _gain(query_set: Row, k: int, other: ModelRole) -> str:
-    row = _find_difference(query_set, k, other.name, "composed")
+def _gain(query_set: Row, k: int, role: ModelRole, other: ModelRole) -> str:
+    row = _find_difference(query_set, k, role.name, other.name, "composed")
     points = [100 * row[key] for key in ("difference", "low", "high")]
     more = f"{abs(points[0]):.1f} points {'lower' if points[0] < 0 else 'higher'} than {other.baseline}"
     span = f"95 % interval {_signed(points[1])} to {_signed(points[2])}"
@@ -82,7 +86,7 @@ def _gain(query_set: Row, k: int, other: ModelRole) -> str:
         verdict = "a loss beyond chance"
     else:
         verdict = "no difference that so many queries can show"
-    return f"Training against the whole candidate set ends {more} ({span}): {verdict}."
+    return f"{role.subject} ends {more} ({span}): {verdict}."
 
 
 def _find(rows: Sequence[Row], **wanted: Any) -> Row:
@@ -90,8 +94,8 @@ def _find(rows: Sequence[Row], **wanted: Any) -> Row:
     return next(row for row in rows if all(row[key] == value for key, value in values.items()))
 
 
-def _find_difference(query_set: Row, k: int, minus_model: str, minus_query: str) -> Row:
-    return _find(query_set["differences"], k=k, minus_model=minus_model, minus_query=minus_query)
+def _find_difference(query_set: Row, k: int, model: str, minus_model: str, minus_query: str) -> Row:
+    return _find(query_set["differences"], k=k, model=model, minus_model=minus_model, minus_query=minus_query)
 
 
 def _percent(share: float) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from spn4cir_core.blend.measure_blend import ALONE, WITHOUT
 from spn4cir_core.evaluation.encode import MODES
-from spn4cir_core.evaluation.tables import ALL, SUBTRACTED
+from spn4cir_core.evaluation.tables import ALL, COMPARED
 from spn4cir_core.reports.contents import MODE_NAMES, Contents
 from spn4cir_core.reports.plots import COLOURS, recall_by_kind, recall_over_gallery, recall_over_k, training_curves
-from spn4cir_core.training.roles import ROLES, SERVED
+from spn4cir_core.training.roles import BLEND, ROLES
 
 LINE_NAMES = {
     **{name: f"{role.label}, picture + text" for name, role in ROLES.items()},
@@ -20,15 +21,6 @@ LINE_NAMES = {
     "text": "text only",
     "sum": "sum of both",
 }
-
-
-BY_KIND = {
-    SERVED.label: (SERVED.name, "composed"),
-    **{ROLES[name].label: (name, "composed") for name in SERVED.compared_with[:1]},
-    "picture only": (SERVED.name, "image"),
-    "text only": (SERVED.name, "text"),
-}
-"""Column → (model, mode) of the table of recall per kind of modification."""
 
 
 def html_page(
@@ -86,9 +78,9 @@ def _render_report(template: str, contents: Contents, **more: Any) -> str:
     values = {
         "report": contents,
         "roles": ROLES,
-        "served": SERVED,
-        "subtracted": SUBTRACTED,
-        "by_kind": BY_KIND,
+        "compared": {row["name"]: compared_pairs(row) for row in _answered(contents)},
+        "channels": {row["name"]: channel_table(row, contents["channels"]) for row in _answered(contents)},
+        "by_kind": {row["name"]: kind_columns(row) for row in _answered(contents)},
         "tables": {row["name"]: recall_table(row) for row in _answered(contents)},
         "wide": {row["name"]: wide_k(row) for row in _answered(contents)},
         "sizes": {row["name"]: gallery_table(row) for row in _answered(contents)},
@@ -103,8 +95,9 @@ def recall_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
     precision = {(row["model"], row["query"], row["k"]): row for row in _of_all(query_set["mean_average_precision"])}
     ks, map_ks = query_set["ks"], query_set["map_ks"]
     lines: list[dict[str, Any]] = []
+    models = {row["model"] for row in query_set["recall"]}
     for model, role in reversed(ROLES.items()):
-        for mode in MODES:
+        for mode in MODES if model in models else ():
             cells = [recall[model, mode, k] | {"value": recall[model, mode, k]["recall"]} for k in ks]
             averages = [precision[model, mode, k] for k in map_ks]
             cells += [average | {"value": average["mean_average_precision"]} for average in averages]
@@ -116,9 +109,47 @@ def recall_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
     return lines
 
 
+def compared_pairs(query_set: Mapping[str, Any]) -> dict[str, tuple[tuple[str, str], tuple[str, str]]]:
+    """Label → the two (model, mode) whose difference a line shows, of those that were asked."""
+    asked = {(row["model"], row["query"]) for row in query_set["recall"]}
+    return {
+        f"{ROLES[one[0]].title} − {ROLES[other[0]].title}, {MODE_NAMES[other[1]]}": (one, other)
+        for one, other in COMPARED
+        if {one, other} <= asked
+    }
+
+
+def channel_table(query_set: Mapping[str, Any], channels: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One line per channel: its weight, its recall at each k alone, and that of the blend without it.
+
+    Empty where the blend was not asked; no recall without a channel that has no part in the blend.
+    """
+    rows = {(row["query"], row["k"]): row for row in _of_all(query_set["recall"]) if row["model"] == BLEND.name}
+    return [
+        {
+            **channel,
+            "alone": [rows[ALONE + channel["name"], k] for k in query_set["ks"]],
+            "without": [rows[WITHOUT + channel["name"], k] for k in query_set["ks"]]
+            if (WITHOUT + channel["name"], query_set["ks"][0]) in rows
+            else [],
+        }
+        for channel in (channels if rows else ())
+    ]
+
+
+def kind_columns(query_set: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Column → (model, mode) of the table of recall per kind of modification."""
+    served = ROLES[query_set["served"]]
+    models = [served, *(ROLES[name] for name in served.compared_with[:1])]
+    columns = {role.label: (role.name, "composed") for role in models}
+    return {**columns, "picture only": (served.name, "image"), "text only": (served.name, "text")}
+
+
 def gallery_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One line per gallery size: recall at each k of the served model's composed query."""
-    rows = [row for row in query_set["gallery_sizes"] if (row["model"], row["query"]) == (SERVED.name, "composed")]
+    rows = [
+        row for row in query_set["gallery_sizes"] if (row["model"], row["query"]) == (query_set["served"], "composed")
+    ]
     recall = {(row["gallery"], row["k"]): row["recall"] for row in rows}
     sizes = sorted({row["gallery"] for row in rows})
     return [{"gallery": size, "recall": [recall[size, k] for k in query_set["ks"]]} for size in sizes]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spn4cir_core.training.roles import ROLES, SERVED
+from spn4cir_core.training.roles import ROLES, served_among
 
 INK, LINE = "#010203", "#010204"
 """Stand-ins, replaced by the page's own colours in the finished SVG."""
@@ -17,9 +17,6 @@ MODE_COLOURS = {"image": ("#17803d", "#5fcf87"), "text": ("#b0307e", "#f08bc5"),
 """Of the served model's single modalities and their sum, on light and on dark paper."""
 COLOURS = {**{name: role.colours for name, role in ROLES.items()}, **MODE_COLOURS}
 SERIES = {name: f"#{0x010205 + number:06x}" for number, name in enumerate(COLOURS)}
-LINES = [(name, "composed") for name in (SERVED.name, *SERVED.compared_with)]
-LINES += [(SERVED.name, mode) for mode in ("sum", "image", "text")]
-"""(model, mode) of the lines of a plot, in the order of its legend."""
 THEMED = {INK: "currentColor", LINE: "var(--line)"} | {colour: f"var(--{name})" for name, colour in SERIES.items()}
 POINTS, SPARSE = 300, 30
 
@@ -68,7 +65,7 @@ def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot(1, 1, 1)
-        for model, mode in LINES:
+        for model, mode in _lines(rows):
             line = sorted((r for r in rows if (r["model"], r["query"]) == (model, mode)), key=lambda r: int(r["k"]))
             name = model if mode == "composed" else mode
             recall = np.array([row["recall"] for row in line]) * 100
@@ -88,6 +85,13 @@ def recall_over_k(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
         figure.legend(loc="outside lower center", ncols=2)
 
     return _svg(draw, WIDTH_IN, HEIGHT_IN)
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(model, mode) of the lines of a plot, in the order of its legend."""
+    served = served_among(row["model"] for row in rows)
+    composed = [(name, "composed") for name in (served.name, *served.compared_with)]
+    return [*composed, *((served.name, mode) for mode in ("sum", "image", "text"))]
 
 
 def compared_curves(curves: Sequence[Mapping[str, Any]]) -> str:
@@ -122,7 +126,7 @@ def recall_over_gallery(rows: Sequence[Mapping[str, Any]], k: int, names: Mappin
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot(1, 1, 1)
-        for model, mode in LINES:
+        for model, mode in _lines(rows):
             line = [row for row in rows if (row["model"], row["query"], row["k"]) == (model, mode, k)]
             name, dashes = (model, "-") if mode == "composed" else (mode, ":")
             sizes, recall = [row["gallery"] for row in line], [100 * row["recall"] for row in line]
@@ -142,12 +146,13 @@ def recall_by_kind(rows: Sequence[Mapping[str, Any]], k: int, names: Mapping[str
     """Recall@k of the served model per kind of modification and mode, with 95 % intervals."""
     kinds = sorted({row["kind"] for row in rows}, reverse=True)
     modes = ("composed", "sum", "image", "text")
-    here = {(row["kind"], row["query"]): row for row in rows if row["k"] == k and row["model"] == SERVED.name}
+    served = served_among(row["model"] for row in rows).name
+    here = {(row["kind"], row["query"]): row for row in rows if row["k"] == k and row["model"] == served}
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot(1, 1, 1)
         for number, mode in enumerate(modes):
-            name = SERVED.name if mode == "composed" else mode
+            name = served if mode == "composed" else mode
             points = [(height, here[kind, mode]) for height, kind in enumerate(kinds) if (kind, mode) in here]
             heights = [height + 0.24 - 0.16 * number for height, _ in points]
             recall = [100 * row["recall"] for _, row in points]

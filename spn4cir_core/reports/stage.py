@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from spn4cir_core.blend.evidence import Evidence
+from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, read_blend
+from spn4cir_core.blend.measure_blend import ask_blend
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.progress import Progress
@@ -16,7 +19,7 @@ from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.evaluation.answer_tables import hit_table, query_table, searched_table
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES
-from spn4cir_core.evaluation.measure import Answers, Searches, ask
+from spn4cir_core.evaluation.measure import Answers, ModelVectors, Searches, ask
 from spn4cir_core.evaluation.query_sets import query_sets
 from spn4cir_core.evaluation.settings import EvaluationSettings, ReportInput
 from spn4cir_core.evaluation.tables import Tables, tables
@@ -36,10 +39,10 @@ from spn4cir_core.reports.page import html_page, markdown_page
 from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
 from spn4cir_core.reports.suspicious import Likeness
 from spn4cir_core.reports.thumbnails import Thumbnails
-from spn4cir_core.store.artifacts import Artifact, Store, whole_file
+from spn4cir_core.store.artifacts import Artifact, Store, read_json, whole_file
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
 from spn4cir_core.training.image_inputs import image_inputs
-from spn4cir_core.training.roles import ROLES, SERVED
+from spn4cir_core.training.roles import ROLES, TRAINED, served_among
 from spn4cir_core.triplets.refusal_report import read_refused
 from spn4cir_core.triplets.triplet_tables import read_triplets
 
@@ -50,13 +53,16 @@ def write_report(work: Work[ReportInput]) -> None:
     files = image_files(work.settings.images, work.store)
     with work.draft.timed("read"):
         sets = query_sets(settings, work.parents, files, seed)
-        metrics = {name: read_metrics(work.parents[role.artifact]) for name, role in ROLES.items()}
+        metrics = {name: read_metrics(work.parents[role.artifact]) for name, role in TRAINED.items()}
     with work.draft.timed("compute"):
-        answers = _answers(work, sets, files)
+        blend = read_blend(work.parents["blend"])
+        answers = _answers(work, sets, files, blend)
         numbers = tables(answers, settings.ks, settings.bootstrap_draws, seed)
     captions = read_captions(work.parents["captions"])
     likeness = Likeness.of(captions, work.parents["splits"])
-    report = contents(sets, answers, numbers, metrics, lineage(work.parents, work.store), settings, likeness)
+    blend_table = read_json(work.parents["blend"].file(BLEND_FILE))
+    rests_on = lineage(work.parents, work.store)
+    report = contents(sets, answers, numbers, metrics, rests_on, settings, likeness, blend_table)
     with work.draft.timed("write"):
         thumbnails = Thumbnails(files, manifest_column(work.parents["images"], "path"))
         pictures = Pictures(thumbnails, captions)
@@ -76,10 +82,15 @@ def write_report(work: Work[ReportInput]) -> None:
     work.draft.details = _details(report)
 
 
-def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFiles) -> list[Answers]:
+def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFiles, blend: FittedBlend) -> list[Answers]:
     inputs_of = inputs_reader(work.parents["images"], files, work.store, work.progress)
-    loaders = {name: partial(load_checkpoint, work.parents[role.artifact]) for name, role in ROLES.items()}
-    return ask(loaders, sets, inputs_of, work.progress, _searches(work.settings.eval_report, work.settings.seed))
+    loaders = {name: partial(load_checkpoint, work.parents[role.artifact]) for name, role in TRAINED.items()}
+    settings, vectors_of = work.settings.eval_report, dict[str, ModelVectors]()
+    searches = _searches(settings, work.settings.seed)
+    answers = ask(loaders, sets, inputs_of, work.progress, searches, vectors_of)
+    evidence = Evidence.of(work.parents["captions"], work.parents["image_embeddings"], blend.sentence_encoder)
+    ask_blend(blend, evidence, answers, vectors_of, settings.captions_of_gallery, work.progress)
+    return answers
 
 
 def inputs_reader(
@@ -115,7 +126,9 @@ def _galleries(
     masked = sample_false_negatives(work.parents["false_negatives"], excluded, each, seed) if count else {}
     return {
         "retrieval": {
-            answer.query_set.name: retrieval_gallery(answer, SERVED.name, count, seed, pictures, likeness)
+            answer.query_set.name: retrieval_gallery(
+                answer, served_among(answer.models).name, count, seed, pictures, likeness
+            )
             for answer in answers
         },
         "triplets": triplet_gallery(triplets, count, seed, pictures),
@@ -188,10 +201,11 @@ EVAL_REPORT = Stage(
         "captions",
         "triplets",
         "false_negatives",
+        "image_embeddings",
         *(role.artifact for role in ROLES.values()),
     ),
     view=ReportInput,
-    version=9,
+    version=10,
     write=write_report,
     growth=growth,
 )

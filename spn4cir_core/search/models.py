@@ -18,7 +18,7 @@ from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import load_checkpoint
-from spn4cir_core.training.roles import ROLES, SERVED, STAGE1, STAGE2, ModelName
+from spn4cir_core.training.roles import ROLES, SERVED, STAGE1, STAGE2, TRAINED, ModelName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,10 +71,12 @@ class Models:
         """
         index = current_index(recipe, store)
         searcher, files = Searcher.open(index), image_files(images, store)
-        others: dict[ModelName, Callable[[], Opened] | str] = {}
-        for role in ROLES.values():
+        others: dict[ModelName, Callable[[], Opened] | str] = {
+            STAGE2.name: lambda: Opened(searcher.beside(searcher.network), SHARED)
+        }
+        for role in TRAINED.values():
             name = role.name
-            if name == INDEXED:
+            if role == STAGE2:
                 continue
             checkpoint = store.current(recipe, role.artifact)
             missing = _why_not(role.artifact, checkpoint, index, store)
@@ -140,7 +142,7 @@ def _open(checkpoint: Artifact, indexed: Searcher, index: Artifact, files: Image
     loaded = load_checkpoint(checkpoint)
     if same_target_encoder(loaded.network, indexed.network):
         return Opened(indexed.beside(loaded.network), SHARED)
-    images, stored = _indexed_images(indexed, index, store), TargetVectors(loaded, files, store)
+    images, stored = _indexed_images(indexed), TargetVectors(loaded, files, store)
     if (new := len(stored.missing(images))) > EMBEDDED_ON_DEMAND:
         raise NoSuchModel(
             f"{checkpoint.noun} has a target encoder of its own, and {new} pictures are too many to encode while you "
@@ -154,18 +156,8 @@ def _open(checkpoint: Artifact, indexed: Searcher, index: Artifact, files: Image
     return Opened(indexed.beside(loaded.network, own_index), OWN)
 
 
-def _indexed_images(indexed: Searcher, index: Artifact, store: Store) -> pa.Table:
+def _indexed_images(indexed: Searcher) -> pa.Table:
     """path and pixel_sha256 of the indexed images, in the index's order."""
     import pyarrow as pa
 
-    images = store.get("images", index.summary["parents"]["images"])
-    if images is None:
-        raise NoSuchModel("the images artefact that the index was made from is no longer in the store")
-    table = images.table(columns=["image_id", "pixel_sha256"])
-    pixels = dict(zip(table["image_id"].to_pylist(), table["pixel_sha256"].to_pylist(), strict=True))
-    return pa.table(
-        {
-            "path": [row["path"] for row in indexed.rows],
-            "pixel_sha256": [pixels[row["image_id"]] for row in indexed.rows],
-        }
-    )
+    return pa.table({name: [row[name] for row in indexed.rows] for name in ("path", "pixel_sha256")})

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from spn4cir_core.blend.fitted import read_blend
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles, Picture
 from spn4cir_core.index.base import INDEXES
 from spn4cir_core.index.image_index import best_images_of_each
-from spn4cir_core.search.encoder import Encoder, Made
+from spn4cir_core.search.encoder import Encoder, Made, pair_up
+from spn4cir_core.search.indexed_blend import IndexedBlend, Scored
 from spn4cir_core.search.stage import ABOUT, INDEX
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.training.checkpoints import load_network
+from spn4cir_core.training.roles import STAGE2
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
@@ -29,20 +32,33 @@ SHEET_COLUMNS = 6
 
 @dataclass(frozen=True)
 class Hit:
-    """One image found. ``rank`` counts from 0; ``score`` is a cosine, the highest of an image's vectors."""
+    """One image found.
+
+    Attributes:
+        score: of the blend, the sum of ``channels``; of a trained encoder alone a cosine, the highest of an image's.
+        rank: from 0.
+        channels: what each channel of the blend gave to the score, by its title, the largest part first.
+    """
 
     image_id: str
     path: str
     caption: str
     score: float
     rank: int
+    channels: dict[str, float] = field(default_factory=dict)
 
 
 class Searcher:
-    """An opened search index. Needs its folder only: neither the store nor the other artefacts."""
+    """An opened search index. Needs its folder only: neither the store nor the other artefacts.
 
-    def __init__(self, index: Any, rows: Sequence[dict[str, str]], network: Network) -> None:
-        self._index, self._rows, self._network = index, rows, network
+    It answers by the blend of channels; :meth:`beside` gives a searcher that answers by one trained encoder alone.
+    """
+
+    def __init__(
+        self, index: Any, rows: Sequence[dict[str, str]], network: Network, blend: IndexedBlend | None = None
+    ) -> None:
+        self._index, self._rows, self._network, self._blend = index, rows, network, blend
+        self._row_of = {row["image_id"]: number for number, row in enumerate(rows)}
         self.encoder = Encoder(network)
         """Of queries and targets, in the space of the index."""
 
@@ -57,6 +73,7 @@ class Searcher:
             StoreError: the index is damaged, its parts do not belong together, or it is of another checkpoint.
         """
         about = read_json(artifact.file(ABOUT))
+        read_blend(artifact)
         if checkpoint is not None and about["checkpoint"] != checkpoint.fingerprint:
             raise StoreError(
                 f"the search index {artifact.fingerprint} was made with checkpoint {about['checkpoint']}, the current "
@@ -74,7 +91,8 @@ class Searcher:
                 f"the parts of {artifact.path} do not belong together: {index.ntotal} vectors of {index.d} dimensions, "
                 f"{len(rows)} images, a network of {network.dim} dimensions. Delete it and run again."
             )
-        return cls(index, rows, network)
+        blend = IndexedBlend.open(artifact, about, rows, {STAGE2.name: network})
+        return cls(index, rows, network, blend)
 
     @classmethod
     def of_recipe(cls, recipe: str, store: Store) -> Searcher:
@@ -106,18 +124,21 @@ class Searcher:
         top: int = 10,
         without: Collection[str] = (),
         made: Made = "composed",
+        reference_id: str | None = None,
     ) -> list[Hit]:
         """The best ``top`` images for a reference image, a text, or both.
 
         Args:
             image: a path, a PIL picture or an (H, W, 3) uint8 array.
             without: image ids or paths that must not be found, such as the reference image's own.
-            made: how image and text become one query: composed by the network, or the sum of the two.
+            made: ``sum`` asks the trained encoder alone, with the sum of image and text.
+            reference_id: id of the reference image where it is one of the index. Its caption takes part then; an
+                indexed picture is also recognised by its pixels.
 
         Raises:
             InputError: neither image nor text, a picture that cannot be read, or ``top`` is less than 1.
         """
-        return self.search_many([image], [text], top, without, made)[0]
+        return self.search_many([image], [text], top, without, made, [reference_id])[0]
 
     def search_many(
         self,
@@ -126,6 +147,7 @@ class Searcher:
         top: int = 10,
         without: Collection[str] = (),
         made: Made = "composed",
+        reference_ids: Sequence[str | None] | None = None,
     ) -> list[list[Hit]]:
         """The best ``top`` images of each of Q queries, which are encoded in batches. Arguments as :meth:`search`.
 
@@ -136,21 +158,25 @@ class Searcher:
         """
         if top < 1:
             raise InputError(f"top = {top}: ask for at least one image")
-        queries_QD = self.encoder.encode_queries(images, texts, made)
         wanted = min(len(self._rows), top + len(without))
+        if self._blend is not None and made == "composed":
+            queries = pair_up(images, texts)
+            references = [self._row_of.get(name or "") for name in reference_ids or [None] * len(queries)]
+            return [self._hits(scored, top, without) for scored in self._blend.best(queries, references, wanted)]
+        queries_QD = self.encoder.encode_queries(images, texts, made)
         ranked = best_images_of_each(self._index, queries_QD, wanted, self._network.target_tokens)
-        return [self._hits(scored, top, without) for scored in ranked]
+        return [self._hits([Scored(*pair, {}) for pair in scored], top, without) for scored in ranked]
 
-    def _hits(self, scored: Sequence[tuple[float, int]], top: int, without: Collection[str]) -> list[Hit]:
-        """Hits from (score, image row), best first."""
+    def _hits(self, scored: Sequence[Scored], top: int, without: Collection[str]) -> list[Hit]:
+        """Hits, best first."""
         wanted = [
-            (score, row)
-            for score, number in scored
-            if not {(row := self._rows[number])["image_id"], row["path"]}.intersection(without)
+            (one, row)
+            for one in scored
+            if not {(row := self._rows[one.row])["image_id"], row["path"]}.intersection(without)
         ]
         return [
-            Hit(row["image_id"], row["path"], row["caption"], score, rank)
-            for rank, (score, row) in enumerate(wanted[:top])
+            Hit(row["image_id"], row["path"], row["caption"], one.score, rank, one.channels)
+            for rank, (one, row) in enumerate(wanted[:top])
         ]
 
     def query(self, image: Picture | None, text: str | None, made: Made = "composed") -> np.ndarray:
@@ -179,7 +205,7 @@ def current_index(recipe: str, store: Store) -> Artifact:
     index = store.current(recipe, "search_index")
     if index is None:
         raise StoreError(f"recipe {recipe!r} has no search index in {store}; make it with: spn4cir run")
-    newest, own = store.current(recipe, "stage2_checkpoint"), index.summary["parents"]["stage2_checkpoint"]
+    newest, own = store.current(recipe, STAGE2.artifact), index.summary["parents"][STAGE2.artifact]
     if newest is not None and newest.fingerprint != own:
         log.warning(
             "the search index %s answers with checkpoint %s, but %s has been trained since; bring it up to date with: "

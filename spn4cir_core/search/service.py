@@ -117,10 +117,10 @@ class SearchService:
         with self._pictures:
             reference = None if query == "text" else self._reference(image_id, upload)
             query_text = None if query == "image" else text
+            known = image_id if reference is not None and upload is None else None
+            made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
             with self._network:
-                hits = opened.searcher.search(
-                    reference, query_text, top, without, "sum" if query == "sum" else "composed"
-                )
+                hits = opened.searcher.search(reference, query_text, top, without, made, known)
         return SearchResult(hits, opened.vectors)
 
     def _reference(self, image_id: str, upload: bytes | None) -> Image.Image:

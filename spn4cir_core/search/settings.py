@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from spn4cir_core.embeddings.settings import EmbeddingSettings
 from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.index.settings import IndexSettings
@@ -21,4 +22,5 @@ class SearchIndexInput(Settings):
 
     search_index: SearchSettings
     images: ImageSettings
+    image_embeddings: EmbeddingSettings
     seed: int

@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spn4cir_core.engine.growth import Corpus, Load
+from spn4cir_core.blend.evidence import Evidence
+from spn4cir_core.blend.fitted import BLEND_FILE, read_blend
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.encode import encode_queries
@@ -17,15 +20,23 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.index.image_index import build_index, measured_recall
 from spn4cir_core.index.neighbour_index import inverted_file_products
+from spn4cir_core.search.indexed_blend import (
+    COMPARED_IN_FULL,
+    index_file,
+    network_files,
+    vectors_file,
+    vectors_in_use,
+)
 from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
 from spn4cir_core.store.artifacts import whole_file
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, Checkpoint, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.training.roles import STAGE2, TRAINED
 
 INDEX, ABOUT = "index.faiss", "index.json"
 RECALL_QUERIES, RECALL_TOP = 200, 10
-SCHEMA = pa.schema([("image_id", pa.string()), ("path", pa.string()), ("caption", pa.string())])
+SCHEMA = pa.schema([(name, pa.string()) for name in ("image_id", "path", "caption", "pixel_sha256")])
 
 
 def write_search_index(work: Work[SearchIndexInput]) -> None:
@@ -49,6 +60,7 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
         "kind": settings.kind_for(len(vectors_VD)),
         "images": len(rows),
         "dimensions": int(vectors_VD.shape[1]),
+        "image_encoder": as_table(work.settings.image_embeddings.encoder),
     }
     if about["kind"] != "flat":
         with draft.timed("compute"):
@@ -62,7 +74,8 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
         draft.write_table(rows.select(SCHEMA.names).cast(SCHEMA), "search_index.parquet")
         for name in (NETWORK, WEIGHTS):
             shutil.copyfile(checkpoint_artifact.file(name), draft.file(name))
-        draft.write_json(about, ABOUT)
+        own_NTD = vectors_VD.reshape(len(rows), -1, vectors_VD.shape[1])
+        draft.write_json({**about, "channel_indexes": _write_blend(work, rows, own_NTD)}, ABOUT)
     draft.rows, draft.details = len(rows), {**about, "encoded": encoded, "reused": len(rows) - encoded}
 
 
@@ -97,11 +110,67 @@ def growth(corpus: Corpus, settings: SearchIndexInput) -> Load:
     return Load(images, "image", products, held_floats=2 * images * dimensions)
 
 
+def _write_blend(work: Work[SearchIndexInput], rows: pa.Table, own_NTD: np.ndarray) -> dict[str, str]:
+    """Write the blend, with the vectors and the networks that its channels in use compare.
+
+    Args:
+        own_NTD: stage 2's target vectors.
+
+    Returns:
+        Name of vectors → kind of their index, where there is one.
+    """
+    blend_artifact = work.parents["blend"]
+    shutil.copyfile(blend_artifact.file(BLEND_FILE), work.draft.file(BLEND_FILE))
+    blend = read_blend(blend_artifact)
+    evidence = Evidence.of(work.parents["captions"], work.parents["image_embeddings"], blend.sentence_encoder)
+    trained: dict[str, np.ndarray] = {STAGE2.name: own_NTD if own_NTD.shape[1] > 1 else own_NTD[:, 0]}
+    for name in vectors_in_use(blend):
+        if name in TRAINED and name != STAGE2.name:
+            trained[name] = _vectors_of(work, name, rows)
+    gallery = evidence.gallery(rows["image_id"].to_pylist(), trained)
+    names = [name for name in vectors_in_use(blend) if name in gallery.vectors]
+    kinds = {name: _write_vectors(work, name, gallery.vectors[name]) for name in names}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _vectors_of(work: Work[SearchIndexInput], model: str, rows: pa.Table) -> np.ndarray:
+    """(N, D), or (N, T, D), vectors of another model's target encoder; its network is copied beside them."""
+    artifact = work.parents[TRAINED[model].artifact]
+    for source, name in zip((NETWORK, WEIGHTS), network_files(model), strict=True):
+        shutil.copyfile(artifact.file(source), work.draft.file(name))
+    checkpoint = load_checkpoint(artifact)
+    files = image_files(work.settings.images, work.store)
+    vectors_VD = TargetVectors(checkpoint, files, work.store).of(rows, work.progress, work.draft.seconds)
+    tokens = checkpoint.network.target_tokens
+    return vectors_VD if tokens == 1 else vectors_VD.reshape(len(rows), tokens, -1)
+
+
+def _write_vectors(work: Work[SearchIndexInput], name: str, vectors: np.ndarray) -> str | None:
+    """Write the vectors and, where there are too many to compare all, an index of them; returns its kind."""
+    with whole_file(work.draft.file(vectors_file(name))) as scratch, scratch.open("wb") as stream:
+        np.save(stream, vectors, allow_pickle=False)
+    if len(vectors) <= COMPARED_IN_FULL:
+        return None
+    settings = work.settings.search_index
+    flat_VD = np.nan_to_num(vectors.reshape(-1, vectors.shape[-1]))
+    with whole_file(work.draft.file(index_file(name))) as scratch:
+        settings.index_for(len(flat_VD)).write(build_index(flat_VD, settings, work.settings.seed), scratch)
+    return settings.kind_for(len(flat_VD))
+
+
 SEARCH_INDEX = Stage(
     name="search_index",
-    parents=("images", "captions", "splits", "triplets", "stage2_checkpoint"),
+    parents=(
+        "images",
+        "captions",
+        "image_embeddings",
+        "splits",
+        "triplets",
+        *(role.artifact for role in TRAINED.values()),
+        "blend",
+    ),
     view=SearchIndexInput,
-    version=2,
+    version=3,
     write=write_search_index,
     growth=growth,
 )

@@ -1,15 +1,18 @@
-"""The trained models of a recipe and the roles they play: the one table that everything about models reads.
+"""The models of a recipe and the roles they play: the one table that everything about models reads.
 
 Reports, plots, search, checks, ablations and the command line go through :data:`ROLES`. A new model is one entry here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-ModelName = Literal["stage1", "control", "stage2"]
-"""How tables, the command line and the API name a model."""
+TrainedName = Literal["stage1", "control", "stage2"]
+"""How the command line names a trained network."""
+ModelName = Literal["stage1", "control", "stage2", "blend"]
+"""How tables, the command line and the API name what answers queries."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class ModelRole:
     name: ModelName
     artifact: str
     """The stage whose artefact holds its weights."""
+    subject: str
+    """What it adds to the models it is compared with; begins a sentence."""
     label: str
     """Inside a sentence, a column or a legend."""
     title: str
@@ -37,6 +42,7 @@ STAGE1 = ModelRole(
     label="stage 1",
     title="Stage 1",
     colours=("#6b7a90", "#a4b1c4"),
+    subject="Training with in-batch negatives",
     baseline="where stage 1 ended",
 )
 CONTROL = ModelRole(
@@ -45,6 +51,7 @@ CONTROL = ModelRole(
     label="control",
     title="Control: stage 1 longer",
     colours=("#b26a00", "#f0a63c"),
+    subject="Training stage 1 longer",
     baseline="the same network trained on without it for as many steps",
 )
 STAGE2 = ModelRole(
@@ -53,10 +60,27 @@ STAGE2 = ModelRole(
     label="stage 2",
     title="Stage 2",
     colours=("#1a56a6", "#82b4ff"),
-    baseline="where stage 2 ended",
+    subject="Training against the whole candidate set",
+    baseline="stage 2 alone",
     compared_with=("control", "stage1"),
 )
-ROLES: dict[str, ModelRole] = {role.name: role for role in (STAGE1, CONTROL, STAGE2)}
-"""In the order in which they are trained."""
-SERVED = STAGE2
-"""The model that search serves and that headlines speak of."""
+BLEND = ModelRole(
+    name="blend",
+    artifact="blend",
+    label="blend",
+    title="Blend of channels",
+    colours=("#00798c", "#4fd3e4"),
+    subject="Blending all channels",
+    baseline="the blend of channels",
+    compared_with=("stage2", "control", "stage1"),
+)
+TRAINED: dict[str, ModelRole] = {role.name: role for role in (STAGE1, CONTROL, STAGE2)}
+"""Models that are one trained network, in the order in which they are trained."""
+ROLES: dict[str, ModelRole] = {**TRAINED, BLEND.name: BLEND}
+SERVED = BLEND
+"""What search serves and headlines speak of."""
+
+
+def served_among(models: Iterable[str]) -> ModelRole:
+    """The role that a headline speaks of: published protocols may have been asked of trained networks only."""
+    return SERVED if SERVED.name in models else STAGE2

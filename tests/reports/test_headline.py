@@ -14,7 +14,16 @@ def measured(gain: tuple[float, float, float], over_text: float = 0.1, **more: A
         for k in (1, 5)
     ]
     differences = [
-        {"kind": "all", "k": 1, "minus_model": model, "minus_query": mode, "difference": d, "low": low, "high": high}
+        {
+            "kind": "all",
+            "k": 1,
+            "model": "stage2",
+            "minus_model": model,
+            "minus_query": mode,
+            "difference": d,
+            "low": low,
+            "high": high,
+        }
         for model, mode, (d, low, high) in (
             ("control", "composed", gain),
             ("stage1", "composed", gain),
@@ -23,8 +32,8 @@ def measured(gain: tuple[float, float, float], over_text: float = 0.1, **more: A
             ("stage2", "sum", (0.2, 0.1, 0.3)),
         )
     ]
-    same = {"name": "annotated", "queries": 400, "gallery": 520, "headline": True, "ks": [1, 5]}
-    return {**same, "recall": recall, "differences": differences, **more}
+    about = {"name": "annotated", "queries": 400, "gallery": 520, "headline": True, "ks": [1, 5]}
+    return {**about, "recall": recall, "differences": differences, **more}
 
 
 @pytest.mark.parametrize(
@@ -62,3 +71,19 @@ def test_sets_that_measure_composition_come_first_and_others_warn() -> None:
 def test_one_k_and_no_queries() -> None:
     assert "Among" not in headline([measured((0, 0, 0), ks=[1])])["sentences"][0]
     assert headline([])["query_set"] is None
+
+
+def test_a_blend_is_what_a_headline_speaks_of_and_is_compared_with_stage_2() -> None:
+    alone = measured((0.09, 0.04, 0.13))
+    blend = [{**row, "model": "blend", "recall": 0.61} for row in alone["recall"]]
+    against = {"kind": "all", "k": 1, "model": "blend", "low": 0.1, "high": 0.3, "difference": 0.25}
+    differences = [{**against, "minus_model": "blend", "minus_query": mode} for mode in ("image", "text", "sum")]
+    differences.append({**against, "minus_model": "stage2", "minus_query": "composed"})
+    both = {**alone, "recall": alone["recall"] + blend, "differences": alone["differences"] + differences}
+    said = headline([both])
+    assert said["title"] == "The very first picture is right for 61 % of the change requests"
+    assert said["sentences"][0].startswith("Blend of channels (picture + text), 400 queries")
+    assert said["sentences"][2].startswith("Blending all channels ends 25.0 points higher than stage 2 alone")
+    assert said["sentences"][3].startswith(
+        "Training against the whole candidate set ends 9.0 points higher than the same"
+    )

@@ -13,7 +13,7 @@ from spn4cir_core.reports.previews import Example, compared_with_before, example
 from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.store.artifacts import Artifact, Store
-from tests.measured_store import EVIL, NAME, measured_store, recipe, write_checkpoint
+from tests.measured_store import EVIL, NAME, measured_store, recipe, weigh
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,14 @@ def test_the_headline_is_a_short_table(made: Artifact) -> None:
     said = json.loads(made.file("report.json").read_text(encoding="utf-8"))
     assert text.startswith(f"**{said['headline']['title']}**")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(rows) == 1 + 6  # three models, and what stage 2 answers to one modality alone or their sum
+    assert len(rows) == 1 + 7  # four models, and what the blend answers to one modality alone or their sum
     (first,) = [
         row["recall"]
         for row in made.table("recall.parquet").to_pylist()
         if (row["query_set"], row["kind"], row["model"], row["query"], row["k"])
-        == ("annotated", "all", "stage2", "composed", 1)
+        == ("annotated", "all", "blend", "composed", 1)
     ]
-    assert f"| Stage 2, picture + text | {100 * first:.1f} (" in text
+    assert f"| Blend of channels, picture + text | {100 * first:.1f} (" in text
     assert len(text) < 2500
 
 
@@ -68,7 +68,7 @@ def test_a_sheet_marks_what_is_right_and_lasts_without_its_pictures(root: Path) 
 def test_a_report_is_compared_with_the_one_before_it(root: Path, store: Store, made: Artifact) -> None:
     files = ImageFiles(root / "pictures")
     assert compared_with_before(NAME, store, files) is None
-    write_checkpoint(store, "stage2_checkpoint", seed=21)
+    weigh(store, picture=1.0)
     EVAL_REPORT.run(recipe(root / "pictures"), store)
     found = compared_with_before(NAME, store, files)
     assert found is not None and "| minus before |" in found.markdown and found.picture is not None

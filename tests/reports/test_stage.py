@@ -10,7 +10,7 @@ import pytest
 
 from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.store.artifacts import Artifact, Store
-from tests.measured_store import EVIL, NAME, measured_store, recipe, write_checkpoint
+from tests.measured_store import EVIL, NAME, measured_store, recipe, weigh, write_checkpoint
 
 VOID = {"meta", "img", "br", "link", "input", "use", "path"}
 
@@ -39,7 +39,9 @@ class Page(html.parser.HTMLParser):
 
 
 def report(root: Path, **corpus: bool) -> Artifact:
-    artifact, reused = EVAL_REPORT.run(recipe(root / "pictures"), measured_store(root, **corpus))
+    store = measured_store(root, **corpus)
+    weigh(store, stage2=1.0)
+    artifact, reused = EVAL_REPORT.run(recipe(root / "pictures"), store)
     assert not reused
     return artifact
 
@@ -59,8 +61,8 @@ def test_tables_have_the_columns_of_the_contract(made: Artifact) -> None:
     first = ["query_set", "query_id", "kind", "model", "query", "rank", "targets", "gallery"]
     assert ranks.schema.names[:8] == first
     assert recall.schema.names == ["query_set", "kind", "model", "query", "k", "recall", "low", "high", "queries"]
-    assert set(ranks["model"].to_pylist()) == {"stage1", "control", "stage2"}
-    assert set(ranks["query"].to_pylist()) == {"composed", "image", "text", "sum"}
+    assert set(ranks["model"].to_pylist()) == {"stage1", "control", "stage2", "blend"}
+    assert set(ranks["query"].to_pylist()) >= {"composed", "image", "text", "sum", "only picture", "only stage2"}
     assert set(recall["query_set"].to_pylist()) == {"annotated", "held_out", "labels"}
     assert set(recall["kind"].to_pylist()) >= {"all", "colour", "shape", "label"}
     assert all(row["low"] <= row["recall"] <= row["high"] for row in recall.to_pylist())
@@ -241,7 +243,7 @@ def test_a_copy_of_stage_1_differs_from_it_by_nothing(tmp_path: Path) -> None:
     same = [
         row
         for row in made.table("differences.parquet").to_pylist()
-        if (row["minus_model"], row["minus_query"]) == ("stage1", "composed")
+        if (row["model"], row["minus_model"], row["minus_query"]) == ("stage2", "stage1", "composed")
     ]
     assert same
     assert all(row["difference"] == row["low"] == row["high"] == 0 for row in same)
@@ -292,3 +294,32 @@ def _of_set(made: Artifact, name: str) -> Any:
 
     table = made.table("ranks.parquet")
     return table.filter(pc.equal(table["query_set"], name))
+
+
+def test_the_blend_of_one_trained_channel_answers_as_that_network_does(made: Artifact) -> None:
+    ranks: dict[tuple[str, str], list[int]] = {}
+    for row in made.table("ranks.parquet").to_pylist():
+        ranks.setdefault((row["model"], row["query"]), []).append(row["rank"])
+    assert ranks["blend", "composed"] == ranks["stage2", "composed"] == ranks["blend", "only stage2"]
+    assert ranks["blend", "only picture"] != ranks["blend", "composed"]
+    assert ("blend", "without stage2") not in ranks
+
+
+def test_channels_stand_in_the_report_with_what_each_is_worth(tmp_path: Path) -> None:
+    store = measured_store(tmp_path)
+    weigh(store, picture=1.0, edited_caption=2.0)
+    made, _ = EVAL_REPORT.run(recipe(tmp_path / "pictures"), store)
+    recall = {
+        (row["query"], row["k"]): row["recall"]
+        for row in made.table("recall.parquet").to_pylist()
+        if (row["query_set"], row["kind"], row["model"]) == ("annotated", "all", "blend")
+    }
+    assert recall["without picture", 1] == recall["only edited_caption", 1]
+    assert recall["without edited_caption", 1] == recall["only picture", 1]
+    said = json.loads(made.file("report.json").read_text(encoding="utf-8"))
+    assert said["headline"]["recall"] == recall["composed", 1]
+    assert said["headline"]["sentences"][0].startswith("Blend of channels (picture + text)")
+    text = made.file("report.md").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith("| frozen picture similarity |"))
+    assert f" {100 * recall['only picture', 1]:.1f} |" in line and "| 1.00 (" in line
+    assert "Channels of the blend" in made.file("report.html").read_text(encoding="utf-8")

@@ -69,13 +69,15 @@ def test_other_models_are_listed_and_asked(service: SearchService, searcher: Sea
     client = TestClient(create_app(SearchService(models, ImageFiles(pictures)), "toys"), "http://localhost")
     listed = client.get("/api/models").json()["models"]
     assert listed == [
-        {"name": "stage2", "title": "Stage 2", "missing": ""},
+        {"name": "blend", "title": "Blend of channels", "missing": ""},
         {"name": "stage1", "title": "Stage 1", "missing": ""},
         {"name": "control", "title": "Control: stage 1 longer", "missing": "there is none"},
     ]
     answer = ask(client, image_id="toys/04.png", text="a bar", model="stage1").json()
     assert (answer["model"], answer["vectors"]) == ("stage1", SHARED)
-    assert answer["hits"] == ask(client, image_id="toys/04.png", text="a bar").json()["hits"]
+    blended = ask(client, image_id="toys/04.png", text="a bar").json()["hits"]
+    assert answer["hits"] != blended and not answer["hits"][0]["channels"]
+    assert blended[0]["score"] == pytest.approx(sum(blended[0]["channels"].values()), abs=1e-4)
     refused = ask(client, image_id="toys/04.png", text="a bar", model="control")
     assert refused.status_code == 404 and "there is none" in refused.json()["error"]
     assert ask(client, text="a bar", query="text", model="../stage1").status_code == 422

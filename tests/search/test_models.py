@@ -78,6 +78,7 @@ def assert_hits_are_those_of_a_slow_scan(models: Models, name: Any, checkpoint: 
 def test_models_with_target_encoders_of_their_own_get_their_own_vectors(own: Store) -> None:
     models = models_of(own)
     assert [(model.name, model.missing) for model in models.listed()] == [
+        ("blend", ""),
         ("stage2", ""),
         ("stage1", ""),
         ("control", ""),
@@ -86,7 +87,7 @@ def test_models_with_target_encoders_of_their_own_get_their_own_vectors(own: Sto
         assert_hits_are_those_of_a_slow_scan(models, name, current(own, noun), own)
         assert models.open(name).vectors == OWN  # type: ignore[arg-type]
     assert models.open("stage1") is models.open("stage1")
-    assert (models.open("stage2").searcher, models.open("stage2").vectors) == (models.indexed, "")
+    assert (models.open("blend").searcher, models.open("blend").vectors) == (models.indexed, "")
 
 
 def test_a_model_with_stage_2s_target_encoder_shares_the_index(own: Store) -> None:
@@ -103,7 +104,7 @@ def test_what_the_store_does_not_hold_cannot_be_asked(own: Store) -> None:
     for noun in ("stage1_checkpoint", "control_checkpoint"):
         shutil.rmtree(current(own, noun).path)
     models = models_of(own)
-    assert [bool(model.missing) for model in models.listed()] == [False, True, True]
+    assert [bool(model.missing) for model in models.listed()] == [False, False, True, True]
     with pytest.raises(NoSuchModel, match="holds no control_checkpoint"):
         models.open("control")
     with pytest.raises(NoSuchModel, match="only the index"):

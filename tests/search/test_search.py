@@ -37,7 +37,8 @@ def test_hits_equal_a_slow_scan_of_every_picture(store: Store, index: Artifact) 
     gallery = encode_gallery(network, network.read_images([files(store).open(path) for path in paths]))
     reference = files(store).open(paths[4])
     images = torch.from_numpy(network.read_images([reference]))
-    searcher = Searcher.open(index)
+    opened = Searcher.open(index)
+    searcher = opened.beside(opened.network)
     for image, text in ((reference, "a red circle"), (reference, None), (None, "a red circle"), (reference, " ")):
         tokens = network.tokenize([text]) if text and text.strip() else None
         with torch.inference_mode():

@@ -7,7 +7,7 @@ from typing import get_args
 
 import spn4cir_core
 from spn4cir_core.flow import STAGES
-from spn4cir_core.training.roles import ROLES, SERVED, ModelName
+from spn4cir_core.training.roles import ROLES, SERVED, ModelName, served_among
 
 CORE = Path(spn4cir_core.__file__).parent
 TABLE = CORE / "training" / "roles.py"
@@ -24,6 +24,7 @@ def test_a_model_is_compared_with_others_only() -> None:
         assert role.name not in role.compared_with
         assert set(role.compared_with) <= set(ROLES)
     assert set(SERVED.compared_with) == set(ROLES) - {SERVED.name}
+    assert served_among(["stage1", "stage2"]).name == "stage2" and served_among(ROLES) == SERVED
 
 
 def test_no_other_file_writes_the_models_out_again() -> None:

@@ -1,0 +1,147 @@
+"""A fitted blend: its channels by name, with weights, uncertainty and calibration, as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from spn4cir_core.blend.blend import Blend
+from spn4cir_core.blend.calibration import Calibration
+from spn4cir_core.channels.base import CHANNELS, Channel, ComposedQueries, Gallery
+from spn4cir_core.errors import StoreError
+from spn4cir_core.models.sentence_encoder import SentenceEncoder
+from spn4cir_core.store.artifacts import Artifact, read_json
+from spn4cir_core.training.roles import ROLES
+
+BLEND_FILE = "blend.json"
+FORMAT = 1
+QUERIES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class ChannelWeight:
+    """One channel's part in the blend."""
+
+    name: str
+    """A kind of channel, or the model whose query encoder it is."""
+    weight: float
+    """Of the standard score; 0: the channel does not help."""
+    low: float
+    high: float
+    """95 % interval of the weight over resampled validation queries."""
+    recall: float
+    """Recall@1 of the channel alone on the validation queries."""
+    recall_without: float
+    """Recall@1 of the blend without it."""
+
+
+@dataclass(frozen=True)
+class FittedBlend:
+    """A blend with what is known of its fit."""
+
+    channels: tuple[ChannelWeight, ...]
+    calibration: Calibration
+    sentence_encoder: SentenceEncoder | None = None
+    """What made the vectors of captions; None: nothing did."""
+
+    @cached_property
+    def blend(self) -> Blend:
+        """What scores."""
+        return Blend([channel_of(name) for name in self.names], self.calibration, self.weight_C)
+
+    @cached_property
+    def weight_C(self) -> np.ndarray:
+        """(C,) float32 weights."""
+        return np.array([channel.weight for channel in self.channels], np.float32)
+
+    @cached_property
+    def used(self) -> tuple[int, ...]:
+        """Positions of the channels whose weight is above 0."""
+        return tuple(np.flatnonzero(self.weight_C > 0).tolist())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all channels."""
+        return tuple(channel.name for channel in self.channels)
+
+    @property
+    def used_channels(self) -> list[Channel]:
+        """The channels whose weight is above 0."""
+        return [self.blend.channels[number] for number in self.used]
+
+    def contributions(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
+        """(Q, U, K) float32: what each of the U channels in use adds to the score."""
+        part_QUK: np.ndarray = self.blend.contributions(gallery, queries, rows_K)[:, list(self.used)]
+        return part_QUK
+
+    def standard_scores(self, gallery: Gallery, queries: ComposedQueries) -> np.ndarray:
+        """(Q, C, N) float32 standard scores of all channels, for measuring each of them."""
+        return self.calibration.apply(
+            np.stack([channel.scores(gallery, queries) for channel in self.blend.channels], axis=1)
+        )
+
+    def as_table(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return {
+            "format": FORMAT,
+            "channels": [{**asdict(channel), "title": title_of(channel.name)} for channel in self.channels],
+            "calibration": self.calibration.as_table(),
+            "sentence_encoder": None
+            if self.sentence_encoder is None
+            else self.sentence_encoder.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_table(cls, table: dict[str, Any]) -> FittedBlend:
+        """The reverse of :meth:`as_table`."""
+        channels = [{key: value for key, value in row.items() if key != "title"} for row in table["channels"]]
+        encoder = table["sentence_encoder"]
+        return cls(
+            tuple(ChannelWeight(**row) for row in channels),
+            Calibration.from_table(table["calibration"]),
+            None if encoder is None else SentenceEncoder.model_validate(encoder),
+        )
+
+
+def channel_of(name: str) -> Channel:
+    """The channel of that name: a kind, else the query encoder of the model of that name."""
+    channel: Channel = CHANNELS.build(name if name in CHANNELS.members else {"kind": "trained", "vectors": name})
+    return channel
+
+
+def title_of(name: str) -> str:
+    """What people call the channel."""
+    return f"trained encoder, {ROLES[name].label}" if name in ROLES else channel_of(name).title
+
+
+def read_blend(artifact: Artifact) -> FittedBlend:
+    """The blend that a ``blend`` or ``search_index`` artefact holds.
+
+    Raises:
+        StoreError: the artefact is from before there were blends, or its file is damaged.
+    """
+    if BLEND_FILE not in artifact.summary["files"]:
+        raise StoreError(
+            f"{artifact.noun} {artifact.fingerprint} was made before search blended its channels; bring it up to date "
+            "with: spn4cir run"
+        )
+    try:
+        return FittedBlend.from_table(read_json(artifact.file(BLEND_FILE)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{artifact.file(BLEND_FILE)} does not describe a blend: {error}") from error
+
+
+def in_parts(queries: int) -> Iterator[slice]:
+    """Slices of so many queries as are scored at once."""
+    return (slice(start, start + QUERIES_AT_ONCE) for start in range(0, queries, QUERIES_AT_ONCE))
+
+
+def part_of(queries: ComposedQueries, part: slice) -> ComposedQueries:
+    """Some of the queries."""
+    texts: Sequence[str] = queries.modified_texts[part]
+    vectors = {name: vectors_QD[part] for name, vectors_QD in queries.vectors.items()}
+    return ComposedQueries(texts, queries.reference_captions[part], queries.edited[part], vectors)

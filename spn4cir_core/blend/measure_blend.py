@@ -1,0 +1,89 @@
+"""The blend, each channel alone and the blend without each channel, asked the queries that the models were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from spn4cir_core.blend.evidence import Evidence
+from spn4cir_core.blend.fitted import FittedBlend, in_parts
+from spn4cir_core.channels.base import Gallery
+from spn4cir_core.engine.progress import Progress
+from spn4cir_core.evaluation.encode import MODES
+from spn4cir_core.evaluation.measure import Answers, GalleryQueries, ModelVectors, by_gallery, gallery_images
+from spn4cir_core.training.roles import BLEND
+
+ALONE, WITHOUT = "only ", "without "
+"""Begin the modes of one channel alone, and of the blend without it."""
+
+
+def ask_blend(
+    blend: FittedBlend,
+    evidence: Evidence,
+    answers: Sequence[Answers],
+    vectors_of: Mapping[str, ModelVectors],
+    published_too: bool,
+    progress: Progress,
+) -> None:
+    """Add the blend's answers; sets of published protocols are left out unless ``published_too``.
+
+    Args:
+        vectors_of: of the trained models, as :func:`~spn4cir_core.evaluation.measure.ask` fills it.
+    """
+    row_of = {image_id: row for row, image_id in enumerate(gallery_images(answers))}
+    asked = [answer for answer in answers if published_too or not answer.query_set.published]
+    for number, answer in enumerate(asked):
+        for mode in modes_of(blend):
+            answer.start(BLEND.name, mode)
+        query_set = answer.query_set
+        row_in_set = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
+        for rows, gallery_ids in by_gallery(query_set):
+            gallery_rows = [row_of[image_id] for image_id in gallery_ids]
+            trained = {name: vectors.gallery_ND[gallery_rows] for name, vectors in vectors_of.items()}
+            gallery = evidence.gallery(gallery_ids, trained)
+            of_set = np.array([row_in_set[image_id] for image_id in gallery_ids] + [-1])
+            for part in in_parts(len(rows)):
+                own = rows[part]
+                one = GalleryQueries(query_set, own, gallery_ids)
+                for mode, score_QN in _scores(blend, evidence, gallery, answer, vectors_of, own):
+                    answer.add(BLEND.name, mode, own, one.answer_scores(score_QN), of_set)
+        progress("asking the blend", number + 1, len(asked))
+
+
+def modes_of(blend: FittedBlend) -> list[str]:
+    """Modes that the blend is asked in: those of every model, each channel alone, and without each one in use."""
+    used = [blend.names[number] for number in blend.used]
+    return [*MODES, *(ALONE + name for name in blend.names), *(WITHOUT + name for name in used if len(used) > 1)]
+
+
+def _scores(
+    blend: FittedBlend,
+    evidence: Evidence,
+    gallery: Gallery,
+    answer: Answers,
+    vectors_of: Mapping[str, ModelVectors],
+    rows: Sequence[int],
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Mode → (Q, N) scores of some queries."""
+    queries = [answer.query_set.queries[row] for row in rows]
+    references, texts = [query.reference_id for query in queries], [query.modified_text for query in queries]
+
+    def encoded(mode: str) -> dict[str, np.ndarray]:
+        return {name: vectors.queries[answer.query_set.name][mode][rows] for name, vectors in vectors_of.items()}
+
+    def total(mode: str, own_references: Sequence[str | None], own_texts: Sequence[str]) -> np.ndarray:
+        composed = evidence.queries(own_references, own_texts, encoded(mode))
+        total_QN: np.ndarray = blend.contributions(gallery, composed).sum(axis=1)
+        return total_QN
+
+    image_QN = total("image", references, [""] * len(rows))
+    text_QN = total("text", [None] * len(rows), texts)
+    yield from (("image", image_QN), ("text", text_QN), ("sum", image_QN + text_QN))
+    standard_QCN = blend.standard_scores(gallery, evidence.queries(references, texts, encoded("composed")))
+    total_QN = np.einsum("c,qcn->qn", blend.weight_C, standard_QCN)
+    yield "composed", total_QN
+    for number, name in enumerate(blend.names):
+        yield ALONE + name, standard_QCN[:, number]
+    for number in blend.used if len(blend.used) > 1 else ():
+        yield WITHOUT + blend.names[number], total_QN - blend.weight_C[number] * standard_QCN[:, number]

@@ -1,0 +1,33 @@
+"""Settings of the ``blend`` stage."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from spn4cir_core.channels.base import TRAINING_FREE
+from spn4cir_core.embeddings.settings import EmbeddingSettings
+from spn4cir_core.engine.plugins import Settings
+from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.models.sentence_encoder import SentenceEncoder
+
+
+class BlendSettings(Settings):
+    """Which channels may take part, and what their weights are fitted on."""
+
+    channels: tuple[str, ...] = TRAINING_FREE
+    """Kinds of channels that need no training; those of the trained networks always take part."""
+    sentence_encoder: SentenceEncoder | None = SentenceEncoder()
+    """Of the channel ``edited_caption_meaning``; None, or a package that is missing: that channel is left out."""
+    max_queries: int = Field(default=500, ge=10)
+    """Most validation queries that weights are fitted on."""
+    least_annotated: int = Field(default=100, ge=10)
+    """From this many annotated queries of the validation split on, weights are fitted on them, else on generated."""
+
+
+class BlendInput(Settings):
+    """The tables of a recipe that this stage reads."""
+
+    blend: BlendSettings
+    images: ImageSettings
+    image_embeddings: EmbeddingSettings
+    seed: int

@@ -1,0 +1,195 @@
+"""Stage ``blend``: calibration and weights of all channels, fitted on validation queries without annotation."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
+from spn4cir_core.blend.blend import fit_blend
+from spn4cir_core.blend.calibration import Calibration
+from spn4cir_core.blend.evidence import Evidence
+from spn4cir_core.blend.fitted import BLEND_FILE, ChannelWeight, FittedBlend, channel_of, title_of
+from spn4cir_core.blend.generated_queries import ValidationQuery, generated_queries
+from spn4cir_core.blend.settings import BlendInput
+from spn4cir_core.channels.base import ComposedQueries, Gallery
+from spn4cir_core.engine.stage import Stage, Work
+from spn4cir_core.errors import MissingExtra
+from spn4cir_core.evaluation.encode import encode_gallery, encode_queries
+from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.models.devices import choose_device
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.training.checkpoints import as_module, load_checkpoint
+from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.training.roles import STAGE2, TRAINED
+
+MOST_PICTURES = 4000
+"""Pictures of the gallery that weights are fitted on; a seeded sample of more."""
+LEAST_QUERIES = 20
+"""With fewer queries over the validation split, training pictures are added, and trained channels are not fitted."""
+VALIDATION, TRAINING_TOO = "validation", "validation and training"
+UNFITTED = (
+    f"The trained encoder of {STAGE2.label} alone: no validation query could be made, since captions are missing or "
+    "share no words."
+)
+
+
+def write_blend(work: Work[BlendInput]) -> None:
+    """Score validation queries by every channel, fit the weights, and write them with their uncertainty."""
+    draft, settings, seed = work.draft, work.settings.blend, work.settings.seed
+    with draft.timed("read"):
+        evidence = Evidence.of(work.parents["captions"], work.parents["image_embeddings"], settings.sentence_encoder)
+        images, queries, origin, of_pictures = _validation(work, evidence)
+    trained = TRAINED if of_pictures == VALIDATION else {}
+    names = [*settings.channels, *TRAINED]
+    with draft.timed("compute"):
+        gallery, composed = _scored(work, evidence, images, queries, list(trained))
+        blend, recall, reason = _fitted(names, gallery, composed, queries, seed)
+        blend = replace(blend, sentence_encoder=settings.sentence_encoder if evidence.sentences else None)
+    details = {
+        "queries": len(queries),
+        "queries_are": origin,
+        "pictures": len(images),
+        "pictures_of": of_pictures,
+        "recall@1": recall,
+        "served": reason,
+        "weights": {channel.name: channel.weight for channel in blend.channels},
+    }
+    with draft.timed("write"):
+        draft.write_json({**blend.as_table(), **details}, BLEND_FILE)
+    if settings.sentence_encoder is not None and evidence.sentences is None:
+        draft.drop("channel edited_caption_meaning: the package of the sentence encoder is not installed")
+    for name in TRAINED.keys() - trained.keys():
+        draft.drop(f"channel {name}: too few validation queries, and training pictures would flatter it")
+    draft.rows, draft.details = len(blend.used), details
+
+
+def _fitted(
+    names: Sequence[str],
+    gallery: Gallery,
+    composed: ComposedQueries,
+    queries: Sequence[ValidationQuery],
+    seed: int,
+) -> tuple[FittedBlend, float | None, str]:
+    """The blend, its recall@1 on the validation queries, and a sentence that says what is served and why."""
+    if not queries:
+        return _unfitted(names), None, UNFITTED
+    targets, references = [query.targets for query in queries], [query.reference for query in queries]
+    fitted, fit = fit_blend([channel_of(name) for name in names], gallery, composed, targets, references, seed)
+    columns = (fit.weight_C, fit.low_C, fit.high_C, fit.recall_alone_C, fit.recall_without_C)
+    figures_of = zip(names, zip(*columns, strict=True), strict=True)
+    blend = FittedBlend(
+        tuple(ChannelWeight(name, *map(float, figures)) for name, figures in figures_of), fitted.calibration
+    )
+    titles = [f"{title_of(blend.names[number])} ({blend.weight_C[number]:.2f})" for number in blend.used]
+    if fit.fallback:
+        reason = f"The channel {titles[0]} alone: no sum of channels was better on {len(queries)} validation queries."
+    else:
+        reason = f"A sum of {len(titles)} channels, fitted on {len(queries)} validation queries: {', '.join(titles)}."
+    return blend, fit.recall, reason
+
+
+def _unfitted(names: Sequence[str]) -> FittedBlend:
+    """The last trained model alone, its scores as they are."""
+    weights = [float(name == STAGE2.name) for name in names]
+    channels = tuple(
+        ChannelWeight(name, weight, weight, weight, 0, 0) for name, weight in zip(names, weights, strict=True)
+    )
+    count = len(names)
+    return FittedBlend(channels, Calibration(np.zeros(count, np.float32), np.ones(count, np.float32)))
+
+
+def _validation(work: Work[BlendInput], evidence: Evidence) -> tuple[pa.Table, list[ValidationQuery], str, str]:
+    """Pictures of the gallery, queries over its rows, what they are, and the splits of the pictures."""
+    settings, manifest = work.settings.blend, read_manifest(work.parents["images"], *PICTURE)
+    splits = work.parents["splits"].table(columns=["image_id", "split"])
+    split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    for wanted, name in ((("validation",), VALIDATION), (("validation", "train"), TRAINING_TOO)):
+        images = _sample(manifest, split_of, wanted, work.settings.seed)
+        image_ids = images["image_id"].to_pylist()
+        annotated = _annotated(work, image_ids)
+        if len(annotated) >= settings.least_annotated:
+            return images, annotated[: settings.max_queries], "annotated", name
+        captions = [evidence.captions.get(image_id) for image_id in image_ids]
+        pictures_ND = np.nan_to_num(evidence.pictures(image_ids))
+        generated = generated_queries(captions, pictures_ND, settings.max_queries, work.settings.seed)
+        if len(generated) >= LEAST_QUERIES:
+            break
+    return images, generated, "generated", name
+
+
+def _sample(manifest: pa.Table, split_of: Mapping[str, str], wanted: Sequence[str], seed: int) -> pa.Table:
+    rows = [row for row, image in enumerate(manifest["image_id"].to_pylist()) if split_of.get(image) in wanted]
+    if len(rows) > MOST_PICTURES:
+        rows = sorted(np.random.default_rng(seed).choice(rows, MOST_PICTURES, replace=False).tolist())
+    return manifest.take(pa.array(rows, pa.int64()))
+
+
+def _annotated(work: Work[BlendInput], image_ids: Sequence[str]) -> list[ValidationQuery]:
+    """Annotated triplets whose two images are in the gallery; those of one reference and text are one query."""
+    row_of = {image_id: row for row, image_id in enumerate(image_ids)}
+    table = read_annotated_triplets(work.parents["annotations"], "reference_id", "target_id", "modified_text")
+    targets: defaultdict[tuple[int, str], set[int]] = defaultdict(set)
+    for row in table.to_pylist():
+        reference, target = row_of.get(row["reference_id"]), row_of.get(row["target_id"])
+        if reference is not None and target is not None and reference != target and row["modified_text"].strip():
+            targets[reference, row["modified_text"]].add(target)
+    queries = [ValidationQuery(*key, tuple(sorted(rows))) for key, rows in sorted(targets.items())]
+    order = np.random.default_rng(work.settings.seed).permutation(len(queries)).tolist()
+    return [queries[number] for number in order]
+
+
+def _scored(
+    work: Work[BlendInput],
+    evidence: Evidence,
+    images: pa.Table,
+    queries: Sequence[ValidationQuery],
+    models: Sequence[str],
+) -> tuple[Gallery, ComposedQueries]:
+    """The gallery and the queries with the vectors of the trained networks, one network in memory at a time."""
+    files = image_files(work.settings.images, work.store)
+    references, texts = [query.reference for query in queries], [query.modified_text for query in queries]
+    targets: dict[str, np.ndarray] = {}
+    composed: dict[str, np.ndarray] = {}
+    for number, model in enumerate(models if queries else ()):
+        checkpoint = load_checkpoint(work.parents[TRAINED[model].artifact])
+        inputs_N = image_inputs(checkpoint.backbone, checkpoint.network, images, files, work.store)
+        as_module(checkpoint.network).to(choose_device("auto"))
+        targets[model] = encode_gallery(checkpoint.network, inputs_N)
+        composed[model] = encode_queries(checkpoint.network, inputs_N, references, texts)["composed"]
+        work.progress("encoding validation queries", number + 1, len(models))
+    image_ids = images["image_id"].to_pylist()
+    reference_ids = [image_ids[row] for row in references]
+    return evidence.gallery(image_ids, targets), evidence.queries(reference_ids, texts, composed)
+
+
+def _sentence_weights(tables: BlendInput, store: Store) -> Any:
+    """Which sentence encoder takes part: another one, or none, makes other weights."""
+    encoder = tables.blend.sentence_encoder
+    try:
+        return None if encoder is None else encoder.fingerprint()
+    except MissingExtra:
+        return None
+
+
+BLEND = Stage(
+    name="blend",
+    parents=(
+        "images",
+        "captions",
+        "image_embeddings",
+        "splits",
+        "annotations",
+        *(role.artifact for role in TRAINED.values()),
+    ),
+    view=BlendInput,
+    version=1,
+    write=write_blend,
+    external_inputs=_sentence_weights,
+)

@@ -1,0 +1,223 @@
+"""The blend over the images of a search index: vectors and captions in its folder, candidates, and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from spn4cir_core.blend.evidence import PICTURE, Sentences, composed_queries
+from spn4cir_core.blend.fitted import FittedBlend, in_parts, part_of, read_blend, title_of
+from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel
+from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
+from spn4cir_core.errors import StoreError
+from spn4cir_core.images.files import as_picture, pixel_sha256
+from spn4cir_core.index.base import INDEXES, VectorIndex
+from spn4cir_core.index.image_index import best_images_of_each
+from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.search.encoder import Encoder, Query
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.texts.word_kinds import WordKinds
+from spn4cir_core.training.checkpoints import read_checkpoint
+
+if TYPE_CHECKING:
+    from spn4cir_core.backbones.base import Network
+
+COMPARED_IN_FULL = 20_000
+"""Up to so many images every one is scored; above, only candidates of each channel are."""
+CANDIDATES = 300
+"""Best images of each channel in use that are scored by all of them, beside those that are wanted."""
+
+
+class Scored(NamedTuple):
+    """One image's score, its row in the index, and what each channel in use gave to the score."""
+
+    score: float
+    row: int
+    channels: dict[str, float]
+
+
+def vectors_file(name: str) -> str:
+    """File of the (N, D) or (N, T, D) vectors of one channel."""
+    return f"vectors_{name}.npy"
+
+
+def index_file(name: str) -> str:
+    """File of the FAISS index of these vectors, where there are too many to compare all."""
+    return f"vectors_{name}.faiss"
+
+
+def network_files(model: str) -> tuple[str, str]:
+    """Description and weights of a trained network that is not the index's own."""
+    return f"{model}.json", f"{model}.safetensors"
+
+
+def vectors_in_use(blend: FittedBlend) -> list[str]:
+    """Names of the vectors that the channels in use compare."""
+    return sorted({channel.vectors for channel in blend.used_channels if isinstance(channel, VectorChannel)})
+
+
+@dataclass(frozen=True)
+class IndexedBlend:
+    """Scores the images of an index for composed queries."""
+
+    blend: FittedBlend
+    gallery: Gallery
+    row_of_pixels: Mapping[str, int]
+    """Row of each picture by the hash of its pixels: an upload of an indexed picture has its caption."""
+    kinds: WordKinds
+    sentences: Sentences | None
+    encoders: Mapping[str, Encoder]
+    """Of the trained networks in use, by model."""
+    encode_pictures: Callable[[Sequence[Image.Image]], np.ndarray]
+    """The frozen image encoder, loaded at its first picture."""
+    indexes: Mapping[str, VectorIndex]
+    """Indexes by name of vectors; empty where all images are compared."""
+
+    @classmethod
+    def open(
+        cls,
+        artifact: Artifact,
+        about: Mapping[str, Any],
+        rows: Sequence[Mapping[str, str]],
+        own: Mapping[str, Network],
+    ) -> IndexedBlend:
+        """Open what the folder of a ``search_index`` holds.
+
+        Args:
+            about: what ``index.json`` says of the image encoder and the channels' indexes.
+            rows: caption and pixel_sha256 of every image, in the order of the vectors.
+            own: networks that are opened already, by model.
+
+        Raises:
+            StoreError: the index is from before there were blends.
+        """
+        blend, files = read_blend(artifact), artifact.summary["files"]
+        names = vectors_in_use(blend)
+        vectors = {name: _open_vectors(artifact, name) for name in names}
+        captions = [row["caption"] for row in rows]
+        sentences = Sentences.of(blend.sentence_encoder) if blend.sentence_encoder else None
+        return cls(
+            blend,
+            Gallery(captions, vectors),
+            {row["pixel_sha256"]: number for number, row in enumerate(rows)},
+            WordKinds.learn(captions),
+            sentences,
+            {name: Encoder(_network(artifact, name, own)) for name in names if _is_trained(name, files, own)},
+            FirstUse(_encoder(about["image_encoder"]).start),
+            {
+                name: INDEXES.build(kind).open(artifact.file(index_file(name)))
+                for name, kind in about["channel_indexes"].items()
+            },
+        )
+
+    def best(self, queries: Sequence[Query], references: Sequence[int | None], wanted: int) -> list[list[Scored]]:
+        """The ``wanted`` best images of each query, best first, equal scores by row.
+
+        Args:
+            queries: pictures and texts, either may be missing.
+            references: rows of the reference images, where they are images of the index.
+        """
+        composed = self._composed(queries, references)
+        answers: list[list[Scored]] = []
+        for part in in_parts(len(queries)):
+            answers += self._best(part_of(composed, part), wanted)
+        return answers
+
+    def _best(self, queries: ComposedQueries, wanted: int) -> list[list[Scored]]:
+        if len(self.gallery.captions) <= COMPARED_IN_FULL:
+            parts_QUN = self.blend.contributions(self.gallery, queries)
+            rows_N = np.arange(len(self.gallery.captions))
+            return [self._sorted(parts_UN, rows_N, wanted) for parts_UN in parts_QUN]
+        found = []
+        for number in range(len(queries)):
+            one = part_of(queries, slice(number, number + 1))
+            rows_K = self._candidates(one, max(wanted, CANDIDATES))
+            found.append(self._sorted(self.blend.contributions(self.gallery, one, rows_K)[0], rows_K, wanted))
+        return found
+
+    def _candidates(self, query: ComposedQueries, count: int) -> np.ndarray:
+        """Rows of the best images of each channel in use, sorted."""
+        rows: list[np.ndarray] = []
+        for channel in self.blend.used_channels:
+            if isinstance(channel, VectorChannel) and channel.vectors in query.vectors:
+                query_1D = np.nan_to_num(query.vectors[channel.vectors])
+                tokens = self.gallery.vectors[channel.vectors].shape[1] if self._has_tokens(channel.vectors) else 1
+                scored = best_images_of_each(self.indexes[channel.vectors], query_1D, count, tokens)[0]
+                rows.append(np.array([row for _, row in scored], np.int64))
+            elif isinstance(channel, WordChannel):
+                score_N = channel.scores(self.gallery, query)[0]
+                matched = np.flatnonzero(score_N > 0)
+                if len(matched) > count:
+                    matched = matched[np.argpartition(-score_N[matched], count)[:count]]
+                rows.append(matched)
+        return np.unique(np.concatenate(rows)) if rows else np.arange(min(count, len(self.gallery.captions)))
+
+    def _has_tokens(self, name: str) -> bool:
+        return self.gallery.vectors[name].ndim == 3
+
+    def _sorted(self, parts_UK: np.ndarray, rows_K: np.ndarray, wanted: int) -> list[Scored]:
+        score_K = parts_UK.sum(axis=0)
+        names = [title_of(self.blend.names[number]) for number in self.blend.used]
+        order = np.lexsort((rows_K, -score_K))[:wanted]
+        return [
+            Scored(float(score_K[at]), int(rows_K[at]), _largest_first(names, parts_UK[:, at].tolist())) for at in order
+        ]
+
+    def _composed(self, queries: Sequence[Query], references: Sequence[int | None]) -> ComposedQueries:
+        rows = [self._row(picture, row) for (picture, _), row in zip(queries, references, strict=True)]
+        captions = [None if row is None else self.gallery.captions[row] for row in rows]
+        pictures, texts = [picture for picture, _ in queries], [text for _, text in queries]
+        vectors = {name: encoder.encode_queries(pictures, texts) for name, encoder in self.encoders.items()}
+        if PICTURE in self.gallery.vectors:
+            vectors[PICTURE] = self._picture_vectors(pictures, rows)
+        return composed_queries(texts, captions, vectors, self.kinds, self.sentences)
+
+    def _row(self, picture: Any, row: int | None) -> int | None:
+        if row is not None or picture is None:
+            return row
+        return self.row_of_pixels.get(pixel_sha256(as_picture(picture)))
+
+    def _picture_vectors(self, pictures: Sequence[Any], rows: Sequence[int | None]) -> np.ndarray:
+        """(Q, D) float32; those of indexed images are there already, a query without a picture has NaN."""
+        known_ND = self.gallery.vectors[PICTURE]
+        vectors_QD = np.full((len(pictures), known_ND.shape[1]), np.nan, np.float32)
+        for number, (picture, row) in enumerate(zip(pictures, rows, strict=True)):
+            if row is not None:
+                vectors_QD[number] = known_ND[row]
+            elif picture is not None:
+                vector_D = np.asarray(self.encode_pictures([as_picture(picture)])[0], np.float32)
+                vectors_QD[number] = vector_D / max(float(np.linalg.norm(vector_D)), 1e-12)
+        return vectors_QD
+
+
+def _encoder(table: Mapping[str, Any]) -> ImageEncoder:
+    encoder: ImageEncoder = IMAGE_ENCODERS.build(dict(table))
+    return encoder
+
+
+def _open_vectors(artifact: Artifact, name: str) -> np.ndarray:
+    path = artifact.file(vectors_file(name))
+    try:
+        vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and run again.") from error
+    return vectors
+
+
+def _largest_first(names: Sequence[str], parts: Sequence[float]) -> dict[str, float]:
+    return dict(sorted(zip(names, parts, strict=True), key=lambda part: -abs(part[1])))
+
+
+def _is_trained(name: str, files: Mapping[str, Any], own: Mapping[str, Network]) -> bool:
+    return name in own or network_files(name)[0] in files
+
+
+def _network(artifact: Artifact, name: str, own: Mapping[str, Network]) -> Network:
+    if name in own:
+        return own[name]
+    described, weights = (artifact.file(file) for file in network_files(name))
+    return read_checkpoint(described, weights, f"{artifact.noun} {artifact.fingerprint}").network

@@ -1,0 +1,124 @@
+"""Blended hits against sums taken the slow way, and what pictures without captions and old indexes come to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spn4cir_core.blend.evidence import Evidence
+from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, channel_of, read_blend
+from spn4cir_core.errors import StoreError
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.search import indexed_blend
+from spn4cir_core.search import stage as stage_module
+from spn4cir_core.search.encoder import Encoder
+from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.stage import SEARCH_INDEX
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.training.checkpoints import load_network
+from tests.measured_store import NAME, measured_store, recipe, weigh
+
+REFERENCE, TEXT = "toys/04.png", "make it red"
+
+
+def current(store: Store, noun: str) -> Artifact:
+    artifact = store.current(NAME, noun)
+    assert artifact is not None
+    return artifact
+
+
+def slow_scores(store: Store, reference_id: str, text: str) -> dict[str, float]:
+    """Image id → score: every channel in use, one image after another."""
+    blend, files = read_blend(current(store, "blend")), ImageFiles(store.root.parent / "pictures")
+    evidence = Evidence.of(current(store, "captions"), current(store, "image_embeddings"), None)
+    image_ids = current(store, "images").table()["image_id"].to_pylist()
+    trained_targets, trained_queries = {}, {}
+    for model in ("stage1", "control", "stage2"):
+        encoder = Encoder(load_network(current(store, f"{model}_checkpoint")))
+        trained_targets[model] = encoder.encode_targets([files.open(image_id) for image_id in image_ids])
+        trained_queries[model] = encoder.encode_queries(files.open(reference_id), text)
+    gallery = evidence.gallery(image_ids, trained_targets)
+    queries = evidence.queries([reference_id], [text], trained_queries)
+    total_N = np.zeros(len(image_ids))
+    for number, channel in enumerate(blend.channels):
+        if channel.weight:
+            score_N = channel_of(channel.name).scores(gallery, queries)[0]
+            mean, deviation = blend.calibration.mean_C[number], blend.calibration.deviation_C[number]
+            standard_N = np.zeros(len(score_N)) if not deviation else (score_N - mean) / deviation
+            total_N += channel.weight * np.clip(np.nan_to_num(standard_N), -10, 10)
+    return dict(zip(image_ids, total_N.tolist(), strict=True))
+
+
+ALL = {"picture": 1.0, "modified_text": 0.7, "edited_caption": 2.0, "removed_words": 0.3, "stage2": 0.5, "control": 0.4}
+
+
+@pytest.fixture
+def blended(tmp_path: Path) -> Store:
+    store = measured_store(tmp_path)
+    weigh(store, **ALL)
+    return store
+
+
+def test_hits_are_those_of_a_slow_sum_and_their_channels_add_up(blended: Store) -> None:
+    searcher = Searcher.open(SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)[0])
+    slow = slow_scores(blended, REFERENCE, TEXT)
+    reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
+    hits = searcher.search(reference, TEXT, len(slow), reference_id=REFERENCE)
+    assert {hit.image_id for hit in hits} == set(slow)
+    assert np.allclose([hit.score for hit in hits], [slow[hit.image_id] for hit in hits], atol=1e-4)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    for hit in hits:
+        assert hit.score == pytest.approx(sum(hit.channels.values()), abs=1e-4)
+        sizes = [abs(part) for part in hit.channels.values()]
+        assert sizes == sorted(sizes, reverse=True)
+
+
+def test_an_indexed_picture_is_recognised_by_its_pixels(blended: Store) -> None:
+    searcher = Searcher.open(SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)[0])
+    reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
+    assert searcher.search(reference, TEXT, 5) == searcher.search(reference, TEXT, 5, reference_id=REFERENCE)
+    other = reference.rotate(90)
+    assert searcher.search(other, TEXT, 5) != searcher.search(reference, TEXT, 5)
+
+
+def test_candidates_of_each_channel_hold_the_best_images(blended: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(blended.root.parent / "pictures")
+    reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
+    whole = Searcher.open(SEARCH_INDEX.run(made, blended)[0]).search(reference, TEXT, 3, reference_id=REFERENCE)
+    monkeypatch.setattr(indexed_blend, "COMPARED_IN_FULL", 5)
+    monkeypatch.setattr(stage_module, "COMPARED_IN_FULL", 5)
+    monkeypatch.setattr(indexed_blend, "CANDIDATES", 12)
+    small = made.model_copy(update={"seed": 4})
+    for noun in ("blend", "image_embeddings"):
+        blended.point(small.name, current(blended, noun))
+    searcher = Searcher.open(SEARCH_INDEX.run(small, blended)[0])
+    found = searcher.search(reference, TEXT, 3, reference_id=REFERENCE)
+    assert [hit.image_id for hit in found] == [hit.image_id for hit in whole]
+
+
+def test_a_picture_or_a_text_alone_is_asked_with_the_channels_it_has(blended: Store) -> None:
+    searcher = Searcher.open(SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)[0])
+    reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
+    alone = searcher.search(reference, None, 3)
+    assert alone[0].image_id == REFERENCE
+    texts = searcher.search(None, "a red circle", 3)
+    assert all(hit.caption == "a red circle" for hit in texts)
+    assert all(hit.channels["frozen picture similarity"] == 0 for hit in texts)
+
+
+def test_an_index_from_before_the_blend_is_refused_with_what_to_do(blended: Store) -> None:
+    index, _ = SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)
+    del index.summary["files"][BLEND_FILE]
+    (index.path / "summary.json").write_text(json.dumps(index.summary))
+    with pytest.raises(StoreError, match="before search blended its channels; bring it up to date with: spn4cir run"):
+        Searcher.open(current(blended, "search_index"))
+
+
+def test_a_blend_is_read_as_it_was_written(blended: Store) -> None:
+    blend = read_blend(current(blended, "blend"))
+    again = FittedBlend.from_table(json.loads(json.dumps(blend.as_table())))
+    assert again.channels == blend.channels
+    assert np.array_equal(again.calibration.mean_C, blend.calibration.mean_C)
