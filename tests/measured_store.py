@@ -168,7 +168,8 @@ def weigh(store: Store, **weights: float) -> Artifact:
         row["weight"] = weights.get(row["name"], 0.0)
     table["calibration"]["deviation"] = [deviation or 0.1 for deviation in table["calibration"]["deviation"]]
     mark = fingerprint(weights)
-    with store.writing("blend", mark, fitted.summary) as draft:
+    provenance = {key: fitted.summary[key] for key in ("stage", "version", "settings", "outside", "parents")}
+    with store.writing("blend", mark, provenance) as draft:
         draft.write_json(table, BLEND_FILE)
     artifact = store.get("blend", mark)
     assert artifact is not None
