@@ -27,7 +27,7 @@ from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import open_store
 from spn4cir_core.training.checkpoints import load_checkpoint
-from spn4cir_core.training.roles import ROLES, SERVED, STAGE2, ModelName, TrainedName
+from spn4cir_core.training.roles import LAST_TRAINED, ROLES, SERVED, ModelName, TrainedName
 from spn4cir_core.user_files import read_json_file
 
 
@@ -43,7 +43,7 @@ def write_server_files(
     store_url: StoreOption = "store",
     images: ImagesOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default: submissions/ in the store.")] = None,
-    model: Annotated[TrainedName, typer.Option(help="The checkpoint that answers.")] = STAGE2.name,
+    model: Annotated[TrainedName, typer.Option(help="The checkpoint that answers.")] = LAST_TRAINED,
     trained: Annotated[
         str, typer.Option(help="Recipe whose checkpoint it is; default: the one whose pictures are ranked.")
     ] = "",

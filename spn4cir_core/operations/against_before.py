@@ -22,14 +22,14 @@ from spn4cir_core.reports.stage import inputs_reader
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.store.lineage import ancestor
 from spn4cir_core.training.checkpoints import load_checkpoint
-from spn4cir_core.training.roles import ROLES, SERVED
+from spn4cir_core.training.roles import STAGE2, TRAINED
 
 Recalls = dict[tuple[str, int], float]
 """Recall of composed queries over all kinds, by query set and k."""
 QUERY_COLUMNS = ("query_id", "reference_id", "modified_text", "target_ids")
 RULER = ("images", "annotations", "splits", "eval_report")
 """What decides the queries and the galleries."""
-TRAINING = (*(role.artifact for role in ROLES.values()), "candidate_bank")
+TRAINING = (*(role.artifact for role in TRAINED.values()), "candidate_bank")
 CUT = "more than most_per_guard"
 """In the reasons of rows that ``false_negatives`` left out."""
 
@@ -77,20 +77,20 @@ def ruler_differences(now: Artifact, before: Artifact) -> dict[str, list[str]]:
 
 
 def composed_recalls(report: Artifact, value: str = "recall") -> Recalls:
-    """The served model's recalls, or another column beside them, e.g. the upper end of their intervals."""
+    """Stage 2's recalls, or another column beside them, e.g. the upper end of their intervals."""
     return _of_served(report.table("recall.parquet"), value)
 
 
 def _of_served(table: pa.Table, value: str) -> Recalls:
-    wanted = {"kind": "all", "model": SERVED.name, "query": "composed"}
+    wanted = {"kind": "all", "model": STAGE2.name, "query": "composed"}
     rows = table.to_pylist()
     return {(row["query_set"], row["k"]): row[value] for row in rows if all(row[key] == wanted[key] for key in wanted)}
 
 
 def older_checkpoint(before: Artifact, store: Store) -> Artifact | None:
     """The checkpoint that the older report measured, if it is still in the store."""
-    fingerprint = before.summary["parents"].get(SERVED.artifact)
-    return store.get(SERVED.artifact, fingerprint) if fingerprint else None
+    fingerprint = before.summary["parents"].get(STAGE2.artifact)
+    return store.get(STAGE2.artifact, fingerprint) if fingerprint else None
 
 
 def measure_again(
@@ -106,7 +106,7 @@ def measure_again(
     files = image_files(recipe.images, store)
     sets = query_sets(settings, parents, files, recipe.seed)
     inputs_of = inputs_reader(parents["images"], files, store, progress)
-    answers = ask({SERVED.name: partial(load_checkpoint, checkpoint)}, sets, inputs_of, progress)
+    answers = ask({STAGE2.name: partial(load_checkpoint, checkpoint)}, sets, inputs_of, progress)
     return _of_served(tables(answers, settings.ks, settings.bootstrap_draws, recipe.seed).recall, "recall")
 
 
@@ -117,9 +117,9 @@ def diagnosis(recipe: Recipe, store: Store, now: Artifact, before: Artifact, pro
     """
     differences = ruler_differences(now, before)
     alike = {name for name, reasons in differences.items() if not reasons}
-    lines = [f"recall of {SERVED.label}, report {before.fingerprint} against {now.fingerprint}:"]
+    lines = [f"recall of {STAGE2.label}, report {before.fingerprint} against {now.fingerprint}:"]
     lines += _recall_lines(composed_recalls(now), composed_recalls(before), alike, "before")
-    checkpoint, measured = older_checkpoint(before, store), now.summary["parents"].get(SERVED.artifact)
+    checkpoint, measured = older_checkpoint(before, store), now.summary["parents"].get(STAGE2.artifact)
     if alike == rulers(now).keys():
         pass
     elif checkpoint is None:

@@ -25,7 +25,7 @@ from spn4cir_core.operations.against_before import (
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.templates import PLACEHOLDERS
-from spn4cir_core.training.roles import CONTROL, SERVED, STAGE1, TRAINED
+from spn4cir_core.training.roles import CONTROL, STAGE1, STAGE2, TRAINED
 from spn4cir_core.triplets.triplet_tables import CANDIDATES_FILE
 
 UNFILLED = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
@@ -249,7 +249,7 @@ def recall_is_a_share(artifacts: RecipeArtifacts) -> Finding:
 
 
 def recall_is_not_worse(artifacts: RecipeArtifacts) -> Finding:
-    """No recall of the served model is below that of the last report by more than chance."""
+    """No recall of stage 2 is below that of the last report by more than chance."""
     before = artifacts.before("eval_report")
     if before is None:
         return Finding(True, "there is no report before this one", [])
@@ -264,7 +264,7 @@ def recall_is_not_worse(artifacts: RecipeArtifacts) -> Finding:
     checkpoint = older_checkpoint(before, artifacts.store)
     if artifacts.recipe is None or checkpoint is None:
         return Finding(True, f"{unlike}, and its checkpoint cannot be measured again", reasons)
-    if checkpoint.fingerprint == report.summary["parents"].get(SERVED.artifact):
+    if checkpoint.fingerprint == report.summary["parents"].get(STAGE2.artifact):
         return Finding(True, f"{unlike}; the checkpoint is the same", reasons)
     older = measure_again(artifacts.recipe, artifacts.store, report, checkpoint)
     return _recalls_that_fell(report, older, f"of checkpoint {checkpoint.fingerprint} on today's queries and galleries")

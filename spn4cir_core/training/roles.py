@@ -11,6 +11,7 @@ from typing import Literal
 
 TrainedName = Literal["stage1", "control", "stage2"]
 """How the command line names a trained network."""
+LAST_TRAINED: TrainedName = "stage2"
 ModelName = Literal["stage1", "control", "stage2", "blend"]
 """How tables, the command line and the API name what answers queries."""
 
