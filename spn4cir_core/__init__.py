@@ -10,7 +10,7 @@ The flow, one artefact per stage::
        ▼                  ▼                           ▼                         ▼
     stage1_checkpoint ─► candidate_bank ─► stage2_checkpoint ◄─ false_negatives
        └─► control_checkpoint ──┐                     │
-                                └──► eval_report ◄────┴──► search_index
+                                └─► blend ─► eval_report, search_index ◄┘
 
 A *recipe* holds one table of settings per stage; a *stage* is a function of its table and its
 parents' artefacts; an *artefact* is a folder with data and a ``summary.json``. ``flow.py`` lists the

@@ -22,7 +22,10 @@ from spn4cir_core.store.fingerprints import plain
 from spn4cir_core.training.settings import FollowingTarget, FrozenTarget
 
 OLDER = Path(__file__).parent / "fixtures" / "older_store"
-RAISED_VERSIONS: dict[str, str] = {}
+RAISED_VERSIONS: dict[str, str] = {
+    "eval_report": "the blend and every channel are measured",
+    "search_index": "search serves the blend",
+}
 """Stage → why what the older commit made of it, and of all stages after it, has to be made again."""
 NEAR_DUPLICATES_AGREE_IN_COLOUR = "near-duplicates also agree in colour and detail (splits.compare_pictures)"
 CHANGED_SETTINGS: dict[tuple[str, str], str] = {
@@ -85,7 +88,8 @@ def test_a_recipe_written_for_it_gives_the_settings_that_entered_its_fingerprint
         stage = STAGES[stage_name]
         view = stage.settings_of(recipe)
         today = as_json(stage.deciding_settings(view))
-        assert (today == settings) != ((name, stage_name) in CHANGED_SETTINGS), (name, stage_name)
+        changed = (name, stage_name) in CHANGED_SETTINGS or stage_name == "search_index"  # it reads the image encoder
+        assert (today == settings) != changed, (name, stage_name)
 
 
 @pytest.mark.parametrize(("noun", "kind"), members())
