@@ -18,6 +18,7 @@ from spn4cir_core.blend.fitted import BLEND_FILE, ChannelWeight, FittedBlend, ch
 from spn4cir_core.blend.generated_queries import ValidationQuery, generated_queries
 from spn4cir_core.blend.settings import BlendInput
 from spn4cir_core.channels.base import ComposedQueries, Gallery
+from spn4cir_core.engine.growth import constant
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import MissingExtra
 from spn4cir_core.evaluation.encode import encode_gallery, encode_queries
@@ -192,4 +193,5 @@ BLEND = Stage(
     version=1,
     write=write_blend,
     external_inputs=_sentence_weights,
+    growth=constant,
 )

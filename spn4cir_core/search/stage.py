@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import BLEND_FILE, read_blend
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
