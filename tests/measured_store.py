@@ -165,7 +165,7 @@ def weigh(store: Store, **weights: float) -> Artifact:
     assert fitted is not None
     table = json.loads(fitted.file(BLEND_FILE).read_text())
     for row in table["channels"]:
-        row["weight"] = weights.get(row["name"], 0.0)
+        row["weight"] = row["without_reference"] = row["without_caption"] = weights.get(row["name"], 0.0)
     table["calibration"]["deviation"] = [deviation or 0.1 for deviation in table["calibration"]["deviation"]]
     mark = fingerprint(weights)
     provenance = {key: fitted.summary[key] for key in ("stage", "version", "settings", "outside", "parents")}

@@ -87,6 +87,12 @@ class Evidence:
         pictures_QD = self.pictures(reference_ids)
         return composed_queries(modified_texts, captions, {PICTURE: pictures_QD, **trained}, self.kinds, self.sentences)
 
+    def without_reference_captions(self, queries: ComposedQueries) -> ComposedQueries:
+        """The same queries, of reference images that have no caption."""
+        vectors = {name: vectors_QD for name, vectors_QD in queries.vectors.items() if name != CAPTION}
+        captions = [None] * len(queries)
+        return composed_queries(queries.modified_texts, captions, vectors, self.kinds, self.sentences)
+
     def pictures(self, image_ids: Sequence[str | None]) -> np.ndarray:
         """(N, D) float32 unit vectors of the frozen image encoder; a row of NaN where an image has none."""
         row_of, vectors_ND = self._row_of, self.embeddings.vectors_ND

@@ -37,6 +37,10 @@ class ChannelWeight:
     """Recall@1 of the channel alone on the validation queries."""
     recall_without: float
     """Recall@1 of the blend without it."""
+    without_reference: float = 0
+    """Weight where the reference image has no caption."""
+    without_caption: float = 0
+    """Weight of a picture without a caption."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,12 @@ class FittedBlend:
     @cached_property
     def blend(self) -> Blend:
         """What scores."""
-        return Blend([channel_of(name) for name in self.names], self.calibration, self.weight_C)
+        without_reference_C, without_caption_C = (
+            np.array([getattr(channel, name) for channel in self.channels], np.float32)
+            for name in ("without_reference", "without_caption")
+        )
+        channels = [channel_of(name) for name in self.names]
+        return Blend(channels, self.calibration, self.weight_C, without_reference_C, without_caption_C)
 
     @cached_property
     def weight_C(self) -> np.ndarray:
@@ -60,8 +69,8 @@ class FittedBlend:
 
     @cached_property
     def used(self) -> tuple[int, ...]:
-        """Positions of the channels whose weight is above 0."""
-        return tuple(np.flatnonzero(self.weight_C > 0).tolist())
+        """Positions of the channels that have a weight, with captions or without."""
+        return self.blend.used
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +79,7 @@ class FittedBlend:
 
     @property
     def used_channels(self) -> list[Channel]:
-        """The channels whose weight is above 0."""
+        """The channels that have a weight, with captions or without."""
         return [self.blend.channels[number] for number in self.used]
 
     def contributions(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:

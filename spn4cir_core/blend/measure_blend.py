@@ -80,10 +80,12 @@ def _scores(
     image_QN = total("image", references, [""] * len(rows))
     text_QN = total("text", [None] * len(rows), texts)
     yield from (("image", image_QN), ("text", text_QN), ("sum", image_QN + text_QN))
-    standard_QCN = blend.standard_scores(gallery, evidence.queries(references, texts, encoded("composed")))
-    total_QN = np.einsum("c,qcn->qn", blend.weight_C, standard_QCN)
+    whole = evidence.queries(references, texts, encoded("composed"))
+    standard_QCN = blend.standard_scores(gallery, whole)
+    parts = {number: blend.blend.weight_of(number, gallery, whole) * standard_QCN[:, number] for number in blend.used}
+    total_QN = np.sum(list(parts.values()), axis=0)
     yield "composed", total_QN
     for number, name in enumerate(blend.names):
         yield ALONE + name, standard_QCN[:, number]
-    for number in blend.used if len(blend.used) > 1 else ():
-        yield WITHOUT + blend.names[number], total_QN - blend.weight_C[number] * standard_QCN[:, number]
+    for number, part_QN in parts.items() if len(parts) > 1 else ():
+        yield WITHOUT + blend.names[number], total_QN - part_QN

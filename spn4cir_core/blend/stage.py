@@ -51,7 +51,7 @@ def write_blend(work: Work[BlendInput]) -> None:
     names = [*settings.channels, *TRAINED]
     with draft.timed("compute"):
         gallery, composed = _scored(work, evidence, images, queries, list(trained))
-        blend, recall, reason = _fitted(names, gallery, composed, queries, seed)
+        blend, recall, reason = _fitted(names, evidence, gallery, composed, queries, seed)
         blend = replace(blend, sentence_encoder=settings.sentence_encoder if evidence.sentences else None)
     details = {
         "queries": len(queries),
@@ -61,6 +61,8 @@ def write_blend(work: Work[BlendInput]) -> None:
         "recall@1": recall,
         "served": reason,
         "weights": {channel.name: channel.weight for channel in blend.channels},
+        "weights_without_reference_caption": {channel.name: channel.without_reference for channel in blend.channels},
+        "weights_without_captions": {channel.name: channel.without_caption for channel in blend.channels},
     }
     with draft.timed("write"):
         draft.write_json({**blend.as_table(), **details}, BLEND_FILE)
@@ -73,6 +75,7 @@ def write_blend(work: Work[BlendInput]) -> None:
 
 def _fitted(
     names: Sequence[str],
+    evidence: Evidence,
     gallery: Gallery,
     composed: ComposedQueries,
     queries: Sequence[ValidationQuery],
@@ -82,13 +85,20 @@ def _fitted(
     if not queries:
         return _unfitted(names), None, UNFITTED
     targets, references = [query.targets for query in queries], [query.reference for query in queries]
-    fitted, fit = fit_blend([channel_of(name) for name in names], gallery, composed, targets, references, seed)
-    columns = (fit.weight_C, fit.low_C, fit.high_C, fit.recall_alone_C, fit.recall_without_C)
+    channels = [channel_of(name) for name in names]
+    hidden = evidence.without_reference_captions(composed)
+    fitted, fit = fit_blend(channels, gallery, composed, targets, references, seed, hidden)
+    columns = (
+        *(fit.weight_C, fit.low_C, fit.high_C, fit.recall_alone_C, fit.recall_without_C),
+        *(weight_C for weight_C in (fitted.without_reference_C, fitted.without_caption_C) if weight_C is not None),
+    )
     figures_of = zip(names, zip(*columns, strict=True), strict=True)
     blend = FittedBlend(
         tuple(ChannelWeight(name, *map(float, figures)) for name, figures in figures_of), fitted.calibration
     )
-    titles = [f"{title_of(blend.names[number])} ({blend.weight_C[number]:.2f})" for number in blend.used]
+    titles = [
+        f"{title_of(blend.names[number])} ({blend.weight_C[number]:.2f})" for number in np.flatnonzero(blend.weight_C)
+    ]
     if fit.fallback:
         reason = f"The channel {titles[0]} alone: no sum of channels was better on {len(queries)} validation queries."
     else:
@@ -100,7 +110,8 @@ def _unfitted(names: Sequence[str]) -> FittedBlend:
     """The last trained model alone, its scores as they are."""
     weights = [float(name == STAGE2.name) for name in names]
     channels = tuple(
-        ChannelWeight(name, weight, weight, weight, 0, 0) for name, weight in zip(names, weights, strict=True)
+        ChannelWeight(name, weight, weight, weight, 0, 0, weight, weight)
+        for name, weight in zip(names, weights, strict=True)
     )
     count = len(names)
     return FittedBlend(channels, Calibration(np.zeros(count, np.float32), np.ones(count, np.float32)))

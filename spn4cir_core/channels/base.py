@@ -41,6 +41,11 @@ class Gallery:
                 )
 
     @cached_property
+    def captioned_N(self) -> np.ndarray:
+        """(N,) bool: which pictures have a caption."""
+        return np.array([bool(caption) for caption in self.captions], bool)
+
+    @cached_property
     def words(self) -> CaptionWords:
         """The captions as a sparse matrix, counted at the first use."""
         return CaptionWords.of(self.captions)
@@ -85,6 +90,8 @@ class Channel(Plugin):
 
     title: ClassVar[str]
     """What the report and the page call it."""
+    reads_captions: ClassVar[bool] = False
+    """Whether a picture without a caption has no score in it."""
 
     @abstractmethod
     def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
@@ -113,6 +120,8 @@ class VectorChannel(Channel):
 
 class WordChannel(Channel):
     """Words of the query's in the gallery's captions, by BM25's weights."""
+
+    reads_captions = True
 
     whole_caption: ClassVar[bool] = False
     """Whether the words are those of a whole caption, so that a caption with more words is a worse answer."""

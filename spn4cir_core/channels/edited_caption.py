@@ -26,6 +26,7 @@ class EditedCaptionMeaning(VectorChannel):
     """The same by vectors of a sentence encoder: knows that trousers are near to jeans."""
 
     plugin_kind = "edited_caption_meaning"
+    reads_captions = True
     title = "edited caption, by meaning"
 
     vectors: str = "caption"

@@ -84,3 +84,27 @@ def test_no_queries_cannot_be_fitted() -> None:
     empty = ComposedQueries([], [], [], {})
     with pytest.raises(ValueError, match="no validation queries"):
         fit_blend([CHANNELS.build("edited_caption")], Gallery(["red hat"]), empty, [], [])
+
+
+def test_a_picture_without_a_caption_is_scored_by_weights_of_its_own() -> None:
+    gallery = Gallery(["red hat", None], {"picture": np.eye(2, dtype=np.float32)})
+    pictures = np.array([[0.6, 0.8], [0.6, 0.8]], np.float32)
+    queries = ComposedQueries.of(["make it red"] * 2, ["blue hat", None], {"picture": pictures}, WordKinds())
+    channels = [CHANNELS.build("picture"), CHANNELS.build("modified_text")]
+    calibration = Calibration(np.zeros(2, np.float32), np.ones(2, np.float32))
+    weights = (np.array([1.0, 10.0]), np.array([2.0, 20.0]), np.array([3.0, 30.0]))
+    blend = Blend(channels, calibration, *weights)
+    words = channels[1].scores(gallery, queries)[:, 0]
+    expected = [[0.6 + 10 * words[0], 3 * 0.8], [2 * 0.6 + 20 * words[1], 3 * 0.8]]
+    np.testing.assert_allclose(blend.scores(gallery, queries), expected, rtol=1e-5)
+    np.testing.assert_allclose(blend.contributions(gallery, queries).sum(1), expected, rtol=1e-5)
+
+
+def test_weights_without_captions_are_fitted_with_captions_hidden() -> None:
+    gallery, queries, targets, references = corpus()
+    hidden = ComposedQueries.of(queries.modified_texts, [None] * len(queries), queries.vectors, WordKinds())
+    channels = [CHANNELS.build(kind) for kind in KINDS]
+    blend, _ = fit_blend(channels, gallery, queries, targets, references, without_references=hidden)
+    assert blend.without_caption_C is not None and blend.without_reference_C is not None
+    assert not blend.without_caption_C[1:].any() and blend.without_caption_C[0] > 0
+    assert blend.without_reference_C[1] > 0 or blend.without_reference_C[2] > 0
