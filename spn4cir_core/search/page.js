@@ -82,7 +82,7 @@ function show(image, picture) {
   return picture;
 }
 
-function tile(image) {
+function tile(image, best = 1) {
   const button = make("button", "tile");
   button.type = "button";
   button.title = image.image_id;
@@ -92,9 +92,16 @@ function tile(image) {
     const measure = make("span", "measure");
     measure.append(make("span", "", String(image.rank + 1)), make("span", "", image.score.toFixed(2)));
     const bar = make("span", "bar"), filled = make("i");
-    filled.style.width = Math.max(0, Math.min(1, image.score)) * 100 + "%";
+    const parts = Object.entries(image.channels ?? {}).filter(([, part]) => part > 0);
+    const whole = parts.reduce((sum, [, part]) => sum + part, 0);
+    filled.style.width = Math.max(0, Math.min(1, parts.length ? image.score / best : image.score)) * 100 + "%";
     bar.append(filled);
     says.append(measure, bar);
+    if (parts.length) {
+      const why = make("span", "why", "by " + parts[0][0]);
+      why.title = parts.map(([title, part]) => title + ": " + Math.round((100 * part) / whole) + " %").join("\n");
+      says.append(why);
+    }
   }
   const caption = make("span", "caption", image.caption || image.image_id);
   caption.ariaHidden = "true"; // the picture's alt text says it
@@ -142,7 +149,7 @@ function grid({ hits, vectors }, section) {
   if (!hits.length) return make("p", "empty", "No other picture can be found.");
   if (vectors) section.querySelector(".asked").append(make("br"), vectors);
   const list = make("ol", "grid");
-  list.append(...hits.map(tile));
+  list.append(...hits.map((hit) => tile(hit, Math.max(hits[0].score, 1e-6))));
   return list;
 }
 
@@ -297,7 +304,7 @@ async function start(seed) {
   try {
     const found = await (await ask("api/images?count=" + START + "&seed=" + seed)).json();
     at("pictures").textContent = found.name + " · " + found.total.toLocaleString("en") + " pictures";
-    at("start").replaceChildren(...found.images.map(tile));
+    at("start").replaceChildren(...found.images.map((image) => tile(image)));
     at("start").removeAttribute("aria-busy");
   } catch (error) {
     at("start").replaceChildren();
