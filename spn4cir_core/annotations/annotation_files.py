@@ -142,9 +142,11 @@ class Parser:
             raise RowError("same reference and target", f"{row['reference']!r} and {row['target']!r}")
         if (reference, target, *texts) in seen:
             raise RowError("repeated row", f"{row['reference']!r}, {row['target']!r}, {text!r}")
+        soft = self._soft_targets(line, row["soft_targets"], reference) if row.get("soft_targets") else {}
+        if soft.get(target, 1) <= 0:
+            raise RowError("people rejected the target", f"{row['target']!r} has a score of {soft[target]:g}")
         seen.add((reference, target, *texts))
         name = f"{self.corpus}/{row.get('annotation_id', line)}"
-        soft = self._soft_targets(line, row["soft_targets"]) if row.get("soft_targets") else {}
         return Triplet(name, self.corpus, reference, target, text, texts, row["kind"], row[SOURCE], soft)
 
     def _query(self, file: str, line: int, row: dict[str, str], seen: set[str]) -> Query:
@@ -169,14 +171,18 @@ class Parser:
                 self.drops.append(Drop(file, line, "unknown target left out", error.detail))
         return sorted(targets)
 
-    def _soft_targets(self, line: int, value: str) -> dict[str, float]:
+    def _soft_targets(self, line: int, value: str, reference_id: str) -> dict[str, float]:
+        """Scores by image id. The reference is none, whatever its score: nothing of it has been changed."""
+        file = PurePosixPath(self.folder, TRIPLETS).as_posix()
         soft_targets: dict[str, float] = {}
         for name, score in sorted(_scores(value).items()):
             try:
                 soft_targets[self._image("soft target", name)] = score
             except RowError as error:
-                file = PurePosixPath(self.folder, TRIPLETS).as_posix()
                 self.drops.append(Drop(file, line, "unknown soft target left out", error.detail))
+        if reference_id in soft_targets:
+            score = soft_targets.pop(reference_id)
+            self.drops.append(Drop(file, line, "reference as soft target left out", f"it has a score of {score:g}"))
         return soft_targets
 
     def _image(self, role: str, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from spn4cir_core.annotations.import_cirr import is_rejected
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet
 from spn4cir_core.evaluation.benchmark_queries import BenchmarkQueries, benchmark_queries
 from spn4cir_core.images.files import ImageFiles
@@ -40,7 +41,7 @@ class Cirr(Evaluator):
         protocol = (
             f"CIRR validation; gallery: all images of the split ({benchmark.protocol_of(GALLERY)}); the reference "
             "image is removed from the ranking; target_hard alone is right; text: the caption. The published tables "
-            "are of test1, which the benchmark's server scores."
+            "are of test1, which the benchmark's server scores." + _rejections(benchmark)
         )
         return QuerySet("cirr", protocol, tuple(queries), gallery, True, True, drops, ks=(1, 5, 10, 50), published=True)
 
@@ -60,7 +61,7 @@ class Cirr(Evaluator):
             queries.append(_query(row, tuple(row["target_ids"]), name))
         protocol = (
             "CIRR validation, subset; gallery: the query's own set of six look-alikes without the reference image; "
-            "target_hard alone is right; text: the caption."
+            "target_hard alone is right; text: the caption." + _rejections(benchmark)
         )
         return QuerySet(
             name="cirr subset",
@@ -78,3 +79,9 @@ class Cirr(Evaluator):
 
 def _query(row: Mapping[str, Any], targets: tuple[str, ...], gallery: str = "") -> Query:
     return Query(row["query_id"], row["reference_id"], row["modified_text"], targets, row["kind"], gallery)
+
+
+def _rejections(benchmark: BenchmarkQueries) -> str:
+    """Which queries have a target that people gave no score above zero (three of the published ones); they count."""
+    names = [row["query_id"] for row in benchmark.rows if is_rejected(row["source"])]
+    return f" People rejected the target of {len(names)} of the queries: {', '.join(names)}." if names else ""

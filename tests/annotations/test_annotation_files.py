@@ -40,11 +40,25 @@ def test_kind_is_optional_and_columns_may_stand_in_any_order() -> None:
     assert (one.reference_id, one.modified_text, one.kind) == ("in/a.png", "bluer", "")
 
 
+def test_a_reference_is_no_answer_and_a_rejected_target_no_triplet() -> None:
+    reader = parser()
+    (one,) = reader.triplets(
+        b"reference,target,modified_text,soft_targets\n"
+        b'a.png,b.png,1,"{""copy_of_a.png"": 1.0}"\n'
+        b'a.png,b.png,2,"{""b.png"": -1}"\n'
+    )
+    assert (one.modified_text, one.soft_targets) == ("1", {})
+    assert [(drop.line, drop.reason, drop.detail) for drop in reader.drops] == [
+        (2, "reference as soft target left out", "it has a score of 1"),
+        (3, "people rejected the target", "'b.png' has a score of -1"),
+    ]
+
+
 def test_soft_targets_are_scored_images_of_the_corpus() -> None:
     reader = parser()
     one, two, three = reader.triplets(
         b"reference,target,modified_text,soft_targets\n"
-        b'a.png,b.png,1,"{""copy_of_a.png"": 0.5, ""b.png"": -1}"\n'
+        b'a.png,b.png,1,"{""b.png"": 0.5}"\n'
         b"a.png,b.png,2,\n"
         b'a.png,b.png,3,"{""gone.png"": 1}"\n'
         b'a.png,b.png,4,"[1]"\n'
@@ -52,7 +66,7 @@ def test_soft_targets_are_scored_images_of_the_corpus() -> None:
         b'a.png,b.png,6,"{""a.png"": NaN}"\n'
         b"a.png,b.png,7,{\n"
     )
-    assert one.soft_targets == {"in/a.png": 0.5, "in/b.png": -1.0}
+    assert one.soft_targets == {"in/b.png": 0.5}
     assert two.soft_targets == three.soft_targets == {}
     malformed = "soft_targets is not a JSON object of numbers"
     assert [(drop.line, drop.reason) for drop in reader.drops] == [

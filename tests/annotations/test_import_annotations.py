@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,5 +205,10 @@ def test_all_of_fashioniq_and_cirr_without_loss(shared_data: Path, tmp_path: Pat
         assert f"./{query.reference_id}" == paths[row["reference"]]
         assert [f"./{name}" for name in query.target_ids] == [paths[row["target_hard"]]]
     import_annotations("cirr", [val], tmp_path / "triplets.csv", [table])
-    triplets, _, _ = parsed(tmp_path / "triplets.csv")
-    assert sum(bool(triplet.soft_targets) for triplet in triplets) == 645
+    triplets, _, parser = parsed(tmp_path / "triplets.csv")
+    assert Counter(drop.reason for drop in parser.drops) == {
+        "reference as soft target left out": 37,
+        "people rejected the target": 3,
+    }
+    assert all(triplet.reference_id not in triplet.soft_targets for triplet in triplets)
+    assert sum(bool(triplet.soft_targets) for triplet in triplets) == 644

@@ -103,7 +103,7 @@ def cirr(folder: Path) -> None:
     row = {"reference": "dev-0", "target_hard": "dev-1", "caption": "more", "target_soft": {"dev-1": 1.0}}
     group = {"id": 4, "members": names[:6]}
     rows = [
-        {"pairid": 12, **row, "img_set": group},
+        {"pairid": 12, **row, "target_soft": {"dev-1": -1.0, "dev-0": 1.0}, "img_set": group},
         {"pairid": 3, **row, "reference": "dev-2", "img_set": {"id": 5, "members": ["dev-1", "dev-2", "dev-99"]}},
     ]
     write(folder / "cirr" / "captions" / "cap.rc2.val.json", rows)
@@ -115,6 +115,7 @@ def test_cirr_asks_the_split_and_each_querys_own_set(tmp_path: Path) -> None:
     whole, subset = sets["cirr"], sets["cirr subset"]
     assert [query.query_id for query in whole.queries] == ["cirr/3", "cirr/12"]
     assert (len(whole.gallery_ids), whole.remove_reference, whole.ks) == (8, True, (1, 5, 10, 50))
+    assert all("People rejected the target of 1 of the queries: cirr/12." in one.protocol for one in (whole, subset))
     (query,) = subset.queries
     assert query.query_id == "cirr/12" and subset.ks == (1, 2, 3)
     assert subset.gallery_of(query) == tuple(f"dev/dev-{number}.png" for number in range(6))
