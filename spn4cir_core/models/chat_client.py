@@ -42,6 +42,10 @@ class NoAnswer(Exception):
     """This request got no usable answer; another one may."""
 
 
+class CutAnswer(NoAnswer):
+    """The answer ends where its tokens were used up (``finish_reason`` is ``length``)."""
+
+
 @dataclass(eq=False)
 class _Problem(Exception):
     """What went wrong in one try, counted under ``name``."""
@@ -97,6 +101,7 @@ class ChatClient:
         Waits between tries grow twofold and are spread at random, as ``seed`` has it; a ``Retry-After`` counts.
 
         Raises:
+            CutAnswer: the answer was cut at the limit of tokens; the same request would be cut again.
             NoAnswer: the server refuses this very request, or answers nonsense each time.
             InputError: it cannot be reached, stays overloaded, or refuses every request.
         """
@@ -178,11 +183,17 @@ class ChatClient:
         https://platform.openai.com/docs/api-reference/chat/object
         """
         try:
-            text = json.loads(content)["choices"][0]["message"]["content"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            text = 0
+            choice = json.loads(content)["choices"][0]
+            text, ending = choice["message"]["content"], choice.get("finish_reason")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            text, ending = 0, ""
         if text is not None and not isinstance(text, str):
             raise _Problem("malformed", f"no chat completion but {self._excerpt(content)!r}")
+        if ending == "length":
+            self.count("cut")
+            raise CutAnswer(
+                f"an answer cut at the limit of tokens: {self._excerpt((text or '').encode(errors='replace'))!r}"
+            )
         return (text or "").encode("utf-8", "replace").decode()  # JSON can hold halves of characters; nothing else can
 
     def _excerpt(self, content: bytes) -> str:

@@ -20,10 +20,12 @@ from pydantic import AfterValidator, Field
 
 from spn4cir_core.engine.plugins import Plugin
 from spn4cir_core.errors import InputError
-from spn4cir_core.models.chat_client import ChatClient, NoAnswer
+from spn4cir_core.models.chat_client import ChatClient, CutAnswer, NoAnswer
 from spn4cir_core.store.fingerprints import OmitFromFingerprint
 
 log = logging.getLogger(__name__)
+MORE_ROOM = 8
+"""Times ``max_tokens`` for an answer that was cut there."""
 SECRET = re.compile(r"api_?-?key|secret|passw|authorization|bearer|(access|auth)_?-?token", re.IGNORECASE)
 
 
@@ -52,6 +54,7 @@ class ChatModel(Plugin):
     revision: str = ""
     """Not sent. Change it when the server has other weights under the same name, and answers come anew."""
     max_tokens: int = Field(default=60, ge=1, le=4000)
+    """An answer that is cut here is asked for once more with eight times the room, and then is a drop."""
     max_side_px: int = Field(default=672, ge=16, le=8192)
     """Larger pictures are sent smaller."""
     jpeg_quality: int = Field(default=90, ge=1, le=100)
@@ -166,14 +169,21 @@ class Chat:
     def _one(self, question: Question) -> tuple[str, str]:
         """The answer, or why there is none."""
         self._client.count(f"{self._about}s")
+        body = self._settings.body(question.prompt, question.pictures)
         try:
-            body = self._settings.body(question.prompt, question.pictures)
-            return self._usable(self._client.ask(body, question.name)), ""
+            return self._usable(self._whole_answer(body, question.name)), ""
         except NoAnswer as error:
             return "", str(error)
         except Unusable as error:
             self._client.count(error.name)
             return "", error.problem
+
+    def _whole_answer(self, body: dict[str, Any], name: str) -> str:
+        """An answer that was cut is asked for once more with room for thoughts and openings."""
+        try:
+            return self._client.ask(body, name)
+        except CutAnswer:
+            return self._client.ask({**body, "max_tokens": body["max_tokens"] * MORE_ROOM}, name)
 
     def _answer(self, question: Question, answer: str, problem: str) -> str | None:
         if not problem:

@@ -15,7 +15,7 @@ from spn4cir_core.engine.plugins import Plugin
 from spn4cir_core.engine.processes import Processes
 from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError, MissingExtra, RecipeError
-from spn4cir_core.models.answer_text import one_line
+from spn4cir_core.models.answer_text import one_line, without_thoughts
 from spn4cir_core.models.fixed_batches import torch_device
 from spn4cir_core.models.model_source import ModelSource, find_model
 from spn4cir_core.store.fingerprints import OmitFromFingerprint
@@ -87,7 +87,7 @@ class LocalModel(Plugin):
 
     def answer(self, decoded: str) -> str:
         """The answer in the decoded text."""
-        return one_line(decoded)
+        return one_line(without_thoughts(decoded))
 
 
 class RefusedPictures(Exception):

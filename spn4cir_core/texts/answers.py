@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from spn4cir_core.models.answer_text import without_thoughts
 from spn4cir_core.texts.differences import ARTICLES, PREPOSITIONS, bag_of_words
 
 NO_ANSWER = "the model gave no answer"
@@ -15,7 +16,6 @@ REPEATS = "the same words again and again"
 TOO_LONG = "an over-long answer"
 NAMES_NOTHING = "nothing of the target is named"
 
-_THOUGHTS = re.compile(r"<think>.*?(</think>|$)", re.DOTALL | re.IGNORECASE)
 _LABEL = re.compile(
     r"^(?:(?:sure|certainly|of course|okay|ok)\b[^:]{0,80}|here(?:'s| is| are)\b[^:]{0,80}|"
     r"(?:the |my |your )?(?:modified |modification |rewritten |short |final |one )*"
@@ -37,7 +37,7 @@ _QUOTES = "\"'`“”‘’«»*"
 
 def clean(answer: str) -> str:
     """The text in an answer: one line, without thoughts, "Here is …:", quotes and the final full stop."""
-    lines = [" ".join(line.split()) for line in _THOUGHTS.sub("", answer).splitlines()]
+    lines = [" ".join(line.split()) for line in without_thoughts(answer).splitlines()]
     for line in lines:
         text = _bare(_LABEL.sub("", _bare(line)))
         if text:

@@ -36,6 +36,10 @@ class ToRewrite:
     """By placeholder of a prompt: the captions, their difference, and the templates' ``text``."""
 
 
+ANSWER_READING = 2
+"""Goes up whenever another text is read from the same stored answer."""
+
+
 class Rewriter(Plugin):
     """Writes one modified text per pair. Settings are fields; :meth:`start` loads what is heavy."""
 
@@ -78,7 +82,7 @@ class Rewriter(Plugin):
 
     def texts_fingerprint(self) -> str:
         """Hash of all that decides what is written for a pair."""
-        return fingerprint({"rewriter": self.fingerprint(), "prompt": self.prompt_text()})
+        return fingerprint({"rewriter": self.fingerprint(), "prompt": self.prompt_text(), "reading": ANSWER_READING})
 
     def row_key(self, pair: ToRewrite, request: str) -> str:
         """What an answer is kept under, beside :meth:`fingerprint`: all that the model is shown."""

@@ -312,3 +312,27 @@ def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(tmp_path: Path, p
         unbroken, _ = run(made, pictures.store(tmp_path / "unbroken"))
     assert (resumed.details["computed"], resumed.details["reused"]) == (3, 4)
     assert resumed.summary["files"] == unbroken.summary["files"]
+
+
+def cut(text: str) -> Reply:
+    """A completion that ended at ``max_tokens``."""
+    reply = say(text)
+    reply.body["choices"][0]["finish_reason"] = "length"
+    return reply
+
+
+def test_a_cut_answer_is_asked_for_once_more_with_more_room(pictures: Pictures) -> None:
+    def answer(number: int, body: Any) -> Reply:
+        return say("<think>long</think> a red hat") if body["max_tokens"] > 60 else cut("<think>lo")
+
+    with serving(answer) as server:
+        caption = Endpoint(base_url=server.url, model="m").start(pictures.files)
+        assert caption(pictures.images[:1], pictures.open()[:1]) == ["a red hat"]
+        assert [body["max_tokens"] for body in server.bodies] == [60, 480]
+
+
+def test_an_answer_that_is_cut_again_is_a_counted_drop(pictures: Pictures) -> None:
+    with serving(lambda number, body: cut("A red hat with a very")) as server:
+        caption = Endpoint(base_url=server.url, model="m").start(pictures.files)
+        assert caption(pictures.images[:1], pictures.open()[:1]) == [None]
+        assert caption.counts["cut"] == 2 and len(server.bodies) == 2  # type: ignore[attr-defined]

@@ -28,6 +28,8 @@ CHECK = AnswerCheck(lambda text: len(text.split()), 12, names_target=True)
         ("make the dog's collar red", "make the dog's collar red"),
         ("<think>red, I guess\nor blue</think>\nmake it\tred", "make it red"),
         ("<think>never ending", ""),
+        ("red, I guess\n</think>\nmake it red", "make it red"),
+        ("<thinking>red?</thinking>make it red", "make it red"),
         ("- add a hat", "add a hat"),
         ("change the sign: it should say stop", "change the sign: it should say stop"),
         (" \n ", ""),

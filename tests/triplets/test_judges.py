@@ -22,7 +22,7 @@ from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.triplets.cached_vectors import CachedVectors
 from spn4cir_core.triplets.judge import Case
 from spn4cir_core.triplets.judge_triplets import judge_triplets
-from spn4cir_core.triplets.number_judge import NumberJudge, number_in, with_category_as_request
+from spn4cir_core.triplets.number_judge import NumberJudge, score_in, with_category_as_request
 from spn4cir_core.triplets.scores import read_scores
 from spn4cir_core.triplets.side_by_side import side_by_side
 from spn4cir_core.triplets.yes_judge import YesJudge
@@ -78,10 +78,34 @@ def test_an_answer_without_a_number_is_asked_for_again(cache: CachedVectors) -> 
 
 @pytest.mark.parametrize(
     ("answer", "score"),
-    [("7", 0.7), ("10", 1.0), ("Score: 8/10.", 0.8), ("7.5", 0.75), ("100 or 3", 0.3), ("none", None), ("0", 0.0)],
+    [
+        ("7", 0.7),
+        ("10", 1.0),
+        ("0", 0.0),
+        ("7.5", 0.75),
+        ("none", None),
+        ("Score: 8/10.", 0.8),
+        ("score: 9", 0.9),
+        ("**Score:** 3", 0.3),
+        ("The score is 4. It has 2 sleeves.", 0.4),
+        ('{"score": 6}', 0.6),
+        ("On a scale of 0 to 10, this is a 9", 0.9),
+        ("On a scale from 0-10: 9 out of 10", 0.9),
+        ("2 sleeves and 1 logo, so 8", None),
+        ("2 sleeves and 1 logo.\nScore: 8", 0.8),
+        ("2 sleeves and 1 logo, so 8/10", 0.8),
+        ("<think>perhaps score: 2</think> score: 8", 0.8),
+        ("perhaps 2</think>8", 0.8),
+        ("<think>score: 2", None),
+        ("100", None),
+        ("80/100", None),
+        ("score: 80/100", None),
+        ("score: 3 or score: 7", None),
+        ("-3", None),
+    ],
 )
-def test_the_first_number_in_range_counts(answer: str, score: float | None) -> None:
-    assert number_in(answer) == score
+def test_the_form_is_read_and_no_other_number(answer: str, score: float | None) -> None:
+    assert score_in(answer) == score
 
 
 def test_models_that_cannot_judge_are_refused() -> None:
