@@ -1,10 +1,12 @@
 """Precision and recall of near-duplicates on drawn pictures and on altered copies of real ones. Prints Markdown.
 
     python benchmarks/near_duplicates.py FOLDER_OF_PHOTOGRAPHS --photographs 150
+    python benchmarks/near_duplicates.py --count FOLDER
 
 Drawn pictures (colourways, people who differ in skin or hair, small things on white) are all different: each link is
 wrong. Of each photograph there are nine copies: each link between two photographs' copies is counted as wrong as well,
-each copy that is not linked to its original as missed.
+each copy that is not linked to its original as missed. ``--count`` prints the number of links among the pictures of a
+folder in place of all this.
 """
 
 from __future__ import annotations
@@ -159,8 +161,8 @@ def links(folder: Path, store: Path, **splits: object) -> set[tuple[str, str]]:
 
 def recall(linked: set[tuple[str, str]], photographs: int) -> dict[str, float]:
     """Share of the photographs whose copy is linked to its original, by kind of copy."""
-    linked = Counter(b.split("__")[1] for a, b in linked if "__" not in a and b.startswith(f"{a}__"))
-    return {kind: linked[kind] / photographs for kind in COPIES}
+    copies = Counter(b.split("__")[1] for a, b in linked if "__" not in a and b.startswith(f"{a}__"))
+    return {kind: copies[kind] / photographs for kind in COPIES}
 
 
 def wrong(linked: set[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -168,11 +170,22 @@ def wrong(linked: set[tuple[str, str]]) -> list[tuple[str, str]]:
     return sorted(pair for pair in linked if pair[0].split("__")[0] != pair[1].split("__")[0])
 
 
+def count_links(folder: Path) -> None:
+    """Print how many pairs of a folder's pictures are linked, by hash and embedding alone and compared in colour."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for compared in (False, True):
+            linked = links(folder, Path(scratch) / "store", compare_pictures=compared)
+            print(f"compare_pictures = {str(compared).lower()}: {len(linked)} links", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photographs_in", type=Path, nargs="+")
+    parser.add_argument("photographs_in", type=Path, nargs="*")
     parser.add_argument("--photographs", type=int, default=150)
+    parser.add_argument("--count", type=Path)
     args = parser.parse_args()
+    if args.count:
+        return count_links(args.count)
     drawn = {"colourways": colourways(), "people": people(), "small things": small_things()}
     paths = sorted(path for folder in args.photographs_in for path in folder.rglob("*.jpg"))
     paths = random.Random(0).sample(paths, min(args.photographs, len(paths)))

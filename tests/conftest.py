@@ -46,16 +46,16 @@ class HandWritten:
             name: rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows) for name, rows in tables.items()
         }
         content = {name: table.to_pylist() for name, table in arrow.items()}
-        mark = fingerprint({"drops": drops or {}, "json": json or {}, "tables": content})
-        if self.store.get(noun, mark) is None:
-            with self.store.writing(noun, mark, {"parents": {}}) as draft:
+        digest = fingerprint({"drops": drops or {}, "json": json or {}, "tables": content})
+        if self.store.get(noun, digest) is None:
+            with self.store.writing(noun, digest, {"parents": {}}) as draft:
                 for name, table in arrow.items():
                     draft.write_table(table, f"{name}.parquet")
                 for name, value in (json or {}).items():
                     draft.write_json(value, f"{name}.json")
                 draft.rows = max((len(table) for table in arrow.values()), default=0)
                 draft.drops.update(drops or {})
-        artifact = self.store.get(noun, mark)
+        artifact = self.store.get(noun, digest)
         assert artifact is not None
         self.store.point(self.recipe, artifact)
         return artifact

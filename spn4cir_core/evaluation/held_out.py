@@ -14,6 +14,8 @@ from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.triplet_tables import read_triplets
 
+COLUMNS = ("triplet_id", "reference_id", "target_id", "modified_texts", "origin", "kind", "split")
+
 
 class HeldOut(Evaluator):
     """Generated triplets that were held out. They show overfitting, not composition."""
@@ -26,7 +28,7 @@ class HeldOut(Evaluator):
 
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """A seeded sample of the generated triplets of the evaluation split."""
-        table = read_triplets(parents["triplets"])
+        table = read_triplets(parents["triplets"], *COLUMNS)
         is_held_out = pc.and_(pc.equal(table["split"], "evaluation"), pc.equal(table["origin"], "generated"))
         rows = sorted(table.filter(is_held_out).to_pylist(), key=lambda row: str(row["triplet_id"]))
         if not rows:

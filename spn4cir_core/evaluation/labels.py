@@ -11,6 +11,7 @@ from pydantic import Field
 
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.manifest import read_manifest
 from spn4cir_core.store.artifacts import Artifact
 
 DETECT = "detect"
@@ -72,7 +73,7 @@ class Labels(Evaluator):
         self, manifest: Artifact, gallery: set[str], files: ImageFiles
     ) -> tuple[list[_Described], Counter[str]]:
         described, drops = [], Counter[str]()
-        for row in manifest.table(columns=["image_id", "path", "category", "attributes"]).to_pylist():
+        for row in read_manifest(manifest, "image_id", "path", "category", "attributes").to_pylist():
             if row["image_id"] not in gallery:
                 continue
             attributes = {"category": row["category"], **dict(row["attributes"] or ())}

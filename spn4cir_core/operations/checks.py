@@ -22,11 +22,14 @@ from spn4cir_core.operations.against_before import (
     older_checkpoint,
     ruler_differences,
 )
+from spn4cir_core.pairs.pair_table import read_pairs
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.splits.split_tables import read_splits, split_of_images
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.templates import PLACEHOLDERS
+from spn4cir_core.texts.text_table import read_modified_texts
 from spn4cir_core.training.roles import CONTROL, STAGE1, STAGE2, TRAINED
-from spn4cir_core.triplets.triplet_tables import CANDIDATES_FILE
+from spn4cir_core.triplets.triplet_tables import CANDIDATES_FILE, read_triplets
 
 UNFILLED = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 UNCAPTIONED_SHARE = 0.01
@@ -147,7 +150,7 @@ def embeddings_join_images(artifacts: RecipeArtifacts) -> Finding:
 
 def ranks_lie_in_window(artifacts: RecipeArtifacts) -> Finding:
     """Every pair's rank lies in its window, and no image is paired with itself."""
-    pairs = artifacts("pairs").table()
+    pairs = read_pairs(artifacts("pairs"))
     inside = pc.and_(
         pc.greater_equal(pairs["rank"], pairs["window_first_rank"]), pc.less(pairs["rank"], pairs["window_end_rank"])
     )
@@ -157,8 +160,7 @@ def ranks_lie_in_window(artifacts: RecipeArtifacts) -> Finding:
 
 def pairs_join_one_split(artifacts: RecipeArtifacts) -> Finding:
     """Both images of a pair are of the pair's split, and every pair is there once."""
-    splits = artifacts("splits").table(columns=["image_id", "split"])
-    where = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    where = split_of_images(artifacts("splits"))
     names = ("pair_id", "reference_id", "target_id", "split")
     rows = list(zip(*(artifacts.ids("pairs", name) for name in names), strict=True))
     bad = {pair for pair, one, two, split in rows if not where.get(one) == where.get(two) == split}
@@ -168,7 +170,7 @@ def pairs_join_one_split(artifacts: RecipeArtifacts) -> Finding:
 
 def placeholders_are_filled(artifacts: RecipeArtifacts) -> Finding:
     """No modified text is empty or has a placeholder left."""
-    texts = artifacts("modified_texts").table()
+    texts = read_modified_texts(artifacts("modified_texts"), "pair_id", "modified_texts")
     bad = [
         pair
         for pair, filled in zip(texts["pair_id"].to_pylist(), texts["modified_texts"].to_pylist(), strict=True)
@@ -185,7 +187,7 @@ def texts_join_pairs(artifacts: RecipeArtifacts) -> Finding:
 
 def triplets_are_whole(artifacts: RecipeArtifacts) -> Finding:
     """Every triplet joins two different known images by a text, and is there once."""
-    table = artifacts("triplets").table(columns=["triplet_id", "reference_id", "target_id", "modified_texts"])
+    table = read_triplets(artifacts("triplets"), "triplet_id", "reference_id", "target_id", "modified_texts")
     known = set(artifacts.ids("images"))
     rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     bad = {one for one, reference, target, texts in rows if reference == target or not texts}
@@ -196,11 +198,11 @@ def triplets_are_whole(artifacts: RecipeArtifacts) -> Finding:
 
 def splits_do_not_share_images(artifacts: RecipeArtifacts) -> Finding:
     """No image of a training triplet, nor a near-duplicate of one, is in the evaluation split."""
-    splits = artifacts("splits").table()
+    splits = read_splits(artifacts("splits"))
     rows = zip(*(splits[name].to_pylist() for name in ("image_id", "split", "component")), strict=True)
     where = {image: (split, component) for image, split, component in rows}
     held_out = {component for split, component in where.values() if split == "evaluation"}
-    triplets = artifacts("triplets").table(columns=["reference_id", "target_id", "split"])
+    triplets = read_triplets(artifacts("triplets"), "reference_id", "target_id", "split")
     trained = triplets.filter(pc.equal(triplets["split"], "train"))
     images = set(trained["reference_id"].to_pylist()) | set(trained["target_id"].to_pylist())
     images |= set(artifacts.ids("triplets", table=CANDIDATES_FILE))

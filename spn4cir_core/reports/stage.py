@@ -46,6 +46,8 @@ from spn4cir_core.training.roles import ROLES, TRAINED, served_among
 from spn4cir_core.triplets.refusal_report import read_refused
 from spn4cir_core.triplets.triplet_tables import read_triplets
 
+SHOWN_COLUMNS = ("triplet_id", "reference_id", "target_id", "modified_texts", "origin", "rank", "split")
+
 
 def write_report(work: Work[ReportInput]) -> None:
     """Make query sets, ask every model, and write tables, JSON, Markdown and the page."""
@@ -121,7 +123,7 @@ def _galleries(
     excluded: Mapping[str, int],
 ) -> dict[str, Any]:
     count, seed = work.settings.eval_report.gallery_pictures, work.settings.seed
-    triplets = read_triplets(work.parents["triplets"])
+    triplets = read_triplets(work.parents["triplets"], *SHOWN_COLUMNS)
     each = max(1, count // max(1, len(excluded)))
     masked = sample_false_negatives(work.parents["false_negatives"], excluded, each, seed) if count else {}
     return {

@@ -23,7 +23,7 @@ from spn4cir_core.triplets.gate import GateBasis, gate_basis
 from spn4cir_core.triplets.refusal_report import read_refused
 from spn4cir_core.triplets.scores import Scores, read_scores
 from spn4cir_core.triplets.settings import TripletsInput
-from spn4cir_core.triplets.triplet import triplet_of
+from spn4cir_core.triplets.triplet import SCHEMA, triplet_of
 from spn4cir_core.triplets.triplet_tables import read_triplets
 from spn4cir_core.triplets.verdicts import read_verdicts
 
@@ -45,7 +45,9 @@ def triplet_browser(recipe: str, tables: TripletsInput, store: Store, triplets: 
     Raises:
         StoreError: a parent of the triplets is gone from the store.
     """
-    rows = [row | {"reason": ""} for row in read_triplets(triplets).to_pylist()] + read_refused(triplets).to_pylist()
+    rows = [row | {"reason": ""} for row in read_triplets(triplets, *SCHEMA.names).to_pylist()] + read_refused(
+        triplets
+    ).to_pylist()
     shown = drawn_evenly(rows, count)
     paths = {row[f"{side}_id"]: row[f"{side}_path"] for row in shown for side in ("reference", "target")}
     thumbnails = Thumbnails(image_files(tables.images, store), paths, SIDE_PX)

@@ -29,6 +29,7 @@ from spn4cir_core.search.indexed_blend import (
 )
 from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
+from spn4cir_core.splits.split_tables import read_splits
 from spn4cir_core.store.artifacts import whole_file
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, Checkpoint, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
@@ -97,7 +98,7 @@ def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
     table = table.set_column(table.schema.get_field_index("caption"), "caption", pc.fill_null(table["caption"], ""))
     if settings.images == "all":
         return table
-    splits = work.parents["splits"].table(columns=["image_id", "split"])
+    splits = read_splits(work.parents["splits"], "image_id", "split")
     image_ids = splits.filter(pc.equal(splits["split"], settings.images))["image_id"]
     return table.filter(pc.is_in(table["image_id"], value_set=image_ids.combine_chunks()))
 

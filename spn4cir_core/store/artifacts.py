@@ -111,18 +111,40 @@ class Artifact:
         return path
 
     def table(self, name: str = "", columns: list[str] | None = None) -> pa.Table:
-        """Read one of the artefact's Parquet tables, by default the one named like the artefact."""
-        table: pa.Table = pq.read_table(self.file(name or f"{self.noun}.parquet"), columns=columns)
-        return table
+        """Read one of the artefact's Parquet tables, by default the one named like the artefact.
+
+        Args:
+            columns: read these alone, in this order. Default: all that the file has.
+
+        Raises:
+            StoreError: there is no such file or column, or the file is damaged.
+        """
+        table: pa.Table = self._parquet(name or f"{self.noun}.parquet", columns).read(columns)
+        return table if columns is None else table.select(columns)
 
     def head(self, rows: int) -> pa.Table:
         """The first rows of the table named like the artefact; the others are not read."""
-        table = pq.ParquetFile(self.file(f"{self.noun}.parquet"))
+        table = self._parquet(f"{self.noun}.parquet")
         return pa.Table.from_batches(itertools.islice(table.iter_batches(rows), 1), table.schema_arrow)
 
     def pieces(self, columns: list[str], rows: int = PIECE_ROWS) -> Iterator[pa.RecordBatch]:
-        """Read the table named like the artefact piece by piece, for where the whole may be too large for memory."""
-        yield from pq.ParquetFile(self.file(f"{self.noun}.parquet")).iter_batches(rows, columns=columns)
+        """Read columns of the table named like the artefact piece by piece: the whole may be too large for memory.
+
+        Raises:
+            StoreError: there is no such file or column, or the file is damaged.
+        """
+        yield from self._parquet(f"{self.noun}.parquet", columns).iter_batches(rows, columns=columns)
+
+    def _parquet(self, name: str, columns: list[str] | None = None) -> pq.ParquetFile:
+        file = pq.ParquetFile(self.file(name))
+        missing = [column for column in columns or () if column not in file.schema_arrow.names]
+        if missing:
+            raise StoreError(
+                f"{name} of {self.noun} {self.fingerprint} has no column {missing[0]!r}; its columns: "
+                f"{file.schema_arrow.names}. If another version of this package wrote it, run: spn4cir run --select "
+                f"{self.noun}. If that calls it up to date, delete {self.path} first"
+            )
+        return file
 
     def verify(self) -> None:
         """Compare every file with its recorded checksum, those compared before as well.

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spn4cir_core.embeddings.vectors import open_vectors
+from spn4cir_core.images.manifest import read_manifest
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.training.triplet_batches import TrainingTriplets
 
@@ -30,13 +31,13 @@ class BatchOrderFeatures:
             bank_rows = np.asarray(self.bank_ND[self.triplets.targets], np.float32)
             return bank_rows if bank_rows.ndim == 2 else bank_rows.mean(axis=1)
         embeddings = self.ancestors["image_embeddings"]
-        rows = self._rows_in(embeddings.table()["image_id"])
+        rows = self._rows_in(embeddings.table(columns=["image_id"])["image_id"])
         vectors: np.ndarray = np.asarray(open_vectors(embeddings)[rows], np.float32)
         return vectors
 
     def categories(self) -> Sequence[str]:
         """Category of each target."""
-        images = self.ancestors["images"].table(columns=["image_id", "category"])
+        images = read_manifest(self.ancestors["images"], "image_id", "category")
         categories: list[str] = images["category"].take(pa.array(self._rows_in(images["image_id"]))).to_pylist()
         return categories
 

@@ -50,7 +50,7 @@ def write_bank(work: Work[BankInput]) -> None:
     """Embed the candidate set with the frozen target encoder; one pass gives bank and reference features."""
     draft, settings, processes = work.draft, work.settings.candidate_bank, work.processes
     checkpoint = load_checkpoint(work.parents["stage1_checkpoint"])
-    candidates = read_candidates(work.parents["triplets"])
+    candidates = read_candidates(work.parents["triplets"], "image_id", "path", "pixel_sha256")
     inputs = image_inputs(
         checkpoint.backbone,
         checkpoint.network,

@@ -16,6 +16,8 @@ from spn4cir_core.training.batch_orders import grouped_order
 from spn4cir_core.training.settings import Schedule
 from spn4cir_core.triplets.triplet_tables import read_candidates, read_triplets
 
+TRAINED_COLUMNS = ("triplet_id", "reference_id", "target_id", "modified_texts", "weight", "repeats", "split")
+
 
 @dataclass(frozen=True)
 class TripletBatch:
@@ -102,14 +104,14 @@ def read_training_triplets(triplets: Artifact) -> TrainingTriplets:
         InputError: there is no training triplet.
         StoreError: a triplet's image is not in the candidate set.
     """
-    table = read_triplets(triplets)
+    table = read_triplets(triplets, *TRAINED_COLUMNS)
     table = table.filter(pc.equal(table["split"], "train"))
     if not len(table):
         raise InputError(
             "there are no training triplets. Annotate some (triplets.csv), add pictures, or widen the window of "
             "[pairs] so that pairs can be generated."
         )
-    candidates = read_candidates(triplets)
+    candidates = read_candidates(triplets, "image_id", "path", "pixel_sha256")
     row_of = {image: row for row, image in enumerate(candidates["image_id"].to_pylist())}
     return TrainingTriplets(
         ids=table["triplet_id"].to_pylist(),

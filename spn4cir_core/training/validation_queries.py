@@ -14,6 +14,7 @@ from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
 from spn4cir_core.texts.differences import caption_meaning
@@ -51,8 +52,7 @@ def read_validation(
         StoreError: the artefacts the triplets were made of have been deleted.
     """
     images = read_manifest(ancestors["images"], *PICTURE)
-    splits = ancestors["splits"].table(columns=["image_id", "split"])
-    split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    split_of = split_of_images(ancestors["splits"])
     splits_of_gallery = ("train", "validation") if settings.gallery == "training_too" else ("validation",)
     held_out = pa.array(
         [split_of.get(image) in splits_of_gallery for image in images["image_id"].to_pylist()], pa.bool_()

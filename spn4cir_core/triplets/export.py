@@ -12,6 +12,7 @@ from typing import Any, Literal
 from spn4cir_core.annotations.import_fashioniq import captions_of
 from spn4cir_core.errors import InputError
 from spn4cir_core.store.artifacts import Artifact, whole_file, write_json
+from spn4cir_core.triplets.triplet import SCHEMA
 from spn4cir_core.triplets.triplet_tables import read_triplets
 
 Layout = Literal["fashioniq", "cirr", "csv"]
@@ -122,7 +123,7 @@ def export_triplets(artifact: Artifact, layout: Layout, folder: Path, split: str
 
 
 def _triplets(artifact: Artifact, split: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    rows = [row for row in read_triplets(artifact).to_pylist() if row["split"] == split]
+    rows = [row for row in read_triplets(artifact, *SCHEMA.names).to_pylist() if row["split"] == split]
     if not rows:
         raise InputError(f"triplets {artifact.fingerprint} have none of split {split!r} to export")
     images = {row[side] for row in rows for side in ("reference_id", "target_id")}

@@ -22,7 +22,7 @@ PER_REASON = 4
 
 def read_refused(triplets: Artifact) -> pa.Table:
     """The refused triplets of a ``triplets`` artefact, sorted by id: the columns of a triplet, and ``reason``."""
-    return triplets.table(REFUSED_FILE)
+    return triplets.table(REFUSED_FILE, REFUSED_SCHEMA.names)
 
 
 def record_refused(refused: Sequence[Refused], files: ImageFiles, draft: Draft) -> None:

@@ -66,7 +66,8 @@ def read_scores(triplets: Artifact) -> dict[str, Scores]:
         return {}
     names = [field.name for field in fields(Scores)]
     return {
-        row["triplet_id"]: Scores(**{name: row[name] for name in names}) for row in triplets.table(TABLE).to_pylist()
+        row["triplet_id"]: Scores(**{name: row[name] for name in names})
+        for row in triplets.table(TABLE, ["triplet_id", *names]).to_pylist()
     }
 
 

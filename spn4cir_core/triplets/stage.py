@@ -9,14 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
+from spn4cir_core.annotations.annotation_tables import TripletColumn, read_annotated_triplets
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
-from spn4cir_core.pairs.pair_table import read_pairs
+from spn4cir_core.pairs.pair_table import PairColumn, read_pairs
 from spn4cir_core.splits.split_tables import component_of_images, split_of_images
 from spn4cir_core.store.artifacts import Artifact, Draft
 from spn4cir_core.texts.text_table import read_modified_texts
@@ -32,6 +32,8 @@ from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts
 
 TRAIN = "train"
 EXAMPLES = 5
+ANNOTATED_COLUMNS: tuple[TripletColumn, ...] = ("annotation_id", "reference_id", "target_id", "modified_texts", "kind")
+PAIR_COLUMNS: tuple[PairColumn, ...] = ("pair_id", "reference_id", "target_id", "rank", "score", "split")
 
 
 def compose_triplets(work: Work[TripletsInput]) -> None:
@@ -95,7 +97,9 @@ def annotated_triplets(
     annotations: Artifact, pictures: Mapping[str, Picture], settings: TripletSettings, draft: Draft
 ) -> Iterator[Triplet]:
     """The corpus's own triplets whose two images may be trained on."""
-    rows = read_annotated_triplets(annotations).to_pylist() if "annotated" in settings.origins else []
+    rows = (
+        read_annotated_triplets(annotations, *ANNOTATED_COLUMNS).to_pylist() if "annotated" in settings.origins else []
+    )
     for row in rows:
         reference, target = pictures[row["reference_id"]], pictures[row["target_id"]]
         held_out = [picture.split for picture in (reference, target) if picture.split != TRAIN]
@@ -132,7 +136,7 @@ def generated_triplets(
     """The pairs that got a text."""
     if "generated" not in settings.origins:
         return
-    pairs = {row["pair_id"]: row for row in read_pairs(parents["pairs"]).to_pylist()}
+    pairs = {row["pair_id"]: row for row in read_pairs(parents["pairs"], *PAIR_COLUMNS).to_pylist()}
     for row in read_modified_texts(parents["modified_texts"], "pair_id", "modified_texts", "template_ids").to_pylist():
         pair = pairs[row["pair_id"]]
         reference, target = pictures[pair["reference_id"]], pictures[pair["target_id"]]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from spn4cir_core.errors import StoreError
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.triplet import SCHEMA, Triplet, triplet_of
 
@@ -30,7 +28,7 @@ def read_triplets(triplets: Artifact, *columns: str) -> pa.Table:
     Raises:
         StoreError: a column is missing, since another version wrote the artefact.
     """
-    return _read(triplets, TRIPLETS_FILE, columns)
+    return triplets.table(TRIPLETS_FILE, list(columns) or None)
 
 
 def read_candidates(triplets: Artifact, *columns: CandidateColumn) -> pa.Table:
@@ -39,7 +37,7 @@ def read_candidates(triplets: Artifact, *columns: CandidateColumn) -> pa.Table:
     Raises:
         StoreError: a column is missing, since another version wrote the artefact.
     """
-    return _read(triplets, CANDIDATES_FILE, columns)
+    return triplets.table(CANDIDATES_FILE, list(columns) or None)
 
 
 def training_triplets(triplets: Artifact) -> list[Triplet]:
@@ -50,13 +48,3 @@ def training_triplets(triplets: Artifact) -> list[Triplet]:
     """
     rows: list[dict[str, Any]] = read_triplets(triplets, *SCHEMA.names).to_pylist()
     return [triplet_of(row) for row in rows if row["split"] == "train"]
-
-
-def _read(triplets: Artifact, file: str, columns: tuple[str, ...]) -> pa.Table:
-    missing = [name for name in columns if name not in pq.read_schema(triplets.file(file)).names]
-    if missing:
-        raise StoreError(
-            f"{file} of triplets {triplets.fingerprint} has no column {missing[0]!r}: another version of this package "
-            "wrote it. Run: spn4cir run --select triplets"
-        )
-    return triplets.table(file, columns=list(columns) or None)

@@ -11,6 +11,7 @@ from spn4cir_core.annotations.import_fashioniq import joinings
 from spn4cir_core.errors import InputError
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.export import export_cirr, export_csv, export_fashioniq, export_triplets
+from spn4cir_core.triplets.triplet import SCHEMA
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_other_splits_and_none(triplets: Artifact, tmp_path: Path) -> None:
 
 
 def test_suffixes_stay_where_names_would_collide(hand_written: Any, tmp_path: Path) -> None:
-    common = {
+    common = dict.fromkeys(SCHEMA.names) | {
         "split": "train",
         "origin": "generated",
         "modified_texts": ["t"],
