@@ -51,7 +51,7 @@ class Clothes:
         self.store, self.computed, self.artifacts = Store(folder / "store"), set[str](), dict[str, Artifact]()
 
     def recipe(self) -> Recipe:
-        few: dict[str, Any] = {"epochs": 1, "batch_size": 32}
+        few: dict[str, Any] = {"epochs": 1, "min_steps": 0, "batch_size": 32}
         reader = {"folder": str(self.photographs), "category_column": "label", "group_column": "contributor_id"}
         return load_recipe(
             "folder",

@@ -8,6 +8,7 @@ MINERS = Room(
     "pair miner",
     {
         "auto": "spn4cir_core.pairs.miners:Auto",
+        "auto_positives": "spn4cir_core.pairs.miners:AutoPositives",
         "caption_overlap": "spn4cir_core.pairs.miners:CaptionOverlap",
         "exact": "spn4cir_core.pairs.miners:Exact",
         "landmarks": "spn4cir_core.pairs.miners:Landmarks",

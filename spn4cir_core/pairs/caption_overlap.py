@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,19 +115,36 @@ def mine_caption_overlap(
     return Picks(references_K, targets_K, ranks_K, score_P[keep])
 
 
+Candidate = tuple[int, float, int]
+
+
+def paired_share(index: CaptionIndex, limits: OverlapLimits, most: int) -> float:
+    """Share of the images that have a target by these limits, of all or of ``most`` evenly spaced ones."""
+    rows = range(0, len(index.words_N), max(1, -(-len(index.words_N) // most)))
+    return sum(any(_candidates(index, row, row, limits)) for row in rows) / max(1, len(rows))
+
+
 def _targets(
     index: CaptionIndex, reference: int, key: int, limits: OverlapLimits, allowed: Allowed
 ) -> list[tuple[int, int, int]]:
-    ranked = []
+    ranked = sorted(
+        (apart, -share, draw_one(key, row), row)
+        for apart, share, row in _candidates(index, reference, key, limits)
+        if allowed.category[row] == allowed.category[reference]
+    )
+    return [(reference, row, rank) for rank, (*_, row) in enumerate(ranked[: limits.per_reference])]
+
+
+def _candidates(
+    index: CaptionIndex, reference: int, key: int, limits: OverlapLimits
+) -> Iterator[tuple[int, float, int]]:
+    """Words apart, share of words, and row of each image whose caption is near enough to the reference's."""
     for row in index.candidates(reference, key):
         apart = index.words_apart(reference, row)
-        if not 0 < apart <= limits.most_words_apart or allowed.category[row] != allowed.category[reference]:
-            continue
-        share = index.share(reference, row)
-        if share >= limits.least_share and index.same_thing(reference, row):
-            ranked.append((apart, -share, draw_one(key, row), row))
-    best = sorted(ranked)[: limits.per_reference]
-    return [(reference, row, rank) for rank, (*_, row) in enumerate(best)]
+        if 0 < apart <= limits.most_words_apart and index.same_thing(reference, row):
+            share = index.share(reference, row)
+            if share >= limits.least_share:
+                yield apart, share, row
 
 
 def _sample(rows: Sequence[int], key: int) -> Sequence[int]:

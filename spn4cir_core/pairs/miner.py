@@ -54,6 +54,15 @@ class Miner(Plugin):
         """
         return self
 
+    def suited_to_captions(self, captions: Sequence[str]) -> tuple[Miner, dict[str, Any]]:
+        """The miner that pairs images of such captions, and details for the summary that say why: this one, if not
+        overridden.
+
+        Args:
+            captions: of the training split's images, empty where one has none; empty for a miner that reads none.
+        """
+        return self, {}
+
     @abstractmethod
     def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
         """The picks, and details for the summary: ``rank_is`` says what the ranks mean."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
 from typing_extensions import override
 
+from spn4cir_core.captions.words import words_of
 from spn4cir_core.errors import InputError
 from spn4cir_core.index.neighbour_index import MAX_NEIGHBOURS
-from spn4cir_core.pairs.caption_overlap import CaptionIndex, OverlapLimits, mine_caption_overlap
+from spn4cir_core.pairs.caption_overlap import CaptionIndex, OverlapLimits, mine_caption_overlap, paired_share
 from spn4cir_core.pairs.exact import mine_exact
 from spn4cir_core.pairs.landmarks import measure, mine_landmarks
 from spn4cir_core.pairs.miner import Miner, MiningJob
@@ -17,6 +19,8 @@ from spn4cir_core.pairs.neighbours import SPARE, mine_neighbours
 from spn4cir_core.pairs.picks import Picks
 from spn4cir_core.pairs.rank_window import RankWindow
 
+CAPTIONS_TRIED = 2000
+"""Training images whose captions ``auto_positives`` looks at to decide."""
 EXACT_UP_TO = 12_000
 """Other images up to which ``auto`` ranks all of them."""
 
@@ -107,6 +111,40 @@ class CaptionOverlap(Miner):
         index = CaptionIndex(job.captions)
         picks = mine_caption_overlap(index, job.vectors, job.references, job.keys, limits, job.allowed, job.on_progress)
         return picks, {"rank_is": "among the reference's own targets", "captioned": sum(map(bool, job.captions))}
+
+
+class AutoPositives(Miner):
+    """``caption_overlap`` where enough captions share most words, else ``auto`` in the window of similarity ranks.
+
+    Decided on the captions of the training split, for all splits; the summary says which it took and why.
+    """
+
+    plugin_kind = "auto_positives"
+    reads_captions = True
+    overlap: CaptionOverlap = CaptionOverlap()
+    least_paired_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the training images that must have a target by their captions."""
+
+    @override
+    def suited_to_captions(self, captions: Sequence[str]) -> tuple[Miner, dict[str, Any]]:
+        limits = OverlapLimits(self.overlap.least_share, self.overlap.most_words_apart, per_reference=1)
+        share = paired_share(CaptionIndex(captions), limits, CAPTIONS_TRIED)
+        miner: Miner = self.overlap if share >= self.least_paired_share else Auto()
+        words = [len(words_of(caption)) for caption in captions if caption]
+        return miner, {
+            "positives": miner.plugin_kind,
+            "why": f"{share:.0%} of the training images have a caption that shares most words with another one and "
+            f"differs in few; caption_overlap needs {self.least_paired_share:.0%}",
+            "captioned": len(words),
+            "distinct_captions": len(set(filter(None, captions))),
+            "words_per_caption": round(sum(words) / max(1, len(words)), 1),
+            "paired_share": round(share, 4),
+        }
+
+    @override
+    def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
+        assert job.captions is not None, "the stage reads them for a miner that says so"
+        return self.suited_to_captions(job.captions)[0].mine(job)
 
 
 class Auto(Miner):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.growth import Corpus, Load
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.manifest import manifest_column
@@ -29,6 +31,7 @@ from spn4cir_core.pairs.settings import PairSettings, PairsInput
 from spn4cir_core.splits.components import components
 from spn4cir_core.splits.split_tables import read_near_duplicates, split_of_images
 
+log = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "evaluation")
 SAMPLE_ROWS = 8
 
@@ -55,15 +58,17 @@ def write_pairs(work: Work[PairsInput]) -> None:
     Raises:
         InputError: the window holds no image of the training split, or every pair in it is refused.
     """
-    settings, seed, draft = work.settings.pairs, work.settings.seed, work.draft
+    seed, draft = work.settings.seed, work.draft
     with draft.timed("read"):
         corpus = read_corpus(work)
+    suited = _suited_to(corpus, work)
+    settings = suited.pairs
     tables = []
     for split in SPLITS:
         rows = np.flatnonzero(corpus.split == split)
         if not len(rows):
             continue
-        window = _window(work.settings, len(rows))
+        window = _window(suited, len(rows))
         if window is None:
             if split == "train":
                 raise InputError(_empty_window(settings, len(rows)))
@@ -76,7 +81,7 @@ def write_pairs(work: Work[PairsInput]) -> None:
     with draft.timed("write"):
         pairs = _capped(pa.concat_tables(tables) if tables else SCHEMA.empty_table(), settings, seed, work)
         if not len(pairs):
-            raise InputError(_all_refused(work.settings, dict(draft.drops)))
+            raise InputError(_all_refused(suited, dict(draft.drops)))
         draft.write_table(pairs.sort_by("pair_id"), PAIRS_FILE)
     draft.rows = len(pairs)
     draft.details.update(_overview(pairs, settings))
@@ -102,6 +107,19 @@ def read_corpus(work: Work[PairsInput]) -> EmbeddedImages:
         targets,
         _captions_of(ids, work),
     )
+
+
+def _suited_to(corpus: EmbeddedImages, work: Work[PairsInput]) -> PairsInput:
+    """The tables with the miner that suits the captions of the training split as their mode."""
+    if corpus.captions is None:
+        return work.settings
+    miner: Miner = MINERS.build(work.settings.pairs.mode)
+    suited, why = miner.suited_to_captions([corpus.captions[row] for row in np.flatnonzero(corpus.split == "train")])
+    if suited is miner:
+        return work.settings
+    work.draft.details["strategy"] = why
+    log.info("pairs by %s: %s", why["positives"], why["why"])
+    return work.settings.model_copy(update={"pairs": work.settings.pairs.model_copy(update={"mode": as_table(suited)})})
 
 
 def _captions_of(image_ids: Sequence[str], work: Work[PairsInput]) -> list[str] | None:

@@ -31,10 +31,12 @@ class ValidationSettings(Settings):
     origins: tuple[Literal["generated", "annotated"], ...] = Field(default=("generated", "annotated"), min_length=1)
     """Texts of generated triplets name their target, so recall on them says little about composition: where there
     are annotated triplets in the validation split, ``["annotated"]`` is the better choice."""
-    queries: Annotated[Literal["triplets", "caption_edits"], OmitDefaultFromFingerprint()] = "triplets"
+    queries: Annotated[Literal["triplets", "caption_edits", "auto"], OmitDefaultFromFingerprint()] = "triplets"
     """Where queries come from. ``"triplets"``: held-out triplets of these ``origins``. ``"caption_edits"``: pairs of
     pictures of the validation split whose captions share most words, with texts that name only what is added or taken
-    away, so that a query is answered only by a model that reads its reference; ``origins`` is then not read."""
+    away, so that a query is answered only by a model that reads its reference; ``origins`` is then not read.
+    ``"auto"``: annotated triplets of the validation split, else caption edits, whichever first gives 30 queries; where
+    neither does, nothing is validated, and the weights of the last step are kept."""
     gallery: Literal["validation", "training_too"] = "validation"
     """Images that are searched for a target; with those of the training split the search is as hard as in use."""
     max_queries: int = Field(default=2000, ge=1)
@@ -57,6 +59,8 @@ class Schedule(Settings):
     steps: int | None = Field(default=None, ge=0)
     """Optimiser steps; None means ``epochs`` decides."""
     epochs: float = Field(default=10, gt=0)
+    min_steps: Annotated[int, OmitDefaultFromFingerprint()] = Field(default=0, ge=0)
+    """Least number of steps where ``epochs`` decides: a small corpus has few in an epoch."""
     batch_size: int = Field(default=128, ge=2)
     batches: Annotated[BatchOrder, Choice(BATCH_ORDERS)] = RandomBatches()
     chunk_size: int | None = Field(default=None, ge=1)

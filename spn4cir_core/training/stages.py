@@ -203,6 +203,9 @@ def _validation(
     if settings.validation.every_steps is None:
         return None
     queries = read_validation(settings.validation, work.parents["triplets"], work.ancestors, work.settings.seed)
+    if queries is None:
+        work.draft.details["validation_queries"] = 0
+        return None
     inputs = _inputs(work, start, queries.gallery)
     return Validation(settings.validation, queries, inputs, {} if targets_are_frozen else None)
 
@@ -248,7 +251,8 @@ def _length(stage2: Schedule) -> dict[str, Any]:
     """What of stage 2's settings decides its number of steps, and so the control."""
     if stage2.steps is not None:
         return {"steps": stage2.steps}
-    return {name: getattr(stage2, name) for name in ("epochs", "batch_size", "accumulate_batches")}
+    least = {"min_steps": stage2.min_steps} if stage2.min_steps else {}
+    return {name: getattr(stage2, name) for name in ("epochs", "batch_size", "accumulate_batches")} | least
 
 
 READS_OF_TRIPLETS = (
@@ -264,7 +268,8 @@ READS_OF_TRIPLETS = (
 def _training_load(corpus: Corpus, schedule: Schedule) -> Load:
     """Every visit of a triplet; candidates' pictures are read once, triplets are held."""
     batch = schedule.batch_size * schedule.accumulate_batches
-    visits = schedule.epochs * corpus.epoch if schedule.steps is None else schedule.steps * batch
+    least = schedule.min_steps * batch
+    visits = max(least, schedule.epochs * corpus.epoch) if schedule.steps is None else schedule.steps * batch
     return Load(visits, "triplet visit", read_rows=corpus.candidates, held_rows=corpus.triplets)
 
 

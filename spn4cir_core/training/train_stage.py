@@ -151,7 +151,7 @@ class _Loop:
         return line | dict(zip(RECALLS, values, strict=True))
 
     def _keep_best(self) -> None:
-        if self.first and self.schedule.validation.keeps_best:
+        if self.first and self.training.keeps_best:
             with self._with_averaged_weights():
                 self.resume.save_best(self.module, self.steps.temperature)
 
@@ -206,7 +206,7 @@ class _Loop:
             self.average.apply()
         if self.schedule.validation.keep == "best_and_last":
             self.resume.save_last(self.module, temperature)
-        if self.schedule.validation.keeps_best:
+        if self.training.keeps_best:
             temperature = self.resume.load_best(self.module)
         self.resume.finish(self.training.backbone, self.training.network, temperature, metrics)
 

@@ -55,3 +55,8 @@ class Training:
     false_negatives: FalseNegatives
     validation: Validation | None = None
     processes: Processes = ALONE
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the checkpoint holds the best validated weights; without queries it holds the last ones."""
+        return self.validation is not None and self.schedule.validation.keeps_best

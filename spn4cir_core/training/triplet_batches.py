@@ -68,7 +68,7 @@ class TrainingTriplets:
         if schedule.steps is not None:
             return schedule.steps
         rows = self.batch_size(schedule.batch_size) * schedule.accumulate_batches
-        return -(-int(schedule.epochs * len(self.visits)) // rows)
+        return max(schedule.min_steps, -(-int(schedule.epochs * len(self.visits)) // rows))
 
     def batch(self, seed: int, stage: str, step: int, batch_size: int) -> TripletBatch:
         """The batch of one step. Epochs follow one another without a short last batch."""

@@ -68,7 +68,7 @@ class Validation:
         weights = lines["best"] if self.settings.keeps_best else lines["last"]
         return {
             "queries": len(self.queries.texts),
-            "query_source": self.settings.queries,
+            "query_source": self.queries.source,
             "gallery": len(self.queries.gallery),
             "keep": self.settings.keep,
             "weights": "start" if weights is metrics[0] else "trained",

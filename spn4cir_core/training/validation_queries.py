@@ -21,7 +21,9 @@ from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.training.settings import ValidationSettings
 from spn4cir_core.triplets.triplet_tables import read_triplets
 
-CAPTION_EDITS = "caption_edits"
+TRIPLETS, CAPTION_EDITS, AUTO = "triplets", "caption_edits", "auto"
+LEAST_QUERIES = 30
+"""Of ``auto``: fewer queries say too little to decide by."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,17 @@ class ValidationQueries:
     texts: list[str]
     excluded: list[np.ndarray]
     """Gallery rows that are not in a query's ranking: its reference, and other images known to answer it."""
+    source: str
+    """``triplets`` or ``caption_edits``."""
 
 
 def read_validation(
     settings: ValidationSettings, triplets: Artifact, ancestors: Mapping[str, Artifact], seed: int
-) -> ValidationQueries:
+) -> ValidationQueries | None:
     """The validation queries: by ``settings.queries`` triplets of the validation split, or edits of its captions.
 
     Triplets are the generated ones, and the annotated ones whose two images are in the split. The text is the
-    triplet's first; a seeded sample where there are more than ``max_queries``.
+    triplet's first; a seeded sample where there are more than ``max_queries``. None where ``auto`` has too few of both.
 
     Raises:
         InputError: the validation split gives no query.
@@ -58,10 +62,17 @@ def read_validation(
         [split_of.get(image) in splits_of_gallery for image in images["image_id"].to_pylist()], pa.bool_()
     )
     gallery = images.filter(held_out)
-    if settings.queries == CAPTION_EDITS:
+    if settings.queries != TRIPLETS:
+        annotated = _annotated(ancestors["annotations"], split_of) if settings.queries == AUTO else []
+        if len(annotated) >= LEAST_QUERIES:
+            return _triplets(annotated, gallery, settings.max_queries, seed)
         captions = read_captions(ancestors["captions"])
-        return _caption_edits(captions, gallery, split_of, settings.max_queries, seed)
-    row_of = {image: row for row, image in enumerate(gallery["image_id"].to_pylist())}
+        queries = _caption_edits(captions, gallery, split_of, settings.max_queries, seed)
+        if settings.queries == AUTO and (queries is None or len(queries.texts) < LEAST_QUERIES):
+            return None
+        if queries is None:
+            raise InputError(_no_caption_edits(captions, split_of))
+        return queries
     rows = _generated(triplets) if "generated" in settings.origins else []
     if "annotated" in settings.origins:
         rows += _annotated(ancestors["annotations"], split_of)
@@ -71,8 +82,13 @@ def read_validation(
             "in the validation split. Raise [splits] validation_share (pictures whose split the corpus asks for itself "
             "have no part in it), or leave validation.every_steps out"
         )
-    if len(rows) > settings.max_queries:
-        sample = np.random.default_rng(seed).choice(len(rows), settings.max_queries, replace=False)
+    return _triplets(rows, gallery, settings.max_queries, seed)
+
+
+def _triplets(rows: list[tuple[str, str, str]], gallery: pa.Table, most: int, seed: int) -> ValidationQueries:
+    row_of = {image: row for row, image in enumerate(gallery["image_id"].to_pylist())}
+    if len(rows) > most:
+        sample = np.random.default_rng(seed).choice(len(rows), most, replace=False)
         rows = [rows[number] for number in sorted(sample)]
     references, targets, texts = zip(*rows, strict=True)
     reference_rows = np.array([row_of[image] for image in references])
@@ -82,26 +98,22 @@ def read_validation(
         targets=np.array([row_of[image] for image in targets]),
         texts=list(texts),
         excluded=list(reference_rows[:, None]),
+        source=TRIPLETS,
     )
 
 
 def _caption_edits(
     captions: Mapping[str, str], gallery: pa.Table, split_of: Mapping[str, str], most: int, seed: int
-) -> ValidationQueries:
+) -> ValidationQueries | None:
     """Queries between captions of the validation split; images whose caption says what the target's says are excluded.
 
-    Raises:
-        InputError: no two captions of the split share most of their words.
+    None where no two captions of the split share most of their words.
     """
     images = gallery["image_id"].to_pylist()
     held_out = [row for row, image in enumerate(images) if split_of.get(image) == "validation" and image in captions]
     queries = caption_edit_queries([captions[images[row]] for row in held_out], most, seed)
     if not queries:
-        raise InputError(
-            f'validation.queries = "{CAPTION_EDITS}", but no two captions of the {len(held_out)} captioned pictures of '
-            "the validation split share most of their words and differ. Raise [splits] validation_share, give pictures "
-            'captions, or use validation.queries = "triplets"'
-        )
+        return None
     rows_of: defaultdict[object, list[int]] = defaultdict(list)
     for row, image in enumerate(images):
         if image in captions:
@@ -118,6 +130,16 @@ def _caption_edits(
             np.append(rows[rows != target], reference)
             for rows, target, reference in zip(answers, targets, references, strict=True)
         ],
+        source=CAPTION_EDITS,
+    )
+
+
+def _no_caption_edits(captions: Mapping[str, str], split_of: Mapping[str, str]) -> str:
+    captioned = sum(split_of.get(image) == "validation" for image in captions)
+    return (
+        f'validation.queries = "{CAPTION_EDITS}", but no two captions of the {captioned} captioned pictures of '
+        "the validation split share most of their words and differ. Raise [splits] validation_share, give pictures "
+        'captions, or use validation.queries = "triplets"'
     )
 
 

@@ -261,6 +261,31 @@ def test_captions_pair_colourways_that_no_window_of_ranks_would_and_each_split_k
     assert "captions" in made.summary["parents"]
 
 
+@pytest.mark.parametrize(
+    ("captions", "positives"),
+    [
+        (
+            [f"a {colour} {thing}" for thing in ("bell", "drum", "jug", "tent") for colour in ("red", "blue", "green")],
+            True,
+        ),
+        ([f"a photograph of thing{row}" for row in range(12)], False),
+        (["a grey bell"] * 12, False),
+        ([""] * 12, False),
+    ],
+)
+def test_auto_positives_pairs_by_captions_where_they_share_words_and_else_by_looks(
+    tmp_path: Path, captions: list[str], positives: bool
+) -> None:
+    store = Store(tmp_path / "store")
+    evaluation = [f"a {colour} kettle" for colour in ("red", "blue", "green")]  # must not decide
+    parents(store, clustered(15, 8), captions=[*captions, *evaluation], split=["train"] * 12 + ["evaluation"] * 3)
+    details = run(store, mode="auto_positives", window=[0, 2]).details
+    assert details["strategy"]["positives"] == ("caption_overlap" if positives else "auto")
+    assert details["strategy"]["paired_share"] == (1.0 if positives else 0.0) and "50%" in details["strategy"]["why"]
+    modes = {split: about["mode"] for split, about in details["splits"].items()}
+    assert modes == dict.fromkeys(("train", "evaluation"), "caption_overlap" if positives else "exact")
+
+
 def test_captions_without_words_in_common_are_a_clear_error(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     parents(store, np.eye(4, dtype=np.float32), captions=["one", "two", "three", ""])

@@ -10,6 +10,7 @@ from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.lineage import Ancestors
+from spn4cir_core.training import validation_queries
 from spn4cir_core.training.settings import ValidationSettings
 from spn4cir_core.training.stages import READS_OF_TRIPLETS
 from spn4cir_core.training.validation_queries import ValidationQueries, read_validation
@@ -43,6 +44,7 @@ def test_queries_are_held_out_triplets_over_images_of_the_validation_split(
         above(store, triplets),
         0,
     )
+    assert read is not None
     assert len(read.texts) == queries and len(read.gallery) == gallery
     held_out = {
         row["image_id"] for row in store.current("tiny", "splits").table().to_pylist() if row["split"] == "validation"
@@ -63,7 +65,7 @@ def test_a_deleted_ancestor_is_one_clear_error(world: World) -> None:
         read_validation(ValidationSettings(every_steps=1), triplets, above(store, triplets), 0)
 
 
-def caption_edits(store: Store, captions: list[str], **settings: Any) -> ValidationQueries:
+def caption_edits(store: Store, captions: list[str], **settings: Any) -> ValidationQueries | None:
     """The queries where the four pictures of the validation split have these captions."""
     triplets = store.current("tiny", "triplets")
     assert triplets is not None
@@ -71,13 +73,14 @@ def caption_edits(store: Store, captions: list[str], **settings: Any) -> Validat
     held_out = [row for row in ancestors["splits"].table().to_pylist() if row["split"] == "validation"]
     table = pa.table({"image_id": [row["image_id"] for row in held_out], "caption": captions})
     captioned = put(store, "captions", {"captions.parquet": table})
-    given = ValidationSettings(every_steps=1, queries="caption_edits", **settings)
+    given = ValidationSettings(every_steps=1, **{"queries": "caption_edits", **settings})
     return read_validation(given, triplets, {**ancestors, "captions": captioned}, 0)
 
 
 def test_caption_edits_exclude_the_reference_and_other_pictures_that_answer(world: World) -> None:
     _, store = world()
     read = caption_edits(store, CAPTIONS)
+    assert read is not None
     pairs = {(int(reference), int(target)) for reference, target in zip(read.references, read.targets, strict=True)}
     assert pairs <= {(0, 1), (2, 1), (1, 0), (1, 2)} and {reference for reference, _ in pairs} == {0, 1, 2}
     for reference, target, excluded in zip(read.references, read.targets, read.excluded, strict=True):
@@ -91,3 +94,17 @@ def test_captions_that_share_no_words_give_one_clear_error(world: World) -> None
     _, store = world()
     with pytest.raises(InputError, match="no two captions of the 4 captioned pictures"):
         caption_edits(store, ["red circle", "blue star", "a tall green house", "one dog"])
+
+
+def test_auto_takes_annotated_triplets_then_caption_edits_and_nothing_where_both_are_few(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, store = world(validation=6)
+
+    def source(least: int) -> str | None:
+        monkeypatch.setattr(validation_queries, "LEAST_QUERIES", least)
+        read = caption_edits(store, CAPTIONS, queries="auto")
+        return None if read is None else read.source
+
+    annotated, edits = 1, 3
+    assert [source(least) for least in (annotated, edits, edits + 1)] == ["triplets", "caption_edits", None]
