@@ -126,6 +126,11 @@ class AutoPositives(Miner):
     """Share of the training images that must have a target by their captions."""
 
     @override
+    def suited_to(self, window: RankWindow, landmarks: int) -> Miner:
+        """By looks: what the work is at most, before captions have been read."""
+        return Auto().suited_to(window, landmarks)
+
+    @override
     def suited_to_captions(self, captions: Sequence[str]) -> tuple[Miner, dict[str, Any]]:
         limits = OverlapLimits(self.overlap.least_share, self.overlap.most_words_apart, per_reference=1)
         share = paired_share(CaptionIndex(captions), limits, CAPTIONS_TRIED)

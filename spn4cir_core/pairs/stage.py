@@ -138,7 +138,8 @@ def reads_captions(tables: PairsInput) -> bool:
 def _window(tables: PairsInput, images: int) -> RankWindow | None:
     """The window in ranks; of pairs by captions, all ranks among a reference's own targets."""
     if reads_captions(tables):
-        return RankWindow(0, tables.pairs.per_reference, max(1, images - 1))
+        others = max(1, images - 1)
+        return RankWindow(0, min(tables.pairs.per_reference, others), others)
     return window_in_ranks(tables.pairs.window, images)
 
 

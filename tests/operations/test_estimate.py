@@ -33,8 +33,9 @@ def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
 def recipe() -> Recipe:
     changed: dict[str, Any] = {
         "name": "test",
-        "pairs": {"window": [0.4, 0.8]},
+        "pairs": {"window": [0.4, 0.8], "mode": "auto", "per_reference": 2},
         "splits": {"near_duplicates_by": ["embedding"]},
+        "stage1_checkpoint": {"min_steps": 0},
         "stage2_checkpoint": {"steps": 100, "batch_size": 10},
     }
     return load_recipe("folder", {"images": {"reader": {"kind": "folder", "folder": "x"}}, **changed})

@@ -286,6 +286,13 @@ def test_auto_positives_pairs_by_captions_where_they_share_words_and_else_by_loo
     assert modes == dict.fromkeys(("train", "evaluation"), "caption_overlap" if positives else "exact")
 
 
+def test_a_split_with_fewer_images_than_targets_a_reference_is_mined(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    captions = [f"{colour} {thing}" for thing in ("bell", "drum", "jug", "tent") for colour in ("red", "blue", "tan")]
+    parents(store, clustered(12, 8), captions=captions)
+    assert len(run(store, mode="caption_overlap", per_reference=20).table()) == 12 * 2
+
+
 def test_captions_without_words_in_common_are_a_clear_error(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     parents(store, np.eye(4, dtype=np.float32), captions=["one", "two", "three", ""])
