@@ -29,6 +29,14 @@ def unused_columns(captioner: Captioner, images: Sequence[ToCaption]) -> Iterato
         )
 
 
+def pictures_without_values(captioner: Captioner, images: Sequence[ToCaption]) -> Iterator[str]:
+    """A sentence if some pictures have nothing in the columns that the captioner reads."""
+    columns = captioner.metadata_columns()
+    without = sum(not any(image.attributes.get(column, "").strip() for column in columns) for image in images)
+    if columns and without:
+        yield f"{without} of {len(images)} pictures have nothing in {' or '.join(map(repr, columns))}"
+
+
 def caption_warnings(captions: Sequence[str]) -> Iterator[str]:
     """Sentences about captions that few modified texts can come of; ``captions`` has at least one."""
     distinct = len(set(captions))

@@ -15,7 +15,7 @@ from PIL import Image
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.caption_table import CAPTIONS_FILE, SCHEMA
 from spn4cir_core.captions.cleaning import clean_captions
-from spn4cir_core.captions.notes import caption_warnings, unused_columns
+from spn4cir_core.captions.notes import caption_warnings, pictures_without_values, unused_columns
 from spn4cir_core.captions.settings import CaptionsInput
 from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.stage import Stage, Work
@@ -76,7 +76,13 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     silent = sum(captions_by_key.get(captioner.row_key(image)) == "" for image in images)
     draft.drop(NO_CAPTION, silent)
     draft.drop(FAILED, len(images) - len(captioned) - silent)
-    notes = [*unused_columns(captioner, images), *caption_warnings([text for _, text in captioned])]
+    notes = [
+        *unused_columns(captioner, images),
+        *pictures_without_values(captioner, images),
+        *caption_warnings([text for _, text in captioned]),
+    ]
+    sources = dict(Counter(captioner.origin(image) for image, _ in captioned).most_common())
+    log.info("captions: %s", ", ".join(f"{count} from {source!r}" for source, count in sources.items()))
     for note in notes:
         log.warning("captions: %s", note)
     draft.details.update(
@@ -85,7 +91,7 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         computed=computed,
         reused=len(items) - computed,
         **({"captioner_counts": counts} if counts else {}),
-        sources=dict(Counter(captioner.origin(image) for image, _ in captioned).most_common()),
+        sources=sources,
         notes=notes,
         **_statistics([text for _, text in captioned]),
         sample=[{"image_id": image.image_id, "caption": text} for image, text in _spread(captioned)],

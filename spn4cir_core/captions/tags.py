@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,13 @@ from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.answer_text import one_line
 from spn4cir_core.models.fixed_batches import in_fixed_batches, to_device, torch_device
 from spn4cir_core.models.lite0 import lite0_pixels, load_lite0, weights_file
-from spn4cir_core.store.fingerprints import OmitFromFingerprint, file_sha256, fingerprint, plain
+from spn4cir_core.store.fingerprints import (
+    OmitDefaultFromFingerprint,
+    OmitFromFingerprint,
+    file_sha256,
+    fingerprint,
+    plain,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +45,8 @@ class Tags(Captioner):
     """Below it the label is left out: "something maroon"."""
     label_attribute: str = ""
     """Key of the pictures' metadata that names what they show; where it has a value, that is the label."""
+    without_label: Annotated[Literal["tag", "drop"], OmitDefaultFromFingerprint()] = "tag"
+    """Of pictures without a value of ``label_attribute``: whether the network names them or they get no caption."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
 
     @override
@@ -76,13 +84,19 @@ class Tags(Captioner):
 
         def caption(images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str]:
             labels = [self._given_label(image) for image in images]
-            unnamed = [index for index, label in enumerate(labels) if not label]
+            unnamed = [index for index, label in enumerate(labels) if not label and not self._drops(label)]
             rows = probabilities([pictures[index] for index in unnamed]) if unnamed else np.empty((0, len(names)))
             for index, row in zip(unnamed, rows, strict=True):
                 labels[index] = names[row.argmax()] if row.max() >= self.min_probability else ""
-            return [phrase(dominant_colour(picture), label) for picture, label in zip(pictures, labels, strict=True)]
+            return [
+                "" if self._drops(given) else phrase(dominant_colour(picture), label)
+                for picture, label, given in zip(pictures, labels, map(self._given_label, images), strict=True)
+            ]
 
         return caption
+
+    def _drops(self, given_label: str) -> bool:
+        return bool(self.label_attribute) and self.without_label == "drop" and not given_label
 
     def _given_label(self, image: ToCaption) -> str:
         return one_line(image.attributes.get(self.label_attribute, "")).lower() if self.label_attribute else ""
