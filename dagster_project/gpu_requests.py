@@ -15,7 +15,7 @@ def gpu_requests() -> dict[str, Any]:
     With ``SPN4CIR_GPUS=0``, for a cluster without GPUs, there are none.
 
     Raises:
-        ValueError: it is no whole number from 0.
+        ValueError: it is not a whole number from 0.
     """
     given = os.environ.get("SPN4CIR_GPUS") or os.environ.get("SPN4CIR_PROCESSES") or "1"
     if not given.isdecimal():

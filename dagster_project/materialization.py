@@ -1,4 +1,4 @@
-"""What Dagster is told of an artefact: its data version, numbers that plot over runs, rows and pictures to look at."""
+"""What Dagster records of an artefact: its data version, numbers that plot over runs, rows and pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATE_KEY, COMPUTED, UP_TO_DATE = "state", "computed", "up to date"
 def materialization(artifact: Artifact, reused: bool, beside: Mapping[str, Any] | None = None) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The result of a stage, what people look for first; the artefact's fingerprint is the data version.
 
-    ``beside`` is metadata that takes more than the artefact to tell.
+    ``beside`` is metadata that is computed from more than the artefact.
     """
     summary = artifact.summary
     files = _files(artifact)

@@ -30,7 +30,7 @@ def run_through_pipes(
             ended = dg.PipesSubprocessClient(env=launch.environment()).run(context=context, command=command)
         except DagsterPipesExecutionError as error:
             raise folder.first_error() or ProcessLost(
-                f"{stage.name}: {error}, perhaps killed for want of memory; the compute logs tell more. "
+                f"{stage.name}: {error}, perhaps killed for want of memory; see the compute logs. "
                 "Finished shards and checkpoints are kept; run again to go on"
             ) from error
     (message,) = ended.get_custom_messages()

@@ -1,4 +1,4 @@
-"""What Dagster shows beside an artefact that takes another one to tell: a report against the one before it."""
+"""Previews in Dagster that need a second artefact: a report against the one before it."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""The pipeline resource: which recipe, which store; runs a core stage and tells Dagster what came of it."""
+"""The pipeline resource: which recipe, which store; runs a core stage and reports its artefact to Dagster."""
 
 from __future__ import annotations
 

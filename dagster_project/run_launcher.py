@@ -21,7 +21,7 @@ SLACK_S = 60.0
 class WatchedRunLauncher(DefaultRunLauncher):
     """Named in ``dagster.yaml``. Without it, a run that ended with its code server counts as active for ever.
 
-    A code server tells of its runs that end. After a power cut there is none to tell; then the process decides.
+    A code server reports the end of its runs. After a power cut it is gone too; then the process id decides.
     """
 
     @property
@@ -54,9 +54,9 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
 
 def lives(process: int, started_at: float) -> bool:
-    """Whether a process that told its id at that time (seconds since the epoch) is there still.
+    """Whether the process that reported its id at that time (seconds since the epoch) is still running.
 
-    Ids are used again: where the system says when the process began, one that began later is another one.
+    Ids are reused: where the system knows when a process began, one that began later is a different process.
     """
     began = _began(process)
     return is_alive(process) and (began is None or began <= started_at + SLACK_S)

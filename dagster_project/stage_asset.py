@@ -15,7 +15,7 @@ GPU_POOL = "gpu"
 def stage_asset(
     stage: Stage[Any], *, group: str, kinds: set[str], about: str | None, pool: str | None = None
 ) -> dg.AssetsDefinition:
-    """An asset that brings its stage up to date; ``about`` (the file's docstring) is what the UI says of it."""
+    """An asset that brings its stage up to date; ``about`` (the file's docstring) is its description in the UI."""
 
     @dg.asset(
         name=stage.name,

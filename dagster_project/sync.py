@@ -27,7 +27,7 @@ STATE = "spn4cir/state"
 
 @dataclass(frozen=True)
 class State:
-    """How the store compares with what is asked for."""
+    """Comparison of the store with what the recipe wants."""
 
     late: list[str] = field(default_factory=list)
     """Stages that are out of date, in the order of the flow."""

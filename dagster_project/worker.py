@@ -1,4 +1,4 @@
-"""The launched process: one of those that run a stage together, its rank 0 tells Dagster through Pipes."""
+"""The launched process: one of those that run a stage together; its rank 0 reports to Dagster through Pipes."""
 
 from __future__ import annotations
 

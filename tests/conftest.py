@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import fingerprint
+from tests.s3_servers import Cloud, s3_server
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, its children too
 
@@ -65,3 +66,19 @@ class HandWritten:
 def hand_written(tmp_path: Path) -> HandWritten:
     """Writes artefacts by hand into a fresh store (``hand_written.store``), for the recipe named ``test``."""
     return HandWritten(tmp_path / "hand_written")
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """The port of an S3 server with an empty bucket, one for all modules."""
+    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    with s3_server() as port:
+        s3fs.S3FileSystem(key="any", secret="any", endpoint_url=f"http://127.0.0.1:{port}").mkdir("bucket")
+        yield port
+
+
+@pytest.fixture
+def cloud(s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """A store of its own on that server."""
+    return Cloud(s3_port, tmp_path, monkeypatch)

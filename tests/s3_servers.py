@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, and a bad line to it."""
+"""A real S3 server on loopback, machines that keep their store on it, and a bad line to it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from spn4cir_core.store.remote_files import RemoteFiles
+from spn4cir_core.store.remote_store import RemoteStore, open_store
+
+SECRET = "wJalrXUtnFEMI-not-for-anyone"
 CHUNK_BYTES = 1 << 14
 
 
@@ -25,6 +32,42 @@ def s3_server() -> Iterator[int]:
         yield int(server.get_host_and_port()[1])
     finally:
         server.stop()
+
+
+class Cloud:
+    """A prefix of its own in a bucket; each machine has a working folder of its own."""
+
+    def __init__(self, port: int, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.root, self.patch = root, patch
+        self.url = f"s3://bucket/{root.name}"
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_MAX_ATTEMPTS": "1",
+            "SPN4CIR_STORE_PATIENCE_S": "60",
+        }.items():
+            patch.setenv(name, value)
+        self.through(port)
+
+    def through(self, port: int) -> None:
+        """Reach the server by this port from now on."""
+        from s3fs import S3FileSystem
+
+        self.patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        S3FileSystem.clear_instance_cache()
+
+    def machine(self, name: str = "one") -> RemoteStore:
+        self.patch.setenv("SPN4CIR_CACHE", str(self.root / name))
+        store = open_store(self.url)
+        assert isinstance(store, RemoteStore)
+        return store
+
+    def files(self) -> dict[str, bytes]:
+        remote = RemoteFiles(self.url)
+        system, root = remote._opened
+        return {name.removeprefix(f"{root}/"): system.cat_file(name) for name in system.find(root)}
 
 
 class BadLine:

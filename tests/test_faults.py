@@ -69,7 +69,7 @@ def test_an_interrupted_run_ends_with_one_line_and_goes_on_though_the_clock_jump
     for run in broken:
         assert run["status"] == INTERRUPTED_STATUS, run
         assert last_line(run) == INTERRUPTED and "Traceback" not in run["said"], run
-    assert re.search(r"step [78] of 12 is kept", broken[2]["said"])
+    assert re.search(r"step [78] of 12 is saved", broken[2]["said"])
     assert_whole(folder, "clock")
 
 

@@ -12,21 +12,21 @@ from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import load_recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from tests.pipelines import tiny_recipe_file
-from tests.store.test_remote_store import Cloud, cloud, s3_port  # noqa: F401  fixtures
+from tests.s3_servers import Cloud
 
 OF_THE_CLOCK = ("metrics.jsonl", "report.html", "report.json")
-"""Files that tell seconds."""
+"""Files that hold seconds."""
 
 
 def computed(recipe: Any, store: Store) -> list[str]:
     """Run everything and name the stages that were not already there."""
     fresh: list[str] = []
 
-    def told(artifact: Artifact, reused: bool) -> None:
+    def record(artifact: Artifact, reused: bool) -> None:
         if not reused:
             fresh.append(artifact.noun)
 
-    run(recipe, store, on_stage_done=told)
+    run(recipe, store, on_stage_done=record)
     return fresh
 
 
@@ -39,7 +39,7 @@ def data_files(store: Store, noun: str) -> dict[str, str]:
 
 
 def test_the_flow_on_s3_has_the_bytes_of_a_local_store_and_another_machine_computes_nothing(
-    cloud: Cloud,  # noqa: F811
+    cloud: Cloud,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -37,7 +37,7 @@ MEASURES = {
     "text only": (SERVED.name, "text"),
     "sum of both": (SERVED.name, "sum"),
 }
-"""Column → (model, how it is asked), as in the eval report."""
+"""Column → (model, form of the query), as in the eval report."""
 Levels = dict[str, str]
 """Axis → level."""
 
@@ -86,7 +86,7 @@ def load_grid(path: Path) -> Grid:
     """Read a grid file; values that start with ``./`` or ``../`` are paths relative to it.
 
     Raises:
-        RecipeError: it cannot be read, is no TOML, or has a key or a value that a grid does not have.
+        RecipeError: it cannot be read, is not TOML, or has a key or a value that a grid does not have.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -103,7 +103,7 @@ def cells(grid: Grid) -> list[Cell]:
     """Every combination of levels with every seed, the seeds innermost.
 
     Raises:
-        RecipeError: a combination is no valid recipe, or does not measure recall@k for the grid's k.
+        RecipeError: a combination is not a valid recipe, or does not measure recall@k for the grid's k.
     """
     return list(_cells(grid))
 
@@ -119,7 +119,7 @@ def _cells(grid: Grid) -> Iterator[Cell]:
                 raise RecipeError(f"cell {_told(level_of, seed)}: {error}") from error
             if grid.k not in recipe.eval_report.ks:
                 raise RecipeError(f"k = {grid.k}, but eval_report.ks = {list(recipe.eval_report.ks)} has no such k")
-            # The name says where the store points to the cell's artefacts: it must be the cell's own, and stay so.
+            # The store's pointers to the cell's artefacts carry this name: it must be unique and stable.
             yield Cell(level_of, seed, recipe.model_copy(update={"name": f"ablate_{fingerprint(recipe)}"}))
 
 
@@ -135,11 +135,11 @@ def run_grid(
     A cell that fails is recorded with its error, and the others are run.
 
     Args:
-        told: called after each cell with the results so far, the number of cells, and the seconds since the start.
+        on_cells_done: called after each cell with the results so far, the number of cells, and the seconds so far.
         jobs: processes that run stages side by side; above one, all cells go through a stage before the next one.
 
     Raises:
-        RecipeError: a combination is no valid recipe.
+        RecipeError: a combination is not a valid recipe.
         StoreError: the store cannot be written.
     """
     started, all_cells, results = time.monotonic(), cells(grid), list[Result]()
@@ -207,7 +207,7 @@ def _measured(grid: Grid, cell: Cell, report: Artifact) -> Result:
 def run_ahead(recipes: Sequence[Recipe], names: Sequence[str], store: Store, jobs: int, progress: Progress) -> None:
     """Run each stage for all recipes at once, several at a time, equal work once.
 
-    What fails is left out, with all that follows from it; running it again tells why.
+    A failed stage is left out with all that follows from it; running it again raises the error.
     """
     with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,)) as pool:
         for name in names:

@@ -82,7 +82,7 @@ def estimate(values: Sequence[float], alone: Sequence[float], limits: tuple[floa
 
 
 def markdown(results: Sequence[Result], k: int) -> str:
-    """A Markdown table, with a line that says how to read it, and the errors of cells that failed."""
+    """A Markdown table, with a line on how to read it, and the errors of failed cells."""
     rows = rows_of(results)
     axes = list(results[0].levels) if results else []
     lines = [

@@ -78,7 +78,7 @@ class Commands(typer.core.TyperGroup):
     """The commands, of which each may be interrupted: one line, and the status that shells know for it."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the requested command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -102,7 +102,7 @@ estimate.register(app)
 def options(
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
-        typer.Option(LOG_OPTION, envvar=LOG_LEVEL, help="What is told on standard error; default: info."),
+        typer.Option(LOG_OPTION, envvar=LOG_LEVEL, help="Log level of standard error; default: info."),
     ] = None,
 ) -> None:
     """What all commands have; read before the command's own options."""

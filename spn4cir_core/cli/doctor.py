@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(recipe: RecipeOption = "", store: StoreOption = "store", images: ImagesOption = None) -> None:
-    """Look at packages, GPU, disk, store and Dagster's home, and say what to do; status 1 if something is broken."""
+    """Check packages, GPU, disk, store and Dagster's home, and print cures; status 1 if something is broken."""
     broken = show(examine(open_store(store), chosen_recipe(recipe, images)))
     typer.echo(f"\n{broken} broken" if broken else "\nnothing is broken")
     raise typer.Exit(1 if broken else 0)

@@ -1,4 +1,4 @@
-"""The command that says what a larger corpus would cost."""
+"""The command ``estimate``: the cost of a larger corpus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ spn4cir estimate --for 1000000 --recipe shoes.toml
 
 spn4cir estimate --for 1000000 --recipe shoes.toml --processes 4
 
-docs/scale.md tells what the figures rest on.
+docs/scale.md explains what the figures rest on.
 """
 
 

@@ -111,7 +111,7 @@ def compare_runs(
         list[str] | None, typer.Argument(help="[LABEL=]RECIPE[@STORE], at least two; one label: seeds.")
     ] = None,
     before: Annotated[
-        bool, typer.Option("--before", help="Compare one recipe's report with its report before, and say what changed.")
+        bool, typer.Option("--before", help="Compare one recipe's report with the one before it.")
     ] = False,
     out: Annotated[Path, typer.Option("--out", help="The page; a .md and a .json are written beside it.")] = Path(
         "compare.html"

@@ -38,7 +38,7 @@ def summary(
 
 
 def page_of(recipe: Recipe, store: Store) -> Path:
-    """Where the page of a recipe lies if nobody says otherwise."""
+    """Default path of the page of a recipe."""
     return store.root / "summaries" / f"{recipe.name}.html"
 
 

@@ -1,4 +1,4 @@
-"""How much is told on standard error: one level for the command line and for the processes it starts."""
+"""The log level of standard error: one for the command line and the processes that it starts."""
 
 from __future__ import annotations
 

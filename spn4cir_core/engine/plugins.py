@@ -86,7 +86,7 @@ class Room:
         """Turn a recipe table ``{kind = …, **settings}`` into the member it names.
 
         Raises:
-            RecipeError: the kind is missing or unknown, or names something that is no plug-in.
+            RecipeError: the kind is missing or unknown, or names something that is not a plug-in.
         """
         if isinstance(value, Plugin):
             return value

@@ -1,4 +1,4 @@
-"""How long work tells what it has done: one callable, whoever listens."""
+"""Progress of long work: one callable, independent of who displays it."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ class Bars:
 
 
 class Throttled:
-    """Pass on at most one line each ``every_s`` seconds; work that is done sooner says nothing."""
+    """Pass on at most one line every ``every_s`` seconds; shorter work logs nothing."""
 
-    def __init__(self, say: Callable[[str], None], every_s: float = EVERY_S) -> None:
-        self._say, self._every_s = say, every_s
+    def __init__(self, log_line: Callable[[str], None], every_s: float = EVERY_S) -> None:
+        self._log_line, self._every_s = log_line, every_s
         self._said_at = self._started_at = time.monotonic()
         self._label, self._first = "", 0
 
@@ -74,7 +74,7 @@ class Throttled:
             self._label, self._first, self._started_at = label, done, now
         if now - self._said_at >= self._every_s:
             self._said_at = now
-            self._say(f"{label}: {done:,}{f' of {total:,}' if total else ''}{self._pace(done, total, now)}")
+            self._log_line(f"{label}: {done:,}{f' of {total:,}' if total else ''}{self._pace(done, total, now)}")
 
     def _pace(self, done: int, total: int, now: float) -> str:
         rate = (done - self._first) / max(now - self._started_at, 1e-9)
@@ -85,7 +85,7 @@ class Throttled:
 
 @contextmanager
 def shown() -> Iterator[Progress]:
-    """For commands: bars on a terminal, elsewhere a line of the log at times; nothing where level info is not told."""
+    """For commands: bars on a terminal, elsewhere a log line at intervals; nothing where level info is not logged."""
     if not log.isEnabledFor(logging.INFO):
         yield silent
     elif sys.stderr.isatty():

@@ -23,7 +23,7 @@ from spn4cir_core.store.lineage import Ancestors, LineagePath
 log = logging.getLogger(__name__)
 WRITE, KEEP = "write", "keep"
 TRIES = 3
-"""Of a stage that reads what changes meanwhile."""
+"""Attempts to run a stage whose inputs change while it reads them."""
 
 
 class Tables(Protocol):
@@ -31,7 +31,7 @@ class Tables(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the recipe: artefacts are current for it."""
+        """Name of the recipe, under which its artefacts are current."""
 
 
 View = TypeVar("View", bound=Settings)
@@ -69,10 +69,10 @@ class Stage(Generic[View]):
     """Whether several processes can run it together. ``write`` is then called in each of them: the draft of the first
     is published, those of the others vanish. The artefact must not depend on how many they are."""
     fingerprint_part: Mapping[str, Callable[[Any], Any] | None] = field(default_factory=dict, hash=False)
-    """For tables of which only a part is read: table → a JSON value of what of it decides the artefact. None, or
-    a value of None: nothing does that the parents do not decide already (how pictures of the manifest are opened)."""
+    """Table → the part of it that decides the artefact, as a JSON value; for tables that are read in part. None, or
+    a value of None: the parents already decide all of it (for example how pictures of the manifest are opened)."""
     parents_if: Mapping[str, Callable[[View], bool]] = field(default_factory=dict, hash=False)
-    """For parents that not every recipe reads: parent → whether this one does. One that is not read is no input."""
+    """Parent → whether this recipe reads it, for optional parents. A parent that is not read is not an input."""
     reads_also: tuple[LineagePath, ...] = ()
     """Artefacts further up that it reads, each by its path from a parent: ``(("triplets", "images"), …)``. They are
     drawn as inputs, and do not enter the fingerprint: that of the parent, which was made of them, decides it."""

@@ -1,6 +1,6 @@
 """Where a stage runs: in this process, or in several that ``accelerate launch`` starts, on one machine or many.
 
-How a stage is launched never changes what it makes, so it is no part of a recipe.
+How a stage is launched never changes what it makes, so it is not part of a recipe.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Launch(Settings):
     launcher: Literal["inline", "accelerate"] | None = None
     """None: accelerate where there are several processes, else inline."""
     processes: int = Field(default=1, ge=1, le=1024)
-    """On each machine; with GPUs at most one per GPU."""
+    """Processes per machine; with GPUs at most one per GPU."""
     machines: int = Field(default=1, ge=1, le=1024)
     machine_rank: int = Field(default=0, ge=0)
     """This machine's number; machine 0 runs the stages that cannot be spread, too."""
     main_address: str = ""
-    """Of machine 0, as the others reach it."""
+    """Address of machine 0, reachable from the other machines."""
     main_port: int = Field(default=29500, ge=1, le=65535)
-    """On machine 0; of no account on a single machine."""
+    """Port on machine 0; not used on a single machine."""
 
     @model_validator(mode="after")
     def _check(self) -> Launch:
@@ -64,7 +64,7 @@ class Launch(Settings):
         return launcher == "accelerate" and stage.multi_process
 
     def starts(self, stage: Stage[Any], recipe: Recipe, store: Store) -> bool:
-        """Whether running this stage now starts processes. Several machines always do, to tell each other."""
+        """Whether running this stage now starts processes. Several machines always do, to synchronise."""
         return self.is_multi_process(stage) and (self.machines > 1 or not stage.is_made(recipe, store))
 
     def run(

@@ -1,10 +1,10 @@
-"""What launched processes tell the process that launched them: progress, log messages, and why they failed.
+"""Messages of launched processes to their launcher: progress, log messages and errors.
 
 All lies in one folder, which the launching process makes and removes::
 
     recipe.json      what to run, complete and validated
     messages         a named pipe: one JSON object per line
-    error-*.json     one per failed process; the name tells when, so the first is the cause of the rest
+    error-*.json     one per failed process; the name holds the time, so the first is the cause of the rest
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PEER_DIED_MESSAGES = (
     "DistNetworkError",
     "remote process exited",
 )
-"""In what gloo or NCCL say when another process is gone."""
+"""Fragments of the errors of gloo and NCCL after another process has died."""
 LINE_BYTES = 4000
 """A pipe takes lines up to 4,096 bytes whole, also from several processes at once."""
 
@@ -57,17 +57,17 @@ class LaunchFolder:
 
     @property
     def recipe_file(self) -> Path:
-        """What ``--recipe`` of a worker is given."""
+        """The value of a worker's ``--recipe``."""
         return self.path / RECIPE
 
-    def teller(self) -> Teller:
+    def writer(self) -> MessageWriter:
         """The writing end of the messages, for a launched process."""
-        return Teller(self.path / MESSAGES)
+        return MessageWriter(self.path / MESSAGES)
 
     @contextmanager
     def passed_on(self, progress: Progress) -> Iterator[None]:
         """Pass on progress and log messages for the length of the block."""
-        # Opened for both, so that neither opening nor reading waits for a process that never comes.
+        # Opened for both, so that neither opening nor reading waits for a process that never starts.
         with os.fdopen(os.open(self.path / MESSAGES, os.O_RDWR), "r+b", buffering=0) as pipe:
             reader = threading.Thread(target=_pass_on, args=(pipe.fileno(), progress), daemon=True)
             reader.start()
@@ -78,7 +78,7 @@ class LaunchFolder:
                 reader.join()
 
     def record(self, error: Exception, rank: int) -> None:
-        """Keep why this process failed."""
+        """Write the error of this process to the folder."""
         known = isinstance(error, Spn4cirError)
         says = str(error) if known else traceback.format_exc().strip()
         details = {"kind": type(error).__name__ if known else "", "says": says, "rank": rank}
@@ -102,27 +102,27 @@ class LaunchFolder:
         return Spn4cirError(details["says"]) if kind is errors.MissingExtra else kind(details["says"])
 
 
-class Teller(logging.Handler):
-    """Tells progress, and as a log handler messages; neither ever waits for a slow or missing reader."""
+class MessageWriter(logging.Handler):
+    """Writes progress, and as a log handler messages; never waits for a slow or missing reader."""
 
     def __init__(self, pipe: Path) -> None:
         super().__init__()
         self._pipe = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
 
     def __call__(self, label: str, done: int, total: int) -> None:
-        """Say how far the labelled work has come. See :class:`Progress`."""
-        self._tell({"label": label, "done": done, "total": total})
+        """Write the progress of the labelled work; see :class:`Progress`."""
+        self._write({"label": label, "done": done, "total": total})
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a log record on."""
-        self._tell({"logger": record.name, "level": record.levelno, "says": record.getMessage()[: LINE_BYTES // 4]})
+        """Write a log record."""
+        self._write({"logger": record.name, "level": record.levelno, "says": record.getMessage()[: LINE_BYTES // 4]})
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _write(self, message: dict[str, Any]) -> None:
         line = json.dumps(message).encode() + b"\n"
         try:
             os.write(self._pipe, line[:LINE_BYTES])
         except BlockingIOError:
-            time.sleep(0.01)  # the reader is behind; the next message tells more than this one
+            time.sleep(0.01)  # the reader is behind; the next message supersedes this one
 
 
 def _pass_on(pipe: int, progress: Progress) -> None:

@@ -23,11 +23,11 @@ def run(
     """Bring the named stages up to date, in the order of the flow.
 
     Args:
-        told: called after each stage with its artefact and whether it was already there.
+        on_stage_done: called after each stage with its artefact and whether it was already there.
         launch: where the stages run; a machine that is not the first runs only its part of those that are spread.
 
     Raises:
-        RecipeError: a name is no stage.
+        RecipeError: a name is not a stage.
     """
     wanted = set(names)
     if unknown := wanted - STAGES.keys():

@@ -52,7 +52,7 @@ class Order:
     """A folder or a URL."""
     stage: str
     folder: LaunchFolder | None
-    """Where progress and errors are told; None on a terminal."""
+    """Folder to which progress and errors are written; None on a terminal."""
 
     def run(self, progress: Progress = silent) -> tuple[Artifact, bool]:
         """Join the other processes and bring the stage up to date.
@@ -86,14 +86,14 @@ def read_order(words: Sequence[str] | None = None) -> Order:
     parser.add_argument("--recipe", required=True, help="a packaged name, a TOML file or a JSON file")
     parser.add_argument("--store", required=True)
     parser.add_argument("--stage", required=True)
-    parser.add_argument("--folder", type=Path, help="where progress and errors are told")
+    parser.add_argument("--folder", type=Path, help="folder to which progress and errors are written")
     given = parser.parse_args(words)
     return Order(given.recipe, given.store, given.stage, given.folder and LaunchFolder(given.folder))
 
 
 @contextmanager
 def accountable(folder: LaunchFolder | None) -> Iterator[None]:
-    """End with the launcher, stop in order when told to, and record an error before leaving with status 1."""
+    """End with the launcher, stop in order on a signal, and record an error before leaving with status 1."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_follow_launcher, args=(os.getppid(),), daemon=True).start()
     try:
@@ -122,9 +122,9 @@ def main() -> None:
     set_log_level()
     with accountable(order.folder):
         if order.folder is not None:
-            teller = order.folder.teller()
-            logging.getLogger("spn4cir_core").addHandler(teller)
-            order.run(teller)
+            writer = order.folder.writer()
+            logging.getLogger("spn4cir_core").addHandler(writer)
+            order.run(writer)
         elif rank():
             order.run()
         else:

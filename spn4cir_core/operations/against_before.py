@@ -31,7 +31,7 @@ RULER = ("images", "annotations", "splits", "eval_report")
 """What decides the queries and the galleries."""
 TRAINING = (*(role.artifact for role in TRAINED.values()), "candidate_bank")
 CUT = "more than most_per_guard"
-"""In the reasons of rows that ``false_negatives`` left out."""
+"""Fragment of the reasons of rows that ``false_negatives`` cut."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def measure_again(
 
 
 def diagnosis(recipe: Recipe, store: Store, now: Artifact, before: Artifact, progress: Progress = silent) -> list[str]:
-    """Lines that say how recall changed, and which of ruler, data and training differ.
+    """Lines with the changes of recall, and which of ruler, data and training differ.
 
     Where the rulers differ, the older checkpoint is measured again on today's, if it is still in the store.
     """

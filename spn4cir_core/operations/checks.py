@@ -1,4 +1,4 @@
-"""What must hold of finished artefacts: each check reads tables and says what it found."""
+"""Checks of finished artefacts: each reads tables and returns a finding."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from spn4cir_core.triplets.triplet_tables import CANDIDATES_FILE, read_triplets
 UNFILLED = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 UNCAPTIONED_SHARE = 0.01
 COMMON_SHARE, COMMON_OF = 0.5, 20
-"""From so many captions on, no single one may stand for more than this share of the images."""
+"""With at least ``COMMON_OF`` captions, no caption may belong to more than this share of the images."""
 ROWS = 8192
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether a check passed, in words, with a few offenders."""
+    """Result of a check: whether it passed, a message, and a few offending rows."""
 
     passed: bool
     says: str
@@ -49,10 +49,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class RecipeArtifacts:
-    """What a recipe has made: ``artifacts("pairs")`` is its current artefact of that noun."""
+    """The artefacts of a recipe: ``artifacts("pairs")`` is its current artefact of that name."""
 
     name: str
-    """Of the recipe."""
+    """Name of the recipe."""
     store: Store
     recipe: Recipe | None = None
     """Its settings, for checks that measure; without them they compare what was measured."""
@@ -86,8 +86,8 @@ def _none_of(offenders: Iterable[str], what: str) -> Finding:
     return Finding(not rows, f"{len(rows)} {what}", rows[:5])
 
 
-def _strangers_and_twins(ids: list[str], known: Iterable[str]) -> set[str]:
-    """Ids that are not known, and those that stand there more than once."""
+def _unknown_and_doubled(ids: list[str], known: Iterable[str]) -> set[str]:
+    """Ids that are not known, and ids that occur more than once."""
     return (set(ids) - set(known)) | {one for one, count in Counter(ids).items() if count > 1}
 
 
@@ -102,7 +102,7 @@ def _unlike_unit(vectors: np.ndarray, ids: list[str]) -> list[str]:
 
 
 def _shares(table: pa.Table, column: str) -> list[str]:
-    """Rows whose value is no number from 0 to 1."""
+    """Rows whose value is not a number from 0 to 1."""
     inside = pc.and_(pc.greater_equal(table[column], 0), pc.less_equal(table[column], 1))
     return [str(row) for row in table.filter(pc.invert(pc.fill_null(inside, False))).to_pylist()]
 
@@ -112,7 +112,7 @@ def captions_join_images(artifacts: RecipeArtifacts) -> Finding:
     captions = artifacts("captions").table()
     ids = captions["image_id"].to_pylist()
     empty = {image for image, text in zip(ids, captions["caption"].to_pylist(), strict=True) if not text.strip()}
-    bad = empty | _strangers_and_twins(ids, artifacts.ids("images"))
+    bad = empty | _unknown_and_doubled(ids, artifacts.ids("images"))
     return _none_of(sorted(bad), "captions are empty, doubled or of no image")
 
 
@@ -144,7 +144,7 @@ def vectors_are_unit(artifacts: RecipeArtifacts) -> Finding:
 
 def embeddings_join_images(artifacts: RecipeArtifacts) -> Finding:
     """Every vector belongs to an image, one per image."""
-    bad = _strangers_and_twins(artifacts.ids("image_embeddings"), artifacts.ids("images"))
+    bad = _unknown_and_doubled(artifacts.ids("image_embeddings"), artifacts.ids("images"))
     return _none_of(sorted(bad), "vectors are doubled or of no image")
 
 
@@ -181,7 +181,7 @@ def placeholders_are_filled(artifacts: RecipeArtifacts) -> Finding:
 
 def texts_join_pairs(artifacts: RecipeArtifacts) -> Finding:
     """Every modified text belongs to a pair, one row per pair."""
-    bad = _strangers_and_twins(artifacts.ids("modified_texts", "pair_id"), artifacts.ids("pairs", "pair_id"))
+    bad = _unknown_and_doubled(artifacts.ids("modified_texts", "pair_id"), artifacts.ids("pairs", "pair_id"))
     return _none_of(sorted(bad), "texts are doubled or of no pair")
 
 
@@ -286,7 +286,7 @@ def _recalls_that_fell(report: Artifact, older: Recalls, what: str) -> Finding:
 
 def index_joins_images(artifacts: RecipeArtifacts) -> Finding:
     """Every image that can be found is one of the corpus, once."""
-    bad = _strangers_and_twins(artifacts.ids("search_index"), artifacts.ids("images"))
+    bad = _unknown_and_doubled(artifacts.ids("search_index"), artifacts.ids("images"))
     return _none_of(sorted(bad), "indexed images are doubled or not of the corpus")
 
 

@@ -1,4 +1,4 @@
-"""What a working installation needs, looked at one by one: each finding says what is there and what to do."""
+"""Examination of an installation: each symptom has a finding and, where something is wrong, a cure."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def faiss_build() -> Symptom:
     if gpus or not _has_gpu():
         return Symptom("faiss build", "ok", finding)
     cure = (
-        f"neighbours are sought on the CPU; for the GPU: pip install '{PACKAGE}[gpu]' && pip uninstall -y faiss-cpu && "
+        f"FAISS searches on the CPU; for the GPU: pip install '{PACKAGE}[gpu]' && pip uninstall -y faiss-cpu && "
         "pip install --force-reinstall --no-deps faiss-gpu-cu12"
     )
     return Symptom("faiss build", "note", finding, cure)
@@ -190,7 +190,7 @@ def pictures(recipe: Recipe) -> Iterator[Symptom]:
         yield Symptom("pictures", "ok", f"{location.absolute()}{f'; no pictures: {ignored}' if ignored else ''}")
     else:
         cure = "name it with --images, or as images.reader.folder of the recipe (./ is relative to the recipe's file)"
-        yield Symptom("pictures", "broken", f"{location.absolute()} is no folder that can be read", cure)
+        yield Symptom("pictures", "broken", f"{location.absolute()} is not a readable folder", cure)
 
 
 def disk(store: Store) -> Iterator[Symptom]:
@@ -207,7 +207,7 @@ def disk(store: Store) -> Iterator[Symptom]:
         yield Symptom("store", "ok", f"{store.root} can be written{'' if folder == store.root else ' (not made yet)'}")
     free = shutil.disk_usage(folder).free
     state: State = "broken" if free < EMPTY_DISK_BYTES else "note" if free < LOW_DISK_BYTES else "ok"
-    cure = "" if state == "ok" else "free some room; docs/operations.md tells what may be deleted"
+    cure = "" if state == "ok" else "free disk space; docs/operations.md lists what may be deleted"
     yield Symptom("free disk", state, f"{free / 2**30:,.1f} GiB", cure)
 
 

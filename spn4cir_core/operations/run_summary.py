@@ -21,7 +21,7 @@ COMPUTED, ALREADY_THERE = "computed", "already there"
 
 
 def run_summary(recipe: Recipe, store: Store, reused: Mapping[str, bool] | None = None) -> dict[str, Any]:
-    """What the pages say, as JSON values. Runs the checks of what is up to date.
+    """The content of the pages as JSON values. Runs the checks of what is up to date.
 
     Args:
         reused: stages of the run that has just ended, and whether their artefacts were already there.

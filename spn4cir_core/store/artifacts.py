@@ -78,7 +78,7 @@ class Artifact:
 
     @property
     def location(self) -> str:
-        """Where the artefact is kept, as people are told."""
+        """Location of the artefact as messages print it."""
         return str(self.path)
 
     @property
@@ -202,11 +202,11 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         if re.match(r"[a-z][a-z0-9+.-]+:/", str(root)):
-            raise StoreError(f"{root} is no folder; a store behind a URL is opened by remote_store.open_store")
+            raise StoreError(f"{root} is not a folder; a store behind a URL is opened by remote_store.open_store")
         self.root = Path(root).expanduser().absolute()
 
     def __str__(self) -> str:
-        """Where it is, as people are told."""
+        """Location of the store as messages print it."""
         return str(self.root)
 
     def rows(self, noun: str, model: str) -> Path:
@@ -270,7 +270,7 @@ class Store:
             yield
         except StoreError:
             raise
-        except Exception as error:  # Arrow, NumPy and safetensors tell of a full disk in their own ways
+        except Exception as error:  # Arrow, NumPy and safetensors raise different errors on a full disk
             if not self._is_unwritable(error):
                 raise
             raise StoreError(

@@ -1,4 +1,4 @@
-"""One writer per artefact: who holds it, for how long, and whether the next one waits or says so."""
+"""One writer per artefact: the lock file, its holder and age, and whether the next writer waits or stops."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def in_turn(path: Path) -> Iterator[None]:
 
 
 def when_locked() -> Literal["say", "wait"]:
-    """What the environment asks of a process that finds an artefact locked; to say so is the default."""
+    """Read from the environment what a process does when an artefact is locked; the default is to stop."""
     setting = os.environ.get(WHEN_LOCKED) or "say"
     if setting in ("say", "wait"):
         return cast(Literal["say", "wait"], setting)

@@ -1,4 +1,4 @@
-"""Files behind a URL (S3 and whatever else fsspec knows), asked again for a while when a connection is cut."""
+"""Files behind a URL (S3 and other fsspec file systems), with retries when a connection is cut."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE = "SPN4CIR_STORE_PATIENCE_S"
 PATIENCE_S = 300.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 20.0
 ANSWERS = (FileNotFoundError, FileExistsError)
-"""What a server that was reached says; asking again gives the same."""
+"""Errors that a reachable server returns and that a retry does not change."""
 REFUSALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError")
 
 
@@ -67,7 +67,7 @@ class RemoteFiles:
             raise StoreError(f"{self.url} needs a package that is not installed: {error}") from error
         except ValueError as error:
             raise StoreError(
-                f"{self.url} is no store: {error}; name a folder, or a URL like s3://bucket/prefix"
+                f"{self.url} is not a store: {error}; name a folder, or a URL like s3://bucket/prefix"
             ) from error
         return system, str(root).rstrip("/")
 
@@ -179,14 +179,14 @@ class RemoteFiles:
 
 
 def patience() -> float:
-    """For how many seconds a server that does not answer is asked again."""
+    """Seconds for which requests to a server that does not answer are repeated."""
     given = os.environ.get(PATIENCE) or str(PATIENCE_S)
     try:
         seconds = float(given)
     except ValueError:
         seconds = -1
     if not 0 <= seconds < float("inf"):
-        raise StoreError(f"{PATIENCE}={given!r} is no number of seconds")
+        raise StoreError(f"{PATIENCE}={given!r} is not a number of seconds")
     return seconds
 
 

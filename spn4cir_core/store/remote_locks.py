@@ -27,7 +27,7 @@ RELEASE_S = 5.0
 
 
 class RemoteLock:
-    """A held lock; :meth:`check` says whether it still is."""
+    """A held lock; :meth:`check` raises once it has been lost."""
 
     def __init__(self, files: RemoteFiles, name: str, what: str, host: str) -> None:
         self.files, self.name, self.what, self.host = files, name, what, host

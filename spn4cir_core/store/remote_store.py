@@ -68,7 +68,7 @@ class RemoteArtifact(Artifact):
 
     @property
     def location(self) -> str:
-        """Where the artefact is kept, as people are told."""
+        """Location of the artefact as messages print it."""
         return self.remote.location(f"{self.noun}/{self.path.name}")
 
     def _file(self, name: str) -> Path:
@@ -124,7 +124,7 @@ class RemoteStore(Store):
         self._lock: RemoteLock | None = None
 
     def __str__(self) -> str:
-        """Where it is, as people are told."""
+        """Location of the store as messages print it."""
         return self.url
 
     def __reduce__(self) -> tuple[type[RemoteStore], tuple[str]]:
@@ -167,7 +167,7 @@ class RemoteStore(Store):
         super().point(recipe, artifact)
 
     def _is_there(self, noun: str, fingerprint: str) -> bool:
-        """Whether the artefact is behind the URL; as it never changes, this is asked until it is."""
+        """Whether the artefact is behind the URL; artefacts never change, so a positive answer is remembered."""
         if (noun, fingerprint) not in self._there and self.files.has(f"{noun}/{fingerprint}/{SUMMARY}"):
             self._there.add((noun, fingerprint))
         return (noun, fingerprint) in self._there

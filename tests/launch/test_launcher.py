@@ -181,16 +181,16 @@ def test_messages_reach_the_one_who_launched(caplog: pytest.LogCaptureFixture) -
     told: list[tuple[str, int, int]] = []
     with LaunchFolder.made(load_recipe("demo")) as folder:
         with folder.passed_on(lambda label, done, total: told.append((label, done, total))):
-            teller = folder.teller()
+            writer = folder.writer()
             import logging
 
             logger = logging.getLogger("spn4cir_core.test")
-            logger.addHandler(teller)
+            logger.addHandler(writer)
             for number in range(5):
-                teller("work", number, 5)
+                writer("work", number, 5)
             logger.propagate = False
             logger.warning("mind the %s", "gap")
-            logger.removeHandler(teller)
+            logger.removeHandler(writer)
             logger.propagate = True
         assert told == [("work", number, 5) for number in range(5)]
         assert "mind the gap" in caplog.text
