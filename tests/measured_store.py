@@ -130,7 +130,7 @@ def measured_store(root: Path, *, queries: bool = True, generated: bool = True, 
     captions = {"image_id": columns["image_id"], "caption": [row["caption"] for row in rows]}
     write(store, "captions", {"captions.parquet": pa.table(captions)}, ["images"], settings={"note": EVIL})
     splits = {"image_id": columns["image_id"], "split": [row["split"] for row in rows]}
-    twins = pa.table({"image_a": ["toys/19.png"], "image_b": ["toys/35.png"]})
+    twins = pa.table({"image_a": ["toys/19.png"], "image_b": ["toys/35.png"], "found_by": ["phash"]})
     write(store, "splits", {"splits.parquet": pa.table(splits), "near_duplicates.parquet": twins}, ["images"])
     write(
         store,

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.reports.suspicious import Likeness, suspicions
 from spn4cir_core.reports.thumbnails import Thumbnails
+from spn4cir_core.splits.components import components
 
 SHOWN_HITS = 5
 SHORTCUTS = ("image", "text", "sum")
@@ -130,6 +131,22 @@ def _triplet(row: Mapping[str, Any], pictures: Pictures) -> dict[str, Any]:
         "text": " / ".join(row["modified_texts"]),
         "rank": row["rank"],
     }
+
+
+def near_duplicate_gallery(links: Sequence[tuple[str, str]], count: int, pictures: Pictures) -> list[dict[str, Any]]:
+    """Up to ``count`` groups of images that near-duplicate links join, the largest first, each with its first images.
+
+    Args:
+        links: pairs of image ids.
+    """
+    image_ids = sorted({image_id for pair in links for image_id in pair})
+    row_of = {image_id: row for row, image_id in enumerate(image_ids)}
+    rows_L2 = np.array([[row_of[one], row_of[other]] for one, other in links], np.int64).reshape(-1, 2)
+    groups: dict[int, list[str]] = {}
+    for image_id, component in zip(image_ids, components(len(image_ids), rows_L2).tolist(), strict=True):
+        groups.setdefault(component, []).append(image_id)
+    largest = sorted(groups.values(), key=lambda group: (-len(group), group))[:count]
+    return [{"images": len(group), "shown": [pictures.tile(name) for name in group[:SHOWN_HITS]]} for group in largest]
 
 
 def false_negative_gallery(

@@ -31,6 +31,7 @@ from spn4cir_core.reports.contents import Contents, contents, lineage
 from spn4cir_core.reports.galleries import (
     Pictures,
     false_negative_gallery,
+    near_duplicate_gallery,
     refused_gallery,
     retrieval_gallery,
     triplet_gallery,
@@ -39,6 +40,7 @@ from spn4cir_core.reports.page import html_page, markdown_page
 from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
 from spn4cir_core.reports.suspicious import Likeness
 from spn4cir_core.reports.thumbnails import Thumbnails
+from spn4cir_core.splits.split_tables import read_near_duplicates
 from spn4cir_core.store.artifacts import Artifact, Store, read_json, whole_file
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
 from spn4cir_core.training.image_inputs import image_inputs
@@ -136,6 +138,9 @@ def _galleries(
         "triplets": triplet_gallery(triplets, count, seed, pictures),
         "refused": refused_gallery(read_refused(work.parents["triplets"]), count, seed, pictures),
         "false_negatives": false_negative_gallery(masked, triplets, pictures),
+        "near_duplicates": near_duplicate_gallery(
+            read_near_duplicates(work.parents["splits"], views=False), count, pictures
+        ),
     }
 
 

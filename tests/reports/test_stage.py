@@ -154,7 +154,7 @@ def test_what_gates_refused_is_counted_and_pictured(made: Artifact) -> None:
     assert said["refused"] == [{"reason": "a gate's reason", "count": 2}, {"reason": EVIL, "count": 1}]
     assert said["offered"] == made_triplets(made) + 3
     text = made.file("report.html").read_text(encoding="utf-8")
-    section = text[text.index("What gates and verdicts refused") : text.index('<section id="negatives"')]
+    section = text[text.index("What gates and verdicts refused") : text.index('<section id="near-duplicates"')]
     assert section.count("<img") == 6  # reference and target of each
     assert section.index("a gate&#39;s reason") < section.index("&lt;script&gt;")
     assert "| a gate&#39;s reason | 2 |" in made.file("report.md").read_text(encoding="utf-8")
@@ -187,6 +187,13 @@ def test_guarded_candidates_are_pictured_beside_the_query_they_answer(made: Arti
     assert section.count("not a negative<") == 3
     assert section.count("<img") == 9  # reference, target and candidate of each
     assert section.count("“") == 3
+
+
+def test_near_duplicates_are_pictured(made: Artifact) -> None:
+    text = made.file("report.html").read_text(encoding="utf-8")
+    section = text[text.index('<section id="near-duplicates"') : text.index('<section id="negatives"')]
+    assert section.count("<img") == 2 and "2 images" in section
+    assert 'title="toys/19.png"' in section and 'title="toys/35.png"' in section
 
 
 def test_summary_counts_drops_and_tells_the_headline(made: Artifact) -> None:
