@@ -16,6 +16,7 @@ from spn4cir_core.errors import InputError, RecipeError, StoreError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.encoder import Encoder
+from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.store.artifacts import Artifact, Store
 from tests.pipelines import tiny_recipe_file
@@ -128,8 +129,8 @@ def test_many_queries_give_the_hits_of_each_alone(searcher: Searcher, paths: lis
     assert searcher.search_many([], TEXT) == []
 
 
-def test_vectors_in_an_index_of_ones_own_find_what_the_search_finds(
-    searcher: Searcher, encoder: Encoder, paths: list[Path], recipe: Recipe, store: Store
+def test_vectors_in_an_index_of_ones_own_find_what_the_trained_model_finds(
+    encoder: Encoder, paths: list[Path], recipe: Recipe, store: Store
 ) -> None:
     targets_ND = encoder.encode_targets(paths)
     assert targets_ND.shape == (len(paths), encoder.dim) and targets_ND.dtype == np.float32
@@ -137,7 +138,8 @@ def test_vectors_in_an_index_of_ones_own_find_what_the_search_finds(
     index = faiss.IndexFlatIP(encoder.dim)
     index.add(targets_ND)
     scores, rows = index.search(queries_QD, 5)
-    for query, hits in enumerate(searcher.search_many(paths[:3], TEXT, 5)):
+    trained = Models.of_recipe(recipe.name, recipe.images, store).open("stage2").searcher
+    for query, hits in enumerate(trained.search_many(paths[:3], TEXT, 5)):
         assert np.allclose(scores[query], [hit.score for hit in hits], atol=1e-5)
         assert paths[rows[query][0]].as_posix().endswith(hits[0].path)
 

@@ -17,7 +17,8 @@ from spn4cir_core.models.sentence_encoder import SentenceEncoder
 from spn4cir_core.store.artifacts import Artifact, read_json
 from spn4cir_core.training.roles import ROLES
 
-BLEND_FILE = "blend.json"
+BLEND_FILE, BLEND_TABLE = "blend.json", "blend.parquet"
+"""What search reads, and the same weights as a table, one row per channel."""
 FORMAT = 1
 QUERIES_AT_ONCE = 64
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.blend.blend import fit_blend
 from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.blend.evidence import Evidence
-from spn4cir_core.blend.fitted import BLEND_FILE, ChannelWeight, FittedBlend, channel_of, title_of
+from spn4cir_core.blend.fitted import BLEND_FILE, BLEND_TABLE, ChannelWeight, FittedBlend, channel_of, title_of
 from spn4cir_core.blend.generated_queries import ValidationQuery, generated_queries
 from spn4cir_core.blend.settings import BlendInput
 from spn4cir_core.channels.base import ComposedQueries, Gallery
@@ -66,6 +66,7 @@ def write_blend(work: Work[BlendInput]) -> None:
     }
     with draft.timed("write"):
         draft.write_json({**blend.as_table(), **details}, BLEND_FILE)
+        draft.write_table(pa.Table.from_pylist([asdict(channel) for channel in blend.channels]), BLEND_TABLE)
     if settings.sentence_encoder is not None and evidence.sentences is None:
         draft.drop("channel edited_caption_meaning: the package of the sentence encoder is not installed")
     for name in TRAINED.keys() - trained.keys():

@@ -16,7 +16,7 @@ from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
 from spn4cir_core.models.open_clip_weights import TrainedWith, trained_with, trained_with_of_file
 from spn4cir_core.models.weight_files import weights_sha256
-from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint, fingerprint
 
 HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
@@ -34,7 +34,7 @@ class OpenClipEncoder(ImageEncoder):
     """A name that open_clip knows, a folder with ``open_clip_config.json`` and weights, or ``hf-hub:owner/name``."""
     pretrained: str = ""
     """For a known name: a tag (open_clip downloads) or the path of a weight file. Folder and hub bring their own."""
-    weights_of: str = ""
+    weights_of: Annotated[str, OmitDefaultFromFingerprint()] = ""
     """For a weight file: the tag whose weights it holds, or from which they were trained on. Preprocessing and
     activation are that tag's; needed where the model's tags differ in them."""
     dtype: Dtype = "float32"

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from spn4cir_core.embeddings.open_clip_encoder import OpenClipEncoder
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, torch_device
-from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint, fingerprint
 from spn4cir_core.triplets.cached_vectors import CachedVectors, Encode
 from spn4cir_core.triplets.ranker import Ranker
 from spn4cir_core.triplets.triplet import Picture
@@ -25,7 +25,7 @@ class OpenClipRanker(Ranker):
     """A name that open_clip knows, a folder with ``open_clip_config.json`` and weights, or ``hf-hub:owner/name``."""
     pretrained: str = ""
     """For a known name: a tag (open_clip downloads) or the path of a weight file."""
-    weights_of: str = ""
+    weights_of: Annotated[str, OmitDefaultFromFingerprint()] = ""
     """For a weight file: the tag whose weights it holds, see :class:`OpenClipEncoder`."""
     dtype: Dtype = "float32"
     device: Annotated[str, OmitFromFingerprint()] = "auto"
