@@ -27,7 +27,7 @@ MOST_CAPTIONS_PER_WORD = 400
 
 @dataclass(frozen=True)
 class OverlapLimits:
-    """What a pair's captions must have in common.
+    """The overlap that a pair's captions need.
 
     Attributes:
         least_share: of the longer caption's words, weighted by their rarity, that both captions have.

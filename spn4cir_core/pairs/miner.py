@@ -1,4 +1,4 @@
-"""What every pair miner is: it picks target images whose similarity rank lies in a window."""
+"""Base class of pair miners, which pick target images whose similarity rank lies in a window."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ class Assignment:
 
     splits: list[str]
     conflicts: Counter[str]
-    """Images that got another split than was asked for them, by ``asked → given``."""
+    """Counts of images whose split differs from the requested one, by ``requested → given``."""
     free_images: int
-    """Images of components for which no split was asked."""
+    """Number of images in components without a requested split."""
 
 
 def assign_splits(
@@ -36,13 +36,13 @@ def assign_splits(
 ) -> Assignment:
     """Give all images of a component one split.
 
-    The strictest split asked for any of its images wins: evaluation, validation, train. A component with
+    The strictest split requested for any of its images wins: evaluation, validation, train. A component with
     none has a place in an order by a seeded hash of its first image's id; from its start, evaluation and
     then validation take components up to their shares (one at most half over). So adding images moves
     components only at the ends of those stretches. Something is always left to train on.
 
     Args:
-        asked: the splits asked for each image, none to several.
+        requested: the requested splits of each image, none to several.
         shares: the share of the free images for validation and for evaluation.
     """
     wishes: dict[int, set[str]] = {}

@@ -12,7 +12,7 @@ from spn4cir_core.splits.appearance import APPEARANCE_VERSION
 
 
 class SplitSettings(Settings):
-    """What counts as a near-duplicate, and how much is held out."""
+    """Limits of near-duplicates, and the held-out shares."""
 
     near_duplicates_by: tuple[Literal["phash", "embedding"], ...] = ("phash", "embedding")
     """How near-duplicates are found; ``[]`` turns it off, for corpora of pictures that differ in little."""

@@ -16,7 +16,7 @@ NEAR_DUPLICATE_SCHEMA = pa.schema(
 )
 SplitColumn = Literal["image_id", "component", "split"]
 SAME_GROUP = "group"
-"""What two images of one product were found by."""
+"""``found_by`` of two images of one product."""
 
 
 def read_splits(splits: Artifact, *columns: SplitColumn) -> pa.Table:

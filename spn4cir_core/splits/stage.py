@@ -123,7 +123,7 @@ def _embedding_links(
 
 
 def _requested_splits(images: pa.Table, annotations: Artifact) -> list[set[str]]:
-    """The splits asked for each image: by the corpus, by a query, by an annotated triplet."""
+    """The requested splits of each image: by the corpus, by a query, by an annotated triplet."""
     requested = {
         image_id: {split} if split else set()
         for image_id, split in zip(images["image_id"].to_pylist(), images["split"].to_pylist(), strict=True)

@@ -26,7 +26,7 @@ def verified_links(
 ) -> dict[str, Links]:
     """The links, by method, of pictures that disagree in at most ``share`` of the cells of their small versions.
 
-    Only pictures of proposed links are read. Their small versions are kept in the store by their pixels.
+    Only pictures of proposed links are read. The store caches their small versions by pixel hash.
 
     Args:
         images: the manifest's columns ``path`` and ``pixel_sha256``; links hold its row numbers.

@@ -1,4 +1,4 @@
-"""What a language model says made into a modified text, and why some of it is none."""
+"""Turn a language model's answers into modified texts, and name the reason where an answer cannot be used."""
 
 from __future__ import annotations
 

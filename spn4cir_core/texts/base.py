@@ -1,4 +1,4 @@
-"""What every rewriter is."""
+"""Base class of rewriters."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class Rewriter(Plugin):
         return load_prompt(name, self.sees_images)
 
     def texts_fingerprint(self) -> str:
-        """Hash of all that decides what is written for a pair."""
+        """Hash of the model, its settings and the prompt: equal hashes give equal texts for a pair."""
         return fingerprint({"rewriter": self.fingerprint(), "prompt": self.prompt_text(), "reading": ANSWER_READING})
 
     def row_key(self, pair: ToRewrite, request: str) -> str:
-        """What an answer is kept under, beside :meth:`fingerprint`: all that the model is shown."""
+        """Cache key of an answer, beside :meth:`fingerprint`: a hash of all that the model sees."""
         pictures = [pair.reference.pixel_sha256, pair.target.pixel_sha256] if self.sees_images else []
         return hashlib.sha256(json.dumps([request, *pictures], ensure_ascii=False).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What one caption has and another has not.
+"""Differences between two captions.
 
 Captions are taken as bags of phrases (split at commas, "and", and ends of sentences), phrases as lists of words
 without articles. Phrases that both captions have cancel; a phrase and its counterpart in the other caption are then
@@ -111,7 +111,7 @@ def caption_meaning(caption: str) -> Meaning:
 
 
 def difference(reference: str, target: str) -> Difference:
-    """What turns the reference's caption into the target's.
+    """The phrases to remove from the reference's caption and to add to it to get the target's.
 
     For bags of words, ``reference - removed + added == target``. The order of phrases, and of the words that describe
     one thing, does not matter; "circle on square" and "square on circle" differ.

@@ -41,7 +41,7 @@ class Edit:
 
 
 def edits(reference: str, target: str) -> list[Edit]:
-    """What is done to the reference, in the order of its caption; added things last, in order of the target's.
+    """The edits of the reference, in the order of its caption; added things last, in order of the target's.
 
     Captions of thousands of differing phrases have no edits that anybody would read: the list is empty.
     """
@@ -64,7 +64,7 @@ def edits(reference: str, target: str) -> list[Edit]:
 
 
 def shared_phrases(reference: str, target: str) -> list[Phrase]:
-    """What both captions have, in the order of the reference's."""
+    """The phrases that both captions have, in the order of the reference's."""
     return without(split_phrases(reference), split_phrases(target))[1]
 
 

@@ -46,7 +46,7 @@ class _Rewriting:
 
     @property
     def counts(self) -> Mapping[str, float]:
-        """What happened so far, for the artefact's details."""
+        """Counts of requests and answers so far, for the artefact's details."""
         return self._chat.counts
 
     def __call__(self, pairs: Sequence[ToRewrite], pictures: Sequence[tuple[Image.Image, ...]]) -> list[str | None]:

@@ -1,4 +1,4 @@
-"""Ask a rewriter about pairs: each question once, kept in the store, resumed after a kill."""
+"""Ask a rewriter about pairs: each question once; answers are cached in the store, so a killed run resumes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spn4cir_core.texts.settings import ModifiedTextsInput
 
 @dataclass(frozen=True)
 class Answered:
-    """What a rewriter said, by pair id; a pair without an answer is missing."""
+    """A rewriter's answers by pair id; a pair without an answer is missing."""
 
     by_pair: Mapping[str, str]
     details: Mapping[str, Any]

@@ -31,7 +31,7 @@ class ModifiedTextSettings(Settings):
     """``random``: ``per_pair`` templates drawn per pair; ``all``: every template (the published CIRR choice)."""
     max_tokens: int = Field(default=77, ge=4)
     tokenizer: str = "words"
-    """What decides that a text is too long: ``words``, ``clip``, ``bert``, or a path or hub id of a tokenizer.
+    """The counter of a text's length: ``words``, ``clip``, ``bert``, or a path or hub id of a tokenizer.
     ``backbone`` stands for that of stage 1's backbone, with its limit if ``max_tokens`` is not given or higher."""
     rewriter: Annotated[Rewriter, Choice(REWRITERS)] | None = None
     """A language model that writes one text per pair; None: the templates alone."""

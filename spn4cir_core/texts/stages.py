@@ -95,7 +95,7 @@ def summarise(rows: Iterable[ModifiedTexts]) -> dict[str, Any]:
 
 
 def _outside(tables: ModifiedTextsInput, store: Store) -> dict[str, str]:
-    """What the stage reads from outside the store: a local tokenizer's files, a rewriter's weights and prompt."""
+    """Inputs from outside the store: a local tokenizer's files, a rewriter's weights and prompt."""
     settings = tables.modified_texts
     rewriter = settings.rewriter.texts_fingerprint() if settings.rewriter is not None else ""
     return {"tokenizer": tokenizer_mark(settings.tokenizer), "rewriter": rewriter}

@@ -1,4 +1,4 @@
-"""Vectors of texts and pictures, computed once and kept in the store for the next run with other gates."""
+"""Vectors of texts and pictures, computed once and cached in the store for the next run with other gates."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CachedVectors:
         return _rows(known, texts)
 
     def of_pictures(self, model_fingerprint: str, pictures: list[Picture], start: Callable[[], Encode]) -> np.ndarray:
-        """(B, D) int16 grid vectors of the pictures, kept by their pixels."""
+        """(B, D) int16 grid vectors of the pictures, cached by pixel hash."""
         items = {picture.pixel_sha256: picture.path for picture in pictures}
         known = self._of("picture_vectors", model_fingerprint, items, self.files.open, start, "encoding pictures")
         return _rows(known, [picture.pixel_sha256 for picture in pictures])

@@ -1,4 +1,4 @@
-"""What every gate is: a rule that gives the reason for refusing a triplet."""
+"""Base class of gates: rules that give the reason for refusing a triplet."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class GateLimits(Settings):
 
 @dataclass(frozen=True)
 class GateBasis:
-    """What gates know besides the triplet: limits, how many images of each split say the same, and models' scores."""
+    """Inputs of gates besides the triplet: limits, how many images of each split say the same, and models' scores."""
 
     settings: GateLimits
     holders: Mapping[str, Counter[Meaning]]
     """Split → what a caption says → images whose caption says it."""
     scores: Mapping[str, Scores] = field(default_factory=dict)
-    """By triplet id; empty where no model was asked."""
+    """By triplet id; empty without a ranker and a judge."""
 
     def caption_share(self, split: str, caption: str) -> float:
         """Share of the split's images whose caption says what this one does."""
@@ -55,7 +55,7 @@ class GateBasis:
         return counts[caption_meaning(caption)] / max(1, counts.total())
 
     def scores_of(self, triplet: Triplet) -> Scores:
-        """What models say of the triplet; every score is None where none was asked."""
+        """The models' scores of the triplet; each is None without its model."""
         return self.scores.get(triplet.triplet_id, NO_SCORES)
 
 
@@ -78,7 +78,7 @@ def gate_basis(
     Args:
         settings: the limits.
         captions: split and caption of every image.
-        scores: by triplet id, where models were asked.
+        scores: by triplet id; only with a ranker or judge.
     """
     holders: dict[str, Counter[Meaning]] = defaultdict(Counter)
     for split, caption in captions:

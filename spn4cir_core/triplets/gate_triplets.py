@@ -1,4 +1,4 @@
-"""Part triplets by verdicts, gates, and what models say of them; models are asked only where the recipe names them."""
+"""Split triplets into passed and refused by verdicts, gates and the scores of models that the recipe names."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def gate_triplets(
 
 
 def models_and_verdicts(tables: TripletsInput, store: Store) -> Any:
-    """What the stage reads from outside the store: what people decided, and the weights of the models it asks."""
+    """Inputs from outside the store: the verdicts file, and the weights of ranker and judge."""
     settings, verdicts = tables.triplets, verdicts_outside(tables, store)
     if settings.ranker is None and settings.judge is None:
         return verdicts

@@ -1,4 +1,4 @@
-"""What every judge is: a model that looks at both images and says whether the text leads from one to the other."""
+"""Base class of judges: models that see both images and score whether the text leads from one to the other."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_question(question: str) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """What a judge is shown: reference (left) and target (right) side by side, and what to ask about them."""
+    """A judge's input: reference (left) and target (right) side by side, and what to ask about them."""
 
     both: Image.Image
     question: str

@@ -1,4 +1,4 @@
-"""Ask a judge about triplets: each pair of pictures and text once, kept in the store, resumed after a kill."""
+"""Score triplets with a judge: each pair of pictures and text once; scores are cached, so a killed run resumes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Question = tuple[str, str, str]
 def judge_triplets(
     triplets: Sequence[Triplet], pixels: dict[str, str], judge: Judge, cache: CachedVectors
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Scores of triplets by id, and how many questions were asked.
+    """Scores of triplets by id, and counts of questions.
 
     A triplet of several texts has the lowest of their scores, and none while one of its texts has none.
 
     Args:
-        pixels: pixel hash of each image id; equal pictures and texts are asked about once.
+        pixels: pixel hash of each image id; equal pictures and texts are scored once.
 
     Raises:
         InputError: the model cannot be used, or a picture cannot be read.

@@ -1,4 +1,4 @@
-"""Judge: any captioner that takes a request is asked for a number from 0 to 10."""
+"""Judge: any captioner that takes a request, with a prompt for a number from 0 to 10."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class _Asking:
 
     @property
     def counts(self) -> dict[str, float]:
-        """What the captioner counted; nothing where it does not count."""
+        """The captioner's counts; empty where it does not count."""
         return dict(getattr(self._answer, "counts", {}))
 
     def __call__(self, cases: Sequence[Case]) -> list[float | None]:
