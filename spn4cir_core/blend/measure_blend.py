@@ -1,4 +1,4 @@
-"""The blend, each channel alone and the blend without each channel, asked the queries that the models were asked."""
+"""The blend, each channel alone and the blend without each channel, measured on the models' queries."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def ask_blend(
         vectors_of: of the trained models, as :func:`~spn4cir_core.evaluation.measure.ask` fills it.
     """
     row_of = {image_id: row for row, image_id in enumerate(gallery_images(answers))}
-    asked = [answer for answer in answers if published_too or not answer.query_set.published]
-    for number, answer in enumerate(asked):
+    measured = [answer for answer in answers if published_too or not answer.query_set.published]
+    for number, answer in enumerate(measured):
         for mode in modes_of(blend):
             answer.start(BLEND.name, mode)
         query_set = answer.query_set
@@ -48,7 +48,7 @@ def ask_blend(
                 one = GalleryQueries(query_set, own, gallery_ids)
                 for mode, score_QN in _scores(blend, evidence, gallery, answer, vectors_of, own):
                     answer.add(BLEND.name, mode, own, one.answer_scores(score_QN), of_set)
-        progress("asking the blend", number + 1, len(asked))
+        progress("asking the blend", number + 1, len(measured))
 
 
 def modes_of(blend: FittedBlend) -> list[str]:
