@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from spn4cir_core.channels.base import TRAINING_FREE
@@ -13,6 +15,8 @@ from spn4cir_core.models.sentence_encoder import SentenceEncoder
 
 class BlendSettings(Settings):
     """Which channels may take part, and what their weights are fitted on."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"sentence_encoder"})
 
     channels: tuple[str, ...] = TRAINING_FREE
     """Kinds of channels that need no training; those of the trained networks always take part."""

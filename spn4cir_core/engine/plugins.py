@@ -27,6 +27,8 @@ class Settings(BaseModel):
     """A table of a recipe: frozen; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose extra may be missing: the work is then done without them."""
     renamed_keys: ClassVar[Mapping[str, str]] = {}
     """Old key → the setting's name today. A recipe that gives the old key is read, with one warning a process.
 

@@ -169,7 +169,7 @@ def needed_extras(value: object, location: str = "") -> Iterator[tuple[str, str]
     if isinstance(value, Settings):
         for extra in value.extras():
             yield extra, location
-        for name in type(value).model_fields:
+        for name in (name for name in type(value).model_fields if name not in value.optional):
             yield from needed_extras(getattr(value, name), f"{location}.{name}".lstrip("."))
     elif isinstance(value, list | tuple):
         for item in value:

@@ -1,4 +1,4 @@
-"""The graph says what the core's flow says, and a bare ``triplets+`` means everything downstream."""
+"""The graph says what the core's flow says: assets, parents, versions, and what lies downstream."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def test_every_stage_is_an_asset_with_the_same_parents_and_version() -> None:
         assert node.description
 
 
-def test_triplets_plus_is_everything_downstream() -> None:
-    assert pick("triplets+") == pick('key:"triplets"+')
-    assert {"stage1_checkpoint", "candidate_bank", "stage2_checkpoint", "eval_report", "search_index"} < pick(
-        "triplets+"
-    )
+def test_a_bare_plus_is_one_layer_and_key_plus_everything_downstream() -> None:
+    assert pick("triplets+") == {"triplets"} | {name for name, stage in STAGES.items() if "triplets" in stage.parents}
+    downstream = {"triplets"}
+    for stage in STAGES.values():
+        downstream |= {stage.name} if downstream & set(stage.inputs_drawn) else set()
+    assert pick('key:"triplets"+') == downstream
 
 
 def test_templates_reach_only_texts_and_what_follows() -> None:
