@@ -25,7 +25,7 @@ _LABELLED_CODE = re.compile(
 )
 _UNIT = r"(?:ml|cl|dl|l|kg|mg|g|oz|lbs?|mm|cm|km|m|inch(?:es)?|ft|kw|w|mah|kb|mb|gb|tb|khz|mhz|ghz|hz|px|mp|°c|°f)"
 _BARE_CODE = re.compile(
-    rf"[(\[]?(?<![\w.-])(?!\d+(?i:{_UNIT})\b)(?=[A-Z0-9/_-]*\d{{3}})(?:(?=[A-Z0-9/_-]*[A-Z])[A-Z0-9][A-Z0-9/_-]{{4,}}|\d{{8,14}})"
+    rf"[(\[]?(?<![\w.-])(?!\d+(?i:{_UNIT})\b)(?=[A-Z0-9/_-]*\d{{3}})(?:(?=[A-Z0-9/_-]*[A-Z])[A-Z0-9][A-Z0-9/_-]{{5,}}|\d{{8,14}})"
     r"(?![\w.-])[)\]]?",
 )
 _INCHES = re.compile(r"(\d)\s?(?:\"|″|”|'')(?!\w)")
@@ -33,10 +33,10 @@ _DECIMAL_COMMA = re.compile(rf"(?<![\d,])(\d+),(\d{{1,2}})(?=\s?{_UNIT}\b|\s?[x�
 _PRODUCT = re.compile(r"(?<=\d)\s?[x×]\s?(?=\d)", re.IGNORECASE)
 _NUMBER_AND_UNIT = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?(?:x\d+(?:\.\d+)?)*)\s({_UNIT}\b|%)", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s*(?:[|•·;\n]+|\s[-–—/]\s|,(?!\d))\s*")
-_KEY_AND_VALUE = re.compile(r"([^\W\d]\w*(?: \w+)?)\s*[:：]\s*(\S.*)")
+_KEY_AND_VALUE = re.compile(r"([^\W\d]\w*(?: [^\W\d]+)?)\s*[:：]\s*(\S.*)")
 _EDGES = ' ,:;-–—/"“”«»'
 _VALUE_SAYS_ALL = frozenset(
-    ["caption", "title", "name", "description", "product", "kind", "type", "material", "pattern", "colour", "color"]
+    re.findall(r"\w+", "caption title name description product kind type material pattern colour color couleur farbe")
 )
 """Keys of which the value alone is the phrase: "red", where "size M" needs its key."""
 
