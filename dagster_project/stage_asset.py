@@ -7,9 +7,14 @@ import dagster as dg
 from dagster_project.gpu_requests import gpu_requests
 from dagster_project.resources import Pipeline
 from spn4cir_core.engine.stage import Stage
+from spn4cir_core.flow import downstream_of
 
 GPU_POOL = "gpu"
 """Assets that want the accelerator share this pool; ``dagster.yaml`` lets one of them run at a time."""
+
+SELECTED_WITH_ALL_THAT_FOLLOWS = "triplets"
+"""``--select triplets+`` is one layer in Dagster's older selection syntax; a direct edge to every asset that follows
+makes it everything downstream."""
 
 
 def stage_asset(
@@ -19,7 +24,7 @@ def stage_asset(
 
     @dg.asset(
         name=stage.name,
-        deps=list(stage.inputs_drawn),
+        deps=_deps(stage),
         group_name=group,
         kinds=kinds,
         code_version=str(stage.version),
@@ -31,3 +36,8 @@ def stage_asset(
         return pipeline.materialize(context, stage)
 
     return materialize
+
+
+def _deps(stage: Stage[Any]) -> list[str]:
+    follows = stage.name in downstream_of(SELECTED_WITH_ALL_THAT_FOLLOWS)
+    return sorted({*stage.inputs_drawn, *([SELECTED_WITH_ALL_THAT_FOLLOWS] if follows else [])})

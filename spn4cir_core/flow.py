@@ -45,6 +45,15 @@ STAGES: dict[str, Stage[Any]] = {
 }
 
 
+def downstream_of(name: str) -> set[str]:
+    """The stages that a stage's artefact reaches, itself left out."""
+    reached = {name}
+    for stage in STAGES.values():
+        if reached & set(stage.inputs_drawn):
+            reached.add(stage.name)
+    return reached - {name}
+
+
 def outdated(recipe: Recipe, store: Store) -> dict[str, str | None]:
     """Stages whose artefact is missing or was made from other inputs, and all that follows from them.
 
