@@ -36,6 +36,9 @@ class SplitSettings(Settings):
     validation_share: float = Field(default=0.05, ge=0, lt=1)
     evaluation_share: float = Field(default=0.1, ge=0, lt=1)
     """Shares of the images that the corpus puts in no split itself."""
+    hold_out: Literal["images", "things"] = "images"
+    """``things``: images whose captions have one rare word in common stay in one split: what is held out shows things
+    that training has not seen, as a user's new pictures do."""
 
     @model_validator(mode="after")
     def _leave_some_to_train_on(self) -> SplitSettings:
@@ -69,4 +72,11 @@ def deciding_settings(splits: SplitSettings) -> dict[str, Any]:
         values |= comparison | {"appearance_version": APPEARANCE_VERSION}
     if splits.groups_are == "products":  # with a group column, which enters with the reader's table
         del values["groups_are"]
+    if splits.hold_out == "images":  # as before there was a choice
+        del values["hold_out"]
     return values
+
+
+def reads_captions(tables: SplitsInput) -> bool:
+    """Whether captions decide which images share a split."""
+    return tables.splits.hold_out == "things"

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets, read_queries
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
@@ -26,7 +27,13 @@ from spn4cir_core.splits.near_duplicates import (
     phash_candidates,
     phash_links,
 )
-from spn4cir_core.splits.settings import SplitSettings, SplitsInput, deciding_settings, group_column
+from spn4cir_core.splits.settings import (
+    SplitSettings,
+    SplitsInput,
+    deciding_settings,
+    group_column,
+    reads_captions,
+)
 from spn4cir_core.splits.split_tables import (
     NEAR_DUPLICATE_SCHEMA,
     NEAR_DUPLICATES_FILE,
@@ -34,6 +41,7 @@ from spn4cir_core.splits.split_tables import (
     SPLIT_SCHEMA,
     SPLITS_FILE,
 )
+from spn4cir_core.splits.things import thing_words
 from spn4cir_core.splits.verification import verified_links
 from spn4cir_core.store.artifacts import Artifact
 
@@ -58,7 +66,9 @@ def split_images(work: Work[SplitsInput]) -> None:
         if settings.groups_are == "products" and group_column(work.settings.images):
             links[SAME_GROUP] = product_links(images["corpus"].to_pylist(), images["group"].to_pylist())
         groups = group_links(list(zip(images["corpus"].to_pylist(), images["group"].to_pylist(), strict=True)))
-        component_N = components(len(image_ids), np.concatenate([groups, *(pairs for pairs, _ in links.values())]))
+        things = _thing_links(image_ids, work)
+        together = [groups, things, *(pairs for pairs, _ in links.values())]
+        component_N = components(len(image_ids), np.concatenate(together))
         shares = {VALIDATION: settings.validation_share, EVALUATION: settings.evaluation_share}
         assignment = assign_splits(image_ids, component_N, requested, shares, work.settings.seed)
     if TRAIN not in assignment.splits:
@@ -73,6 +83,16 @@ def split_images(work: Work[SplitsInput]) -> None:
     draft.rows = len(image_ids)
     draft.details = _details(component_N, assignment, links) | comparison
     draft.details |= warning
+
+
+def _thing_links(image_ids: list[str], work: Work[SplitsInput]) -> np.ndarray:
+    """Links (L, 2) that chain the images of each thing; none where captions decide nothing."""
+    if not reads_captions(work.settings):
+        return np.empty((0, 2), np.int64)
+    caption_of = read_captions(work.parents["captions"])
+    things = thing_words([caption_of.get(image_id, "") for image_id in image_ids])
+    work.draft.details["things"] = len(set(filter(None, things)))
+    return group_links([("", thing) for thing in things])
 
 
 def near_duplicates(work: Work[SplitsInput], images: pa.Table) -> tuple[dict[str, Links], dict[str, Any]]:
@@ -207,10 +227,11 @@ def growth(corpus: Corpus, settings: SplitsInput) -> Load:
 
 SPLITS = Stage(
     name="splits",
-    parents=("images", "annotations", "image_embeddings"),
+    parents=("images", "annotations", "image_embeddings", "captions"),
     view=SplitsInput,
     version=1,
     write=split_images,
+    parents_if={"captions": reads_captions},
     fingerprint_part={"splits": deciding_settings, "images": group_column},
     growth=growth,
 )
