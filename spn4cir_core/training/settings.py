@@ -26,6 +26,8 @@ class ValidationSettings(Settings):
     """Which weights the checkpoint holds: those of the last step, or of the one with the highest mean recall; the
     weights that the stage starts from take part, so that ``best`` is never worse on these queries than the start.
     ``best_and_last`` is the best, with the last ones beside it in ``last.safetensors``."""
+    least_gain: Annotated[float, OmitDefaultFromFingerprint()] = Field(default=0.0, ge=0, lt=1)
+    """What the mean recall must gain over the start (0.02: two points), for ``keep = "best"`` to replace it."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many validations without a better one; None: never."""
     origins: tuple[Literal["generated", "annotated"], ...] = Field(default=("generated", "annotated"), min_length=1)

@@ -134,7 +134,7 @@ class _Loop:
         if every is None or (step % every and step != self.training.steps):
             return
         metrics[-1] = self._validated(metrics[-1])
-        if better_of([self.start, *metrics]) is metrics[-1]:
+        if better_of([self.start, *metrics], self.schedule.validation.least_gain) is metrics[-1]:
             self._keep_best()
         self._train_mode()
 

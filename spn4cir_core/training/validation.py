@@ -64,7 +64,7 @@ class Validation:
         """For the details of the checkpoint: recalls of the start (step 0), of the best and of the last validated step,
         and whether the weights it holds are those of the start (``weights``): the training did not help then.
         """
-        lines = {"start": metrics[0], "best": better_of(metrics), "last": metrics[-1]}
+        lines = {"start": metrics[0], "best": better_of(metrics, self.settings.least_gain), "last": metrics[-1]}
         weights = lines["best"] if self.settings.keeps_best else lines["last"]
         return {
             "queries": len(self.queries.texts),
@@ -109,13 +109,17 @@ def score_of(line: Mapping[str, Any]) -> float | None:
     return sum(recalls) / len(recalls) if recalls else None
 
 
-def better_of(candidates: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def better_of(candidates: Sequence[Mapping[str, Any]], least_gain: float = 0.0) -> Mapping[str, Any] | None:
     """The validated candidate with the highest score, the earliest of equal ones; None where none was validated.
 
-    The first candidate is the start of a stage (step 0), so that weights which did not help never replace it.
+    The first candidate is the start of a stage (step 0), so that weights which did not help never replace it, nor
+    those that gain less than ``least_gain``.
     """
     scored = [(score, line) for line in candidates if (score := score_of(line)) is not None]
-    return max(scored, key=lambda pair: pair[0])[1] if scored else None
+    best = max(scored, key=lambda pair: pair[0], default=None)
+    if best is None or best[0] >= scored[0][0] + least_gain:
+        return best and best[1]
+    return scored[0][1]
 
 
 def out_of_patience(metrics: Sequence[Mapping[str, Any]], patience: int | None) -> bool:

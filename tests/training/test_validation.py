@@ -61,6 +61,12 @@ def test_the_best_step_is_the_earliest_of_the_highest_mean_recall() -> None:
     assert not out_of_patience([], 1)
 
 
+def test_the_start_stays_where_the_gain_is_less_than_asked() -> None:
+    start, better = line(0, 0.3, 0.3, 0.3), line(1, 0.4, 0.3, 0.3)
+    assert better_of([start, better], 0.03) is better and better_of([start, better], 0.04) is start
+    assert better_of([start], 0.04) is start and better_of([{"step": 0}], 0.04) is None
+
+
 def test_recalls_of_a_network_are_those_of_its_vectors(world: World) -> None:
     recipe, store = world(validation=6)
     triplets = store.current("tiny", "triplets")
