@@ -128,6 +128,7 @@ def measured_store(root: Path, *, queries: bool = True, generated: bool = True, 
     attributes = pa.array([list(row["attributes"].items()) for row in rows], pa.map_(pa.string(), pa.string()))
     write(store, "images", {"images.parquet": pa.table({**columns, "attributes": attributes})}, drops=2)
     captions = {"image_id": columns["image_id"], "caption": [row["caption"] for row in rows]}
+    captions["captioner"] = ["tags"] * len(rows)
     write(store, "captions", {"captions.parquet": pa.table(captions)}, ["images"], settings={"note": EVIL})
     splits = {"image_id": columns["image_id"], "split": [row["split"] for row in rows]}
     twins = pa.table({"image_a": ["toys/19.png"], "image_b": ["toys/35.png"], "found_by": ["phash"]})

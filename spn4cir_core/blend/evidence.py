@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from spn4cir_core.captions.caption_table import read_captions
+from spn4cir_core.captions.caption_table import caption_sources, read_captions
 from spn4cir_core.channels.base import ComposedQueries, Gallery
 from spn4cir_core.embeddings.vectors import Embeddings, read_embeddings
 from spn4cir_core.errors import MissingExtra
@@ -59,9 +59,25 @@ class Evidence:
     kinds: WordKinds
 
     @classmethod
-    def of(cls, captions: Artifact, embeddings: Artifact, encoder: SentenceEncoder | None) -> Evidence:
-        """What the two artefacts hold. Captions without a word that says something count as missing."""
-        texts = {image_id: text for image_id, text in read_captions(captions).items() if caption_words(text)}
+    def of(
+        cls,
+        captions: Artifact,
+        embeddings: Artifact,
+        encoder: SentenceEncoder | None,
+        sources: Collection[str] | None = None,
+    ) -> Evidence:
+        """What the two artefacts hold. Captions without a word that says something count as missing.
+
+        Args:
+            sources: where captions that count are from; None: anywhere. Weights that were fitted on titles say nothing
+                of tags.
+        """
+        source_of = caption_sources(captions)
+        texts = {
+            image_id: text
+            for image_id, text in read_captions(captions).items()
+            if caption_words(text) and (sources is None or source_of[image_id] in sources)
+        }
         return cls(texts, read_embeddings(embeddings), Sentences.of(encoder), WordKinds.learn(texts.values()))
 
     def gallery(self, image_ids: Sequence[str], trained: Mapping[str, np.ndarray]) -> Gallery:

@@ -52,6 +52,8 @@ class FittedBlend:
     calibration: Calibration
     sentence_encoder: SentenceEncoder | None = None
     """What made the vectors of captions; None: nothing did."""
+    caption_sources: tuple[str, ...] | None = None
+    """Where the captions are from that the weights were fitted on; captions from elsewhere count as missing."""
 
     @cached_property
     def blend(self) -> Blend:
@@ -100,6 +102,7 @@ class FittedBlend:
             "format": FORMAT,
             "channels": [{**asdict(channel), "title": title_of(channel.name)} for channel in self.channels],
             "calibration": self.calibration.as_table(),
+            "caption_sources": self.caption_sources,
             "sentence_encoder": None
             if self.sentence_encoder is None
             else self.sentence_encoder.model_dump(mode="json"),
@@ -114,6 +117,7 @@ class FittedBlend:
             tuple(ChannelWeight(**row) for row in channels),
             Calibration.from_table(table["calibration"]),
             None if encoder is None else SentenceEncoder.model_validate(encoder),
+            None if table["caption_sources"] is None else tuple(table["caption_sources"]),
         )
 
 

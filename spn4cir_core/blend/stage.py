@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -17,6 +17,7 @@ from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import BLEND_FILE, BLEND_TABLE, ChannelWeight, FittedBlend, channel_of, title_of
 from spn4cir_core.blend.generated_queries import ValidationQuery, generated_queries
 from spn4cir_core.blend.settings import BlendInput
+from spn4cir_core.captions.caption_table import caption_sources
 from spn4cir_core.channels.base import ComposedQueries, Gallery
 from spn4cir_core.engine.growth import constant
 from spn4cir_core.engine.stage import Stage, Work
@@ -25,6 +26,7 @@ from spn4cir_core.evaluation.encode import encode_gallery, encode_queries
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.models.devices import choose_device
+from spn4cir_core.splits.split_tables import read_splits
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.checkpoints import as_module, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
@@ -34,6 +36,9 @@ MOST_PICTURES = 4000
 """Pictures of the gallery that weights are fitted on; a seeded sample of more."""
 LEAST_QUERIES = 20
 """With fewer queries over the validation split, training pictures are added, and trained channels are not fitted."""
+LEAST_SHARE_OF_SOURCE = 0.1
+"""Captions of a rarer source (tags that fill gaps between titles) count as missing: no weight is fitted on them."""
+FITTED_ON = ("train", "validation")
 VALIDATION, TRAINING_TOO = "validation", "validation and training"
 UNFITTED = (
     f"The trained encoder of {STAGE2.label} alone: no validation query could be made, since captions are missing or "
@@ -45,19 +50,24 @@ def write_blend(work: Work[BlendInput]) -> None:
     """Score validation queries by every channel, fit the weights, and write them with their uncertainty."""
     draft, settings, seed = work.draft, work.settings.blend, work.settings.seed
     with draft.timed("read"):
-        evidence = Evidence.of(work.parents["captions"], work.parents["image_embeddings"], settings.sentence_encoder)
+        sources = _fitted_sources(work)
+        evidence = Evidence.of(
+            work.parents["captions"], work.parents["image_embeddings"], settings.sentence_encoder, sources
+        )
         images, queries, origin, of_pictures = _validation(work, evidence)
     trained = TRAINED if of_pictures == VALIDATION else {}
     names = [*settings.channels, *TRAINED]
     with draft.timed("compute"):
         gallery, composed = _scored(work, evidence, images, queries, list(trained))
         blend, recall, reason = _fitted(names, evidence, gallery, composed, queries, seed)
-        blend = replace(blend, sentence_encoder=settings.sentence_encoder if evidence.sentences else None)
+        encoder = settings.sentence_encoder if evidence.sentences else None
+        blend = replace(blend, sentence_encoder=encoder, caption_sources=sources)
     details = {
         "queries": len(queries),
         "queries_are": origin,
         "pictures": len(images),
         "pictures_of": of_pictures,
+        "caption_sources": list(sources),
         "recall@1": recall,
         "served": reason,
         "weights": {channel.name: channel.weight for channel in blend.channels},
@@ -72,6 +82,16 @@ def write_blend(work: Work[BlendInput]) -> None:
     for name in TRAINED.keys() - trained.keys():
         draft.drop(f"channel {name}: too few validation queries, and training pictures would flatter it")
     draft.rows, draft.details = len(blend.used), details
+
+
+def _fitted_sources(work: Work[BlendInput]) -> tuple[str, ...]:
+    """Sources of at least ``LEAST_SHARE_OF_SOURCE`` of the captions of pictures that are not for evaluation."""
+    splits = read_splits(work.parents["splits"], "image_id", "split")
+    split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    sources = caption_sources(work.parents["captions"])
+    counts = Counter(source for image_id, source in sources.items() if split_of.get(image_id) in FITTED_ON)
+    least = LEAST_SHARE_OF_SOURCE * counts.total()
+    return tuple(sorted(source for source, count in counts.items() if count >= least))
 
 
 def _fitted(

@@ -7,13 +7,17 @@ import pyarrow as pa
 from spn4cir_core.store.artifacts import Artifact
 
 CAPTIONS_FILE = "captions.parquet"
-IMAGE_ID, CAPTION = "image_id", "caption"
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in (IMAGE_ID, CAPTION, "captioner", "prompt", "captioner_fingerprint")]
-)
+IMAGE_ID, CAPTION, SOURCE = "image_id", "caption", "captioner"
+SCHEMA = pa.schema([(name, pa.string()) for name in (IMAGE_ID, CAPTION, SOURCE, "prompt", "captioner_fingerprint")])
 
 
 def read_captions(captions: Artifact) -> dict[str, str]:
     """Captions by image id; an image without a caption is missing."""
     table = captions.table(CAPTIONS_FILE, columns=[IMAGE_ID, CAPTION])
     return dict(zip(table[IMAGE_ID].to_pylist(), table[CAPTION].to_pylist(), strict=True))
+
+
+def caption_sources(captions: Artifact) -> dict[str, str]:
+    """Where each image's caption is from, by image id: the captioner, or the column of a table."""
+    table = captions.table(CAPTIONS_FILE, columns=[IMAGE_ID, SOURCE])
+    return dict(zip(table[IMAGE_ID].to_pylist(), table[SOURCE].to_pylist(), strict=True))

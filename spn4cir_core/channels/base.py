@@ -16,6 +16,9 @@ from spn4cir_core.texts.caption_editor import EditedCaption, edit_caption
 from spn4cir_core.texts.caption_words import CaptionWords
 from spn4cir_core.texts.word_kinds import WordKinds
 
+LEAST_SHARE_CAPTIONED = 0.5
+"""Share of a gallery's pictures that need a caption before captions count at all."""
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -42,8 +45,12 @@ class Gallery:
 
     @cached_property
     def captioned_N(self) -> np.ndarray:
-        """(N,) bool: which pictures have a caption."""
-        return np.array([bool(caption) for caption in self.captions], bool)
+        """(N,) bool: which pictures have a caption that counts; none where fewer than half of them have one.
+
+        A few pictures with captions would else outrank all that have none: a caption that fits says more than vectors.
+        """
+        has_caption_N = np.array([bool(caption) for caption in self.captions], bool)
+        return has_caption_N & (has_caption_N.mean() >= LEAST_SHARE_CAPTIONED if len(has_caption_N) else False)
 
     @cached_property
     def words(self) -> CaptionWords:

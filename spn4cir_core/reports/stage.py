@@ -92,7 +92,9 @@ def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFile
     settings, vectors_of = work.settings.eval_report, dict[str, ModelVectors]()
     searches = _searches(settings, work.settings.seed)
     answers = ask(loaders, sets, inputs_of, work.progress, searches, vectors_of)
-    evidence = Evidence.of(work.parents["captions"], work.parents["image_embeddings"], blend.sentence_encoder)
+    evidence = Evidence.of(
+        work.parents["captions"], work.parents["image_embeddings"], blend.sentence_encoder, blend.caption_sources
+    )
     ask_blend(blend, evidence, answers, vectors_of, settings.captions_of_gallery, work.progress)
     return answers
 

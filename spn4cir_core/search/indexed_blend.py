@@ -98,7 +98,7 @@ class IndexedBlend:
         blend, files = read_blend(artifact), artifact.summary["files"]
         names = vectors_in_use(blend)
         vectors = {name: _open_vectors(artifact, name) for name in names}
-        captions = [row["caption"] for row in rows]
+        captions = [row["caption"] if _counts(row, blend) else "" for row in rows]
         sentences = Sentences.of(blend.sentence_encoder) if blend.sentence_encoder else None
         return cls(
             blend,
@@ -192,6 +192,10 @@ class IndexedBlend:
                 vector_D = np.asarray(self.encode_pictures([as_picture(picture)])[0], np.float32)
                 vectors_QD[number] = vector_D / max(float(np.linalg.norm(vector_D)), 1e-12)
         return vectors_QD
+
+
+def _counts(row: Mapping[str, str], blend: FittedBlend) -> bool:
+    return blend.caption_sources is None or row["caption_source"] in blend.caption_sources
 
 
 def _encoder(table: Mapping[str, Any]) -> ImageEncoder:

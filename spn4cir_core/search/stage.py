@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import BLEND_FILE, read_blend
+from spn4cir_core.captions.caption_table import CAPTION, IMAGE_ID, SOURCE
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.engine.stage import Stage, Work
@@ -37,7 +38,7 @@ from spn4cir_core.training.roles import STAGE2, TRAINED
 
 INDEX, ABOUT = "index.faiss", "index.json"
 RECALL_QUERIES, RECALL_TOP = 200, 10
-SCHEMA = pa.schema([(name, pa.string()) for name in ("image_id", "path", "caption", "pixel_sha256")])
+SCHEMA = pa.schema([(name, pa.string()) for name in ("image_id", "path", "caption", "pixel_sha256", "caption_source")])
 
 
 def write_search_index(work: Work[SearchIndexInput]) -> None:
@@ -93,9 +94,14 @@ def _queries(work: Work[SearchIndexInput], checkpoint: Checkpoint, rows: pa.Tabl
 def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
     """image_id, path, pixel_sha256 and caption (empty where none) of the chosen split, sorted by id."""
     images = read_manifest(work.parents["images"], *PICTURE)
-    captions = work.parents["captions"].table(columns=["image_id", "caption"])
+    captions = (
+        work.parents["captions"]
+        .table(columns=[IMAGE_ID, CAPTION, SOURCE])
+        .rename_columns([IMAGE_ID, CAPTION, "caption_source"])
+    )
     table = images.join(captions, "image_id", join_type="left outer").sort_by("image_id")
-    table = table.set_column(table.schema.get_field_index("caption"), "caption", pc.fill_null(table["caption"], ""))
+    for name in (CAPTION, "caption_source"):
+        table = table.set_column(table.schema.get_field_index(name), name, pc.fill_null(table[name], ""))
     if settings.images == "all":
         return table
     splits = read_splits(work.parents["splits"], "image_id", "split")
@@ -123,7 +129,9 @@ def _write_blend(work: Work[SearchIndexInput], rows: pa.Table, own_NTD: np.ndarr
     blend_artifact = work.parents["blend"]
     shutil.copyfile(blend_artifact.file(BLEND_FILE), work.draft.file(BLEND_FILE))
     blend = read_blend(blend_artifact)
-    evidence = Evidence.of(work.parents["captions"], work.parents["image_embeddings"], blend.sentence_encoder)
+    evidence = Evidence.of(
+        work.parents["captions"], work.parents["image_embeddings"], blend.sentence_encoder, blend.caption_sources
+    )
     trained: dict[str, np.ndarray] = {STAGE2.name: own_NTD if own_NTD.shape[1] > 1 else own_NTD[:, 0]}
     for name in vectors_in_use(blend):
         if name in TRAINED and name != STAGE2.name:

@@ -108,3 +108,10 @@ def test_weights_without_captions_are_fitted_with_captions_hidden() -> None:
     assert blend.without_caption_C is not None and blend.without_reference_C is not None
     assert not blend.without_caption_C[1:].any() and blend.without_caption_C[0] > 0
     assert blend.without_reference_C[1] > 0 or blend.without_reference_C[2] > 0
+
+
+def test_captions_of_a_few_pictures_do_not_count() -> None:
+    vectors = {"picture": np.eye(3, dtype=np.float32)}
+    few, most = Gallery(["red hat", None, None], vectors), Gallery(["red hat", "blue hat", None], vectors)
+    assert few.captioned_N.tolist() == [False] * 3 and most.captioned_N.tolist() == [True, True, False]
+    assert not len(Gallery([]).captioned_N)
