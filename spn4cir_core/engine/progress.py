@@ -70,7 +70,7 @@ class Throttled:
     def __call__(self, label: str, done: int, total: int) -> None:
         """Say how far the labelled work has come, if it is time to; what was done before is not in the rate."""
         now = time.monotonic()
-        if label != self._label:
+        if label != self._label or done < self._first:  # another pass under the same label
             self._label, self._first, self._started_at = label, done, now
         if now - self._said_at >= self._every_s:
             self._said_at = now

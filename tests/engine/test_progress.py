@@ -42,6 +42,16 @@ def test_the_rate_and_the_time_left_are_those_of_this_run(monkeypatch: pytest.Mo
     assert said == ["stage1: 940 of 1,000 (2.0/s, about 30 s left)"]
 
 
+def test_another_pass_under_the_same_label_has_a_rate_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, lines = iter([0.0, 0.0, 10.0, 20.0]), list[str]()
+    monkeypatch.setattr("spn4cir_core.engine.progress.time.monotonic", lambda: next(clock))
+    throttled = Throttled(lines.append)
+    throttled("image inputs", 900, 900)
+    throttled("image inputs", 0, 300)
+    throttled("image inputs", 100, 300)
+    assert lines[-1] == "image inputs: 100 of 300 (10.0/s, about 20 s left)"
+
+
 def test_a_line_at_most_every_ten_seconds_whatever_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, said = [0.0], list[tuple[float, str]]()
     monkeypatch.setattr("spn4cir_core.engine.progress.time.monotonic", lambda: clock[0])
