@@ -11,7 +11,7 @@ import pytest
 from spn4cir_core.images.files import image_files
 from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import Recipe, load_recipe
-from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.models import Models
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import as_module, load_network, read_metrics
 from tests.backbones.small_backbones import WRITERS
@@ -126,7 +126,8 @@ def test_hits_equal_a_slow_scan_of_every_vector_of_every_picture(
     import torch
 
     _, recipe, made = finished
-    searcher, network = Searcher.open(made["search_index"]), load_network(made["stage2_checkpoint"])
+    searcher = Models.of_recipe(recipe.name, recipe.images, store).open("stage2").searcher
+    network = load_network(made["stage2_checkpoint"])
     files = image_files(recipe.images, store)
     paths = [row["path"] for row in searcher.rows]
     reference = files.open(paths[3])
@@ -144,8 +145,8 @@ def test_hits_equal_a_slow_scan_of_every_vector_of_every_picture(
 
 def test_every_query_set_is_ranked_in_every_mode(finished: tuple[str, Recipe, dict[str, Artifact]]) -> None:
     ranks = finished[2]["eval_report"].table("ranks.parquet").to_pandas()
-    assert set(ranks["query"]) == {"composed", "image", "text", "sum"}
-    assert set(ranks["model"]) == {"stage1", "control", "stage2"}
+    assert set(ranks[ranks["model"] != "blend"]["query"]) == {"composed", "image", "text", "sum"}
+    assert set(ranks["model"]) == {"stage1", "control", "stage2", "blend"}
     assert (ranks["rank"] >= 0).all() and (ranks["rank"] < ranks["gallery"]).all()
 
 

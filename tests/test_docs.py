@@ -43,6 +43,7 @@ REASONS = (
     "needs a server",
     "needs a cluster",
     "needs the benchmark's files",
+    "needs some hundred pictures",
 )
 RUN = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
 BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from spn4cir_core.flow import STAGES
+from spn4cir_core.flow import STAGES, downstream_of
 from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Artifact, Store
-from tests.test_flow import AFTER_TEXTS, BANK
+from tests.test_flow import BANK
 
 pytestmark = pytest.mark.data
 PHOTOGRAPHS = 72
@@ -105,7 +105,7 @@ def test_contributors_stay_on_one_side_of_the_split(clothes: Clothes) -> None:
 
 def test_a_changed_template_leaves_captions_embeddings_and_pairs_alone(clothes: Clothes) -> None:
     clothes.bank.write_text(BANK.replace("{text}", "the same but {added}"), encoding="utf-8")
-    assert clothes.run() == AFTER_TEXTS | {"templates"}
+    assert clothes.run() == downstream_of("templates") | {"templates"}
     assert clothes.run() == set()
 
 

@@ -173,4 +173,8 @@ def _numbers(artifact: Artifact) -> dict[str, Any]:
     numbers = {"rows": artifact.summary["rows"]}
     numbers |= {name: details[name] for name in ("steps", "first_loss", "last_loss") if name in details}
     cut = {reason: count for reason, count in artifact.summary["drops"].items() if CUT in reason}
-    return numbers | cut | ({"images by split": details["images"]} if artifact.noun == "splits" else {})
+    return (
+        numbers
+        | cut
+        | ({"images by split": details["images"]} if "images" in details and artifact.noun == "splits" else {})
+    )

@@ -12,7 +12,7 @@ from dagster_project.materialization import materialization
 from dagster_project.pictures import PICTURE_BYTES, inline_picture
 from dagster_project.previews import MARKDOWN_CHARACTERS, previews
 from spn4cir_core.reports.stage import EVAL_REPORT
-from tests.measured_store import measured_store, recipe, write_checkpoint
+from tests.measured_store import measured_store, recipe, weigh
 
 
 def text_of(value: Any) -> str:
@@ -28,7 +28,7 @@ def test_a_report_is_seen_in_small_and_against_the_one_before(tmp_path: Path) ->
     assert "| R@1 |" in text_of(shown["headline"]) and "won_and_lost_since" not in shown
     assert text_of(shown["examples"]).startswith("![examples.jpg](data:image/jpeg;base64,")
     assert isinstance(shown["report_md"], dg.PathMetadataValue)  # holds words of the data: no Markdown here
-    write_checkpoint(store, "stage2_checkpoint", seed=21)
+    weigh(store, picture=1.0)
     second, _ = EVAL_REPORT.run(chosen, store)
     shown = materialization(second, False, previews(second, chosen, store)).metadata or {}
     assert "| minus before |" in text_of(shown["compared_with_before"])

@@ -64,5 +64,5 @@ def test_it_is_refused_where_it_would_be_filled_twice_a_step(kind: str) -> None:
     with pytest.raises(RecipeError, match="can hold one 'memory_queue'"):
         OBJECTIVES.build({"kind": "mixture", "parts": two})
     plain = OBJECTIVES.build({"kind": kind, "of": {"kind": "in_batch", "direction": "both"}})
-    assert as_table(plain)["of"] == {"kind": "in_batch", "direction": "both"}
+    assert as_table(plain)["of"] == as_table(OBJECTIVES.build({"kind": "in_batch", "direction": "both"}))
     assert OBJECTIVES.build(as_table(plain)) == plain

@@ -12,6 +12,7 @@ import pytest
 
 from spn4cir_core.annotations.annotation_files import Parser, Triplet
 from spn4cir_core.annotations.import_annotations import Layout, import_annotations
+from spn4cir_core.annotations.import_cirr import is_rejected
 from spn4cir_core.triplets.export import export_triplets
 from spn4cir_core.triplets.triplet import triplet_table
 from tests.triplets.test_gates import GOOD
@@ -83,7 +84,7 @@ def test_nothing_is_lost(
     path, images = exported(first, layout, hand_written, tmp_path / "out")
     again, *_ = imported(layout, [path], tmp_path / "again", [images])
     assert content_of(again) == content_of(first)
-    original = json.loads(file.read_bytes())
+    original = [row for row in json.loads(file.read_bytes()) if layout != "cirr" or not is_rejected(row)]
     if layout == "cirr":
         wanted = Counter((row["reference"], row["target_hard"], row["caption"].strip()) for row in original)
         names = {path: name for name, path in json.loads(tables[0].read_bytes()).items()}
