@@ -78,6 +78,8 @@ def _against_shortcuts(query_set: Row, served: ModelRole, k: int) -> str:
 def _gain(query_set: Row, k: int, role: ModelRole, other: ModelRole) -> str:
     row = _find_difference(query_set, k, role.name, other.name, "composed")
     points = [100 * row[key] for key in ("difference", "low", "high")]
+    if not any(points):
+        return f"{role.subject} makes no difference to any rank, compared with {other.baseline}."
     more = f"{abs(points[0]):.1f} points {'lower' if points[0] < 0 else 'higher'} than {other.baseline}"
     span = f"95 % interval {_signed(points[1])} to {_signed(points[2])}"
     if row["low"] > 0:

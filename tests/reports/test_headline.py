@@ -55,6 +55,13 @@ def test_gain_and_loss_are_called_so(gain: tuple[float, float, float], verdict: 
     assert "Among the first 5" in said["sentences"][0]
 
 
+def test_a_stage_that_kept_its_start_is_said_in_one_sentence() -> None:
+    said = headline([measured((0, 0, 0))])["sentences"]
+    assert said[2].endswith(
+        "makes no difference to any rank, compared with the same network trained on without it for as many steps."
+    )
+
+
 def test_shortcuts_must_all_be_beaten() -> None:
     assert "do not beat all three" in headline([measured((0, 0, 0), over_text=-0.01)])["sentences"][1]
     assert "beat all three beyond chance" in headline([measured((0, 0, 0))])["sentences"][1]
