@@ -148,7 +148,7 @@ def links(folder: Path, store: Path, **splits: object) -> set[tuple[str, str]]:
     """The near-duplicates among the pictures of a folder, by their names without extension, each pair once."""
     settings = {
         "images": {"reader": {"kind": "folder", "folder": str(folder)}, "min_side_px": 16},
-        "splits": {"near_duplicates_by": ["phash", "embedding"], **splits},
+        "splits": {"near_duplicates_by": ["phash", "embedding"], "hold_out": "images", **splits},
     }
     recipe, opened = load_recipe("folder", settings), Store(store)
     for stage in (IMAGES, ANNOTATIONS, IMAGE_EMBEDDINGS):
