@@ -11,6 +11,7 @@ answers() {
 
 healthy() {
     case $(tr '\0' ' ' </proc/"${SPN4CIR_MAIN_PROCESS:-1}"/cmdline) in
+    '') return 1 ;;
     *dagster-webserver*) answers http://127.0.0.1:3000/server_info ;;
     *dagster-daemon*) dagster-daemon liveness-check ;;
     *"dagster api grpc"*) dagster api grpc-health-check -p 4000 ;;

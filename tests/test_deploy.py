@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -204,8 +205,18 @@ def test_the_home_is_settled_once(tmp_path: Path, container: dict[str, str]) -> 
 def test_health_is_asked_of_the_role(runs: str, asked: str, tmp_path: Path, container: dict[str, str]) -> None:
     words = {"dagster-daemon": "run", "dagster": "api grpc -p 4000"}[runs]
     script = tmp_path / "waits"
-    script.write_text("import sys\nsys.stdin.read()\n")
-    line = ["python3", str(script), f"{runs} {words}"]
-    with subprocess.Popen(line, stdin=subprocess.PIPE) as process:
+    script.write_text("import sys\nprint('ready', flush=True)\nsys.stdin.read()\n")
+    line = [sys.executable, str(script), f"{runs} {words}"]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
         said = entered(tmp_path, container | {"SPN4CIR_MAIN_PROCESS": str(process.pid)}, "healthy")
     assert said == f"{runs} {asked}"
+
+
+def test_a_process_without_a_command_line_is_not_healthy(tmp_path: Path, container: dict[str, str]) -> None:
+    """As one that has ended has none, and one that is just starting another program."""
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(subprocess.CalledProcessError):
+            entered(tmp_path, container | {"SPN4CIR_MAIN_PROCESS": str(process.pid)}, "healthy")
