@@ -51,7 +51,12 @@ def as_tgcir_wrote(network: Any) -> Tensors:
             for number, (row, bias) in enumerate(zip(weights, biases, strict=True)):
                 written[f"backbone.tokenlearn{end}.maps.{number}.0.weight"] = row.reshape(1, -1, 1, 1)
                 written[f"backbone.tokenlearn{end}.maps.{number}.0.bias"] = bias[None]
-    return written | {"t_s_remain_map.0.weight": torch.ones(2, 2), "local_weight": torch.ones(1)}
+    original = {
+        "t_s_remain_map.0.weight": torch.ones(2, 2),
+        "local_weight": torch.ones(1),
+        "loss_T": torch.tensor([10.0]),
+    }
+    return written | original
 
 
 def content(kind: str, stage: int, network: Any) -> dict[str, Any]:
@@ -80,6 +85,13 @@ def test_every_tensor_of_a_published_file_arrives(
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert account.layout == f"stage {stage} of {kind}" and not account.fresh
+
+
+def test_the_scale_that_the_original_learns_is_ignored_with_a_reason(small_table: SmallTable, tmp_path: Path) -> None:
+    made = BACKBONES.build(small_table("tgcir"))
+    torch.save(content("tgcir", 1, moved(made, 1)), tmp_path / "stage1.pt")
+    _, account = load_published(tmp_path / "stage1.pt", made, [], 0)
+    assert "temperature" in account.ignored["loss_T"]
 
 
 @pytest.mark.parametrize("stage", [1, 2])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TEACHER = "of the original's teacher, which sees the target and is used in its first stage alone"
+SCALE = "the scale that the original's first stage learns for its loss; the recipe sets the temperature"
 
 
 def _stage1(source: FileTensors) -> dict[str, Tensor]:
@@ -40,6 +41,7 @@ def _shared(source: FileTensors) -> dict[str, Tensor]:
         weights |= {f"s_remain_map.{layer}.weight": matrix, f"s_remain_map.{layer}.bias": bias}
     source.ignore("t_", TEACHER)
     source.ignore("local_weight", TEACHER)
+    source.ignore("loss_T", SCALE)
     return weights
 
 
