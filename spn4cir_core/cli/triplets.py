@@ -55,14 +55,23 @@ def export_triplets(
     layout: Annotated[exporting.Layout, typer.Option("--format", help="Layout of the file.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
     split: Annotated[str, typer.Option(help="train, validation or evaluation.")] = "train",
-    recipe: RecipeOption = "",
+    origins: Annotated[
+        exporting.Origins | None,
+        typer.Option("--origins", help="Default: generated; of csv all. The published code has the annotated ones."),
+    ] = None,
+    suffix: Annotated[
+        exporting.Suffix | None,
+        typer.Option("--suffix", help="Which published class reads the file; default: that of the recipe's backbone."),
+    ] = None,
+    recipe_name: RecipeOption = "",
     store: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Write the triplets in the layout of FashionIQ or CIRR, as the published code trains on them, or as CSV."""
-    for path in exporting.export_triplets(
-        _triplets(chosen_recipe(recipe, images), open_store(store)), layout, out, split
-    ):
+    recipe = chosen_recipe(recipe_name, images)
+    suffix = suffix or exporting.SUFFIXES.get(recipe.stage1_checkpoint.backbone.plugin_kind, "clip")
+    triplets = _triplets(recipe, open_store(store))
+    for path in exporting.export_triplets(triplets, layout, out, split, origins, suffix):
         typer.echo(path)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -16,28 +17,37 @@ from spn4cir_core.triplets.triplet import SCHEMA
 from spn4cir_core.triplets.triplet_tables import read_triplets
 
 Layout = Literal["fashioniq", "cirr", "csv"]
+Origins = Literal["generated", "annotated", "all"]
+Suffix = Literal["clip", "tgcir", "blip", "blip2", "zs"]
+"""What the published classes look for in a file's name: of CLIP4CIR, TG-CIR, BLIP4CIR, SPRC, the zero-shot variant."""
+SUFFIXES: Mapping[str, Suffix] = {"clip4cir": "clip", "tgcir": "tgcir", "blip4cir": "blip", "sprc": "blip2"}
+"""Backbone → suffix of the class that reads its triplets."""
 CSV_COLUMNS = ("reference", "target", "modified_text", "modified_texts", "kind", "origin", "weight", "triplet_id")
 
 
-def export_fashioniq(artifact: Artifact, path: Path, split: str = "train") -> list[Path]:
+def export_fashioniq(
+    artifact: Artifact, path: Path, split: str = "train", origins: Origins = "generated"
+) -> list[Path]:
     """Write ``{candidate, target, captions, caption1, caption2}`` per triplet; ``candidate`` is the reference.
 
     An annotated triplet whose texts are the four joinings of two captions is written as FashionIQ has it: the two
-    captions, and nothing else.
-    Names are image ids without suffix (with it where two images differ in nothing else).
+    captions, and nothing else. Images go by their names in the benchmark, which are those of their files without
+    folder and suffix (with the folder, then with the suffix, where two images would have one name).
 
     Args:
         artifact: a ``triplets`` artefact.
         path: the JSON file to write.
         split: which triplets: ``train``, ``validation`` or ``evaluation``.
+        origins: the published code reads the annotated triplets from the benchmark's own files and adds these, so that
+            annotated ones would be there twice.
 
     Returns:
         The files written: ``path``, and beside it ``<stem>.images.json``, from name to path below the image root.
 
     Raises:
-        InputError: there is no triplet of that split, or the file cannot be written.
+        InputError: there is no such triplet, or the file cannot be written.
     """
-    triplets, names = _triplets(artifact, split)
+    triplets, names = _triplets(artifact, split, origins)
     return _written([_fashioniq_row(row, names) for row in triplets], triplets, names, path)
 
 
@@ -49,14 +59,14 @@ def _fashioniq_row(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str
     return images | {"captions": row["modified_texts"], **own}
 
 
-def export_cirr(artifact: Artifact, path: Path, split: str = "train") -> list[Path]:
+def export_cirr(artifact: Artifact, path: Path, split: str = "train", origins: Origins = "generated") -> list[Path]:
     """Write ``{pairid, reference, target_hard, target_soft, caption, img_set, caption1, caption2}`` per triplet.
 
     ``caption`` is a text for an annotated triplet and a list for a generated one, from which the published code draws.
     Arguments, result and errors are those of :func:`export_fashioniq`; ``<stem>.images.json`` has the layout of
     CIRR's ``image_splits``.
     """
-    triplets, names = _triplets(artifact, split)
+    triplets, names = _triplets(artifact, split, origins)
     rows = [
         {
             "pairid": number,
@@ -77,12 +87,12 @@ def _is_single_annotation(row: Mapping[str, Any]) -> bool:
     return row["origin"] == "annotated" and len(row["modified_texts"]) == 1
 
 
-def export_csv(artifact: Artifact, path: Path, split: str = "train") -> list[Path]:
+def export_csv(artifact: Artifact, path: Path, split: str = "train", origins: Origins = "all") -> list[Path]:
     """Write a ``triplets.csv`` as a corpus folder may hold; images are paths below the image root.
 
     Arguments, result and errors are those of :func:`export_fashioniq`.
     """
-    triplets, _ = _triplets(artifact, split)
+    triplets, _ = _triplets(artifact, split, origins)
     rows = [
         {
             "reference": row["reference_path"],
@@ -104,32 +114,65 @@ def export_csv(artifact: Artifact, path: Path, split: str = "train") -> list[Pat
     return [path]
 
 
-EXPORTS: Mapping[Layout, tuple[Callable[[Artifact, Path, str], list[Path]], str]] = {
-    "fashioniq": (export_fashioniq, "cap.extend_spn4cir.{split}.json"),
-    "cirr": (export_cirr, "cap.rc2.{split}.extend_spn4cir.json"),
-    "csv": (export_csv, "triplets.{split}.csv"),
+@dataclass(frozen=True)
+class Export:
+    """One layout: what writes it, the name that the published code gives such a file, and what stands in it."""
+
+    write: Callable[[Artifact, Path, str, Origins], list[Path]]
+    name: str
+    origins: Origins
+
+
+EXPORTS: Mapping[Layout, Export] = {
+    "fashioniq": Export(export_fashioniq, "cap.extend_{suffix}.{split}.json", "generated"),
+    "cirr": Export(export_cirr, "cap.rc2.{split}.extend_{suffix}.json", "generated"),
+    "csv": Export(export_csv, "triplets.{split}.csv", "all"),
 }
-"""Layout → what writes it, and the name the published code gives such a file."""
 
 
-def export_triplets(artifact: Artifact, layout: Layout, folder: Path, split: str = "train") -> list[Path]:
-    """Write the triplets of one split into a folder, under the name that the layout's own files have.
+def export_triplets(
+    artifact: Artifact,
+    layout: Layout,
+    folder: Path,
+    split: str = "train",
+    origins: Origins | None = None,
+    suffix: Suffix = "clip",
+) -> list[Path]:
+    """Write the triplets of one split into a folder, under the name by which the published code looks for them.
+
+    Args:
+        origins: None takes what the layout's files hold: generated triplets, of ``csv`` all.
+        suffix: which published class is to read the file.
 
     Raises:
-        InputError: there is no triplet of that split, or the folder cannot be written.
+        InputError: there is no such triplet, or the folder cannot be written.
     """
-    write, name = EXPORTS[layout]
-    return write(artifact, folder / name.format(split=split), split)
+    export = EXPORTS[layout]
+    return export.write(
+        artifact, folder / export.name.format(split=split, suffix=suffix), split, origins or export.origins
+    )
 
 
-def _triplets(artifact: Artifact, split: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    rows = [row for row in read_triplets(artifact, *SCHEMA.names).to_pylist() if row["split"] == split]
+def _triplets(artifact: Artifact, split: str, origins: Origins) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    rows = [
+        row
+        for row in read_triplets(artifact, *SCHEMA.names).to_pylist()
+        if row["split"] == split and origins in ("all", row["origin"])
+    ]
     if not rows:
-        raise InputError(f"triplets {artifact.fingerprint} have none of split {split!r} to export")
-    images = {row[side] for row in rows for side in ("reference_id", "target_id")}
-    short = {name: str(PurePosixPath(name).with_suffix("")) for name in images}
-    shared = Counter(short.values())
-    return rows, {name: short[name] if shared[short[name]] == 1 else name for name in images}
+        none = "none" if origins == "all" else f"no {origins} ones"
+        raise InputError(f"triplets {artifact.fingerprint} have {none} of split {split!r} to export")
+    return rows, _names({row[side] for row in rows for side in ("reference_id", "target_id")})
+
+
+def _names(image_ids: Collection[str]) -> dict[str, str]:
+    """The shortest name of each image that no other one has."""
+    names = {image_id: image_id for image_id in image_ids}
+    for short in (lambda path: str(path.with_suffix("")), lambda path: path.stem):
+        shorter = {image_id: short(PurePosixPath(image_id)) for image_id in image_ids}
+        shared = Counter(shorter.values())
+        names |= {image_id: name for image_id, name in shorter.items() if shared[name] == 1}
+    return names
 
 
 def _written(

@@ -52,6 +52,6 @@ def test_a_page_of_the_triplets_and_their_export(hand_written: Any, compose: Any
     assert "sheet.jpg" in said
     with Image.open(tmp_path / "new" / "sheet.jpg") as sheet:
         assert sheet.width == 2 * (240 + 6) + 6 and 120 < sheet.height < 180  # two triplets, pictures gone
-    for layout, name in (("fashioniq", "cap.extend_spn4cir.train.json"), ("csv", "triplets.train.csv")):
+    for layout, name in (("fashioniq", "cap.extend_clip.train.json"), ("csv", "triplets.train.csv")):
         assert name in spn4cir("export", "--format", layout, "--out", tmp_path / "out", *words)
         assert (tmp_path / "out" / name).is_file()

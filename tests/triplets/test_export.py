@@ -10,7 +10,7 @@ from spn4cir_core.annotations.import_annotations import Layout, import_annotatio
 from spn4cir_core.annotations.import_fashioniq import joinings
 from spn4cir_core.errors import InputError
 from spn4cir_core.store.artifacts import Artifact
-from spn4cir_core.triplets.export import export_cirr, export_csv, export_fashioniq, export_triplets
+from spn4cir_core.triplets.export import _names, export_cirr, export_csv, export_fashioniq, export_triplets
 from spn4cir_core.triplets.triplet import SCHEMA
 
 
@@ -20,31 +20,31 @@ def triplets(compose: Callable[..., Artifact], rows: Any) -> Artifact:
 
 
 def test_fashioniq_layout(triplets: Artifact, tmp_path: Path) -> None:
-    path, images = export_fashioniq(triplets, tmp_path / "new" / "cap.json")
+    path, images = export_fashioniq(triplets, tmp_path / "new" / "cap.json", origins="all")
     assert json.loads(path.read_text()) == [
-        {"candidate": "zoo/a", "target": "zoo/b", "captions": ["bluer"], "caption1": "red cat", "caption2": "blue cat"},
+        {"candidate": "a", "target": "b", "captions": ["bluer"], "caption1": "red cat", "caption2": "blue cat"},
         {
-            "candidate": "zoo/a",
-            "target": "zoo/c",
+            "candidate": "a",
+            "target": "c",
             "captions": ["one", "two"],
             "caption1": "red cat",
             "caption2": "red dog",
         },
     ]
-    assert json.loads(images.read_text())["zoo/a"] == "./folder/zoo/a.png"
+    assert json.loads(images.read_text())["a"] == "./folder/zoo/a.png"
     assert images.name == "cap.images.json"
 
 
 def test_cirr_layout(triplets: Artifact, tmp_path: Path) -> None:
-    path, _ = export_cirr(triplets, tmp_path / "cap.json")
+    path, _ = export_cirr(triplets, tmp_path / "cap.json", origins="all")
     annotated, generated = json.loads(path.read_text())
     assert annotated == {
         "pairid": 0,
-        "reference": "zoo/a",
-        "target_hard": "zoo/b",
-        "target_soft": {"zoo/b": 1.0},
+        "reference": "a",
+        "target_hard": "b",
+        "target_soft": {"b": 1.0},
         "caption": "bluer",
-        "img_set": {"id": 0, "members": ["zoo/a", "zoo/b"]},
+        "img_set": {"id": 0, "members": ["a", "b"]},
         "caption1": "red cat",
         "caption2": "blue cat",
     }
@@ -52,9 +52,37 @@ def test_cirr_layout(triplets: Artifact, tmp_path: Path) -> None:
     assert generated["pairid"] == 1
 
 
+@pytest.mark.parametrize(
+    ("layout", "name", "reference"),
+    [
+        ("fashioniq", "cap.extend_tgcir.train.json", "candidate"),
+        ("cirr", "cap.rc2.train.extend_tgcir.json", "reference"),
+    ],
+)
+def test_published_classes_find_generated_triplets_alone_under_their_names(
+    layout: Any, name: str, reference: str, triplets: Artifact, tmp_path: Path
+) -> None:
+    path, _ = export_triplets(triplets, layout, tmp_path, suffix="tgcir")
+    assert path.name == name
+    (row,) = json.loads(path.read_text())
+    assert row[reference] == "a" and "c" in row.values()  # no folder, and no triplet that the benchmark's files hold
+    with pytest.raises(InputError, match="no annotated ones of split 'evaluation'"):
+        export_triplets(triplets, layout, tmp_path, "evaluation", "annotated")
+
+
+def test_folders_stay_where_two_images_have_one_name() -> None:
+    assert _names(["a/x.png", "b/x.png", "b/y.png", "b/y.jpg", "c/z.png"]) == {
+        "a/x.png": "a/x",
+        "b/x.png": "b/x",
+        "b/y.png": "b/y.png",
+        "b/y.jpg": "b/y.jpg",
+        "c/z.png": "z",
+    }
+
+
 def test_other_splits_and_none(triplets: Artifact, tmp_path: Path) -> None:
     path, _ = export_cirr(triplets, tmp_path / "cap.json", split="evaluation")
-    assert [row["reference"] for row in json.loads(path.read_text())] == ["zoo/e"]
+    assert [row["reference"] for row in json.loads(path.read_text())] == ["e"]
     with pytest.raises(InputError, match="'validation'"):
         export_cirr(triplets, tmp_path / "none.json", split="validation")
     assert not (tmp_path / "none.json").exists()
@@ -91,7 +119,7 @@ def test_a_folder_that_cannot_be_written(triplets: Artifact, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("layout", ["fashioniq", "cirr"])
 def test_what_is_exported_is_imported_as_it_was(layout: Layout, triplets: Artifact, tmp_path: Path) -> None:
-    path, images = export_triplets(triplets, layout, tmp_path)
+    path, images = export_triplets(triplets, layout, tmp_path, origins="all")
     import_annotations(layout, [path], tmp_path / "triplets.csv", [images])
     assert texts_by_pair(tmp_path / "triplets.csv") == {
         ("folder/zoo/a.png", "folder/zoo/b.png"): ["bluer"],
@@ -119,9 +147,9 @@ def test_human_captions_are_exported_as_fashioniq_has_them(
     compose: Callable[..., Artifact], rows: Any, tmp_path: Path
 ) -> None:
     two = rows.annotation("q", "a", "b") | {"modified_texts": list(joinings(["is red.", "longer"]))}
-    path, _ = export_fashioniq(compose([two], [rows.pair("a", "c")]), tmp_path / "cap.json")
+    path, _ = export_fashioniq(compose([two], [rows.pair("a", "c")]), tmp_path / "cap.json", origins="all")
     assert json.loads(path.read_text())[0] == {
-        "candidate": "zoo/a",
-        "target": "zoo/b",
+        "candidate": "a",
+        "target": "b",
         "captions": ["is red", "longer"],
     }

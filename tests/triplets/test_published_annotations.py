@@ -51,7 +51,7 @@ def exported(triplets: list[Triplet], layout: Layout, hand_written: Any, folder:
     ]
     artifact = hand_written("triplets", triplets=triplet_table(rows))
     assert layout in ("fashioniq", "cirr")
-    return export_triplets(artifact, layout, folder)  # type: ignore[arg-type]
+    return export_triplets(artifact, layout, folder, origins="all")  # type: ignore[arg-type]
 
 
 def content_of(triplets: list[Triplet]) -> Rows:
