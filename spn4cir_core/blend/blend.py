@@ -86,7 +86,9 @@ class Blend:
             if row >= 0:
                 score_QN[number, row] = -np.inf
         k = min(k, score_QN.shape[1])
-        row_QK = np.stack([_best_rows(score_N, k) for score_N in score_QN]) if len(score_QN) else np.zeros((0, k), int)
+        row_QK = (
+            np.stack([best_positions(score_N, k) for score_N in score_QN]) if len(score_QN) else np.zeros((0, k), int)
+        )
         return row_QK, np.take_along_axis(score_QN, row_QK, 1)
 
 
@@ -134,7 +136,9 @@ def _weights(
     return fit_weights(standard_QCN, targets, excluded, seed).weight_C
 
 
-def _best_rows(score_N: np.ndarray, k: int) -> np.ndarray:
+def best_positions(score_N: np.ndarray, k: int) -> np.ndarray:
+    """(k,) positions of the highest scores, highest first, of equal ones the first; all where there are fewer."""
+    k = min(k, len(score_N))
     if not k:
         return np.zeros(0, np.int64)
     least = np.partition(score_N, -k)[-k]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,7 @@ def channel_of(name: str) -> Channel:
     return channel
 
 
+@lru_cache(maxsize=256)
 def title_of(name: str) -> str:
     """What people call the channel."""
     return f"trained encoder, {ROLES[name].label}" if name in ROLES else channel_of(name).title

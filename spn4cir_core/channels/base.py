@@ -143,9 +143,14 @@ class WordChannel(Channel):
         score_QK = np.empty((len(queries), columns), np.float32)
         for number in range(len(queries)):
             words = self.query_words(queries, number)
-            score_N = gallery.words.cosine(words) if self.whole_caption else gallery.words.coverage(words)
-            score_QK[number] = score_N if rows_K is None else score_N[rows_K]
+            score_QK[number] = (gallery.words.cosine if self.whole_caption else gallery.words.coverage)(words, rows_K)
         return score_QK
+
+    def best_rows(self, gallery: Gallery, query: ComposedQueries, count: int) -> np.ndarray:
+        """Rows of the ``count`` best captions that have a word of the one query; fewer where fewer have one."""
+        rows_K = gallery.words.rows_with(self.query_words(query, 0))
+        score_K = self.scores(gallery, query, rows_K)[0]
+        return rows_K if len(rows_K) <= count else rows_K[np.argpartition(-score_K, count)[:count]]
 
 
 CHANNELS = Room(

@@ -24,3 +24,8 @@ class RemovedWords(WordChannel):
     @override
     def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
         return -super().scores(gallery, queries, rows_K)
+
+    @override
+    def best_rows(self, gallery: Gallery, query: ComposedQueries, count: int) -> np.ndarray:
+        """None: no picture is right because it lacks a word."""
+        return np.zeros(0, np.int64)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from spn4cir_core.blend.blend import best_positions
 from spn4cir_core.blend.evidence import PICTURE, Sentences, composed_queries
 from spn4cir_core.blend.fitted import FittedBlend, in_parts, part_of, read_blend, title_of
 from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel
@@ -149,22 +150,19 @@ class IndexedBlend:
                 scored = best_images_of_each(self.indexes[channel.vectors], query_1D, count, tokens)[0]
                 rows.append(np.array([row for _, row in scored], np.int64))
             elif isinstance(channel, WordChannel):
-                score_N = channel.scores(self.gallery, query)[0]
-                matched = np.flatnonzero(score_N > 0)
-                if len(matched) > count:
-                    matched = matched[np.argpartition(-score_N[matched], count)[:count]]
-                rows.append(matched)
+                rows.append(channel.best_rows(self.gallery, query, count))
         return np.unique(np.concatenate(rows)) if rows else np.arange(min(count, len(self.gallery.captions)))
 
     def _has_tokens(self, name: str) -> bool:
         return self.gallery.vectors[name].ndim == 3
 
     def _sorted(self, parts_UK: np.ndarray, rows_K: np.ndarray, wanted: int) -> list[Scored]:
+        """The best of some rows, which are given in ascending order."""
         score_K = parts_UK.sum(axis=0)
         names = [title_of(self.blend.names[number]) for number in self.blend.used]
-        order = np.lexsort((rows_K, -score_K))[:wanted]
         return [
-            Scored(float(score_K[at]), int(rows_K[at]), _largest_first(names, parts_UK[:, at].tolist())) for at in order
+            Scored(float(score_K[at]), int(rows_K[at]), _largest_first(names, parts_UK[:, at].tolist()))
+            for at in best_positions(score_K, wanted)
         ]
 
     def _composed(self, queries: Sequence[Query], references: Sequence[int | None]) -> ComposedQueries:

@@ -21,6 +21,8 @@ from spn4cir_core.texts.word_kinds import stem
 
 K1 = 1.2
 """Saturation of repeated words, the usual value (Robertson and Zaragoza 2009)."""
+LOOK_UPS = 16
+"""Looking up a row among those of a word costs about as much as summing so many entries."""
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 _SAYS_NOTHING = ARTICLES | set(
     [
@@ -121,43 +123,71 @@ class CaptionWords:
         norm_N = np.sqrt(np.bincount(row_E, weight_E**2, row_count)).astype(np.float32)
         shape = (row_count, len(column))
         weights_NV = sparse.csc_matrix((weight_E, (row_E, column_E)), shape=shape)
+        weights_NV.sort_indices()
         return cls(weights_NV, norm_N, column, rarity_V, has_words_N)
 
-    def coverage(self, words: Sequence[str]) -> np.ndarray:
-        """Share of the query's words, by rarity, that each caption has: (N,) float32, about 0 … 1.
+    def coverage(self, words: Sequence[str], rows_K: np.ndarray | None = None) -> np.ndarray:
+        """Share of the query's words, by rarity, that each caption has: (N,) float32 or (K,), about 0 … 1.
 
         NaN where a caption has no words, and everywhere if no word of the query is known.
         """
         bag = self._known(words)
         best = sum(self.rarity_V[number] * _saturated(count) for number, count in bag.items())
-        return self._finished(self._sums(dict.fromkeys(bag, 1.0)), best)
+        return self._finished(self._sums(dict.fromkeys(bag, 1.0), rows_K), best, rows_K)
 
-    def cosine(self, words: Sequence[str]) -> np.ndarray:
-        """Cosine of the query's weighted words with each caption's, (N,) float32: 1 for the same words only.
+    def cosine(self, words: Sequence[str], rows_K: np.ndarray | None = None) -> np.ndarray:
+        """Cosine of the query's weighted words with each caption's, (N,) float32 or (K,): 1 for the same words only.
 
         Unknown words do not count. NaN as in :meth:`coverage`.
         """
         bag = self._known(words)
         weight = {number: float(_saturated(count) * self.rarity_V[number]) for number, count in bag.items()}
         norm = sum(value**2 for value in weight.values()) ** 0.5
-        return self._finished(self._sums(weight), norm * np.maximum(self.norm_N, 1e-9))
+        norm_K = self.norm_N if rows_K is None else self.norm_N[rows_K]
+        return self._finished(self._sums(weight, rows_K), norm * np.maximum(norm_K, 1e-9), rows_K)
+
+    def rows_with(self, words: Sequence[str]) -> np.ndarray:
+        """Rows of the captions that have one of the words, ascending."""
+        has_word_N = np.zeros(len(self.has_words_N), bool)
+        for number in self._known(words):
+            has_word_N[self._postings(number)[0]] = True
+        return np.flatnonzero(has_word_N)
 
     def _known(self, words: Sequence[str]) -> dict[int, int]:
         return {self.column[word]: count for word, count in Counter(words).items() if word in self.column}
 
-    def _sums(self, weight: Mapping[int, float]) -> np.ndarray:
+    def _postings(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows that have a word, ascending, and its weight in each."""
+        start, end = self.weights_NV.indptr[number : number + 2]
+        return self.weights_NV.indices[start:end], self.weights_NV.data[start:end]
+
+    def _sums(self, weight: Mapping[int, float], rows_K: np.ndarray | None) -> np.ndarray:
+        """Of few rows only their own entries are looked up; of many, all are summed and theirs taken."""
+        entries = sum(len(self._postings(number)[0]) for number in weight)
+        if rows_K is not None and len(rows_K) * LOOK_UPS < entries:
+            return self._looked_up(weight, rows_K)
         sum_N = np.zeros(len(self.has_words_N), np.float32)
         for number, value in weight.items():
-            start, end = self.weights_NV.indptr[number : number + 2]
-            sum_N[self.weights_NV.indices[start:end]] += value * self.weights_NV.data[start:end]
-        return sum_N
+            row_P, weight_P = self._postings(number)
+            sum_N[row_P] += value * weight_P
+        return sum_N if rows_K is None else sum_N[rows_K]
 
-    def _finished(self, sum_N: np.ndarray, best: Any) -> np.ndarray:
+    def _looked_up(self, weight: Mapping[int, float], rows_K: np.ndarray) -> np.ndarray:
+        sum_K = np.zeros(len(rows_K), np.float32)
+        for number, value in weight.items():
+            row_P, weight_P = self._postings(number)
+            own_K = rows_K.astype(row_P.dtype)  # else all of row_P would be converted
+            at_K = np.minimum(np.searchsorted(row_P, own_K), len(row_P) - 1)
+            has_K = row_P[at_K] == own_K
+            sum_K[has_K] += value * weight_P[at_K[has_K]]
+        return sum_K
+
+    def _finished(self, sum_K: np.ndarray, best: Any, rows_K: np.ndarray | None) -> np.ndarray:
         if not np.any(best):
-            return np.full_like(sum_N, np.nan)
-        score_N: np.ndarray = (sum_N / best).astype(np.float32)
-        score_N[~self.has_words_N] = np.nan
-        return score_N
+            return np.full_like(sum_K, np.nan)
+        score_K: np.ndarray = (sum_K / best).astype(np.float32)
+        score_K[~(self.has_words_N if rows_K is None else self.has_words_N[rows_K])] = np.nan
+        return score_K
 
     @property
     def nbytes(self) -> int:

@@ -45,6 +45,19 @@ def test_pictures_without_a_caption_have_no_score(kind: str) -> None:
     np.testing.assert_array_equal(np.isnan(scores[0]), [False, False, True, False, False, True])
 
 
+@pytest.mark.parametrize("kind", ["modified_text", "edited_caption", "reference_caption"])
+def test_best_rows_of_a_word_channel_are_its_highest_scores(kind: str) -> None:
+    channel, asked = CHANNELS.build(kind), queries("red belt")
+    scores = np.nan_to_num(channel.scores(gallery(), asked)[0])
+    best = int(channel.best_rows(gallery(), asked, 1)[0])
+    assert scores[best] == scores.max()
+    assert sorted(channel.best_rows(gallery(), asked, 6)) == np.flatnonzero(scores).tolist()
+
+
+def test_words_that_are_taken_away_bring_no_picture_up() -> None:
+    assert CHANNELS.build("removed_words").best_rows(gallery(), queries("without red"), 6).tolist() == []
+
+
 def test_vector_channels_are_products() -> None:
     scores = CHANNELS.build("picture").scores(gallery(), queries("blue"))
     np.testing.assert_allclose(scores[0], gallery().vectors["picture"][:, 0])

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from spn4cir_core.texts import caption_words as caption_words_module
 from spn4cir_core.texts.caption_words import K1, CaptionWords, caption_words
 
 CAPTIONS = ["red hat", "red hat, red belt", "blue hat with feather", None, "", "红色的衣服"]
@@ -35,6 +36,21 @@ def test_cosine_is_that_of_weighted_bags_of_words() -> None:
 def test_coverage_is_one_for_all_words_and_zero_for_none() -> None:
     scores = CaptionWords.of(CAPTIONS).coverage(caption_words("blue hat"))
     assert scores[2] == pytest.approx(1) and 0 < scores[0] < 1 and scores[5] == 0
+
+
+@pytest.mark.parametrize("look_ups", [0, 10**6], ids=["entries looked up", "all entries summed"])
+def test_scores_of_some_rows_are_those_of_all(monkeypatch: pytest.MonkeyPatch, look_ups: int) -> None:
+    monkeypatch.setattr(caption_words_module, "LOOK_UPS", look_ups)
+    words, rows = CaptionWords.of(CAPTIONS), np.array([5, 0, 3, 2])
+    for query in ("red hat, red belt", "blue hat with feather", "quux", ""):
+        for scores in (words.cosine, words.coverage):
+            np.testing.assert_array_equal(scores(caption_words(query), rows), scores(caption_words(query))[rows])
+
+
+def test_rows_with_one_of_the_words() -> None:
+    words = CaptionWords.of(CAPTIONS)
+    assert words.rows_with(caption_words("feather or belt")).tolist() == [1, 2]
+    assert words.rows_with(caption_words("quux")).tolist() == []
 
 
 def test_unknown_words_give_no_scores() -> None:
