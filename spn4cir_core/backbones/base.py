@@ -37,6 +37,10 @@ class Backbone(Plugin):
         """
         return self.fingerprint()
 
+    def bare_fingerprint(self) -> str:
+        """Hash of all that :meth:`build_bare` reads: where a published file is put in, no other weights are needed."""
+        return self.fingerprint()
+
     def text_tokenizer(self) -> tuple[str, int]:
         """A tokenizer as ``modified_texts.tokenizer`` names it, and most tokens of a text, known before it is built.
 

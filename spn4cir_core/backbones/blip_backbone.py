@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import Any
+
 from typing_extensions import override
 
 from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.backbones.blip_model import BlipModel, open_model
 from spn4cir_core.models.fixed_batches import Dtype
 from spn4cir_core.models.model_source import find_model
 from spn4cir_core.store.fingerprints import fingerprint
@@ -27,6 +31,24 @@ class BlipBackbone(Backbone):
     def fingerprint(self) -> str:
         weights = find_model(self.model, self.revision).fingerprint
         return fingerprint({"settings": self.restoring_fingerprint(), "weights": weights})
+
+    @abstractmethod
+    def bare_parts(self) -> tuple[Any, str]:
+        """The config of a network that a published file is put into, and its vocabulary.
+
+        Raises:
+            InputError: the model's config or tokenizer is not there, or is of another kind.
+        """
+
+    @override
+    def bare_fingerprint(self) -> str:
+        config, vocabulary = self.bare_parts()
+        return fingerprint(
+            {"settings": self.restoring_fingerprint(), "config": config.to_dict(), "vocabulary": vocabulary}
+        )
+
+    def _bare_model(self) -> BlipModel:
+        return open_model(self.model, self.revision, weights=False)
 
     @override
     def restoring_fingerprint(self) -> str:

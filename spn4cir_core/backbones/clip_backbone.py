@@ -53,6 +53,10 @@ class ClipBackbone(Backbone):
         return fingerprint({"settings": self, "weights": self._weights_fingerprint()})
 
     @override
+    def bare_fingerprint(self) -> str:
+        return fingerprint({"settings": self, "described": self.described()})
+
+    @override
     def restoring_fingerprint(self) -> str:
         """Hash of the settings without the source of the starting weights: checkpoints hold all weights."""
         outside = {"model", "pretrained", "weights_of", "revision"}

@@ -65,7 +65,7 @@ def write_pairs(work: Work[PairsInput]) -> None:
     settings = suited.pairs
     tables = []
     for split in SPLITS:
-        rows = np.flatnonzero(corpus.split == split)
+        rows = _ranked(corpus, split, settings)
         if not len(rows):
             continue
         window = _window(suited, len(rows))
@@ -107,6 +107,24 @@ def read_corpus(work: Work[PairsInput]) -> EmbeddedImages:
         targets,
         _captions_of(ids, work),
     )
+
+
+def _ranked(corpus: EmbeddedImages, split: str, settings: PairSettings) -> np.ndarray:
+    """Row numbers of the images of a split that are ranked.
+
+    Raises:
+        InputError: only annotated ones are, and the training split has none.
+    """
+    of_split = np.flatnonzero(corpus.split == split)
+    if settings.images == "split":
+        return of_split
+    rows = np.intersect1d(of_split, np.concatenate([corpus.annotated_reference, corpus.annotated_target]))
+    if split == "train" and not len(rows):
+        raise InputError(
+            'pairs: images = "annotated", and no annotated triplet has a picture in the training split; add triplets, '
+            'or rank all images with images = "split"'
+        )
+    return rows
 
 
 def _suited_to(corpus: EmbeddedImages, work: Work[PairsInput]) -> PairsInput:

@@ -23,6 +23,8 @@ DESCRIBED = {"backbone", "backbone_fingerprint", "state", "temperature"}
 """What a network's description holds."""
 RESUME, STATE, BEST, REFUSED = "resume", "state.safetensors", "best.safetensors", "refused_batch.json"
 LAST = "last.safetensors"
+TEMPERATURE = "log_temperature"
+"""In a saved state, of the tensor that is trained: the first version saved logarithms alone."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +124,20 @@ class Resume:
     def save(
         self,
         network: nn.Module,
-        log_temperature: Tensor,
+        temperature: Tensor,
         optimiser: torch.optim.Optimizer,
         metrics: list[dict[str, Any]],
         extras: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
-        """Keep the state after as many steps as there are lines of metrics, whole or not at all."""
+        """Keep the state after as many steps as there are lines of metrics, whole or not at all.
+
+        Args:
+            temperature: the tensor that is trained, its logarithm or itself.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_metrics(metrics)
         tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
-        tensors["log_temperature"] = log_temperature.detach()
+        tensors[TEMPERATURE] = temperature.detach()
         for number, moments in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{number}/{name}": tensor for name, tensor in moments.items()}
         for owner, state in (extras or {}).items():
@@ -139,7 +145,7 @@ class Resume:
         with whole_file(self.folder / STATE) as scratch:
             _save(tensors, scratch, {"step": str(len(metrics))})
 
-    def load(self, network: nn.Module, log_temperature: Tensor, optimiser: torch.optim.Optimizer) -> ResumedState:
+    def load(self, network: nn.Module, temperature: Tensor, optimiser: torch.optim.Optimizer) -> ResumedState:
         """Put the saved state back, if there is one.
 
         Raises:
@@ -158,7 +164,7 @@ class Resume:
             moments.setdefault(int(number), {})[moment] = tensor
         optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
         with torch.no_grad():
-            log_temperature.copy_(tensors["log_temperature"])
+            temperature.copy_(tensors[TEMPERATURE])
         extras: dict[str, dict[str, Tensor]] = {}
         for name, tensor in _below(tensors, "extra/").items():
             owner, _, own = name.partition("/")

@@ -31,17 +31,42 @@ def trainable(module: nn.Module, frozen: Sequence[nn.Module | nn.Parameter]) -> 
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
-def adamw(parameters: list[nn.Parameter], log_temperature: Tensor, schedule: Schedule) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices only, and the temperature as a parameter where it is learned."""
+class Temperature:
+    """The objective's temperature, and the tensor that is trained where it is learnt.
+
+    Attributes:
+        tensor: a scalar, the temperature's logarithm or itself (``learnt_temperature``).
+    """
+
+    def __init__(self, value: float, schedule: Schedule, device: torch.device) -> None:
+        import torch
+
+        self.is_logarithm = schedule.learnt_temperature == "logarithm"
+        self.tensor = torch.tensor(math.log(value) if self.is_logarithm else value, device=device)
+        self.tensor.requires_grad_(schedule.learn_temperature)
+
+    def of_step(self) -> Tensor:
+        """The temperature, with a gradient where it is learnt."""
+        return self.tensor.exp() if self.is_logarithm else self.tensor
+
+    @property
+    def value(self) -> float:
+        """As it is now."""
+        return float(self.of_step().detach())
+
+
+def adamw(parameters: list[nn.Parameter], temperature: Tensor, schedule: Schedule) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices only or on all, and the temperature as a parameter where it is learnt."""
     import torch
 
+    other_decay = schedule.weight_decay if schedule.decayed == "all" else 0.0
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": other_decay},
     ]
     if schedule.learn_temperature:
-        groups.append({"params": [log_temperature], "weight_decay": 0.0})
-    return torch.optim.AdamW(groups, lr=schedule.learning_rate)
+        groups.append({"params": [temperature], "weight_decay": other_decay})
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=schedule.adam_betas, eps=schedule.adam_epsilon)
 
 
 class Precision:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from spn4cir_core.backbones.base import BACKBONES, Backbone
 from spn4cir_core.engine.plugins import Choice, Settings
@@ -73,6 +73,13 @@ class Schedule(Settings):
     in chunks is the stronger choice; against a bank the two are the same."""
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
+    decayed: Annotated[Literal["matrices", "all"], OmitDefaultFromFingerprint()] = "matrices"
+    """What weight decay shrinks: matrices alone, or every trained tensor, biases, norms and the learnt temperature too,
+    as published."""
+    adam_betas: Annotated[tuple[float, float], OmitDefaultFromFingerprint()] = (0.9, 0.999)
+    """Decay of AdamW's moments; SPRC is published with (0.9, 0.98)."""
+    adam_epsilon: Annotated[float, OmitDefaultFromFingerprint()] = Field(default=1e-8, gt=0)
+    """Added to the root of the second moment; published 1e-7."""
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps in which the learning rate climbs."""
     rate_schedule: Annotated[Literal["cosine", "constant"], OmitDefaultFromFingerprint()] = "cosine"
@@ -80,6 +87,9 @@ class Schedule(Settings):
     clip_norm: float = Field(default=1.0, gt=0)
     temperature: float = Field(default=0.05, gt=0)
     learn_temperature: bool = False
+    learnt_temperature: Annotated[Literal["logarithm", "value"], OmitDefaultFromFingerprint()] = "logarithm"
+    """What the optimiser changes where the temperature is learnt: its logarithm, so that it stays positive, or itself,
+    as published: the same rate then moves it about 1 / temperature times as far."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the encoders' arithmetic; weights, vectors and objective stay float32."""
     checkpoint_activations: bool = False
@@ -89,6 +99,13 @@ class Schedule(Settings):
     save_every_steps: Annotated[int, OmitFromFingerprint()] = Field(default=200, ge=1)
     device: Annotated[str, OmitFromFingerprint()] = "auto"
     threads: Annotated[int | None, OmitFromFingerprint()] = None
+
+    @field_validator("adam_betas")
+    @classmethod
+    def _below_one(cls, betas: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"adam_betas {betas}: both must be at least 0 and below 1")
+        return betas
 
     @model_validator(mode="after")
     def _averages_the_end_only_where_it_is_known(self) -> Self:

@@ -237,10 +237,10 @@ def _features_or_inputs(
 
 def _backbone_weights(tables: Stage1Input, store: Store) -> Any:
     settings = tables.stage1_checkpoint
-    weights = settings.backbone.fingerprint()
     if not settings.start_from:
-        return weights
-    return {"backbone": weights, "start_from": given_fingerprint(Path(settings.start_from).expanduser())}
+        return settings.backbone.fingerprint()
+    given = given_fingerprint(Path(settings.start_from).expanduser())
+    return {"backbone": settings.backbone.bare_fingerprint(), "start_from": given}
 
 
 def _excludes_false_negatives(tables: Stage1Input) -> bool:

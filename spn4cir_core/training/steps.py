@@ -10,7 +10,7 @@ from spn4cir_core.errors import TrainingError
 from spn4cir_core.training.checkpoints import Resume
 from spn4cir_core.training.collectives import mean_gradient, sum_gradients
 from spn4cir_core.training.gradient_cache import GradientCache
-from spn4cir_core.training.optimisers import Precision, adamw, learning_rate
+from spn4cir_core.training.optimisers import Precision, Temperature, adamw, learning_rate
 from spn4cir_core.training.step_batches import StepBatches
 from spn4cir_core.training.training import Training
 from spn4cir_core.training.triplet_batches import TripletBatch, random_of
@@ -25,26 +25,19 @@ class Steps:
 
     Attributes:
         parameters: what is trained, apart from the temperature.
-        log_temperature: a parameter too where the schedule says so.
+        temperature: trained too where the schedule says so.
         batches: what the objective sees, and its memory.
     """
 
     def __init__(self, training: Training, parameters: list[nn.Parameter], device: torch.device) -> None:
-        import torch
 
         schedule = training.schedule
         self.training, self.schedule, self.parameters, self.device = training, schedule, parameters, device
-        self.log_temperature = torch.tensor(math.log(training.temperature), device=device)
-        self.log_temperature.requires_grad_(schedule.learn_temperature)
-        self.optimiser = adamw(parameters, self.log_temperature, schedule)
+        self.temperature = Temperature(training.temperature, schedule, device)
+        self.optimiser = adamw(parameters, self.temperature.tensor, schedule)
         self.precision = Precision(schedule.precision, device)
         self.batch_size = training.triplets.batch_size(schedule.batch_size)
         self.batches = StepBatches(training, device, self.precision)
-
-    @property
-    def temperature(self) -> float:
-        """As it is now."""
-        return float(self.log_temperature.detach().exp())
 
     @property
     def rows(self) -> int:
@@ -55,8 +48,8 @@ class Steps:
         """Take a step, counted from 0; its line of the metrics.
 
         Raises:
-            TrainingError: the loss or its gradient is not finite; ``resume`` has the batch, and no weight
-                has changed.
+            TrainingError: the loss or its gradient is not finite, or a learnt temperature has left the positive
+                numbers; ``resume`` has the batch, and no weight has changed.
         """
         import torch
 
@@ -69,10 +62,11 @@ class Steps:
         taken = [training.triplets.batch(training.seed, training.name, number, self.batch_size) for number in numbers]
         value = math.fsum(self._backward(*batch, step) for batch in zip(numbers, taken, strict=True)) / len(taken)
         sum_gradients(self.parameters, training.processes)
-        mean_gradient(self.log_temperature, training.processes)
+        mean_gradient(self.temperature.tensor, training.processes)
         scaler.unscale_(self.optimiser)
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, schedule.clip_norm))
-        if not math.isfinite(value) or not (math.isfinite(norm) or self.precision.may_overflow):
+        lost = not math.isfinite(value) or self.temperature.value <= 0
+        if lost or not (math.isfinite(norm) or self.precision.may_overflow):
             raise TrainingError(self._refusal(step, value, norm, taken, resume))
         scaler.step(self.optimiser)
         scaler.update()
@@ -84,7 +78,7 @@ class Steps:
             "loss": value,
             "gradient_norm": norm if math.isfinite(norm) else None,
             "learning_rate": rate,
-            "temperature": self.temperature,
+            "temperature": self.temperature.value,
         }
 
     def _backward(self, number: int, triplets: TripletBatch, step: int) -> float:
@@ -94,7 +88,7 @@ class Steps:
         # Dropout, where a backbone has it, must not depend on what ran before a kill.
         rank = training.processes.rank
         self._reseed(f"dropout/{rank}" if rank else "dropout", number)
-        batch = self.batches.of(triplets, step, cache, self.log_temperature.exp())
+        batch = self.batches.of(triplets, step, cache, self.temperature.of_step())
         # What an objective draws must be the same in every process.
         self._reseed("objective", number)
         loss = training.objective.loss(batch)

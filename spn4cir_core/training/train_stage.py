@@ -153,7 +153,7 @@ class _Loop:
     def _keep_best(self) -> None:
         if self.first and self.training.keeps_best:
             with self._with_averaged_weights():
-                self.resume.save_best(self.module, self.steps.temperature)
+                self.resume.save_best(self.module, self.steps.temperature.value)
 
     @contextmanager
     def _with_averaged_weights(self) -> Iterator[None]:
@@ -172,7 +172,7 @@ class _Loop:
                 frozen.eval()
 
     def _load(self) -> list[dict[str, Any]]:
-        state = self.resume.load(self.module, self.steps.log_temperature, self.steps.optimiser)
+        state = self.resume.load(self.module, self.steps.temperature.tensor, self.steps.optimiser)
         memory = state.extras.get("memory", {})
         self.steps.batches.memory |= {name: tensor.to(self.device) for name, tensor in memory.items()}
         self.steps.precision.restore(state.extras.get("precision", {}))
@@ -196,12 +196,12 @@ class _Loop:
                 "average": average,
                 "target": target,
             }
-            self.resume.save(self.module, self.steps.log_temperature, self.steps.optimiser, metrics, extras)
+            self.resume.save(self.module, self.steps.temperature.tensor, self.steps.optimiser, metrics, extras)
 
     def _finish(self, metrics: list[dict[str, Any]]) -> None:
         if not self.first:
             return
-        temperature = self.steps.temperature
+        temperature = self.steps.temperature.value
         if self.average is not None:
             self.average.apply()
         if self.schedule.validation.keep == "best_and_last":

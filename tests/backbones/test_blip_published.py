@@ -107,3 +107,17 @@ def test_the_tower_of_a_published_file_is_kept_as_narrow_as_asked(small_table: S
     network, _ = load_published(tmp_path / "best.pt", backbone(small_table("sprc"), vision_dtype="float16"), [], 0)
     for name, tensor in as_module(network).state_dict().items():
         assert tensor.dtype == (torch.float16 if name.startswith("vision_model.") else torch.float32), name
+
+
+def test_a_published_blip_has_the_originals_epsilon_whatever_the_hubs_configuration_says(
+    small_table: SmallTable, tmp_path: Path
+) -> None:
+    made = backbone(small_table("blip4cir"))
+    hubs = moved(made, 1)
+    torch.save(content("blip4cir", 1, hubs), tmp_path / "stage1.pt")
+    published = load_published(tmp_path / "stage1.pt", made, [], 0)[0]
+    restored = made.restore(published.state())
+    assert hubs.config.vision_config.layer_norm_eps == 1e-5
+    for network in (published, restored):
+        norms = [part for part in as_module(network).vision_model.modules() if isinstance(part, torch.nn.LayerNorm)]  # type: ignore[union-attr,operator]
+        assert norms and {norm.eps for norm in norms} == {1e-6}

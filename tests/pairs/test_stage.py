@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -304,3 +305,23 @@ def test_pairs_by_looks_do_not_hang_on_captions(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     parents(store, clustered(20, 8))
     assert "captions" not in run(store, window=[1, 5]).summary["parents"]
+
+
+def test_ranks_may_be_those_among_images_of_annotated_triplets_alone(tmp_path: Path) -> None:
+    vectors, store = clustered(60, 8), Store(tmp_path)
+    ranked = [3, 5, 8, 13, 21, 34, 55]
+    parents(store, vectors, annotated=[*pairwise(ranked)], split=["train"] * 50 + ["evaluation"] * 10)
+    pairs = run(store, window=[0, 3], images="annotated", references="annotated").table().to_pylist()
+    inside = [row for row in ranked if row < 50]
+    for pair in pairs:
+        order = slow_ranking(vectors[inside], inside.index(int(pair["reference_id"][5:10])))
+        assert inside[order[pair["rank"]]] == int(pair["target_id"][5:10])
+    assert {pair["reference_id"] for pair in pairs} <= {name(row) for row in inside}
+    assert len(pairs) >= 3
+
+
+def test_without_annotated_triplets_there_is_nothing_to_rank_among(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    parents(store, clustered(20, 8))
+    with pytest.raises(InputError, match='rank all images with images = "split"'):
+        run(store, images="annotated")

@@ -44,6 +44,28 @@ def test_a_published_file_is_stage_1_as_it_stands_or_is_trained_on(world: World,
     assert not torch.equal(state["clip.visual.proj"], tensors["visual.proj"])
 
 
+def test_the_models_own_weights_need_not_be_there(world: World, tmp_path: Path) -> None:
+    table = WRITERS["clip4cir"](tmp_path / "weights")
+    tensors = published(table, tmp_path / "stage1.pt", 0)
+    (tmp_path / "weights" / "clip" / "open_clip_model.safetensors").unlink()
+    recipe, store = world(stage1={"backbone": table, "start_from": str(tmp_path / "stage1.pt"), "steps": 0})
+    state = as_module(load_network(STAGE1_CHECKPOINT.run(recipe, store)[0])).state_dict()
+    assert torch.equal(state["clip.visual.proj"], tensors["visual.proj"])
+    with pytest.raises(InputError, match="no weights in"):
+        STAGE1_CHECKPOINT.run(world(stage1={"backbone": table})[0], store)
+
+
+@pytest.mark.parametrize("kind", ["clip4cir", "tgcir", "blip4cir", "sprc"])
+def test_what_a_published_file_is_put_into_has_a_fingerprint_of_its_own(kind: str, tmp_path: Path) -> None:
+    made = BACKBONES.build(WRITERS[kind](tmp_path))
+    before = made.bare_fingerprint()
+    for file in tmp_path.rglob("*.safetensors"):
+        file.unlink()
+    assert made.bare_fingerprint() == before
+    with pytest.raises(InputError, match=r"no (weights|\*\.safetensors)"):
+        made.fingerprint()
+
+
 def test_the_bytes_of_the_file_decide_and_not_where_it_lies(world: World, tmp_path: Path) -> None:
     table = WRITERS["clip4cir"](tmp_path / "weights")
     for folder, seed in (("one", 0), ("two", 0), ("three", 1)):

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 
-from spn4cir_core.training.optimisers import Precision, adamw
+from spn4cir_core.training.optimisers import Precision, Temperature, adamw
 from spn4cir_core.training.settings import Schedule
 
 CPU = torch.device("cpu")
@@ -49,3 +52,29 @@ def test_only_matrices_decay_and_the_temperature_is_trained_where_it_is_learned(
         decays = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
         assert decays[id(parameters[0])] == 0.3 and decays[id(parameters[1])] == 0.0
         assert (id(temperature) in decays) is learn
+
+
+def test_every_tensor_decays_and_the_optimiser_is_the_published_one_where_settings_say_so() -> None:
+    parameters = [torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))]
+    schedule = Schedule(
+        weight_decay=0.05, decayed="all", adam_betas=(0.9, 0.98), adam_epsilon=1e-7, learn_temperature=True
+    )
+    temperature = Temperature(0.05, schedule, CPU)
+    optimiser = adamw(parameters, temperature.tensor, schedule)
+    assert {group["weight_decay"] for group in optimiser.param_groups} == {0.05}
+    assert {(group["betas"], group["eps"]) for group in optimiser.param_groups} == {((0.9, 0.98), 1e-7)}
+    with pytest.raises(ValueError, match="below 1"):
+        Schedule(adam_betas=(0.9, 1.0))
+
+
+@pytest.mark.parametrize(("learnt", "moved"), [("value", 1.0), ("logarithm", 0.03)])
+def test_the_temperature_itself_moves_by_the_rate_its_logarithm_by_as_much_of_it(learnt: Any, moved: float) -> None:
+    schedule = Schedule(learning_rate=5e-6, weight_decay=0.0, learn_temperature=True, learnt_temperature=learnt)
+    temperature = Temperature(0.03, schedule, CPU)
+    optimiser = adamw([torch.nn.Parameter(torch.ones(1, 1))], temperature.tensor, schedule)
+    for _ in range(100):
+        optimiser.zero_grad()
+        temperature.of_step().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    assert 0.03 - temperature.value == pytest.approx(100 * 5e-6 * moved, rel=0.02)
+    assert Temperature(0.03, Schedule(), CPU).tensor.requires_grad is False

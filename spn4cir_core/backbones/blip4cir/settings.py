@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ADDED_TOKENS = ("[DEC]", "[ENC]")
 """BLIP's own, in this order behind BERT's vocabulary; the second replaces a query's first token."""
 NOT_NEEDED = ("itm_head.",)
+VISION_EPSILON = 1e-6
+"""Of the layer norms of the original's vision tower; the hub's configuration of the same weights says 1e-5."""
 
 
 class Blip4Cir(BlipBackbone):
@@ -58,8 +60,15 @@ class Blip4Cir(BlipBackbone):
     @override
     def build_bare(self, texts: Sequence[str], seed: int) -> Blip4CirNetwork:
         """Read the model's config and tokenizer, and not its weights."""
-        model = open_model(self.model, self.revision, weights=False)
-        return self._shaped(model.config("blip"), self._vocabulary(model), seed)
+        return self._shaped(*self.bare_parts(), seed)
+
+    @override
+    def bare_parts(self) -> tuple[Any, str]:
+        """The model's own, but for the tower's epsilon: published files were trained with the original's."""
+        model = self._bare_model()
+        config = model.config("blip")
+        config.vision_config.layer_norm_eps = VISION_EPSILON
+        return config, self._vocabulary(model)
 
     @override
     def restore(self, state: dict[str, Any]) -> Blip4CirNetwork:

@@ -68,8 +68,12 @@ class Sprc(BlipBackbone):
     @override
     def build_bare(self, texts: Sequence[str], seed: int) -> SprcNetwork:
         """Read the model's config and tokenizer, and not its weights."""
-        model = open_model(self.model, self.revision, weights=False)
-        return self._shaped(model.config("blip-2"), model.vocabulary(ADDED_TOKEN), seed)
+        return self._shaped(*self.bare_parts(), seed)
+
+    @override
+    def bare_parts(self) -> tuple[Any, str]:
+        model = self._bare_model()
+        return model.config("blip-2"), model.vocabulary(ADDED_TOKEN)
 
     @override
     def restore(self, state: dict[str, Any]) -> SprcNetwork:
