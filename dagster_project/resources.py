@@ -14,6 +14,7 @@ from spn4cir_core.engine.progress import Throttled
 from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.launch.launcher import Launch, launch_from
+from spn4cir_core.launch.recipe_source import claimed, own_name
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.remote_store import open_store
@@ -41,8 +42,9 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Before the first of those tries; doubled for each further one."""
 
     def load(self) -> tuple[Recipe, Store]:
-        """The validated recipe and its store."""
-        return load_recipe(self.recipe), open_store(self.store)
+        """The validated recipe, under its name in the store, and the store."""
+        store = open_store(self.store)
+        return own_name(load_recipe(self.recipe), store), store
 
     def materialize(self, context: dg.AssetExecutionContext, stage: Stage) -> dg.MaterializeResult:  # type: ignore[type-arg]
         """Bring one stage up to date.
@@ -53,6 +55,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         try:
             recipe, store = self.load()
+            claimed(recipe, store)
             launch = launch_from({name: getattr(self, name) for name in Launch.model_fields})
             if launch.starts(stage, recipe, store):
                 artifact, reused = run_through_pipes(context, launch, stage, recipe, store)

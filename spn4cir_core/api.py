@@ -13,6 +13,7 @@ from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import RecipeError, StoreError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.launch.launcher import Launch
+from spn4cir_core.launch.recipe_source import claimed, own_name
 from spn4cir_core.launch.run_flow import run as run_flow
 from spn4cir_core.recipe import Recipe, recipe_of
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -91,8 +92,9 @@ def run(
     Raises:
         Spn4cirError: a recipe, an input or the store cannot be used; the message says what to do.
     """
-    launch = Launch(processes=processes)
-    return run_flow(_recipe(recipe), _store(store), stages, progress, on_stage_done, launch)
+    opened = _store(store)
+    named = claimed(_recipe(recipe), opened)
+    return run_flow(named, opened, stages, progress, on_stage_done, Launch(processes=processes))
 
 
 def read_table(
@@ -157,7 +159,8 @@ def open_searcher(recipe: RecipeLike, store: StoreLike) -> Searcher:
     """
     from spn4cir_core.search.search import Searcher
 
-    return Searcher.of_recipe(_recipe(recipe).name, _store(store))
+    opened = _store(store)
+    return Searcher.of_recipe(own_name(_recipe(recipe), opened).name, opened)
 
 
 def open_encoder(
@@ -190,7 +193,8 @@ def current_artifact(recipe: RecipeLike, store: StoreLike, artefact: str) -> Art
     """
     if artefact not in STAGES:
         raise RecipeError(f"no artefact {artefact!r}; the artefacts are {', '.join(STAGES)}")
-    loaded, opened = _recipe(recipe), _store(store)
+    opened = _store(store)
+    loaded = own_name(_recipe(recipe), opened)
     current = opened.current(loaded.name, artefact)
     if current is None:
         raise StoreError(f"recipe {loaded.name!r} has no {artefact} in {opened}; make it with: spn4cir run")

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.blend.settings import BlendSettings
@@ -51,6 +51,21 @@ class Recipe(Settings):
     blend: BlendSettings = BlendSettings()
     eval_report: EvaluationSettings = EvaluationSettings()
     search_index: SearchSettings = SearchSettings()
+    _loaded_from: tuple[str, str] = PrivateAttr(default=("", ""))
+
+    @property
+    def loaded_from(self) -> tuple[str, str]:
+        """The packaged name or absolute path of its TOML file, and the folder of pictures that was given beside it.
+
+        Empty where it was not loaded, or with other overrides: it cannot be loaded again then.
+        """
+        return self._loaded_from
+
+    def loaded(self, source: str | Path, images: Path | None = None) -> Recipe:
+        """The same recipe, which knows what it was loaded from."""
+        file = "" if not source or str(source) in packaged_recipes() else str(Path(source).absolute())
+        self._loaded_from = (file or str(source), str(images.absolute()) if images else "")
+        return self
 
     @model_validator(mode="after")
     def _with_the_backbones_tokenizer(self) -> Recipe:
@@ -82,9 +97,10 @@ def load_recipe(source: str | Path, overrides: Mapping[str, Any] | None = None) 
     base = _read(source, ())
     tables = merge(base, tables_under_new_keys(overrides or {}, Recipe, base))
     try:
-        return Recipe.model_validate(tables)
+        recipe = Recipe.model_validate(tables)
     except ValidationError as error:
         raise RecipeError(explain(error, f"recipe {source}", Recipe)) from error
+    return recipe if overrides else recipe.loaded(source)
 
 
 def recipe_of(source: str, images: Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -102,7 +118,8 @@ def recipe_of(source: str, images: Path | None, overrides: Mapping[str, Any] | N
     reader = {"folder": str(images)}
     if not reads_a_folder(source):
         reader["kind"] = "folder"
-    return load_recipe(source, merge(overrides or {}, {"images": {"reader": reader}}))
+    recipe = load_recipe(source, merge(overrides or {}, {"images": {"reader": reader}}))
+    return recipe if overrides else recipe.loaded(source, images)
 
 
 def reads_a_folder(source: str | Path) -> bool:
@@ -168,7 +185,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     path = Path(source)
     if str(source) in packaged_recipes():
         text = packaged.read_text(encoding="utf-8")
-    elif _is_file(path):
+    elif is_recipe_file(path):
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
@@ -181,7 +198,7 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"recipe {source} is not valid TOML: {error}") from error
-    if _is_file(path):
+    if is_recipe_file(path):
         tables = anchored(tables, path.absolute().parent)
     base = tables.pop("base", None)
     if base is None:
@@ -192,7 +209,8 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     return merge(below, tables_under_new_keys(tables, Recipe, below))
 
 
-def _is_file(path: Path) -> bool:
+def is_recipe_file(path: Path) -> bool:
+    """Whether a recipe can be read from that path."""
     try:
         return path.is_file()
     except OSError:  # a name too long for any file

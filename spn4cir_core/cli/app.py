@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import read_queries
 from spn4cir_core.cli import ablate, doctor, estimate, evaluation, serve, summary, training, triplets
+from spn4cir_core.cli.hints import CompleteHints, remember, with_options
 from spn4cir_core.cli.options import (
     ImagesOption,
     MachineRankOption,
@@ -23,6 +25,7 @@ from spn4cir_core.cli.options import (
     RecipeOption,
     StoreOption,
     chosen_recipe,
+    opened,
 )
 from spn4cir_core.engine.log_level import LOG_LEVEL, set_log_level
 from spn4cir_core.engine.progress import shown
@@ -30,6 +33,7 @@ from spn4cir_core.errors import Spn4cirError, StoreError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.launch.launcher import launch_from
+from spn4cir_core.launch.recipe_source import claimed
 from spn4cir_core.launch.run_flow import run
 from spn4cir_core.operations.changes import why_outdated
 from spn4cir_core.operations.run_summary import run_summary
@@ -107,6 +111,9 @@ def options(
 ) -> None:
     """What all commands have; read before the command's own options."""
     set_log_level(log_level)
+    for handler in logging.getLogger().handlers:
+        if not any(isinstance(one, CompleteHints) for one in handler.filters):
+            handler.addFilter(CompleteHints())
 
 
 @app.command("run")
@@ -131,9 +138,11 @@ def run_stages(
             "main_port": main_port,
         }
     )
-    recipe = chosen_recipe(recipe_name, images)
+    remember(recipe_name, store_url, images)
+    store = open_store(store_url)
+    recipe = claimed(chosen_recipe(recipe_name, images), store)
     names = [name.strip() for name in select.split(",")] if select else list(STAGES)
-    store, reused = open_store(store_url), dict[str, bool]()
+    reused = dict[str, bool]()
 
     def on_stage_done(artifact: Artifact, there: bool) -> None:
         reused[artifact.noun] = there
@@ -156,7 +165,7 @@ def search(
     images: ImagesOption = None,
 ) -> None:
     """Search with a reference image and a text; prints the hits and writes a contact sheet."""
-    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    recipe, store = opened(recipe_name, store_url, images)
     searcher = _searcher(recipe, store)
     reference = _picture(image, recipe, store) if image else None
     hits = searcher.search(reference, text or None, top)
@@ -172,7 +181,7 @@ def example(
     sheet: Annotated[Path | None, typer.Option(help="Where the contact sheet goes; default: in the store.")] = None,
 ) -> None:
     """Ask one of the corpus's held-out composed queries and mark the right answers."""
-    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    recipe, store = opened(recipe_name, store_url, images)
     annotations, report = store.current(recipe.name, "annotations"), store.current(recipe.name, "eval_report")
     queries = read_queries(annotations) if annotations else []
     if not queries:
@@ -192,7 +201,7 @@ def example(
 @app.command()
 def status(recipe_name: RecipeOption = "", store_url: StoreOption = "store", images: ImagesOption = None) -> None:
     """Say of each stage whether it is up to date, and if not, why."""
-    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    recipe, store = opened(recipe_name, store_url, images)
     why = why_outdated(recipe, store)
     for name in STAGES:
         artifact = store.current(recipe.name, name)
@@ -268,7 +277,7 @@ def main() -> None:
     try:
         app(options_first(sys.argv[1:]))
     except Spn4cirError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        typer.secho(f"error: {with_options(str(error))}", fg="red", err=True)
         sys.exit(1)
 
 

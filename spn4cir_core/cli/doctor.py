@@ -7,9 +7,8 @@ from collections.abc import Iterable
 
 import typer
 
-from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.operations.doctor import Symptom, examine
-from spn4cir_core.store.remote_store import open_store
 
 COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
 
@@ -21,7 +20,8 @@ def register(app: typer.Typer) -> None:
 
 def doctor(recipe: RecipeOption = "", store: StoreOption = "store", images: ImagesOption = None) -> None:
     """Check packages, GPU, disk, store and Dagster's home, and print cures; status 1 if something is broken."""
-    broken = show(examine(open_store(store), chosen_recipe(recipe, images)))
+    known, where = opened(recipe, store, images)
+    broken = show(examine(where, known))
     typer.echo(f"\n{broken} broken" if broken else "\nnothing is broken")
     raise typer.Exit(1 if broken else 0)
 

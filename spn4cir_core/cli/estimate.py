@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.operations.estimate import Cost, Rates, estimate, load_rates
 from spn4cir_core.reports.summary_page import duration, size
-from spn4cir_core.store.remote_store import open_store
 
 EXAMPLE = """
 Run the recipe on a sample of some thousand pictures on the machine that is to do the work, then:
@@ -37,8 +36,8 @@ def estimate_costs(
     images: ImagesOption = None,
 ) -> None:
     """Estimate time, memory and disk of each stage for a larger corpus, from what this store has measured."""
-    recipe = chosen_recipe(recipe_name, images)
-    costs = estimate(recipe, open_store(store), count, processes, load_rates(rates) if rates else Rates())
+    recipe, opened_store = opened(recipe_name, store, images)
+    costs = estimate(recipe, opened_store, count, processes, load_rates(rates) if rates else Rates())
     typer.echo(table(costs))
 
 

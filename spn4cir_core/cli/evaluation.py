@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from spn4cir_core.captions.caption_table import read_captions
-from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe, opened
 from spn4cir_core.engine.progress import shown
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.evaluation.comparison import Run
@@ -20,6 +20,7 @@ from spn4cir_core.evaluation.submission_files import validate_submission
 from spn4cir_core.images.base import QUERIES
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.launch.recipe_source import own_name
 from spn4cir_core.operations.against_before import diagnosis
 from spn4cir_core.recipe import Recipe, packaged_recipes, reads_a_folder
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
@@ -60,14 +61,14 @@ def write_server_files(
     if check is not None and annotations is not None:
         _check(check, annotations, _names_beside(annotations))
         return
-    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    recipe, store = opened(recipe_name, store_url, images)
     server_queries = read_server_queries(recipe.images, _made(recipe.name, store, "images"), store)
     if check is not None:
         if len(server_queries) > 1:
             raise InputError("the recipe has queries for several servers; name the file of them with --annotations")
         _check(check, server_queries[0].annotations, server_queries[0].names)
         return
-    source = _named(trained, None)[0] if trained else recipe.name
+    source = _named(trained, None, store)[0] if trained else recipe.name
     answering = Answering(
         checkpoint=load_checkpoint(_made(source, store, ROLES[model].artifact)),
         manifest=read_manifest(_made(recipe.name, store, "images"), *PICTURE),
@@ -92,7 +93,7 @@ def draft_queries(
     images: ImagesOption = None,
 ) -> None:
     """Draft composed queries for a person to correct; put into the corpus's folder, they are what is measured."""
-    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    recipe, store = opened(recipe_name, store_url, images)
     parents = {
         noun: _made(recipe.name, store, noun) for noun in ("images", "annotations", "splits", "captions", "triplets")
     }
@@ -125,19 +126,17 @@ def compare_runs(
 ) -> None:
     """Compare runs query by query: recall, paired differences, queries won and lost. The first one is the baseline."""
     if before:
-        _compare_with_before(
-            chosen_recipe(_only(runs, recipe), images), open_store(store), out, model, query_set, draws
-        )
+        _compare_with_before(*opened(_only(runs, recipe), store, images), out, model, query_set, draws)
         return
     if len(runs or []) < 2:
         raise InputError(
             "name at least two runs: spn4cir compare demo tuned.toml other@elsewhere/store; "
             "or one recipe with its report before: spn4cir compare --before demo"
         )
-    opened = [_run(spec, store, images) for spec in runs or []]
-    files = next((image_files(known.images, store) for _, store, known in opened if known), None)
-    comparison = run_comparison([run for run, _, _ in opened], model, query_set, draws, 0)
-    _write_comparison(comparison, opened[0][0], opened[0][1], files, out)
+    compared = [_run(spec, store, images) for spec in runs or []]
+    files = next((image_files(known.images, store) for _, store, known in compared if known), None)
+    comparison = run_comparison([run for run, _, _ in compared], model, query_set, draws, 0)
+    _write_comparison(comparison, compared[0][0], compared[0][1], files, out)
 
 
 def _only(runs: list[str] | None, recipe: str) -> str:
@@ -187,18 +186,18 @@ def _run(spec: str, default_store: str, images: Path | None) -> tuple[Run, Store
     label, _, source = spec.rpartition("=")
     source, _, elsewhere = source.partition("@")
     store = open_store(elsewhere or default_store)
-    name, recipe = _named(source, images)
+    name, recipe = _named(source, images, store)
     report = store.current(name, "eval_report")
     if report is None:
         raise StoreError(f"no eval_report of recipe {name!r} in {store}; make it with: spn4cir run")
     return Run(label or (f"{name}@{elsewhere}" if elsewhere else name), spec, report), store, recipe
 
 
-def _named(source: str, images: Path | None) -> tuple[str, Recipe | None]:
+def _named(source: str, images: Path | None, store: Store) -> tuple[str, Recipe | None]:
     """The name that a store knows a recipe by, and the recipe itself where that is all it takes to read it."""
     complete = source in packaged_recipes() and (images is not None or not reads_a_folder(source))
     if complete or Path(source).is_file():
-        recipe = chosen_recipe(source, images)
+        recipe = own_name(chosen_recipe(source, images), store)
         return recipe.name, recipe
     return source, None
 

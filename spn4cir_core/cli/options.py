@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
-from spn4cir_core.recipe import Recipe, recipe_of
+from spn4cir_core.cli.hints import remember
+from spn4cir_core.launch.recipe_source import last_recipe, named_in, own_name
+from spn4cir_core.recipe import Recipe, is_recipe_file, packaged_recipes, recipe_of
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.remote_store import open_store
 
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="A packaged name or a TOML file.")
@@ -36,3 +40,28 @@ MainPortOption = Annotated[int | None, typer.Option(help="A free port of machine
 def chosen_recipe(source: str, images: Path | None) -> Recipe:
     """The recipe that ``--recipe`` and ``--images`` ask for; without either, the demo."""
     return recipe_of(source, images)
+
+
+def opened(source: str, store_url: str, images: Path | None) -> tuple[Recipe, Store]:
+    """The recipe that the options ask for, under its name in the store, and the store.
+
+    Without ``--recipe`` and ``--images`` it is the one that ran last in the store, which standard error names; the demo
+    where none did. ``--recipe`` may also be the name of a recipe of the store.
+    """
+    store = open_store(store_url)
+    if source or images:
+        remember(source, store_url, images)
+        known = named_in(source, store) if images is None and not _is_loadable(source) else None
+        return known or own_name(chosen_recipe(source, images), store), store
+    last = last_recipe(store)
+    if last is None:
+        remember("", store_url, None)
+        return own_name(chosen_recipe("", None), store), store
+    recipe, folder = last.loaded_from
+    remember(recipe, store_url, Path(folder) if folder else None)
+    typer.echo(f"recipe: {last.name}, the last one of {store} ({folder or recipe})", err=True)
+    return last, store
+
+
+def _is_loadable(source: str) -> bool:
+    return source in packaged_recipes() or is_recipe_file(Path(source))

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.images.files import image_files
 from spn4cir_core.store.artifacts import Store
-from spn4cir_core.store.remote_store import open_store
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -41,7 +40,7 @@ def serve(
     """Open a search page: choose or upload a picture, say what should change, look at the hits."""
     token = os.environ.get(TOKEN, "").strip()
     with listening_socket(host, port, token) as listening:
-        app = search_app(chosen_recipe(recipe, images), open_store(store), token)
+        app = search_app(*opened(recipe, store, images), token)
         address, number = listening.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         typer.echo(f"search page: http://{shown}:{number}/   (Ctrl-C ends it)")

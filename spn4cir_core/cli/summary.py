@@ -9,13 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.errors import InputError
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.summary_page import summary_html, summary_markdown
 from spn4cir_core.store.artifacts import Store, whole_file
-from spn4cir_core.store.remote_store import open_store
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +31,7 @@ def summary(
     ] = None,
 ) -> None:
     """Write a page on what each stage made and cost, what was reused, which checks hold, what would run and why."""
-    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    recipe, store = opened(recipe_name, store_url, images)
     for path in write_pages(run_summary(recipe, store), out or page_of(recipe, store)):
         typer.echo(path)
 

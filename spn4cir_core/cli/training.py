@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
-from spn4cir_core.store.remote_store import open_store
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +24,6 @@ def tensorboard(
     """Write the trainings' metrics as TensorBoard event files; also of one under way, up to its last kept step."""
     from spn4cir_core.training.tensorboard_events import export_events
 
-    for run, steps in export_events(chosen_recipe(recipe, images), open_store(store), out).items():
+    for run, steps in export_events(*opened(recipe, store, images), out).items():
         typer.echo(f"{run}: {steps:,} steps")
     typer.echo(f"look at them with: tensorboard --logdir {out}")

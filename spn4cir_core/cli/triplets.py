@@ -9,13 +9,12 @@ from typing import Annotated
 import typer
 
 from spn4cir_core.annotations import import_annotations as importing
-from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.triplet_browser import triplet_browser
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.store.remote_store import open_store
 from spn4cir_core.triplets import export as exporting
 from spn4cir_core.triplets.sheet import drawn, triplet_sheet
 from spn4cir_core.triplets.stage import TRIPLETS
@@ -68,9 +67,9 @@ def export_triplets(
     images: ImagesOption = None,
 ) -> None:
     """Write the triplets in the layout of FashionIQ or CIRR, as the published code trains on them, or as CSV."""
-    recipe = chosen_recipe(recipe_name, images)
+    recipe, opened_store = opened(recipe_name, store, images)
     suffix = suffix or exporting.SUFFIXES.get(recipe.stage1_checkpoint.backbone.plugin_kind, "clip")
-    triplets = _triplets(recipe, open_store(store))
+    triplets = _triplets(recipe, opened_store)
     for path in exporting.export_triplets(triplets, layout, out, split, origins, suffix):
         typer.echo(path)
 
@@ -85,7 +84,7 @@ def browse_triplets(
     images: ImagesOption = None,
 ) -> None:
     """Write a page of triplets to look through; bad ones are marked there and fed back as triplets.verdicts."""
-    recipe, store = chosen_recipe(recipe_name, images), open_store(store_url)
+    recipe, store = opened(recipe_name, store_url, images)
     triplets = _triplets(recipe, store)
     page = triplet_browser(recipe.name, TRIPLETS.settings_of(recipe), store, triplets, count).encode()
     _write(out, page)

@@ -33,8 +33,9 @@ from spn4cir_core.errors import RecipeError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.launch.launcher import LAUNCHED_BY
 from spn4cir_core.launch.messages import LaunchFolder
+from spn4cir_core.launch.recipe_source import own_name
 from spn4cir_core.recipe import Recipe, load_recipe
-from spn4cir_core.store.artifacts import Artifact, read_json
+from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.store.remote_store import open_store
 
 LOOK_EVERY_S = 0.3
@@ -63,12 +64,13 @@ class Order:
         if self.stage not in STAGES:
             raise RecipeError(f"no stage {self.stage!r}; the stages are {', '.join(STAGES)}")
         with Processes.started() as processes:
-            return STAGES[self.stage].run(self._load(), open_store(self.store), progress, processes)
+            store = open_store(self.store)
+            return STAGES[self.stage].run(self._load(store), store, progress, processes)
 
-    def _load(self) -> Recipe:
+    def _load(self, store: Store) -> Recipe:
         path = Path(self.recipe)
         if path.suffix != ".json":
-            return load_recipe(self.recipe)
+            return own_name(load_recipe(self.recipe), store)
         try:
             return Recipe.model_validate(read_json(path))
         except ValidationError as error:

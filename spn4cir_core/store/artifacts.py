@@ -8,6 +8,7 @@ Layout below the store's root::
     checked/<noun>/<fingerprint>/    notes on large files that were compared with their checksums
     rows/<noun>/<model>/             results kept per image, see batches.py
     recipes/<name>/<noun>.json       which fingerprint the recipe last materialised
+    recipes/<name>/source.json       what the recipe was loaded from, see launch/recipe_source.py
 
 The fingerprint hashes the settings a stage read, the version of its logic, what it read from outside
 the store, and its parents' fingerprints. Same fingerprint on storage: nothing to do.
@@ -22,7 +23,7 @@ import os
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,7 @@ SUMMARY_PARTS: dict[str, type] = {
     "files": dict,
 }
 PIECE_ROWS = 1 << 20
+RECIPE_NOTE = "source.json"
 NAME = re.compile(r"\w+", re.ASCII)
 UNWRITABLE = {
     errno.ENOSPC,
@@ -311,6 +313,20 @@ class Store:
         """The lock of one artefact."""
         return locked(self.root / "locks" / f"{noun}-{fingerprint}", f"{noun} {fingerprint}")
 
+    def recipe_names(self) -> list[str]:
+        """Names of the recipes whose source is known, sorted."""
+        return sorted(path.parent.name for path in (self.root / "recipes").glob(f"*/{RECIPE_NOTE}"))
+
+    def recipe_note(self, recipe: str) -> dict[str, Any]:
+        """What :meth:`set_recipe_note` wrote; empty where nothing, or nothing that can be read."""
+        return as_note((self.root / "recipes" / recipe / RECIPE_NOTE).read_bytes)
+
+    def set_recipe_note(self, recipe: str, note: dict[str, Any]) -> None:
+        """Write what the recipe of that name was loaded from."""
+        path = self.root / "recipes" / recipe / RECIPE_NOTE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, note)
+
     def _pointer(self, recipe: str, noun: str) -> dict[str, Any]:
         path = self.root / "recipes" / recipe / f"{noun}.json"
         return read_pointer(path) if path.is_file() else {}
@@ -348,6 +364,15 @@ def read_pointer(path: Path) -> dict[str, str | None]:
     ):
         raise StoreError(f"{path} is damaged. Delete it and run again: nothing is computed anew.")
     return fingerprints
+
+
+def as_note(read: Callable[[], bytes | None]) -> dict[str, Any]:
+    """A JSON object that is worth having and can be missed: empty where it cannot be read."""
+    try:
+        value = json.loads(read() or b"{}")
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @contextmanager

@@ -24,7 +24,16 @@ from urllib.request import url2pathname
 from uuid import uuid4
 
 from spn4cir_core.errors import StoreError
-from spn4cir_core.store.artifacts import SUMMARY, Artifact, Draft, Store, read_summary, whole_file
+from spn4cir_core.store.artifacts import (
+    RECIPE_NOTE,
+    SUMMARY,
+    Artifact,
+    Draft,
+    Store,
+    as_note,
+    read_summary,
+    whole_file,
+)
 from spn4cir_core.store.fingerprints import file_sha256
 from spn4cir_core.store.locks import in_turn
 from spn4cir_core.store.remote_files import RemoteFiles
@@ -265,6 +274,19 @@ class RemoteStore(Store):
             raise StoreError(
                 f"{location} is damaged. Delete {location.removesuffix(SUMMARY)} and run again."
             ) from error
+
+    def recipe_names(self) -> list[str]:
+        """Names of the recipes whose source is known, sorted."""
+        paths = map(PurePosixPath, self.files.sizes("recipes"))
+        return sorted(str(path.parent) for path in paths if path.name == RECIPE_NOTE and len(path.parts) == 2)
+
+    def recipe_note(self, recipe: str) -> dict[str, Any]:
+        """What :meth:`set_recipe_note` wrote; empty where nothing, or nothing that can be read."""
+        return as_note(lambda: self.files.read(f"recipes/{recipe}/{RECIPE_NOTE}"))
+
+    def set_recipe_note(self, recipe: str, note: dict[str, Any]) -> None:
+        """Write what the recipe of that name was loaded from."""
+        self.files.write(f"recipes/{recipe}/{RECIPE_NOTE}", json.dumps(note, ensure_ascii=False).encode())
 
     def _pointer(self, recipe: str, noun: str) -> dict[str, Any]:
         name = f"recipes/{recipe}/{noun}.json"

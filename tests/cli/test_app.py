@@ -49,6 +49,16 @@ def test_search_prints_hits_and_writes_a_contact_sheet(folder: Path) -> None:
         assert min(opened.size) > 50
 
 
+def test_without_a_recipe_the_store_s_last_one_is_used_and_named(folder: Path) -> None:
+    done = spn4cir("status", "--store", str(folder / "store"))
+    assert done.returncode == 0 and "recipe: tiny" in done.stderr and "would run" not in done.stdout
+
+
+def test_an_error_names_the_command_with_its_recipe_and_store(folder: Path) -> None:
+    done = spn4cir("search", "--text", "red", "--recipe", str(folder / "tiny.toml"), "--store", str(folder / "empty"))
+    assert f"spn4cir run --recipe {folder / 'tiny.toml'} --store {folder / 'empty'}" in done.stderr
+
+
 def test_example_asks_a_held_out_query_and_names_the_report(folder: Path) -> None:
     done = spn4cir("example", *options(folder))
     assert done.returncode == 0, done.stderr
