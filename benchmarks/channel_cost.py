@@ -4,7 +4,7 @@
 
 Captions and vectors are drawn: captions as the titles of a catalogue ("red wide trousers with belt, lined"; a few
 common words and thousands of rare ones), vectors at random. What is timed is the product's search of an opened index,
-query after query, on one thread, without the networks that encode a query. DIR keeps the FAISS index of each size.
+query after query, on one thread, without the networks that encode a query. DIR keeps the FAISS indexes of each size.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.blend.evidence import CAPTION, PICTURE, Sentences
 from spn4cir_core.blend.fitted import ChannelWeight, FittedBlend, title_of
 from spn4cir_core.channels.base import Gallery
-from spn4cir_core.index.base import VectorIndex
-from spn4cir_core.index.image_index import best_images_of_each, build_index
+from spn4cir_core.index.base import Index, VectorIndex
+from spn4cir_core.index.faiss_index import Codes
+from spn4cir_core.index.image_index import best_images_of_each
 from spn4cir_core.index.settings import IndexSettings
 from spn4cir_core.search.indexed_blend import COMPARED_IN_FULL, IndexedBlend
 from spn4cir_core.store.artifacts import whole_file
@@ -90,14 +91,12 @@ def blend_of(channels: Sequence[str]) -> FittedBlend:
     return FittedBlend(weights, Calibration(np.zeros(len(channels), np.float32), np.ones(len(channels), np.float32)))
 
 
-def opened(folder: Path, vectors_ND: np.ndarray) -> VectorIndex:
-    """The index that the product makes of so many vectors, built at the first use."""
-    kind = IndexSettings().index_for(len(vectors_ND))
+def opened(kind: Index, folder: Path, vectors_ND: np.ndarray) -> VectorIndex:
+    """An index of that kind, built at the first use."""
     path = folder / f"{kind.plugin_kind}_{'x'.join(map(str, vectors_ND.shape))}.faiss"
     if not path.is_file():
-        index = build_index(vectors_ND, IndexSettings(), 0)
         with whole_file(path) as scratch:
-            kind.write(index, scratch)
+            kind.write(kind.build(vectors_ND, 0), scratch)
     return kind.open(path)
 
 
@@ -116,7 +115,8 @@ def measure(rows: int, dimensions: int, queries: int, folder: Path) -> list[str]
     captions, vectors_ND = captions_of(rows, rng), unit_rows(rows, dimensions, rng)
     references = rng.integers(rows, size=queries).tolist()
     texts, picture = texts_of(captions, references, rng), Image.new("RGB", (8, 8))
-    index = opened(folder, vectors_ND)
+    index = opened(IndexSettings().index_for(rows), folder, vectors_ND)
+    indexes = dict.fromkeys(VECTORS, opened(Codes(), folder, vectors_ND)) if rows > COMPARED_IN_FULL else {}
     gallery = Gallery(captions, dict.fromkeys(VECTORS, vectors_ND))
     networks: dict[str, Any] = {STAGE2.name: Drawn(dimensions, rng)}
     kinds = WordKinds.learn(captions)
@@ -124,7 +124,6 @@ def measure(rows: int, dimensions: int, queries: int, folder: Path) -> list[str]
     query_QD = unit_rows(queries, dimensions, rng)
 
     def searching(channels: Sequence[str]) -> Callable[[int], object]:
-        indexes = dict.fromkeys(VECTORS, index) if rows > COMPARED_IN_FULL else {}
         indexed = IndexedBlend(
             blend_of(channels),
             gallery,

@@ -53,6 +53,7 @@ class Index(Plugin):
 INDEXES = Room(
     "index",
     {
+        "codes": "spn4cir_core.index.faiss_index:Codes",
         "flat": "spn4cir_core.index.faiss_index:Flat",
         "hnsw": "spn4cir_core.index.faiss_index:Hnsw",
         "ivf": "spn4cir_core.index.faiss_index:Ivf",

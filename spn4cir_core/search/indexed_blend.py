@@ -17,7 +17,7 @@ from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import as_picture, pixel_sha256
 from spn4cir_core.index.base import INDEXES, VectorIndex
-from spn4cir_core.index.image_index import best_images_of_each
+from spn4cir_core.index.image_index import candidate_images
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.search.encoder import Encoder, Query
 from spn4cir_core.store.artifacts import Artifact
@@ -47,7 +47,7 @@ def vectors_file(name: str) -> str:
 
 
 def index_file(name: str) -> str:
-    """File of the FAISS index of these vectors, where there are too many to compare all."""
+    """File of the codes of these vectors, where there are too many to compare all."""
     return f"vectors_{name}.faiss"
 
 
@@ -147,8 +147,7 @@ class IndexedBlend:
             if isinstance(channel, VectorChannel) and channel.vectors in query.vectors:
                 query_1D = np.nan_to_num(query.vectors[channel.vectors])
                 tokens = self.gallery.vectors[channel.vectors].shape[1] if self._has_tokens(channel.vectors) else 1
-                scored = best_images_of_each(self.indexes[channel.vectors], query_1D, count, tokens)[0]
-                rows.append(np.array([row for _, row in scored], np.int64))
+                rows.append(candidate_images(self.indexes[channel.vectors], query_1D, count, tokens))
             elif isinstance(channel, WordChannel):
                 rows.append(channel.best_rows(self.gallery, query, count))
         return np.unique(np.concatenate(rows)) if rows else np.arange(min(count, len(self.gallery.captions)))

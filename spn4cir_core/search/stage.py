@@ -19,6 +19,7 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.encode import encode_queries
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.index.faiss_index import Codes
 from spn4cir_core.index.image_index import build_index, measured_recall
 from spn4cir_core.index.neighbour_index import inverted_file_products
 from spn4cir_core.search.indexed_blend import (
@@ -155,16 +156,16 @@ def _vectors_of(work: Work[SearchIndexInput], model: str, rows: pa.Table) -> np.
 
 
 def _write_vectors(work: Work[SearchIndexInput], name: str, vectors: np.ndarray) -> str | None:
-    """Write the vectors and, where there are too many to compare all, an index of them; returns its kind."""
+    """Write the vectors and, where there are too many to compare all, codes that propose some; returns their kind."""
     with whole_file(work.draft.file(vectors_file(name))) as scratch, scratch.open("wb") as stream:
         np.save(stream, vectors, allow_pickle=False)
     if len(vectors) <= COMPARED_IN_FULL:
         return None
-    settings = work.settings.search_index
     flat_VD = np.nan_to_num(vectors.reshape(-1, vectors.shape[-1]))
+    codes = Codes()
     with whole_file(work.draft.file(index_file(name))) as scratch:
-        settings.index_for(len(flat_VD)).write(build_index(flat_VD, settings, work.settings.seed), scratch)
-    return settings.kind_for(len(flat_VD))
+        codes.write(codes.build(flat_VD, work.settings.seed), scratch)
+    return codes.plugin_kind
 
 
 SEARCH_INDEX = Stage(
@@ -179,7 +180,7 @@ SEARCH_INDEX = Stage(
         "blend",
     ),
     view=SearchIndexInput,
-    version=3,
+    version=4,
     write=write_search_index,
     growth=growth,
 )

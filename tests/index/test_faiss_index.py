@@ -1,4 +1,4 @@
-"""Flat, IVF and HNSW indexes: the right kind, the same bytes, the reported recall, the same answers when mapped."""
+"""Indexes: the right kind, the same bytes, the reported recall, the same answers when mapped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from spn4cir_core.index import faiss_index
 from spn4cir_core.index.base import INDEXES
-from spn4cir_core.index.image_index import best_images, build_index, measured_recall
+from spn4cir_core.index.image_index import best_images, build_index, candidate_images, measured_recall
 from spn4cir_core.search.settings import SearchSettings
 
 CLASSES = {"flat": "IndexFlatIP", "ivf": "IndexIVFFlat", "hnsw": "IndexHNSWFlat"}
@@ -44,6 +44,29 @@ def test_each_kind_finds_nearly_what_a_slow_scan_finds(vectors: np.ndarray, kind
     assert (found == right) if kind == "flat" else (share > 0.7)
     again = faiss.serialize_index(build_index(vectors, settings(kind), 0))
     assert np.array_equal(faiss.serialize_index(index), again)
+
+
+def test_codes_propose_what_a_slow_scan_finds(vectors: np.ndarray, tmp_path: Path) -> None:
+    import faiss
+
+    codes = INDEXES.build("codes")
+    index = codes.build(vectors, 0)
+    assert type(index).__name__ == "IndexPQFastScan"
+    assert np.array_equal(faiss.serialize_index(index), faiss.serialize_index(codes.build(vectors, 0)))
+    codes.write(index, tmp_path / "codes")
+    opened = codes.open(tmp_path / "codes")
+    for query in vectors[:30] + 0.1 * vectors[30:60]:
+        proposed = candidate_images(opened, query[None], 300, 1).tolist()
+        assert len(proposed) == 300 and proposed == sorted(proposed)
+        assert set(slow_best(vectors, query, 10, 1)) <= set(proposed)
+        assert slow_best(vectors, query, 1, 3)[0] in candidate_images(opened, query[None], 100, 3)
+
+
+def test_too_few_vectors_are_compared_as_they_are_and_odd_dimensions_have_codes(vectors: np.ndarray) -> None:
+    codes = INDEXES.build("codes")
+    assert type(codes.build(vectors[:999], 0)).__name__ == "IndexFlatIP"
+    index = codes.build(vectors[:, :15], 0)
+    assert vectors[5, :15] @ vectors[5, :15] > 0 and 5 in candidate_images(index, vectors[5:6, :15], 10, 1)
 
 
 def test_an_index_that_finds_little_says_so(vectors: np.ndarray) -> None:
