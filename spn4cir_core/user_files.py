@@ -83,16 +83,19 @@ def read_json_lines(path: Path) -> list[Any]:
     return values
 
 
-def inside(path: Path, root: Path) -> Path:
-    """The path itself, if it stays below the root once links and ``..`` are followed.
+def inside(path: Path, root: Path, *linked_folders: Path) -> Path:
+    """The path itself, if it stays below the root, or one of the linked folders, once links and ``..`` are followed.
 
     Raises:
         InputError: it leads out of the root, or cannot be followed.
     """
     try:
-        stays = path.resolve().is_relative_to(root.resolve())
+        stays = any(path.resolve().is_relative_to(folder.resolve()) for folder in (root, *linked_folders))
     except (OSError, RuntimeError, ValueError) as error:  # link loops, NUL characters
         raise InputError(f"{path} cannot be used: {error}") from error
     if not stays:
-        raise InputError(f"{path} leads out of {root}; put the file itself there, or name its folder in the recipe")
+        raise InputError(
+            f"{path} leads out of {root}; put the file itself there, or allow links into its folder with "
+            f'[images.reader] links_into = "{path.resolve().parent}"'
+        )
     return path

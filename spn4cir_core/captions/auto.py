@@ -24,7 +24,7 @@ from spn4cir_core.store.fingerprints import fingerprint, plain
 log = logging.getLogger(__name__)
 VERSION = 1
 """Goes up whenever the same metadata would give other words."""
-COLUMNS = ("caption", "title", "alt_text", "alt", "name", "description")
+COLUMNS = ("caption", "title", "alt_text", "alt", "text", "name", "description")
 """What is nearest to a sentence about the picture comes first; a description speaks of the whole product."""
 FEW = 0.5
 """A column with fewer values than this share of the fullest one's only fills gaps, whatever its name."""

@@ -22,7 +22,7 @@ def check_request(template: str) -> str:
         raise ValueError("the request is empty; leave it out for the published one")
     try:
         request(template, "image", 10)
-    except (KeyError, IndexError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         known = ", ".join(f"{{{name}}}" for name in sorted(PLACEHOLDERS))
         raise ValueError(f"bad placeholder or brace ({error}); the placeholders are {known}") from error
     return template

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
+import os
 import string
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from PIL import Image
 from typing_extensions import override
@@ -17,9 +17,12 @@ from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.title_text import clean_title
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, PictureError
+from spn4cir_core.images.folder import picture_names
+from spn4cir_core.images.name_matching import match_names
+from spn4cir_core.images.user_tables import READERS, Row, as_text, coco_rows, is_coco, read_table
 from spn4cir_core.models.answer_text import one_line
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, files_fingerprint, fingerprint, plain
-from spn4cir_core.user_files import inside, parse_json, read_json_lines
+from spn4cir_core.user_files import inside, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +51,11 @@ class Sidecar(Captioner):
 
     @override
     def fingerprint(self, files: ImageFiles) -> str:
-        """Hash of the settings and of the tables or text files."""
+        """Hash of the settings, the tables or text files, and what names of another spelling are matched with."""
         sides = {"table": self._tables, "text": _texts, "attributes": _none}[self.source](files)
-        return fingerprint({**plain(self), "files": files_fingerprint(sides, files.root)})
+        digest = {**plain(self), "files": files_fingerprint(sides, files.root)}
+        respelled = self._named(files)[1] if self.source == "table" else {}
+        return fingerprint({**digest, "respelled": respelled} if respelled else digest)
 
     @override
     def metadata_columns(self) -> tuple[str, ...]:
@@ -80,12 +85,25 @@ class Sidecar(Captioner):
         return lambda images, pictures: [tidy(first_of(caption(image))) for image in images]
 
     def _from_table(self, files: ImageFiles) -> Callable[[ToCaption], str]:
+        captions, _ = self._named(files)
+        return lambda image: captions.get(image.path, "")
+
+    def _named(self, files: ImageFiles) -> tuple[dict[str, str], dict[str, str]]:
+        """Captions by the path of the picture, and the paths that names of another spelling are matched with."""
         captions: dict[str, str] = {}
+        respelled: dict[str, str] = {}
         for path in self._tables(files):
             folder = PurePosixPath(path.parent.relative_to(files.root).as_posix())
-            for name, caption in read_caption_file(path, self.file_column, self.caption_column):
-                captions.setdefault((folder / name).as_posix(), caption)
-        return lambda image: captions.get(image.path, "")
+            rows = list(read_caption_file(path, self.file_column, self.caption_column))
+            unseen = [name for name, _ in rows if not os.path.isfile(path.parent / name)]  # noqa: PTH113 -- no error for any name
+            pictures = picture_names(path.parent, (files.root, *files.linked_folders)) if unseen else ()
+            matched = match_names(dict.fromkeys(unseen), pictures)
+            if matched.present and matched.missing:
+                log.warning("%s: %s", path, matched.hint())
+            respelled |= {name: (folder / other).as_posix() for name, other in matched.path_of.items()}
+            for name, caption in rows:
+                captions.setdefault((folder / matched.path_of.get(name, name)).as_posix(), caption)
+        return captions, respelled
 
     def _from_text(self, files: ImageFiles) -> Callable[[ToCaption], str]:
         def caption(image: ToCaption) -> str:
@@ -97,21 +115,30 @@ class Sidecar(Captioner):
 
         return caption
 
-    def _names(self) -> set[str]:
+    def _parts(self) -> list[tuple[str, str | None]]:
+        """Literal text and the column after it; the whole text between two braces is the column's name."""
         try:
-            names = {name for _, name, _, _ in string.Formatter().parse(self.template) if name is not None}
+            parts = list(string.Formatter().parse(self.template))
         except ValueError as error:
             raise InputError(f"sidecar template {self.template!r} is malformed: {error}") from error
-        if not names:
-            raise InputError(f"sidecar template {self.template!r} names no attribute, e.g. {{caption}}")
-        return names
+        columns = [
+            (text, None if name is None else _written(name, conversion, spec)) for text, name, spec, conversion in parts
+        ]
+        names = [column for _, column in columns if column is not None]
+        if not names or "" in names:
+            raise InputError(f"sidecar template {self.template!r} names no attribute in its braces, e.g. {{caption}}")
+        return columns
+
+    def _names(self) -> set[str]:
+        return {column for _, column in self._parts() if column is not None}
 
     def _from_attributes(self, files: ImageFiles) -> Callable[[ToCaption], str]:
-        names = self._names()
+        parts, names = self._parts(), self._names()
 
         def caption(image: ToCaption) -> str:
             values = {name: first_of(image.attributes.get(name, "")).strip() for name in names}
-            return self.template.format(**values) if all(values.values()) else ""
+            filled = [text + (values[column] if column is not None else "") for text, column in parts]
+            return "".join(filled) if all(values.values()) else ""
 
         return caption
 
@@ -122,7 +149,12 @@ class Sidecar(Captioner):
             raise InputError(f"sidecar table {self.table!r} must be a path below {files.root}: {error}") from error
         if not value:
             raise InputError(f"no {self.table} in {files.root} or in a folder directly below it")
-        return [inside(path, files.root) for path in value]
+        return [inside(path, files.root, *files.linked_folders) for path in value]
+
+
+def _written(name: str, conversion: str | None, spec: str | None) -> str:
+    """What stands between two braces, whatever Python would make of it."""
+    return name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
 
 
 def _texts(files: ImageFiles) -> list[Path]:
@@ -150,11 +182,10 @@ def read_caption_file(path: Path, file_column: str, caption_column: str) -> Iter
     Raises:
         InputError: the file cannot be read, or lacks a column.
     """
-    readers = {".csv": _csv, ".json": _json, ".jsonl": _jsonl, ".parquet": _parquet}
-    if path.suffix not in readers:
-        raise InputError(f"caption table {path}: the suffix must be one of {', '.join(readers)}")
+    if path.suffix not in READERS:
+        raise InputError(f"caption table {path}: the suffix must be one of {', '.join(READERS)}")
     try:
-        rows = readers[path.suffix](path, file_column, caption_column)
+        rows = _rows(path, file_column, caption_column)
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"caption table {path} cannot be read: {error}") from error
     for row in rows:
@@ -162,36 +193,13 @@ def read_caption_file(path: Path, file_column: str, caption_column: str) -> Iter
             if column not in row:
                 raise InputError(f"caption table {path} has no column {column!r} in a row with {sorted(map(str, row))}")
         caption = row[caption_column]
-        yield str(row[file_column]), caption if isinstance(caption, str) else json.dumps(caption) if caption else ""
+        yield str(row[file_column]), as_text({caption_column: caption})[caption_column] if caption else ""
 
 
-Read = Sequence[Mapping[str, Any]]
-
-
-def _csv(path: Path, file_column: str, caption_column: str) -> Read:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        return list(csv.DictReader(stream, restval=""))
-
-
-def _json(path: Path, file_column: str, caption_column: str) -> Read:
-    value = parse_json(path.read_text(encoding="utf-8-sig"))
+def _rows(path: Path, file_column: str, caption_column: str) -> list[Row]:
+    value = parse_json(path.read_text(encoding="utf-8-sig")) if path.suffix == ".json" else None
+    if isinstance(value, dict) and is_coco(value):
+        return [{file_column: row["file_name"], caption_column: row.get("caption")} for row in coco_rows(value)]
     if isinstance(value, dict):
         return [{file_column: name, caption_column: caption} for name, caption in value.items()]
-    return _objects(value)
-
-
-def _jsonl(path: Path, file_column: str, caption_column: str) -> Read:
-    return _objects(read_json_lines(path))
-
-
-def _parquet(path: Path, file_column: str, caption_column: str) -> Read:
-    import pyarrow.parquet as pq
-
-    rows: Read = pq.read_table(path).to_pylist()
-    return rows
-
-
-def _objects(value: Any) -> Read:
-    if not isinstance(value, list) or any(not isinstance(row, dict) for row in value):
-        raise ValueError("it must hold a list of objects, or one object from file to caption")
-    return value
+    return read_table(path)

@@ -6,9 +6,11 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 from spn4cir_core.engine.plugins import Plugin, Room
+from spn4cir_core.errors import InputError
+from spn4cir_core.store.fingerprints import OmitFromFingerprint
 
 READERS = Room(
     "reader",
@@ -56,6 +58,22 @@ TRIPLETS, QUERIES = "triplets.csv", "queries.csv"
 
 class Reader(Plugin):
     """Finds picture files below one root. A generated corpus writes its files first."""
+
+    links_into: Annotated[Path | None, OmitFromFingerprint()] = None
+    """A folder outside the root that links in it may lead into: ``…/blobs`` of a Hugging Face cache."""
+
+    def linked_folders(self) -> tuple[Path, ...]:
+        """The folders outside the root that links may lead into, resolved.
+
+        Raises:
+            InputError: ``links_into`` is no folder.
+        """
+        if self.links_into is None:
+            return ()
+        folder = self.links_into.expanduser()
+        if not folder.is_dir():
+            raise InputError(f"images.reader.links_into: {folder.absolute()} is not a folder")
+        return (folder.resolve(),)
 
     @abstractmethod
     def root(self, store_root: Path) -> Path:

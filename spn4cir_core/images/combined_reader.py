@@ -50,6 +50,10 @@ class Together(Reader):
                 raise InputError(f"two readers find {one.path!r}; give each a folder of its own")
         yield from listing
 
+    def linked_folders(self) -> tuple[Path, ...]:
+        """Those of all readers together."""
+        return tuple(folder for reader in self.readers for folder in reader.linked_folders()) + super().linked_folders()
+
     def ignored(self, store_root: Path) -> Mapping[str, int]:
         """Those of all readers together."""
         counts: Counter[str] = Counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -61,13 +61,15 @@ class ImageFiles:
 
     root: Path
     max_pixels: int = 50_000_000
+    linked_folders: tuple[Path, ...] = ()
+    """Folders outside the root that links in it may lead into, resolved."""
 
     def locate(self, path: str) -> Path:
         """Resolve a path of the manifest to a file below the root.
 
         Raises:
-            PictureError: it leaves the root (by ``..``, a symlink or an absolute path), is no file, or its
-                name is not UTF-8.
+            PictureError: it leaves the root (by ``..``, an absolute path or a symlink to another than one of the linked
+                folders), is no file, or its name is not UTF-8.
         """
         try:
             path.encode()
@@ -75,14 +77,21 @@ class ImageFiles:
             raise PictureError("name is not UTF-8", legible(path)) from error
         try:
             root, resolved = self.root.resolve(), (self.root / path).resolve()
-            inside, is_file = resolved.is_relative_to(root), resolved.is_file()
+            inside, is_file = resolved.is_relative_to(root) or self._is_linked(path, resolved), resolved.is_file()
         except (OSError, RuntimeError, ValueError) as error:  # link loops, NUL characters, over-long names
             raise PictureError("path cannot be used", str(error)) from error
         if not inside:
-            raise PictureError("outside the root", f"{path!r} leads out of {root}")
+            hint = f'; [images.reader] links_into = "{resolved.parent}" allows links there' if is_file else ""
+            raise PictureError("outside the root", f"{path!r} leads out of {root}{hint}")
         if not is_file:
             raise PictureError("no such file", f"{path!r} below {root}")
         return resolved
+
+    def _is_linked(self, path: str, resolved: Path) -> bool:
+        """Whether it is a link below the root, by its name, that leads into one of the linked folders."""
+        pure = PurePosixPath(path)
+        stays = not pure.is_absolute() and ".." not in pure.parts
+        return stays and any(resolved.is_relative_to(folder) for folder in self.linked_folders)
 
     def read(self, path: str) -> bytes:
         """The bytes of one file below the root.
@@ -131,7 +140,8 @@ def pixel_sha256(image: Image.Image) -> str:
 
 def image_files(settings: ImageSettings, store: Store) -> ImageFiles:
     """The opener of the recipe's pictures."""
-    return ImageFiles(settings.reader.root(store.root), settings.max_pixels)
+    reader = settings.reader
+    return ImageFiles(reader.root(store.root), settings.max_pixels, reader.linked_folders())
 
 
 def legible(path: str) -> str:

@@ -60,6 +60,11 @@ def group_column(images: ImageSettings) -> str | None:
     return getattr(images.reader, "group_column", "") or None
 
 
+def groups_may_be_products(images: ImageSettings) -> bool:
+    """Whether groups come from metadata; the groups of a reader that makes them itself are no products."""
+    return hasattr(images.reader, "group_column")
+
+
 COMPARISON_SETTINGS = ("compare_pictures", "candidate_cosine", "candidate_bits", "most_different_share")
 
 

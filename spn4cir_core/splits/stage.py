@@ -32,6 +32,7 @@ from spn4cir_core.splits.settings import (
     SplitsInput,
     deciding_settings,
     group_column,
+    groups_may_be_products,
     reads_captions,
 )
 from spn4cir_core.splits.split_tables import (
@@ -63,7 +64,7 @@ def split_images(work: Work[SplitsInput]) -> None:
     with draft.timed("compute"):
         links, comparison = near_duplicates(work, images)
         warning = _near_duplicate_warning(image_ids, links)
-        if settings.groups_are == "products" and group_column(work.settings.images):
+        if settings.groups_are == "products" and groups_may_be_products(work.settings.images):
             links[SAME_GROUP] = product_links(images["corpus"].to_pylist(), images["group"].to_pylist())
         groups = group_links(list(zip(images["corpus"].to_pylist(), images["group"].to_pylist(), strict=True)))
         things = _thing_links(image_ids, work)

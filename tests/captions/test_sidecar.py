@@ -119,3 +119,31 @@ def test_fingerprint_follows_the_side_files(tmp_path: Path) -> None:
     texts = Sidecar(source="text").fingerprint(files)
     (tmp_path / "a.txt").write_text("2")
     assert Sidecar(source="text").fingerprint(files) != texts
+
+
+@pytest.mark.parametrize("column", ["product.title", "name[en]", "Option1: name", "a!r", "title ", "0", "größe.x[0]"])
+def test_any_column_can_stand_in_a_template(tmp_path: Path, column: str) -> None:
+    captioner = Sidecar(source="attributes", template=f"a {{{column}}}, {{{{new}}}}")
+    assert captions(captioner, tmp_path, image("a", **{column: "hat"}), image("b")) == ["a hat, {new}", ""]
+    assert captioner.metadata_columns() == (column,)
+
+
+def test_names_of_another_spelling_are_matched_and_decide_the_fingerprint(tmp_path: Path) -> None:
+    for name in ("in/a.JPG", "b.jpeg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "captions.csv").write_text("file;caption\nin\\a.jpg;a red hat\nhttps://x.example/b.jpg?v=1;blue\n")
+    assert captions(Sidecar(), tmp_path, image("in/a.JPG"), image("b.jpeg")) == ["a red hat", "blue"]
+    before = Sidecar().fingerprint(ImageFiles(tmp_path))
+    (tmp_path / "b.jpeg").rename(tmp_path / "b.JPG")
+    assert captions(Sidecar(), tmp_path, image("b.JPG")) == ["blue"]
+    assert Sidecar().fingerprint(ImageFiles(tmp_path)) != before
+
+
+def test_cocos_captions(tmp_path: Path) -> None:
+    value = {
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
+        "annotations": [{"image_id": 1, "caption": "a red hat"}, {"image_id": 1, "caption": "headgear"}],
+    }
+    (tmp_path / "captions.json").write_text(json.dumps(value))
+    assert captions(Sidecar(table="captions.json"), tmp_path, image("a.jpg"), image("b.jpg")) == ["a red hat", ""]

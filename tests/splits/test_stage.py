@@ -109,11 +109,13 @@ def test_near_duplicates_and_groups_share_a_component(hand_written: HandWritten)
     assert {(row["image_a"], row["image_b"], row["found_by"]) for row in links.to_pylist()} == {
         (ids[2], ids[3], "embedding"),
         (ids[0], ids[1], "phash"),
+        (ids[5], ids[9], "group"),
     }
     only_phash, _ = SPLITS.run(recipe(near_duplicates_by=("phash",)), hand_written.store)
     assert components_of(only_phash)[2] != components_of(only_phash)[3]
     none, _ = SPLITS.run(recipe(near_duplicates_by=()), hand_written.store)
-    assert len(none.table("near_duplicates.parquet")) == 0 and none.details["components"] == 11
+    assert none.table("near_duplicates.parquet")["found_by"].to_pylist() == ["group"]
+    assert none.details["components"] == 11
 
 
 def test_a_large_corpus_is_searched_by_an_index(hand_written: HandWritten, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,5 +200,6 @@ def test_products_are_linked_and_sources_only_share_a_split(hand_written: HandWr
     sources, source_components = linked(groups_are="sources")
     assert products == {(ids[a], ids[b], "group") for a, b in ((1, 4), (1, 6), (4, 6), (2, 3))}
     assert sources == set() and source_components == product_components
-    by_reader, _ = SPLITS.run(recipe(), hand_written.store)
+    generated = recipe().model_copy(update={"images": ImageSettings(reader={"kind": "shapes"})})
+    by_reader, _ = SPLITS.run(generated, hand_written.store)
     assert len(by_reader.table("near_duplicates.parquet")) == 0, "a reader's own groups are sources"
