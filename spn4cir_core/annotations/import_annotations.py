@@ -44,16 +44,21 @@ def import_annotations(
     return write_records(records, paths, out)
 
 
-def read_records(layout: Layout, path: Path, columns: Mapping[str, str]) -> Iterator[Record]:
+def read_records(
+    layout: Layout, path: Path, columns: Mapping[str, str], as_published: bool = False
+) -> Iterator[Record]:
     """The triplets of one file.
+
+    Args:
+        as_published: of FashionIQ and CIRR: as the published code reads it, oddities included.
 
     Raises:
         InputError: the file is not of that layout.
     """
     if layout == "fashioniq":
-        return read_fashioniq(path)
+        return read_fashioniq(path, as_published)
     if layout == "cirr":
-        return read_cirr(path)
+        return read_cirr(path, as_published)
     if layout == "circo":
         return read_circo(path)
     if layout == "genecis":

@@ -12,11 +12,14 @@ from spn4cir_core.user_files import read_json_rows
 SHAPE = "{pairid, reference, target_hard, caption}"
 
 
-def read_cirr(path: Path) -> Iterator[Record]:
+def read_cirr(path: Path, as_published: bool = False) -> Iterator[Record]:
     """Triplets in the order of the file; the target is ``target_hard``, as in the published evaluation.
 
     ``target_soft`` without the target are its soft targets, with it where people rejected it; ``img_set`` stays in
     the record's source. A generated triplet's ``caption`` is a list of alternatives.
+
+    Args:
+        as_published: leave ``target_soft`` unread, so that a triplet whose target people rejected is one like others.
 
     Raises:
         InputError: the file is not a JSON list of objects with ``pairid``, ``reference`` and ``caption``.
@@ -30,7 +33,7 @@ def read_cirr(path: Path) -> Iterator[Record]:
             texts=tuple(filter(None, (caption.strip() for caption in captions))),
             kind="",
             source=row,
-            soft_targets=_soft_targets(row),
+            soft_targets={} if as_published else _soft_targets(row),
         )
 
 

@@ -95,13 +95,13 @@ def _read_corpora(work: Work[AnnotationsInput], images: Artifact) -> tuple[list[
     drops: list[Drop] = []
     for file in reader.annotation_files(work.store.root):
         folder = PurePosixPath(file.path).parent.as_posix() if file.layout == "corpus" else ""
-        parser = Parser(file.corpus, "" if folder == "." else folder, kept_ids, reasons, drops)
+        parser = Parser(file.corpus, "" if folder == "." else folder, kept_ids, reasons, drops, file.as_published)
         if file.layout == "corpus":
             data = files.read(file.path)
             triplets += parser.triplets(data) if file.holds == "triplets" else []
             queries += parser.queries(data) if file.holds == "queries" else []
         else:
-            records = read_records(file.layout, files.locate(file.path), {})
+            records = read_records(file.layout, files.locate(file.path), {}, file.as_published)
             triplets += parser.triplets_of(file.path, records, file.pictures) if file.holds == "triplets" else []
             queries += parser.queries_of(file.path, records, file.pictures) if file.holds == "queries" else []
     return triplets, queries, drops

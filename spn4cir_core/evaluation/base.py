@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spn4cir_core.engine.plugins import Plugin, Room
+from spn4cir_core.evaluation.ranks import Ties
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Artifact
@@ -64,6 +65,17 @@ class QuerySet:
     """The k of mAP@k; always with ``MAP_K``."""
     published: bool = False
     """Whether figures are compared with published ones, which read no captions of the gallery."""
+
+    ties: Ties = "half"
+    """How candidates that score as the target does are ranked, see :mod:`.ranks`."""
+    asks_equal_pixels: bool = False
+    """Whether queries are asked whose reference and target are equal pixels, as published: the target, a file of its
+    own there, then stays in the ranking where the reference is removed."""
+
+    def removed_for(self, query: Query) -> tuple[str, ...]:
+        """What of its gallery a query does not rank."""
+        equal = self.asks_equal_pixels and query.reference_id in query.target_ids
+        return (query.reference_id,) if self.remove_reference and not equal else ()
 
     def gallery_of(self, query: Query) -> tuple[str, ...]:
         """The images that a query is asked of, its reference included if it is one of them."""

@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from typing import Any
+from typing import Annotated, Any
 
 from spn4cir_core.annotations.annotation_tables import read_dropped_rows, read_queries
-from spn4cir_core.evaluation.base import evaluation_ids
+from spn4cir_core.evaluation.base import Evaluator, evaluation_ids
+from spn4cir_core.evaluation.ranks import Ties
 from spn4cir_core.images.benchmark import GALLERIES, NAME
 from spn4cir_core.images.manifest import read_duplicates, read_manifest
 from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
 
 QUERY_FILES = {
     "circo": "*annotations/val.json",
@@ -21,6 +23,24 @@ QUERY_FILES = {
     "fashioniq": "*cap.*.val.json",
     "genecis": "*genecis/*.json",
 }
+
+
+ABOUT_TIES: Mapping[Ties, str] = {
+    "half": "scores closer than 1e-6 tie, and half of those that tie with the target stand before it",
+    "published": "scores decide however close they are, as in a sort; equal ones go by the gallery's order",
+}
+
+
+class BenchmarkEvaluator(Evaluator):
+    """Asks the queries of a published benchmark."""
+
+    ties: Annotated[Ties, OmitDefaultFromFingerprint()] = "half"
+    """``published`` decides near-ties by any difference, as the benchmarks' own code, which sorts."""
+
+    @property
+    def about_ties(self) -> str:
+        """A sentence for the protocol, after a space."""
+        return f" Ties: {ABOUT_TIES[self.ties]}."
 
 
 @dataclass(frozen=True)

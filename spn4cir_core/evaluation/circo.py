@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet
-from spn4cir_core.evaluation.benchmark_queries import BenchmarkQueries, benchmark_queries
+from spn4cir_core.evaluation.base import Query, QuerySet
+from spn4cir_core.evaluation.benchmark_queries import BenchmarkEvaluator, BenchmarkQueries, benchmark_queries
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact
 
@@ -20,7 +20,7 @@ Right = Literal["all", "first"]
 TEXTS = {"caption": "the relative caption alone", "concept": "“<shared concept> that <relative caption>”"}
 
 
-class Circo(Evaluator):
+class Circo(BenchmarkEvaluator):
     """mAP@5, 10, 25, 50 over all targets, and recall@k of the one target that the query was written for.
 
     As the benchmark defines them: AP@k divides by min(k, number of targets), and recall counts ``target_img_id`` only.
@@ -59,7 +59,7 @@ class Circo(Evaluator):
             f"image is {'removed from' if self.remove_reference else 'kept in'} the ranking; "
             f"{'any target counts for recall, all for mAP' if right == 'all' else 'target_img_id alone is right'}; "
             f"text: {TEXTS[text]}."
-        )
+        ) + self.about_ties
         name = "circo" + " with concept" * (text == "concept") + " first target" * (right == "first")
         headline = right == "all"
         return QuerySet(
@@ -73,6 +73,8 @@ class Circo(Evaluator):
             ks=KS,
             map_ks=KS,
             published=True,
+            ties=self.ties,
+            asks_equal_pixels=True,
         )
 
 

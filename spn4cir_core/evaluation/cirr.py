@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from spn4cir_core.annotations.import_cirr import is_rejected
-from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet
-from spn4cir_core.evaluation.benchmark_queries import BenchmarkQueries, benchmark_queries
+from spn4cir_core.evaluation.base import Query, QuerySet
+from spn4cir_core.evaluation.benchmark_queries import BenchmarkEvaluator, BenchmarkQueries, benchmark_queries
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact
 
 GALLERY = "val"
 
 
-class Cirr(Evaluator):
+class Cirr(BenchmarkEvaluator):
     """Recall@1, 5, 10, 50 over the split and recall_subset@1, 2, 3 among the other five images of the query's set.
 
     As published: the reference image is removed, and ``target_hard`` alone is right.
@@ -41,9 +41,21 @@ class Cirr(Evaluator):
         protocol = (
             f"CIRR validation; gallery: all images of the split ({benchmark.protocol_of(GALLERY)}); the reference "
             "image is removed from the ranking; target_hard alone is right; text: the caption. The published tables "
-            "are of test1, which the benchmark's server scores." + _rejections(benchmark)
+            "are of test1, which the benchmark's server scores." + self.about_ties + _rejections(benchmark)
         )
-        return QuerySet("cirr", protocol, tuple(queries), gallery, True, True, drops, ks=(1, 5, 10, 50), published=True)
+        return QuerySet(
+            name="cirr",
+            protocol=protocol,
+            queries=tuple(queries),
+            gallery_ids=gallery,
+            remove_reference=True,
+            headline=True,
+            drops=drops,
+            ks=(1, 5, 10, 50),
+            published=True,
+            ties=self.ties,
+            asks_equal_pixels=True,
+        )
 
     def _subset(self, benchmark: BenchmarkQueries) -> QuerySet:
         drops = benchmark.drops.copy()
@@ -61,7 +73,7 @@ class Cirr(Evaluator):
             queries.append(_query(row, tuple(row["target_ids"]), name))
         protocol = (
             "CIRR validation, subset; gallery: the query's own set of six look-alikes without the reference image; "
-            "target_hard alone is right; text: the caption." + _rejections(benchmark)
+            "target_hard alone is right; text: the caption." + self.about_ties + _rejections(benchmark)
         )
         return QuerySet(
             name="cirr subset",
@@ -74,6 +86,8 @@ class Cirr(Evaluator):
             galleries=galleries,
             ks=(1, 2, 3),
             published=True,
+            ties=self.ties,
+            asks_equal_pixels=True,
         )
 
 

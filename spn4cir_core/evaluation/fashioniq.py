@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet
-from spn4cir_core.evaluation.benchmark_queries import BenchmarkQueries, benchmark_queries
+from spn4cir_core.evaluation.base import Query, QuerySet
+from spn4cir_core.evaluation.benchmark_queries import BenchmarkEvaluator, BenchmarkQueries, benchmark_queries
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact
 
@@ -21,7 +21,7 @@ ABOUT = {
 }
 
 
-class FashionIq(Evaluator):
+class FashionIq(BenchmarkEvaluator):
     """Recall@10 and @50 by category, for two galleries, with the reference in them or not.
 
     The two captions are joined as ``"c0 and c1"``, stripped of ``. ? ,`` and spaces at both ends (as published).
@@ -60,7 +60,7 @@ class FashionIq(Evaluator):
         protocol = (
             f"FashionIQ validation; gallery: {ABOUT[gallery]} ({sizes}); the reference image is "
             f"{'kept in' if fate == 'kept' else 'removed from'} the ranking; text: both captions joined by “and”."
-        )
+        ) + self.about_ties
         default = gallery == "original" and fate == "kept"
         return QuerySet(
             name=f"fashioniq {gallery} {fate}",
@@ -73,6 +73,8 @@ class FashionIq(Evaluator):
             galleries=used_galleries,
             ks=(10, 50),
             published=True,
+            ties=self.ties,
+            asks_equal_pixels=True,
         )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet
-from spn4cir_core.evaluation.benchmark_queries import BenchmarkQueries, benchmark_queries
+from spn4cir_core.evaluation.base import Query, QuerySet
+from spn4cir_core.evaluation.benchmark_queries import BenchmarkEvaluator, BenchmarkQueries, benchmark_queries
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.genecis import TASKS, image_name
 from spn4cir_core.store.artifacts import Artifact
 
 
-class GeneCis(Evaluator):
+class GeneCis(BenchmarkEvaluator):
     """Recall@1, 2, 3 among a query's own 10 or 15 images, by task. The published figure is the mean of the four."""
 
     plugin_kind = "genecis"
@@ -23,34 +23,35 @@ class GeneCis(Evaluator):
         if benchmark is None:
             return []
         tasks = {row["kind"] for row in benchmark.rows}
-        return [_set(benchmark, task) for task in TASKS if task in tasks and task in benchmark.galleries]
+        return [self._set(benchmark, task) for task in TASKS if task in tasks and task in benchmark.galleries]
 
-
-def _set(benchmark: BenchmarkQueries, task: str) -> QuerySet:
-    inside, drops = set(benchmark.galleries[task]), benchmark.drops.copy()
-    galleries: dict[str, tuple[str, ...]] = {}
-    queries = []
-    for row in (row for row in benchmark.rows if row["kind"] == task):
-        named = [image_name(entry) for entry in (row["source"]["target"], *row["source"]["gallery"])]
-        members = {benchmark.ids.get(name, "") for name in named}
-        if row["reference_id"] not in inside or not members <= inside:
-            drops["an image of the query's gallery is missing"] += 1
-            continue
-        galleries[row["query_id"]] = tuple(sorted(members))
-        queries.append(_query(row))
-    used = {image_id for ids in galleries.values() for image_id in ids} | {query.reference_id for query in queries}
-    return QuerySet(
-        name=f"genecis {task.replace('_', ' ')}",
-        protocol=_protocol(benchmark, task, galleries),
-        queries=tuple(queries),
-        gallery_ids=tuple(sorted(used)),
-        remove_reference=False,
-        headline=True,
-        drops=drops,
-        galleries=galleries,
-        ks=(1, 2, 3),
-        published=True,
-    )
+    def _set(self, benchmark: BenchmarkQueries, task: str) -> QuerySet:
+        inside, drops = set(benchmark.galleries[task]), benchmark.drops.copy()
+        galleries: dict[str, tuple[str, ...]] = {}
+        queries = []
+        for row in (row for row in benchmark.rows if row["kind"] == task):
+            named = [image_name(entry) for entry in (row["source"]["target"], *row["source"]["gallery"])]
+            members = {benchmark.ids.get(name, "") for name in named}
+            if row["reference_id"] not in inside or not members <= inside:
+                drops["an image of the query's gallery is missing"] += 1
+                continue
+            galleries[row["query_id"]] = tuple(sorted(members))
+            queries.append(_query(row))
+        used = {image_id for ids in galleries.values() for image_id in ids} | {query.reference_id for query in queries}
+        return QuerySet(
+            name=f"genecis {task.replace('_', ' ')}",
+            protocol=_protocol(benchmark, task, galleries) + self.about_ties,
+            queries=tuple(queries),
+            gallery_ids=tuple(sorted(used)),
+            remove_reference=False,
+            headline=True,
+            drops=drops,
+            galleries=galleries,
+            ks=(1, 2, 3),
+            published=True,
+            ties=self.ties,
+            asks_equal_pixels=True,
+        )
 
 
 def _query(row: Mapping[str, Any]) -> Query:

@@ -12,7 +12,7 @@ from spn4cir_core.engine.progress import Progress
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES, encode_gallery, encode_queries, same_target_encoder
-from spn4cir_core.evaluation.ranks import ranks_and_hits, ranks_of_scores
+from spn4cir_core.evaluation.ranks import middles, ranks_and_hits, ranks_of_scores
 from spn4cir_core.evaluation.recall import average_precision
 from spn4cir_core.evaluation.searched import searched_ranks
 from spn4cir_core.index.image_index import ImageIndex
@@ -182,7 +182,9 @@ def _search(
     answer.searched_by.add(index.says)
     for k in answer.query_set.ks or searches.ks:
         ranks_Q = answer.searched.setdefault((name, k), np.zeros(len(answer.query_set.queries), np.int32))
-        ranks_Q[rows] = searched_ranks(index, queries_QD, gallery_ND, gallery.targets, gallery.removed, k)
+        ranks_Q[rows] = searched_ranks(
+            index, queries_QD, gallery_ND, gallery.targets, gallery.removed, k, *gallery.ties
+        )
 
 
 def by_gallery(query_set: QuerySet) -> Iterator[tuple[list[int], tuple[str, ...]]]:
@@ -200,21 +202,21 @@ class GalleryQueries:
     def __init__(self, query_set: QuerySet, rows: Sequence[int], gallery_ids: Sequence[str]) -> None:
         row_of = {image_id: row for row, image_id in enumerate(gallery_ids)}
         queries = [query_set.queries[row] for row in rows]
+        self.ties = query_set.ties, middles([query.query_id for query in queries])
         self.map_ks = query_set.map_ks
         self.top = max(HITS, *self.map_ks)
         self.targets = [[row_of[target] for target in query.target_ids] for query in queries]
         self.removed = [
-            [row_of[query.reference_id]] if query_set.remove_reference and query.reference_id in row_of else []
-            for query in queries
+            [row_of[image_id] for image_id in query_set.removed_for(query) if image_id in row_of] for query in queries
         ]
 
     def answer(self, queries_QD: np.ndarray, gallery_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(Q,) ranks, (Q, K) average precisions, (Q, ≤ HITS) first hits, −1 where there is none."""
-        return self._answered(*ranks_and_hits(queries_QD, gallery_ND, self.targets, self.removed, self.top))
+        return self._answered(*ranks_and_hits(queries_QD, gallery_ND, self.targets, self.removed, self.top, *self.ties))
 
     def answer_scores(self, scores_QN: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The same from scores."""
-        return self._answered(*ranks_of_scores(scores_QN, self.targets, self.removed, self.top))
+        return self._answered(*ranks_of_scores(scores_QN, self.targets, self.removed, self.top, *self.ties))
 
     def _answered(
         self, ranks: np.ndarray, rows: np.ndarray, scores: np.ndarray
@@ -232,7 +234,7 @@ def _check(query_set: QuerySet) -> None:
     parts = {name: set(image_ids) for name, image_ids in query_set.galleries.items()}
     for query in query_set.queries:
         gallery = parts[query.gallery] if query.gallery else whole
-        gone = {query.reference_id} if query_set.remove_reference else set()
+        gone = set(query_set.removed_for(query))
         if query.reference_id not in whole or not set(query.target_ids) - gone or set(query.target_ids) - gallery:
             raise InputError(
                 f"query {query.query_id!r} of {query_set.name!r}: its reference {query.reference_id!r} and its targets "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from spn4cir_core.evaluation.base import EVALUATORS, Evaluator, QuerySet
 from spn4cir_core.evaluation.settings import EvaluationSettings
@@ -14,7 +14,14 @@ def query_sets(
     settings: EvaluationSettings, parents: Mapping[str, Artifact], files: ImageFiles, seed: int
 ) -> list[QuerySet]:
     """The sets of all evaluators that find something to ask, possibly without queries that can be asked."""
+    return [made for _, sets in sets_by_evaluator(settings, parents, files, seed) for made in sets]
+
+
+def sets_by_evaluator(
+    settings: EvaluationSettings, parents: Mapping[str, Artifact], files: ImageFiles, seed: int
+) -> list[tuple[Evaluator, Sequence[QuerySet]]]:
+    """Every evaluator with its sets, none where it finds nothing to ask."""
     evaluators: tuple[Evaluator, ...] = settings.evaluators or tuple(
         EVALUATORS.build(kind) for kind in EVALUATORS.members
     )
-    return [made for evaluator in evaluators for made in evaluator.query_sets(parents, files, seed)]
+    return [(evaluator, evaluator.query_sets(parents, files, seed)) for evaluator in evaluators]

@@ -2,8 +2,11 @@
 
 A rank is the number of gallery images that stand before the best target, from 0. Scores closer than ``TIE`` (the
 rounding error of a float32 product of unit vectors) are ties; of the candidates that tie with the target, half stand
-before it, rounded up. So a model that gives every image one score gets no credit, and a result does not depend on the
-order of the gallery.
+before it. The middle one of an odd number does so for half of the queries (:func:`middles`): a tie of two counts half.
+So a model that gives every image one score gets no credit, and a result does not depend on the order of the gallery.
+
+The published evaluations sort, which decides by differences of any size and, where there is none, by chance.
+``"published"`` does the same, and takes equal scores in the order of the gallery.
 
 Scores are those of float64, however the fast products of :mod:`.score_blocks` were computed: ranks and hits are the
 same whatever they are computed in and whatever the size of the blocks.
@@ -14,6 +17,8 @@ A gallery is (N, D), or (N, T, D) where an image has T vectors: its score is the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
+from zlib import crc32
 
 import numpy as np
 
@@ -23,6 +28,12 @@ TIE = 1e-6
 SCORE_TIE = 1e-5
 """Of sums of float32 standard scores, which reach some ten."""
 SIZE = BlockSize()
+Ties = Literal["half", "published"]
+
+
+def middles(query_ids: Sequence[str]) -> np.ndarray:
+    """(Q,) 1 where the middle one of an odd number of ties stands before the target, else 0; drawn by the ids."""
+    return np.array([crc32(query_id.encode()) & 1 for query_id in query_ids], np.int64)
 
 
 def best_ranks(
@@ -31,6 +42,8 @@ def best_ranks(
     targets: Sequence[Sequence[int]],
     removed: Sequence[Sequence[int]] | None = None,
     size: BlockSize = SIZE,
+    ties: Ties = "half",
+    middles_Q: np.ndarray | None = None,
 ) -> np.ndarray:
     """Rank of each query's best target: (Q,) int32, from 0.
 
@@ -40,12 +53,13 @@ def best_ranks(
         queries_QD, gallery: unit vectors; the gallery may be memory-mapped, it is read in blocks.
         targets: gallery rows that are right, at least one per query.
         removed: gallery rows that are not in the query's gallery (its reference image, say).
+        middles_Q: of :func:`middles`; None: the middle one of an odd number of ties always stands before the target.
 
     Raises:
         ValueError: a query has no target, or only removed ones.
         InputError: a vector holds something that is no finite number.
     """
-    ranks = _Ranks(queries_QD, gallery, targets, removed)
+    ranks = _Ranks(queries_QD, gallery, targets, removed, ties, middles_Q)
     for block in score_blocks(queries_QD, gallery, size):
         ranks.add(block)
     return ranks.result()
@@ -77,9 +91,11 @@ def ranks_and_hits(
     targets: Sequence[Sequence[int]],
     removed: Sequence[Sequence[int]],
     top: int,
+    ties: Ties = "half",
+    middles_Q: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What :func:`best_ranks` and :func:`top_hits` give, from one pass over the gallery."""
-    ranks = _Ranks(queries_QD, gallery, targets, removed)
+    ranks = _Ranks(queries_QD, gallery, targets, removed, ties, middles_Q)
     hits = _Hits(len(queries_QD), min(top, len(gallery)), removed)
     for block in score_blocks(queries_QD, gallery, SIZE):
         hits.add(block)
@@ -88,7 +104,12 @@ def ranks_and_hits(
 
 
 def ranks_of_scores(
-    scores_QN: np.ndarray, targets: Sequence[Sequence[int]], removed: Sequence[Sequence[int]], top: int
+    scores_QN: np.ndarray,
+    targets: Sequence[Sequence[int]],
+    removed: Sequence[Sequence[int]],
+    top: int,
+    ties: Ties = "half",
+    middles_Q: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As :func:`ranks_and_hits`, from scores that are there already; those closer than ``SCORE_TIE`` are ties.
 
@@ -107,13 +128,21 @@ def ranks_of_scores(
         own = [row for row in right if row not in set(gone)]
         if not own:
             raise ValueError(f"query {number} has no target in the gallery")
-        best = left_N[own].max()
+        best, row = left_N[own].max(), min(own, key=lambda row: (-left_N[row], row))
         hits_QK[number] = np.argsort(-left_N, kind="stable")[: hits_QK.shape[1]]
         best_QK[number] = left_N[hits_QK[number]]
         left_N[own] = -np.inf
-        better, ties = int((left_N > best + SCORE_TIE).sum()), int((np.abs(left_N - best) <= SCORE_TIE).sum())
-        ranks_Q[number] = better + (ties + 1) // 2
+        if ties == "published":
+            ranks_Q[number] = (left_N > best).sum() + (left_N[:row] == best).sum()
+        else:
+            tied = int((np.abs(left_N - best) <= SCORE_TIE).sum())
+            ranks_Q[number] = (left_N > best + SCORE_TIE).sum() + half_of(tied, middles_Q, number)
     return ranks_Q, hits_QK, best_QK
+
+
+def half_of(ties: int, middles_Q: np.ndarray | None, query: int) -> int:
+    """How many of the ties with a query's target stand before it."""
+    return (ties + (1 if middles_Q is None else int(middles_Q[query]))) // 2
 
 
 class _Ranks:
@@ -125,7 +154,11 @@ class _Ranks:
         gallery: np.ndarray,
         targets: Sequence[Sequence[int]],
         removed: Sequence[Sequence[int]] | None,
+        ties: Ties,
+        middles_Q: np.ndarray | None,
     ) -> None:
+        self.sorted, self.tie = ties == "published", 0.0 if ties == "published" else TIE
+        self.middles_Q = np.ones(len(queries_QD), np.int64) if middles_Q is None else middles_Q
         gone = [set(rows) for rows in removed] if removed is not None else [set() for _ in targets]
         remaining = [[row for row in rows if row not in out] for rows, out in zip(targets, gone, strict=True)]
         if len(remaining) != len(queries_QD) or not all(remaining):
@@ -133,13 +166,17 @@ class _Ranks:
         right = GalleryRows(remaining)
         self.left_out = GalleryRows([[*rows, *out] for rows, out in zip(remaining, gone, strict=True)])
         self.best_Q = np.full(len(remaining), -np.inf)
-        np.fmax.at(self.best_Q, right.queries, exact_scores(queries_QD, gallery, right.queries, right.rows))
+        scores = exact_scores(queries_QD, gallery, right.queries, right.rows)
+        np.fmax.at(self.best_Q, right.queries, scores)
+        best = scores == self.best_Q[right.queries]
+        self.row_Q = np.full(len(remaining), len(gallery))
+        np.minimum.at(self.row_Q, right.queries[best], right.rows[best])
         self.better_Q, self.ties_Q = np.zeros(len(remaining), np.int64), np.zeros(len(remaining), np.int64)
 
     def add(self, block: Block) -> None:
         block.leave_out(self.left_out)
         best_Q = self.best_Q[block.queries]
-        high_Q, low_Q = best_Q + TIE, best_Q - TIE
+        high_Q, low_Q = best_Q + self.tie, best_Q - self.tie
         better_Qn = block.above(high_Q)
         counts = [np.count_nonzero(better_Qn, axis=1)]
         rows, columns = block.pairs(block.perhaps_from(low_Q) ^ better_Qn)
@@ -149,14 +186,17 @@ class _Ranks:
         counts.append(np.bincount(rows[better], minlength=len(best_Q)))
         rows, columns = rows[unsure], columns[unsure]
 
-        better, ties = _sides(block.exact(rows, columns), low_Q[rows], high_Q[rows])
+        better, ties = _sides(block.exact(rows, columns, self.sorted), low_Q[rows], high_Q[rows])
         counts.append(np.bincount(rows[better], minlength=len(best_Q)))
+        if self.sorted:
+            ties &= columns + block.first < self.row_Q[block.queries][rows]
         self.better_Q[block.queries] += np.sum(counts, axis=0)
         self.ties_Q[block.queries] += np.bincount(rows[ties], minlength=len(best_Q))
 
     def result(self) -> np.ndarray:
-        """(Q,) int32; of the ties half stand before the target, rounded up."""
-        ranks_Q: np.ndarray = (self.better_Q + (self.ties_Q + 1) // 2).astype(np.int32)
+        """(Q,) int32."""
+        before_Q = self.ties_Q if self.sorted else (self.ties_Q + self.middles_Q) // 2
+        ranks_Q: np.ndarray = (self.better_Q + before_Q).astype(np.int32)
         return ranks_Q
 
 

@@ -117,8 +117,10 @@ class Block:
             best[pairs] = scores.reshape(-1, tokens).max(axis=1)
         return best, self.pair_error_Q[rows]
 
-    def exact(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """(P,) float64 scores of pairs that are sorted by query."""
+    def exact(self, rows: np.ndarray, columns: np.ndarray, to_the_bit: bool = False) -> np.ndarray:
+        """(P,) float64 scores of pairs that are sorted by query; ``to_the_bit`` those of :func:`exact_scores`."""
+        if to_the_bit:
+            return exact_scores(self.queries_QD, self.images, rows, columns)
         many_Q = np.bincount(rows, minlength=len(self.scores_Qn)) > len(self.images) // FEW
         scores, whole = np.empty(len(rows)), many_Q[rows]
         scores[~whole] = exact_scores(self.queries_QD, self.images, rows[~whole], columns[~whole])

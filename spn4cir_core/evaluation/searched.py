@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spn4cir_core.evaluation.ranks import TIE
+from spn4cir_core.evaluation.ranks import TIE, Ties, half_of
 from spn4cir_core.evaluation.score_blocks import exact_scores
 from spn4cir_core.index.image_index import ImageIndex
 
@@ -27,6 +27,8 @@ def searched_ranks(
     targets: Sequence[Sequence[int]],
     removed: Sequence[Sequence[int]],
     k: int,
+    ties: Ties = "half",
+    middles_Q: np.ndarray | None = None,
 ) -> np.ndarray:
     """Rank of each query's best target among the images found: (Q,) int32, from 0; N where none of them is a target.
 
@@ -34,7 +36,7 @@ def searched_ranks(
 
     Args:
         gallery: (N, D) or (N, T, D), the vectors that the index holds.
-        targets, removed: gallery rows, as :func:`.ranks.best_ranks` takes them.
+        targets, removed, ties, middles_Q: as :func:`.ranks.best_ranks` takes them.
     """
     rows_Q = _searched_rows(index, queries_QD, len(gallery), removed, k)
     ranks_Q = np.full(len(queries_QD), len(gallery), np.int32)
@@ -43,9 +45,14 @@ def searched_ranks(
         if right.any():
             scores = exact_scores(queries_QD, gallery, np.full(len(rows), query), rows)
             best, others = scores[right].max(), scores[~right]
-            better = np.count_nonzero(others > best + TIE)
-            ties = np.count_nonzero(others >= best - TIE) - better
-            ranks_Q[query] = better + (ties + 1) // 2
+            if ties == "published":
+                first = rows[right][scores[right] == best].min()
+                before = (others > best) | ((others == best) & (rows[~right] < first))
+                ranks_Q[query] = np.count_nonzero(before)
+            else:
+                better = np.count_nonzero(others > best + TIE)
+                tied = np.count_nonzero(others >= best - TIE) - better
+                ranks_Q[query] = better + half_of(int(tied), middles_Q, query)
     return ranks_Q
 
 

@@ -211,7 +211,7 @@ def _composition(part: _Measured) -> Iterator[dict[str, Any]]:
 def _gallery_sizes(answer: Answers, ks: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Expected recall of every model and mode in galleries drawn from the whole ones."""
     query_set, ks_of_set = answer.query_set, answer.query_set.ks or ks
-    gone = [{query.reference_id} if query_set.remove_reference else set() for query in query_set.queries]
+    gone = [set(query_set.removed_for(query)) for query in query_set.queries]
     one_of_each = {query.gallery: query for query in query_set.queries}
     inside = {name: frozenset(query_set.gallery_of(query)) for name, query in one_of_each.items()}
     pairs = list(zip(query_set.queries, gone, strict=True))
@@ -255,7 +255,7 @@ def _rank_rows(answer: Answers) -> list[dict[str, Any]]:
             "query": mode,
             "rank": int(answer.ranks[model, mode][row]),
             "targets": len(query.target_ids),
-            "gallery": len(query_set.gallery_of(query)) - int(query_set.remove_reference),
+            "gallery": len(query_set.gallery_of(query)) - len(query_set.removed_for(query)),
             f"average_precision_at_{MAP_K}": float(answer.precision[model, mode][row, at]),
         }
         for model, mode in answer.ranks

@@ -50,6 +50,8 @@ class AnnotationFile:
     """Triplets are trained on, queries evaluated on."""
     pictures: Mapping[str, str] = field(default_factory=dict)
     """Image name in the file → path relative to the reader's root; empty where names are paths in the corpus."""
+    as_published: bool = False
+    """Whether its rows are read as the published code reads them (:class:`~.benchmark.Benchmark`)."""
 
 
 TRIPLETS, QUERIES = "triplets.csv", "queries.csv"

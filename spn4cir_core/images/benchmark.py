@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import FoundFile, Reader
-from spn4cir_core.store.fingerprints import OmitFromFingerprint
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint
 
 NAME = "name"
 """Attribute that holds the image's name in the benchmark's files."""
@@ -25,6 +25,9 @@ class Benchmark(Reader):
 
     HINT: ClassVar[str] = "holds the benchmark"
     folder: Annotated[Path, OmitFromFingerprint()]
+    as_published: Annotated[bool, OmitDefaultFromFingerprint()] = False
+    """Read annotations as the published code does: an empty caption still joins ("and is red"), queries whose reference
+    and target are equal pixels are asked, triplets that stand twice or whose target people rejected are trained on."""
 
     def root(self, store_root: Path) -> Path:
         """The folder itself."""

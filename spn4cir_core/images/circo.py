@@ -38,4 +38,4 @@ class Circo(Benchmark):
         """The queries of the evaluated split."""
         root = self.root(store_root)
         path = f"annotations/{self.evaluate}.json"
-        yield AnnotationFile(path, self.plugin_kind, "circo", "queries", self.names(root))
+        yield AnnotationFile(path, self.plugin_kind, "circo", "queries", self.names(root), self.as_published)

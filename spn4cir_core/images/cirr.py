@@ -46,8 +46,8 @@ class Cirr(Benchmark):
         captions = first_folder(root, "cirr/captions", "captions").relative_to(root)
         train, evaluated = (captions / f"cap.rc2.{split}.json" for split in ("train", self.evaluate))
         if (root / train).is_file():
-            yield AnnotationFile(train.as_posix(), self.plugin_kind, "cirr", "triplets", pictures)
-        yield AnnotationFile(evaluated.as_posix(), self.plugin_kind, "cirr", "queries", pictures)
+            yield AnnotationFile(train.as_posix(), self.plugin_kind, "cirr", "triplets", pictures, self.as_published)
+        yield AnnotationFile(evaluated.as_posix(), self.plugin_kind, "cirr", "queries", pictures, self.as_published)
 
     def _table(self, root: Path, split: str) -> dict[str, str]:
         path = inside(first_folder(root, "cirr/image_splits", "image_splits") / f"split.rc2.{split}.json", root)

@@ -52,8 +52,8 @@ class FashionIq(Benchmark):
         pictures = self.names(root)
         for category in self.categories:
             train, val = (f"captions/cap.{category}.{split}.json" for split in ("train", "val"))
-            yield AnnotationFile(train, self.plugin_kind, "fashioniq", "triplets", pictures)
-            yield AnnotationFile(val, self.plugin_kind, "fashioniq", "queries", pictures)
+            yield AnnotationFile(train, self.plugin_kind, "fashioniq", "triplets", pictures, self.as_published)
+            yield AnnotationFile(val, self.plugin_kind, "fashioniq", "queries", pictures, self.as_published)
 
 
 def _names(path: Path) -> list[str]:

@@ -67,7 +67,9 @@ class GeneCis(Benchmark):
         root = self.root(store_root)
         names = self.names(root)
         for task in self.tasks:
-            yield AnnotationFile(f"{TEMPLATES}/{task}.json", self.plugin_kind, "genecis", "queries", names)
+            yield AnnotationFile(
+                f"{TEMPLATES}/{task}.json", self.plugin_kind, "genecis", "queries", names, self.as_published
+            )
 
     def _entries(self, root: Path) -> Iterator[tuple[Mapping[str, Any], str, str]]:
         """Every occurrence of a picture in a template: the entry, the picture's name, the task."""

@@ -20,7 +20,7 @@ from spn4cir_core.evaluation.answer_tables import hit_table, query_table, search
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.measure import Answers, ModelVectors, Searches, ask
-from spn4cir_core.evaluation.query_sets import query_sets
+from spn4cir_core.evaluation.query_sets import sets_by_evaluator
 from spn4cir_core.evaluation.settings import EvaluationSettings, ReportInput
 from spn4cir_core.evaluation.tables import Tables, tables
 from spn4cir_core.images.files import ImageFiles, image_files
@@ -56,7 +56,8 @@ def write_report(work: Work[ReportInput]) -> None:
     settings, seed = work.settings.eval_report, work.settings.seed
     files = image_files(work.settings.images, work.store)
     with work.draft.timed("read"):
-        sets = query_sets(settings, work.parents, files, seed)
+        by_evaluator = sets_by_evaluator(settings, work.parents, files, seed)
+        sets = [query_set for _, made in by_evaluator for query_set in made]
         metrics = {name: read_metrics(work.parents[role.artifact]) for name, role in TRAINED.items()}
     with work.draft.timed("compute"):
         blend = read_blend(work.parents["blend"])
@@ -77,8 +78,9 @@ def write_report(work: Work[ReportInput]) -> None:
         if settings.searched_by is not None:
             work.draft.write_table(searched_table(answers), "searched.parquet")
         _write(work, numbers, report, html_page(report, shown, metrics))
-    for kind in {evaluator.plugin_kind for evaluator in settings.evaluators} - {query_set.name for query_set in sets}:
-        work.draft.drop(f"evaluator {kind!r} found nothing to ask in this corpus")
+    for evaluator, made in by_evaluator:
+        if settings.evaluators and not made:
+            work.draft.drop(f"evaluator {evaluator.plugin_kind!r} found nothing to ask in this corpus")
     for query_set in sets:
         for reason, count in query_set.drops.items():
             work.draft.drop(f"{query_set.name}: {reason}", count)
@@ -214,7 +216,7 @@ EVAL_REPORT = Stage(
         *(role.artifact for role in ROLES.values()),
     ),
     view=ReportInput,
-    version=10,
+    version=11,
     write=write_report,
     growth=growth,
 )

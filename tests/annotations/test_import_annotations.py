@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spn4cir_core.annotations.annotation_files import Parser, Query, Triplet
-from spn4cir_core.annotations.import_annotations import Layout, import_annotations
+from spn4cir_core.annotations.import_annotations import Layout, import_annotations, read_records
 from spn4cir_core.annotations.import_fashioniq import captions_of, joinings
 from spn4cir_core.errors import InputError
 
@@ -87,6 +87,29 @@ def test_cirr_takes_paths_from_its_split_files(tmp_path: Path) -> None:
     table.write_text('{"dev-0": "./dev/dev-0.png"}')
     with pytest.raises(InputError, match="'dev-1' is not in the table"):
         import_annotations("cirr", [file], out, [table])
+
+
+def test_published_joinings_keep_their_and_beside_an_empty_caption() -> None:
+    for captions, texts in (
+        (["is red.", ""], ("is red and", "and is red", "is red")),
+        (["", "is red"], ("and is red", "is red and", "is red")),
+        (["is red", "long?"], ("is red and long", "long and is red", "is red", "long")),
+        (["", " "], ()),
+    ):
+        assert joinings(captions, as_published=True) == texts
+        assert captions_of(texts) == ([caption.strip(".?, ") for caption in captions] if texts else None)
+
+
+def test_published_triplets_stand_as_often_as_in_the_file_and_whatever_people_thought_of_the_target(
+    tmp_path: Path,
+) -> None:
+    row = {"reference": "a", "target_hard": "b", "caption": "more", "target_soft": {"b": -1.0}}
+    file = tmp_path / "cap.rc2.train.json"
+    file.write_text(json.dumps([{"pairid": 1, **row}, {"pairid": 2, **row}]))
+    for as_published, rows in ((False, 0), (True, 2)):
+        parser = Parser("cirr", "", {"a": "a", "b": "b"}, {}, as_published=as_published)
+        triplets = parser.triplets_of(file.name, read_records("cirr", file, {}, as_published), {})
+        assert [triplet.annotation_id for triplet in triplets] == ["cirr/1", "cirr/2"][:rows]
 
 
 TABLE = [

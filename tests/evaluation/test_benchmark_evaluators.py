@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from PIL import Image
 from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.annotations.stage import ANNOTATIONS
 from spn4cir_core.evaluation.base import EVALUATORS, QuerySet
+from spn4cir_core.evaluation.measure import GalleryQueries
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.images.stage import IMAGES
@@ -32,12 +34,12 @@ def picture(path: Path, number: int) -> None:
     image.save(path.with_suffix(".png"))
 
 
-def parents_of(kind: str, folder: Path, store: Store) -> dict[str, Artifact]:
+def parents_of(kind: str, folder: Path, store: Store, **reader: Any) -> dict[str, Artifact]:
     """Images and annotations by their stages, and splits as the benchmark asks for them."""
     recipe = Recipe.model_construct(
         name="test",
         seed=0,
-        images=ImageSettings.model_validate({"reader": {"kind": kind, "folder": str(folder)}}),
+        images=ImageSettings.model_validate({"reader": {"kind": kind, "folder": str(folder), **reader}}),
         annotations=AnnotationSettings(),
     )
     images, _ = IMAGES.run(recipe, store)
@@ -92,6 +94,39 @@ def test_fashioniq_has_four_corners(tmp_path: Path) -> None:
     assert "4 pictures were found, 1 of them equal pixel by pixel" in original.protocol
     assert original.drops == {"no known target": 1, "unknown target left out": 1}
     assert original.gallery_ids == sets["fashioniq union removed"].gallery_ids
+
+
+@pytest.mark.parametrize("as_published", [False, True])
+def test_published_queries_with_an_empty_caption_or_a_target_of_equal_pixels(
+    tmp_path: Path, as_published: bool
+) -> None:
+    fashioniq(tmp_path / "fiq")
+    triplets = [
+        {"candidate": "B", "target": "C", "captions": ["", "is red."]},
+        {"candidate": "D", "target": "E", "captions": ["the same", "again"]},  # D and E are equal pixel by pixel
+        {"candidate": "D", "target": "D", "captions": ["itself", "again"]},
+    ]
+    write(tmp_path / "fiq" / "captions" / "cap.dress.val.json", triplets)
+    parents = parents_of("fashioniq", tmp_path / "fiq", Store(tmp_path / "store"), as_published=as_published)
+    kept, removed, *_ = EVALUATORS.build("fashioniq").query_sets(parents, ImageFiles(tmp_path), 0)
+    first = ("and is red", ("images/C.png",)) if as_published else ("is red", ("images/C.png",))
+    asked = [first, ("the same and again", ("images/D.png",))] if as_published else [first]
+    for made in (kept, removed):
+        assert [(query.modified_text, query.target_ids) for query in made.queries] == asked
+        assert made.drops["same reference and target"] == (1 if as_published else 2)
+    assert [removed.removed_for(query) for query in removed.queries] == [("images/B.png",), ()][: len(asked)]
+    gallery = GalleryQueries(removed, range(len(asked)), removed.galleries["dress"])
+    ranks, *_ = gallery.answer(np.eye(3, dtype=np.float32)[[0, 2]][: len(asked)], np.eye(3, dtype=np.float32))
+    assert ranks[1:].tolist() == [0][: len(asked) - 1]  # the copy of the reference is found, as published
+
+
+def test_ties_are_named_in_the_protocol(tmp_path: Path) -> None:
+    fashioniq(tmp_path / "fiq")
+    for ties, words in (("half", "half of those that tie"), ("published", "however close they are")):
+        (made,) = query_sets(
+            "fashioniq", tmp_path / "fiq", tmp_path / ties, ties=ties, galleries=["original"], references=["kept"]
+        ).values()
+        assert made.ties == ties and words in made.protocol
 
 
 def cirr(folder: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.evaluation.ranks import TIE, best_ranks, ranks_and_hits, top_hits
+from spn4cir_core.evaluation.ranks import TIE, best_ranks, middles, ranks_and_hits, ranks_of_scores, top_hits
 from spn4cir_core.evaluation.score_blocks import BlockSize, Precision
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float64")
@@ -181,3 +181,42 @@ def test_vectors_that_are_no_numbers_are_refused_not_ranked_first(side: str) -> 
     vectors[side][1, 2] = np.nan
     with pytest.raises(InputError, match="no finite number"):
         best_ranks(vectors["queries"], vectors["gallery"], [[0]] * 3)
+
+
+def sorted_rank(scores: list[float], target: int) -> int:
+    """Where a stable sort by descending score puts the target."""
+    return sorted(range(len(scores)), key=lambda row: -scores[row]).index(target)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_published_ties_are_decided_by_any_difference_then_by_the_order_of_the_gallery(precision: Precision) -> None:
+    random = np.random.default_rng(4)
+    queries, gallery = unit(10, 24, 0), unit(80, 24, 1)
+    for row in range(0, 80, 4):  # copies, and near-copies far below what counts as a tie
+        gallery[row + 1] = gallery[row]
+        gallery[row + 2] = gallery[row] * (1 + 2e-7)
+    targets = random.integers(0, 80, 10)
+    exact = queries.astype(np.float64) @ gallery.astype(np.float64).T
+    wanted = [
+        sorted_rank([float((q.astype(float) * g).sum()) for g in gallery], int(t))
+        for q, t in zip(queries, targets, strict=True)
+    ]
+    found = best_ranks(
+        queries, gallery, [[int(t)] for t in targets], size=BlockSize(4, 17, precision), ties="published"
+    )
+    assert found.tolist() == wanted
+    scored, _, _ = ranks_of_scores(exact.astype(np.float32), [[int(t)] for t in targets], [[]] * 10, 3, "published")
+    assert scored.tolist() == [
+        sorted_rank(row.tolist(), int(t)) for row, t in zip(exact.astype(np.float32), targets, strict=True)
+    ]
+
+
+def test_a_tie_of_two_counts_half_over_many_queries() -> None:
+    """Every gallery holds the target twice, so that the copy stands before it or not."""
+    gallery = np.repeat(unit(1, 8, 0), 2, axis=0)
+    queries = np.repeat(gallery[:1], 1000, axis=0)
+    stand_before = middles([f"query {number}" for number in range(1000)])
+    ranks = best_ranks(queries, gallery, [[0]] * 1000, middles_Q=stand_before)
+    assert set(ranks.tolist()) == {0, 1} and 0.45 < ranks.mean() < 0.55
+    scored, *_ = ranks_of_scores(np.ones((1000, 2)), [[0]] * 1000, [[]] * 1000, 1, "half", stand_before)
+    assert scored.tolist() == ranks.tolist()

@@ -3,11 +3,14 @@ from __future__ import annotations
 import html.parser
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spn4cir_core.evaluation.annotated import Annotated
+from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.store.artifacts import Artifact, Store
 from tests.measured_store import EVIL, NAME, measured_store, recipe, weigh, write_checkpoint
@@ -231,6 +234,22 @@ def test_an_evaluator_that_finds_nothing_is_a_counted_drop(tmp_path: Path) -> No
     asked = recipe(tmp_path / "pictures", evaluators=[{"kind": "annotated"}, {"kind": "labels", "label": "maker"}])
     made, _ = EVAL_REPORT.run(asked, store)
     assert made.summary["drops"]["evaluator 'labels' found nothing to ask in this corpus"] == 1
+
+
+class UnderOtherNames(Annotated):
+    """Sets that are not named as the evaluator's kind, as those of FashionIQ and GeneCIS are."""
+
+    plugin_kind = "under_other_names"
+
+    def query_sets(self, *given: Any) -> list[QuerySet]:
+        return [replace(made, name=f"set of {made.name}") for made in super().query_sets(*given)]
+
+
+def test_an_evaluator_whose_sets_have_other_names_has_found_something(tmp_path: Path) -> None:
+    store = measured_store(tmp_path)
+    asked = recipe(tmp_path / "pictures", evaluators=[{"kind": f"{__name__}:UnderOtherNames"}])
+    made, _ = EVAL_REPORT.run(asked, store)
+    assert made.summary["rows"] and not any("nothing to ask" in reason for reason in made.summary["drops"])
 
 
 def test_pictures_that_have_vanished_are_named_not_shown(tmp_path: Path) -> None:
