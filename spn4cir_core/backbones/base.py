@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 REFERENCE_TARGETS = "reference_targets"
 """Output of every backbone: (B, D) target vectors of the reference images."""
+
+
+Pixels = Literal["managed", "published"]
+"""``managed``: upright, colour profiles converted to sRGB, transparency over white, 16 bit scaled to 8. ``published``:
+as Pillow opens the file, made RGB after the transform. RGB and grey pictures without all that are the same in both."""
 
 
 class Backbone(Plugin):
@@ -36,6 +41,11 @@ class Backbone(Plugin):
         A backbone whose checkpoints hold all of its weights gives the hash of its settings alone.
         """
         return self.fingerprint()
+
+    @property
+    def reads_stored_pixels(self) -> bool:
+        """Whether :meth:`Network.read_images` gets pictures as they are stored, in any mode and as they lie."""
+        return False
 
     def bare_fingerprint(self) -> str:
         """Hash of all that :meth:`build_bare` reads: where a published file is put in, no other weights are needed."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Annotated, Any
 
 from typing_extensions import override
 
-from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.backbones.base import Backbone, Pixels
 from spn4cir_core.backbones.blip_model import BlipModel, open_model
 from spn4cir_core.models.fixed_batches import Dtype
 from spn4cir_core.models.model_source import find_model
-from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, fingerprint
 
 
 class BlipBackbone(Backbone):
@@ -26,6 +26,13 @@ class BlipBackbone(Backbone):
     """Longer texts are cut."""
     vision_dtype: Dtype = "float32"
     """Number format of the frozen tower."""
+    pixels: Annotated[Pixels, OmitDefaultFromFingerprint()] = "managed"
+    """How pictures are opened; ``published`` where a benchmark's figures are to be reproduced."""
+
+    @property
+    @override
+    def reads_stored_pixels(self) -> bool:
+        return self.pixels == "published"
 
     @override
     def fingerprint(self) -> str:
@@ -47,17 +54,23 @@ class BlipBackbone(Backbone):
             {"settings": self.restoring_fingerprint(), "config": config.to_dict(), "vocabulary": vocabulary}
         )
 
+    def _stored(self) -> dict[str, str]:
+        """What the way of opening pictures adds to a fingerprint."""
+        return {"pixels": self.pixels} if self.reads_stored_pixels else {}
+
     def _bare_model(self) -> BlipModel:
         return open_model(self.model, self.revision, weights=False)
 
     @override
     def restoring_fingerprint(self) -> str:
         """Hash of the settings without the model: checkpoints hold all weights, the config and the vocabulary."""
-        return fingerprint({"kind": self.plugin_kind, **self.model_dump(exclude={"model", "revision"})})
+        return fingerprint(
+            {"kind": self.plugin_kind, **self.model_dump(exclude={"model", "revision", "pixels"}), **self._stored()}
+        )
 
     @override
     def inputs_fingerprint(self) -> str:
-        return fingerprint({"kind": "target_padded", "image_px": self.image_px})
+        return fingerprint({"kind": "target_padded", "image_px": self.image_px, **self._stored()})
 
     @override
     def text_tokenizer(self) -> tuple[str, int]:

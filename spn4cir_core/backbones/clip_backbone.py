@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.backbones.base import Backbone, Pixels
 from spn4cir_core.backbones.published import read_published
 from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.models.clip_pixels import MEAN, STD
@@ -41,6 +41,13 @@ class ClipBackbone(Backbone):
     """Commit of a hub id, which pins its files."""
     preprocessing: Literal["target_pad", "clip"] = "target_pad"
     """TargetPad to 1.25 before CLIP's resize and centre crop, or CLIP's own transform alone."""
+    pixels: Annotated[Pixels, OmitDefaultFromFingerprint()] = "managed"
+    """How pictures are opened; ``published`` where a benchmark's figures are to be reproduced."""
+
+    @property
+    @override
+    def reads_stored_pixels(self) -> bool:
+        return self.pixels == "published"
 
     @override
     def fingerprint(self) -> str:
@@ -64,9 +71,9 @@ class ClipBackbone(Backbone):
 
     @override
     def inputs_fingerprint(self) -> str:
-        return fingerprint(
-            {"kind": "clip pixels", "preprocessing": self.preprocessing, "image_px": self.described()["image_px"]}
-        )
+        stored = {"pixels": self.pixels} if self.reads_stored_pixels else {}
+        px = self.described()["image_px"]
+        return fingerprint({"kind": "clip pixels", "preprocessing": self.preprocessing, "image_px": px} | stored)
 
     @override
     def text_tokenizer(self) -> tuple[str, int]:

@@ -1,4 +1,9 @@
-"""Pixels as the published backbones read them: kept as uint8, normalised inside the network."""
+"""Pixels as the published backbones read them: kept as uint8, normalised inside the network.
+
+Pictures are padded, resized and cut in the mode that they have, and become RGB at the end, as published: for RGB and
+grey that is the same, for palettes, transparency, CMYK, 1 and 16 bit it is not. Whether they come as they are stored
+or made RGB by our rules (:class:`~spn4cir_core.images.files.ImageFiles`) is the backbone's setting ``pixels``.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +27,17 @@ LONGEST_RATIO = 8
 
 def target_padded(image: Image.Image, ratio: float = TARGET_RATIO) -> Image.Image:
     """Zero-pad the shorter side on both ends until long : short is ``ratio``, as CLIP4Cir's TargetPad does."""
-    image = _shrunk(image.convert("RGB"))
+    image = _shrunk(image)
     width, height = image.size
     if max(width, height) < ratio * min(width, height):
         return image
     side_px = max(width, height) / ratio
     across, down = (max(int((side_px - side) / 2), 0) for side in (width, height))
-    padded = Image.new("RGB", (width + 2 * across, height + 2 * down))
+    zero = 0 if len(image.getbands()) == 1 else (0,) * len(image.getbands())
+    padded = Image.new(image.mode, (width + 2 * across, height + 2 * down), zero)
+    if image.mode == "P" and image.palette:
+        padded.putpalette(image.palette)
+        padded.info |= {name: value for name, value in image.info.items() if name == "transparency"}
     padded.paste(image, (across, down))
     return padded
 
@@ -40,7 +49,7 @@ def target_padded_squares(images: Sequence[Image.Image], size_px: int) -> np.nda
 
 def centre_squares(images: Sequence[Image.Image], size_px: int) -> np.ndarray:
     """(B, 3, size_px, size_px) uint8: bicubic resize of the shorter side, middle square (CLIP's own transform)."""
-    squares = [np.asarray(_middle_square(image.convert("RGB"), size_px), np.uint8) for image in images]
+    squares = [np.asarray(_middle_square(image, size_px).convert("RGB"), np.uint8) for image in images]
     return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
 
 

@@ -15,6 +15,7 @@ from spn4cir_core.engine.progress import shown
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.evaluation.comparison import Run
 from spn4cir_core.evaluation.draft_queries import Source, draft
+from spn4cir_core.evaluation.score_files import score_files
 from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, read_server_queries, submit
 from spn4cir_core.evaluation.submission_files import validate_submission
 from spn4cir_core.images.base import QUERIES
@@ -35,6 +36,7 @@ from spn4cir_core.user_files import read_json_file
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("submit")(write_server_files)
+    app.command("score")(score_predictions)
     app.command("queries")(draft_queries)
     app.command("compare")(compare_runs)
 
@@ -81,6 +83,15 @@ def write_server_files(
         for one in server_queries:
             for path in submit(one, answering, out or store.root / "submissions", f"{source}_{model}", progress):
                 typer.echo(path)
+
+
+def score_predictions(
+    files: Annotated[list[Path], typer.Argument(help="A file of CIRCO; of CIRR recall, recall_subset or both.")],
+    annotations: Annotated[Path, typer.Option(help="With targets: CIRCO's val.json or CIRR's cap.rc2.val.json.")],
+) -> None:
+    """Score prediction files of CIRCO or CIRR as the benchmark's server does, on this machine."""
+    for name, value in score_files(files, annotations).items():
+        typer.echo(f"{name:<40} {value:6.2f}")
 
 
 def draft_queries(

@@ -132,6 +132,17 @@ class ImageFiles:
             raise PictureError("changed since it was listed", f"{path} has other pixels; run again, from images on")
         return image
 
+    def open_as_stored(self, picture: tuple[str, str]) -> Image.Image:
+        """The same picture as the file has it: in its own mode, neither turned nor converted, the first frame.
+
+        Raises:
+            PictureError: as :meth:`open_known`.
+        """
+        self.open_known(picture)
+        with Image.open(io.BytesIO(self.read(picture[0])), formats=readable_formats()) as image:
+            image.load()
+            return image.copy()
+
 
 def pixel_sha256(image: Image.Image) -> str:
     """The hash by which the manifest knows pictures of equal size and pixels."""

@@ -55,7 +55,7 @@ def image_inputs(
         "image inputs",
         rows,
         pictures,
-        files.open_known,
+        files.open_as_stored if backbone.reads_stored_pixels else files.open_known,
         lambda pictures: pa.array([_as_bytes(row) for row in network.read_images(pictures)], pa.large_binary()),
         batch_rows,
         SHARD_ROWS,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import functional
 
 from spn4cir_core.backbones.pixels import (
     LONGEST_PX,
@@ -62,3 +63,37 @@ def test_normalising_is_that_of_clip() -> None:
         torch.testing.assert_close(normalised(pixels, torch.float32)[:, channel], expected)
     halves = normalised(pixels, torch.float16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     torch.testing.assert_close(halves.float(), pixels / 127.5 - 1, atol=1e-3, rtol=0)
+
+
+def as_published(image: Image.Image, size_px: int, ratio: float | None) -> np.ndarray:
+    """The published transforms, of torchvision's parts: pad, resize, cut, then RGB."""
+    width, height = image.size
+    if ratio is not None and max(width, height) / min(width, height) >= ratio:
+        side = max(width, height) / ratio
+        around = [max(int((side - length) / 2), 0) for length in (width, height)]
+        image = functional.pad(image, [*around, *around], 0, "constant")  # type: ignore[arg-type]
+    image = functional.resize(image, [size_px], functional.InterpolationMode.BICUBIC)  # type: ignore[arg-type]
+    image = functional.center_crop(image, [size_px, size_px])  # type: ignore[arg-type]
+    return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+
+
+def stored(mode: str, size: tuple[int, int]) -> Image.Image:
+    colours = picture(*size)
+    if mode == "P transparent":
+        image = colours.quantize(16)
+        image.info["transparency"] = 3
+        return image
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(colours.convert("L")).astype(np.uint16) * 257)
+    image = colours.quantize(16) if mode == "P" else colours.convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(picture(*size).convert("L").rotate(180))
+    return image
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "P transparent", "RGBA", "LA", "CMYK", "1", "I;16", "YCbCr"])
+@pytest.mark.parametrize("size", [(90, 70), (70, 110), (200, 61)])
+def test_pixels_equal_the_published_ones_in_every_mode(mode: str, size: tuple[int, int]) -> None:
+    image = stored(mode, size)
+    assert np.array_equal(target_padded_squares([image], 32)[0], as_published(image, 32, 1.25))
+    assert np.array_equal(centre_squares([image], 32)[0], as_published(image, 32, None))

@@ -9,12 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
+from spn4cir_core.backbones.base import BACKBONES
 from spn4cir_core.backbones.small.settings import Small
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, pixel_sha256
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training import image_inputs as module
 from spn4cir_core.training.image_inputs import image_inputs
+from tests.backbones.small_backbones import WRITERS
 
 BACKBONE = Small(dim=8, image_px=16)
 
@@ -73,3 +76,27 @@ def test_a_new_kind_of_input_is_read_anew(files: ImageFiles, tmp_path: Path) -> 
     store, larger = Store(tmp_path / "store"), Small(dim=8, image_px=24)
     assert image_inputs(BACKBONE, BACKBONE.build([], 0), table(["0"]), files, store).shape == (1, 3, 16, 16)
     assert image_inputs(larger, larger.build([], 0), table(["0"]), files, store).shape == (1, 3, 24, 24)
+
+
+@pytest.mark.parametrize("kind", ["clip4cir", "tgcir", "blip4cir", "sprc"])
+def test_published_pixels_are_those_of_the_file_as_it_is_stored(kind: str, tmp_path: Path) -> None:
+    layer = Image.new("RGBA", (30, 20), (200, 10, 60, 90))
+    layer.paste((0, 250, 0, 255), (0, 0, 9, 9))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    layer.save(tmp_path / "layer.png", exif=exif)
+    files, table_of = ImageFiles(tmp_path), WRITERS[kind](tmp_path / "weights")
+    known = pa.table({"path": ["layer.png"], "pixel_sha256": [pixel_sha256(files.open("layer.png"))]})
+    inputs = {}
+    for pixels in ("managed", "published"):
+        backbone = BACKBONES.build(table_of | {"pixels": pixels})
+        network = backbone.build([], 0)
+        inputs[pixels] = image_inputs(backbone, network, known, files, Store(tmp_path / "store")).copy()
+        assert np.array_equal(
+            inputs[pixels], network.read_images([files.open("layer.png") if pixels == "managed" else layer])
+        )
+        assert backbone.restoring_fingerprint() == BACKBONES.build(as_table(backbone)).restoring_fingerprint()
+    assert not np.array_equal(inputs["managed"], inputs["published"])
+    layer.rotate(90).save(tmp_path / "layer.png")
+    with pytest.raises(InputError, match="changed since it was listed"):
+        files.open_as_stored(("layer.png", known["pixel_sha256"][0].as_py()))
