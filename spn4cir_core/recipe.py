@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -29,6 +30,19 @@ from spn4cir_core.training.settings import BankSettings, ControlSettings, Stage1
 from spn4cir_core.triplets.settings import TripletSettings
 
 
+@dataclass(frozen=True)
+class LoadedFrom:
+    """Where a recipe comes from; recipes that say the same are equal wherever they come from.
+
+    Attributes:
+        recipe: name of a packaged recipe, or absolute path of a TOML file.
+        images: the folder of pictures that was given beside it, absolute.
+    """
+
+    recipe: str = field(default="", compare=False)
+    images: str = field(default="", compare=False)
+
+
 class Recipe(Settings):
     """All settings of one pipeline. Each table carries the name of the artefact it steers."""
 
@@ -51,20 +65,17 @@ class Recipe(Settings):
     blend: BlendSettings = BlendSettings()
     eval_report: EvaluationSettings = EvaluationSettings()
     search_index: SearchSettings = SearchSettings()
-    _loaded_from: tuple[str, str] = PrivateAttr(default=("", ""))
+    _loaded_from: LoadedFrom = PrivateAttr(default_factory=lambda: LoadedFrom())
 
     @property
-    def loaded_from(self) -> tuple[str, str]:
-        """The packaged name or absolute path of its TOML file, and the folder of pictures that was given beside it.
-
-        Empty where it was not loaded, or with other overrides: it cannot be loaded again then.
-        """
+    def loaded_from(self) -> LoadedFrom:
+        """What it was loaded from; empty where it was not loaded, or with overrides that no command can repeat."""
         return self._loaded_from
 
     def loaded(self, source: str | Path, images: Path | None = None) -> Recipe:
         """The same recipe, which knows what it was loaded from."""
         file = "" if not source or str(source) in packaged_recipes() else str(Path(source).absolute())
-        self._loaded_from = (file or str(source), str(images.absolute()) if images else "")
+        self._loaded_from = LoadedFrom(file or str(source), str(images.absolute()) if images else "")
         return self
 
     @model_validator(mode="after")

@@ -35,7 +35,7 @@ from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.launch.launcher import launch_from
 from spn4cir_core.launch.recipe_source import claimed
 from spn4cir_core.launch.run_flow import run
-from spn4cir_core.operations.changes import why_outdated
+from spn4cir_core.operations.changes import late_above, why_outdated
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe, packaged_recipes
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -43,6 +43,8 @@ from spn4cir_core.store.remote_store import open_store
 
 if TYPE_CHECKING:
     from spn4cir_core.search.search import Hit, Searcher
+
+Once = Literal["pictures", "products", "all"]
 
 EXAMPLES = """
 Examples:
@@ -142,11 +144,12 @@ def run_stages(
     store = open_store(store_url)
     recipe = claimed(chosen_recipe(recipe_name, images), store)
     names = [name.strip() for name in select.split(",")] if select else list(STAGES)
+    above = late_above(names, recipe, store) if select else {}
     reused = dict[str, bool]()
 
     def on_stage_done(artifact: Artifact, there: bool) -> None:
         reused[artifact.noun] = there
-        _say(artifact, there)
+        _say(artifact, there, above.get(artifact.noun, []))
 
     with shown() as progress:
         artifacts = run(recipe, store, names, progress, on_stage_done, launch)
@@ -160,6 +163,9 @@ def search(
     image: Annotated[Path | None, typer.Option("--image", help="The reference image.")] = None,
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many hits.")] = 10,
     sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("hits.jpg"),
+    once: Annotated[
+        Once, typer.Option(help="Shown once: near-duplicates (pictures), all views of a product too (products).")
+    ] = "pictures",
     recipe_name: RecipeOption = "",
     store_url: StoreOption = "store",
     images: ImagesOption = None,
@@ -168,7 +174,7 @@ def search(
     recipe, store = opened(recipe_name, store_url, images)
     searcher = _searcher(recipe, store)
     reference = _picture(image, recipe, store) if image else None
-    hits = searcher.search(reference, text or None, top)
+    hits = searcher.search(reference, text or None, top, once=once)
     _show(searcher, reference, text, hits, image_files(recipe.images, store), sheet, right=())
 
 
@@ -257,9 +263,11 @@ def _show_pages(recipe: Recipe, store: Store, artifacts: Mapping[str, Artifact],
     typer.echo(f"summary: {page}")
 
 
-def _say(artifact: Artifact, reused: bool) -> None:
+def _say(artifact: Artifact, reused: bool, above: Sequence[str]) -> None:
     drops = sum(artifact.summary["drops"].values())
     state = "up to date" if reused else f"{sum(artifact.summary['seconds'].values()):.1f} s"
+    if above:
+        state = f"{'not made anew' if reused else state}; out of date until {', '.join(above)} ran"
     typer.echo(f"{artifact.noun:<20} {artifact.summary['rows']:>9,} rows  {drops:>6,} dropped  {state}")
 
 

@@ -57,9 +57,9 @@ def opened(source: str, store_url: str, images: Path | None) -> tuple[Recipe, St
     if last is None:
         remember("", store_url, None)
         return own_name(chosen_recipe("", None), store), store
-    recipe, folder = last.loaded_from
-    remember(recipe, store_url, Path(folder) if folder else None)
-    typer.echo(f"recipe: {last.name}, the last one of {store} ({folder or recipe})", err=True)
+    source, folder = last.loaded_from.recipe, last.loaded_from.images
+    remember(source, store_url, Path(folder) if folder else None)
+    typer.echo(f"recipe: {last.name}, the last one of {store} ({folder or source})", err=True)
     return last, store
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -216,6 +217,53 @@ class GraphOfGroups:
 
         parameters: Any = faiss.SearchParametersIVF
         return parameters(nprobe=min(self.lists.nlist, max(self.lists.nprobe, k)))
+
+
+_ALL_LISTS = threading.Lock()
+
+
+class AllLists:
+    """An inverted file of which every list is searched."""
+
+    def __init__(self, lists: Any) -> None:
+        self._lists = lists
+
+    @property
+    def ntotal(self) -> int:
+        """V, the number of vectors."""
+        return int(self._lists.ntotal)
+
+    @property
+    def d(self) -> int:
+        """D, the dimensions of a vector."""
+        return int(self._lists.d)
+
+    def search(self, queries_QD: np.ndarray, k: int, /) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`VectorIndex.search`; a search beside it may look into more lists than it would alone."""
+        lists_QL = np.tile(np.arange(self._lists.nlist, dtype=np.int64), (len(queries_QD), 1))
+        with _ALL_LISTS:
+            before, self._lists.nprobe = self._lists.nprobe, self._lists.nlist
+            try:
+                scores, rows = self._lists.search_preassigned(
+                    queries_QD, k, lists_QL, np.zeros(lists_QL.shape, np.float32)
+                )
+            finally:
+                self._lists.nprobe = before
+        return scores, rows
+
+
+def exhaustive(index: Any) -> VectorIndex | None:
+    """The vectors of an approximate index, every one of which is compared; None where that index is none of ours."""
+    import faiss
+
+    lists = index.lists if isinstance(index, GraphOfGroups) else index
+    if hasattr(lists, "nprobe"):
+        return AllLists(lists)
+    if hasattr(index, "hnsw"):
+        downcast: Any = faiss.downcast_index
+        stored: VectorIndex = downcast(index.storage)
+        return stored
+    return None
 
 
 def multiply_from_few_queries(dimensions: int) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from spn4cir_core.index.base import VectorIndex
-from spn4cir_core.index.faiss_index import multiply_from_few_queries, one_faiss_thread
+from spn4cir_core.index.faiss_index import exhaustive, multiply_from_few_queries, one_faiss_thread
 from spn4cir_core.index.settings import IndexSettings
 
 SPARE = 16
@@ -77,9 +77,21 @@ def best_images_of_each(
 
     FAISS's scores and its order of ties change with k, the number of queries and the processor. So a few vectors more
     are taken, and their scores computed anew in float64; where those behind the last one wanted tie with it, more are
-    taken, up to ``MOST_TAKEN``. Equal vectors then have equal scores, and the first of them comes first.
+    taken, up to ``MOST_TAKEN``. Equal vectors then have equal scores, and the first of them comes first. Where an
+    approximate index finds fewer than are wanted, every vector is compared.
     """
     multiply_from_few_queries(queries_QD.shape[1])
+    found = _best_of_each(index, queries_QD, wanted, tokens)
+    short = [query for query, hits in enumerate(found) if len(hits) < min(wanted, index.ntotal // tokens)]
+    if short and (every := exhaustive(index)) is not None:
+        for query, hits in zip(short, _best_of_each(every, queries_QD[short], wanted, tokens), strict=True):
+            found[query] = hits
+    return found
+
+
+def _best_of_each(
+    index: VectorIndex, queries_QD: np.ndarray, wanted: int, tokens: int
+) -> list[list[tuple[float, int]]]:
     found: list[list[tuple[float, int]]] = [[] for _ in queries_QD]
     pending, k = np.arange(len(queries_QD)), min(index.ntotal, wanted * tokens + SPARE)
     while len(pending):

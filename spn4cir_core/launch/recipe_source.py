@@ -45,7 +45,7 @@ class RecipeSource:
         """Source of a loaded recipe."""
         folder = getattr(recipe.images.reader, "folder", None)
         pictures = str(Path(folder).expanduser().resolve()) if folder is not None else ""
-        return cls(*recipe.loaded_from, pictures)
+        return cls(recipe.loaded_from.recipe, recipe.loaded_from.images, pictures)
 
     @classmethod
     def in_store(cls, name: str, store: Store) -> RecipeSource:

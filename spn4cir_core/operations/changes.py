@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from spn4cir_core.engine.stage import Stage
-from spn4cir_core.flow import STAGES, outdated
+from spn4cir_core.flow import STAGES, downstream_of, outdated
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 
@@ -21,6 +21,14 @@ def why_outdated(recipe: Recipe, store: Store) -> dict[str, list[str]]:
     """The reasons of each stage that would run, in flow order; a stage that is not named is up to date."""
     late = outdated(recipe, store)
     return {name: _reasons(STAGES[name], recipe, store, late) for name in late}
+
+
+def late_above(names: Iterable[str], recipe: Recipe, store: Store) -> dict[str, list[str]]:
+    """The stages that are out of date, are not among ``names``, and come before one of them; by that one."""
+    others = [name for name in outdated(recipe, store) if name not in set(names)]
+    reached = {name: downstream_of(name) for name in others}
+    above = {name: [other for other in others if name in reached[other]] for name in names}
+    return {name: late for name, late in above.items() if late}
 
 
 def _reasons(stage: Stage[Any], recipe: Recipe, store: Store, late: Mapping[str, object]) -> list[str]:

@@ -59,6 +59,7 @@ class Answer(BaseModel):
     text: str
     image_id: str | None = Field(description="The reference image of the index, if it was one.")
     vectors: str = Field(description="Whose candidate vectors the hits were found among; empty: the indexed model's.")
+    note: str = Field(default="", description="What is to be known of this answer, such as that the text was cut.")
     hits: list[Hit]
 
 
@@ -110,6 +111,7 @@ class Endpoints:
             text=text.strip(),
             image_id=image_id or None,
             vectors=result.vectors,
+            note=result.note,
             hits=result.hits,
         )
 

@@ -49,6 +49,13 @@ class Encoder:
         """T: vectors that one target has; above 1 its score is the highest of T cosines (backbone ``sprc``: 32)."""
         return self._network.target_tokens
 
+    def unread(self, text: str | None) -> str:
+        """Says that the network reads the beginning of a text only; empty where it reads the whole."""
+        count, limit = self._network.token_counts([text])[0] if text else 0, self._network.token_limit
+        if count <= limit:
+            return ""
+        return f"the text has {count} tokens, of which the model reads the first {limit}: its end is not searched for"
+
     def encode_queries(
         self,
         images: Picture | Sequence[Picture | None] | None,

@@ -180,7 +180,7 @@ function layOut(questions) {
 function told(first) {
   const how = first.query === "image" ? "like the reference image; now say what should be different"
     : (first.query === "text" ? "for the text “" : "for the reference image and “") + first.text + "”";
-  return first.hits.length ? first.hits.length + " pictures " + how + "." : "";
+  return [first.hits.length ? first.hits.length + " pictures " + how + "." : "", first.note].filter(Boolean).join(" ");
 }
 
 function fail(error) {

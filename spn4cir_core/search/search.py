@@ -13,11 +13,12 @@ from PIL import Image
 from spn4cir_core.blend.fitted import read_blend
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.contact_sheet import contact_sheet
-from spn4cir_core.images.files import ImageFiles, Picture
+from spn4cir_core.images.files import ImageFiles, Picture, PictureError, as_picture, pixel_sha256
 from spn4cir_core.index.base import INDEXES
 from spn4cir_core.index.image_index import best_images_of_each
-from spn4cir_core.search.encoder import Encoder, Made, pair_up
+from spn4cir_core.search.encoder import Encoder, Made, Query, pair_up
 from spn4cir_core.search.indexed_blend import IndexedBlend, Scored
+from spn4cir_core.search.repeats import Once, Repeats
 from spn4cir_core.search.stage import ABOUT, INDEX
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.training.checkpoints import load_network
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SHEET_COLUMNS = 6
+MISSING = (200, 200, 200)
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,17 @@ class Searcher:
     """
 
     def __init__(
-        self, index: Any, rows: Sequence[dict[str, str]], network: Network, blend: IndexedBlend | None = None
+        self,
+        index: Any,
+        rows: Sequence[dict[str, str]],
+        network: Network,
+        blend: IndexedBlend | None = None,
+        repeats: Repeats | None = None,
     ) -> None:
         self._index, self._rows, self._network, self._blend = index, rows, network, blend
+        self._repeats = repeats or Repeats()
         self._row_of = {row["image_id"]: number for number, row in enumerate(rows)}
+        self._row_of_pixels = {row["pixel_sha256"]: number for number, row in enumerate(rows)}
         self.encoder = Encoder(network)
         """Of queries and targets, in the space of the index."""
 
@@ -92,7 +101,7 @@ class Searcher:
                 f"{len(rows)} images, a network of {network.dim} dimensions. Delete it and run again."
             )
         blend = IndexedBlend.open(artifact, about, rows, {STAGE2.name: network})
-        return cls(index, rows, network, blend)
+        return cls(index, rows, network, blend, Repeats.open(artifact, rows))
 
     @classmethod
     def of_recipe(cls, recipe: str, store: Store) -> Searcher:
@@ -105,7 +114,7 @@ class Searcher:
 
     def beside(self, network: Network, index: Any = None) -> Searcher:
         """Another network over the same images; with no index of its own, its target encoder must be this one's."""
-        return Searcher(self._index if index is None else index, self._rows, network)
+        return Searcher(self._index if index is None else index, self._rows, network, repeats=self._repeats)
 
     @property
     def network(self) -> Network:
@@ -125,20 +134,23 @@ class Searcher:
         without: Collection[str] = (),
         made: Made = "composed",
         reference_id: str | None = None,
+        once: Once = "pictures",
     ) -> list[Hit]:
-        """The best ``top`` images for a reference image, a text, or both.
+        """The best ``top`` images for a reference image, a text, or both; the reference image is never among them.
 
         Args:
             image: a path, a PIL picture or an (H, W, 3) uint8 array.
-            without: image ids or paths that must not be found, such as the reference image's own.
+            without: image ids or paths that must not be found.
             made: ``sum`` asks the trained encoder alone, with the sum of image and text.
             reference_id: id of the reference image where it is one of the index. Its caption takes part then; an
                 indexed picture is also recognised by its pixels.
+            once: what is shown once: near-duplicates, such as other sizes of one picture (``pictures``), or all views
+                of a product (``products``); ``all`` shows everything.
 
         Raises:
             InputError: neither image nor text, a picture that cannot be read, or ``top`` is less than 1.
         """
-        return self.search_many([image], [text], top, without, made, [reference_id])[0]
+        return self.search_many([image], [text], top, without, made, [reference_id], once)[0]
 
     def search_many(
         self,
@@ -148,6 +160,7 @@ class Searcher:
         without: Collection[str] = (),
         made: Made = "composed",
         reference_ids: Sequence[str | None] | None = None,
+        once: Once = "pictures",
     ) -> list[list[Hit]]:
         """The best ``top`` images of each of Q queries, which are encoded in batches. Arguments as :meth:`search`.
 
@@ -158,20 +171,55 @@ class Searcher:
         """
         if top < 1:
             raise InputError(f"top = {top}: ask for at least one image")
-        wanted = min(len(self._rows), top + len(without))
-        if self._blend is not None and made == "composed":
-            queries = pair_up(images, texts)
-            references = [self._row_of.get(name or "") for name in reference_ids or [None] * len(queries)]
-            return [self._hits(scored, top, without) for scored in self._blend.best(queries, references, wanted)]
-        queries_QD = self.encoder.encode_queries(images, texts, made)
-        ranked = best_images_of_each(self._index, queries_QD, wanted, self._network.target_tokens)
-        return [self._hits([Scored(*pair, {}) for pair in scored], top, without) for scored in ranked]
+        queries = pair_up(images, texts)
+        for _, text in queries:
+            if note := self.unread(text):
+                log.warning("%s", note)
+        references = self._references(queries, reference_ids or [None] * len(queries))
+        answers: list[list[Hit]] = [[] for _ in queries]
+        pending, wanted = list(range(len(queries))), top + len(without) + 1
+        while pending:
+            wanted = min(len(self._rows), wanted)
+            ranked = self._ranked([queries[at] for at in pending], [references[at] for at in pending], wanted, made)
+            for at, scored in zip(pending, ranked, strict=True):
+                answers[at] = self._hits(scored, references[at], top, without, once)
+            pending = [at for at in pending if len(answers[at]) < top] if wanted < len(self._rows) else []
+            wanted *= 4
+        return answers
 
-    def _hits(self, scored: Sequence[Scored], top: int, without: Collection[str]) -> list[Hit]:
+    def unread(self, text: str | None) -> str:
+        """Says that a trained encoder reads the beginning of a text only; empty where each reads the whole."""
+        encoders = [self.encoder] if self._blend is None else self._blend.encoders.values()
+        return next(filter(None, (encoder.unread(text) for encoder in encoders)), "")
+
+    def _references(self, queries: Sequence[Query], reference_ids: Sequence[str | None]) -> list[int | None]:
+        """Rows of the reference images that are images of the index."""
+        rows = []
+        for (picture, _), reference_id in zip(queries, reference_ids, strict=True):
+            row = self._row_of.get(reference_id or "")
+            if row is None and picture is not None:
+                row = self._row_of_pixels.get(pixel_sha256(as_picture(picture)))
+            rows.append(row)
+        return rows
+
+    def _ranked(
+        self, queries: Sequence[Query], references: Sequence[int | None], wanted: int, made: Made
+    ) -> list[list[Scored]]:
+        """The best images of each query, best first."""
+        if self._blend is not None and made == "composed":
+            return self._blend.best(queries, references, wanted)
+        pictures, texts = [picture for picture, _ in queries], [text for _, text in queries]
+        queries_QD = self.encoder.encode_queries(pictures, texts, made)
+        ranked = best_images_of_each(self._index, queries_QD, wanted, self._network.target_tokens)
+        return [[Scored(*pair, {}) for pair in scored] for scored in ranked]
+
+    def _hits(
+        self, scored: Sequence[Scored], reference: int | None, top: int, without: Collection[str], once: Once
+    ) -> list[Hit]:
         """Hits, best first."""
         wanted = [
             (one, row)
-            for one in scored
+            for one in self._repeats.left_out(scored, reference, once)
             if not {(row := self._rows[one.row])["image_id"], row["path"]}.intersection(without)
         ]
         return [
@@ -186,14 +234,25 @@ class Searcher:
     def contact_sheet(
         self, reference: Image.Image | None, text: str | None, hits: Sequence[Hit], files: ImageFiles
     ) -> Image.Image:
-        """The query and its hits on one picture, captioned with rank, score and caption."""
-        tiles = [(files.open(hit.path), f"{hit.rank + 1}. {hit.score:.2f} {hit.caption or hit.path}") for hit in hits]
+        """The query and its hits on one picture, captioned with rank, score and caption.
+
+        A picture that cannot be opened any more is a grey tile that says so.
+        """
+        tiles = [_tile(hit, files) for hit in hits]
         label = f"query: {text}" if text else "query: this picture"
         if reference is not None:
             tiles.insert(0, (reference.convert("RGB"), label))
         elif tiles:
             tiles[0] = (tiles[0][0], f"{label} → {tiles[0][1]}")
         return contact_sheet(tiles, SHEET_COLUMNS)
+
+
+def _tile(hit: Hit, files: ImageFiles) -> tuple[Image.Image, str]:
+    label = f"{hit.rank + 1}. {hit.score:.2f} {hit.caption or hit.path}"
+    try:
+        return files.open(hit.path), label
+    except PictureError as error:
+        return Image.new("RGB", (1, 1), MISSING), f"{error.reason}: {label}"
 
 
 def current_index(recipe: str, store: Store) -> Artifact:

@@ -40,10 +40,14 @@ class IndexedImage:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Hits, best first, and whose candidate vectors they were found among (empty: the index's own model's)."""
+    """Hits, best first, and whose candidate vectors they were found among (empty: the index's own model's).
+
+    ``note`` says what is to be known of the answer, such as that a text was cut.
+    """
 
     hits: list[Hit]
     vectors: str
+    note: str = ""
 
 
 class SearchService:
@@ -121,7 +125,7 @@ class SearchService:
             made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
             with self._network:
                 hits = opened.searcher.search(reference, query_text, top, without, made, known)
-        return SearchResult(hits, opened.vectors)
+        return SearchResult(hits, opened.vectors, opened.searcher.unread(query_text))
 
     def _reference(self, image_id: str, upload: bytes | None) -> Image.Image:
         return self._open(image_id) if upload is None else self._uploads.decode(upload)

@@ -29,9 +29,10 @@ from spn4cir_core.search.indexed_blend import (
     vectors_file,
     vectors_in_use,
 )
+from spn4cir_core.search.repeats import repeats_table
 from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
-from spn4cir_core.splits.split_tables import read_splits
+from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE, read_splits
 from spn4cir_core.store.artifacts import whole_file
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, Checkpoint, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
@@ -75,6 +76,9 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
         with whole_file(draft.file(INDEX)) as scratch:
             settings.index_for(len(vectors_VD)).write(index, scratch)
         draft.write_table(rows.select(SCHEMA.names).cast(SCHEMA), "search_index.parquet")
+        draft.write_table(
+            repeats_table(work.parents["splits"], rows["image_id"].combine_chunks()), NEAR_DUPLICATES_FILE
+        )
         for name in (NETWORK, WEIGHTS):
             shutil.copyfile(checkpoint_artifact.file(name), draft.file(name))
         own_NTD = vectors_VD.reshape(len(rows), -1, vectors_VD.shape[1])

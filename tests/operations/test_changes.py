@@ -13,7 +13,7 @@ from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.images.settings import ImagesInput
 from spn4cir_core.launch import run_flow
 from spn4cir_core.operations import changes
-from spn4cir_core.operations.changes import NOT_MADE, OUTSIDE, why_outdated
+from spn4cir_core.operations.changes import NOT_MADE, OUTSIDE, late_above, why_outdated
 from spn4cir_core.pairs.settings import PairsInput
 from spn4cir_core.recipe import load_recipe
 from spn4cir_core.store.artifacts import Store
@@ -85,3 +85,13 @@ def test_settings_that_come_and_go_and_long_values(tmp_path: Path) -> None:
         f"gone: no longer asked (was {'x' * 59}…)",
         "new: true (was not asked before)",
     ]
+
+
+def test_what_is_late_above_the_stages_that_are_run(tmp_path: Path, use: Any) -> None:
+    store, recipe = Store(tmp_path), load_recipe("demo")
+    run_flow.run(recipe, store, stages())
+    assert late_above(["pairs"], recipe, store) == {}
+    outside["value"] = "second"
+    assert late_above(["pairs"], recipe, store) == {"pairs": ["images", "captions"]}
+    assert late_above(["captions", "pairs"], recipe, store) == {"captions": ["images"], "pairs": ["images"]}
+    assert late_above(["images", "captions", "pairs"], recipe, store) == {}

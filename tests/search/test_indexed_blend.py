@@ -66,8 +66,8 @@ def test_hits_are_those_of_a_slow_sum_and_their_channels_add_up(blended: Store) 
     searcher = Searcher.open(SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)[0])
     slow = slow_scores(blended, REFERENCE, TEXT)
     reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
-    hits = searcher.search(reference, TEXT, len(slow), reference_id=REFERENCE)
-    assert {hit.image_id for hit in hits} == set(slow)
+    hits = searcher.search(reference, TEXT, len(slow), reference_id=REFERENCE, once="all")
+    assert {hit.image_id for hit in hits} == set(slow) - {REFERENCE}
     assert np.allclose([hit.score for hit in hits], [slow[hit.image_id] for hit in hits], atol=1e-4)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     for hit in hits:
@@ -103,7 +103,7 @@ def test_a_picture_or_a_text_alone_is_asked_with_the_channels_it_has(blended: St
     searcher = Searcher.open(SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)[0])
     reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
     alone = searcher.search(reference, None, 3)
-    assert alone[0].image_id == REFERENCE
+    assert len(alone) == 3 and REFERENCE not in {hit.image_id for hit in alone}
     texts = searcher.search(None, "a red circle", 3)
     assert all(hit.caption == "a red circle" for hit in texts)
     assert all(hit.channels["frozen picture similarity"] == 0 for hit in texts)

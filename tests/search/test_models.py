@@ -69,9 +69,9 @@ def assert_hits_are_those_of_a_slow_scan(models: Models, name: Any, checkpoint: 
         query = network.encode_query(
             torch.from_numpy(network.read_images([reference])), network.tokenize(["a red circle"])
         ).numpy()[0]
-    hits = models.open(name).searcher.search(reference, "a red circle", 36)
+    hits = models.open(name).searcher.search(reference, "a red circle", 36, once="all")
     scores = gallery @ query
-    assert np.allclose([hit.score for hit in hits], np.sort(scores)[::-1], atol=1e-5)
+    assert np.allclose([hit.score for hit in hits], np.sort(np.delete(scores, 4))[::-1], atol=1e-5)
     assert np.allclose([hit.score for hit in hits], [scores[paths.index(hit.path)] for hit in hits], atol=1e-5)
 
 

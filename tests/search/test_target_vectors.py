@@ -54,11 +54,11 @@ def test_only_new_pictures_are_encoded_and_removed_ones_vanish(tmp_path: Path, c
     corpus_of(store, rows[3:34], "moved")
     second = index_of(store)
     assert (counted, second.details["encoded"], second.details["reused"]) == ([30, 4], 4, 27)
-    found = Searcher.open(second).search(None, "a red circle", 100)
+    found = Searcher.open(second).search(None, "a red circle", 100, once="all")
     assert {hit.image_id for hit in found} == {row["image_id"] for row in rows[3:34]}
     anew = measured_store(tmp_path / "anew")
     corpus_of(anew, rows[3:34], "moved")
-    right = Searcher.open(index_of(anew)).search(None, "a red circle", 100)
+    right = Searcher.open(index_of(anew)).search(None, "a red circle", 100, once="all")
     assert [hit.image_id for hit in found] == [hit.image_id for hit in right]
     assert np.allclose([hit.score for hit in found], [hit.score for hit in right], atol=1e-6)
 
@@ -97,4 +97,4 @@ def test_an_approximate_index_says_how_much_it_finds(store: Store, pictures: Pat
     made, _ = SEARCH_INDEX.run(recipe(pictures).model_copy(update={"search_index": settings}), store)
     assert (made.details["kind"], made.details["recall_queries"]) == (above, 36)
     assert made.details["recall@10"] == 1
-    assert len(Searcher.open(made).search(None, "a red circle", 100)) == 36
+    assert len(Searcher.open(made).search(None, "a red circle", 100, once="all")) == 36

@@ -1,0 +1,71 @@
+"""What a list of hits would say twice: the reference image, and other sizes of a picture that is already there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spn4cir_core.search.indexed_blend import Scored
+from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE, SAME_GROUP
+from spn4cir_core.store.artifacts import Artifact
+
+Once = Literal["pictures", "products", "all"]
+"""What is shown once: near-duplicates (``pictures``), or all views of a product as well; ``all`` repeats everything."""
+REPEATS_SCHEMA = pa.schema([("image_a", pa.string()), ("image_b", pa.string()), ("is_view", pa.bool_())])
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Rows of the index that show the same, by row.
+
+    Attributes:
+        near: near-duplicates of a row.
+        views: other images of its product.
+    """
+
+    near: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    views: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, artifact: Artifact, rows: Sequence[Mapping[str, Any]]) -> Repeats:
+        """Read them from a ``search_index`` artefact; none where it was made before they were stored."""
+        if NEAR_DUPLICATES_FILE not in artifact.summary["files"]:
+            return cls()
+        row_of = {row["image_id"]: number for number, row in enumerate(rows)}
+        near: defaultdict[int, list[int]] = defaultdict(list)
+        views: defaultdict[int, list[int]] = defaultdict(list)
+        for pair in artifact.table(NEAR_DUPLICATES_FILE).to_pylist():
+            one, other = row_of[pair["image_a"]], row_of[pair["image_b"]]
+            links = views if pair["is_view"] else near
+            links[one].append(other)
+            links[other].append(one)
+        return cls(dict(near), dict(views))
+
+    def of(self, row: int, once: Once) -> Iterator[int]:
+        """Rows that are not shown beside this one."""
+        if once != "all":
+            yield from self.near.get(row, ())
+        if once == "products":
+            yield from self.views.get(row, ())
+
+    def left_out(self, scored: Iterable[Scored], reference: int | None, once: Once) -> Iterator[Scored]:
+        """The scored images in order, without the reference image and without those that repeat an earlier one."""
+        gone = set() if reference is None else {reference, *self.of(reference, once)}
+        for one in scored:
+            if one.row not in gone:
+                yield one
+                gone.update(self.of(one.row, once))
+
+
+def repeats_table(splits: Artifact, image_ids: pa.Array) -> pa.Table:
+    """Pairs of indexed images that show the same, from the near-duplicates of a ``splits`` artefact."""
+    table = splits.table(NEAR_DUPLICATES_FILE, columns=["image_a", "image_b", "found_by"])
+    for column in ("image_a", "image_b"):
+        table = table.filter(pc.is_in(table[column], value_set=image_ids))
+    is_view = pc.equal(table["found_by"], SAME_GROUP)
+    return pa.table([table["image_a"], table["image_b"], is_view], schema=REPEATS_SCHEMA)
