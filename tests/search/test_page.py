@@ -201,7 +201,7 @@ def test_captions_and_names_are_text_never_markup(page: Page, pictures: Path, tm
 def test_an_upload_is_searched_with_and_a_hostile_one_refused(page: Page, pictures: Path, tmp_path: Path) -> None:
     page.set_input_files("#upload", pictures / "toys/04.png")
     page.wait_for_selector(".column.image .tile")
-    assert shown(page, "image")[0] == "toys/04.png"
+    assert "toys/04.png" not in shown(page, "image")
     broken = tmp_path / "broken.png"
     broken.write_bytes((pictures / "toys/04.png").read_bytes()[:60])
     page.set_input_files("#upload", broken)
