@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.blend.settings import BlendSettings
@@ -24,10 +24,16 @@ from spn4cir_core.negatives.settings import FalseNegativeSettings
 from spn4cir_core.pairs.settings import PairSettings
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.splits.settings import SplitSettings
+from spn4cir_core.store.fingerprints import plain
 from spn4cir_core.texts.settings import ModifiedTextSettings, TemplateSettings
 from spn4cir_core.texts.token_counts import BACKBONE
 from spn4cir_core.training.settings import BankSettings, ControlSettings, Stage1Settings, Stage2Settings
 from spn4cir_core.triplets.settings import TripletSettings
+
+PUBLISHED = "published"
+"""Context in which a recipe is read to be compared with."""
+NOT_MEASURED = {"name", "seed", "control_checkpoint", "blend", "eval_report", "search_index"}
+"""Of a recipe, what decides nothing that is compared with published figures."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,23 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _with_what_is_not_as_published(self, info: ValidationInfo) -> Recipe:
+        report = self.eval_report
+        if not report.published or info.context == PUBLISHED:
+            return self
+        if report.published not in packaged_recipes():
+            raise ValueError(f"eval_report.published: there is no packaged recipe {report.published!r}")
+        tables = merge(_read(report.published, ()), {"images": {"reader": {"folder": "."}}})
+        published = Recipe.model_validate(tables, context=PUBLISHED)
+        found = differences(self.measured_settings(), published.measured_settings())
+        return self.model_copy(update={"eval_report": report.model_copy(update={"differences": found})})
+
+    def measured_settings(self) -> dict[str, Any]:
+        """The settings that decide what is measured, as JSON values; a seed decides nothing of a method."""
+        tables = {name: plain(getattr(self, name)) for name in type(self).model_fields if name not in NOT_MEASURED}
+        return {**tables, "eval_report": {"evaluators": plain(self.eval_report.evaluators)}}
+
+    @model_validator(mode="after")
     def _with_the_backbones_tokenizer(self) -> Recipe:
         """Resolved here and not in the stage, whose fingerprint must not hang on learning rates."""
         texts = self.modified_texts
@@ -87,6 +110,20 @@ class Recipe(Settings):
         return self.model_copy(
             update={"modified_texts": texts.read_by(*self.stage1_checkpoint.backbone.text_tokenizer())}
         )
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], above: str = "") -> tuple[str, ...]:
+    """Dotted names of the settings that differ; of a table of another ``kind`` the table's own name."""
+    names: list[str] = []
+    for key in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(key), theirs.get(key)
+        if one == other:
+            continue
+        if isinstance(one, Mapping) and isinstance(other, Mapping) and one.get("kind") == other.get("kind"):
+            names += differences(one, other, f"{above}{key}.")
+        else:
+            names.append(f"{above}{key}")
+    return tuple(names)
 
 
 def packaged_recipes() -> dict[str, str]:

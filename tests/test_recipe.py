@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 
@@ -26,31 +27,78 @@ def test_packaged_recipes_load_and_say_what_they_are(name: str) -> None:
     assert packaged_recipes()[name]
 
 
-PUBLISHED = {  # window from rank 1, pairs, templates, words; then batch, epochs, learning rate and τ of stage 2
-    "fashioniq": ((10_000, 20_000), None, 5, 256, 3, 2e-5, 0.02, False),
-    "fashioniq_tgcir": ((10_000, 20_000), None, 5, 256, 5, 2e-5, 0.02, False),
-    "fashioniq_blip4cir": (None, 3000, 5, 128, 10, 5e-6, 0.03, True),
-    "fashioniq_sprc": (None, 6000, 5, 32, 3, 1e-5, 0.05, True),
-    "cirr": ((10_000, 15_000), None, 10, 256, 3, 2e-5, 0.02, False),
-    "cirr_tgcir": ((10_000, 15_000), None, 10, 256, 5, 2e-5, 0.01, False),
-    "cirr_blip4cir": (None, None, 10, 128, 3, 6e-6, 0.02, True),
-    "cirr_sprc": (None, None, 10, 32, 3, 1e-5, 0.05, True),
+SHARED = {  # published scripts and README of SPN4CIR, 2a413f7
+    "seed": 42,
+    "pairs.images": "annotated",
+    "pairs.per_reference": 1,
+    "triplets.candidates": "triplets",
+    "triplets.gates": (),
+    "triplets.annotated_repeats": 1,
+    "triplets.generated_weight": 1.0,
+    "false_negatives.guards": (),
+    "images.reader.as_published": True,
+    "stage1_checkpoint.backbone.pixels": "published",
+    "stage1_checkpoint.steps": 0,
+    "stage2_checkpoint.rate_schedule": "constant",
+    "stage2_checkpoint.warmup_share": 0.0,
+    "stage2_checkpoint.precision": "float16",
+    "stage2_checkpoint.adam_epsilon": 1e-7,
+    "stage2_checkpoint.decayed": "all",
+    "stage2_checkpoint.learnt_temperature": "value",
+    "stage2_checkpoint.clip_norm": 1e9,
+    "stage2_checkpoint.accumulate_batches": 1,
+    "stage2_checkpoint.objective.plugin_kind": "bank",
 }
+COLUMNS = (
+    "pairs.window",
+    "pairs.max_pairs",
+    "pairs.references",
+    "captions.captioner.words",
+    "stage2_checkpoint.batch_size",
+    "stage2_checkpoint.epochs",
+    "stage2_checkpoint.learning_rate",
+    "stage2_checkpoint.temperature",
+    "stage2_checkpoint.learn_temperature",
+    "stage2_checkpoint.weight_decay",
+    "stage2_checkpoint.adam_betas",
+)
+ANY, BETAS, SPRC_BETAS = (0.0, 1.0), (0.9, 0.999), (0.9, 0.98)
+PUBLISHED: dict[str, tuple[Any, ...]] = {  # windows from rank 1, as rank 0 is the image itself there
+    "fashioniq": ((10_000, 20_000), None, "annotated", 5, 256, 3, 2e-5, 0.02, False, 0.01, BETAS),
+    "fashioniq_tgcir": ((10_000, 20_000), None, "annotated", 5, 256, 5, 2e-5, 0.02, False, 0.01, BETAS),
+    "fashioniq_blip4cir": (ANY, 3000, "annotated", 5, 128, 10, 5e-6, 0.03, True, 0.01, BETAS),
+    "fashioniq_sprc": (ANY, 6000, "annotated", 5, 32, 3, 1e-5, 0.05, True, 0.05, SPRC_BETAS),
+    "cirr": ((10_000, 15_000), None, "all", 10, 256, 3, 2e-5, 0.02, False, 0.01, BETAS),
+    "cirr_tgcir": ((10_000, 15_000), None, "all", 10, 256, 5, 2e-5, 0.01, False, 0.01, BETAS),
+    "cirr_blip4cir": (ANY, None, "all", 10, 128, 3, 6e-6, 0.02, True, 0.01, BETAS),
+    "cirr_sprc": (ANY, None, "annotated", 10, 32, 3, 1e-5, 0.05, True, 0.05, SPRC_BETAS),
+}
+FOLDER = {"images": {"reader": {"folder": "pictures"}}}
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_benchmark_recipes_have_the_published_settings(name: str) -> None:
-    window, pairs, words, *stage2 = PUBLISHED[name]
-    made = load_recipe(name, {"images": {"reader": {"folder": "pictures"}}})
-    assert made.pairs.window == ((0.0, 1.0) if window is None else tuple(rank - 1 for rank in window))
-    assert made.pairs.max_pairs == pairs
-    assert made.captions.captioner.words == words  # type: ignore[attr-defined]
+    made = load_recipe(name, FOLDER)
+    found = {dotted: attrgetter(dotted)(made) for dotted in (*COLUMNS, *SHARED)}
+    if made.pairs.window != ANY:
+        found["pairs.window"] = tuple(rank + 1 for rank in made.pairs.window)
+    assert found == {**dict(zip(COLUMNS, PUBLISHED[name], strict=True)), **SHARED}
     assert (made.templates.use, made.modified_texts.choose) == (
         (("published_fashioniq",), "random") if name.startswith("fashioniq") else (("published_cirr",), "all")
     )
-    trained = made.stage2_checkpoint
-    found = (trained.batch_size, trained.epochs, trained.learning_rate, trained.temperature, trained.learn_temperature)
-    assert list(found) == stage2
+    assert made.stage1_checkpoint.start_from.startswith("weights/")
+    assert (made.eval_report.published, made.eval_report.differences) == (name, ())
+
+
+def test_what_is_changed_of_published_settings_is_named() -> None:
+    changed = {"seed": 3, "stage2_checkpoint": {"epochs": 4}, "pairs": {"mode": "exact"}, "name": "mine"}
+    made = load_recipe("fashioniq_tgcir", merge(FOLDER, changed))
+    assert made.eval_report.published == "fashioniq_tgcir"
+    assert made.eval_report.differences == ("pairs.mode", "stage2_checkpoint.epochs")
+    better = load_recipe("cirr_better", FOLDER).eval_report
+    assert better.published == "cirr" and {"pairs.window", "false_negatives.guards"} <= set(better.differences)
+    with pytest.raises(RecipeError, match="there is no packaged recipe 'none'"):
+        load_recipe("demo", {"eval_report": {"published": "none"}})
 
 
 def test_a_folder_goes_to_the_recipes_own_reader(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ class EvaluationSettings(Settings):
     searched_by: Annotated[IndexSettings | None, OmitDefaultFromFingerprint()] = None
     """Tell beside recall@k what a search through such an index of each gallery finds; None: tell nothing."""
 
+    published: Annotated[str, OmitDefaultFromFingerprint()] = ""
+    """The packaged recipe of published settings that these are to be compared with; inherited through ``base``."""
+    differences: Annotated[tuple[str, ...], OmitDefaultFromFingerprint()] = ()
+    """Settings in which the recipe differs from ``published``; computed when it is read, and named by the report."""
     captions_of_gallery: Annotated[bool, OmitDefaultFromFingerprint()] = False
     """Whether sets of published protocols are also asked of the blend, which reads captions of the gallery."""
 

@@ -8,6 +8,7 @@ from importlib import resources
 from statistics import fmean
 from typing import Any
 
+from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.evaluation.tables import ALL
 
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -15,7 +16,21 @@ Recall = Mapping[tuple[str, str, str, int], float]
 """(query set, kind, model, k) → recall of the composed query, in per cent."""
 
 
-def benchmark_tables(sets: Sequence[Mapping[str, Any]], model_names: Mapping[str, str]) -> list[dict[str, Any]]:
+def about_settings(settings: EvaluationSettings) -> str:
+    """Whether our rows are of the published settings, and if not, in what they differ."""
+    if not settings.published:
+        return "Our settings are our own."
+    if not settings.differences:
+        return f"Our settings are the published ones, as the recipe {settings.published} has them."
+    return (
+        f"Our settings are not the published ones: they differ from the recipe {settings.published} in "
+        f"{', '.join(settings.differences)}."
+    )
+
+
+def benchmark_tables(
+    sets: Sequence[Mapping[str, Any]], model_names: Mapping[str, str], settings: EvaluationSettings
+) -> list[dict[str, Any]]:
     """One table per benchmark that was asked: title, note, columns, and groups of rows of one ``protocol`` each.
 
     A row has ``name``, ``published`` and ``values``. A protocol that neither the papers nor this run used is left out.
@@ -23,6 +38,7 @@ def benchmark_tables(sets: Sequence[Mapping[str, Any]], model_names: Mapping[str
     Args:
         sets: the query sets of a report, see ``contents.py``.
         model_names: model → the name a reader knows it by, in the order of the rows.
+        settings: say which published settings the recipe has, if any; the note names them.
     """
     recall = {
         (row["query_set"], row["kind"], row["model"], row["k"]): 100 * row["recall"]
@@ -41,7 +57,8 @@ def benchmark_tables(sets: Sequence[Mapping[str, Any]], model_names: Mapping[str
                 for name, protocol in table["protocols"].items()
             ]
             with_rows = [group for group in groups if group["rows"]]
-            tables.append({key: table[key] for key in ("title", "note", "columns")} | {"groups": with_rows})
+            note = f"{table['note']} {about_settings(settings)}"
+            tables.append({key: table[key] for key in ("title", "columns")} | {"note": note, "groups": with_rows})
     return tables
 
 

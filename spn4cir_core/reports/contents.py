@@ -64,7 +64,7 @@ def contents(
         "blend": {key: blend[key] for key in ("served", "queries", "queries_are", "pictures_of", "recall@1")},
         "channels": blend["channels"],
         "query_sets": sets,
-        "benchmarks": benchmark_tables(sets, TITLES),
+        "benchmarks": benchmark_tables(sets, TITLES, settings),
         "training": [_training(model, lines) for model, lines in metrics.items()],
         "triplets": _triplets(read_triplets(lineage["triplets"], "split", "origin")),
         "gates": _gates(lineage["triplets"]),
