@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError
 from spn4cir_core.engine.plugins import Settings, explain
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import RecipeError, Spn4cirError, StoreError
+from spn4cir_core.evaluation.report_tables import RECALL_FILE, read_rows_of_set
 from spn4cir_core.flow import STAGES
 from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import Recipe, anchored, load_recipe, merge
@@ -186,7 +187,7 @@ def _result(grid: Grid, cell: Cell, names: Sequence[str], store: Store, progress
 
 def _measured(grid: Grid, cell: Cell, report: Artifact) -> Result:
     query_set = grid.query_set or report.details["headline"]["query_set"]
-    rows = [row for row in report.table("recall.parquet").to_pylist() if row["query_set"] == query_set]
+    rows = read_rows_of_set(report, RECALL_FILE, query_set)
     if not rows:
         raise RecipeError(f"the report has no query set {query_set!r}; it has {sorted(report.details['queries'])}")
     shown = {(row["model"], row["query"]): row for row in rows if row["kind"] == "all" and row["k"] == grid.k}

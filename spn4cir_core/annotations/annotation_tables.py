@@ -46,16 +46,16 @@ DROP_SCHEMA = pa.schema([("file", pa.string()), ("line", pa.int32()), ("reason",
 
 def read_annotated_triplets(annotations: Artifact, *columns: TripletColumn) -> pa.Table:
     """One row per annotated triplet, with these columns; with all columns where none is named."""
-    return annotations.table(TRIPLETS_FILE, columns=list(columns) or None)
+    return annotations.table(TRIPLETS_FILE, list(columns) or TRIPLET_SCHEMA.names)
 
 
 def read_queries(annotations: Artifact) -> list[dict[str, Any]]:
     """The composed queries, one row each: query_id, corpus, reference_id, modified_text, target_ids, kind, source."""
-    rows: list[dict[str, Any]] = annotations.table(QUERIES_FILE).to_pylist()
+    rows: list[dict[str, Any]] = annotations.table(QUERIES_FILE, QUERY_SCHEMA.names).to_pylist()
     return rows
 
 
 def read_dropped_rows(annotations: Artifact) -> list[dict[str, Any]]:
     """Rows of annotation files that are not used, or used in part: file, line, reason, detail."""
-    rows: list[dict[str, Any]] = annotations.table(DROPS_FILE).to_pylist()
+    rows: list[dict[str, Any]] = annotations.table(DROPS_FILE, DROP_SCHEMA.names).to_pylist()
     return rows

@@ -26,7 +26,7 @@ from spn4cir_core.evaluation.encode import encode_gallery, encode_queries
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.models.devices import choose_device
-from spn4cir_core.splits.split_tables import read_splits
+from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.checkpoints import as_module, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
@@ -86,8 +86,7 @@ def write_blend(work: Work[BlendInput]) -> None:
 
 def _fitted_sources(work: Work[BlendInput]) -> tuple[str, ...]:
     """Sources of at least ``LEAST_SHARE_OF_SOURCE`` of the captions of pictures that are not for evaluation."""
-    splits = read_splits(work.parents["splits"], "image_id", "split")
-    split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    split_of = split_of_images(work.parents["splits"])
     sources = caption_sources(work.parents["captions"])
     counts = Counter(source for image_id, source in sources.items() if split_of.get(image_id) in FITTED_ON)
     least = LEAST_SHARE_OF_SOURCE * counts.total()
@@ -141,8 +140,7 @@ def _unfitted(names: Sequence[str]) -> FittedBlend:
 def _validation(work: Work[BlendInput], evidence: Evidence) -> tuple[pa.Table, list[ValidationQuery], str, str]:
     """Pictures of the gallery, queries over its rows, what they are, and the splits of the pictures."""
     settings, manifest = work.settings.blend, read_manifest(work.parents["images"], *PICTURE)
-    splits = work.parents["splits"].table(columns=["image_id", "split"])
-    split_of = dict(zip(splits["image_id"].to_pylist(), splits["split"].to_pylist(), strict=True))
+    split_of = split_of_images(work.parents["splits"])
     for wanted, name in ((("validation",), VALIDATION), (("validation", "train"), TRAINING_TOO)):
         images = _sample(manifest, split_of, wanted, work.settings.seed)
         image_ids = images["image_id"].to_pylist()

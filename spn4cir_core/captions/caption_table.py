@@ -11,6 +11,15 @@ IMAGE_ID, CAPTION, SOURCE = "image_id", "caption", "captioner"
 SCHEMA = pa.schema([(name, pa.string()) for name in (IMAGE_ID, CAPTION, SOURCE, "prompt", "captioner_fingerprint")])
 
 
+def read_caption_rows(captions: Artifact) -> pa.Table:
+    """One row per captioned image, with ``image_id``, ``caption`` and ``captioner``.
+
+    Raises:
+        StoreError: a column is missing, since another version wrote the artefact.
+    """
+    return captions.table(CAPTIONS_FILE, [IMAGE_ID, CAPTION, SOURCE])
+
+
 def read_captions(captions: Artifact) -> dict[str, str]:
     """Captions by image id; an image without a caption is missing."""
     table = captions.table(CAPTIONS_FILE, columns=[IMAGE_ID, CAPTION])

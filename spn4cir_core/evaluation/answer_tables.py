@@ -9,28 +9,8 @@ import pyarrow as pa
 
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers
+from spn4cir_core.evaluation.report_tables import HITS, QUERIES, SEARCHED
 from spn4cir_core.store.fingerprints import fingerprint
-
-QUERIES = pa.schema(
-    [
-        *((name, pa.string()) for name in ("query_set", "query_id", "kind", "reference_id", "modified_text")),
-        ("target_ids", pa.list_(pa.string())),
-    ]
-)
-HITS = pa.schema(
-    [
-        *((name, pa.string()) for name in ("query_set", "query_id", "model")),
-        ("image_ids", pa.list_(pa.string())),
-    ]
-)
-
-SEARCHED = pa.schema(
-    [
-        *((name, pa.string()) for name in ("query_set", "model")),
-        ("k", pa.int32()),
-        *((name, pa.float64()) for name in ("recall", "exact_recall", "difference")),
-    ]
-)
 
 
 def query_table(answers: Sequence[Answers]) -> pa.Table:

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import MAP_K
 from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
+from spn4cir_core.evaluation.report_tables import (
+    AVERAGE_PRECISION,
+    HITS_FILE,
+    QUERIES_FILE,
+    RANKS_FILE,
+    read_rows_of_set,
+)
 from spn4cir_core.evaluation.significance import randomisation_p
 from spn4cir_core.store.artifacts import Artifact, read_json
 
@@ -86,26 +92,22 @@ def compared_sets(runs: Sequence[Run], model: str, wanted: str = "") -> list[Com
 
 
 def _run_answers(run: Run, about: Row, model: str) -> RunAnswers:
-    if missing := {"queries.parquet", "hits.parquet"} - run.report.summary["files"].keys():
+    if missing := {QUERIES_FILE, HITS_FILE} - run.report.summary["files"].keys():
         raise InputError(
             f"the report of {run.name!r} is of an older version, it has no {min(missing)}; write it anew: spn4cir run"
         )
 
-    def of_set(table: str) -> list[dict[str, Any]]:
-        whole = run.report.table(table)
-        rows: list[dict[str, Any]] = whole.filter(pc.equal(whole["query_set"], about["name"])).to_pylist()
-        return rows
-
-    queries = of_set("queries.parquet")
+    queries = read_rows_of_set(run.report, QUERIES_FILE, about["name"])
     ranks: dict[str, list[int]] = {}
     precision = []
-    for row in of_set("ranks.parquet"):
+    for row in read_rows_of_set(run.report, RANKS_FILE, about["name"]):
         if row["model"] == model:
             ranks.setdefault(row["query"], []).append(row["rank"])
-            precision += [row[f"average_precision_at_{MAP_K}"]] if row["query"] == "composed" else []
+            precision += [row[AVERAGE_PRECISION]] if row["query"] == "composed" else []
     if not ranks:
         raise InputError(f"the report of {run.name!r} has no model {model!r}")
-    hits = {row["query_id"]: row["image_ids"] for row in of_set("hits.parquet") if row["model"] == model}
+    hit_rows = read_rows_of_set(run.report, HITS_FILE, about["name"])
+    hits = {row["query_id"]: row["image_ids"] for row in hit_rows if row["model"] == model}
     order = sorted(range(len(queries)), key=lambda row: str(queries[row]["query_id"]))  # the same in every run
     arrays = {mode: np.array(values)[order] for mode, values in ranks.items()}
     return RunAnswers(run, about, [queries[row] for row in order], arrays, np.array(precision)[order], hits)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.splits.split_tables import read_near_duplicates
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.differences import caption_meaning
@@ -53,9 +54,8 @@ class Equivalents:
             self._by_image[other].add(one)
 
     def _join_captions(self, captions: Artifact) -> None:
-        table = captions.table(columns=["image_id", "caption"]).to_pydict()
         holders: dict[Hashable, set[str]] = defaultdict(set)
-        for image_id, caption in zip(table["image_id"], table["caption"], strict=True):
+        for image_id, caption in read_captions(captions).items():
             if image_id in self._inside and (meaning := caption_meaning(caption)):
                 holders[meaning].add(image_id)
         for group in holders.values():

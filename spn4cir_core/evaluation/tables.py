@@ -15,80 +15,19 @@ from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.gallery_sizes import expected_recall, sizes_up_to
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
+from spn4cir_core.evaluation.report_tables import (
+    AVERAGE_PRECISION,
+    COMPOSITION,
+    DIFFERENCES,
+    GALLERY_SIZES,
+    PRECISION,
+    RANKS,
+    RECALL,
+)
 from spn4cir_core.evaluation.significance import randomisation_p
 from spn4cir_core.training.roles import ROLES, SERVED, STAGE2
 
 ALL = "all"
-RANKS = pa.schema(
-    [
-        ("query_set", pa.string()),
-        ("query_id", pa.string()),
-        ("kind", pa.string()),
-        ("model", pa.string()),
-        ("query", pa.string()),
-        ("rank", pa.int32()),
-        ("targets", pa.int32()),
-        ("gallery", pa.int32()),
-        (f"average_precision_at_{MAP_K}", pa.float64()),
-    ]
-)
-RECALL = pa.schema(
-    [
-        ("query_set", pa.string()),
-        ("kind", pa.string()),
-        ("model", pa.string()),
-        ("query", pa.string()),
-        ("k", pa.int32()),
-        ("recall", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("queries", pa.int32()),
-    ]
-)
-PRECISION = pa.schema(
-    [("mean_average_precision" if field.name == "recall" else field.name, field.type) for field in RECALL]
-)
-DIFFERENCES = pa.schema(
-    [
-        ("query_set", pa.string()),
-        ("kind", pa.string()),
-        ("model", pa.string()),
-        ("query", pa.string()),
-        ("minus_model", pa.string()),
-        ("minus_query", pa.string()),
-        ("k", pa.int32()),
-        ("difference", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("queries", pa.int32()),
-        ("p", pa.float64()),
-    ]
-)
-COMPOSITION = pa.schema(
-    [
-        ("query_set", pa.string()),
-        ("kind", pa.string()),
-        ("model", pa.string()),
-        ("k", pa.int32()),
-        ("composed", pa.float64()),
-        ("best_query", pa.string()),
-        ("best", pa.float64()),
-        ("gap", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("queries", pa.int32()),
-    ]
-)
-GALLERY_SIZES = pa.schema(
-    [
-        ("query_set", pa.string()),
-        ("model", pa.string()),
-        ("query", pa.string()),
-        ("k", pa.int32()),
-        ("gallery", pa.int32()),
-        ("recall", pa.float64()),
-    ]
-)
 SHORTCUTS = ("image", "text", "sum")
 COMPARED = (
     *(
@@ -256,7 +195,7 @@ def _rank_rows(answer: Answers) -> list[dict[str, Any]]:
             "rank": int(answer.ranks[model, mode][row]),
             "targets": len(query.target_ids),
             "gallery": len(query_set.gallery_of(query)) - len(query_set.removed_for(query)),
-            f"average_precision_at_{MAP_K}": float(answer.precision[model, mode][row, at]),
+            AVERAGE_PRECISION: float(answer.precision[model, mode][row, at]),
         }
         for model, mode in answer.ranks
         for row, query in enumerate(query_set.queries)

@@ -58,7 +58,7 @@ DROP_SCHEMA = pa.schema([("path", pa.string()), ("reason", pa.string()), ("detai
 
 def read_manifest(images: Artifact, *columns: Column) -> pa.Table:
     """The manifest's rows in their order, with these columns; with all columns where none is named."""
-    return images.table(MANIFEST_FILE, columns=list(columns) or None)
+    return images.table(MANIFEST_FILE, list(columns) or IMAGE_SCHEMA.names)
 
 
 def manifest_column(images: Artifact, column: Column) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def manifest_column(images: Artifact, column: Column) -> dict[str, Any]:
 
 def read_duplicates(images: Artifact) -> pa.Table:
     """One row per exact duplicate: its path, and in ``duplicate_of`` the image id of the picture that stands for it."""
-    return images.table(DUPLICATES_FILE)
+    return images.table(DUPLICATES_FILE, DUPLICATE_SCHEMA.names)
 
 
 def read_dropped_files(images: Artifact) -> pa.Table:
     """One row per dropped file: path, reason, detail."""
-    return images.table(DROPS_FILE)
+    return images.table(DROPS_FILE, DROP_SCHEMA.names)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.evaluation.measure import ask
 from spn4cir_core.evaluation.query_sets import query_sets
+from spn4cir_core.evaluation.report_tables import QUERIES_FILE, RECALL_FILE, read_report_table
 from spn4cir_core.evaluation.tables import tables
 from spn4cir_core.images.files import image_files
 from spn4cir_core.operations.changes import own_reasons
@@ -58,10 +59,10 @@ class Ruler:
 
 def rulers(report: Artifact) -> dict[str, Ruler]:
     """The query sets of a report by name; none where an older version wrote it without its queries."""
-    if "queries.parquet" not in report.summary["files"]:
+    if QUERIES_FILE not in report.summary["files"]:
         return {}
     queries: dict[str, dict[str, str]] = {}
-    for row in report.table("queries.parquet", columns=["query_set", *QUERY_COLUMNS]).to_pylist():
+    for row in read_report_table(report, QUERIES_FILE, "query_set", *QUERY_COLUMNS).to_pylist():
         queries.setdefault(row["query_set"], {})[row["query_id"]] = json.dumps([row[name] for name in QUERY_COLUMNS])
     return {
         about["name"]: Ruler(queries.get(about["name"], {}), about["gallery"], about["gallery_fingerprint"])
@@ -78,7 +79,7 @@ def ruler_differences(now: Artifact, before: Artifact) -> dict[str, list[str]]:
 
 def composed_recalls(report: Artifact, value: str = "recall") -> Recalls:
     """Stage 2's recalls, or another column beside them, e.g. the upper end of their intervals."""
-    return _of_served(report.table("recall.parquet"), value)
+    return _of_served(read_report_table(report, RECALL_FILE), value)
 
 
 def _of_served(table: pa.Table, value: str) -> Recalls:

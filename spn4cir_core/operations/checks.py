@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.errors import StoreError
+from spn4cir_core.evaluation.report_tables import PRECISION_FILE, RECALL_FILE, read_report_table
 from spn4cir_core.operations.against_before import (
     Recalls,
     composed_recalls,
@@ -109,7 +110,7 @@ def _shares(table: pa.Table, column: str) -> list[str]:
 
 def captions_join_images(artifacts: RecipeArtifacts) -> Finding:
     """Every caption belongs to an image, one per image, and none is empty."""
-    captions = artifacts("captions").table()
+    captions = artifacts("captions").table(columns=["image_id", "caption"])
     ids = captions["image_id"].to_pylist()
     empty = {image for image, text in zip(ids, captions["caption"].to_pylist(), strict=True) if not text.strip()}
     bad = empty | _unknown_and_doubled(ids, artifacts.ids("images"))
@@ -245,8 +246,8 @@ def bank_holds_the_candidates(artifacts: RecipeArtifacts) -> Finding:
 def recall_is_a_share(artifacts: RecipeArtifacts) -> Finding:
     """Every recall and mean average precision lies between 0 and 1."""
     report = artifacts("eval_report")
-    bad = _shares(report.table("recall.parquet"), "recall")
-    bad += _shares(report.table("mean_average_precision.parquet"), "mean_average_precision")
+    bad = _shares(read_report_table(report, RECALL_FILE), "recall")
+    bad += _shares(read_report_table(report, PRECISION_FILE), "mean_average_precision")
     return _none_of(bad, "recalls or precisions lie outside 0 to 1")
 
 

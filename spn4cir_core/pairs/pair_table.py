@@ -28,4 +28,4 @@ PairColumn = Literal[
 
 def read_pairs(pairs: Artifact, *columns: PairColumn) -> pa.Table:
     """One row per pair, sorted by ``pair_id``, with these columns; with all columns where none is named."""
-    return pairs.table(PAIRS_FILE, columns=list(columns) or None)
+    return pairs.table(PAIRS_FILE, list(columns) or SCHEMA.names)

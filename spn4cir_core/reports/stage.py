@@ -21,6 +21,17 @@ from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.measure import Answers, ModelVectors, Searches, ask
 from spn4cir_core.evaluation.query_sets import sets_by_evaluator
+from spn4cir_core.evaluation.report_tables import (
+    COMPOSITION_FILE,
+    DIFFERENCES_FILE,
+    GALLERY_SIZES_FILE,
+    HITS_FILE,
+    PRECISION_FILE,
+    QUERIES_FILE,
+    RANKS_FILE,
+    RECALL_FILE,
+    SEARCHED_FILE,
+)
 from spn4cir_core.evaluation.settings import EvaluationSettings, ReportInput
 from spn4cir_core.evaluation.tables import Tables, tables
 from spn4cir_core.images.files import ImageFiles, image_files
@@ -73,10 +84,10 @@ def write_report(work: Work[ReportInput]) -> None:
         pictures = Pictures(thumbnails, captions)
         shown = _galleries(work, answers, pictures, likeness, report["false_negatives"]["by_reason"])
         _write_preview(work, report, shown, thumbnails)
-        work.draft.write_table(query_table(answers), "queries.parquet")
-        work.draft.write_table(hit_table(answers), "hits.parquet")
+        work.draft.write_table(query_table(answers), QUERIES_FILE)
+        work.draft.write_table(hit_table(answers), HITS_FILE)
         if settings.searched_by is not None:
-            work.draft.write_table(searched_table(answers), "searched.parquet")
+            work.draft.write_table(searched_table(answers), SEARCHED_FILE)
         _write(work, numbers, report, html_page(report, shown, metrics))
     for evaluator, made in by_evaluator:
         if settings.evaluators and not made:
@@ -149,12 +160,12 @@ def _galleries(
 
 
 def _write(work: Work[ReportInput], numbers: Tables, report: Contents, page: str) -> None:
-    work.draft.write_table(numbers.ranks, "ranks.parquet")
-    work.draft.write_table(numbers.recall, "recall.parquet")
-    work.draft.write_table(numbers.precision, "mean_average_precision.parquet")
-    work.draft.write_table(numbers.differences, "differences.parquet")
-    work.draft.write_table(numbers.composition, "composition.parquet")
-    work.draft.write_table(numbers.gallery_sizes, "gallery_sizes.parquet")
+    work.draft.write_table(numbers.ranks, RANKS_FILE)
+    work.draft.write_table(numbers.recall, RECALL_FILE)
+    work.draft.write_table(numbers.precision, PRECISION_FILE)
+    work.draft.write_table(numbers.differences, DIFFERENCES_FILE)
+    work.draft.write_table(numbers.composition, COMPOSITION_FILE)
+    work.draft.write_table(numbers.gallery_sizes, GALLERY_SIZES_FILE)
     work.draft.write_json(report, "report.json")
     for name, text in (("report.html", page), ("report.md", markdown_page(report))):
         _write_text(work, name, text)

@@ -17,6 +17,7 @@ from spn4cir_core.images.files import ImageFiles, Picture, PictureError, as_pict
 from spn4cir_core.index.base import INDEXES
 from spn4cir_core.index.image_index import best_images_of_each
 from spn4cir_core.search.encoder import Encoder, Made, Query, pair_up
+from spn4cir_core.search.index_table import read_indexed_images
 from spn4cir_core.search.indexed_blend import IndexedBlend, Scored
 from spn4cir_core.search.repeats import Once, Repeats
 from spn4cir_core.search.stage import ABOUT, INDEX
@@ -88,7 +89,7 @@ class Searcher:
                 f"the search index {artifact.fingerprint} was made with checkpoint {about['checkpoint']}, the current "
                 f"one is {checkpoint.fingerprint}; materialise search_index again"
             )
-        rows = artifact.table().to_pylist()
+        rows = read_indexed_images(artifact)
         try:
             index = INDEXES.build(about["kind"]).open(artifact.file(INDEX))
         except RuntimeError as error:

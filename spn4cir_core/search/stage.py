@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import BLEND_FILE, read_blend
-from spn4cir_core.captions.caption_table import CAPTION, IMAGE_ID, SOURCE
+from spn4cir_core.captions.caption_table import CAPTION, IMAGE_ID, read_caption_rows
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.engine.stage import Stage, Work
@@ -22,6 +22,7 @@ from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.index.faiss_index import Codes
 from spn4cir_core.index.image_index import build_index, measured_recall
 from spn4cir_core.index.neighbour_index import inverted_file_products
+from spn4cir_core.search.index_table import IMAGES_FILE, SCHEMA
 from spn4cir_core.search.indexed_blend import (
     COMPARED_IN_FULL,
     index_file,
@@ -40,7 +41,6 @@ from spn4cir_core.training.roles import STAGE2, TRAINED
 
 INDEX, ABOUT = "index.faiss", "index.json"
 RECALL_QUERIES, RECALL_TOP = 200, 10
-SCHEMA = pa.schema([(name, pa.string()) for name in ("image_id", "path", "caption", "pixel_sha256", "caption_source")])
 
 
 def write_search_index(work: Work[SearchIndexInput]) -> None:
@@ -75,7 +75,7 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
     with draft.timed("write"):
         with whole_file(draft.file(INDEX)) as scratch:
             settings.index_for(len(vectors_VD)).write(index, scratch)
-        draft.write_table(rows.select(SCHEMA.names).cast(SCHEMA), "search_index.parquet")
+        draft.write_table(rows.select(SCHEMA.names).cast(SCHEMA), IMAGES_FILE)
         draft.write_table(
             repeats_table(work.parents["splits"], rows["image_id"].combine_chunks()), NEAR_DUPLICATES_FILE
         )
@@ -99,11 +99,7 @@ def _queries(work: Work[SearchIndexInput], checkpoint: Checkpoint, rows: pa.Tabl
 def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
     """image_id, path, pixel_sha256 and caption (empty where none) of the chosen split, sorted by id."""
     images = read_manifest(work.parents["images"], *PICTURE)
-    captions = (
-        work.parents["captions"]
-        .table(columns=[IMAGE_ID, CAPTION, SOURCE])
-        .rename_columns([IMAGE_ID, CAPTION, "caption_source"])
-    )
+    captions = read_caption_rows(work.parents["captions"]).rename_columns([IMAGE_ID, CAPTION, "caption_source"])
     table = images.join(captions, "image_id", join_type="left outer").sort_by("image_id")
     for name in (CAPTION, "caption_source"):
         table = table.set_column(table.schema.get_field_index(name), name, pc.fill_null(table[name], ""))

@@ -21,7 +21,7 @@ SAME_GROUP = "group"
 
 def read_splits(splits: Artifact, *columns: SplitColumn) -> pa.Table:
     """One row per image in the order of the manifest, with these columns; with all columns where none is named."""
-    return splits.table(SPLITS_FILE, columns=list(columns) or None)
+    return splits.table(SPLITS_FILE, list(columns) or SPLIT_SCHEMA.names)
 
 
 def split_of_images(splits: Artifact) -> dict[str, str]:

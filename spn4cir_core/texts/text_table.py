@@ -25,4 +25,4 @@ TextColumn = Literal["pair_id", "modified_texts", "template_ids", "added", "remo
 
 def read_modified_texts(modified_texts: Artifact, *columns: TextColumn) -> pa.Table:
     """One row per pair that got a text, sorted by ``pair_id``, with these columns; with all where none is named."""
-    return modified_texts.table(MODIFIED_TEXTS_FILE, columns=list(columns) or None)
+    return modified_texts.table(MODIFIED_TEXTS_FILE, list(columns) or SCHEMA.names)

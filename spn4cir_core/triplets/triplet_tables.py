@@ -28,7 +28,7 @@ def read_triplets(triplets: Artifact, *columns: str) -> pa.Table:
     Raises:
         StoreError: a column is missing, since another version wrote the artefact.
     """
-    return triplets.table(TRIPLETS_FILE, list(columns) or None)
+    return triplets.table(TRIPLETS_FILE, list(columns) or SCHEMA.names)
 
 
 def read_candidates(triplets: Artifact, *columns: CandidateColumn) -> pa.Table:
@@ -37,7 +37,7 @@ def read_candidates(triplets: Artifact, *columns: CandidateColumn) -> pa.Table:
     Raises:
         StoreError: a column is missing, since another version wrote the artefact.
     """
-    return triplets.table(CANDIDATES_FILE, list(columns) or None)
+    return triplets.table(CANDIDATES_FILE, list(columns) or CANDIDATE_SCHEMA.names)
 
 
 def training_triplets(triplets: Artifact) -> list[Triplet]:
@@ -46,5 +46,5 @@ def training_triplets(triplets: Artifact) -> list[Triplet]:
     Raises:
         StoreError: a column is missing, since another version wrote the artefact.
     """
-    rows: list[dict[str, Any]] = read_triplets(triplets, *SCHEMA.names).to_pylist()
+    rows: list[dict[str, Any]] = read_triplets(triplets).to_pylist()
     return [triplet_of(row) for row in rows if row["split"] == "train"]

@@ -286,7 +286,7 @@ def stand_ins(kind: str, folder: Path, store: Store) -> dict[str, Artifact]:
             ),
             "images.parquet",
         )
-        empty = {"image_id": [], "path": [], "duplicate_of": [], "attributes": [], "reason": []}
+        empty = {"image_id": [], "path": [], "duplicate_of": [], "attributes": [], "reason": [], "detail": []}
         nothing = pa.table({name: pa.array(values, pa.string()) for name, values in empty.items()})
         draft.write_table(nothing, "duplicates.parquet")
         draft.write_table(nothing, "drops.parquet")
