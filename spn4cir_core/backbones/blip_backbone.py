@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from typing_extensions import override
 
@@ -13,9 +14,24 @@ from spn4cir_core.models.fixed_batches import Dtype
 from spn4cir_core.models.model_source import find_model
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, fingerprint
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spn4cir_core.backbones.base import Network
+
+NOT_NEEDED = ("itm_head.",)
+"""Starts of the names of tensors that no retrieval network has."""
+
 
 class BlipBackbone(Backbone):
     """A model of transformers that reads target-padded pictures and BERT's tokens."""
+
+    model_type: ClassVar[str]
+    """As the model's config names it."""
+    model_class: ClassVar[str]
+    """Its class in transformers."""
+    added_tokens: ClassVar[tuple[str, ...]]
+    """BLIP's own special tokens, in this order behind BERT's vocabulary."""
 
     model: str
     """A folder as ``save_pretrained`` leaves it, or a hub id."""
@@ -39,13 +55,13 @@ class BlipBackbone(Backbone):
         weights = find_model(self.model, self.revision).fingerprint
         return fingerprint({"settings": self.restoring_fingerprint(), "weights": weights})
 
-    @abstractmethod
     def bare_parts(self) -> tuple[Any, str]:
         """The config of a network that a published file is put into, and its vocabulary.
 
         Raises:
             InputError: the model's config or tokenizer is not there, or is of another kind.
         """
+        return self._parts(open_model(self.model, self.revision, weights=False))
 
     @override
     def bare_fingerprint(self) -> str:
@@ -57,9 +73,6 @@ class BlipBackbone(Backbone):
     def _stored(self) -> dict[str, str]:
         """What the way of opening pictures adds to a fingerprint."""
         return {"pixels": self.pixels} if self.reads_stored_pixels else {}
-
-    def _bare_model(self) -> BlipModel:
-        return open_model(self.model, self.revision, weights=False)
 
     @override
     def restoring_fingerprint(self) -> str:
@@ -76,3 +89,51 @@ class BlipBackbone(Backbone):
     def text_tokenizer(self) -> tuple[str, int]:
         """BERT's tokenizer and this backbone's limit."""
         return "bert", self.max_tokens
+
+    @override
+    def build(self, texts: Sequence[str], seed: int) -> Network:
+        """The network with the model's starting weights; what the model lacks is drawn from the seed.
+
+        Raises:
+            InputError: the model is not there, or is of another kind.
+        """
+        from spn4cir_core.models.weight_files import load_strictly
+
+        model = open_model(self.model, self.revision, weights=True)
+        network: Any = self._drawn(*self._parts(model), seed)
+        tensors = {
+            name: tensor.float()
+            for name, tensor in model.tensors().items()
+            if not name.startswith(NOT_NEEDED) and not name.endswith(".position_ids")
+        }
+        load_strictly(network, self._renamed(tensors, network), f"a {self.model_class}", model.folder)
+        return cast("Network", network)
+
+    @override
+    def build_bare(self, texts: Sequence[str], seed: int) -> Network:
+        """Read the model's config and tokenizer, and not its weights."""
+        return self._drawn(*self.bare_parts(), seed)
+
+    def _parts(self, model: BlipModel) -> tuple[Any, str]:
+        return model.config(self.model_type), model.vocabulary(*self.added_tokens)
+
+    def _drawn(self, config: Any, vocabulary: str, seed: int) -> Network:
+        """:meth:`_network` with random weights of the seed; the caller's random numbers stay as they are."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self._network(config, vocabulary)
+
+    @abstractmethod
+    def _network(self, config: Any, vocabulary: str) -> Network:
+        """A network of the settings, in evaluation mode.
+
+        Args:
+            config: the model's transformers config.
+            vocabulary: its tokenizer as JSON.
+        """
+
+    def _renamed(self, tensors: dict[str, Tensor], network: Any) -> dict[str, Tensor]:
+        """The model's tensors under the names of the network's, with those that only the network has."""
+        return tensors

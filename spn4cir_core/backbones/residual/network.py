@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from spn4cir_core.backbones.base import Network
-from spn4cir_core.backbones.heads.network import TEXT_FEATURES, TOKEN_LIMIT, FrozenTexts
-from spn4cir_core.models.lite0 import LEVEL_FEATURES
+from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenImages, FrozenTexts, FrozenTrunksNetwork
+from spn4cir_core.models.lite0 import LEVEL_FEATURES, lite0_levels
 from spn4cir_core.models.sentence_encoder import minilm_folder
 
 ROWS_MEASURED = 20_000
@@ -119,7 +118,7 @@ class Change(nn.Module):
         return change_BD
 
 
-class ResidualNetwork(nn.Module, Network):
+class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
     """A target is the mapped image vector; a query is the reference's plus the change that the text makes.
 
     Before :meth:`expect_images` has measured the training pictures, the components are the features' first ones.
@@ -128,12 +127,10 @@ class ResidualNetwork(nn.Module, Network):
     def __init__(self, *, level_dims: Sequence[int], hidden: int, rank: int, dropout: float, image_px: int) -> None:
         super().__init__()
         self.levels = Levels(level_dims)
-        self.hidden, self.rank, self.dropout, self.image_px = hidden, rank, dropout, image_px
+        self.hidden, self.rank, self.dropout = hidden, rank, dropout
         self._make_trainable()
         self.query_image: ImageMap | None = None
-        self._texts = FrozenTexts(str(minilm_folder()))
-        # In a list, because a module set as an attribute would join this network's weights.
-        self._trunk: list[Any] = []
+        self.texts, self.image_trunk = FrozenTexts(str(minilm_folder())), FrozenImages(image_px)
 
     def _make_trainable(self) -> None:
         self.dim = sum(self.levels.level_dims)
@@ -147,13 +144,7 @@ class ResidualNetwork(nn.Module, Network):
     @override
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(B, 5528) float16 features of the frozen trunk, one picture at a time."""
-        from spn4cir_core.models.fixed_batches import in_fixed_batches
-        from spn4cir_core.models.lite0 import lite0_levels, lite0_pixels, load_lite0
-
-        if not self._trunk:
-            self._trunk.append(load_lite0().to(memory_format=torch.channels_last))
-        pixels = lite0_pixels(images, self.image_px).contiguous(memory_format=torch.channels_last)
-        return in_fixed_batches(lambda part: lite0_levels(self._trunk[0], part), pixels).astype(np.float16)
+        return self.image_trunk.read(images, lite0_levels).astype(np.float16)
 
     @override
     def expect_images(self, inputs: np.ndarray) -> None:
@@ -161,23 +152,6 @@ class ResidualNetwork(nn.Module, Network):
         self.levels.measure(inputs)
         if self.levels.level_dims != before:  # few pictures
             self._make_trainable()
-
-    @override
-    def expect_texts(self, texts: Sequence[str]) -> None:
-        self._texts.prepare(texts)
-
-    @override
-    def tokenize(self, texts: Sequence[str]) -> Tensor:
-        return self._texts.tokenize(texts)
-
-    @override
-    def token_counts(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in self._texts.tokenizer(list(texts), truncation=False)["input_ids"]]
-
-    @property
-    @override
-    def token_limit(self) -> int:
-        return TOKEN_LIMIT
 
     @override
     def untie_query_encoder(self) -> None:
@@ -203,7 +177,7 @@ class ResidualNetwork(nn.Module, Network):
         if tokens is None:
             assert image_BD is not None
             return image_BD
-        change_BD: Tensor = self.change(image_BD, self._texts.features(tokens))
+        change_BD: Tensor = self.change(image_BD, self.texts.features(tokens))
         query_BD: Tensor = change_BD if image_BD is None else image_BD + change_BD
         return functional.normalize(query_BD, dim=-1)
 

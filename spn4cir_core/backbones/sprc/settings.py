@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 from typing_extensions import override
 
 from spn4cir_core.backbones.blip_backbone import BlipBackbone
-from spn4cir_core.backbones.blip_model import open_model
 from spn4cir_core.errors import InputError
 from spn4cir_core.models.fixed_batches import Dtype
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spn4cir_core.backbones.base import Network
     from spn4cir_core.backbones.sprc.network import SprcNetwork
 
-ADDED_TOKEN = "[DEC]"
-NOT_NEEDED = ("itm_head.",)
-PLACES = (
+NAME_STARTS = (
     ("vision_model.post_layernorm.", "ln_vision."),
     ("embeddings.", "former.embeddings."),
     ("qformer.", "former.qformer."),
     ("text_projection.", "former.text_projection."),
 )
-"""Where tensors of a ``Blip2ForImageTextRetrieval`` stand in our network, if elsewhere."""
+"""Starts of the names of tensors in a ``Blip2ForImageTextRetrieval``, and in our network where they differ."""
 
 
 class Sprc(BlipBackbone):
@@ -34,6 +33,9 @@ class Sprc(BlipBackbone):
     """
 
     plugin_kind: ClassVar[str] = "sprc"
+    model_type: ClassVar[str] = "blip-2"
+    model_class: ClassVar[str] = "Blip2ForImageTextRetrieval"
+    added_tokens: ClassVar[tuple[str, ...]] = ("[DEC]",)
 
     model: str = Field(default="Salesforce/blip2-itm-vit-g", min_length=1)
     """A folder as ``save_pretrained`` leaves it, or a hub id, of a ``Blip2ForImageTextRetrieval``."""
@@ -46,47 +48,16 @@ class Sprc(BlipBackbone):
     """Number format of the frozen tower; published: float16."""
 
     @override
-    def build(self, texts: Sequence[str], seed: int) -> SprcNetwork:
-        """The network with the model's weights; prompt tokens, which no BLIP-2 has, are drawn from the seed.
-
-        Raises:
-            InputError: the model is not there, or is of another kind.
-        """
-        from spn4cir_core.models.weight_files import load_strictly
-
-        model = open_model(self.model, self.revision, weights=True)
-        network = self._shaped(model.config("blip-2"), model.vocabulary(ADDED_TOKEN), seed)
-        tensors = {
-            _placed(name): tensor.float()
-            for name, tensor in model.tensors().items()
-            if not name.startswith(NOT_NEEDED) and not name.endswith(".position_ids")
-        }
-        tensors["prompt_tokens"] = network.prompt_tokens.detach()
-        load_strictly(network, tensors, "a Blip2ForImageTextRetrieval", model.folder)
-        return network
-
-    @override
-    def build_bare(self, texts: Sequence[str], seed: int) -> SprcNetwork:
-        """Read the model's config and tokenizer, and not its weights."""
-        return self._shaped(*self.bare_parts(), seed)
-
-    @override
-    def bare_parts(self) -> tuple[Any, str]:
-        model = self._bare_model()
-        return model.config("blip-2"), model.vocabulary(ADDED_TOKEN)
-
-    @override
-    def restore(self, state: dict[str, Any]) -> SprcNetwork:
+    def restore(self, state: dict[str, Any]) -> Network:
         from transformers import Blip2Config
 
-        network = self._shaped(Blip2Config(**state["config"]), state["vocabulary"], 0)
+        network = self._drawn(Blip2Config(**state["config"]), state["vocabulary"], 0)
         if state["query_encoder_is_apart"]:
             network.untie_query_encoder()
         return network
 
-    def _shaped(self, config: Any, vocabulary: str, seed: int) -> SprcNetwork:
-        import torch
-
+    @override
+    def _network(self, config: Any, vocabulary: str) -> SprcNetwork:
         from spn4cir_core.backbones.sprc.network import SprcNetwork
 
         if not config.qformer_config.use_qformer_text_input:
@@ -94,20 +65,24 @@ class Sprc(BlipBackbone):
                 f"the Q-Former of {self.model!r} reads no texts (use_qformer_text_input is off in its config), as in "
                 "captioning models; give a retrieval model such as Salesforce/blip2-itm-vit-g"
             )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return SprcNetwork(
-                config,
-                vocabulary,
-                image_px=self.image_px,
-                max_tokens=self.max_tokens,
-                dropout=self.dropout,
-                vision_dtype=self.vision_dtype,
-            ).eval()
+        return SprcNetwork(
+            config,
+            vocabulary,
+            image_px=self.image_px,
+            max_tokens=self.max_tokens,
+            dropout=self.dropout,
+            vision_dtype=self.vision_dtype,
+        ).eval()
+
+    @override
+    def _renamed(self, tensors: dict[str, Tensor], network: Any) -> dict[str, Tensor]:
+        """No BLIP-2 has prompt tokens: they stay as the seed drew them."""
+        renamed = {_name_in_network(name): tensor for name, tensor in tensors.items()}
+        return {**renamed, "prompt_tokens": network.prompt_tokens.detach()}
 
 
-def _placed(name: str) -> str:
-    for theirs, ours in PLACES:
+def _name_in_network(name: str) -> str:
+    for theirs, ours in NAME_STARTS:
         if name.startswith(theirs):
             return ours + name.removeprefix(theirs)
     return name

@@ -1,0 +1,68 @@
+"""What the settings of ``heads`` and ``residual`` share: both read frozen trunks that come with Python packages."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import override
+
+from spn4cir_core.backbones.base import Backbone
+from spn4cir_core.models.lite0 import weights_file
+from spn4cir_core.models.sentence_encoder import minilm_folder
+from spn4cir_core.store.fingerprints import file_sha256, fingerprint
+
+if TYPE_CHECKING:
+    from spn4cir_core.backbones.base import Network
+
+
+class FrozenBackbone(Backbone):
+    """Pictures pass an EfficientNet-Lite0, texts a MiniLM; no stage trains either."""
+
+    image_features: ClassVar[str]
+    """What of the EfficientNet is read; part of the fingerprint of the image inputs."""
+    image_px: int
+
+    @override
+    def extras(self) -> tuple[str, ...]:
+        return ("offline",)
+
+    @override
+    def fingerprint(self) -> str:
+        """Hash of settings and weights.
+
+        Raises:
+            MissingExtra: a weight package is not installed.
+        """
+        weights = [file_sha256(weights_file()), file_sha256(minilm_folder() / "model.safetensors")]
+        return fingerprint({"settings": self, "weights": weights})
+
+    @override
+    def inputs_fingerprint(self) -> str:
+        weights = file_sha256(weights_file())
+        return fingerprint({"kind": self.image_features, "image_px": self.image_px, "weights": weights})
+
+    @override
+    def text_tokenizer(self) -> tuple[str, int]:
+        """MiniLM reads BERT's tokens."""
+        return "bert", 128
+
+    @override
+    def build(self, texts: Sequence[str], seed: int) -> Network:
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self._network({})
+
+    @override
+    def restore(self, state: dict[str, Any]) -> Network:
+        network = self._network(state)
+        if state["query_encoder_is_apart"]:
+            network.untie_query_encoder()
+        return network
+
+    @abstractmethod
+    def _network(self, state: Mapping[str, Any]) -> Network:
+        """A network shaped as the one whose state this is; as the settings say where it is empty."""
