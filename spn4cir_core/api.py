@@ -41,17 +41,6 @@ RecipeLike = Recipe | str | Path
 StoreLike = Store | str | Path
 """An opened store, its folder, or a URL such as ``s3://bucket/prefix``."""
 
-MAIN_TABLE = {
-    "templates": "templates.json",
-    "annotations": "annotated_triplets.parquet",
-    "stage1_checkpoint": "metrics.jsonl",
-    "control_checkpoint": "metrics.jsonl",
-    "stage2_checkpoint": "metrics.jsonl",
-    "eval_report": "recall.parquet",
-}
-"""Of artefacts that have no table named like them."""
-VECTORS = {"candidate_bank": "bank.npy"}
-
 
 def load_recipe(
     source: str | Path = "", overrides: Mapping[str, Any] | None = None, *, images: str | Path | None = None
@@ -202,10 +191,12 @@ def current_artifact(recipe: RecipeLike, store: StoreLike, artefact: str) -> Art
 
 
 def _file_of(artifact: Artifact, name: str, endings: tuple[str, ...]) -> str:
-    """The file of that name with one of the endings; by default the artefact's main one."""
+    """The file of that name with one of the endings; by default the main one, or the one named like the artefact."""
     if not name:
-        mains = VECTORS if endings == (".npy",) else MAIN_TABLE
-        return mains.get(artifact.noun, f"{artifact.noun}{endings[0]}")
+        main = STAGES[artifact.noun].main_file
+        named_alike = (f"{artifact.noun}{ending}" for ending in endings)
+        present = (file for file in named_alike if file in artifact.summary["files"])
+        return main if main.endswith(endings) else next(present, f"{artifact.noun}{endings[0]}")
     known = sorted(str(file) for file in artifact.summary["files"] if file.endswith(endings))
     wanted = next((file for file in known if file == name or file.rpartition(".")[0] == name), None)
     if wanted is None:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from spn4cir_core.annotations.annotation_tables import TRIPLET_SCHEMA, TRIPLETS_FILE
+from spn4cir_core.annotations.annotation_tables import QUERY_SCHEMA, TRIPLET_SCHEMA, TRIPLETS_FILE
 from spn4cir_core.backbones.small.settings import Small
 from spn4cir_core.blend.fitted import BLEND_FILE
 from spn4cir_core.blend.settings import BlendSettings
@@ -210,11 +210,7 @@ def _queries(rows: Sequence[dict[str, Any]]) -> pa.Table:
         outside = {"corpus": "toys", "modified_text": "x", "reference_id": "toys/18.png", "kind": ""}
         queries.append({**outside, "query_id": "train", "reference_id": "toys/00.png", "target_ids": ["toys/20.png"]})
         queries.append({**outside, "query_id": "far", "target_ids": ["toys/01.png"]})
-    names = ("query_id", "corpus", "reference_id", "modified_text")
-    schema = pa.schema(
-        [*((name, pa.string()) for name in names), ("target_ids", pa.list_(pa.string())), ("kind", pa.string())]
-    )
-    return pa.Table.from_pylist(queries, schema)
+    return pa.Table.from_pylist(queries, QUERY_SCHEMA)
 
 
 def _triplets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -114,4 +114,5 @@ ANNOTATIONS = Stage(
     version=4,
     write=read_annotations,
     external_inputs=outside,
+    main_file=TRIPLETS_FILE,
 )

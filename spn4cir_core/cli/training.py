@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
+from spn4cir_core.flow import STAGES
+from spn4cir_core.training.roles import TRAINED
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +26,7 @@ def tensorboard(
     """Write the trainings' metrics as TensorBoard event files; also of one under way, up to its last kept step."""
     from spn4cir_core.training.tensorboard_events import export_events
 
-    for run, steps in export_events(*opened(recipe, store, images), out).items():
+    stages = [STAGES[role.artifact] for role in TRAINED.values()]
+    for run, steps in export_events(stages, *opened(recipe, store, images), out).items():
         typer.echo(f"{run}: {steps:,} steps")
     typer.echo(f"look at them with: tensorboard --logdir {out}")

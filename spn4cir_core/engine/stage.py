@@ -76,6 +76,8 @@ class Stage(Generic[View]):
     reads_also: tuple[LineagePath, ...] = ()
     """Artefacts further up that it reads, each by its path from a parent: ``(("triplets", "images"), …)``. They are
     drawn as inputs, and do not enter the fingerprint: that of the parent, which was made of them, decides it."""
+    main_file: str = ""
+    """The file that the Python API reads where none is named; empty: the one named like the artefact."""
     growth: Callable[[Corpus, View], Load] = per_image
     """The law by which its work grows with the corpus: ``spn4cir estimate`` multiplies it with the measured rate."""
 

@@ -23,7 +23,7 @@ from spn4cir_core.operations.against_before import (
     older_checkpoint,
     ruler_differences,
 )
-from spn4cir_core.pairs.pair_table import read_pairs
+from spn4cir_core.pairs.pair_table import PairColumn, read_pairs
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.splits.split_tables import read_splits, split_of_images
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -80,6 +80,18 @@ class RecipeArtifacts:
 
 
 Check = Callable[[RecipeArtifacts], Finding]
+CHECKS: list[tuple[str, Check, bool]] = []
+"""Artefact, check, and whether a failure stops what follows; one that does not is a warning."""
+
+
+def check_of(noun: str, *, blocking: bool = True) -> Callable[[Check], Check]:
+    """Add a check of an artefact to :data:`CHECKS`; its docstring is shown beside its result."""
+
+    def add(check: Check) -> Check:
+        CHECKS.append((noun, check, blocking))
+        return check
+
+    return add
 
 
 def _none_of(offenders: Iterable[str], what: str) -> Finding:
@@ -108,6 +120,7 @@ def _shares(table: pa.Table, column: str) -> list[str]:
     return [str(row) for row in table.filter(pc.invert(pc.fill_null(inside, False))).to_pylist()]
 
 
+@check_of("captions")
 def captions_join_images(artifacts: RecipeArtifacts) -> Finding:
     """Every caption belongs to an image, one per image, and none is empty."""
     captions = artifacts("captions").table(columns=["image_id", "caption"])
@@ -117,6 +130,7 @@ def captions_join_images(artifacts: RecipeArtifacts) -> Finding:
     return _none_of(sorted(bad), "captions are empty, doubled or of no image")
 
 
+@check_of("captions")
 def captions_differ(artifacts: RecipeArtifacts) -> Finding:
     """No single caption stands for most of the images: differences of captions are what triplets are made of."""
     counts = Counter(text.strip().casefold() for text in artifacts.ids("captions", "caption"))
@@ -126,6 +140,7 @@ def captions_differ(artifacts: RecipeArtifacts) -> Finding:
     return Finding(passed, says, [] if passed else [text])
 
 
+@check_of("captions", blocking=False)
 def images_have_captions(artifacts: RecipeArtifacts) -> Finding:
     """Nearly every image has a caption; those without one are in no generated triplet."""
     images = artifacts.ids("images")
@@ -134,6 +149,7 @@ def images_have_captions(artifacts: RecipeArtifacts) -> Finding:
     return Finding(passed, f"{len(without)} of {len(images)} images have no caption", [] if passed else without[:5])
 
 
+@check_of("image_embeddings")
 def vectors_are_unit(artifacts: RecipeArtifacts) -> Finding:
     """Every vector is finite and has length 1."""
     artifact = artifacts("image_embeddings")
@@ -143,15 +159,18 @@ def vectors_are_unit(artifacts: RecipeArtifacts) -> Finding:
     return _none_of(_unlike_unit(vectors, ids), "vectors are not finite and of unit length")
 
 
+@check_of("image_embeddings")
 def embeddings_join_images(artifacts: RecipeArtifacts) -> Finding:
     """Every vector belongs to an image, one per image."""
     bad = _unknown_and_doubled(artifacts.ids("image_embeddings"), artifacts.ids("images"))
     return _none_of(sorted(bad), "vectors are doubled or of no image")
 
 
+@check_of("pairs")
 def ranks_lie_in_window(artifacts: RecipeArtifacts) -> Finding:
     """Every pair's rank lies in its window, and no image is paired with itself."""
-    pairs = read_pairs(artifacts("pairs"))
+    window: tuple[PairColumn, ...] = ("rank", "window_first_rank", "window_end_rank")
+    pairs = read_pairs(artifacts("pairs"), "pair_id", "reference_id", "target_id", *window)
     inside = pc.and_(
         pc.greater_equal(pairs["rank"], pairs["window_first_rank"]), pc.less(pairs["rank"], pairs["window_end_rank"])
     )
@@ -159,6 +178,7 @@ def ranks_lie_in_window(artifacts: RecipeArtifacts) -> Finding:
     return _none_of(pairs.filter(bad)["pair_id"].to_pylist(), "pairs lie outside the window or join an image to itself")
 
 
+@check_of("pairs")
 def pairs_join_one_split(artifacts: RecipeArtifacts) -> Finding:
     """Both images of a pair are of the pair's split, and every pair is there once."""
     where = split_of_images(artifacts("splits"))
@@ -169,6 +189,7 @@ def pairs_join_one_split(artifacts: RecipeArtifacts) -> Finding:
     return _none_of(sorted(bad), "pairs are doubled, or join unknown images or images of other splits")
 
 
+@check_of("modified_texts")
 def placeholders_are_filled(artifacts: RecipeArtifacts) -> Finding:
     """No modified text is empty or has a placeholder left."""
     texts = read_modified_texts(artifacts("modified_texts"), "pair_id", "modified_texts")
@@ -180,12 +201,14 @@ def placeholders_are_filled(artifacts: RecipeArtifacts) -> Finding:
     return _none_of(bad, "pairs have an unfilled or empty text")
 
 
+@check_of("modified_texts")
 def texts_join_pairs(artifacts: RecipeArtifacts) -> Finding:
     """Every modified text belongs to a pair, one row per pair."""
     bad = _unknown_and_doubled(artifacts.ids("modified_texts", "pair_id"), artifacts.ids("pairs", "pair_id"))
     return _none_of(sorted(bad), "texts are doubled or of no pair")
 
 
+@check_of("triplets")
 def triplets_are_whole(artifacts: RecipeArtifacts) -> Finding:
     """Every triplet joins two different known images by a text, and is there once."""
     table = read_triplets(artifacts("triplets"), "triplet_id", "reference_id", "target_id", "modified_texts")
@@ -197,6 +220,7 @@ def triplets_are_whole(artifacts: RecipeArtifacts) -> Finding:
     return _none_of(sorted(bad), "triplets are doubled, without text, of one image, or of unknown images")
 
 
+@check_of("triplets")
 def splits_do_not_share_images(artifacts: RecipeArtifacts) -> Finding:
     """No image of a training triplet, nor a near-duplicate of one, is in the evaluation split."""
     splits = read_splits(artifacts("splits"))
@@ -225,6 +249,11 @@ def loss_is_finite(stage: str) -> Check:
     return check
 
 
+for _role in TRAINED.values():
+    check_of(_role.artifact, blocking=_role != CONTROL)(loss_is_finite(_role.artifact))
+
+
+@check_of("candidate_bank")
 def bank_matches_checkpoint(artifacts: RecipeArtifacts) -> Finding:
     """The candidate bank was computed by the stage-1 checkpoint in use."""
     made_by = artifacts("candidate_bank").summary["parents"][STAGE1.artifact]
@@ -232,6 +261,7 @@ def bank_matches_checkpoint(artifacts: RecipeArtifacts) -> Finding:
     return Finding(made_by == in_use, f"bank made by {made_by}, checkpoint in use {in_use}", [])
 
 
+@check_of("candidate_bank")
 def bank_holds_the_candidates(artifacts: RecipeArtifacts) -> Finding:
     """The bank holds every candidate once, in order, as finite vectors of length 1."""
     bank, ids = artifacts("candidate_bank"), artifacts.ids("candidate_bank")
@@ -243,6 +273,7 @@ def bank_holds_the_candidates(artifacts: RecipeArtifacts) -> Finding:
     return _none_of(_unlike_unit(vectors, ids), "candidates' vectors are not finite and of unit length")
 
 
+@check_of("eval_report")
 def recall_is_a_share(artifacts: RecipeArtifacts) -> Finding:
     """Every recall and mean average precision lies between 0 and 1."""
     report = artifacts("eval_report")
@@ -251,6 +282,7 @@ def recall_is_a_share(artifacts: RecipeArtifacts) -> Finding:
     return _none_of(bad, "recalls or precisions lie outside 0 to 1")
 
 
+@check_of("eval_report", blocking=False)
 def recall_is_not_worse(artifacts: RecipeArtifacts) -> Finding:
     """No recall of stage 2 is below that of the last report by more than chance."""
     before = artifacts.before("eval_report")
@@ -285,29 +317,8 @@ def _recalls_that_fell(report: Artifact, older: Recalls, what: str) -> Finding:
     return Finding(not worse, f"{len(worse)} of {len(both)} recalls {what} fell", worse[:5])
 
 
+@check_of("search_index")
 def index_joins_images(artifacts: RecipeArtifacts) -> Finding:
     """Every image that can be found is one of the corpus, once."""
     bad = _unknown_and_doubled(artifacts.ids("search_index"), artifacts.ids("images"))
     return _none_of(sorted(bad), "indexed images are doubled or not of the corpus")
-
-
-CHECKS: list[tuple[str, Check, bool]] = [
-    ("captions", captions_join_images, True),
-    ("captions", captions_differ, True),
-    ("captions", images_have_captions, False),
-    ("image_embeddings", vectors_are_unit, True),
-    ("image_embeddings", embeddings_join_images, True),
-    ("pairs", ranks_lie_in_window, True),
-    ("pairs", pairs_join_one_split, True),
-    ("modified_texts", placeholders_are_filled, True),
-    ("modified_texts", texts_join_pairs, True),
-    ("triplets", triplets_are_whole, True),
-    ("triplets", splits_do_not_share_images, True),
-    *((role.artifact, loss_is_finite(role.artifact), role != CONTROL) for role in TRAINED.values()),
-    ("candidate_bank", bank_matches_checkpoint, True),
-    ("candidate_bank", bank_holds_the_candidates, True),
-    ("eval_report", recall_is_a_share, True),
-    ("eval_report", recall_is_not_worse, False),
-    ("search_index", index_joins_images, True),
-]
-"""Asset, check, and whether a failure stops what follows; one that does not is a warning."""

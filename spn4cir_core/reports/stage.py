@@ -229,5 +229,6 @@ EVAL_REPORT = Stage(
     view=ReportInput,
     version=11,
     write=write_report,
+    main_file=RECALL_FILE,
     growth=growth,
 )

@@ -18,8 +18,8 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.batch_order_features import BatchOrderFeatures
 from spn4cir_core.training.cached_features import cached_features
-from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint
-from spn4cir_core.training.embed_candidates import open_references, write_bank
+from spn4cir_core.training.checkpoints import METRICS, Checkpoint, load_checkpoint
+from spn4cir_core.training.embed_candidates import BANK, open_references, write_bank
 from spn4cir_core.training.given_checkpoint import given_fingerprint, given_network
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import CONTROL, STAGE1, STAGE2
@@ -148,7 +148,7 @@ def open_bank(bank: Artifact, checkpoint: Artifact) -> np.ndarray:
             f"{checkpoint.fingerprint}; materialise candidate_bank again"
         )
     # Copy on write: torch warns of arrays that it must not write to, and it never writes to this one.
-    vectors: np.ndarray = np.load(bank.file("bank.npy"), mmap_mode="c", allow_pickle=False)
+    vectors: np.ndarray = np.load(bank.file(BANK), mmap_mode="c", allow_pickle=False)
     return vectors
 
 
@@ -301,6 +301,7 @@ STAGE1_CHECKPOINT = Stage(
     external_inputs=_backbone_weights,
     parents_if={"false_negatives": _excludes_false_negatives},
     reads_also=READS_OF_TRIPLETS,
+    main_file=METRICS,
     growth=growth_of_stage1,
 )
 CONTROL_CHECKPOINT = Stage(
@@ -313,6 +314,7 @@ CONTROL_CHECKPOINT = Stage(
     fingerprint_part={"stage2_checkpoint": _length},
     parents_if={"false_negatives": _excludes_false_negatives},
     reads_also=READS_OF_TRIPLETS,
+    main_file=METRICS,
     growth=growth_of_control,
 )
 STAGE2_CHECKPOINT = Stage(
@@ -323,6 +325,7 @@ STAGE2_CHECKPOINT = Stage(
     write=write_stage2,
     multi_process=True,
     reads_also=READS_OF_TRIPLETS,
+    main_file=METRICS,
     growth=growth_of_stage2,
 )
 
@@ -334,5 +337,6 @@ CANDIDATE_BANK = Stage(
     version=2,
     write=write_bank,
     multi_process=True,
+    main_file=BANK,
     growth=per_candidate,
 )

@@ -10,11 +10,13 @@ from spn4cir_core.engine.stage import Stage, Tables
 from spn4cir_core.errors import MissingExtra, StoreError
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.checkpoints import METRICS, RESUME, read_lines
-from spn4cir_core.training.stages import CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 
 
-def export_events(recipe: Tables, store: Store, folder: Path) -> dict[str, int]:
-    """Write one run per training stage of the recipe below ``folder``, anew each time.
+def export_events(stages: Iterable[Stage[Any]], recipe: Tables, store: Store, folder: Path) -> dict[str, int]:
+    """Write one run per stage below ``folder``, anew each time.
+
+    Args:
+        stages: the training stages; those that have trained nothing are left out.
 
     Returns:
         Run name (``stage1_checkpoint/<fingerprint>``) → steps written.
@@ -23,7 +25,7 @@ def export_events(recipe: Tables, store: Store, folder: Path) -> dict[str, int]:
         MissingExtra: ``tensorboard`` is not installed.
         StoreError: the recipe has trained nothing yet.
     """
-    files = dict(_metrics_files(recipe, store))
+    files = dict(_metrics_files(stages, recipe, store))
     if not files:
         raise StoreError(f"recipe {recipe.name!r} has trained nothing in {store} yet; train with: spn4cir run")
     return {run: write_events(read_lines(path), folder / run) for run, path in files.items()}
@@ -46,8 +48,8 @@ def write_events(metrics: Sequence[Mapping[str, Any]], folder: Path) -> int:
     return len(metrics)
 
 
-def _metrics_files(recipe: Tables, store: Store) -> Iterable[tuple[str, Path]]:
-    for stage in (STAGE1_CHECKPOINT, CONTROL_CHECKPOINT, STAGE2_CHECKPOINT):
+def _metrics_files(stages: Iterable[Stage[Any]], recipe: Tables, store: Store) -> Iterable[tuple[str, Path]]:
+    for stage in stages:
         path = _under_way(stage, recipe, store)
         if path is not None:
             yield path

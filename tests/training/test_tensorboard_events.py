@@ -31,7 +31,7 @@ def test_every_number_of_a_finished_training_and_of_one_under_way(
 ) -> None:
     recipe, store = world()
     with pytest.raises(StoreError, match="has trained nothing"):
-        export_events(recipe, store, tmp_path / "runs")
+        export_events([STAGE1_CHECKPOINT], recipe, store, tmp_path / "runs")
     step_of = train_stage._Loop._step
 
     def broken(self: train_stage._Loop, number: int) -> dict[str, Any]:
@@ -42,11 +42,11 @@ def test_every_number_of_a_finished_training_and_of_one_under_way(
     monkeypatch.setattr(train_stage._Loop, "_step", broken)
     with pytest.raises(KeyboardInterrupt):
         STAGE1_CHECKPOINT.run(recipe, store)
-    (under_way,) = export_events(recipe, store, tmp_path / "runs").items()
+    (under_way,) = export_events([STAGE1_CHECKPOINT], recipe, store, tmp_path / "runs").items()
     assert under_way[1] == 4
     monkeypatch.undo()
     artifact = STAGE1_CHECKPOINT.run(recipe, store)[0]
-    assert export_events(recipe, store, tmp_path / "runs") == {under_way[0]: 7}
+    assert export_events([STAGE1_CHECKPOINT], recipe, store, tmp_path / "runs") == {under_way[0]: 7}
     found = scalars(tmp_path / "runs" / under_way[0])
     assert found.keys() == {"epoch", "loss", "gradient_norm", "learning_rate", "temperature"}
     for name, values in found.items():
