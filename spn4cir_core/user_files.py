@@ -65,7 +65,12 @@ def read_json_rows(path: Path, what: str, shape: str, fits: Callable[[object], b
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """The values of a UTF-8 file with one JSON value a line; empty lines are skipped.
+    """The values of a UTF-8 file with one JSON value a line; see :func:`iterate_json_lines`."""
+    return [value for _, value in iterate_json_lines(path)]
+
+
+def iterate_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Number and value of each line of a UTF-8 file with one JSON value a line; empty lines are skipped.
 
     Lines end at a line feed only: JSON strings may hold U+2028, U+2029 and U+0085 as they are (RFC 8259, section 7).
 
@@ -73,14 +78,13 @@ def read_json_lines(path: Path) -> list[Any]:
         OSError: the file cannot be read.
         ValueError: it is not UTF-8, or a line is not JSON; the message has its number.
     """
-    values = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
-        if line.strip():
-            try:
-                values.append(parse_json(line))
-            except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from error
-    return values
+    with path.open(encoding="utf-8-sig", newline="\n") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                try:
+                    yield number, parse_json(line)
+                except ValueError as error:
+                    raise ValueError(f"line {number}: {error}") from error
 
 
 def inside(path: Path, root: Path, *linked_folders: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +11,18 @@ from spn4cir_core.annotations.import_circo import read_circo
 from spn4cir_core.annotations.import_cirr import read_cirr
 from spn4cir_core.annotations.import_fashioniq import read_fashioniq
 from spn4cir_core.annotations.import_genecis import read_genecis
+from spn4cir_core.annotations.import_lasco import read_lasco
+from spn4cir_core.annotations.import_megapairs import read_megapairs
 from spn4cir_core.annotations.import_tables import read_table
 from spn4cir_core.annotations.records import ImagePaths, Record, write_records
 
-Layout = Literal["fashioniq", "cirr", "circo", "genecis", "csv", "jsonl", "parquet"]
+Layout = Literal["fashioniq", "cirr", "circo", "genecis", "lasco", "megapairs", "csv", "jsonl", "parquet"]
+READERS: Mapping[str, Callable[[Path], Iterator[Record]]] = {
+    "circo": read_circo,
+    "genecis": read_genecis,
+    "lasco": read_lasco,
+    "megapairs": read_megapairs,
+}
 DEFAULT_PATTERN: Mapping[Layout, str] = {"fashioniq": "{name}.png", "cirr": "{name}.png"}
 
 
@@ -59,8 +67,6 @@ def read_records(
         return read_fashioniq(path, as_published)
     if layout == "cirr":
         return read_cirr(path, as_published)
-    if layout == "circo":
-        return read_circo(path)
-    if layout == "genecis":
-        return read_genecis(path)
+    if layout in READERS:
+        return READERS[layout](path)
     return read_table(path, layout, columns)

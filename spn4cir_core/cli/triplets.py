@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from spn4cir_core.annotations import import_annotations as importing
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.shop_exports import Shop, import_shop
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.triplet_browser import triplet_browser
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -19,6 +20,8 @@ from spn4cir_core.triplets import export as exporting
 from spn4cir_core.triplets.sheet import drawn, triplet_sheet
 from spn4cir_core.triplets.stage import TRIPLETS
 from spn4cir_core.triplets.triplet_tables import training_triplets
+
+ImportedLayout = Literal[importing.Layout, Shop]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,9 +32,15 @@ def register(app: typer.Typer) -> None:
 
 
 def import_annotations(
-    layout: Annotated[importing.Layout, typer.Option("--format", help="Layout of the files.")],
-    files: Annotated[list[Path], typer.Option("--from", help="A file of annotated triplets; may be repeated.")],
-    out: Annotated[Path, typer.Option("--out", help="triplets.csv (trained on) or queries.csv (evaluated on).")],
+    layout: Annotated[ImportedLayout, typer.Option("--format", help="Layout of the files.")],
+    files: Annotated[list[Path], typer.Option("--from", help="A file of that layout; may be repeated.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="triplets.csv (trained on) or queries.csv (evaluated on); of a shop: metadata.csv by the pictures.",
+        ),
+    ],
     image_tables: Annotated[
         list[Path] | None, typer.Option("--image-table", help="JSON from image name to path, like CIRR's image_splits.")
     ] = None,
@@ -40,7 +49,11 @@ def import_annotations(
         list[str] | None, typer.Option(help="The file's name of a field: --column reference=source_image")
     ] = None,
 ) -> None:
-    """Turn annotated triplets of FashionIQ, CIRR or a table into the file that a corpus folder holds."""
+    """Turn annotated triplets (FashionIQ, CIRR …) or a shop's product export into the file that a folder holds."""
+    if layout == "shopify" or layout == "woocommerce":
+        count, missing = import_shop(layout, files, out)
+        typer.echo(f"{out}: {count:,} pictures with title and product{f'; {missing}' if missing else ''}")
+        return
     pairs = [tuple(part.split("=", 1)) for part in column or []]
     if wrong := [part for part in column or [] if "=" not in part]:
         raise InputError(f"--column {wrong[0]!r} is not FIELD=NAME; the fields are reference, target, modified_text …")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import FoundFile, Reader
+from spn4cir_core.images.folder import picture_names
+from spn4cir_core.images.name_matching import folded_stem
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint
 
 NAME = "name"
@@ -39,16 +43,51 @@ class Benchmark(Reader):
         return root.resolve()
 
     def files(self, store_root: Path) -> Iterator[FoundFile]:
-        """Every picture that the benchmark names, also those that are missing."""
-        yield from sorted(self.pictures(self.root(store_root)), key=lambda file: file.path)
+        """Every picture that the benchmark names, also those that are missing.
+
+        Raises:
+            InputError: all pictures of a split are missing.
+        """
+        root = self.root(store_root)
+        files = self.located(root)
+        for split in sorted({file.split for file in files}, reverse=True):  # train first
+            self._check_presence(root, [file for file in files if file.split == split])
+        yield from sorted(files, key=lambda file: file.path)
 
     @abstractmethod
     def pictures(self, root: Path) -> Iterable[FoundFile]:
-        """The pictures in any order, each with the attributes ``name`` and, for evaluation, ``galleries``."""
+        """The pictures in any order, each with the attributes ``name`` and, for evaluation, ``galleries``.
+
+        The path is where the publisher has the picture; one that lies elsewhere below the root is found by its name.
+        """
+
+    def located(self, root: Path) -> list[FoundFile]:
+        """The pictures with the paths at which they lie; a missing one keeps the publisher's path."""
+        files = list(self.pictures(root))
+        missing = [index for index, file in enumerate(files) if not (root / file.path).is_file()]
+        if missing:
+            paths = sorted(picture_names(root, (root, *self.linked_folders())), key=lambda path: (len(path), path))
+            by_stem: dict[str, list[str]] = defaultdict(list)
+            for path in paths:
+                by_stem[folded_stem(path)].append(path)
+            for index in missing:
+                elsewhere = by_stem.get(folded_stem(files[index].path), [])
+                own = [path for path in elsewhere if files[index].category in PurePosixPath(path).parts[:-1]]
+                files[index] = replace(files[index], path=next(iter([*own, *elsewhere]), files[index].path))
+        return files
 
     def names(self, root: Path) -> dict[str, str]:
         """Image name → path relative to the root."""
-        return {file.attributes[NAME]: file.path for file in self.pictures(root)}
+        return {file.attributes[NAME]: file.path for file in self.located(root)}
+
+    def _check_presence(self, root: Path, files: list[FoundFile]) -> None:
+        if files and not any((root / file.path).is_file() for file in files):
+            there = next(picture_names(root, (root, *self.linked_folders())), "")
+            split = {"train": "training"}.get(files[0].split, files[0].split)
+            raise InputError(
+                f"all {len(files)} {split} pictures of {self.plugin_kind} are missing below {root}: expected for example "
+                f"{files[0].path!r}, {f'found for example {there!r}' if there else 'found no picture at all'}"
+            )
 
 
 def first_folder(root: Path, *candidates: str) -> Path:

@@ -54,8 +54,9 @@ def match_names(names: Collection[str], present: Iterable[str]) -> MatchedNames:
     path_of = {name: written for name in names if (written := _as_written(name, known))}
     by_stem: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        by_stem[_stem(path)].append(path)
-    guesses = {name: _best(name, by_stem[stem]) for name in names if name not in path_of if (stem := _stem(name))}
+        by_stem[folded_stem(path)].append(path)
+    stems = {name: folded_stem(name) for name in names if name not in path_of}
+    guesses = {name: _best(name, by_stem[stem]) for name, stem in stems.items() if stem}
     taken, wanted = set(path_of.values()), Counter(guesses.values())
     path_of |= {name: path for name, path in guesses.items() if path and path not in taken and wanted[path] == 1}
     return MatchedNames(path_of, tuple(name for name in names if name not in path_of), paths)
@@ -92,7 +93,8 @@ def _base(name: str) -> str:
     return (_parts(name) or ("",))[-1].partition("?")[0]
 
 
-def _stem(name: str) -> str:
+def folded_stem(name: str) -> str:
+    """The file name without folders, ending and differences of case and Unicode."""
     return _ENDING.sub("", _base(name))
 
 

@@ -169,6 +169,18 @@ def test_lists_of_texts_and_of_targets(tmp_path: Path) -> None:
         ("csv", "ref,target,modified_text\na,b,c\n", "--column reference=NAME"),
         ("parquet", "nonsense", "cannot be read as parquet"),
         ("csv", "reference,target,modified_text\n", "nothing to import"),
+        ("jsonl", '{"reference": ["a", "b"], "target": "c"}', r"row 0: 'reference' is .* of type list"),
+        ("jsonl", '{"reference": "a", "target": 7}', r"row 0: 'target' is '7', of type int; it must be a text"),
+        ("jsonl", '{"reference": "a", "target": ["b", "c"]}', "several targets are in 'targets'"),
+        ("jsonl", '{"reference": true, "target": "b"}', "of type bool"),
+        ("jsonl", '{"reference": "a", "target": "b", "modified_text": {"en": "red"}}', "of type dict"),
+        ("jsonl", '{"reference": "a", "targets": ["b", 3], "modified_text": "red"}', "a text or a list of texts"),
+        ("jsonl", '{"reference": "a", "target": "b", "modified_texts": "[1, 2]"}', "of type list"),
+        ("lasco", '[{"qid": 1, "query-image": "a.jpg", "query-text": "x"}]', "row 0 is not"),
+        ("lasco", '[{"qid": 1, "query-image": [1, 2], "query-text": "x"}]', "row 0 is not"),
+        ("megapairs", '{"q_img": "a.jpg", "q_text": ["x"], "t_img": 3}', "line 1 is not"),
+        ("megapairs", '{"q_img": "a.jpg", "q_text": ["x"], "t_img": "b", "hns": "c"}', "line 1 is not"),
+        ("megapairs", "{", "cannot be read as JSON lines"),
     ],
 )
 def test_a_file_of_another_layout_is_one_clear_error(
@@ -235,3 +247,35 @@ def test_all_of_fashioniq_and_cirr_without_loss(shared_data: Path, tmp_path: Pat
     }
     assert all(triplet.reference_id not in triplet.soft_targets for triplet in triplets)
     assert sum(bool(triplet.soft_targets) for triplet in triplets) == 644
+
+
+def test_lasco_names_images_by_their_paths(tmp_path: Path) -> None:
+    row = {
+        "qid": 28714000,
+        "query-image": [28714, "val2014/COCO_val2014_000000028714.jpg"],
+        "query-text": "The person is riding the bike",
+        "target-image": [277005, "val2014/COCO_val2014_000000277005.jpg"],
+    }
+    file = written(tmp_path / "lasco_val.json", [row, {**row, "target-image": None}])
+    assert import_annotations("lasco", [file], tmp_path / "queries.csv") == (1, {"no target": 1})
+    (query,) = parsed(tmp_path / "queries.csv")[1]
+    assert (query.query_id, query.modified_text) == ("shop/28714000", row["query-text"])
+    assert (query.reference_id, query.target_ids) == (row["query-image"][1], [row["target-image"][1]])
+
+
+def test_megapairs_keeps_all_texts_and_the_hard_negatives(tmp_path: Path) -> None:
+    row = {"q_img": "0/a.jpg", "q_text": ["make it red", "in red"], "t_img": "0/b.jpg", "hns": ["0/c.jpg", "0/b.jpg"]}
+    file = written(tmp_path / "pairs.jsonl", "\n".join(json.dumps(line) for line in (row, row | {"t_img": "0/d.jpg"})))
+    assert import_annotations("megapairs", [file], tmp_path / "triplets.csv") == (2, {})
+    first, second = parsed(tmp_path / "triplets.csv")[0]
+    assert (first.reference_id, first.target_id, first.modified_texts) == ("0/a.jpg", "0/b.jpg", row["q_text"])
+    assert first.soft_targets == {"0/c.jpg": -1.0} and second.soft_targets == {"0/b.jpg": -1.0, "0/c.jpg": -1.0}
+
+
+def test_a_table_with_semicolons_and_missing_numbers(tmp_path: Path) -> None:
+    file = written(tmp_path / "rows.csv", "reference;target;modified_text\na.png;b.png;red, with dots\n")
+    assert import_annotations("csv", [file], tmp_path / "triplets.csv") == (1, {})
+    assert parsed(tmp_path / "triplets.csv")[0][0].modified_text == "red, with dots"
+    line = '{"reference": "a", "target": "b", "modified_text": "red", "kind": NaN, "query_id": NaN}'
+    import_annotations("jsonl", [written(tmp_path / "rows.jsonl", line)], tmp_path / "queries.csv")
+    assert [(query.query_id, query.kind) for query in parsed(tmp_path / "queries.csv")[1]] == [("shop/rows-0", "")]

@@ -151,3 +151,39 @@ def test_together_refuses_folders_elsewhere_and_the_same_corpus_twice(tmp_path: 
     twice = [{"kind": "folder", "folder": str(tmp_path / name)} for name in ("a/mine", "b/mine")]
     with pytest.raises(InputError, match="two readers have a corpus 'mine'"):
         found(reader("together", tmp_path, readers=twice))
+
+
+def moved(folder: Path, where: dict[str, str]) -> None:
+    for old, new in where.items():
+        (folder / new).parent.mkdir(parents=True, exist_ok=True)
+        (folder / old).rename(folder / new)
+
+
+def test_cirr_with_the_flat_folder_of_nlvr2(cirr: Path) -> None:
+    moved(cirr, {"img_raw/train/3/t1.png": "train/t1.png", "img_raw/dev/v1.png": "nlvr2/dev/v1.PNG"})
+    made = reader("cirr", cirr)
+    assert {path: file.attributes["name"] for path, file in found(made).items()} == {
+        "train/t1.png": "t1",
+        "nlvr2/dev/v1.PNG": "v1",
+        "img_raw/dev/v2.png": "v2",
+    }
+    assert annotations(made)[0].pictures["t1"] == "train/t1.png"
+
+
+def test_fashioniq_with_a_folder_for_each_category(fashioniq: Path) -> None:
+    moves = {"A.png": "dress/A.jpg", "C.png": "dress/C.jpg", "D.png": "shirt/D.jpg", "E.png": "shirt/E.jpg"}
+    moved(fashioniq, {f"images/{old}": f"images/{new}" for old, new in moves.items()})
+    picture(fashioniq / "images" / "a" / "C.jpg")  # the same name in another folder: the category's own goes first
+    files = found(reader("fashioniq", fashioniq, categories=["dress", "shirt"]))
+    assert set(files) == {f"images/{name}" for name in (*moves.values(), "B.jpg", "F.png")}
+
+
+@pytest.mark.parametrize("anything", [True, False])
+def test_a_split_without_any_picture_shows_what_was_expected_and_what_is_there(cirr: Path, anything: bool) -> None:
+    for path in (cirr / "img_raw").rglob("*.png"):
+        if not anything or path.stem != "v2":
+            path.unlink()
+    there = "for example 'img_raw/dev/v2.png'" if anything else "no picture at all"
+    with pytest.raises(InputError, match="all 1 training pictures of cirr are missing") as caught:
+        found(reader("cirr", cirr))
+    assert str(caught.value).endswith(f"expected for example 'train/3/t1.png', found {there}")
