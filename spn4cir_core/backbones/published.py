@@ -8,14 +8,13 @@ backbone the recipe asks for.
 from __future__ import annotations
 
 import importlib
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spn4cir_core.errors import InputError, RecipeError
-from spn4cir_core.models.weight_files import load_strictly
+from spn4cir_core.models.weight_files import load_strictly, plain_names, read_weight_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,7 +134,7 @@ class Account:
 def read_published(path: Path) -> PublishedFile:
     """Read a safetensors file, or a torch file with weights alone (nothing else is unpickled).
 
-    Floating tensors come as float32. The tensors are those of the only, or the first known, top-level key whose
+    Floating tensors come as float32, names without what wrappers add (``module.``). The tensors are those of the only, or the first known, top-level key whose
     value is a table of tensors; a file may also hold them bare.
 
     Raises:
@@ -145,7 +144,7 @@ def read_published(path: Path) -> PublishedFile:
         raise InputError(f"no checkpoint file {path}")
     content = _read(path)
     if _is_weights(content):
-        return PublishedFile(path, "", _floats(content))
+        return PublishedFile(path, "", _floats(plain_names(content, path)))
     tables = [key for key, value in content.items() if isinstance(value, Mapping) and _is_weights(value)]
     if len(tables) != 1:
         raise InputError(
@@ -153,7 +152,7 @@ def read_published(path: Path) -> PublishedFile:
             f"{len(tables) or 'none'} hold tensors by name"
         )
     beside = tuple(sorted(str(key) for key in content if key != tables[0]))
-    return PublishedFile(path, str(tables[0]), _floats(content[tables[0]]), beside)
+    return PublishedFile(path, str(tables[0]), _floats(plain_names(content[tables[0]], path)), beside)
 
 
 def recognise(file: PublishedFile) -> Layout:
@@ -219,22 +218,7 @@ def layouts_of(kind: str) -> tuple[Layout, ...]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    import torch
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(str(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} holds more than weights, and reading it would execute code from it: {str(error).splitlines()[0]}. "
-            "Ask for a file that holds the state dict alone."
-        ) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # torch meets damaged bytes with errors of many kinds; all mean the same here
-        raise InputError(f"{path} is no weight file: {error}") from error
+    content = read_weight_file(path)
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}, not tensors by name")
     return content

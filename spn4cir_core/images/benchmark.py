@@ -85,8 +85,8 @@ class Benchmark(Reader):
             there = next(picture_names(root, (root, *self.linked_folders())), "")
             split = {"train": "training"}.get(files[0].split, files[0].split)
             raise InputError(
-                f"all {len(files)} {split} pictures of {self.plugin_kind} are missing below {root}: expected for example "
-                f"{files[0].path!r}, {f'found for example {there!r}' if there else 'found no picture at all'}"
+                f"all {len(files)} {split} pictures of {self.plugin_kind} are missing below {root}: expected for "
+                f"example {files[0].path!r}, {f'found for example {there!r}' if there else 'found no picture at all'}"
             )
 
 
