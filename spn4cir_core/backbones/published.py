@@ -134,8 +134,8 @@ class Account:
 def read_published(path: Path) -> PublishedFile:
     """Read a safetensors file, or a torch file with weights alone (nothing else is unpickled).
 
-    Floating tensors come as float32, names without what wrappers add (``module.``). The tensors are those of the only, or the first known, top-level key whose
-    value is a table of tensors; a file may also hold them bare.
+    Floating tensors come as float32, names without what wrappers add (``module.``). The tensors are those of the only,
+    or the first known, top-level key whose value is a table of tensors; a file may also hold them bare.
 
     Raises:
         InputError: the file is missing or damaged, would execute code, or holds no tensors by name.
