@@ -8,12 +8,13 @@ QUIET := DAGSTER_DISABLE_TELEMETRY=1 PYTHONWARNINGS=ignore
 
 .PHONY: demo ui test check clean
 
-demo: $(VENV)/.demo $(DAGSTER_HOME)/dagster.yaml  ## pictures -> report and one search answer, on the built-in corpus
+demo: $(VENV)/.demo  ## pictures -> report and one search answer, on the built-in corpus
+	@$(BIN)/spn4cir dagster-home
 	$(QUIET) $(BIN)/dagster asset materialize --select '*' -m dagster_project.definitions
 	@$(BIN)/spn4cir example --recipe demo --number 3
 
-ui: $(VENV)/.demo $(DAGSTER_HOME)/dagster.yaml  ## the Dagster UI on the same data: http://127.0.0.1:3000
-	$(QUIET) $(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1
+ui: $(VENV)/.demo  ## the Dagster UI on the same data: http://127.0.0.1:3000
+	$(QUIET) $(BIN)/spn4cir ui
 
 test: $(VENV)/.dev  ## the test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -32,10 +33,6 @@ $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -e '.[dev]'
 	touch $@
-
-$(DAGSTER_HOME)/dagster.yaml: dagster.yaml
-	mkdir -p $(DAGSTER_HOME)
-	cp dagster.yaml $@
 
 clean:  ## remove the store and the run history (not the environment)
 	rm -rf store .dagster

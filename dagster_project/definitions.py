@@ -11,6 +11,7 @@ from dagster_project.automation import jobs, nightly_sync, sync_when_changed
 from dagster_project.checks import checks
 from dagster_project.executors import executor_for
 from dagster_project.resources import Pipeline, pipeline_from_environment
+from dagster_project.watched_executor import watched
 
 
 def definitions_for(pipeline: Pipeline, prefix: str | None = None) -> dg.Definitions:
@@ -32,7 +33,7 @@ def definitions_for(pipeline: Pipeline, prefix: str | None = None) -> dg.Definit
         sensors=[sync_when_changed],
         schedules=[nightly_sync],
         resources={"pipeline": pipeline},
-        executor=executor_for(os.environ.get("SPN4CIR_EXECUTOR", "in_process")),
+        executor=watched(executor_for(os.environ.get("SPN4CIR_EXECUTOR", "in_process")), pipeline),
     )
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the container is: webserver, daemon, code-server, or any other command, which is run as it stands.
-# It starts in the folder of dagster.yaml, dagster-postgres.yaml and workspace.yaml.
+# It starts in the folder of dagster-postgres.yaml and workspace.yaml.
 set -eu
 
 workspace=${SPN4CIR_WORKSPACE:-workspace.yaml}
@@ -19,10 +19,7 @@ healthy() {
 }
 
 settle_home() {
-    settings=$DAGSTER_HOME/dagster.yaml
-    if [ ! -e "$settings" ] && [ -w "$DAGSTER_HOME" ]; then
-        cat dagster.yaml ${DAGSTER_PG_HOST:+dagster-postgres.yaml} >"$settings"
-    fi
+    spn4cir dagster-home ${DAGSTER_PG_HOST:+--add dagster-postgres.yaml} >/dev/null
 }
 
 case ${1:-} in

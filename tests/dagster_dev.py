@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,11 @@ def eventually(ask: Callable[[], Any], seconds: float = 120) -> Any:
     raise AssertionError("no answer in time")
 
 
+def ignore_ctrl_c() -> None:
+    """What a script's background job inherits."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def reset_signals() -> None:
     """What a shell's background job inherits would make the servers deaf to Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,17 +66,21 @@ class DagsterDev:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, patience_s: float = 120) -> None:
-        words = ["dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(self.port)]
+    def start(
+        self,
+        patience_s: float = 120,
+        program: Sequence[str] = ("-m", "dagster", "dev", "-w", "workspace.yaml"),
+        signals: Callable[[], None] = reset_signals,
+    ) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dagster", *words],
+                [sys.executable, *program, "--host", "127.0.0.1", "--port", str(self.port)],
                 cwd=self.root,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=reset_signals,
+                preexec_fn=signals,
             )
         eventually(lambda: urllib.request.urlopen(f"{self.url}/server_info", timeout=5).status == 200, patience_s)
 
@@ -99,6 +108,18 @@ class DagsterDev:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
         self.wait_until_gone()
+
+    def processes(self) -> list[str]:
+        """Command lines of what still runs of it: all in its session, read from proc(5)."""
+        lines = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(session) == self.process.pid and state != "Z":
+                    lines.append((folder / "cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue
+        return lines
 
     def kill(self) -> None:
         """As a power cut: all of its processes at once."""

@@ -169,9 +169,12 @@ def container(tmp_path: Path) -> dict[str, str]:
         (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
         (tmp_path / name).chmod(0o755)
     (tmp_path / "home").mkdir()
-    (tmp_path / "dagster.yaml").write_text("single ")
-    (tmp_path / "dagster-postgres.yaml").write_text("shared ")
-    return {"PATH": f"{tmp_path}:{os.environ['PATH']}", "DAGSTER_HOME": str(tmp_path / "home")}
+    home = f'#!/bin/sh\nexec {sys.executable} -m spn4cir_core.cli.app "$@"\n'
+    (tmp_path / "spn4cir").write_text(home)
+    (tmp_path / "spn4cir").chmod(0o755)
+    (tmp_path / "dagster-postgres.yaml").write_bytes((DEPLOY / "dagster-postgres.yaml").read_bytes())
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    return {"PATH": path, "DAGSTER_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
 
 
 def entered(folder: Path, environment: dict[str, str], *words: str) -> str:
@@ -189,14 +192,15 @@ def test_the_entry_point_knows_three_roles_and_runs_anything_else(tmp_path: Path
 
 
 def test_the_home_is_settled_once(tmp_path: Path, container: dict[str, str]) -> None:
-    settings = tmp_path / "home" / "dagster.yaml"
+    settings, single = tmp_path / "home" / "dagster.yaml", (ROOT / "dagster.yaml").read_text()
+    shared = single + (DEPLOY / "dagster-postgres.yaml").read_text()
     entered(tmp_path, container | {"DAGSTER_PG_HOST": "db"}, "daemon")
-    assert settings.read_text() == "single shared "
+    assert settings.read_text() == shared
     entered(tmp_path, container, "daemon")
-    assert settings.read_text() == "single shared ", "what is there is left alone"
+    assert settings.read_text() == shared, "what is there is left alone"
     settings.unlink()
     entered(tmp_path, container, "daemon")
-    assert settings.read_text() == "single "
+    assert settings.read_text() == single
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import typer.core
 from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import read_queries
-from spn4cir_core.cli import ablate, doctor, estimate, evaluation, serve, summary, training, triplets
+from spn4cir_core.cli import ablate, dagster, doctor, estimate, evaluation, serve, summary, training, triplets
 from spn4cir_core.cli.hints import CompleteHints, remember, with_options
 from spn4cir_core.cli.options import (
     ImagesOption,
@@ -72,6 +72,8 @@ spn4cir ablate grid.toml  (compare recipes over seeds)
 spn4cir estimate --for 1000000  (time, memory and disk for more pictures)
 
 spn4cir doctor  (look whether everything needed is there)
+
+spn4cir ui  (the same flow in Dagster's UI)
 """
 
 LOG_OPTION = "--log-level"
@@ -102,6 +104,7 @@ evaluation.register(app)
 doctor.register(app)
 summary.register(app)
 estimate.register(app)
+dagster.register(app)
 
 
 @app.callback(help="Composed image retrieval from a folder of pictures.", epilog=EXAMPLES)

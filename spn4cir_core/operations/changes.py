@@ -39,7 +39,7 @@ def _reasons(stage: Stage[Any], recipe: Recipe, store: Store, late: Mapping[str,
     present = {name: parent for name, parent in parents.items() if parent is not None}
     now = stage.inputs(recipe, store, present)
     behind = [name for name in parents if name in late]
-    follows = [f"{', '.join(behind)} {'is' if len(behind) == 1 else 'are'} out of date"] if behind else []
+    follows = [f"{', '.join(behind)} would run"] if behind else []
     was = {name: fingerprint for name, fingerprint in artifact.summary["parents"].items() if name not in late}
     will = {name: fingerprint for name, fingerprint in now["parents"].items() if name not in late}
     own = [*own_reasons(artifact, now), *(f"made from another {difference}" for difference in _differences(was, will))]

@@ -251,7 +251,7 @@ def dagster_home(home: str) -> Iterator[Symptom]:
     if importlib.util.find_spec("dagster") is None:
         return
     folder = Path(home)
-    make = "mkdir -p $PWD/.dagster && cp dagster.yaml .dagster/ && export DAGSTER_HOME=$PWD/.dagster"
+    make = "export DAGSTER_HOME=$(spn4cir dagster-home)"
     if not home:
         yield Symptom("DAGSTER_HOME", "note", "not set: runs started by `dagster` are forgotten when it ends", make)
         return
@@ -264,7 +264,7 @@ def dagster_home(home: str) -> Iterator[Symptom]:
         yield Symptom("pool limit", "ok", "one step at a time in each pool")
     else:
         finding = "none" if limit is None else str(limit)
-        cure = f"copy this repository's dagster.yaml into {home}: two steps on one GPU run out of memory"
+        cure = f"delete that file and run: spn4cir dagster-home {home}. Two steps on one GPU run out of memory"
         yield Symptom("pool limit", "note", f"{finding} in {folder / 'dagster.yaml'}", cure)
 
 

@@ -16,8 +16,8 @@ from spn4cir_core.operations.checks import CHECKS, Check, RecipeArtifacts
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import SUMMARY, Artifact, Store, read_json
 
-UP_TO_DATE, OUT_OF_DATE = "up to date", "out of date"
-COMPUTED, ALREADY_THERE = "computed", "already there"
+UP_TO_DATE, WOULD_RUN, COMPUTED = "up to date", "would run", "computed"
+"""The words of `spn4cir status`, of a run's last lines and of the page."""
 
 
 def run_summary(recipe: Recipe, store: Store, reused: Mapping[str, bool] | None = None) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _stage(name: str, recipe: Recipe, store: Store, why: list[str], reused: Mapp
     details = summary["details"]
     return {
         "noun": name,
-        "state": OUT_OF_DATE if why else UP_TO_DATE,
+        "state": WOULD_RUN if why else UP_TO_DATE,
         "why": why,
         "fingerprint": artifact.fingerprint,
         "version": summary.get("version"),
@@ -74,10 +74,17 @@ def _stage(name: str, recipe: Recipe, store: Store, why: list[str], reused: Mapp
         "files": len(summary["files"]),
         "rows_computed": details.get("computed", details.get("encoded")),
         "rows_reused": details.get("reused"),
-        "this_run": (ALREADY_THERE if reused[name] else COMPUTED) if name in reused else "",
+        "this_run": _this_run(name, why, reused),
         "shared_with": _shared_with(artifact, recipe, store),
         "checks": [] if why else [_checked(check, stops, recipe, store) for of, check, stops in CHECKS if of == name],
     }
+
+
+def _this_run(name: str, why: list[str], reused: Mapping[str, bool]) -> str:
+    """What the run that has just ended did about a stage; empty where it would run, or was not looked at."""
+    if name not in reused or (reused[name] and why):
+        return ""
+    return UP_TO_DATE if reused[name] else COMPUTED
 
 
 def _rows_in(artifact: Artifact, store: Store) -> dict[str, int]:

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,13 +9,14 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG, WILL_RETRY_TAG
 from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 
-from dagster_project.run_launcher import WatchedRunLauncher, lives
+from dagster_project.run_launcher import WatchedRunLauncher
+from dagster_project.run_processes import MACHINE
 from tests.dagster_dev import free_port
+from tests.dagster_project.started_runs import gone, started_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,25 +28,6 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
         overrides=yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8")),
     ) as instance:
         yield instance
-
-
-def gone() -> int:
-    """The id of a process that has ended."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    return process.pid
-
-
-def started(instance: dg.DagsterInstance, process: int, **tags: str) -> dg.DagsterRun:
-    run = instance.create_run_for_job(
-        dg.define_asset_job("one", "*").resolve(
-            asset_graph=dg.Definitions(assets=[dg.asset(name="thing")(lambda: 1)]).resolve_asset_graph()
-        ),
-        status=dg.DagsterRunStatus.STARTED,
-        tags=tags,
-    )
-    instance.report_engine_event("Started process for run", run, EngineEventData.in_process(process))
-    return run
 
 
 def nobody_listens() -> dict[str, str]:
@@ -67,19 +46,20 @@ def test_the_shipped_configuration_watches_runs_and_starts_killed_ones_again(ins
     [
         (gone, True, WorkerStatus.NOT_FOUND),
         (os.getpid, True, WorkerStatus.RUNNING),
-        (gone, False, WorkerStatus.RUNNING),
+        (gone, False, WorkerStatus.NOT_FOUND),
+        (os.getpid, False, WorkerStatus.RUNNING),
     ],
 )
 def test_a_run_whose_server_and_process_are_gone_is_not_found(
     instance: dg.DagsterInstance, process: object, known_to_a_server: bool, status: WorkerStatus
 ) -> None:
     assert callable(process)
-    run = started(instance, process(), **(nobody_listens() if known_to_a_server else {}))
+    run = started_run(instance, process(), **(nobody_listens() if known_to_a_server else {}))
     assert instance.run_launcher.check_run_worker_health(run).status == status
 
 
 def test_a_run_that_a_power_cut_has_ended_is_reported_and_will_be_started_again(instance: dg.DagsterInstance) -> None:
-    run = started(instance, gone(), **nobody_listens())
+    run = started_run(instance, gone(), **nobody_listens())
     record = instance.get_run_record_by_id(run.run_id)
     assert record is not None
     monitor_started_run(instance, cast(Any, None), record, logging.getLogger())
@@ -88,11 +68,10 @@ def test_a_run_that_a_power_cut_has_ended_is_reported_and_will_be_started_again(
 
 
 def test_a_server_elsewhere_is_not_judged_by_the_processes_of_this_machine(instance: dg.DagsterInstance) -> None:
-    run = started(instance, gone(), **{GRPC_INFO_TAG: '{"host": "user-code.example.org", "port": 4000}'})
+    run = started_run(instance, gone(), **{GRPC_INFO_TAG: '{"host": "user-code.example.org", "port": 4000}'})
     assert instance.run_launcher.check_run_worker_health(run).status == WorkerStatus.RUNNING
 
 
-def test_an_id_that_another_process_has_now_is_not_the_same_process() -> None:
-    assert lives(os.getpid(), time.time())
-    assert not lives(os.getpid(), time.time() - 7 * 24 * 3600) or not Path("/proc/stat").exists()
-    assert not lives(gone(), time.time())
+def test_a_command_on_another_machine_is_not_judged_by_the_processes_of_this_one(instance: dg.DagsterInstance) -> None:
+    run = started_run(instance, gone(), **{MACHINE: "elsewhere"})
+    assert instance.run_launcher.check_run_worker_health(run).status == WorkerStatus.RUNNING
