@@ -7,8 +7,6 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import PurePosixPath
 
-import pyarrow as pa
-
 from spn4cir_core.annotations.annotation_files import Drop, Parser, Query, Triplet
 from spn4cir_core.annotations.annotation_tables import (
     DROP_SCHEMA,
@@ -58,7 +56,7 @@ def read_annotations(work: Work[AnnotationsInput]) -> None:
             (queries, QUERY_SCHEMA, QUERIES_FILE),
             (drops, DROP_SCHEMA, DROPS_FILE),
         ):
-            draft.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema), name)
+            draft.write_rows(map(asdict, rows), schema, name)
     draft.rows = len(triplets) + len(queries)
     draft.details = {
         "annotated_triplets": len(triplets),

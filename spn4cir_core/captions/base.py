@@ -11,6 +11,9 @@ from PIL import Image
 from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.images.files import ImageFiles
 
+REFUSED = "the model's processor refuses the picture"
+"""Name of a captioner's count, and reason of the drops: too narrow, say, for the patches that a model cuts."""
+
 
 @dataclass(frozen=True)
 class ToCaption:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.captions.base import REFUSED, Captioner, ToCaption
 from spn4cir_core.captions.caption_table import CAPTIONS_FILE, SCHEMA
 from spn4cir_core.captions.cleaning import clean_captions
 from spn4cir_core.captions.notes import caption_warnings, pictures_without_values, unused_columns
@@ -74,8 +74,10 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         draft.write_table(_table(captioner, model_fingerprint, captioned), CAPTIONS_FILE)
     draft.rows = len(captioned)
     silent = sum(captions_by_key.get(captioner.row_key(image)) == "" for image in images)
+    refused = int(counts.get(REFUSED, 0))
     draft.drop(NO_CAPTION, silent)
-    draft.drop(FAILED, len(images) - len(captioned) - silent)
+    draft.drop(REFUSED, refused)
+    draft.drop(FAILED, len(images) - len(captioned) - silent - refused)
     notes = [
         *unused_columns(captioner, images),
         *pictures_without_values(captioner, images),

@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import Field
 from typing_extensions import override
 
-from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.captions.base import REFUSED, Captioner, ToCaption
 from spn4cir_core.captions.prompts import request
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
@@ -19,8 +19,6 @@ from spn4cir_core.models.model_source import find_model
 from spn4cir_core.store.fingerprints import fingerprint, plain
 
 log = logging.getLogger(__name__)
-
-REFUSED = "pictures that the model's processor refuses"
 
 
 class TransformersCaptioner(LocalModel, Captioner):
@@ -43,7 +41,7 @@ class TransformersCaptioner(LocalModel, Captioner):
         return request(self.request, image.category, self.words)
 
     @override
-    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
+    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str | None]]:
         """Load processor and model.
 
         Raises:
@@ -58,15 +56,15 @@ class TransformersCaptioner(LocalModel, Captioner):
 
 
 class _Captions:
-    """Captions batches; ``counts`` has how many pictures the model's processor refused, which get no caption."""
+    """Captions batches; None for a picture that the model's processor refuses, which ``counts`` counts."""
 
     def __init__(self, settings: TransformersCaptioner) -> None:
         self._settings, self._answers = settings, Answers(settings)
         self._answered = False
         self.counts: dict[str, int] = {}
 
-    def __call__(self, images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str]:
-        captions = [""] * len(images)
+    def __call__(self, images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str | None]:
+        captions: list[str | None] = [None] * len(images)
         prompts = [self._settings.prompt(image) for image in images]
         for group in self._settings.groups(prompts):
             for index, text in zip(group, self._group(group, images, prompts, pictures), strict=True):
@@ -79,7 +77,7 @@ class _Captions:
         images: Sequence[ToCaption],
         prompts: Sequence[str],
         pictures: Sequence[Image.Image],
-    ) -> list[str]:
+    ) -> list[str | None]:
         try:
             answers = self._answers([prompts[index] for index in group], [pictures[index] for index in group])
         except RefusedPictures as error:
@@ -97,11 +95,11 @@ class _Captions:
         prompts: Sequence[str],
         pictures: Sequence[Image.Image],
         error: RefusedPictures,
-    ) -> list[str]:
+    ) -> list[str | None]:
         if len(group) == 1:
             log.warning("%s: the model's processor refuses this picture: %s", images[group[0]].image_id, error)
             self.counts[REFUSED] = self.counts.get(REFUSED, 0) + 1
-            return [""]
+            return [None]
         texts = [self._group([index], images, prompts, pictures)[0] for index in group]
         if not self._answered:
             raise InputError(f"the processor of {self._settings.model} refuses every picture: {error}") from error

@@ -111,9 +111,9 @@ def scan_images(work: Work[ImagesInput]) -> None:
     if not images:
         raise InputError(f"none of the {len(listing)} files below {files.root} can be used: {_examples(drops)}")
     with draft.timed("write"):
-        draft.write_table(pa.Table.from_pylist(images, IMAGE_SCHEMA), MANIFEST_FILE)
-        draft.write_table(pa.Table.from_pylist(duplicates, DUPLICATE_SCHEMA), DUPLICATES_FILE)
-        draft.write_table(pa.Table.from_pylist(drops, DROP_SCHEMA), DROPS_FILE)
+        draft.write_rows(images, IMAGE_SCHEMA, MANIFEST_FILE)
+        draft.write_rows(duplicates, DUPLICATE_SCHEMA, DUPLICATES_FILE)
+        draft.write_rows(drops, DROP_SCHEMA, DROPS_FILE)
         _write_sheet(draft, files, images)
     ignored = dict(Counter(settings.reader.ignored(work.store.root)).most_common())
     if ignored:

@@ -109,7 +109,8 @@ def _jsonl(path: Path) -> list[Row]:
 def _parquet(path: Path) -> list[Row]:
     import pyarrow.parquet as pq
 
-    rows: list[Row] = pq.read_table(path).to_pylist()
+    with pq.ParquetFile(path) as file:
+        rows: list[Row] = [row for batch in file.iter_batches() for row in batch.to_pylist()]
     return rows
 
 

@@ -23,7 +23,7 @@ import os
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spn4cir_core.errors import AlreadyWritten, StoreError
+from spn4cir_core.store import table_groups
 from spn4cir_core.store.checksums import check_file, compare
 from spn4cir_core.store.fingerprints import file_sha256
 from spn4cir_core.store.fingerprints import fingerprint as hash_of
@@ -121,8 +122,7 @@ class Artifact:
         Raises:
             StoreError: there is no such file or column, or the file is damaged.
         """
-        table: pa.Table = self._parquet(name or f"{self.noun}.parquet", columns).read(columns)
-        return table if columns is None else table.select(columns)
+        return table_groups.read_table(self._parquet(name or f"{self.noun}.parquet", columns), columns)
 
     def head(self, rows: int) -> pa.Table:
         """The first rows of the table named like the artefact; the others are not read."""
@@ -178,7 +178,12 @@ class Draft:
         """Write a Parquet table into the draft."""
         path = self.file(name)
         with whole_file(path) as scratch:
-            pq.write_table(table, scratch, compression="zstd")
+            table_groups.write_table(scratch, table)
+
+    def write_rows(self, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, name: str) -> None:
+        """Write rows as a Parquet table into the draft; no more than a row group of them is a table at a time."""
+        with whole_file(self.file(name)) as scratch:
+            table_groups.write_batches(scratch, schema, table_groups.batches_of(rows, schema))
 
     def write_json(self, value: Any, name: str) -> None:
         """Write JSON into the draft."""

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-import pyarrow as pa
-
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.growth import constant, per_pair
 from spn4cir_core.engine.progress import track
@@ -53,7 +51,7 @@ def write_texts(work: Work[ModifiedTextsInput]) -> None:
         draft.drop(reason, count)
     rows = [texts for _, texts in sorted(written.items()) if isinstance(texts, ModifiedTexts)]
     with draft.timed("write"):
-        draft.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA), MODIFIED_TEXTS_FILE)
+        draft.write_rows(map(asdict, rows), SCHEMA, MODIFIED_TEXTS_FILE)
     draft.rows = len(rows)
     draft.details |= summarise(rows)
 

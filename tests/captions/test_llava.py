@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from spn4cir_core.captions.base import ToCaption
+from spn4cir_core.captions.base import REFUSED, ToCaption
 from spn4cir_core.captions.llava import Llava
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
@@ -137,8 +137,8 @@ def test_a_picture_that_the_processor_refuses_gets_no_caption_and_the_others_do(
     opened = pictures.open()[:4]
     right = answer(pictures.images[:4], opened)
     opened[2] = Image.new("RGB", (2, 450))
-    assert answer(pictures.images[:4], opened) == [*right[:2], "", right[3]]
-    assert answer.counts == {"pictures that the model's processor refuses": 1}
+    assert answer(pictures.images[:4], opened) == [*right[:2], None, right[3]]
+    assert answer.counts == {REFUSED: 1}
     assert "2.png: the model's processor refuses this picture: absolute aspect ratio" in caplog.text
 
 

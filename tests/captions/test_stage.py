@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from spn4cir_core.captions.base import REFUSED
 from spn4cir_core.captions.stage import CAPTIONS
 from spn4cir_core.captions.tags import is_plural
 from spn4cir_core.errors import InputError
@@ -87,6 +90,21 @@ def test_pictures_without_a_caption_are_counted(tmp_path: Path, pictures: Pictur
     artifact, _ = run(recipe(reader, {"kind": "sidecar"}), pictures.store(tmp_path / "store"))
     assert artifact.table()["caption"].to_pylist() == ["one", "three"]
     assert artifact.summary["drops"] == {"the captioner had nothing to say": 2}
+
+
+def test_a_picture_that_the_models_processor_refuses_has_a_reason_of_its_own(
+    tmp_path: Path, pictures: Pictures, small_model: Callable[[str], Path]
+) -> None:
+    reader = folder_of(pictures, tmp_path / "pictures", range(3))
+    Image.effect_noise((2000, 9), 60).convert("RGB").save(tmp_path / "pictures" / "narrow.png")
+    llava = {"kind": "llava", "model": str(small_model("qwen2.5-vl")), "max_new_tokens": 6}
+    store = pictures.store(tmp_path / "store")
+    made = recipe(reader, llava)
+    for more in range(3, 5):
+        artifact, _ = run(made, store)
+        assert artifact.summary["drops"] == {REFUSED: 1}, "the second time, it alone is asked again"
+        assert artifact.details["captioner_counts"] == {REFUSED: 1} and artifact.summary["rows"] == more
+        folder_of(pictures, tmp_path / "pictures", range(more, more + 1))
 
 
 def test_a_changed_side_file_is_read_again(tmp_path: Path, pictures: Pictures) -> None:

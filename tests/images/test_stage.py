@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images import stage as scan
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import MANIFEST_FILE, manifest_column, read_manifest
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.store import table_groups
 from spn4cir_core.store.artifacts import Artifact, Store
 
 
@@ -236,3 +239,21 @@ def test_of_equal_pictures_the_one_for_evaluation_is_kept(tmp_path: Path) -> Non
     assert artifact.table()["image_id"].to_pylist() == ["b.png"]
     (merged,) = artifact.table("duplicates.parquet").to_pylist()
     assert (merged["path"], merged["duplicate_of"], dict(merged["attributes"])) == ("a.png", "b.png", {"note": "one"})
+
+
+def test_tables_of_a_corpus_with_much_metadata_are_written_and_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "photos", 9)
+    names = sorted(path.name for path in (tmp_path / "photos").iterdir())
+    with (tmp_path / "photos" / "metadata.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("file", "story"), *((name, f"{name} {'x' * 900}") for name in names)])
+    artifacts = []
+    for number, bound in enumerate((1 << 20, 3000)):
+        monkeypatch.setattr(table_groups, "GROUP_BYTES", bound)
+        artifacts.append(IMAGES.run(recipe(tmp_path / "photos"), Store(tmp_path / str(number)))[0])
+    whole, pieces = artifacts
+    assert pq.ParquetFile(pieces.file(MANIFEST_FILE)).num_row_groups >= 4
+    assert read_manifest(pieces).to_pylist() == read_manifest(whole).to_pylist()
+    assert manifest_column(pieces, "attributes")[names[8]][0][1].startswith(names[8])
+    assert pieces.head(3).to_pylist() == read_manifest(whole).slice(0, 3).to_pylist()
