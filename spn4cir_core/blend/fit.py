@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PRIOR_STRENGTH = 1.0
-"""Of the pull to equal weights, which keeps channels that say nearly the same from trading weight at random."""
+PRIOR_STRENGTHS = (1.0, 0.1, 0.01, 0.001)
+"""Of the pull to equal weights, which keeps channels that say nearly the same from trading weight at random. The one
+that queries outside the fit like best is taken."""
+START = 0.3
+"""Weight of every channel before a fit."""
 BOOTSTRAPS = 100
 HARDEST = 200
 """Candidates of each query that the likelihood is computed over, beside its targets: the best of an even blend."""
@@ -44,12 +47,13 @@ def fit_weights(
     targets: Sequence[Sequence[int]],
     excluded: Sequence[int],
     seed: int = 0,
-    prior_strength: float = PRIOR_STRENGTH,
+    prior_strengths: Sequence[float] = PRIOR_STRENGTHS,
 ) -> WeightFit:
     """Maximise the mean log-likelihood of the targets under a softmax over the candidates, then check recall@1.
 
     Deterministic. The listwise likelihood is that of ListNet (Cao et al. 2007, equation 5, top one). A channel without
-    which queries outside the fit (the other half of them) do no worse gets the weight 0, one after another.
+    which queries outside the fit (the other half of them) do not worse by more than one standard error gets the weight
+    0, one after another (Breiman et al. 1984, section 3.4.3).
 
     Args:
         standard_QCN: calibrated scores, 0 where a channel has none.
@@ -64,6 +68,7 @@ def fit_weights(
     scores_QCN = _without_excluded(standard_QCN, excluded)
     sample = _Sample.of(scores_QCN, targets)
     alive_C = np.abs(standard_QCN).max((0, 2)) > 0
+    prior_strength = _best_prior(sample, alive_C, prior_strengths)
     weight_C = _eliminated(sample, alive_C, prior_strength)
     drawn_BC = _bootstrapped(sample, weight_C, seed, prior_strength)
     alone_C = np.array([recall_at_1(scores_QCN, unit, targets) for unit in np.eye(len(alive_C))])
@@ -96,11 +101,12 @@ def recall_at_1(score_QCN: np.ndarray, weight_C: np.ndarray, targets: Sequence[S
 
 @dataclass(frozen=True)
 class _Sample:
-    """The hardest candidates of each query with its targets: scores (Q, C, M) and which of the M are targets."""
+    """The hardest candidates of each query, its T ≤ M targets first: scores (Q, M, C), and 0 or minus infinity, (Q, M),
+    where a candidate counts, and (Q, T), where it is a target."""
 
-    score_QCM: np.ndarray
-    target_QM: np.ndarray
+    score_QMC: np.ndarray
     valid_QM: np.ndarray
+    target_QT: np.ndarray
 
     @classmethod
     def of(cls, score_QCN: np.ndarray, targets: Sequence[Sequence[int]]) -> _Sample:
@@ -111,27 +117,44 @@ class _Sample:
         for number, rows in enumerate(targets):
             target_QN[number, list(rows)] = True
         order_QM = np.argsort(np.where(target_QN, np.inf, even_QN), axis=1, kind="stable")[:, ::-1][:, :hardest]
-        score_QCM = np.take_along_axis(score_QCN, order_QM[:, None], 2)
+        score_QCM = np.maximum(np.take_along_axis(score_QCN, order_QM[:, None], 2), -1e4)
+        most = int(target_QN.sum(1).max())
+        target_QT = np.take_along_axis(target_QN, order_QM[:, :most], 1)
+        valid_QM = np.take_along_axis(even_QN, order_QM, 1) > EXCLUDED / 2
         return cls(
-            np.maximum(score_QCM, -1e4).astype(np.float64),
-            np.take_along_axis(target_QN, order_QM, 1),
-            np.take_along_axis(even_QN, order_QM, 1) > EXCLUDED / 2,
+            np.ascontiguousarray(score_QCM.transpose(0, 2, 1), np.float64),
+            np.where(valid_QM, 0, -np.inf),
+            np.where(target_QT, 0, -np.inf),
         )
 
-    def loss_Q(self, weight_C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Negative log-likelihood of each query, (Q,), and its gradient, (Q, C)."""
-        logit_QM = np.where(self.valid_QM, np.einsum("c,qcm->qm", weight_C, self.score_QCM), -np.inf)
-        all_Q1, p_QM = _softmax(logit_QM)
-        right_Q1, r_QM = _softmax(np.where(self.target_QM, logit_QM, -np.inf))
-        gradient_QC = np.einsum("qm,qcm->qc", p_QM - r_QM, self.score_QCM)
-        return (all_Q1 - right_Q1)[:, 0], gradient_QC
+    def take(self, rows_Q: np.ndarray, alive_C: np.ndarray) -> _Sample:
+        """Some of the queries and of the channels; both are masks."""
+        score_QMC = np.ascontiguousarray(self.score_QMC[rows_Q][:, :, alive_C])
+        return _Sample(score_QMC, self.valid_QM[rows_Q], self.target_QT[rows_Q])
+
+    def losses(self, weight_C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Negative log-likelihood of each query, (Q,), and its gradient by the candidates' scores, (Q, M)."""
+        logit_QM = self.score_QMC @ weight_C
+        all_Q, share_QM = _softmax(logit_QM + self.valid_QM)
+        targets = self.target_QT.shape[1]
+        right_Q, right_share_QT = _softmax(logit_QM[:, :targets] + self.target_QT)
+        share_QM[:, :targets] -= right_share_QT
+        return all_Q - right_Q, share_QM
+
+    def loss(self, weight_C: np.ndarray, query_weight_Q: np.ndarray) -> tuple[float, np.ndarray]:
+        """Weighted sum of the queries' losses, and its gradient by the weights, (C,)."""
+        loss_Q, slope_QM = self.losses(weight_C)
+        gradient_C = (query_weight_Q[:, None] * slope_QM).ravel() @ self.score_QMC.reshape(-1, len(weight_C))
+        return float(query_weight_Q @ loss_Q), gradient_C
 
 
 def _softmax(logit_QM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithm of the sum of exponentials (Q,), and the shares (Q, M)."""
     top_Q1 = logit_QM.max(1, keepdims=True)
     part_QM = np.exp(logit_QM - top_Q1)
     sum_Q1 = part_QM.sum(1, keepdims=True)
-    return top_Q1 + np.log(sum_Q1), part_QM / sum_Q1
+    part_QM /= sum_Q1
+    return (top_Q1 + np.log(sum_Q1))[:, 0], part_QM
 
 
 def _minimise(
@@ -143,52 +166,59 @@ def _minimise(
     """
     from scipy.optimize import minimize
 
-    count = max(1, int(alive_C.sum()))
+    fitted_Q = query_weight_Q > 0
+    part, part_weight_Q = sample.take(fitted_Q, alive_C), query_weight_Q[fitted_Q]
 
-    def loss(weight_C: np.ndarray) -> tuple[float, np.ndarray]:
-        loss_Q, gradient_QC = sample.loss_Q(weight_C)
-        apart_C = np.where(alive_C, weight_C - weight_C[alive_C].sum() / count, 0)
-        small = 1e-3 * weight_C
-        value = query_weight_Q @ loss_Q + prior_strength / 2 * apart_C @ apart_C + 0.5 * small @ weight_C
-        return float(value), query_weight_Q @ gradient_QC + prior_strength * apart_C + small
+    def loss(weight_A: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient_A = part.loss(weight_A, part_weight_Q)
+        apart_A = weight_A - weight_A.mean()
+        small_A = 1e-3 * weight_A
+        value += prior_strength / 2 * apart_A @ apart_A + 0.5 * small_A @ weight_A
+        return float(value), gradient_A + prior_strength * apart_A + small_A
 
-    bounds = [(0.0, None if alive else 0.0) for alive in alive_C]
-    result = minimize(loss, np.where(alive_C, start_C, 0), jac=True, method="L-BFGS-B", bounds=bounds)
-    weight_C: np.ndarray = result.x
+    weight_C = np.zeros(len(alive_C))
+    if alive_C.any():
+        bounds = [(0.0, None)] * int(alive_C.sum())
+        weight_C[alive_C] = minimize(loss, start_C[alive_C], jac=True, method="L-BFGS-B", bounds=bounds).x
     return weight_C
 
 
+def _best_prior(sample: _Sample, alive_C: np.ndarray, strengths: Sequence[float]) -> float:
+    """The strength of least loss on queries outside the fit, the first of equal ones."""
+    return min(strengths, key=lambda strength: _held_out_loss(sample, alive_C, strength).mean())
+
+
 def _eliminated(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:
-    """Fit, leaving channels out one after another while queries that were not fitted on do no worse without one."""
-    even_Q = np.full(len(sample.score_QCM), 1 / len(sample.score_QCM))
-    start_C = np.full(len(alive_C), 0.3)
+    """Fit, leaving channels out one after another while queries that were not fitted on do hardly worse without one."""
+    even_Q = np.full(len(sample.score_QMC), 1 / len(sample.score_QMC))
     alive_C = alive_C.copy()
-    loss = _held_out_loss(sample, alive_C, start_C, prior_strength)
+    loss_Q = _held_out_loss(sample, alive_C, prior_strength)
     while alive_C.sum() > 1:
         fewer = [alive_C & (np.arange(len(alive_C)) != channel) for channel in np.flatnonzero(alive_C)]
-        losses = [_held_out_loss(sample, fewer_C, start_C, prior_strength) for fewer_C in fewer]
-        best = int(np.argmin(losses))
-        if losses[best] > loss:
+        losses = [_held_out_loss(sample, fewer_C, prior_strength) for fewer_C in fewer]
+        best = int(np.argmin([without_Q.mean() for without_Q in losses]))
+        worse_Q = losses[best] - loss_Q
+        if worse_Q.mean() > worse_Q.std() / len(worse_Q) ** 0.5:
             break
-        alive_C, loss = fewer[best], losses[best]
-    return _minimise(sample, alive_C, start_C, prior_strength, even_Q)
+        alive_C, loss_Q = fewer[best], losses[best]
+    return _minimise(sample, alive_C, np.full(len(alive_C), START), prior_strength, even_Q)
 
 
-def _held_out_loss(sample: _Sample, alive_C: np.ndarray, start_C: np.ndarray, prior_strength: float) -> float:
-    """Mean loss of each half of the queries under the weights fitted on the other half."""
-    number_Q = np.arange(len(sample.score_QCM))
-    total = 0.0
+def _held_out_loss(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:
+    """Loss (Q,) of each query under the weights fitted on the half of the queries that it is not in."""
+    number_Q = np.arange(len(sample.score_QMC))
+    loss_Q = np.zeros(len(number_Q))
     for half in (0, 1):
         fitted_Q = (number_Q % 2 == half) if len(number_Q) > 1 else np.ones(1, bool)
-        weight_C = _minimise(sample, alive_C, start_C, prior_strength, fitted_Q / fitted_Q.sum())
-        total += float(sample.loss_Q(weight_C)[0][~fitted_Q].sum())
-    return total / len(number_Q)
+        weight_C = _minimise(sample, alive_C, np.full(len(alive_C), START), prior_strength, fitted_Q / fitted_Q.sum())
+        loss_Q[~fitted_Q] = sample.take(~fitted_Q, alive_C).losses(weight_C[alive_C])[0]
+    return loss_Q
 
 
 def _bootstrapped(sample: _Sample, weight_C: np.ndarray, seed: int, prior_strength: float) -> np.ndarray:
     """Weights (B, C) of the channels in use, fitted on queries drawn with replacement."""
     rng = np.random.default_rng(seed)
-    queries = len(sample.score_QCM)
+    queries = len(sample.score_QMC)
     draws = []
     for _ in range(BOOTSTRAPS):
         drawn_Q = rng.multinomial(queries, np.full(queries, 1 / queries)) / queries

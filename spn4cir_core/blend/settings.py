@@ -21,11 +21,17 @@ class BlendSettings(Settings):
     channels: tuple[str, ...] = TRAINING_FREE
     """Kinds of channels that need no training; those of the trained networks always take part."""
     sentence_encoder: SentenceEncoder | None = SentenceEncoder()
-    """Of the channel ``edited_caption_meaning``; None, or a package that is missing: that channel is left out."""
+    """Of the channel ``edited_caption_meaning``; None, or a package that is missing: that channel is left out. Not
+    loaded where :attr:`channels` does not name it."""
     max_queries: int = Field(default=500, ge=10)
     """Most validation queries that weights are fitted on."""
     least_annotated: int = Field(default=100, ge=10)
     """From this many annotated queries of the validation split on, weights are fitted on them, else on generated."""
+
+    @property
+    def encoder_in_use(self) -> SentenceEncoder | None:
+        """The sentence encoder, where a channel reads its vectors."""
+        return self.sentence_encoder if "edited_caption_meaning" in self.channels else None
 
 
 class BlendInput(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from spn4cir_core.blend.blend import fit_blend
 from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import BLEND_FILE, BLEND_TABLE, ChannelWeight, FittedBlend, channel_of, title_of
-from spn4cir_core.blend.generated_queries import ValidationQuery, generated_queries
 from spn4cir_core.blend.settings import BlendInput
 from spn4cir_core.captions.caption_table import caption_sources
 from spn4cir_core.channels.base import ComposedQueries, Gallery
@@ -28,7 +27,8 @@ from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.models.devices import choose_device
 from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Store
-from spn4cir_core.training.checkpoints import as_module, load_checkpoint
+from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
+from spn4cir_core.training.checkpoints import as_module, load_checkpoint, same_networks
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import STAGE2, TRAINED
 
@@ -46,21 +46,32 @@ UNFITTED = (
 )
 
 
+@dataclass(frozen=True)
+class ValidationQuery:
+    """A composed query over a gallery, by its rows; the reference image is excluded from the ranking."""
+
+    reference: int
+    modified_text: str
+    targets: tuple[int, ...]
+
+
 def write_blend(work: Work[BlendInput]) -> None:
     """Score validation queries by every channel, fit the weights, and write them with their uncertainty."""
     draft, settings, seed = work.draft, work.settings.blend, work.settings.seed
     with draft.timed("read"):
         sources = _fitted_sources(work)
         evidence = Evidence.of(
-            work.parents["captions"], work.parents["image_embeddings"], settings.sentence_encoder, sources
+            work.parents["captions"], work.parents["image_embeddings"], settings.encoder_in_use, sources
         )
         images, queries, origin, of_pictures = _validation(work, evidence)
-    trained = TRAINED if of_pictures == VALIDATION else {}
-    names = [*settings.channels, *TRAINED]
+    same = same_networks(work.parents)
+    apart = [name for name in TRAINED if same[name] == name]
+    trained = apart if of_pictures == VALIDATION else []
+    names = [*settings.channels, *apart]
     with draft.timed("compute"):
-        gallery, composed = _scored(work, evidence, images, queries, list(trained))
+        gallery, composed = _scored(work, evidence, images, queries, trained)
         blend, recall, reason = _fitted(names, evidence, gallery, composed, queries, seed)
-        encoder = settings.sentence_encoder if evidence.sentences else None
+        encoder = settings.encoder_in_use if evidence.sentences else None
         blend = replace(blend, sentence_encoder=encoder, caption_sources=sources)
     details = {
         "queries": len(queries),
@@ -77,9 +88,11 @@ def write_blend(work: Work[BlendInput]) -> None:
     with draft.timed("write"):
         draft.write_json({**blend.as_table(), **details}, BLEND_FILE)
         draft.write_table(pa.Table.from_pylist([asdict(channel) for channel in blend.channels]), BLEND_TABLE)
-    if settings.sentence_encoder is not None and evidence.sentences is None:
+    if settings.encoder_in_use is not None and evidence.sentences is None:
         draft.drop("channel edited_caption_meaning: the package of the sentence encoder is not installed")
-    for name in TRAINED.keys() - trained.keys():
+    for name in (name for name in TRAINED if name not in apart):
+        draft.drop(f"channel {name}: the same network as {same[name]}")
+    for name in (name for name in apart if name not in trained):
         draft.drop(f"channel {name}: too few validation queries, and training pictures would flatter it")
     draft.rows, draft.details = len(blend.used), details
 
@@ -149,7 +162,8 @@ def _validation(work: Work[BlendInput], evidence: Evidence) -> tuple[pa.Table, l
             return images, annotated[: settings.max_queries], "annotated", name
         captions = [evidence.captions.get(image_id) for image_id in image_ids]
         pictures_ND = np.nan_to_num(evidence.pictures(image_ids))
-        generated = generated_queries(captions, pictures_ND, settings.max_queries, work.settings.seed)
+        drawn = caption_edit_queries(captions, settings.max_queries, work.settings.seed, pictures_ND)
+        generated = [ValidationQuery(query.reference, query.modified_text, (query.target,)) for query in drawn]
         if len(generated) >= LEAST_QUERIES:
             break
     return images, generated, "generated", name
@@ -202,7 +216,7 @@ def _scored(
 
 def _sentence_weights(tables: BlendInput, store: Store) -> Any:
     """Which sentence encoder takes part: another one, or none, makes other weights."""
-    encoder = tables.blend.sentence_encoder
+    encoder = tables.blend.encoder_in_use
     try:
         return None if encoder is None else encoder.fingerprint()
     except MissingExtra:
@@ -220,7 +234,7 @@ BLEND = Stage(
         *(role.artifact for role in TRAINED.values()),
     ),
     view=BlendInput,
-    version=1,
+    version=2,
     write=write_blend,
     external_inputs=_sentence_weights,
     growth=constant,

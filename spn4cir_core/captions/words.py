@@ -10,6 +10,7 @@ _WORD = re.compile(r"\w+(?:['’-]\w+|(?<=\d)\.\d\w*)*")
 """A number with decimals is one word: 0.5l."""
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 """Scripts that put no space between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+_BREAK = re.compile(r"[,;:!?\n，、；。：]|\.(?=\s|$)|\band\b", re.IGNORECASE)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -24,3 +25,12 @@ def words_of(caption: str) -> tuple[str, ...]:
         elif word not in ARTICLES:
             words.append(word)
     return tuple(words)
+
+
+@lru_cache(maxsize=1 << 16)
+def phrases_of(caption: str) -> tuple[tuple[str, ...], ...]:
+    """The phrases of a caption, between commas and "and", in alphabetical order: the words of each, in that order too.
+
+    Equal for captions that list the same things, whatever their order.
+    """
+    return tuple(sorted(filter(None, (tuple(sorted(words_of(part))) for part in _BREAK.split(caption)))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,6 +69,12 @@ class Answers:
         self.precision[model, mode][rows] = precision
         self.hits[model, mode][rows, : hits.shape[1]] = row_in_set[hits]
 
+    def repeat(self, model: str, source: str) -> None:
+        """Take another model's answers for this model's: they are one network."""
+        for answers in (self.ranks, self.precision, self.hits, self.searched):
+            named: dict[tuple[str, Any], np.ndarray] = dict(answers)
+            answers.update({(model, of): own for (name, of), own in named.items() if name == source})
+
 
 @dataclass(frozen=True)
 class Searches:
@@ -97,6 +103,7 @@ def ask(
     progress: Progress,
     searches: Searches | None = None,
     vectors_of: dict[str, ModelVectors] | None = None,
+    same_as: Mapping[str, str] | None = None,
 ) -> list[Answers]:
     """Ask all models all queries.
 
@@ -106,6 +113,7 @@ def ask(
             backbone share them, so they are made by the first network only.
         searches: what to measure besides; None: nothing.
         vectors_of: is filled with every model's vectors; None: they are not kept.
+        same_as: model → the model that is the same network, or itself; each network is asked once. None: all differ.
 
     Raises:
         InputError: a query names a reference or target that is not in its gallery.
@@ -116,8 +124,10 @@ def ask(
     for answer in answers:
         _check(answer.query_set)
     first: Network | None = None
-    for number, (name, load) in enumerate(models.items() if answers else ()):
-        checkpoint = load()
+    same_as = {name: name for name in models} if same_as is None else same_as
+    apart = [name for name in models if same_as[name] == name]
+    for number, name in enumerate(apart if answers else ()):
+        checkpoint = models[name]()
         network = checkpoint.network
         if first is None:
             inputs_N = inputs_of(checkpoint, image_ids)
@@ -134,7 +144,12 @@ def ask(
             vectors.queries[answer.query_set.name] = encoded
         if vectors_of is not None:
             vectors_of[name] = vectors
-        progress("asking models", number + 1, len(models))
+        progress("asking models", number + 1, len(apart))
+    for name in (name for name in models if same_as[name] != name):
+        for answer in answers:
+            answer.repeat(name, same_as[name])
+        if vectors_of is not None and answers:
+            vectors_of[name] = vectors_of[same_as[name]]
     return answers
 
 

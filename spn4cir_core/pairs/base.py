@@ -13,5 +13,6 @@ MINERS = Room(
         "exact": "spn4cir_core.pairs.miners:Exact",
         "landmarks": "spn4cir_core.pairs.miners:Landmarks",
         "neighbours": "spn4cir_core.pairs.miners:Neighbours",
+        "one_phrase_apart": "spn4cir_core.pairs.miners:OnePhraseApart",
     },
 )

@@ -62,7 +62,7 @@ class CaptionIndex:
         """Rows whose captions have one of the row's rarest words, ascending; of a common word, a seeded sample."""
         rows: set[int] = set()
         for word in sorted(self.words_N[row], key=self._rank_of, reverse=True)[:LOOKED_UP_WORDS]:
-            rows.update(_sample(self._rows[word], key))
+            rows.update(sampled(self._rows[word], key))
         return sorted(rows - {row})
 
     def share(self, one: int, other: int) -> float:
@@ -147,7 +147,8 @@ def _candidates(
                 yield apart, share, row
 
 
-def _sample(rows: Sequence[int], key: int) -> Sequence[int]:
+def sampled(rows: Sequence[int], key: int) -> Sequence[int]:
+    """The rows, or ``MOST_CAPTIONS_PER_WORD`` evenly spaced ones from a start that the key draws."""
     if len(rows) <= MOST_CAPTIONS_PER_WORD:
         return rows
     step, start = len(rows) / MOST_CAPTIONS_PER_WORD, draw_one(key, 0) % len(rows)

@@ -16,6 +16,7 @@ from spn4cir_core.pairs.exact import mine_exact
 from spn4cir_core.pairs.landmarks import measure, mine_landmarks
 from spn4cir_core.pairs.miner import Miner, MiningJob
 from spn4cir_core.pairs.neighbours import SPARE, mine_neighbours
+from spn4cir_core.pairs.phrase_apart import PhraseIndex, mine_phrase_apart
 from spn4cir_core.pairs.picks import Picks
 from spn4cir_core.pairs.rank_window import RankWindow
 
@@ -110,6 +111,30 @@ class CaptionOverlap(Miner):
         limits = OverlapLimits(self.least_share, self.most_words_apart, job.per_reference)
         index = CaptionIndex(job.captions)
         picks = mine_caption_overlap(index, job.vectors, job.references, job.keys, limits, job.allowed, job.on_progress)
+        return picks, {"rank_is": "among the reference's own targets", "captioned": sum(map(bool, job.captions))}
+
+
+class OnePhraseApart(Miner):
+    """Pairs images whose captions differ in one phrase, the nearest by picture first: see :mod:`.phrase_apart`.
+
+    The window counts for nothing.
+    """
+
+    plugin_kind = "one_phrase_apart"
+    reads_captions = True
+
+    @override
+    def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
+        assert job.captions is not None, "the stage reads them for a miner that says so"
+        picks = mine_phrase_apart(
+            PhraseIndex(job.captions),
+            job.vectors,
+            job.references,
+            job.keys,
+            job.per_reference,
+            job.allowed,
+            job.on_progress,
+        )
         return picks, {"rank_is": "among the reference's own targets", "captioned": sum(map(bool, job.captions))}
 
 

@@ -24,7 +24,8 @@ class PairSettings(Settings):
     """``exact`` ranks all images block by block; ``landmarks`` estimates ranks (wide windows of large corpora);
     ``neighbours`` asks FAISS (windows that end at 2,048 or before); ``auto`` takes the cheapest of these that fits.
     ``{ kind = "caption_overlap", least_share = 0.4, most_words_apart = 3 }`` pairs images whose captions share most
-    words; the window then counts for nothing. A miner of your own works as ``"package.module:Class"``."""
+    words, ``one_phrase_apart`` the look-alikes among images whose captions differ in one phrase; the window then counts
+    for nothing. A miner of your own works as ``"package.module:Class"``."""
     per_reference: int = Field(default=1, ge=1)
     """Distinct targets of one reference image."""
     max_pairs: int | None = Field(default=None, ge=1)

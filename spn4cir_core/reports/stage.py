@@ -53,7 +53,7 @@ from spn4cir_core.reports.suspicious import Likeness
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.splits.split_tables import read_near_duplicates
 from spn4cir_core.store.artifacts import Artifact, Store, read_json, whole_file
-from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics
+from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics, same_networks
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import ROLES, TRAINED, served_among
 from spn4cir_core.triplets.refusal_report import read_refused
@@ -104,7 +104,7 @@ def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFile
     loaders = {name: partial(load_checkpoint, work.parents[role.artifact]) for name, role in TRAINED.items()}
     settings, vectors_of = work.settings.eval_report, dict[str, ModelVectors]()
     searches = _searches(settings, work.settings.seed)
-    answers = ask(loaders, sets, inputs_of, work.progress, searches, vectors_of)
+    answers = ask(loaders, sets, inputs_of, work.progress, searches, vectors_of, same_networks(work.parents))
     evidence = Evidence.of(
         work.parents["captions"], work.parents["image_embeddings"], blend.sentence_encoder, blend.caption_sources
     )

@@ -93,14 +93,43 @@ class _Draft:
             if self.words[index] not in _STOP and self.kinds.alike(word, self.words[index])
         ]
 
-    def _find(self, phrase: Words) -> tuple[int, int] | None:
-        """Where the phrase stands, its last appearance; attributes that the caption lacks may be left out."""
-        for skipped in range(len(phrase)):
+    def _find(self, phrase: Words, first: int = 0, last: int | None = None) -> tuple[int, int] | None:
+        """Where the phrase stands between two positions, its last appearance.
+
+        Words of the caption may stand between its own: "large star" means the "large pink star". Attributes that are
+        missing there may be left out.
+        """
+        last = len(self.words) if last is None else last
+        return self._run(phrase, first, last) or self._spread(phrase, first, last) or self._named(phrase, first, last)
+
+    def _run(self, phrase: Words, first: int, last: int) -> tuple[int, int] | None:
+        wanted = [stem(word) for word in phrase]
+        for start in range(last - len(wanted), first - 1, -1):
+            if [stem(word) for word in self.words[start : start + len(wanted)]] == wanted:
+                return start, start + len(wanted)
+        return None
+
+    def _spread(self, phrase: Words, first: int, last: int) -> tuple[int, int] | None:
+        """The words in their order, in one noun phrase."""
+        wanted = [stem(word) for word in phrase]
+        for end in range(last, first + len(wanted), -1):
+            if wanted and stem(self.words[end - 1]) == wanted[-1]:
+                start, left = end - 1, wanted[:-1]
+                while left and start > first and self.words[start - 1] not in _STOP | DOING:
+                    start -= 1
+                    if stem(self.words[start]) == left[-1]:
+                        left.pop()
+                if not left:
+                    return start, end
+        return None
+
+    def _named(self, phrase: Words, first: int, last: int) -> tuple[int, int] | None:
+        """Without some of its first words, if those are attributes."""
+        for skipped in range(1, len(phrase)):
             if all(is_attribute(word) for word in phrase[:skipped]):
-                wanted = [stem(word) for word in phrase[skipped:]]
-                for start in range(len(self.words) - len(wanted), -1, -1):
-                    if [stem(word) for word in self.words[start : start + len(wanted)]] == wanted:
-                        return start, start + len(wanted)
+                span = self._run(phrase[skipped:], first, last)
+                if span:
+                    return span
         return None
 
     def _segment(self, index: int) -> tuple[int, int]:
@@ -149,10 +178,20 @@ class _Draft:
         for phrase in olds[1:]:
             self._remove(phrase)
         start, end = self._find(olds[0]) or (0, 0)
-        self.words[start:end] = change.new
+        self.words[start:end] = self._in_place_of(olds[0], change.new, start, end)
         for phrase in late:  # "with a box instead of a circle and purple"
             if all(map(is_attribute, phrase)) and len(olds) > 0 and not self._alike(phrase[0], start, end):
                 self._set(Operation("set", phrase))
+
+    def _in_place_of(self, old: Words, new: Words, start: int, end: int) -> list[str]:
+        """The new words, with what stands between the old ones where those are as many."""
+        if len(old) != len(new) or end - start <= len(old):
+            return list(new)
+        words, left = self.words[start:end], list(zip(old, new, strict=True))
+        for index in range(len(words) - 1, -1, -1):
+            if left and stem(words[index]) == stem(left[-1][0]):
+                words[index] = left.pop()[1]
+        return words
 
     def _add(self, new: Words) -> None:
         first = (*new[:1], "")[0]
@@ -235,8 +274,13 @@ class _Draft:
         return word in _STOP or word in DOING or is_attribute(word)
 
     def _set_name(self, name: Words, start: int, end: int, about: bool) -> int:
-        """Put a name in the position of the thing's; the number of words added inside the span."""
-        if not set(name) - _STOP or self._find(name):
+        """Put a name in the position of the thing's; the number of words added inside the span.
+
+        Args:
+            about: whether the span is the thing that the text speaks of. In a list, another thing may have the name.
+        """
+        named = self._find(name, start, end) if about and self._is_list() else self._find(name)
+        if not set(name) - _STOP or named:
             return 0
         before = len(self.words)
         alike = self._alike(name[-1], start, end)

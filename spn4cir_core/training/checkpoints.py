@@ -13,6 +13,7 @@ from spn4cir_core.backbones.base import BACKBONES, Backbone, Network
 from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import Spn4cirError, StoreError, TrainingError
 from spn4cir_core.store.artifacts import Artifact, Draft, read_json, whole_file, write_json
+from spn4cir_core.training.roles import STAGE1, STAGE2, TRAINED, ModelRole
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,25 @@ def as_module(network: Network) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise TrainingError(f"{type(network).__name__} is no torch.nn.Module; a backbone's network must be one")
     return network
+
+
+def same_networks(checkpoints: Mapping[str, Artifact]) -> dict[str, str]:
+    """Each trained model's name → the name of the model that stands for its network, by what validation decided.
+
+    A later stage that kept the weights it started from is stage 1's network. Stage 2 stands for it where it is the
+    same, since that is what a search index holds.
+
+    Args:
+        checkpoints: by the names of their stages.
+    """
+    like_stage1 = [name for name, role in TRAINED.items() if name == STAGE1.name or _is_its_start(checkpoints, role)]
+    first = STAGE2.name if STAGE2.name in like_stage1 else STAGE1.name
+    return {name: first if name in like_stage1 else name for name in TRAINED}
+
+
+def _is_its_start(checkpoints: Mapping[str, Artifact], role: ModelRole) -> bool:
+    validation: Mapping[str, Any] = checkpoints[role.artifact].summary["details"].get("validation") or {}
+    return validation.get("weights") == "start"
 
 
 def load_network(artifact: Artifact) -> Network:

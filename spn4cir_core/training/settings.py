@@ -11,7 +11,8 @@ from spn4cir_core.backbones.base import BACKBONES, Backbone
 from spn4cir_core.engine.plugins import Choice, Settings
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.objectives.base import OBJECTIVES, Objective
-from spn4cir_core.store.fingerprints import FingerprintKey, OmitDefaultFromFingerprint, OmitFromFingerprint
+from spn4cir_core.store.fingerprints import FingerprintKey, OmitDefaultFromFingerprint, OmitFromFingerprint, plain
+from spn4cir_core.texts.caption_edit_queries import VERSION as CAPTION_EDITS_VERSION
 from spn4cir_core.training.base import BATCH_ORDERS, WEIGHT_AVERAGES
 from spn4cir_core.training.batch_orders import BatchOrder, RandomBatches
 from spn4cir_core.training.weight_averages import LastCheckpoints, NoAverage, WeightAverage
@@ -116,6 +117,14 @@ class Schedule(Settings):
                 'patience use "moving" or "none"'
             )
         return self
+
+
+def deciding_settings(schedule: Schedule) -> dict[str, Any]:
+    """What of a training's settings decides its weights; with the version of the caption edits that choose them."""
+    values: dict[str, Any] = plain(schedule)
+    if schedule.validation.every_steps is not None and schedule.validation.queries != "triplets":
+        values["caption_edits_version"] = CAPTION_EDITS_VERSION
+    return values
 
 
 class Stage1Settings(Schedule):

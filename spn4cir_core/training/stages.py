@@ -32,6 +32,7 @@ from spn4cir_core.training.settings import (
     Stage2Input,
     Stage2Settings,
     TrainingInput,
+    deciding_settings,
 )
 from spn4cir_core.training.train_stage import train_stage
 from spn4cir_core.training.training import Bank, Training
@@ -299,6 +300,7 @@ STAGE1_CHECKPOINT = Stage(
     write=write_stage1,
     multi_process=True,
     external_inputs=_backbone_weights,
+    fingerprint_part={"stage1_checkpoint": deciding_settings},
     parents_if={"false_negatives": _excludes_false_negatives},
     reads_also=READS_OF_TRIPLETS,
     main_file=METRICS,
@@ -311,7 +313,7 @@ CONTROL_CHECKPOINT = Stage(
     version=1,
     write=write_control,
     multi_process=True,
-    fingerprint_part={"stage2_checkpoint": _length},
+    fingerprint_part={"stage1_checkpoint": deciding_settings, "stage2_checkpoint": _length},
     parents_if={"false_negatives": _excludes_false_negatives},
     reads_also=READS_OF_TRIPLETS,
     main_file=METRICS,
@@ -324,6 +326,7 @@ STAGE2_CHECKPOINT = Stage(
     version=1,
     write=write_stage2,
     multi_process=True,
+    fingerprint_part={"stage2_checkpoint": deciding_settings},
     reads_also=READS_OF_TRIPLETS,
     main_file=METRICS,
     growth=growth_of_stage2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.captions.caption_table import read_captions
+from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.splits.split_tables import split_of_images
@@ -67,7 +68,8 @@ def read_validation(
         if len(annotated) >= LEAST_QUERIES:
             return _triplets(annotated, gallery, settings.max_queries, seed)
         captions = read_captions(ancestors["captions"])
-        queries = _caption_edits(captions, gallery, split_of, settings.max_queries, seed)
+        embeddings = ancestors["image_embeddings"]
+        queries = _caption_edits(captions, embeddings, gallery, split_of, settings.max_queries, seed)
         if settings.queries == AUTO and (queries is None or len(queries.texts) < LEAST_QUERIES):
             return None
         if queries is None:
@@ -103,7 +105,12 @@ def _triplets(rows: list[tuple[str, str, str]], gallery: pa.Table, most: int, se
 
 
 def _caption_edits(
-    captions: Mapping[str, str], gallery: pa.Table, split_of: Mapping[str, str], most: int, seed: int
+    captions: Mapping[str, str],
+    embeddings: Artifact,
+    gallery: pa.Table,
+    split_of: Mapping[str, str],
+    most: int,
+    seed: int,
 ) -> ValidationQueries | None:
     """Queries between captions of the validation split; images whose caption says what the target's says are excluded.
 
@@ -111,7 +118,8 @@ def _caption_edits(
     """
     images = gallery["image_id"].to_pylist()
     held_out = [row for row, image in enumerate(images) if split_of.get(image) == "validation" and image in captions]
-    queries = caption_edit_queries([captions[images[row]] for row in held_out], most, seed)
+    own = [captions[images[row]] for row in held_out]
+    queries = caption_edit_queries(own, most, seed, _vectors(embeddings, [images[row] for row in held_out]))
     if not queries:
         return None
     rows_of: defaultdict[object, list[int]] = defaultdict(list)
@@ -132,6 +140,15 @@ def _caption_edits(
         ],
         source=CAPTION_EDITS,
     )
+
+
+def _vectors(embeddings: Artifact, image_ids: Sequence[str]) -> np.ndarray:
+    """(N, D) float32 vectors of the frozen image encoder; zeros where an image has none."""
+    read = read_embeddings(embeddings)
+    rows_N = np.array([read.row_of.get(image_id, -1) for image_id in image_ids], np.int64)
+    vectors_ND = np.asarray(read.vectors_ND[rows_N], np.float32)
+    vectors_ND[rows_N < 0] = 0
+    return vectors_ND
 
 
 def _no_caption_edits(captions: Mapping[str, str], split_of: Mapping[str, str]) -> str:

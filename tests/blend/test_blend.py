@@ -3,8 +3,8 @@ import pytest
 
 from spn4cir_core.blend.blend import Blend, fit_blend
 from spn4cir_core.blend.calibration import Calibration
-from spn4cir_core.blend.generated_queries import generated_queries
 from spn4cir_core.channels.base import CHANNELS, ComposedQueries, Gallery
+from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
 from spn4cir_core.texts.word_kinds import WordKinds
 
 CAPTIONS = [
@@ -21,7 +21,7 @@ def corpus(described: float = 1.0) -> tuple[Gallery, ComposedQueries, list[tuple
     vectors = rng.normal(size=(len(CAPTIONS), 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     captions = [caption if rng.random() < described else None for caption in CAPTIONS]
-    drawn = generated_queries(captions, vectors, most=60)
+    drawn = caption_edit_queries(captions, 60, vectors_ND=vectors)
     references = [query.reference for query in drawn]
     queries = ComposedQueries.of(
         [query.modified_text for query in drawn],
@@ -29,7 +29,7 @@ def corpus(described: float = 1.0) -> tuple[Gallery, ComposedQueries, list[tuple
         {"picture": vectors[references]},
         WordKinds.learn(captions),
     )
-    return Gallery(captions, {"picture": vectors}), queries, [query.targets for query in drawn], references
+    return Gallery(captions, {"picture": vectors}), queries, [(query.target,) for query in drawn], references
 
 
 def test_the_fitted_blend_beats_every_channel_and_finds_the_target() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import Query, QuerySet
 from spn4cir_core.evaluation.encode import encode_gallery, encode_queries, same_target_encoder
-from spn4cir_core.evaluation.measure import HITS, Answers, ask
+from spn4cir_core.evaluation.measure import HITS, Answers, ModelVectors, ask
 from spn4cir_core.evaluation.recall import average_precision
 from spn4cir_core.evaluation.tables import tables
 from spn4cir_core.training.checkpoints import Checkpoint
@@ -70,6 +71,28 @@ def test_answers_equal_a_slow_loop(remove_reference: bool) -> None:
             assert answers.ranks["stage1", mode][row] == places[0], (row, mode)
             right = np.isin(ranking[:HITS], query.target_ids)
             assert answers.precision["stage1", mode][row, 0] == pytest.approx(average_precision(right, 2))
+
+
+def test_one_network_under_two_names_is_asked_once() -> None:
+    loads: list[str] = []
+
+    def load(name: str, seed: int) -> Checkpoint:
+        loads.append(name)
+        return checkpoint(seed)
+
+    models = {name: partial(load, name, seed) for name, seed in (("stage1", 0), ("control", 1), ("stage2", 0))}
+    same_as = {"stage1": "stage2", "control": "control", "stage2": "stage2"}
+    apart: dict[str, ModelVectors] = {}
+    together: dict[str, ModelVectors] = {}
+    (every,) = ask(models, [query_set()], inputs_of, silent, vectors_of=apart)
+    assert loads == ["stage1", "control", "stage2"]
+    (once,) = ask(models, [query_set()], inputs_of, silent, vectors_of=together, same_as=same_as)
+    assert loads[3:] == ["control", "stage2"]
+    assert once.ranks.keys() == every.ranks.keys() and together.keys() == apart.keys()
+    for key, ranks in every.ranks.items():
+        np.testing.assert_array_equal(once.ranks[key], ranks)
+        np.testing.assert_array_equal(once.precision[key], every.precision[key])
+        np.testing.assert_array_equal(once.hits[key], every.hits[key])
 
 
 def test_queries_of_part_of_the_gallery_equal_a_slow_loop() -> None:

@@ -10,9 +10,9 @@ from torch import nn
 from spn4cir_core.errors import RecipeError, StoreError
 from spn4cir_core.models.devices import choose_device
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import Draft, Store
+from spn4cir_core.store.artifacts import Artifact, Draft, Store
 from spn4cir_core.training import checkpoints
-from spn4cir_core.training.checkpoints import Resume
+from spn4cir_core.training.checkpoints import Resume, same_networks
 from spn4cir_core.training.stages import STAGE1_CHECKPOINT
 
 
@@ -90,3 +90,24 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_published(
 def test_an_unknown_device_is_one_clear_error() -> None:
     with pytest.raises(RecipeError, match="device = 'abacus' cannot be used here"):
         choose_device("abacus")
+
+
+@pytest.mark.parametrize(
+    ("control", "stage2", "expected"),
+    [
+        ("trained", "trained", {"stage1": "stage1", "control": "control", "stage2": "stage2"}),
+        ("start", "trained", {"stage1": "stage1", "control": "stage1", "stage2": "stage2"}),
+        ("trained", "start", {"stage1": "stage2", "control": "control", "stage2": "stage2"}),
+        ("start", "start", {"stage1": "stage2", "control": "stage2", "stage2": "stage2"}),
+        (None, None, {"stage1": "stage1", "control": "control", "stage2": "stage2"}),
+    ],
+)
+def test_a_stage_that_did_not_help_is_the_network_it_started_from(
+    tmp_path: Path, control: str | None, stage2: str | None, expected: dict[str, str]
+) -> None:
+    weights = {"stage1_checkpoint": "start", "control_checkpoint": control, "stage2_checkpoint": stage2}
+    made = {
+        noun: Artifact(noun, tmp_path, {"details": {"validation": {"weights": own}} if own else {}})
+        for noun, own in weights.items()
+    }
+    assert same_networks(made) == expected
