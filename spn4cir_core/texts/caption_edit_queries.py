@@ -130,7 +130,7 @@ def _text(reference: str, target: str, random: np.random.Generator) -> str:
     if not change.added and not change.removed:
         return ""
     values = worded(reference, target, change)
-    wordings = CHANGED if change.added and change.removed else ADDED if change.added else REMOVED
+    wordings: tuple[str, ...] = CHANGED if change.added and change.removed else ADDED if change.added else REMOVED
     if values["kept"]:
         wordings += OF_A_LIST
     elif change.added:
