@@ -23,6 +23,7 @@ from spn4cir_core.training.settings import FollowingTarget, FrozenTarget
 
 OLDER = Path(__file__).parent / "fixtures" / "older_store"
 RAISED_VERSIONS: dict[str, str] = {
+    "modified_texts": "a number and its unit are one word, and lists of values are edited by key",
     "eval_report": "the blend and every channel are measured",
     "search_index": "search serves the blend",
 }
@@ -78,7 +79,8 @@ def test_its_store_is_up_to_date(tmp_path: Path) -> None:
     for stage in STAGES.values():
         if again & set(stage.parents_of(recipe)):
             again.add(stage.name)
-    assert set(outdated(recipe, Store(tmp_path))) - set(STAGES).difference(older()["stages"]) == again
+    added = set(STAGES).difference(older()["stages"])
+    assert set(outdated(recipe, Store(tmp_path))) - added == again - added
 
 
 @pytest.mark.parametrize("name", sorted(older()["recipes"]))

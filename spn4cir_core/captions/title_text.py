@@ -52,10 +52,19 @@ def clean_title(text: str, most_words: int = 0) -> str:
         most_words: a longer text is cut at the last sentence or phrase that ends before; 0: never.
     """
     text = unicodedata.normalize("NFC", _SIGNS.sub("", _without_tags(text)))
-    text = _with_units(_without_codes(text))
+    text = with_units(_without_codes(text))
     phrases = [_phrase(part) for part in _BETWEEN.split(text)]
     line = ", ".join(phrase for phrase in phrases if phrase)
     return _shortened(line, most_words) if most_words else line
+
+
+@lru_cache(maxsize=1 << 16)
+def without_keys(text: str) -> str:
+    """The phrases of a list of two or more ``key: value`` items ("size M, red"); any other text as it is."""
+    parts = _BETWEEN.split(text)
+    if sum(_KEY_AND_VALUE.fullmatch(part) is not None for part in parts) < 2:
+        return text
+    return ", ".join(phrase for phrase in map(_phrase, parts) if phrase)
 
 
 def is_file_name(text: str, path: str) -> bool:
@@ -104,7 +113,8 @@ def _without_codes(text: str) -> str:
     return _BARE_CODE.sub(" ", _LABELLED_CODE.sub(" ", text))
 
 
-def _with_units(text: str) -> str:
+def with_units(text: str) -> str:
+    """The text in which a number and its unit are one word: "0.5l", "20x30cm", "27-inch", "100%"."""
     text = _INCHES.sub(r"\1-inch", text)
     text = _PRODUCT.sub("x", _DECIMAL_COMMA.sub(r"\1.\2", text))
     return _NUMBER_AND_UNIT.sub(r"\1\2", text)

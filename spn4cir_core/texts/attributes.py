@@ -23,4 +23,12 @@ LOOKS = re.findall(
         plain pleated quilted ribbed round ruffled shiny short sleeveless slim small smooth soft spotted
         square striped tall thick thin tight tiny transparent vintage vivid wide wooden worn woven""",
 )
+KEYS = frozenset(
+    re.findall(
+        r"\w+",
+        """age capacity depth diameter fit gender height length model pack season size style volume weight width
+        größe grösse taille talla""",
+    )
+)
+"""Words that begin a phrase of which the rest is a value: "size M". The value says nothing without its key."""
 ATTRIBUTES = frozenset([*COLOURS, *LOOKS, *(f"{shade} {colour}" for shade in SHADES for colour in COLOURS)])

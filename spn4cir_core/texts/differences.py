@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress, pairwise, takewhile
 
-from spn4cir_core.texts.attributes import ATTRIBUTES, COLOURS, SHADES
+from spn4cir_core.captions.title_text import with_units, without_keys
+from spn4cir_core.texts.attributes import ATTRIBUTES, COLOURS, KEYS, SHADES
 
 Phrase = tuple[str, ...]
 
@@ -32,9 +33,10 @@ NAMELESS = ("something",)
 """Says nothing without the words beside it ("something black")."""
 MOST_COMPARISONS = 10_000
 """Captions with more phrases than this allows are compared by whole phrases only."""
-_BREAK = re.compile(r"[,;:!?\n，、；。：]|\.(?=\s|$)|\band\b", re.IGNORECASE)
-_WORD = re.compile(rf"(?:{'|'.join(SHADES)})\s+(?:{'|'.join(COLOURS)})\b|[\w'’-]*\w[\w'’-]*")
-"""A shade of a colour ("light blue") is one word: it changes as a whole."""
+_BREAK = re.compile(r"(?<!\d),|,(?!\d)|[;:!?\n，、；。：]|\.(?=\s|$)|\band\b", re.IGNORECASE)
+_NUMBER = r"\d+(?:[.,x]\d+)*(?:%|[\w'’-]*)"
+_WORD = re.compile(rf"(?:{'|'.join(SHADES)})\s+(?:{'|'.join(COLOURS)})\b|(?<![\w'’-]){_NUMBER}|[\w'’-]*\w[\w'’-]*")
+"""A shade of a colour ("light blue") is one word, and so is a number with its unit ("0.5l"): it changes as a whole."""
 _PREAMBLE = re.compile(
     r"^\s*(?:(?:this|it|there|here)\s+(?:is|are)\s+)?"
     r"(?:(?:an?|the|this)\s+)?(?:(?:photo(?:graph)?|picture|image|close-?up)s?\s+(?:of|shows|showing)\s+)?",
@@ -75,6 +77,7 @@ def split_phrases(caption: str) -> tuple[Phrase, ...]:
 @lru_cache(maxsize=1 << 16)
 def phrases_with_articles(caption: str) -> tuple[tuple[Phrase, str], ...]:
     """The phrases of a caption, each with the article that it begins with, or an empty string."""
+    caption = with_units(without_keys(caption))
     preamble = _PREAMBLE.match(caption)
     start = preamble.end() if preamble else 0
     lead = [word for word in caption[:start].lower().split()[-1:] if word in ARTICLES]
@@ -91,7 +94,7 @@ def phrases_with_articles(caption: str) -> tuple[tuple[Phrase, str], ...]:
 @lru_cache(maxsize=1 << 16)
 def words_and_articles(caption: str) -> tuple[Phrase, tuple[str, ...]]:
     """The words of a caption without articles, and the article before each of them or an empty string."""
-    words = [" ".join(word.split()) for word in _WORD.findall(caption.lower())]
+    words = [" ".join(word.split()) for word in _WORD.findall(with_units(without_keys(caption)).lower())]
     before = [word if word in ARTICLES else "" for word in ["", *words]]
     pairs = [(word, article) for word, article in zip(words, before, strict=False) if word not in ARTICLES]
     return tuple(word for word, _ in pairs), tuple(article for _, article in pairs)
@@ -165,7 +168,7 @@ def _counterparts(added: list[Phrase], removed: list[Phrase]) -> list[tuple[int,
     ranked = []
     for ours, new in enumerate(added):
         for theirs, old in enumerate(removed):
-            if single or head(new) == head(old):
+            if single or head(new) == head(old) or have_same_key(new, old):
                 shared = sum((Counter(new) & Counter(old)).values())
                 ranked.append((-shared, ours, theirs))
     taken_ours: set[int] = set()
@@ -185,8 +188,15 @@ def head(phrase: Phrase) -> str:
     return segments(phrase)[0][-1]
 
 
+def have_same_key(one: Phrase, other: Phrase) -> bool:
+    """Whether both are values of one property: "size M" and "size L"."""
+    return min(len(one), len(other)) > 1 and one[0] == other[0] and one[0] in KEYS
+
+
 def narrowed(new: Phrase, old: Phrase, others: list[Phrase]) -> tuple[Phrase, Phrase]:
     """Leave out what both phrases say, unless the rest would no longer tell which phrase of the reference is meant."""
+    if have_same_key(new, old):
+        return new, old
     keep_head = head(new) == head(old)
     short_new = _telling(new, Counter(new) - Counter(old), keep_head)
     short_old = _telling(old, Counter(old) - Counter(new), keep_head)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spn4cir_core.texts.articles import article_before, with_a, with_the
-from spn4cir_core.texts.differences import Phrase, narrowed
-from spn4cir_core.texts.edits import Edit, changed_parts, edits, new_attribute
+from spn4cir_core.texts.differences import Phrase, have_same_key, narrowed
+from spn4cir_core.texts.edits import Edit, changed_parts, edits, is_lone_attribute, new_attribute
 
 Kind = Literal["attribute", "replaced", "added", "removed"]
 
@@ -64,8 +64,24 @@ WORDINGS: Mapping[str, Mapping[Kind, str]] = {
 
 def edit_wordings(reference: str, target: str) -> dict[str, str]:
     """Every wording of what leads from one caption to the other; all empty where no edit does."""
-    clauses = [clause for edit in edits(reference, target) for clause in _clauses(edit, reference, target)]
+    listed = edits(reference, target)
+    whole = [edit for edit in listed if _is_of_the_whole(edit)]
+    clauses = [_of_the_whole(whole)] if whole else []
+    clauses += [clause for edit in listed if edit not in whole for clause in _clauses(edit, reference, target)]
     return {name: _sentence([_worded(clause, forms) for clause in clauses]) for name, forms in WORDINGS.items()}
+
+
+def _is_of_the_whole(edit: Edit) -> bool:
+    """Whether a property of the whole changes, not one of a thing in it: another size, or a colour of a list."""
+    if not edit.old or not edit.new:
+        return False
+    return have_same_key(edit.old, edit.new) or (is_lone_attribute(edit.old) and is_lone_attribute(edit.new))
+
+
+def _of_the_whole(changed: list[Edit]) -> Clause:
+    """ "in size L and blue": all of them at once."""
+    old = " and ".join(" ".join(edit.old) for edit in changed)
+    return Clause("attribute", old, " and ".join(" ".join(edit.new) for edit in changed))
 
 
 def _worded(clause: Clause, forms: Mapping[Kind, str]) -> str:

@@ -19,6 +19,7 @@ from spn4cir_core.texts.differences import (
     MOST_COMPARISONS,
     PREPOSITIONS,
     Phrase,
+    have_same_key,
     head,
     narrowed,
     split_phrases,
@@ -71,7 +72,8 @@ def shared_phrases(reference: str, target: str) -> list[Phrase]:
 def _partners(removed: list[Phrase], added: list[Phrase]) -> dict[int, int]:
     """Which added thing each removed one becomes: one to one, most shared words first, then in order.
 
-    One single thing in place of one other is that one, changed.
+    One single thing in place of one other is that one, changed; so is one lone attribute ("red", of a list "size M,
+    red") in place of one other.
     """
     if len(removed) == len(added) == 1:
         return {0: 0}
@@ -79,14 +81,23 @@ def _partners(removed: list[Phrase], added: list[Phrase]) -> dict[int, int]:
     for theirs, old in enumerate(removed):
         for ours, new in enumerate(added):
             shared = _shared_words(old, new)
-            same_head = head(old) == head(new)
+            same_head = head(old) == head(new) or have_same_key(old, new)
             if same_head or (shared == len(old) - 1 == len(new) - 1 > 0):
                 ranked.append((-shared, not same_head, theirs, ours))
     partner: dict[int, int] = {}
     for *_, theirs, ours in sorted(ranked):
         if theirs not in partner and ours not in partner.values():
             partner[theirs] = ours
+    lone_old = [theirs for theirs, old in enumerate(removed) if is_lone_attribute(old) and theirs not in partner]
+    lone_new = [ours for ours, new in enumerate(added) if is_lone_attribute(new) and ours not in partner.values()]
+    if len(lone_old) == len(lone_new) == 1:
+        partner[lone_old[0]] = lone_new[0]
     return partner
+
+
+def is_lone_attribute(phrase: Phrase) -> bool:
+    """Whether the phrase says how the whole is, and names no thing."""
+    return set(phrase) <= ATTRIBUTES
 
 
 @lru_cache(maxsize=1 << 16)
