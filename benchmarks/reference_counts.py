@@ -293,7 +293,7 @@ def with_fewer_captions(name: str, seed: int, out: Path) -> str:
     artifacts = {stage: _current(store, recipe.name, stage) for stage in needed_stages()}
     blend, files = read_blend(artifacts["blend"]), image_files(recipe.images, store)
     evidence = Evidence.of(
-        artifacts["captions"], artifacts["image_embeddings"], blend.sentence_encoder, blend.caption_sources
+        artifacts["captions"], artifacts["image_embeddings"], blend.sentence_encoder, store, blend.caption_sources
     )
     query_set = Annotated().query_sets(artifacts, files, seed)[0]
     manifest = read_manifest(artifacts["images"], *PICTURE)

@@ -14,6 +14,8 @@ from spn4cir_core.engine.plugins import Plugin, Room
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from spn4cir_core.models.sentence_encoder import SentenceEncoder
+
 
 REFERENCE_TARGETS = "reference_targets"
 """Output of every backbone: (B, D) target vectors of the reference images."""
@@ -99,6 +101,17 @@ class Network(ABC):
 
         After a kill training calls this again with the same texts, so what it prepares must depend on them alone.
         """
+
+    @property
+    def text_encoder(self) -> SentenceEncoder | None:
+        """A frozen encoder that every text passes; its vectors are stored per text and given back. None: there is none.
+
+        Whoever is about to encode texts calls :func:`~spn4cir_core.training.text_features.remember_texts` first.
+        """
+        return None
+
+    def remember_texts(self, texts: Sequence[str], vectors_TF: np.ndarray) -> None:  # noqa: B027
+        """Take the (T, F) vectors of T texts by :attr:`text_encoder`, made where they were needed first."""
 
     def expect_images(self, inputs: np.ndarray) -> None:  # noqa: B027
         """Called before stage 1 with the (N, …) image inputs of the candidate set, in a fixed order, for statistics.

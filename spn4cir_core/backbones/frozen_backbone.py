@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from typing_extensions import override
 
 from spn4cir_core.backbones.base import Backbone
 from spn4cir_core.models.lite0 import weights_file
+from spn4cir_core.models.precision import Precision, precision_of
 from spn4cir_core.models.sentence_encoder import minilm_folder
-from spn4cir_core.store.fingerprints import file_sha256, fingerprint
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, file_sha256, fingerprint
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
@@ -23,6 +24,8 @@ class FrozenBackbone(Backbone):
     image_features: ClassVar[str]
     """What of the EfficientNet is read; part of the fingerprint of the image inputs."""
     image_px: int
+    precision: Annotated[Precision, OmitFromFingerprint()] = "auto"
+    """What the frozen text encoder computes in."""
 
     @override
     def extras(self) -> tuple[str, ...]:
@@ -30,11 +33,16 @@ class FrozenBackbone(Backbone):
 
     @override
     def fingerprint(self) -> str:
-        """Hash of settings and weights.
+        """Hash of settings, weights, and what the frozen trunks compute in on this machine.
 
         Raises:
             MissingExtra: a weight package is not installed.
         """
+        return fingerprint({"weights": self.restoring_fingerprint(), "precision": precision_of(self.precision)})
+
+    @override
+    def restoring_fingerprint(self) -> str:
+        """Without the precision: a checkpoint answers on other machines too, its trunks to a cosine of 0.999."""
         weights = [file_sha256(weights_file()), file_sha256(minilm_folder() / "model.safetensors")]
         return fingerprint({"settings": self, "weights": weights})
 

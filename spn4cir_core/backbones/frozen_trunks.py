@@ -6,21 +6,21 @@ B images or texts, P tokens. Neither is a module: the weights are those of packa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from spn4cir_core.backbones.base import Network
-from spn4cir_core.engine.progress import without_loading_bar
+from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.models.precision import Precision
+from spn4cir_core.models.sentence_encoder import SentenceEncoder, minilm_folder
 
 TEXT_FEATURES = 384
 TOKEN_LIMIT = 128
-BATCH_ROWS = 64
 
 
 class FrozenImages:
@@ -42,14 +42,14 @@ class FrozenImages:
 
 
 class FrozenTexts:
-    """MiniLM sentence vectors by token ids; each text passes the trunk once."""
+    """MiniLM sentence vectors by token ids; each text passes the trunk once, which is loaded at the first new one."""
 
-    def __init__(self, folder: str) -> None:
-        from transformers import AutoModel, AutoTokenizer
+    def __init__(self, precision: Precision) -> None:
+        from transformers import AutoTokenizer
 
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        with without_loading_bar():
-            self.model: Any = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+        self.encoder = SentenceEncoder(max_tokens=TOKEN_LIMIT, precision=precision, device="cpu")
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(str(minilm_folder()), local_files_only=True)
+        self._encode = FirstUse(self.encoder.start_with_tokens)
         self._known: dict[tuple[int, ...], Tensor] = {}
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
@@ -63,26 +63,26 @@ class FrozenTexts:
     def features(self, tokens_BP: Tensor) -> Tensor:
         """(B, 384) float32 unit vectors on the tokens' device: the masked mean of MiniLM's last layer."""
         keys = [tuple(number for number in row if number) for row in tokens_BP.tolist()]
-        for key in dict.fromkeys(keys):
-            if key not in self._known:
-                self._encode([key])
+        self._learn(keys)
         return torch.stack([self._known[key] for key in keys]).to(tokens_BP.device)
 
-    def prepare(self, texts: Sequence[str]) -> None:
-        """Encode texts in batches of equal length, which depend on the texts alone: equal sets, equal vectors."""
-        rows = self.tokenizer(list(texts), truncation=True, max_length=TOKEN_LIMIT)["input_ids"]
-        keys = sorted({tuple(row) for row in rows}, key=lambda key: (len(key), key))
-        for _, group in groupby(keys, key=len):
-            same_length = list(group)
-            for start in range(0, len(same_length), BATCH_ROWS):
-                self._encode(same_length[start : start + BATCH_ROWS])
+    def remember(self, texts: Sequence[str], vectors_TF: np.ndarray) -> None:
+        """Take the vectors of texts from a store instead of encoding them."""
+        # A row of its own each: one that is a part of a large array would keep all of it in memory.
+        self._known.update(zip(self._keys(texts), (torch.from_numpy(row.copy()) for row in vectors_TF), strict=True))
 
-    @torch.no_grad()
-    def _encode(self, keys: Sequence[tuple[int, ...]]) -> None:
-        tokens_BP = torch.tensor(keys)
-        hidden_BPW: Tensor = self.model(input_ids=tokens_BP, attention_mask=torch.ones_like(tokens_BP))[0]
-        for key, vector in zip(keys, nn.functional.normalize(hidden_BPW.mean(dim=1), dim=-1), strict=True):
-            self._known[key] = vector.clone()
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Encode the texts that are not known yet."""
+        self._learn(self._keys(texts))
+
+    def _keys(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        if not texts:
+            return []
+        return [tuple(ids) for ids in self.tokenizer(list(texts), truncation=True, max_length=TOKEN_LIMIT)["input_ids"]]
+
+    def _learn(self, keys: Sequence[tuple[int, ...]]) -> None:
+        if new := sorted(set(keys) - self._known.keys()):
+            self._known.update(zip(new, map(torch.clone, torch.from_numpy(self._encode(new))), strict=True))
 
 
 class FrozenTrunksNetwork(Network):
@@ -90,6 +90,15 @@ class FrozenTrunksNetwork(Network):
 
     texts: FrozenTexts
     image_trunk: FrozenImages
+
+    @property
+    @override
+    def text_encoder(self) -> SentenceEncoder:
+        return self.texts.encoder
+
+    @override
+    def remember_texts(self, texts: Sequence[str], vectors_TF: np.ndarray) -> None:
+        self.texts.remember(texts, vectors_TF)
 
     @override
     def expect_texts(self, texts: Sequence[str]) -> None:

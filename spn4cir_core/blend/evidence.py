@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from spn4cir_core.embeddings.vectors import Embeddings, read_embeddings
 from spn4cir_core.errors import MissingExtra
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
-from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.models.text_features import text_features
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.caption_words import caption_words
 from spn4cir_core.texts.word_kinds import WordKinds
 
@@ -29,14 +31,18 @@ class Sentences:
     vector_of: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, encoder: SentenceEncoder | None) -> Sentences | None:
-        """None where there is no encoder, or its package is not installed."""
+    def of(cls, encoder: SentenceEncoder | None, store: Store | None = None) -> Sentences | None:
+        """None where there is no encoder, or its package is not installed.
+
+        Args:
+            store: keeps the vectors; None: they are in this process's memory alone.
+        """
         try:
             if encoder is None or not encoder.fingerprint():
                 return None
         except MissingExtra:
             return None
-        return cls(FirstUse(encoder.start))
+        return cls(FirstUse(encoder.start) if store is None else partial(text_features, encoder, store=store))
 
     def vectors(self, sentences: Sequence[str | None]) -> np.ndarray:
         """(N, D) float32; a row of NaN for an empty sentence."""
@@ -64,11 +70,13 @@ class Evidence:
         captions: Artifact,
         embeddings: Artifact,
         encoder: SentenceEncoder | None,
+        store: Store,
         sources: Collection[str] | None = None,
     ) -> Evidence:
         """What the two artefacts hold. Captions without a word that says something count as missing.
 
         Args:
+            store: keeps the vectors of sentences.
             sources: where captions that count are from; None: anywhere. Weights that were fitted on titles say nothing
                 of tags.
         """
@@ -78,7 +86,7 @@ class Evidence:
             for image_id, text in read_captions(captions).items()
             if caption_words(text) and (sources is None or source_of[image_id] in sources)
         }
-        return cls(texts, read_embeddings(embeddings), Sentences.of(encoder), WordKinds.learn(texts.values()))
+        return cls(texts, read_embeddings(embeddings), Sentences.of(encoder, store), WordKinds.learn(texts.values()))
 
     def gallery(self, image_ids: Sequence[str], trained: Mapping[str, np.ndarray]) -> Gallery:
         """The pictures as a gallery; ``trained`` holds their target vectors by model, in the same order."""

@@ -31,6 +31,7 @@ from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
 from spn4cir_core.training.checkpoints import as_module, load_checkpoint, same_networks
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import STAGE2, TRAINED
+from spn4cir_core.training.text_features import remember_texts
 
 MOST_PICTURES = 4000
 """Pictures of the gallery that weights are fitted on; a seeded sample of more."""
@@ -61,7 +62,7 @@ def write_blend(work: Work[BlendInput]) -> None:
     with draft.timed("read"):
         sources = _fitted_sources(work)
         evidence = Evidence.of(
-            work.parents["captions"], work.parents["image_embeddings"], settings.encoder_in_use, sources
+            work.parents["captions"], work.parents["image_embeddings"], settings.encoder_in_use, work.store, sources
         )
         images, queries, origin, of_pictures = _validation(work, evidence)
     same = same_networks(work.parents)
@@ -205,6 +206,7 @@ def _scored(
     for number, model in enumerate(models if queries else ()):
         checkpoint = load_checkpoint(work.parents[TRAINED[model].artifact])
         inputs_N = image_inputs(checkpoint.backbone, checkpoint.network, images, files, work.store)
+        remember_texts(checkpoint.network, texts, work.store)
         as_module(checkpoint.network).to(choose_device("auto"))
         targets[model] = encode_gallery(checkpoint.network, inputs_N)
         composed[model] = encode_queries(checkpoint.network, inputs_N, references, texts)["composed"]

@@ -56,7 +56,7 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
         is_finite_N = np.array([key in finite_keys for key in keys], bool)
         if not is_finite_N.any():
             raise InputError(f"not one of the {len(keys)} images got a finite vector; is the encoder's model intact?")
-        vectors = _gather(rows, [key for key in keys if key in finite_keys])
+        vectors = rows.vectors([key for key in keys if key in finite_keys])
         write_vectors(draft, _blocks(vectors), len(vectors), settings.dtype)
         draft.write_table(images.select([IMAGE_ID]).filter(pa.array(is_finite_N)).cast(SCHEMA), EMBEDDINGS_FILE)
     draft.rows = len(vectors)
@@ -86,24 +86,6 @@ def _finite(rows: Rows, wanted: set[str]) -> set[str]:
     for part in rows.scan():
         finite_keys |= wanted.intersection(part.filter(part[VALUE].is_valid())[KEY].to_pylist())
     return finite_keys
-
-
-def _gather(rows: Rows, order: list[str]) -> np.ndarray:
-    """The stored vectors (N, D) in the given order of keys."""
-    row_of = {key: row for row, key in enumerate(order)}
-    vectors = np.zeros((0, 0), np.float32)
-    for part in rows.scan():
-        part = part.filter(part[VALUE].is_valid())
-        if not len(part):
-            continue
-        flat = part[VALUE].combine_chunks().flatten().to_numpy().reshape(len(part), -1)
-        if not len(vectors):
-            vectors = np.zeros((len(order), flat.shape[1]), np.float32)
-        pairs = [(row_of[key], row) for row, key in enumerate(part[KEY].to_pylist()) if key in row_of]
-        if pairs:
-            target, source = np.array(pairs).T
-            vectors[target] = flat[source]
-    return vectors
 
 
 def _blocks(vectors: np.ndarray) -> Iterator[np.ndarray]:

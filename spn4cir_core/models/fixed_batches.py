@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+Batch = TypeVar("Batch")
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 """What a network computes in, by autocast; weights and vectors stay float32."""
@@ -43,18 +45,21 @@ def in_fixed_batches(
             rows_BD: np.ndarray = forward(torch.cat([part, padding]))[: len(part)].float().cpu().numpy()
         return rows_BD
 
-    starts = range(0, len(pixels_BCHW), rows)
-    return np.concatenate(_side_by_side(one_batch, starts) if kind == "cpu" else [one_batch(start) for start in starts])
+    return np.concatenate(side_by_side(one_batch, range(0, len(pixels_BCHW), rows), kind))
 
 
-def _side_by_side(one_batch: Callable[[int], np.ndarray], starts: range) -> list[np.ndarray]:
-    """Compute as many at a time as torch may use threads, each on a single one."""
+def side_by_side(
+    one_batch: Callable[[Batch], np.ndarray], batches: Sequence[Batch], device: str = "cpu"
+) -> list[np.ndarray]:
+    """The results of all batches: on a CPU as many at a time as torch may use threads, each on a single one."""
     import torch
 
+    if not device.startswith("cpu"):
+        return [one_batch(batch) for batch in batches]
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(one_batch, starts))
+            return list(pool.map(one_batch, batches))
     finally:
         torch.set_num_threads(threads)  # some libraries know one number for all threads
 

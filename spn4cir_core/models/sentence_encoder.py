@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,12 +14,14 @@ from typing_extensions import override
 from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError, MissingExtra
-from spn4cir_core.models.fixed_batches import torch_device
+from spn4cir_core.models.fixed_batches import side_by_side, torch_device
 from spn4cir_core.models.model_source import ModelSource, find_model
+from spn4cir_core.models.precision import Precision, precision_of
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
 MINILM = "builtin:minilm"
-ROWS_ON_GPU = 32
+BATCH_ROWS, LENGTH_STEP = 16, 8
+"""A batch has so many rows, and a length that is a multiple of so many tokens."""
 POOLER = "pooler."
 """Weights of a head that sentence vectors do not pass; checkpoints may lack it."""
 
@@ -47,6 +50,8 @@ class SentenceEncoder(Settings):
     """The mean of the last layer's tokens, or the first token (as BGE has it)."""
     max_tokens: int = Field(default=128, ge=8)
     """Longer texts are cut."""
+    precision: Annotated[Precision, OmitFromFingerprint()] = "auto"
+    """What the network computes in; :meth:`fingerprint` holds what it comes to."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
 
     @override
@@ -54,14 +59,14 @@ class SentenceEncoder(Settings):
         return ("offline",) if self.model == MINILM else ()
 
     def fingerprint(self) -> str:
-        """Hash of weights and settings.
+        """Hash of weights, settings, and what is computed in.
 
         Raises:
             InputError: the model is not there.
             MissingExtra: MiniLM's package is not installed.
         """
-        loading_info = {"pooling": self.pooling, "max_tokens": self.max_tokens, "weights": self._source().fingerprint}
-        return fingerprint(loading_info)
+        deciding = {"pooling": self.pooling, "max_tokens": self.max_tokens, "weights": self._source().fingerprint}
+        return fingerprint({**deciding, "precision": precision_of(self.precision), "length_step": LENGTH_STEP})
 
     def start(self) -> Callable[[Sequence[str]], np.ndarray]:
         """Load the model and return the function from B texts to (B, D) float32 unit vectors.
@@ -71,33 +76,68 @@ class SentenceEncoder(Settings):
         Raises:
             InputError: the model cannot be loaded, or its checkpoint lacks weights.
         """
+        tokenizer, model = _load(self._source())
+        encode = self._token_encoder(tokenizer, model)
+
+        def encode_texts(texts: Sequence[str]) -> np.ndarray:
+            if not texts:
+                return encode([])
+            rows = tokenizer(list(texts), truncation=True, max_length=self.max_tokens)["input_ids"]
+            return encode(rows)
+
+        return encode_texts
+
+    def start_with_tokens(self) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
+        """As :meth:`start`, of texts that are token ids already, special tokens included."""
+        return self._token_encoder(*_load(self._source()))
+
+    def _token_encoder(self, tokenizer: Any, model: Any) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
+        """Batches have a fixed number of rows, and a length that hangs on the text alone: equal texts, equal bytes."""
         import torch
 
-        tokenizer, model = _load(self._source())
-        device = torch_device(self.device)
+        device, precision = torch_device(self.device), precision_of(self.precision)
         model.eval().to(device)
+        if precision == "bfloat16":  # as autocast does at every call
+            for part in model.modules():
+                if isinstance(part, torch.nn.Linear):
+                    part.bfloat16()
 
-        def encode(texts: Sequence[str]) -> np.ndarray:
-            # On a CPU one at a time, since the last bits of a row depend on the shape of its batch.
-            rows = 1 if device == "cpu" else ROWS_ON_GPU
-            parts = []
-            for start in range(0, len(texts), rows):
-                inputs = tokenizer(
-                    list(texts[start : start + rows]),
-                    padding=True,
-                    truncation=True,
-                    max_length=self.max_tokens,
-                    return_tensors="pt",
-                ).to(device)
-                with torch.inference_mode():
-                    hidden_BPW = model(**inputs)[0].float()
-                mask_BP1 = inputs["attention_mask"][:, :, None]
-                mean_BW = (hidden_BPW * mask_BP1).sum(1) / mask_BP1.sum(1)
-                pooled_BW = mean_BW if self.pooling == "mean" else hidden_BPW[:, 0]
-                parts.append(torch.nn.functional.normalize(pooled_BW, dim=-1).cpu().numpy())
-            return np.concatenate(parts)
+        def one_batch(rows: Sequence[Sequence[int]]) -> np.ndarray:
+            tokens_BP = torch.full((BATCH_ROWS if len(rows) > 1 else 1, self._padded(rows[0])), tokenizer.pad_token_id)
+            mask_BP = torch.zeros_like(tokens_BP)
+            for row in range(len(tokens_BP)):
+                ids = rows[min(row, len(rows) - 1)]
+                tokens_BP[row, : len(ids)] = torch.tensor(ids)
+                mask_BP[row, : len(ids)] = 1
+            tokens_BP, mask_BP = tokens_BP.to(device), mask_BP.to(device)
+            kind = torch.device(device).type
+            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16"):
+                hidden_BPW = model(input_ids=tokens_BP, attention_mask=mask_BP)[0].float()
+            mean_BW = (hidden_BPW * mask_BP[:, :, None]).sum(1) / mask_BP.sum(1)[:, None]
+            pooled_BW = mean_BW if self.pooling == "mean" else hidden_BPW[:, 0]
+            vectors_BW: np.ndarray = torch.nn.functional.normalize(pooled_BW, dim=-1)[: len(rows)].cpu().numpy()
+            return vectors_BW
+
+        def encode(rows: Sequence[Sequence[int]]) -> np.ndarray:
+            order = sorted(range(len(rows)), key=lambda row: self._padded(rows[row]))
+            batches = [
+                same_length[start : start + BATCH_ROWS]
+                for same_length in (list(group) for _, group in groupby(order, lambda row: self._padded(rows[row])))
+                for start in range(0, len(same_length), BATCH_ROWS)
+            ]
+            vectors_ND = np.zeros((len(rows), model.config.hidden_size), np.float32)
+            for batch, part in zip(
+                batches,
+                side_by_side(lambda batch: one_batch([rows[row] for row in batch]), batches, device),
+                strict=True,
+            ):
+                vectors_ND[batch] = part
+            return vectors_ND
 
         return encode
+
+    def _padded(self, row: Sequence[int]) -> int:
+        return min(-(-len(row) // LENGTH_STEP) * LENGTH_STEP, max(self.max_tokens, len(row)))
 
     def _source(self) -> ModelSource:
         if self.model == MINILM:

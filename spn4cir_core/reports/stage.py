@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -56,6 +56,7 @@ from spn4cir_core.store.artifacts import Artifact, Store, read_json, whole_file
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics, same_networks
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import ROLES, TRAINED, served_among
+from spn4cir_core.training.text_features import remember_texts
 from spn4cir_core.triplets.refusal_report import read_refused
 from spn4cir_core.triplets.triplet_tables import read_triplets
 
@@ -101,15 +102,27 @@ def write_report(work: Work[ReportInput]) -> None:
 
 def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFiles, blend: FittedBlend) -> list[Answers]:
     inputs_of = inputs_reader(work.parents["images"], files, work.store, work.progress)
-    loaders = {name: partial(load_checkpoint, work.parents[role.artifact]) for name, role in TRAINED.items()}
+    texts = {query.modified_text for query_set in sets for query in query_set.queries}
+    loaders = {name: partial(_load, work, role.artifact, texts) for name, role in TRAINED.items()}
     settings, vectors_of = work.settings.eval_report, dict[str, ModelVectors]()
     searches = _searches(settings, work.settings.seed)
     answers = ask(loaders, sets, inputs_of, work.progress, searches, vectors_of, same_networks(work.parents))
     evidence = Evidence.of(
-        work.parents["captions"], work.parents["image_embeddings"], blend.sentence_encoder, blend.caption_sources
+        work.parents["captions"],
+        work.parents["image_embeddings"],
+        blend.sentence_encoder,
+        work.store,
+        blend.caption_sources,
     )
     ask_blend(blend, evidence, answers, vectors_of, settings.captions_of_gallery, work.progress)
     return answers
+
+
+def _load(work: Work[ReportInput], artifact: str, texts: Collection[str]) -> Checkpoint:
+    """A checkpoint whose network has the features of the texts, of which each is encoded once for all models."""
+    checkpoint = load_checkpoint(work.parents[artifact])
+    remember_texts(checkpoint.network, texts, work.store, progress=work.progress)
+    return checkpoint
 
 
 def inputs_reader(

@@ -38,6 +38,7 @@ from spn4cir_core.store.artifacts import whole_file
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, Checkpoint, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import STAGE2, TRAINED
+from spn4cir_core.training.text_features import remember_texts
 
 INDEX, ABOUT = "index.faiss", "index.json"
 RECALL_QUERIES, RECALL_TOP = 200, 10
@@ -93,6 +94,7 @@ def _queries(work: Work[SearchIndexInput], checkpoint: Checkpoint, rows: pa.Tabl
     files = image_files(work.settings.images, work.store)
     inputs_Q = image_inputs(checkpoint.backbone, checkpoint.network, references, files, work.store)
     query_texts = [text or "a picture" for text in texts]
+    remember_texts(checkpoint.network, query_texts, work.store)
     return encode_queries(checkpoint.network, inputs_Q, range(len(query_texts)), query_texts)["composed"]
 
 
@@ -131,7 +133,11 @@ def _write_blend(work: Work[SearchIndexInput], rows: pa.Table, own_NTD: np.ndarr
     shutil.copyfile(blend_artifact.file(BLEND_FILE), work.draft.file(BLEND_FILE))
     blend = read_blend(blend_artifact)
     evidence = Evidence.of(
-        work.parents["captions"], work.parents["image_embeddings"], blend.sentence_encoder, blend.caption_sources
+        work.parents["captions"],
+        work.parents["image_embeddings"],
+        blend.sentence_encoder,
+        work.store,
+        blend.caption_sources,
     )
     trained: dict[str, np.ndarray] = {STAGE2.name: own_NTD if own_NTD.shape[1] > 1 else own_NTD[:, 0]}
     for name in vectors_in_use(blend):

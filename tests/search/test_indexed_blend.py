@@ -33,7 +33,7 @@ def current(store: Store, noun: str) -> Artifact:
 def slow_scores(store: Store, reference_id: str, text: str) -> dict[str, float]:
     """Image id → score: every channel in use, one image after another."""
     blend, files = read_blend(current(store, "blend")), ImageFiles(store.root.parent / "pictures")
-    evidence = Evidence.of(current(store, "captions"), current(store, "image_embeddings"), None)
+    evidence = Evidence.of(current(store, "captions"), current(store, "image_embeddings"), None, store)
     image_ids = current(store, "images").table()["image_id"].to_pylist()
     trained_targets, trained_queries = {}, {}
     for model in ("stage1", "control", "stage2"):

@@ -13,7 +13,6 @@ from typing_extensions import override
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenImages, FrozenTexts, FrozenTrunksNetwork
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
-from spn4cir_core.models.sentence_encoder import minilm_folder
 
 IMAGE_FEATURES = 1280
 
@@ -52,13 +51,18 @@ class HeadsNetwork(FrozenTrunksNetwork, TwoTowerNetwork):
     """Image head, text head, composer."""
 
     def __init__(
-        self, *, dim: int, hidden: int, image_px: int, make_composer: Callable[[int, int], ComposerNetwork]
+        self,
+        *,
+        dim: int,
+        hidden: int,
+        images: FrozenImages,
+        texts: FrozenTexts,
+        make_composer: Callable[[int, int], ComposerNetwork],
     ) -> None:
         """``make_composer(dim, token_dim)`` is called last, so that the heads' weights do not depend on it."""
-        texts = FrozenTexts(str(minilm_folder()))
         image, text = Head(IMAGE_FEATURES, hidden, dim), TextTower(texts, hidden, dim)
         super().__init__(dim, image, text, make_composer(dim, dim))
-        self.texts, self.image_trunk = texts, FrozenImages(image_px)
+        self.texts, self.image_trunk = texts, images
 
     @override
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:

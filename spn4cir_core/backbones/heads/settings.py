@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Heads(FrozenBackbone):
     """Both trunks come with Python packages (extra ``offline``); no stage trains them.
 
-    A picture passes its trunk once and is stored as 1,280 features; a text is encoded once per training.
+    A picture passes its trunk once and is stored as 1,280 features; a text is encoded once for all trainings.
     """
 
     plugin_kind: ClassVar[str] = "heads"
@@ -33,8 +33,13 @@ class Heads(FrozenBackbone):
 
     @override
     def _network(self, state: Mapping[str, Any]) -> Network:
+        from spn4cir_core.backbones.frozen_trunks import FrozenImages, FrozenTexts
         from spn4cir_core.backbones.heads.network import HeadsNetwork
 
         return HeadsNetwork(
-            dim=self.dim, hidden=self.hidden, image_px=self.image_px, make_composer=self.composer.network
+            dim=self.dim,
+            hidden=self.hidden,
+            images=FrozenImages(self.image_px),
+            texts=FrozenTexts(self.precision),
+            make_composer=self.composer.network,
         )

@@ -15,7 +15,6 @@ from typing_extensions import override
 
 from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenImages, FrozenTexts, FrozenTrunksNetwork
 from spn4cir_core.models.lite0 import LEVEL_FEATURES, lite0_levels
-from spn4cir_core.models.sentence_encoder import minilm_folder
 
 ROWS_MEASURED = 20_000
 """Training pictures that statistics and principal components are measured on, at most."""
@@ -124,13 +123,22 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
     Before :meth:`expect_images` has measured the training pictures, the components are the features' first ones.
     """
 
-    def __init__(self, *, level_dims: Sequence[int], hidden: int, rank: int, dropout: float, image_px: int) -> None:
+    def __init__(
+        self,
+        *,
+        level_dims: Sequence[int],
+        hidden: int,
+        rank: int,
+        dropout: float,
+        images: FrozenImages,
+        texts: FrozenTexts,
+    ) -> None:
         super().__init__()
         self.levels = Levels(level_dims)
         self.hidden, self.rank, self.dropout = hidden, rank, dropout
         self._make_trainable()
         self.query_image: ImageMap | None = None
-        self.texts, self.image_trunk = FrozenTexts(str(minilm_folder())), FrozenImages(image_px)
+        self.texts, self.image_trunk = texts, images
 
     def _make_trainable(self) -> None:
         self.dim = sum(self.levels.level_dims)

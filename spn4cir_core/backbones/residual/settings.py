@@ -35,6 +35,7 @@ class Residual(FrozenBackbone):
 
     @override
     def _network(self, state: Mapping[str, Any]) -> ResidualNetwork:
+        from spn4cir_core.backbones.frozen_trunks import FrozenImages, FrozenTexts
         from spn4cir_core.backbones.residual.network import ResidualNetwork
 
         return ResidualNetwork(
@@ -42,5 +43,6 @@ class Residual(FrozenBackbone):
             hidden=self.hidden,
             rank=self.rank,
             dropout=self.dropout,
-            image_px=self.image_px,
+            images=FrozenImages(self.image_px),
+            texts=FrozenTexts(self.precision),
         )

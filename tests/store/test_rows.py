@@ -1,0 +1,22 @@
+"""Values kept per key: vectors in the order that a caller wants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from spn4cir_core.errors import StoreError
+from spn4cir_core.store.rows import Rows
+
+
+def test_vectors_come_in_the_order_of_the_keys(tmp_path: Path) -> None:
+    rows = Rows(tmp_path, pa.list_(pa.float32()))
+    rows.append(["b", "none"], pa.array([[1, 2], None], pa.list_(pa.float32())))
+    rows.append(["a", "b"], pa.array([[3, 4], [9, 9]], pa.list_(pa.float32())))
+    assert rows.vectors(["a", "b", "a"]).tolist() == [[3, 4], [1, 2], [3, 4]]
+    assert rows.vectors([]).dtype == np.float32
+    with pytest.raises(StoreError, match="no value of 2 keys, such as 'c'"):
+        rows.vectors(["a", "c", "none"])
