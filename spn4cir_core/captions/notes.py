@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from spn4cir_core.captions.auto import COLUMNS
 from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.captions.languages import foreign_language
 
 SPEAKING = (*COLUMNS, "captions", "category", "class", "keywords", "label", "labels", "tags", "text", "titles")
 """Columns, in lower case, that say what a picture shows."""
 FEW_DISTINCT, LEAST_CAPTIONS = 0.05, 20
 """Captions are called few from this share of distinct ones on, among so many captions or more."""
-OTHER_SCRIPT = 0.5
 
 
 def unused_columns(captioner: Captioner, images: Sequence[ToCaption]) -> Iterator[str]:
@@ -44,22 +43,10 @@ def caption_warnings(captions: Sequence[str]) -> Iterator[str]:
         yield f"all {len(captions)} captions are {captions[0]!r}: no modified text can tell the pictures apart"
     elif len(captions) >= LEAST_CAPTIONS and distinct <= FEW_DISTINCT * len(captions):
         yield f"only {distinct} of {len(captions)} captions are distinct: few pairs differ in words"
-    script, share = _main_script(captions)
-    if script not in ("", "LATIN") and share >= OTHER_SCRIPT:
+    language, share = foreign_language(captions)
+    if language:
         yield (
-            f"{share:.0%} of the captions are not in Latin script but mostly {script.title()}: difference texts are "
-            "worded in English around them; a rewriter ([modified_texts]) writes them in one language"
+            f"{share:.0%} of the captions are not English but mostly {language}: templates word differences in English "
+            "around them. Let a rewriter write the texts in one language ([modified_texts.rewriter], docs/texts.md), "
+            "or caption in English"
         )
-
-
-def _main_script(captions: Sequence[str]) -> tuple[str, float]:
-    """The script of most captions' first letter, by its Unicode name, and the share of captions not in Latin."""
-    scripts = Counter(filter(None, map(_script, captions)))
-    if not scripts:
-        return "", 0.0
-    return scripts.most_common(1)[0][0], 1 - scripts["LATIN"] / scripts.total()
-
-
-def _script(caption: str) -> str:
-    letter = next(filter(str.isalpha, caption), "")
-    return unicodedata.name(letter, "").partition(" ")[0] if letter else ""

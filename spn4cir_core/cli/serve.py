@@ -80,7 +80,7 @@ def listening_socket(host: str, port: int, token: str) -> socket.socket:
 
 
 def search_app(recipe: Recipe, store: Store, token: str) -> FastAPI:
-    """The application that answers for a recipe's current search index.
+    """The application that answers for a recipe's current search index, and for a newer one once a run has made it.
 
     Raises:
         MissingExtra: the packages of the extra ``serve`` are not installed.
@@ -92,10 +92,18 @@ def search_app(recipe: Recipe, store: Store, token: str) -> FastAPI:
         from spn4cir_core.search.api import create_app
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "fastapi", "serve") from error
+    from spn4cir_core.search.latest_service import LatestService
     from spn4cir_core.search.models import Models
     from spn4cir_core.search.service import SearchService
 
-    service = SearchService(Models.of_recipe(recipe.name, recipe.images, store), image_files(recipe.images, store))
+    def open_service() -> SearchService:
+        return SearchService(Models.of_recipe(recipe.name, recipe.images, store), image_files(recipe.images, store))
+
+    def newest() -> str:
+        index = store.current(recipe.name, "search_index")
+        return index.fingerprint if index else ""
+
+    service = LatestService(open_service, newest)
     return create_app(service, recipe.name, token)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import resources
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import FastAPI, File, Form, Path, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -69,17 +69,29 @@ class Failure(BaseModel):
     error: str
 
 
+class ServiceSource(Protocol):
+    """A service, or what follows the newest one."""
+
+    def current(self) -> SearchService:
+        """The service that answers now."""
+
+
 class Endpoints:
     """The functions behind the addresses."""
 
-    def __init__(self, service: SearchService, name: str) -> None:
-        self._service, self._name = service, name
+    def __init__(self, source: ServiceSource, name: str) -> None:
+        self._source, self._name = source, name
+
+    @property
+    def _service(self) -> SearchService:
+        return self._source.current()
 
     def images(
         self, count: Annotated[int, Query(ge=1, le=200)] = 24, seed: Annotated[int, Query(ge=0, lt=2**53)] = 0
     ) -> Images:
         """Pictures to start from, drawn at random; a seed always draws the same."""
-        return Images(name=self._name, total=len(self._service), images=self._service.draw(count, seed))
+        service = self._service
+        return Images(name=self._name, total=len(service), images=service.draw(count, seed))
 
     def models(self) -> ModelList:
         """The model of the index, first, and those to be seen beside it; each is opened when first asked."""
@@ -116,7 +128,7 @@ class Endpoints:
         )
 
 
-def create_app(service: SearchService, name: str, token: str = "") -> FastAPI:
+def create_app(service: ServiceSource, name: str, token: str = "") -> FastAPI:
     """The application.
 
     Args:

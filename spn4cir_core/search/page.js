@@ -14,7 +14,10 @@ const offered = ["image", "text", "sum"]; // what can be shown beside; models fo
 function make(name, className, text) {
   const element = document.createElement(name);
   if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
+  if (text !== undefined) {
+    element.textContent = text;
+    element.dir = "auto"; // captions may be written from right to left
+  }
   return element;
 }
 

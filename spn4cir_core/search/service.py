@@ -60,6 +60,10 @@ class SearchService:
         self._network, self._pictures = threading.Lock(), threading.BoundedSemaphore(PICTURES_IN_MEMORY)
         self._thumbnails = lru_cache(THUMBNAILS_IN_MEMORY)(self._make_thumbnail)
 
+    def current(self) -> SearchService:
+        """Itself: it answers from one index for good."""
+        return self
+
     def __len__(self) -> int:
         """How many images can be found."""
         return len(self._rows)
