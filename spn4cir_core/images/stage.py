@@ -27,6 +27,7 @@ from spn4cir_core.images.manifest import (
     IMAGE_SCHEMA,
     MANIFEST_FILE,
 )
+from spn4cir_core.images.one_colour import one_colour_images, one_colour_warning
 from spn4cir_core.images.sandboxed_decoder import CRASHED
 from spn4cir_core.images.settings import ImageSettings, ImagesInput
 from spn4cir_core.store.artifacts import Draft, Store
@@ -122,6 +123,9 @@ def scan_images(work: Work[ImagesInput]) -> None:
         if reason.startswith(NEEDS_EXTRA):
             extra = reason.removeprefix(f"{NEEDS_EXTRA} ")
             log.warning("images: %d files are %s: pip install 'spn4cir%s'", count, reason, extra)
+    flat = one_colour_images(images, files)
+    if warning := one_colour_warning(flat, duplicates):
+        log.warning("images: %s", warning)
     draft.rows = len(images)
     draft.details = {
         "files": len(listing),
@@ -133,6 +137,7 @@ def scan_images(work: Work[ImagesInput]) -> None:
         "asked_splits": dict(Counter(image["split"] or "none" for image in images)),
         "bytes": sum(image["bytes"] for image in images),
         "not_read": ignored,
+        "one_colour": flat,
         "drop_examples": drops[:10],
         "contact_sheet": "contact_sheet.jpg",
     }
