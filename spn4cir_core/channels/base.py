@@ -18,6 +18,8 @@ from spn4cir_core.texts.word_kinds import WordKinds
 
 LEAST_SHARE_CAPTIONED = 0.5
 """Share of a gallery's pictures that need a caption before captions count at all."""
+RARE_WORDS = 10
+"""Captions with a query's rarest words among which the best ones are looked for, for each one wanted."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ class WordChannel(Channel):
         return score_QK
 
     def best_rows(self, gallery: Gallery, query: ComposedQueries, count: int) -> np.ndarray:
-        """Rows of the ``count`` best captions that have a word of the one query; fewer where fewer have one."""
-        rows_K = gallery.words.rows_with(self.query_words(query, 0))
+        """Rows of the ``count`` best captions that have a rare word of the one query; fewer where fewer have one."""
+        rows_K = gallery.words.rows_with(self.query_words(query, 0), RARE_WORDS * count)
         score_K = self.scores(gallery, query, rows_K)[0]
         return rows_K if len(rows_K) <= count else rows_K[np.argpartition(-score_K, count)[:count]]
 

@@ -19,7 +19,7 @@ from spn4cir_core.index.base import Index, VectorIndex
 from spn4cir_core.index.equal_vectors import groups_of_equals
 
 TRAINING_ROWS_PER_CELL = 64
-LEAST_CODED, MOST_CODED_TO_LEARN = 1_000, 50_000
+LEAST_CODED, MOST_CODED_TO_LEARN = 1_000, 65_536
 """Vectors from which on codes are learnt, and how many of them are learnt from."""
 HNSW_BUILD_BREADTH = 200
 MANY_EQUALS = 9
@@ -109,6 +109,9 @@ class Codes(FaissIndex):
     """
 
     plugin_kind: ClassVar[str] = "codes"
+    flat_up_to: int = Field(default=200_000, ge=1)
+    """Above, the codes are in √V cells, of which a search looks into a share."""
+    probed_share: float = Field(default=0.1, gt=0, le=1)
 
     @override
     def empty(self, vectors_VD: np.ndarray, seed: int) -> Any:
@@ -118,7 +121,13 @@ class Codes(FaissIndex):
         rows, dim = vectors_VD.shape
         if rows < LEAST_CODED:
             return faiss.IndexFlatIP(dim)
-        index: Any = faiss.IndexPQFastScan(dim, dim // 2 if dim % 2 == 0 else dim, 4, faiss.METRIC_INNER_PRODUCT)
+        parts, product = (dim // 2 if dim % 2 == 0 else dim), faiss.METRIC_INNER_PRODUCT
+        if rows <= self.flat_up_to:
+            index: Any = faiss.IndexPQFastScan(dim, parts, 4, product)
+        else:
+            cells = round(math.sqrt(rows))
+            index = faiss.IndexIVFPQFastScan(faiss.IndexFlatIP(dim), dim, cells, parts, 4, product)
+            index.cp.seed, index.nprobe = seed, max(1, math.ceil(cells * self.probed_share))
         index.pq.cp.seed = seed
         sample = np.random.default_rng(seed).permutation(rows)[:MOST_CODED_TO_LEARN]
         index.train(np.ascontiguousarray(vectors_VD[np.sort(sample)]))

@@ -168,7 +168,8 @@ def _write_vectors(work: Work[SearchIndexInput], name: str, vectors: np.ndarray)
     if len(vectors) <= COMPARED_IN_FULL:
         return None
     flat_VD = np.nan_to_num(vectors.reshape(-1, vectors.shape[-1]))
-    codes = Codes()
+    settings = work.settings.search_index
+    codes = Codes(flat_up_to=settings.flat_up_to, probed_share=settings.probed_share)
     with whole_file(work.draft.file(index_file(name))) as scratch:
         codes.write(codes.build(flat_VD, work.settings.seed), scratch)
     return codes.plugin_kind

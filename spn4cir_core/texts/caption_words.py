@@ -146,12 +146,20 @@ class CaptionWords:
         norm_K = self.norm_N if rows_K is None else self.norm_N[rows_K]
         return self._finished(self._sums(weight, rows_K), norm * np.maximum(norm_K, 1e-9), rows_K)
 
-    def rows_with(self, words: Sequence[str]) -> np.ndarray:
-        """Rows of the captions that have one of the words, ascending."""
-        has_word_N = np.zeros(len(self.has_words_N), bool)
-        for number in self._known(words):
-            has_word_N[self._postings(number)[0]] = True
-        return np.flatnonzero(has_word_N)
+    def rows_with(self, words: Sequence[str], enough: int) -> np.ndarray:
+        """Rows of captions that have one of the words, ascending: of the rarest words, of as many as give ``enough``.
+
+        A common word alone says little, and a third of all captions may have it.
+        """
+        rows: list[np.ndarray] = []
+        for number in sorted(self._known(words), key=lambda number: -self.rarity_V[number]):
+            missing = enough - sum(map(len, rows))
+            if missing > 0:
+                row_P, _ = self._postings(number)
+                rows.append(row_P[:missing] if rows else row_P)
+        if len(rows) == 1:
+            return rows[0]
+        return np.unique(np.concatenate(rows)) if rows else np.zeros(0, np.int64)
 
     def _known(self, words: Sequence[str]) -> dict[int, int]:
         return {self.column[word]: count for word, count in Counter(words).items() if word in self.column}

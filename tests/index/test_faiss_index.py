@@ -46,12 +46,15 @@ def test_each_kind_finds_nearly_what_a_slow_scan_finds(vectors: np.ndarray, kind
     assert np.array_equal(faiss.serialize_index(index), again)
 
 
-def test_codes_propose_what_a_slow_scan_finds(vectors: np.ndarray, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("flat_up_to", "class_name"), [(5000, "IndexPQFastScan"), (100, "IndexIVFPQFastScan")])
+def test_codes_propose_what_a_slow_scan_finds(
+    vectors: np.ndarray, tmp_path: Path, flat_up_to: int, class_name: str
+) -> None:
     import faiss
 
-    codes = INDEXES.build("codes")
+    codes = INDEXES.build({"kind": "codes", "flat_up_to": flat_up_to, "probed_share": 1.0})
     index = codes.build(vectors, 0)
-    assert type(index).__name__ == "IndexPQFastScan"
+    assert type(index).__name__ == class_name
     assert np.array_equal(faiss.serialize_index(index), faiss.serialize_index(codes.build(vectors, 0)))
     codes.write(index, tmp_path / "codes")
     opened = codes.open(tmp_path / "codes")

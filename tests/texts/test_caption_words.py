@@ -49,8 +49,10 @@ def test_scores_of_some_rows_are_those_of_all(monkeypatch: pytest.MonkeyPatch, l
 
 def test_rows_with_one_of_the_words() -> None:
     words = CaptionWords.of(CAPTIONS)
-    assert words.rows_with(caption_words("feather or belt")).tolist() == [1, 2]
-    assert words.rows_with(caption_words("quux")).tolist() == []
+    assert words.rows_with(caption_words("feather or belt"), 10).tolist() == [1, 2]
+    assert words.rows_with(caption_words("quux"), 10).tolist() == []
+    assert words.rows_with(("hat", "belt"), 10).tolist() == [0, 1, 2]
+    assert words.rows_with(("hat", "belt"), 1).tolist() == [1], "the rarer word is enough"
 
 
 def test_unknown_words_give_no_scores() -> None:
