@@ -15,6 +15,7 @@ from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.annotations.stage import ANNOTATIONS
 from spn4cir_core.evaluation.base import EVALUATORS, QuerySet
 from spn4cir_core.evaluation.measure import GalleryQueries
+from spn4cir_core.images.benchmark import Benchmark
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.images.stage import IMAGES
@@ -237,8 +238,16 @@ def test_genecis_asks_each_query_of_its_own_gallery(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "queries", "dropped"), [("fashioniq", 6016, 0), ("cirr", 4181, 0), ("circo", 220, 0)])
 def test_the_published_files(kind: str, queries: int, dropped: int, shared_data: Path, tmp_path: Path) -> None:
     """Every validation query of the real annotation files is asked, over stand-ins for the pictures."""
-    annotations = shared_data / "annotations" / kind
-    folder = tmp_path / kind
+    folder = validation_files(kind, shared_data / "annotations" / kind, tmp_path / kind)
+    parents = stand_ins(kind, folder, Store(tmp_path / "store"))
+    evaluator = EVALUATORS.build({"kind": kind})
+    for made in evaluator.query_sets(parents, ImageFiles(folder), 0):
+        assert len(made.queries) == queries, made.name
+        assert sum(made.drops.values()) == dropped, made.name
+
+
+def validation_files(kind: str, annotations: Path, folder: Path) -> Path:
+    """A benchmark's folder with its real files of validation, and nothing to train on."""
     for source in annotations.rglob("*.json"):
         if "train" not in source.name or source.parent.name == "image_splits":
             target = folder / source.relative_to(annotations)
@@ -249,14 +258,10 @@ def test_the_published_files(kind: str, queries: int, dropped: int, shared_data:
         write(folder / "image_splits" / f"split.{split}.train.json", [])
     if kind == "cirr":
         write(folder / "image_splits" / "split.rc2.train.json", {})
-    parents = stand_ins(kind, folder, Store(tmp_path / "store"))
-    evaluator = EVALUATORS.build({"kind": kind})
-    for made in evaluator.query_sets(parents, ImageFiles(folder), 0):
-        assert len(made.queries) == queries, made.name
-        assert sum(made.drops.values()) == dropped, made.name
+    return folder
 
 
-def stand_ins(kind: str, folder: Path, store: Store) -> dict[str, Artifact]:
+def stand_ins(kind: str, folder: Path, store: Store, **settings: Any) -> dict[str, Artifact]:
     """Manifest, splits and annotations as if every picture were there: thousands of files would take minutes."""
     if kind == "circo":
         rows = [row for path in (folder / "annotations").glob("*.json") for row in json.loads(path.read_text())]
@@ -268,10 +273,12 @@ def stand_ins(kind: str, folder: Path, store: Store) -> dict[str, Artifact]:
     recipe = Recipe.model_construct(
         name="test",
         seed=0,
-        images=ImageSettings.model_validate({"reader": {"kind": kind, "folder": str(folder)}}),
+        images=ImageSettings.model_validate({"reader": {"kind": kind, "folder": str(folder), **settings}}),
         annotations=AnnotationSettings(),
     )
-    found = list(recipe.images.reader.files(store.root))
+    reader = recipe.images.reader
+    assert isinstance(reader, Benchmark)
+    found = sorted(reader.located(folder), key=lambda file: file.path)
     with store.writing("images", "one", {}) as draft:
         draft.write_table(
             pa.table(
