@@ -56,12 +56,18 @@ class TransformersCaptioner(LocalModel, Captioner):
 
 
 class _Captions:
-    """Captions batches; None for a picture that the model's processor refuses, which ``counts`` counts."""
+    """Captions batches; None for a picture that the model's processor refuses, and for an answer that is cut."""
 
     def __init__(self, settings: TransformersCaptioner) -> None:
         self._settings, self._answers = settings, Answers(settings)
         self._answered = False
-        self.counts: dict[str, int] = {}
+        self._refused = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pictures that the model's processor refused, and answers that were cut."""
+        refused = {REFUSED: self._refused} if self._refused else {}
+        return {**refused, **self._answers.counts}
 
     def __call__(self, images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str | None]:
         captions: list[str | None] = [None] * len(images)
@@ -84,7 +90,7 @@ class _Captions:
             return self._one_by_one(group, images, prompts, pictures, error)
         self._answered = True
         return [
-            text or self._answers([prompts[index]], [pictures[index]], min_new_tokens=3)[0]
+            self._answers([prompts[index]], [pictures[index]], min_new_tokens=3)[0] if text == "" else text
             for index, text in zip(group, answers, strict=True)
         ]
 
@@ -98,7 +104,7 @@ class _Captions:
     ) -> list[str | None]:
         if len(group) == 1:
             log.warning("%s: the model's processor refuses this picture: %s", images[group[0]].image_id, error)
-            self.counts[REFUSED] = self.counts.get(REFUSED, 0) + 1
+            self._refused += 1
             return [None]
         texts = [self._group([index], images, prompts, pictures)[0] for index in group]
         if not self._answered:

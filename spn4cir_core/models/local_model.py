@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
+MORE_ROOM = 8
+"""Times ``max_new_tokens`` for an answer that was cut there."""
 
 
 class LocalModel(Plugin):
@@ -35,6 +38,7 @@ class LocalModel(Plugin):
     revision: str = "main"
     """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
     max_new_tokens: int = Field(default=60, ge=1, le=1000)
+    """An answer that is cut here is asked for once more with eight times the room, and then is a drop."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """In float32 an answer is the same in every batch; in bfloat16 a few change with it (Qwen2.5-VL: 6 of 48)."""
     quantize: Literal["none", "8bit", "4bit"] = "none"
@@ -89,6 +93,10 @@ class LocalModel(Plugin):
         """The answer in the decoded text."""
         return one_line(without_thoughts(decoded))
 
+    def is_usable_when_cut(self, decoded: str) -> bool:
+        """Whether what counts of an answer stands before its end."""
+        return False
+
 
 class RefusedPictures(Exception):
     """A processor does not take some picture of a batch, such as one that is 200 times as wide as tall."""
@@ -101,6 +109,8 @@ class Answers:
         import torch
 
         self.settings = settings
+        self.counts: Counter[str] = Counter()
+        """How many answers were ``cut``, with more room too."""
         wanted = torch_device(settings.device)
         self.dtype = getattr(torch, settings.dtype)
         placed = _placement(settings, wanted, self.dtype)
@@ -111,13 +121,25 @@ class Answers:
         self.device = self.model.device
         self.model.eval()
 
-    def __call__(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str]:
-        """Answer each prompt about its picture, or its pictures; halve the batch where it does not fit into memory.
+    def __call__(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str | None]:
+        """Answer each prompt about its picture, or its pictures; None where the answer was cut, with more room too.
 
         Raises:
             InputError: one picture alone does not fit.
             RefusedPictures: the processor refuses a picture of the batch.
         """
+        answers = self._fitting(prompts, pictures, **more)
+        cut = [row for row, answer in enumerate(answers) if answer is None]
+        if cut:
+            room = {"max_new_tokens": MORE_ROOM * self.settings.max_new_tokens}
+            again = self._fitting([prompts[row] for row in cut], [pictures[row] for row in cut], **more, **room)
+            for row, answer in zip(cut, again, strict=True):
+                answers[row] = answer
+            self.counts["cut"] += sum(answer is None for answer in again)
+        return answers
+
+    def _fitting(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str | None]:
+        """Halve the batch where it does not fit into memory."""
         import torch
 
         try:
@@ -132,9 +154,11 @@ class Answers:
         torch.cuda.empty_cache()
         middle = len(pictures) // 2
         log.warning("out of memory: %d pictures at a time instead of %d", middle, len(pictures))
-        return self(prompts[:middle], pictures[:middle], **more) + self(prompts[middle:], pictures[middle:], **more)
+        first = self._fitting(prompts[:middle], pictures[:middle], **more)
+        return first + self._fitting(prompts[middle:], pictures[middle:], **more)
 
-    def _generate(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str]:
+    def _generate(self, prompts: Sequence[str], pictures: Sequence[Any], **more: Any) -> list[str | None]:
+        """The answers, None where one is cut."""
         import torch
 
         texts = [self.settings.text(self.processor, prompt) for prompt in prompts]
@@ -145,11 +169,31 @@ class Answers:
         inputs = inputs.to(self.device, self.dtype)
         prompt_tokens = inputs["input_ids"].shape[1]
         with torch.inference_mode():
-            tokens: torch.Tensor = self.model.generate(
-                **inputs, do_sample=False, num_beams=1, max_new_tokens=self.settings.max_new_tokens, **more
-            )
+            options = {"max_new_tokens": self.settings.max_new_tokens, **more}
+            tokens: torch.Tensor = self.model.generate(**inputs, do_sample=False, num_beams=1, **options)
         new = tokens[:, self.settings.answer_start(self.model, prompt_tokens) :]
-        return [self.settings.answer(text) for text in self.processor.batch_decode(new, skip_special_tokens=True)]
+        decoded = self.processor.batch_decode(new, skip_special_tokens=True)
+        ends = end_tokens(self.processor, self.model)
+        return [
+            None
+            if is_cut(row, ends, options["max_new_tokens"]) and not self.settings.is_usable_when_cut(text)
+            else self.settings.answer(text)
+            for row, text in zip(new.tolist(), decoded, strict=True)
+        ]
+
+
+def end_tokens(processor: Any, model: Any) -> frozenset[int]:
+    """The tokens with which an answer of the model may end; none where the model names none."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    configured = model.generation_config.eos_token_id
+    named = configured if isinstance(configured, list) else [configured]
+    candidates = [*named, tokenizer.eos_token_id, getattr(tokenizer, "sep_token_id", None)]
+    return frozenset(token for token in candidates if token is not None)
+
+
+def is_cut(tokens: Sequence[int], ends: Collection[int], room: int) -> bool:
+    """Whether the tokens of an answer fill the room and none of them ends it; False where no end is known."""
+    return bool(ends) and len(tokens) >= room and not set(ends).intersection(tokens)
 
 
 def _placement(settings: LocalModel, device: str, dtype: torch.dtype) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from spn4cir_core.models.answer_text import without_thoughts
 from spn4cir_core.models.local_model import Answers, LocalModel
 from spn4cir_core.models.model_source import find_model
 from spn4cir_core.store.fingerprints import fingerprint, plain
@@ -41,6 +42,10 @@ class LocalRewriter(LocalModel, Rewriter):
         """As it is: which of its lines counts is decided later."""
         return decoded.strip()
 
+    def is_usable_when_cut(self, decoded: str) -> bool:
+        """A line that is whole counts, whatever the model goes on to say."""
+        return "\n" in without_thoughts(decoded)
+
     def start(self) -> Callable[[Sequence[ToRewrite], Sequence[tuple[Image.Image, ...]]], list[str | None]]:
         """Load tokenizer or processor, and model.
 
@@ -48,10 +53,15 @@ class LocalRewriter(LocalModel, Rewriter):
             InputError: the model cannot be loaded, or one pair alone does not fit into memory.
             MissingExtra: quantised weights are asked for, and bitsandbytes is not installed.
         """
-        answers, prompt = Answers(self), self.prompt_text()
+        return _Rewrites(Answers(self), self.prompt_text())
 
-        def rewrite(pairs: Sequence[ToRewrite], pictures: Sequence[tuple[Image.Image, ...]]) -> list[str | None]:
-            shown = [list(both) for both in pictures]
-            return [*answers([fill_prompt(prompt, pair.values) for pair in pairs], shown)]
 
-        return rewrite
+class _Rewrites:
+    """Rewrites batches; ``counts`` has the answers that were cut."""
+
+    def __init__(self, answers: Answers, prompt: str) -> None:
+        self._answers, self._prompt, self.counts = answers, prompt, answers.counts
+
+    def __call__(self, pairs: Sequence[ToRewrite], pictures: Sequence[tuple[Image.Image, ...]]) -> list[str | None]:
+        shown = [list(both) for both in pictures]
+        return self._answers([fill_prompt(self._prompt, pair.values) for pair in pairs], shown)

@@ -16,6 +16,7 @@ from spn4cir_core.captions.base import ToCaption
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
 from spn4cir_core.images.stage import IMAGES
+from spn4cir_core.models import local_model
 from spn4cir_core.recipe import load_recipe
 from spn4cir_core.store.artifacts import Store
 from tests.captions.chat_server import ChatServer, serving
@@ -64,8 +65,15 @@ def chat_server() -> Iterator[ChatServer]:
         yield server
 
 
+@pytest.fixture
+def small_model(small_models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Folder of an untrained model, by the name of its kind; no such model ever ends an answer by itself."""
+    monkeypatch.setattr(local_model, "end_tokens", lambda processor, model: frozenset())
+    return small_models
+
+
 @pytest.fixture(scope="session")
-def small_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of an untrained model, by the name of its kind."""
     root = tmp_path_factory.mktemp("small_models")
 

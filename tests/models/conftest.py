@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.captions.conftest import pictures, small_model
+from tests.captions.conftest import pictures, small_model, small_models
 
-__all__ = ["pictures", "small_model"]
+__all__ = ["pictures", "small_model", "small_models"]

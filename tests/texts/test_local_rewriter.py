@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from spn4cir_core.errors import InputError
+from spn4cir_core.models import local_model
 from spn4cir_core.models.local_model import Answers
 from spn4cir_core.texts.llm import Llm
 from spn4cir_core.texts.local_rewriter import LocalRewriter
@@ -58,7 +59,10 @@ def test_both_pictures_count_and_their_order(pairs: Pairs) -> None:
     assert len(set(answers)) == 3
 
 
-def test_a_llava_next_without_a_chat_template_sees_two_pictures(pairs: Pairs, llava_next: Path) -> None:
+def test_a_llava_next_without_a_chat_template_sees_two_pictures(
+    pairs: Pairs, llava_next: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_model, "end_tokens", lambda processor, model: frozenset())  # an untrained model has none
     rewrite = Vlm(model=str(llava_next), max_new_tokens=5).start()
     questions = pairs.to_rewrite()[:3]
     shown = [
