@@ -13,7 +13,15 @@ from PIL import Image, UnidentifiedImageError
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.colour_profile import to_srgb
-from spn4cir_core.images.formats import EXTRAS, FORMATS, HEAD_BYTES, file_format, missing_extra, readable_formats
+from spn4cir_core.images.formats import (
+    EXTRAS,
+    FORMATS,
+    HEAD_BYTES,
+    file_format,
+    missing_codec,
+    missing_extra,
+    readable_formats,
+)
 
 if TYPE_CHECKING:
     from spn4cir_core.images.settings import ImageSettings
@@ -25,7 +33,8 @@ EXTENSIONS = frozenset(
 )
 """Endings by which a file claims to be a picture; of other files the first bytes decide."""
 LATER_FORMATS = ("JPEG2000", *EXTRAS)
-NEEDS_EXTRA = "not read without the extra"
+NEEDS_EXTRA, NEEDS_CODEC = "not read without the extra", "this build of Pillow lacks the decoder of"
+"""How the reasons begin that say something about this installation, and nothing about the file."""
 FRAMES_TRIED = 32
 """Of an animation that begins with frames of one colour, as those do that fade in."""
 WHITE, GREY = (255, 255, 255, 255), (128, 128, 128, 255)
@@ -183,6 +192,8 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     except UnidentifiedImageError as error:
         if extra := missing_extra(data[:HEAD_BYTES]):
             raise PictureError(f"{NEEDS_EXTRA} [{extra}]", f"pip install 'spn4cir[{extra}]'") from error
+        if name := missing_codec(data[:HEAD_BYTES]):
+            raise PictureError(f"{NEEDS_CODEC} {name}", "pip install --force-reinstall pillow") from error
         raise PictureError("not a picture", f"starts with {data[:12]!r}") from error
     except Image.DecompressionBombError as error:
         raise PictureError("too many pixels", str(error)) from error

@@ -11,6 +11,8 @@ from pathlib import Path
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 """Formats that Pillow itself decodes. Left out on purpose: EPS and PDF start other programs, icons hold pictures whose
 size their header does not tell."""
+CODECS = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
+"""Format → Pillow's name of its decoder, which a build of Pillow may lack."""
 EXTRAS = {"HEIF": ("heif", "pillow_heif"), "JXL": ("jxl", "pillow_jxl")}
 """Format → the extra of this package that reads it, and its module."""
 HEAD_BYTES = 32
@@ -48,13 +50,28 @@ def file_format(path: Path) -> str:
 @cache
 def readable_formats() -> tuple[str, ...]:
     """Pillow's formats and those of the installed extras, which are registered with Pillow."""
-    return (*FORMATS, *(name for name, (_, module) in EXTRAS.items() if find_spec(module) and _register(module)))
+    return (
+        *filter(_is_built, FORMATS),
+        *(name for name, (_, module) in EXTRAS.items() if find_spec(module) and _register(module)),
+    )
 
 
 def missing_extra(head: bytes) -> str:
     """The extra that would read a file with these first bytes, if it needs one that is not installed; else empty."""
     name = format_of(head)
     return EXTRAS[name][0] if name in EXTRAS and name not in readable_formats() else ""
+
+
+def missing_codec(head: bytes) -> str:
+    """The format that a file with these first bytes has, if this build of Pillow lacks its decoder; else empty."""
+    name = format_of(head)
+    return name if name in CODECS and name not in readable_formats() else ""
+
+
+def _is_built(name: str) -> bool:
+    from PIL import features
+
+    return name not in CODECS or bool(features.check(CODECS[name]))
 
 
 def _register(module: str) -> bool:

@@ -17,7 +17,7 @@ from spn4cir_core.images.base import FoundFile
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.examine import Examiners, Finding
 from spn4cir_core.images.file_hashes import all_plain, file_hashes
-from spn4cir_core.images.files import NEEDS_EXTRA, ImageFiles, PictureError, image_files, legible
+from spn4cir_core.images.files import NEEDS_CODEC, NEEDS_EXTRA, ImageFiles, PictureError, image_files, legible
 from spn4cir_core.images.formats import readable_formats
 from spn4cir_core.images.manifest import (
     DROP_SCHEMA,
@@ -165,7 +165,7 @@ def examine_files(
             keep = {
                 sha256: finding
                 for sha256, finding in fresh.items()
-                if finding.sha256 == sha256 and not finding.reason.startswith(NEEDS_EXTRA)
+                if finding.sha256 == sha256 and not finding.reason.startswith((NEEDS_EXTRA, NEEDS_CODEC))
             }
             if keep:
                 rows.append(list(keep), pa.array([asdict(finding) for finding in keep.values()], FINDING_TYPE))

@@ -14,6 +14,7 @@ from spn4cir_core.images import files, formats
 from spn4cir_core.images.files import PictureError, decode
 from spn4cir_core.images.folder import Folder
 from spn4cir_core.images.formats import HEAD_BYTES, format_of
+from spn4cir_core.images.manifest import read_dropped_files
 from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.operations import doctor
 from spn4cir_core.recipe import load_recipe
@@ -103,6 +104,33 @@ def test_formats_of_extras_are_counted_with_the_extra_and_read_once_it_is_there(
     assert IMAGES.run(recipe, store)[1]
     monkeypatch.setattr("spn4cir_core.images.stage.readable_formats", lambda: (*formats.FORMATS, "HEIF", "JXL"))
     assert not IMAGES.run(recipe, store)[1]
+
+
+def test_three_kinds_of_phone_and_archive_pictures_are_three_drops_with_a_reason(tmp_path: Path) -> None:
+    if any(find_spec(module) for _, module in formats.EXTRAS.values()):
+        pytest.skip("an extra is installed")
+    (tmp_path / "a.heic").write_bytes(HEIC)
+    (tmp_path / "b.jxl").write_bytes(JXL)
+    (tmp_path / "c.jp2").write_bytes(picture("JPEG2000")[:300])
+    (tmp_path / "d.jp2").write_bytes(picture("JPEG2000"))
+    recipe = load_recipe("demo", {"images": {"reader": {"kind": "folder", "folder": str(tmp_path)}}})
+    artifact, _ = IMAGES.run(recipe, Store(tmp_path / "_store"))
+    assert artifact.table()["path"].to_pylist() == ["d.jp2"]
+    reasons = {row["path"]: row["reason"] for row in read_dropped_files(artifact).to_pylist()}
+    needs = {"a.heic": f"{files.NEEDS_EXTRA} [heif]", "b.jxl": f"{files.NEEDS_EXTRA} [jxl]"}
+    assert reasons == {**needs, "c.jp2": "cannot be decoded"}
+
+
+@pytest.mark.parametrize(("kind", "codec"), formats.CODECS.items())
+def test_a_format_whose_decoder_pillow_lacks_is_no_unknown_file(
+    kind: str, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, check = picture(kind), features.check
+    monkeypatch.setattr(features, "check", lambda name: name != codec and check(name))
+    formats.readable_formats.cache_clear()
+    with pytest.raises(PictureError, match=rf"{files.NEEDS_CODEC} {kind}") as caught:
+        decode(data, 10_000)
+    assert "pip install" in caught.value.detail
 
 
 @pytest.mark.parametrize("extra", ["heif", "jxl"])
