@@ -160,16 +160,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--mapped-from", type=int, default=1_000_000, help="rows from which on the bank is a file")
     parser.add_argument("--dense-up-to", type=int, default=100_000, help="rows; dense autograd needs B x N x 12 bytes")
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
-    print(f"B = {chosen.queries}, D = {chosen.dim}, {chosen.threads} threads, medians of {chosen.runs} runs\n")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"B = {options.queries}, D = {options.dim}, {options.threads} threads, medians of {options.runs} runs\n")
     print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
-    for rows in chosen.rows:
-        shape = (rows, chosen.dim) if chosen.tokens == 1 else (rows, chosen.tokens, chosen.dim)
+    for rows in options.rows:
+        shape = (rows, options.dim) if options.tokens == 1 else (rows, options.tokens, options.dim)
         with tempfile.TemporaryDirectory() as folder:
-            bank = make_bank(shape, Path(folder) / "bank.npy" if rows >= chosen.mapped_from else None)
-            with_dense = bank.ndim == 2 and bank.dtype == torch.float32 and rows <= chosen.dense_up_to
-            print(f"| {' | '.join(row_of(bank, chosen.queries, chosen.runs, with_dense))} |", flush=True)
+            bank = make_bank(shape, Path(folder) / "bank.npy" if rows >= options.mapped_from else None)
+            with_dense = bank.ndim == 2 and bank.dtype == torch.float32 and rows <= options.dense_up_to
+            print(f"| {' | '.join(row_of(bank, options.queries, options.runs, with_dense))} |", flush=True)
 
 
 if __name__ == "__main__":

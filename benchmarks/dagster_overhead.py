@@ -93,7 +93,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="spn4cir-overhead-") as name:
             folder = Path(name)
             draw_pictures(folder / "pictures", 0, images)
-            recipe, made, kept = recipe_of(folder), [], []
+            recipe, made, repeated = recipe_of(folder), [], []
             for turn in range(given.repeats):
                 sides = [
                     partial(directly, recipe, folder / f"alone{turn}"),
@@ -101,9 +101,9 @@ def main() -> None:
                 ]
                 made.append(both(sides, turn))
                 assert same(Store(folder / f"alone{turn}"), Store(folder / f"dagster{turn}"))
-                kept.append(both(sides, turn))
-            told(images, "everything", made)
-            told(images, "nothing to compute", kept)
+                repeated.append(both(sides, turn))
+            print_costs(images, "everything", made)
+            print_costs(images, "nothing to compute", repeated)
 
 
 def both(sides: Sequence[Callable[[], Cost]], turn: int) -> list[Cost]:
@@ -113,7 +113,7 @@ def both(sides: Sequence[Callable[[], Cost]], turn: int) -> list[Cost]:
     return [costs[0], costs[1]]
 
 
-def told(images: int, what: str, turns: Sequence[Sequence[Cost]]) -> None:
+def print_costs(images: int, what: str, turns: Sequence[Sequence[Cost]]) -> None:
     core, dagster = ([median(turn[side][kind] for turn in turns) for kind in (0, 1)] for side in (0, 1))
     more = [f"{median(turn[1][kind] - turn[0][kind] for turn in turns) / len(STAGES):.2f}" for kind in (0, 1)]
     line(f"{images:,}", what, *(f"{value:.1f}" for value in (*core, *dagster)), *more)

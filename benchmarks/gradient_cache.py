@@ -44,8 +44,8 @@ def measure(batch: int, chunk: int | None, gradients: Path) -> None:
     queries = cache.vectors(
         Encode(batch, lambda span: network.encode_query(references[rows(span)], tokens[rows(span)]))
     )
-    found = cache.vectors(Encode(batch, lambda span: network.encode_target(targets[rows(span)])))
-    torch.nn.functional.cross_entropy(queries @ found.T / 0.05, torch.arange(batch)).backward()
+    vectors_BD = cache.vectors(Encode(batch, lambda span: network.encode_target(targets[rows(span)])))
+    torch.nn.functional.cross_entropy(queries @ vectors_BD.T / 0.05, torch.arange(batch)).backward()
     cache.backward()
     seconds = time.perf_counter() - started
     flat = torch.cat([parameter.grad.flatten() for parameter in network.parameters() if parameter.grad is not None])

@@ -48,11 +48,11 @@ def recipe_of(folder: Path) -> Recipe:
     )
 
 
-def work(folder: Path, store: Path, names: tuple[str, ...], told: Path) -> None:
+def work(folder: Path, store: Path, names: tuple[str, ...], progress_file: Path) -> None:
     """Run stages, writing down how far they are after each batch."""
 
     def progress(label: str, done: int, total: int) -> None:
-        told.write_text(str(done), encoding="utf-8")
+        progress_file.write_text(str(done), encoding="utf-8")
 
     run(recipe_of(folder), Store(store), names, progress)
 
@@ -60,7 +60,7 @@ def work(folder: Path, store: Path, names: tuple[str, ...], told: Path) -> None:
 def timed(folder: Path, store: Path, names: tuple[str, ...] = STAGES) -> float:
     """Wall seconds of the stages in a fresh process."""
     started = time.perf_counter()
-    child = multiprocessing.get_context("spawn").Process(target=work, args=(folder, store, names, store / "told"))
+    child = multiprocessing.get_context("spawn").Process(target=work, args=(folder, store, names, store / "progress"))
     child.start()
     child.join()
     assert child.exitcode == 0
@@ -87,19 +87,19 @@ def kept_rows(store: Path, name: str) -> int:
 
 def killed(folder: Path, store: Path, name: str, images: int, kills: int) -> list[int]:
     """Kill the stage when it has done a random part of what is left, again and again; rows lost by each kill."""
-    told, lost = store / "told", []
+    progress_file, lost = store / "progress", []
     chance = random.Random(name)
     for _ in range(kills):
         until = chance.randrange(kept_rows(store, name) + 1, images)
-        told.write_text("0", encoding="utf-8")
-        child = multiprocessing.get_context("spawn").Process(target=work, args=(folder, store, (name,), told))
+        progress_file.write_text("0", encoding="utf-8")
+        child = multiprocessing.get_context("spawn").Process(target=work, args=(folder, store, (name,), progress_file))
         child.start()
-        while child.is_alive() and int(told.read_text(encoding="utf-8") or 0) < until:
+        while child.is_alive() and int(progress_file.read_text(encoding="utf-8") or 0) < until:
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.1))
         child.kill()
         child.join()
-        lost.append(max(0, int(told.read_text(encoding="utf-8") or 0) - kept_rows(store, name)))
+        lost.append(max(0, int(progress_file.read_text(encoding="utf-8") or 0) - kept_rows(store, name)))
     return lost
 
 
@@ -115,8 +115,8 @@ def main() -> None:
     line("what", "seconds", "rows computed", "ratio")
     line(*["---"] * 4)
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        folder, store, count = place / "pictures", place / "store", given.images
+        folder_of_run = Path(name)
+        folder, store, count = folder_of_run / "pictures", folder_of_run / "store", given.images
         store.mkdir()
         draw_pictures(folder, 0, count)
         full = timed(folder, store)
@@ -127,7 +127,7 @@ def main() -> None:
         draw_pictures(folder, count, count + max(1, count // 100))
         grown = timed(folder, store)
         line("1 % new pictures", f"{grown:.1f}", _computed(folder, store), f"{full / grown:.1f}× faster")
-        draw_again, broken = place / "broken_pictures", place / "broken"
+        draw_again, broken = folder_of_run / "broken_pictures", folder_of_run / "broken"
         broken.mkdir()
         shutil.copytree(folder, draw_again)
         for number in range(count, count + max(1, count // 100)):

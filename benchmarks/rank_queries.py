@@ -73,10 +73,10 @@ def measured(queries_count: int, gallery_count: int, options: argparse.Namespace
     chunks = [slice(start, start + rows) for start in range(0, queries_count, rows)]
 
     def name_them() -> np.ndarray:
-        found = [
+        recalls = [
             np.array(by_names(queries[rows], gallery, names, targets[rows])) * len(queries[rows]) for rows in chunks
         ]
-        total: np.ndarray = np.sum(found, axis=0) / queries_count
+        total: np.ndarray = np.sum(recalls, axis=0) / queries_count
         return total
 
     def multiply() -> None:

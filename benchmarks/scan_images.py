@@ -50,16 +50,16 @@ def measure(name: str, folder: Path, store: Path) -> None:
     first, images = scan(folder, store)
     grown = peak_mb() - before
     again, _ = scan(folder, store)
-    found = images.details
+    counts = images.details
     cells = [
         name,
-        f"{found['files']:,}",
-        f"{found['images']:,}",
-        f"{found['duplicates']:,}",
+        f"{counts['files']:,}",
+        f"{counts['images']:,}",
+        f"{counts['duplicates']:,}",
         f"{first:.1f}",
-        f"{1000 * first / found['files']:.2f}",
+        f"{1000 * first / counts['files']:.2f}",
         f"{again:.1f}",
-        f"{1000 * grown / found['files']:.1f}",
+        f"{1000 * grown / counts['files']:.1f}",
     ]
     print("| " + " | ".join(cells) + " |", flush=True)
 
@@ -72,12 +72,12 @@ def main() -> None:
     print("| corpus | files | images | duplicates | s | ms a file | again, s | new peak memory, kB a file |")
     print("|" + " --- |" * 8)
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
+        scratch = Path(name)
         for count in given.images:
-            draw_pictures(place / f"drawn_{count}", count)
-            measure("drawn, 48 px", place / f"drawn_{count}", place / f"store_{count}")
+            draw_pictures(scratch / f"drawn_{count}", count)
+            measure("drawn, 48 px", scratch / f"drawn_{count}", scratch / f"store_{count}")
         if given.folder:
-            measure("photographs", given.folder.absolute(), place / "store_photographs")
+            measure("photographs", given.folder.absolute(), scratch / "store_photographs")
 
 
 if __name__ == "__main__":

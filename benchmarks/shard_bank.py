@@ -68,13 +68,13 @@ def one_of(rank: int, count: int, folder: Path, runs: int, threads: int) -> None
         spent.append(time.perf_counter() - started)
     assert queries_BD.grad is not None
     np.savez(folder / f"{count}-{rank}.npz", losses=losses_B.detach().numpy(), gradient=queries_BD.grad.numpy())
-    found = {
+    measured = {
         "rows": len(shard.vectors),
         "seconds": statistics.median(spent[1:]),
         "mapped": resident_mib("RssFile") - mapped,
         "own": resident_mib("RssAnon") - own,
     }
-    (folder / f"{count}-{rank}.json").write_text(json.dumps(found), encoding="utf-8")
+    (folder / f"{count}-{rank}.json").write_text(json.dumps(measured), encoding="utf-8")
     distributed.destroy_process_group()
 
 
@@ -87,12 +87,12 @@ def run(count: int, folder: Path, options: argparse.Namespace) -> tuple[list[dic
     ]
     if any(process.wait() for process in started):
         raise SystemExit("a process failed")
-    found = [json.loads((folder / f"{count}-{rank}.json").read_text(encoding="utf-8")) for rank in range(count)]
+    measured = [json.loads((folder / f"{count}-{rank}.json").read_text(encoding="utf-8")) for rank in range(count)]
     alone, differences = np.load(folder / "1-0.npz", allow_pickle=False), []
     for rank in range(count):
         mine = np.load(folder / f"{count}-{rank}.npz", allow_pickle=False)
         differences += [np.linalg.norm(mine[key] - alone[key]) / np.linalg.norm(alone[key]) for key in alone]
-    return found, max(differences)
+    return measured, max(differences)
 
 
 def main() -> None:
@@ -117,9 +117,9 @@ def main() -> None:
         write_case(folder, options.rows, options.queries, options.dim)
         alone_s = 0.0
         for count in sorted({1, *options.processes}):
-            found, difference = run(count, folder, options)
-            taken, rows = (max(part[key] for part in found) for key in ("seconds", "rows"))
-            mapped, own = (max(part[key] for part in found) for key in ("mapped", "own"))
+            measured, difference = run(count, folder, options)
+            taken, rows = (max(part[key] for part in measured) for key in ("seconds", "rows"))
+            mapped, own = (max(part[key] for part in measured) for key in ("mapped", "own"))
             alone_s = alone_s or taken
             cells = (count, f"{rows:,}", f"{taken:.2f}", f"{alone_s / taken:.2f}", f"{mapped:.0f}", f"{own:.0f}")
             print(f"| {' | '.join(map(str, cells))} | {difference:.0e} |", flush=True)
