@@ -93,8 +93,8 @@ class Recipe(Settings):
             raise ValueError(f"eval_report.published: there is no packaged recipe {report.published!r}")
         tables = merge(_read(report.published, ()), {"images": {"reader": {"folder": "."}}})
         published = Recipe.model_validate(tables, context=PUBLISHED)
-        found = differences(self.measured_settings(), published.measured_settings())
-        return self.model_copy(update={"eval_report": report.model_copy(update={"differences": found})})
+        differing = differences(self.measured_settings(), published.measured_settings())
+        return self.model_copy(update={"eval_report": report.model_copy(update={"differences": differing})})
 
     def measured_settings(self) -> dict[str, Any]:
         """The settings that decide what is measured, as JSON values; a seed decides nothing of a method."""

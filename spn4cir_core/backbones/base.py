@@ -1,4 +1,4 @@
-"""What every backbone is: a description in the recipe, and the network it builds."""
+"""Base classes of backbones: the settings in the recipe, and the network that they build."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class Network(ABC):
 
     @property
     def output_names(self) -> frozenset[str]:
-        """Names of what :meth:`extra_outputs` can give to an objective that names it in ``needs``."""
+        """Names of the outputs of :meth:`extra_outputs`; an objective asks for them by name in ``needs``."""
         return frozenset({REFERENCE_TARGETS})
 
     def extra_outputs(

@@ -1,4 +1,4 @@
-"""What the backbones on BLIP and BLIP-2 have in common: where the model is, and what of it decides what."""
+"""Base class of the backbones on BLIP and BLIP-2: reading the model, building the network, fingerprints."""
 
 from __future__ import annotations
 

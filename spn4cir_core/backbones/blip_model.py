@@ -1,4 +1,4 @@
-"""A BLIP or BLIP-2 model as transformers saves it: where it lies, and what of it is read."""
+"""Reads a BLIP or BLIP-2 model as transformers saves it: config, tokenizer and tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the CLIP of a backbone comes from: a name open_clip knows, a folder, or a hub id at a revision."""
+"""Base class of the backbones on CLIP: starting weights by an open_clip name, from a folder, or from a hub id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings of ``heads`` and ``residual`` share: both read frozen trunks that come with Python packages."""
+"""Base class of the settings of ``heads`` and ``residual``, whose frozen trunks come with Python packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the networks of ``heads`` and ``residual`` share: a frozen EfficientNet-Lite0 and a frozen MiniLM.
+"""The frozen EfficientNet-Lite0 and the frozen MiniLM of the ``heads`` and ``residual`` networks.
 
 B images or texts, P tokens. Neither is a module: the weights are those of packages and belong in no checkpoint.
 """

@@ -56,7 +56,7 @@ def centre_squares(images: Sequence[Image.Image], size_px: int) -> np.ndarray:
 def normalised(
     pixels_BCHW: Tensor, dtype: dtype, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
 ) -> Tensor:
-    """uint8 pixels as a network wants them: 0 to 1, less the mean, by the deviation (CLIP's unless given)."""
+    """uint8 pixels as floats: (x / 255 − mean) / deviation, by default with CLIP's statistics."""
     import torch
 
     device = pixels_BCHW.device

@@ -108,7 +108,7 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Account:
-    """What became of a published file: every tensor was used, or ignored for a reason."""
+    """How a published file was used: each tensor either loaded, or ignored with a reason."""
 
     layout: str
     used: int

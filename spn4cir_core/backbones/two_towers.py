@@ -1,4 +1,4 @@
-"""What backbones with an image tower, a text tower and a composer share. B images or texts, D dimensions."""
+"""Base class of networks with an image tower, a text tower and a composer. B images or texts, D dimensions."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Channels: scores of every picture of a gallery for a composed query, one plug-in for each source of evidence."""
+"""Composed queries and a gallery in, one score per image out, by one source of evidence each.
+
+Open `base.py` first: it lists the channels.
+"""

@@ -28,7 +28,7 @@ def with_options(message: str) -> str:
     if not _options:
         return message
     options = shlex.join(_options)
-    return _COMMAND.sub(lambda found: f"{found.group()} {options}", message)
+    return _COMMAND.sub(lambda match: f"{match.group()} {options}", message)
 
 
 class CompleteHints(logging.Filter):

@@ -1,4 +1,4 @@
-"""Queries that people (or the corpus) wrote: ``queries.csv``."""
+"""Annotated queries of the user's own corpus: ``queries.csv``."""
 
 from __future__ import annotations
 

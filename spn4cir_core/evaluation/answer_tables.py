@@ -1,4 +1,4 @@
-"""What was asked and what was found, as tables: enough to compare two reports query by query."""
+"""Queries and their first hits as tables, enough to compare two reports query by query; and all tables of a report."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers
-from spn4cir_core.evaluation.report_tables import HITS, QUERIES, SEARCHED
-from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.evaluation.report_tables import (
+    COMPOSITION_FILE,
+    DIFFERENCES_FILE,
+    GALLERY_SIZES_FILE,
+    HITS,
+    HITS_FILE,
+    PRECISION_FILE,
+    QUERIES,
+    QUERIES_FILE,
+    RANKS_FILE,
+    RECALL_FILE,
+    SEARCHED,
+    SEARCHED_FILE,
+)
+from spn4cir_core.evaluation.tables import Tables
 
 
 def query_table(answers: Sequence[Answers]) -> pa.Table:
@@ -58,7 +70,16 @@ def searched_table(answers: Sequence[Answers]) -> pa.Table:
     return pa.Table.from_pylist(rows, SEARCHED)
 
 
-def gallery_fingerprint(query_set: QuerySet) -> str:
-    """Equal for sets whose queries are asked of the same images, the reference removed alike."""
-    parts = {name: list(image_ids) for name, image_ids in query_set.galleries.items()}
-    return fingerprint([list(query_set.gallery_ids), parts, query_set.remove_reference])
+def tables_by_file(answers: Sequence[Answers], numbers: Tables, *, searched: bool) -> dict[str, pa.Table]:
+    """All tables of a report under the names of their files, with ``searched`` recall through an index as well."""
+    tables = {
+        QUERIES_FILE: query_table(answers),
+        HITS_FILE: hit_table(answers),
+        RANKS_FILE: numbers.ranks,
+        RECALL_FILE: numbers.recall,
+        PRECISION_FILE: numbers.precision,
+        DIFFERENCES_FILE: numbers.differences,
+        COMPOSITION_FILE: numbers.composition,
+        GALLERY_SIZES_FILE: numbers.gallery_sizes,
+    }
+    return tables | ({SEARCHED_FILE: searched_table(answers)} if searched else {})

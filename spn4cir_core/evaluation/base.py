@@ -1,4 +1,4 @@
-"""What every evaluator is: a maker of query sets."""
+"""Base class of the evaluators, which make query sets, and the table of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from spn4cir_core.evaluation.ranks import Ties
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.fingerprints import fingerprint
 
 EVALUATORS = Room(
     "evaluator",
@@ -72,8 +73,14 @@ class QuerySet:
     """Whether queries are asked whose reference and target are equal pixels, as published: the target, a file of its
     own there, then stays in the ranking where the reference is removed."""
 
+    @property
+    def gallery_fingerprint(self) -> str:
+        """Equal for sets whose queries are asked of the same images, the reference removed alike."""
+        parts = {name: list(image_ids) for name, image_ids in self.galleries.items()}
+        return fingerprint([list(self.gallery_ids), parts, self.remove_reference])
+
     def removed_for(self, query: Query) -> tuple[str, ...]:
-        """What of its gallery a query does not rank."""
+        """Ids of the images that are not ranked for a query: its reference image where it is removed."""
         equal = self.asks_equal_pixels and query.reference_id in query.target_ids
         return (query.reference_id,) if self.remove_reference and not equal else ()
 
@@ -83,7 +90,7 @@ class QuerySet:
 
 
 class Evaluator(Plugin):
-    """Makes query sets from what a corpus has."""
+    """Makes query sets from the annotations, captions and splits of a corpus."""
 
     @abstractmethod
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> Sequence[QuerySet]:

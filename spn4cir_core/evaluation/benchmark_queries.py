@@ -66,7 +66,7 @@ class BenchmarkQueries:
 
 
 def benchmark_queries(benchmark: str, parents: Mapping[str, Artifact]) -> BenchmarkQueries | None:
-    """What a recipe's corpora have of a benchmark; None if there is no query of it."""
+    """Queries and images of a benchmark in a recipe's corpora; None if they have no query of it."""
     rows = [row for row in read_queries(parents["annotations"]) if row["corpus"] == benchmark]
     rows = [{**row, "source": json.loads(row["source"])} for row in rows if row["source"]]
     if not rows:
@@ -101,6 +101,6 @@ def _drops(annotations: Artifact, benchmark: str) -> Counter[str]:
 
 
 def _order(row: dict[str, Any]) -> tuple[int, str]:
-    """Numbers in their order, other names by the alphabet."""
+    """Sort key: numbers by value, other names alphabetically."""
     name = str(row["query_id"]).rpartition("/")[2]
     return (int(name), "") if name.isdecimal() else (0, name)

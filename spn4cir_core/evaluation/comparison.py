@@ -1,4 +1,4 @@
-"""Several reports side by side: where they were asked the same, and what then differs between their answers."""
+"""Several reports side by side: which queries they share, and the differences between their answers."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def unlike(answers: Sequence[RunAnswers]) -> Iterator[str]:
 
 
 def comparison(compared: Compared, draws: int, seed: int) -> dict[str, Any]:
-    """All that a page says of one query set, as JSON values; paired differences only where all were asked the same."""
+    """The contents of a page on one query set as JSON; paired differences over equal queries and galleries only."""
     first = next(iter(compared.by_label.values()))[0]
     ks: list[int] = list(first.about["ks"])
     return {

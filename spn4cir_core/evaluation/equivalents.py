@@ -1,4 +1,4 @@
-"""Images that answer a generated query as its own target does, by the rules that spare candidates in training."""
+"""Further correct images of generated queries, by the rules that exclude false negatives in training."""
 
 from __future__ import annotations
 
@@ -64,5 +64,5 @@ class Equivalents:
 
 
 def _query(triplet: Mapping[str, Any]) -> tuple[str, str]:
-    """Reference and text, as the query asks it: the first of several texts."""
+    """Reference and text of a triplet as a query: of several texts the first."""
     return triplet["reference_id"], normalised((triplet["modified_texts"] or [""])[0])

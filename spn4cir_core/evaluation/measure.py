@@ -1,4 +1,4 @@
-"""Every model, asked every query in every mode."""
+"""Measures every model on every query in every mode: ranks, average precisions and first hits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HITS = 10
 
 @dataclass(frozen=True)
 class Answers:
-    """What the models answered to one query set; keys are (model, mode)."""
+    """Ranks, precisions and hits of one query set by (model, mode)."""
 
     query_set: QuerySet
     ranks: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Answers:
         return frozenset(model for model, _ in self.ranks)
 
     def start(self, model: str, mode: str) -> None:
-        """Make room for the answers of one model in one mode."""
+        """Allocate the arrays of one model in one mode."""
         count = len(self.query_set.queries)
         self.ranks[model, mode] = np.zeros(count, np.int32)
         self.precision[model, mode] = np.zeros((count, len(self.query_set.map_ks)))
@@ -88,7 +88,7 @@ class Searches:
 
 @dataclass(frozen=True)
 class ModelVectors:
-    """One model's vectors, for whoever scores the same queries in another way too."""
+    """One model's query and gallery vectors, for further scores of the same queries (the blend)."""
 
     gallery_ND: np.ndarray
     """Of all images of all galleries, sorted by id; (N, T, D) where an image has T."""

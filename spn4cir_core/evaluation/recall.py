@@ -1,4 +1,4 @@
-"""Recall@k, average precision, and how sure one can be of them."""
+"""Recall@k and average precision, with bootstrap intervals."""
 
 from __future__ import annotations
 

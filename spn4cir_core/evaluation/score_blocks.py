@@ -183,7 +183,7 @@ def _exactly(vectors: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def fastest_precision() -> Precision:
-    """What products are computed in on this machine; the ranks are the same whatever it is."""
+    """The fastest dtype for products on this machine; the ranks do not depend on it."""
     import torch
 
     if torch.cuda.is_available():
@@ -208,13 +208,13 @@ class _Factor:
             )
 
     def error(self, images: _Factor) -> np.ndarray:
-        """(Q,) what a score may be off by; see the module's text."""
+        """(Q,) error bound of the scores; see the module docstring."""
         rounding: np.ndarray = self.lost * images.length.max() + self.length * images.lost.max()
         error: np.ndarray = SAFETY * rounding + self.summing_error(images)
         return error
 
     def summing_error(self, images: _Factor) -> np.ndarray:
-        """(Q,) what a float32 sum of products may be off by."""
+        """(Q,) error bound of a float32 sum of products."""
         off = self.vectors.shape[-1] * 2.0**-24
         error: np.ndarray = self.length * images.length.max() * off / (1 - off)
         return SAFETY * error

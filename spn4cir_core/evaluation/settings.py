@@ -14,7 +14,7 @@ from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
 
 
 class EvaluationSettings(Settings):
-    """What is measured, and how sure one can be."""
+    """Which query sets are measured, at which k, and how intervals are drawn."""
 
     evaluators: tuple[Annotated[Evaluator, Choice(EVALUATORS)], ...] = ()
     """Empty: every packaged evaluator that finds queries in the corpus."""

@@ -1,4 +1,4 @@
-"""Whether a paired difference is more than chance: a randomisation test over reference images."""
+"""Randomisation test of paired differences over reference images (Fisher 1935)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def randomisation_p(differences_QM: np.ndarray, groups_Q: Sequence[str], draws: 
 
 
 def _extreme(signs_RG: np.ndarray, sums_GM: np.ndarray) -> np.ndarray:
-    """(R, M): whether the sum with those signs is as far from 0 as the one that was found."""
+    """(R, M): whether the sum with those signs is at least as far from 0 as the observed one."""
     far: np.ndarray = np.abs(signs_RG @ sums_GM) >= np.abs(sums_GM.sum(axis=0)) - ROUNDING
     return far
 

@@ -76,7 +76,7 @@ def read_server_queries(settings: ImageSettings, images: Artifact, store: Store)
 
 @dataclass(frozen=True)
 class Answering:
-    """What answers, and how it is asked."""
+    """The checkpoint that answers, and the mode of the queries."""
 
     checkpoint: Checkpoint
     manifest: pa.Table
@@ -180,5 +180,5 @@ def _text(query: Record, text: Text) -> str:
 
 
 def _order(name: str) -> tuple[int, str]:
-    """Numbers in their order, other names by the alphabet: ties are ranked in it."""
+    """Sort key: numbers by value, other names alphabetically; ties are ranked in this order."""
     return (int(name), "") if name.isdecimal() else (0, name)

@@ -25,7 +25,7 @@ SHOWN_FAULTS = 5
 
 @dataclass(frozen=True)
 class Form:
-    """What one file must hold."""
+    """The required form of one file."""
 
     benchmark: Benchmark
     metric: Metric
@@ -156,7 +156,7 @@ def _faults(given: Mapping[str, Any], form: Form) -> Iterator[str]:
 
 
 def _fault(given: Any, query: Record, form: Form) -> str:
-    """What is wrong with one query's list; empty if nothing is."""
+    """The first fault of one query's list as a message; empty if it has none."""
     top, kind = TOP[form.metric], int if form.benchmark == "circo" else str
     if not isinstance(given, list) or not all(type(name) is kind for name in given):
         return f"it is no list of {'numbers' if kind is int else 'names'}"

@@ -125,7 +125,7 @@ def _differences(part: _Measured, draws: int, seed: int) -> Iterator[dict[str, A
 
 
 def _composition(part: _Measured) -> Iterator[dict[str, Any]]:
-    """The composition gap; in every resample the best of the three is chosen anew."""
+    """Rows of the composition gap; the best of the three single modes is determined in every resample."""
     models = dict.fromkeys(model for model, _, _, _ in part.column_of)
     for model, k in product(models, part.ks):
         composed = part.column_of[model, "composed", "recall", k]
@@ -172,7 +172,7 @@ def _kinds(answer: Answers) -> list[tuple[str, list[int]]]:
 
 
 def _columns(answer: Answers, rows: list[int], ks: Sequence[int]) -> tuple[list[tuple[str, str, str, int]], np.ndarray]:
-    """What is averaged, one column each: hits at each k, and average precisions."""
+    """The measures that are averaged, one column each: hits at each k, and average precisions."""
     names: list[tuple[str, str, str, int]] = []
     values = []
     for model, mode in answer.ranks:

@@ -81,28 +81,28 @@ def best_images_of_each(
     approximate index finds fewer than are wanted, every vector is compared.
     """
     multiply_from_few_queries(queries_QD.shape[1])
-    found = _best_of_each(index, queries_QD, wanted, tokens)
-    short = [query for query, hits in enumerate(found) if len(hits) < min(wanted, index.ntotal // tokens)]
+    best = _best_of_each(index, queries_QD, wanted, tokens)
+    short = [query for query, hits in enumerate(best) if len(hits) < min(wanted, index.ntotal // tokens)]
     if short and (every := exhaustive(index)) is not None:
         for query, hits in zip(short, _best_of_each(every, queries_QD[short], wanted, tokens), strict=True):
-            found[query] = hits
-    return found
+            best[query] = hits
+    return best
 
 
 def _best_of_each(
     index: VectorIndex, queries_QD: np.ndarray, wanted: int, tokens: int
 ) -> list[list[tuple[float, int]]]:
-    found: list[list[tuple[float, int]]] = [[] for _ in queries_QD]
+    best: list[list[tuple[float, int]]] = [[] for _ in queries_QD]
     pending, k = np.arange(len(queries_QD)), min(index.ntotal, wanted * tokens + SPARE)
     while len(pending):
         most, further = max(1, VALUES_AT_ONCE // (k * queries_QD.shape[1])), []
         for block in np.split(pending, range(most, len(pending), most)):
             for query, (hits, settled) in zip(block, _found(index, queries_QD[block], k, wanted, tokens), strict=True):
-                found[query] = hits
+                best[query] = hits
                 if not settled and k < min(index.ntotal, max(MOST_TAKEN, wanted * tokens)):
                     further.append(query)
         pending, k = np.array(further, np.int64), min(index.ntotal, 4 * k)
-    return found
+    return best
 
 
 def measured_recall(index: VectorIndex, vectors_VD: np.ndarray, queries_QD: np.ndarray, tokens: int, top: int) -> float:
@@ -116,9 +116,9 @@ def measured_recall(index: VectorIndex, vectors_VD: np.ndarray, queries_QD: np.n
     nearest = min(top * tokens, len(vectors_VD))
     with one_faiss_thread():
         every = faiss.knn(queries_QD, vectors_VD, nearest, metric=faiss.METRIC_INNER_PRODUCT)
-    found = best_images_of_each(index, queries_QD, top, tokens)
+    best = best_images_of_each(index, queries_QD, top, tokens)
     shares = []
-    for hits, scores, rows in zip(found, *every, strict=True):
+    for hits, scores, rows in zip(best, *every, strict=True):
         right = _distinct(scores, rows, top, tokens)
         least = right[-1][0] - rounding(queries_QD.shape[1])
         shares.append(sum(score >= least for score, _ in hits) / len(right))

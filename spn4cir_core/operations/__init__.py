@@ -1,3 +1,5 @@
-"""Looking after a store: what changed, what is wrong, what it costs (`changes.py`, `checks.py`, `doctor.py`,
-`estimate.py`, `run_summary.py`).
+"""A recipe and its store in, answers for its operator out.
+
+`changes.py` (what is out of date and why), `checks.py` (asset checks), `doctor.py` (faults and cures), `estimate.py`
+(cost of a larger corpus), `run_summary.py` (what a run did).
 """

@@ -1,4 +1,4 @@
 """Measured recalls in, `report.html` and its Markdown twin out.
 
-Open `stage.py` first.
+Open `stage.py` first; `contents.py` has all that the report states, `page.py` renders it.
 """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.evaluation.answer_tables import gallery_fingerprint, searched_table
+from spn4cir_core.evaluation.answer_tables import searched_table
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.settings import EvaluationSettings
@@ -127,7 +127,7 @@ def _query_set(
         "references": len({query.reference_id for query in query_set.queries}),
         "targets_per_query": _mean(len(query.target_ids) for query in query_set.queries),
         "gallery": len(query_set.gallery_ids),
-        "gallery_fingerprint": gallery_fingerprint(query_set),
+        "gallery_fingerprint": query_set.gallery_fingerprint,
         "ks": list(query_set.ks or ks),
         "map_ks": list(query_set.map_ks),
         "drops": dict(sorted(query_set.drops.items())),

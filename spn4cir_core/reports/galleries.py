@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -12,13 +13,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spn4cir_core.evaluation.measure import Answers
+from spn4cir_core.negatives.read_false_negatives import sample_false_negatives
 from spn4cir_core.reports.suspicious import Likeness, suspicions
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.splits.components import components
+from spn4cir_core.splits.split_tables import read_near_duplicates
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.training.roles import served_among
+from spn4cir_core.triplets.refusal_report import read_refused
+from spn4cir_core.triplets.triplet_tables import read_triplets
 
 SHOWN_HITS = 5
 SHORTCUTS = ("image", "text", "sum")
 Tile = dict[str, Any]
+
+
+SHOWN_COLUMNS = ("triplet_id", "reference_id", "target_id", "modified_texts", "origin", "rank", "split")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How many examples each gallery shows, and the seed that they are drawn with."""
+
+    count: int
+    seed: int
 
 
 class Pictures:
@@ -31,6 +49,40 @@ class Pictures:
         """Thumbnail, caption and id of one image."""
         caption = self._captions.get(image_id, "")
         return {"image_id": image_id, "caption": caption, "uri": self._thumbnails.uri(image_id), **more}
+
+
+def galleries(
+    parents: Mapping[str, Artifact],
+    answers: Sequence[Answers],
+    draw: Draw,
+    pictures: Pictures,
+    likeness: Likeness,
+    excluded: Mapping[str, int],
+) -> dict[str, Any]:
+    """All galleries of the page by name.
+
+    Args:
+        parents: triplets, false_negatives and splits among them, by noun.
+        excluded: counts of false negatives by reason.
+    """
+    count, seed = draw.count, draw.seed
+    triplets = read_triplets(parents["triplets"], *SHOWN_COLUMNS)
+    each = max(1, count // max(1, len(excluded)))
+    masked = sample_false_negatives(parents["false_negatives"], excluded, each, seed) if count else {}
+    return {
+        "retrieval": {
+            answer.query_set.name: retrieval_gallery(
+                answer, served_among(answer.models).name, count, seed, pictures, likeness
+            )
+            for answer in answers
+        },
+        "triplets": triplet_gallery(triplets, count, seed, pictures),
+        "refused": refused_gallery(read_refused(parents["triplets"]), count, seed, pictures),
+        "false_negatives": false_negative_gallery(masked, triplets, pictures),
+        "near_duplicates": near_duplicate_gallery(
+            read_near_duplicates(parents["splits"], views=False), count, pictures
+        ),
+    }
 
 
 def retrieval_gallery(

@@ -111,11 +111,11 @@ def recall_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def compared_pairs(query_set: Mapping[str, Any]) -> dict[str, tuple[tuple[str, str], tuple[str, str]]]:
     """Label → the two (model, mode) whose difference a line shows, of those that were asked."""
-    asked = {(row["model"], row["query"]) for row in query_set["recall"]}
+    measured = {(row["model"], row["query"]) for row in query_set["recall"]}
     return {
         f"{ROLES[one[0]].title} − {ROLES[other[0]].title}, {MODE_NAMES[other[1]]}": (one, other)
         for one, other in COMPARED
-        if {one, other} <= asked
+        if {one, other} <= measured
     }
 
 

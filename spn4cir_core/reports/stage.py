@@ -16,51 +16,28 @@ from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.engine.stage import Stage, Work
-from spn4cir_core.evaluation.answer_tables import hit_table, query_table, searched_table
+from spn4cir_core.evaluation.answer_tables import tables_by_file
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.measure import Answers, ModelVectors, Searches, ask
 from spn4cir_core.evaluation.query_sets import sets_by_evaluator
-from spn4cir_core.evaluation.report_tables import (
-    COMPOSITION_FILE,
-    DIFFERENCES_FILE,
-    GALLERY_SIZES_FILE,
-    HITS_FILE,
-    PRECISION_FILE,
-    QUERIES_FILE,
-    RANKS_FILE,
-    RECALL_FILE,
-    SEARCHED_FILE,
-)
+from spn4cir_core.evaluation.report_tables import RECALL_FILE
 from spn4cir_core.evaluation.settings import EvaluationSettings, ReportInput
-from spn4cir_core.evaluation.tables import Tables, tables
+from spn4cir_core.evaluation.tables import tables
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.images.manifest import PICTURE, manifest_column, read_manifest
 from spn4cir_core.index.image_index import index_of_gallery
-from spn4cir_core.negatives.read_false_negatives import sample_false_negatives
 from spn4cir_core.reports.contents import Contents, contents, lineage
-from spn4cir_core.reports.galleries import (
-    Pictures,
-    false_negative_gallery,
-    near_duplicate_gallery,
-    refused_gallery,
-    retrieval_gallery,
-    triplet_gallery,
-)
+from spn4cir_core.reports.galleries import Draw, Pictures, galleries
 from spn4cir_core.reports.page import html_page, markdown_page
 from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
 from spn4cir_core.reports.suspicious import Likeness
 from spn4cir_core.reports.thumbnails import Thumbnails
-from spn4cir_core.splits.split_tables import read_near_duplicates
 from spn4cir_core.store.artifacts import Artifact, Store, read_json, whole_file
 from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics, same_networks
 from spn4cir_core.training.image_inputs import image_inputs
-from spn4cir_core.training.roles import ROLES, TRAINED, served_among
+from spn4cir_core.training.roles import ROLES, TRAINED
 from spn4cir_core.training.text_features import remember_texts
-from spn4cir_core.triplets.refusal_report import read_refused
-from spn4cir_core.triplets.triplet_tables import read_triplets
-
-SHOWN_COLUMNS = ("triplet_id", "reference_id", "target_id", "modified_texts", "origin", "rank", "split")
 
 
 def write_report(work: Work[ReportInput]) -> None:
@@ -83,13 +60,14 @@ def write_report(work: Work[ReportInput]) -> None:
     with work.draft.timed("write"):
         thumbnails = Thumbnails(files, manifest_column(work.parents["images"], "path"))
         pictures = Pictures(thumbnails, captions)
-        shown = _galleries(work, answers, pictures, likeness, report["false_negatives"]["by_reason"])
+        draw = Draw(settings.gallery_pictures, seed)
+        shown = galleries(work.parents, answers, draw, pictures, likeness, report["false_negatives"]["by_reason"])
         _write_preview(work, report, shown, thumbnails)
-        work.draft.write_table(query_table(answers), QUERIES_FILE)
-        work.draft.write_table(hit_table(answers), HITS_FILE)
-        if settings.searched_by is not None:
-            work.draft.write_table(searched_table(answers), SEARCHED_FILE)
-        _write(work, numbers, report, html_page(report, shown, metrics))
+        for file, table in tables_by_file(answers, numbers, searched=settings.searched_by is not None).items():
+            work.draft.write_table(table, file)
+        work.draft.write_json(report, "report.json")
+        _write_text(work, "report.html", html_page(report, shown, metrics))
+        _write_text(work, "report.md", markdown_page(report))
     for evaluator, made in by_evaluator:
         if settings.evaluators and not made:
             work.draft.drop(f"evaluator {evaluator.plugin_kind!r} found nothing to ask in this corpus")
@@ -143,45 +121,6 @@ def _searches(settings: EvaluationSettings, seed: int) -> Searches | None:
     if settings.searched_by is None:
         return None
     return Searches(partial(index_of_gallery, settings=settings.searched_by, seed=seed), settings.ks)
-
-
-def _galleries(
-    work: Work[ReportInput],
-    answers: Sequence[Answers],
-    pictures: Pictures,
-    likeness: Likeness,
-    excluded: Mapping[str, int],
-) -> dict[str, Any]:
-    count, seed = work.settings.eval_report.gallery_pictures, work.settings.seed
-    triplets = read_triplets(work.parents["triplets"], *SHOWN_COLUMNS)
-    each = max(1, count // max(1, len(excluded)))
-    masked = sample_false_negatives(work.parents["false_negatives"], excluded, each, seed) if count else {}
-    return {
-        "retrieval": {
-            answer.query_set.name: retrieval_gallery(
-                answer, served_among(answer.models).name, count, seed, pictures, likeness
-            )
-            for answer in answers
-        },
-        "triplets": triplet_gallery(triplets, count, seed, pictures),
-        "refused": refused_gallery(read_refused(work.parents["triplets"]), count, seed, pictures),
-        "false_negatives": false_negative_gallery(masked, triplets, pictures),
-        "near_duplicates": near_duplicate_gallery(
-            read_near_duplicates(work.parents["splits"], views=False), count, pictures
-        ),
-    }
-
-
-def _write(work: Work[ReportInput], numbers: Tables, report: Contents, page: str) -> None:
-    work.draft.write_table(numbers.ranks, RANKS_FILE)
-    work.draft.write_table(numbers.recall, RECALL_FILE)
-    work.draft.write_table(numbers.precision, PRECISION_FILE)
-    work.draft.write_table(numbers.differences, DIFFERENCES_FILE)
-    work.draft.write_table(numbers.composition, COMPOSITION_FILE)
-    work.draft.write_table(numbers.gallery_sizes, GALLERY_SIZES_FILE)
-    work.draft.write_json(report, "report.json")
-    for name, text in (("report.html", page), ("report.md", markdown_page(report))):
-        _write_text(work, name, text)
 
 
 def _write_preview(

@@ -1,4 +1,4 @@
-"""Who may ask a served index, and how much they may send."""
+"""Which requests a served index accepts: token, host and size."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Encoder:
         return self._network.target_tokens
 
     def unread(self, text: str | None) -> str:
-        """Says that the network reads the beginning of a text only; empty where it reads the whole."""
+        """A message if the network cuts a text; empty if it reads the whole."""
         count, limit = self._network.token_counts([text])[0] if text else 0, self._network.token_limit
         if count <= limit:
             return ""

@@ -133,12 +133,12 @@ class IndexedBlend:
             parts_QUN = self.blend.contributions(self.gallery, queries)
             rows_N = np.arange(len(self.gallery.captions))
             return [self._sorted(parts_UN, rows_N, wanted) for parts_UN in parts_QUN]
-        found = []
+        best = []
         for number in range(len(queries)):
             one = part_of(queries, slice(number, number + 1))
             rows_K = self._candidates(one, max(wanted, CANDIDATES))
-            found.append(self._sorted(self.blend.contributions(self.gallery, one, rows_K)[0], rows_K, wanted))
-        return found
+            best.append(self._sorted(self.blend.contributions(self.gallery, one, rows_K)[0], rows_K, wanted))
+        return best
 
     def _candidates(self, query: ComposedQueries, count: int) -> np.ndarray:
         """Rows of the best images of each channel in use, sorted."""

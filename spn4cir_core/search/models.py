@@ -1,4 +1,4 @@
-"""Stage 1 and the control model beside the indexed one: opened when first asked for, from the store."""
+"""Stage 1 and the control model beside the indexed one, opened from the store at their first query."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OWN = "candidate vectors of its own"
 
 
 class NoSuchModel(InputError):
-    """A model that cannot be asked."""
+    """The model is unknown, or cannot be opened."""
 
 
 @dataclass(frozen=True)

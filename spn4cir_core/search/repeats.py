@@ -1,4 +1,4 @@
-"""What a list of hits would say twice: the reference image, and other sizes of a picture that is already there."""
+"""Removes repetitions from a list of hits: the reference image, and near-duplicates of an earlier hit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Repeats:
         return cls(dict(near), dict(views))
 
     def of(self, row: int, once: Once) -> Iterator[int]:
-        """Rows that are not shown beside this one."""
+        """Rows of the images that repeat this one."""
         if once != "all":
             yield from self.near.get(row, ())
         if once == "products":

@@ -119,7 +119,7 @@ class Searcher:
 
     @property
     def network(self) -> Network:
-        """What encodes the queries."""
+        """The network that encodes the queries."""
         return self._network
 
     @property

@@ -1,4 +1,4 @@
-"""What many people at once may ask of one opened index: pictures to start from, thumbnails, searches."""
+"""An opened index for many threads: random pictures, thumbnails, searches."""
 
 from __future__ import annotations
 

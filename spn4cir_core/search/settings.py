@@ -11,7 +11,7 @@ from spn4cir_core.index.settings import IndexSettings
 
 
 class SearchSettings(IndexSettings):
-    """What the index holds and how it is searched."""
+    """Which images are indexed, and by which kind of index."""
 
     images: Literal["all", "evaluation", "train"] = "all"
     """Which split's images are found; ``all`` whatever their split."""

@@ -93,7 +93,7 @@ class ImageMap(nn.Module):
 
 
 class Change(nn.Module):
-    """What a text adds to an image vector: ``add(h) + U((V z √D) ⊙ g(h))``, which starts as next to nothing."""
+    """The change that a text makes to an image vector, near zero at the start: ``add(h) + U((V z √D) ⊙ g(h))``."""
 
     def __init__(self, dim: int, hidden: int, rank: int, dropout: float) -> None:
         super().__init__()
