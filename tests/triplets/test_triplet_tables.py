@@ -13,8 +13,8 @@ def test_readers_name_what_an_older_artefact_lacks(hand_written: Any) -> None:
         "triplets", triplets=[{"triplet_id": "t", "split": "train"}], candidates=[{"image_id": "a", "caption": ""}]
     )
     assert read_triplets(triplets, "split").column_names == ["split"]
-    assert read_candidates(triplets).column_names == ["image_id", "caption"]
+    assert read_candidates(triplets, "image_id", "caption").column_names == ["image_id", "caption"]
     with pytest.raises(StoreError, match=r"triplets.parquet of triplets \w+ has no column 'reference_id'.*spn4cir run"):
         training_triplets(triplets)
     with pytest.raises(StoreError, match=r"candidates.parquet .* has no column 'path'"):
-        read_candidates(triplets, "path")
+        read_candidates(triplets)
