@@ -19,7 +19,8 @@ COCO_METADATA = ("metadata.json", "_annotations.coco.json")
 """Read where there is none of the others, and they are in COCO's layout or a list of objects that name files."""
 FILE_COLUMNS = ("file", "file_name", "filename", "image", "image_file", "image_path", "images", "path")
 """Names of the column with the pictures, the first that a table has."""
-GROUP_COLUMN = "group"
+GROUP_COLUMN, VARIANT_COLUMN = "group", "variant"
+"""Product and variant of it, where the recipe names no group column: two colours of one product are two variants."""
 
 
 @dataclass

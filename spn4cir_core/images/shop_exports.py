@@ -15,14 +15,14 @@ from typing import Literal
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.folder import picture_names
-from spn4cir_core.images.folder_metadata import GROUP_COLUMN
+from spn4cir_core.images.folder_metadata import GROUP_COLUMN, VARIANT_COLUMN
 from spn4cir_core.images.name_matching import match_names, several_names
 from spn4cir_core.images.user_tables import as_text, read_table
 from spn4cir_core.store.artifacts import whole_file
 
 Shop = Literal["shopify", "woocommerce"]
 OUT = "metadata.csv"
-FIRST_COLUMNS = ("file", "title", GROUP_COLUMN, "category", "tags", "alt_text")
+FIRST_COLUMNS = ("file", "title", GROUP_COLUMN, VARIANT_COLUMN, "category", "tags", "alt_text")
 NO_OPTION = "default title"
 """Shopify's value of the option "Title" of a product that has no options."""
 SHOPIFY = {
@@ -173,6 +173,7 @@ def _row(path: str, name: str, key: str, product: Product) -> dict[str, str]:
         "file": path,
         "title": ", ".join([product.title, *unsaid]),
         GROUP_COLUMN: key,
+        VARIANT_COLUMN: ", ".join(options.values()),
         "category": product.category,
         "tags": product.tags,
         "alt_text": product.alt_texts.get(name, ""),

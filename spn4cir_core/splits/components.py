@@ -37,10 +37,13 @@ def group_links(groups: Sequence[tuple[str, str]]) -> np.ndarray:
     return np.array(links, dtype=np.int64).reshape(-1, 2)
 
 
-def product_links(corpora: Sequence[str], groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def product_links(
+    corpora: Sequence[str], groups: Sequence[str], variants: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Links (L, 2) among all images of each product, and their similarity (L,), which is 1.
 
-    Of a group of more than ``MOST_VIEWS`` images each is linked to that many that follow it.
+    Images of two ``variants`` of a product show different things and are not linked; one without a variant is linked
+    to all. Of a group of more than ``MOST_VIEWS`` images each is linked to that many that follow it.
     """
     rows_of: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(corpora, groups, strict=True)):
@@ -51,6 +54,7 @@ def product_links(corpora: Sequence[str], groups: Sequence[str]) -> tuple[np.nda
         for rows in rows_of.values()
         for position, row in enumerate(rows)
         for other in rows[position + 1 : position + 1 + MOST_VIEWS]
+        if variants is None or "" in (variants[row], variants[other]) or variants[row] == variants[other]
     ]
     pairs = np.array(sorted(links), dtype=np.int64).reshape(-1, 2)
     return pairs, np.ones(len(pairs), np.float32)

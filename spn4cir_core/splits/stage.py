@@ -15,6 +15,7 @@ from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import image_files
+from spn4cir_core.images.folder_metadata import VARIANT_COLUMN
 from spn4cir_core.images.manifest import read_manifest
 from spn4cir_core.index.neighbour_index import FLAT_UP_TO, index_floats, inverted_file_products
 from spn4cir_core.splits.assign_splits import EVALUATION, STRICTEST_FIRST, TRAIN, VALIDATION, Assignment, assign_splits
@@ -65,7 +66,8 @@ def split_images(work: Work[SplitsInput]) -> None:
         links, comparison = near_duplicates(work, images)
         warning = _near_duplicate_warning(image_ids, links)
         if settings.groups_are == "products" and groups_may_be_products(work.settings.images):
-            links[SAME_GROUP] = product_links(images["corpus"].to_pylist(), images["group"].to_pylist())
+            variants = _variants(work) if group_column(work.settings.images) is None else None
+            links[SAME_GROUP] = product_links(images["corpus"].to_pylist(), images["group"].to_pylist(), variants)
         groups = group_links(list(zip(images["corpus"].to_pylist(), images["group"].to_pylist(), strict=True)))
         things = _thing_links(image_ids, work)
         together = [groups, things, *(pairs for pairs, _ in links.values())]
@@ -84,6 +86,12 @@ def split_images(work: Work[SplitsInput]) -> None:
     draft.rows = len(image_ids)
     draft.details = _details(component_N, assignment, links) | comparison
     draft.details |= warning
+
+
+def _variants(work: Work[SplitsInput]) -> list[str]:
+    """The variant of its product that each image shows; empty where the metadata does not say."""
+    attributes = read_manifest(work.parents["images"], "attributes")["attributes"].to_pylist()
+    return [dict(row or ()).get(VARIANT_COLUMN, "") for row in attributes]
 
 
 def _thing_links(image_ids: list[str], work: Work[SplitsInput]) -> np.ndarray:

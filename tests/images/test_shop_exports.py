@@ -51,6 +51,7 @@ def test_shopify_gives_each_picture_its_title_options_and_product(tmp_path: Path
         "tees/tee-blue.jpg": ("V-neck tee, Colour: Blue, Size: M", "tee"),
         "tees/tee-red.jpg": ("V-neck tee, Colour: Red", "tee"),
     }
+    assert [row["variant"] for row in files.values()] == ["", "", "Blue, M", "Red"]
     assert files["tees/tee-red.jpg"]["Colour"] == "Red" and files["tees/tee-red.jpg"]["Size"] == ""
     assert (files["label.jpg"]["alt_text"], files["label.jpg"]["tags"]) == ("the label", "soft, cotton")
     assert missing.startswith("1 name of the table matches no picture, e.g. 'https://cdn.example/files/gone.png'")

@@ -51,14 +51,15 @@ def world(
     rng = np.random.default_rng(5)
     hashes = rng.integers(0, 2**64, count, dtype=np.uint64)
     rows = [
-        {"image_id": name, "corpus": "c", "phash": int(value), "group": "", "split": ""}
+        {"image_id": name, "corpus": "c", "phash": int(value), "group": "", "split": "", "attributes": []}
         | (overrides or {}).get(index, {})
         for index, (name, value) in enumerate(zip(ids, hashes, strict=True))
     ]
     schema = pa.schema(
         [
-            (name, pa.uint64() if name == "phash" else pa.string())
-            for name in ("image_id", "corpus", "phash", "group", "split")
+            *((name, pa.string()) for name in ("image_id", "corpus", "group", "split")),
+            ("phash", pa.uint64()),
+            ("attributes", pa.map_(pa.string(), pa.string())),
         ]
     )
     hand_written("images", images=pa.Table.from_pylist(rows, schema))
@@ -203,3 +204,15 @@ def test_products_are_linked_and_sources_only_share_a_split(hand_written: HandWr
     generated = recipe().model_copy(update={"images": ImageSettings(reader={"kind": "shapes"})})
     by_reader, _ = SPLITS.run(generated, hand_written.store)
     assert len(by_reader.table("near_duplicates.parquet")) == 0, "a reader's own groups are sources"
+
+
+def test_two_variants_of_a_product_are_different_things_in_one_split(hand_written: HandWritten) -> None:
+    variants = {1: "red", 4: "red", 6: "blue", 8: ""}
+    rows = {row: {"group": "tee", "attributes": [("variant", name)]} for row, name in variants.items()}
+    ids = world(hand_written, overrides=rows)
+    artifact, _ = SPLITS.run(recipe(), hand_written.store)
+    table = artifact.table("near_duplicates.parquet").to_pylist()
+    assert {(row["image_a"], row["image_b"]) for row in table} == {
+        (ids[a], ids[b]) for a, b in ((1, 4), (1, 8), (4, 8), (6, 8))
+    }
+    assert len({components_of(artifact)[row] for row in variants}) == 1
