@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from spn4cir_core.annotations.annotation_tables import QUERY_SCHEMA
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.recipe import Recipe
@@ -63,12 +64,9 @@ def world(
         ]
     )
     hand_written("images", images=pa.Table.from_pylist(rows, schema))
-    string_list = pa.list_(pa.string())
     hand_written(
         "annotations",
-        queries=pa.Table.from_pylist(
-            queries or [], pa.schema([("reference_id", pa.string()), ("target_ids", string_list)])
-        ),
+        queries=pa.Table.from_pylist(queries or [], QUERY_SCHEMA),
         annotated_triplets=pa.Table.from_pylist(
             triplets or [], pa.schema([("reference_id", pa.string()), ("target_id", pa.string())])
         ),
