@@ -60,6 +60,20 @@ def test_server_files_are_written_and_checked(tmp_path: Path) -> None:
         spn4cir("submit", "--check", written, *words)
 
 
+def test_a_prediction_file_is_scored_here(tmp_path: Path) -> None:
+    query = {"reference_img_id": 1, "relative_caption": "x", "target_img_id": 7, "gt_img_ids": [7, 8]}
+    (tmp_path / "val.json").write_text(json.dumps([{"id": 0, **query}]))
+    (tmp_path / "answers.json").write_text(json.dumps({"0": [7, *range(100, 149)]}))
+    lines = spn4cir("score", tmp_path / "answers.json", "--annotations", tmp_path / "val.json").splitlines()
+    assert [line.split() for line in lines][:5] == [
+        ["mAP@5", "50.00"],
+        ["mAP@10", "50.00"],
+        ["mAP@25", "50.00"],
+        ["mAP@50", "50.00"],
+        ["recall@5", "100.00"],
+    ]
+
+
 def test_drafts_are_read_back_as_queries(tmp_path: Path) -> None:
     store, recipe, out = measured_store(tmp_path), tmp_path / "measured.toml", tmp_path / "new" / "queries.csv"
     recipe.write_text(
