@@ -10,6 +10,9 @@ from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.splits.appearance import APPEARANCE_VERSION
 
+THINGS_VERSION = 2
+"""Goes up whenever other images would be held out together as those of one thing."""
+
 
 class SplitSettings(Settings):
     """Limits of near-duplicates, and the held-out shares."""
@@ -38,7 +41,8 @@ class SplitSettings(Settings):
     """Shares of the images that the corpus puts in no split itself."""
     hold_out: Literal["images", "things"] = "images"
     """``things``: images whose captions have one rare word in common stay in one split: what is held out shows things
-    that training has not seen, as a user's new pictures do."""
+    that training has not seen, as a user's new pictures do. Where that would chain most images together, as ``images``.
+    """
 
     @model_validator(mode="after")
     def _leave_some_to_train_on(self) -> SplitSettings:
@@ -79,6 +83,8 @@ def deciding_settings(splits: SplitSettings) -> dict[str, Any]:
         del values["groups_are"]
     if splits.hold_out == "images":  # as before there was a choice
         del values["hold_out"]
+    else:
+        values["things_version"] = THINGS_VERSION
     return values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Any
 
@@ -47,6 +48,11 @@ from spn4cir_core.splits.things import thing_words
 from spn4cir_core.splits.verification import verified_links
 from spn4cir_core.store.artifacts import Artifact
 
+log = logging.getLogger(__name__)
+THINGS_CHAIN = (
+    "splits: pictures of one thing, with their groups and near-duplicates, chain most of the corpus together; single "
+    "images are held out instead (hold_out)"
+)
 LARGE_COMPONENT, LARGE_COMPONENT_SHARE = 16, 0.02
 """Near-duplicates of one another are warned of from this many images and this share of all images on."""
 
@@ -69,9 +75,8 @@ def split_images(work: Work[SplitsInput]) -> None:
             variants = _variants(work) if group_column(work.settings.images) is None else None
             links[SAME_GROUP] = product_links(images["corpus"].to_pylist(), images["group"].to_pylist(), variants)
         groups = group_links(list(zip(images["corpus"].to_pylist(), images["group"].to_pylist(), strict=True)))
-        things = _thing_links(image_ids, work)
-        together = [groups, things, *(pairs for pairs, _ in links.values())]
-        component_N = components(len(image_ids), np.concatenate(together))
+        together = np.concatenate([groups, *(pairs for pairs, _ in links.values())])
+        component_N = _with_things(image_ids, together, work)
         shares = {VALIDATION: settings.validation_share, EVALUATION: settings.evaluation_share}
         assignment = assign_splits(image_ids, component_N, requested, shares, work.settings.seed)
     if TRAIN not in assignment.splits:
@@ -94,14 +99,21 @@ def _variants(work: Work[SplitsInput]) -> list[str]:
     return [dict(row or ()).get(VARIANT_COLUMN, "") for row in attributes]
 
 
-def _thing_links(image_ids: list[str], work: Work[SplitsInput]) -> np.ndarray:
-    """Links (L, 2) that chain the images of each thing; none where captions decide nothing."""
+def _with_things(image_ids: list[str], together: np.ndarray, work: Work[SplitsInput]) -> np.ndarray:
+    """Components (N,), the images of each thing in one of them unless that chains the corpus together."""
+    component_N = components(len(image_ids), together)
     if not reads_captions(work.settings):
-        return np.empty((0, 2), np.int64)
+        return component_N
     caption_of = read_captions(work.parents["captions"])
     things = thing_words([caption_of.get(image_id, "") for image_id in image_ids])
+    links = group_links([("", thing) for thing in things])
+    with_things_N = components(len(image_ids), np.concatenate([together, links]))
+    if 2 * np.bincount(with_things_N).max(initial=0) > len(image_ids) > 2 * np.bincount(component_N).max(initial=0):
+        log.warning(THINGS_CHAIN)
+        work.draft.details["things_warning"] = THINGS_CHAIN
+        return component_N
     work.draft.details["things"] = len(set(filter(None, things)))
-    return group_links([("", thing) for thing in things])
+    return with_things_N
 
 
 def near_duplicates(work: Work[SplitsInput], images: pa.Table) -> tuple[dict[str, Links], dict[str, Any]]:

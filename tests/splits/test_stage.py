@@ -214,3 +214,16 @@ def test_two_variants_of_a_product_are_different_things_in_one_split(hand_writte
         (ids[a], ids[b]) for a, b in ((1, 4), (1, 8), (4, 8), (6, 8))
     }
     assert len({components_of(artifact)[row] for row in variants}) == 1
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_things_share_a_split_unless_they_chain_the_corpus_together(hand_written: HandWritten, chained: bool) -> None:
+    ids = world(hand_written, 120, {row: {"group": f"g{row // 2 if chained else row}"} for row in range(120)})
+    captions = [{"image_id": name, "caption": f"thing{(row + 1) // 2}"} for row, name in enumerate(ids)]
+    hand_written("captions", captions=captions)
+    made, _ = SPLITS.run(recipe(hold_out="things", validation_share=0.2, groups_are="sources"), hand_written.store)
+    split = list(splits_of(made).values())
+    assert split.count("validation") >= 20 and ("things_warning" in made.details) == chained
+    components = np.array(components_of(made))
+    together = [(row, row + 1) for row in range(0 if chained else 1, 119, 2)]
+    assert all(components[first] == components[second] for first, second in together)
