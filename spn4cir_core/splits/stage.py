@@ -89,7 +89,7 @@ def split_images(work: Work[SplitsInput]) -> None:
         draft.write_table(pa.Table.from_arrays(columns, schema=SPLIT_SCHEMA), SPLITS_FILE)
         draft.write_table(_near_duplicate_table(image_ids, links), NEAR_DUPLICATES_FILE)
     draft.rows = len(image_ids)
-    draft.details = _details(component_N, assignment, links) | comparison
+    draft.details |= _details(component_N, assignment, links) | comparison
     draft.details |= warning
 
 
