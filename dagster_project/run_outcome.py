@@ -58,7 +58,7 @@ class RunOutcome:
             "computed": [name for name in self.names if self.reused.get(name) is False],
             "failed": [name for name in self.names if name in self.failed],
             "failed check": self.failed_checks,
-            "would run": self._late(late),
+            "would run": self._late([name for name in late if name not in self.failed]),
             "report": [report] if report else [],
         }
         return "\n".join(["done", *(f"{title + ':':<14}{', '.join(names)}" for title, names in lines.items() if names)])

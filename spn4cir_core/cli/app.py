@@ -270,7 +270,7 @@ def _say(artifact: Artifact, reused: bool, above: Sequence[str]) -> None:
     drops = sum(artifact.summary["drops"].values())
     state = "up to date" if reused else f"{sum(artifact.summary['seconds'].values()):.1f} s"
     if above:
-        state = f"{'not made anew' if reused else state}; out of date until {', '.join(above)} ran"
+        state = f"{'' if reused else f'{state}; '}would run after {', '.join(above)}"
     typer.echo(f"{artifact.noun:<20} {artifact.summary['rows']:>9,} rows  {drops:>6,} dropped  {state}")
 
 
