@@ -16,15 +16,15 @@ AXES: dict[str, Any] = {
 
 
 def test_every_combination_with_every_seed_is_a_cell_of_its_own() -> None:
-    found = cells(Grid(axes=AXES, seeds=(3, 5), recipe={"stage1_checkpoint": {"steps": 7}}))
-    assert [(*cell.levels.values(), cell.seed) for cell in found] == [
+    result = cells(Grid(axes=AXES, seeds=(3, 5), recipe={"stage1_checkpoint": {"steps": 7}}))
+    assert [(*cell.levels.values(), cell.seed) for cell in result] == [
         (positives, negatives, seed)
         for positives in ("near", "far | mid")
         for negatives in ("bank", "mixed")
         for seed in (3, 5)
     ]
-    assert len({cell.recipe.name for cell in found}) == len(found)
-    for cell in found:
+    assert len({cell.recipe.name for cell in result}) == len(result)
+    for cell in result:
         assert re.fullmatch(r"[a-z0-9_]{1,40}", cell.recipe.name)
         assert cell.recipe.stage1_checkpoint.steps == 7 and cell.recipe.seed == cell.seed
         assert tuple(cell.recipe.pairs.window) == ((0, 20) if cell.levels["positives"] == "near" else (5, 100))

@@ -24,15 +24,15 @@ FAILED = Result({"negatives": "x | y"}, 0, "ablate_x", error="no triplets\nat al
 
 
 def test_an_interval_over_seeds_is_students() -> None:
-    found = estimate([10.0, 12.0, 14.0], (0.0, 1.0), (0.0, 100.0))
+    results = estimate([10.0, 12.0, 14.0], (0.0, 1.0), (0.0, 100.0))
     half = 4.302653 * 2.0 / 3**0.5  # quantile 0.975 of t with two degrees of freedom, from a table
-    assert (found.mean, found.least, found.most, found.deviation, found.seeds) == (12.0, 10.0, 14.0, 2.0, 3)
-    assert (found.low, found.high) == pytest.approx((12.0 - half, 12.0 + half))
+    assert (results.mean, results.least, results.most, results.deviation, results.seeds) == (12.0, 10.0, 14.0, 2.0, 3)
+    assert (results.low, results.high) == pytest.approx((12.0 - half, 12.0 + half))
 
 
 def test_an_interval_stays_within_what_is_possible() -> None:
-    found = estimate([0.0, 90.0], (0.0, 1.0), (0.0, 100.0))
-    assert (found.low, found.high) == (0.0, 100.0)
+    results = estimate([0.0, 90.0], (0.0, 1.0), (0.0, 100.0))
+    assert (results.low, results.high) == (0.0, 100.0)
 
 
 def test_one_seed_keeps_the_interval_over_queries() -> None:
@@ -63,11 +63,11 @@ def test_csv_and_json_hold_the_same_means(tmp_path: Path) -> None:
     lines = list(csv.DictReader(io.StringIO((tmp_path / "ablation.csv").read_text(encoding="utf-8"))))
     assert (tmp_path / "ablation.csv").read_text(encoding="utf-8") == comma_separated([*BANK, FAILED])
     means = {line["measure"]: float(line["mean"]) for line in lines if line["negatives"] == "bank"}
-    found = json.loads((tmp_path / "ablation.json").read_text(encoding="utf-8"))
-    assert {name: value["mean"] for name, value in found["rows"][0]["measures"].items()} == means
+    results = json.loads((tmp_path / "ablation.json").read_text(encoding="utf-8"))
+    assert {name: value["mean"] for name, value in results["rows"][0]["measures"].items()} == means
     assert means["stage 2"] == 52.0
-    assert found["rows"][1] == {"levels": {"negatives": "x | y"}, "failed": 1, "measures": {}}
-    assert [cell["recipe"] for cell in found["cells"]] == [one.recipe for one in (*BANK, FAILED)]
+    assert results["rows"][1] == {"levels": {"negatives": "x | y"}, "failed": 1, "measures": {}}
+    assert [cell["recipe"] for cell in results["cells"]] == [one.recipe for one in (*BANK, FAILED)]
 
 
 def test_the_picture_names_the_rows(tmp_path: Path) -> None:

@@ -55,15 +55,15 @@ def test_the_number_of_threads_changes_no_bit(table: dict[str, Any], pictures: l
     import torch
 
     encode, before = build(table).start(), torch.get_num_threads()
-    found = []
+    result = []
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(encode(pictures[:6]))
+            result.append(encode(pictures[:6]))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(*result)
 
 
 def test_odd_shapes_are_encoded(table: dict[str, Any]) -> None:
@@ -72,10 +72,10 @@ def test_odd_shapes_are_encoded(table: dict[str, Any]) -> None:
 
 
 def test_bfloat16_says_nearly_the_same(table: dict[str, Any], pictures: list[Image.Image]) -> None:
-    wide, narrow = (build(table, dtype=dtype).start()(pictures[:4]) for dtype in ("float32", "bfloat16"))
-    assert narrow.dtype == np.float32
-    assert not np.array_equal(wide, narrow)
-    cosines = (wide * narrow).sum(1) / np.linalg.norm(wide, axis=1) / np.linalg.norm(narrow, axis=1)
+    wide, small_dtype = (build(table, dtype=dtype).start()(pictures[:4]) for dtype in ("float32", "bfloat16"))
+    assert small_dtype.dtype == np.float32
+    assert not np.array_equal(wide, small_dtype)
+    cosines = (wide * small_dtype).sum(1) / np.linalg.norm(wide, axis=1) / np.linalg.norm(small_dtype, axis=1)
     assert (cosines > 0.99).all()
 
 

@@ -100,10 +100,10 @@ def test_new_pictures_cost_only_themselves(tmp_path: Path) -> None:
 
 def test_another_dtype_costs_nothing(tmp_path: Path) -> None:
     store, root = Store(tmp_path / "store"), folder(tmp_path / "pictures", range(5))
-    wide, narrow = run(recipe(root), store), run(recipe(root, dtype="float16"), store)
-    assert narrow.details["computed"] == 0
-    assert open_vectors(narrow).dtype == np.float16
-    np.testing.assert_array_equal(open_vectors(narrow), open_vectors(wide).astype(np.float16))
+    wide, small_dtype = run(recipe(root), store), run(recipe(root, dtype="float16"), store)
+    assert small_dtype.details["computed"] == 0
+    assert open_vectors(small_dtype).dtype == np.float16
+    np.testing.assert_array_equal(open_vectors(small_dtype), open_vectors(wide).astype(np.float16))
 
 
 def test_batches_and_shards_change_no_byte(tmp_path: Path) -> None:

@@ -47,10 +47,10 @@ def published_layout(patches: int, patch_px: int, width: int, depth: int, out: i
         "feature.0.weight": (width, patches * width),
         "feature.2.weight": (out, width),
     }
-    for place, size in (("1", width), ("3", out)):
-        layout[f"feature.{place}.num_batches_tracked"] = ()
+    for position, size in (("1", width), ("3", out)):
+        layout[f"feature.{position}.num_batches_tracked"] = ()
         for name in ("weight", "bias", "running_mean", "running_var"):
-            layout[f"feature.{place}.{name}"] = (size,)
+            layout[f"feature.{position}.{name}"] = (size,)
     for block in range(depth):
         start = f"blocks.{block}."
         layout |= {f"{start}norm{n}.{part}": (width,) for n in (1, 2) for part in ("weight", "bias")}
@@ -112,8 +112,8 @@ def slow_unicom(state: State, pixels_CHW: np.ndarray) -> np.ndarray:
 
 
 def test_vectors_are_those_of_the_slow_network(tmp_path: Path, state: State, pictures: list[Image.Image]) -> None:
-    found = saved(tmp_path / "tiny.pt", state).start()(pictures[:3])
-    for picture, vector in zip(pictures, found, strict=False):
+    result = saved(tmp_path / "tiny.pt", state).start()(pictures[:3])
+    for picture, vector in zip(pictures, result, strict=False):
         wanted = slow_unicom(state, clip_pixels([picture], 32)[0].double().numpy())
         np.testing.assert_allclose(vector, wanted, rtol=1e-3, atol=1e-4)
 
@@ -121,15 +121,15 @@ def test_vectors_are_those_of_the_slow_network(tmp_path: Path, state: State, pic
 def test_float16_weights_are_computed_in_float32(tmp_path: Path, state: State, pictures: list[Image.Image]) -> None:
     halves = {name: value.half() for name, value in state.items()}
     rounded = {name: value.float() for name, value in halves.items()}
-    found = saved(tmp_path / "half.pt", halves).start()(pictures[:3])
-    np.testing.assert_array_equal(found, saved(tmp_path / "rounded.pt", rounded).start()(pictures[:3]))
+    result = saved(tmp_path / "half.pt", halves).start()(pictures[:3])
+    np.testing.assert_array_equal(result, saved(tmp_path / "rounded.pt", rounded).start()(pictures[:3]))
 
 
 def test_safetensors_hold_the_same(tmp_path: Path, state: State, pictures: list[Image.Image]) -> None:
     save_file(state, str(tmp_path / "tiny.safetensors"))
     from_safetensors = Unicom(model="tiny", weights=str(tmp_path / "tiny.safetensors"))
-    found = from_safetensors.start()(pictures[:3])
-    np.testing.assert_array_equal(found, saved(tmp_path / "tiny.pt", state).start()(pictures[:3]))
+    result = from_safetensors.start()(pictures[:3])
+    np.testing.assert_array_equal(result, saved(tmp_path / "tiny.pt", state).start()(pictures[:3]))
 
 
 def without(state: State) -> State:
@@ -145,20 +145,20 @@ def reshaped(state: State) -> State:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (without, "1 missing: norm.bias"),
         (with_more, "1 not known: cls_token"),
         (reshaped, r"1 of another shape: pos_embed \(1, 9, 16\) instead of \(1, 16, 16\)"),
         (lambda state: [1, 2], "does not hold tensors by name"),
         (lambda state: {"state_dict": state}, "does not hold tensors by name"),
-        (lambda state: {"x": Path("y")}, "is no weight file"),
+        (lambda state: {"x": Path("y")}, "holds more than weights"),
     ],
 )
 def test_a_wrong_file_is_refused_and_the_tensors_named(
-    tmp_path: Path, state: State, change: Callable[[State], Any], said: str
+    tmp_path: Path, state: State, change: Callable[[State], Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         saved(tmp_path / "wrong.pt", change(state)).start()
 
 

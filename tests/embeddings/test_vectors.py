@@ -25,16 +25,16 @@ def stored(tmp_path: Path, vectors: np.ndarray, file_rows: int, block: int = 3) 
 def test_what_is_written_is_read(tmp_path: Path, file_rows: int, dtype: str) -> None:
     vectors = np.random.default_rng(0).normal(size=(10, 4)).astype(dtype)
     artifact = stored(tmp_path, vectors, file_rows)
-    found = open_vectors(artifact)
-    assert found.dtype == vectors.dtype
-    np.testing.assert_array_equal(found, vectors)
+    result = open_vectors(artifact)
+    assert result.dtype == vectors.dtype
+    np.testing.assert_array_equal(result, vectors)
     assert len(artifact.summary["files"]) == -(-10 // file_rows)
 
 
 def test_one_file_is_mapped_read_only(tmp_path: Path) -> None:
-    found = open_vectors(stored(tmp_path, np.ones((4, 2), np.float32), 100))
-    assert isinstance(found, np.memmap)
-    assert not found.flags.writeable
+    result = open_vectors(stored(tmp_path, np.ones((4, 2), np.float32), 100))
+    assert isinstance(result, np.memmap)
+    assert not result.flags.writeable
 
 
 def test_bytes_do_not_depend_on_the_blocks(tmp_path: Path) -> None:

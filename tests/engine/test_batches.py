@@ -83,7 +83,7 @@ def test_nothing_to_do(tmp_path: Path) -> None:
 
 
 def test_progress_and_seconds_are_told(tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     seconds: defaultdict[str, float] = defaultdict(float)
     work = Doubler()
     fill(
@@ -97,10 +97,14 @@ def test_progress_and_seconds_are_told(tmp_path: Path) -> None:
             3,
             1,
         ),
-        lambda label, done, total: told.append((label, done, total)),
+        lambda label, done, total: reported.append((label, done, total)),
         seconds,
     )
-    assert told == [("x", 0, 5), ("x", 2, 5), ("x", 4, 5), ("x", 5, 5)] and set(seconds) == {"read", "compute", "write"}
+    assert reported == [("x", 0, 5), ("x", 2, 5), ("x", 4, 5), ("x", 5, 5)] and set(seconds) == {
+        "read",
+        "compute",
+        "write",
+    }
 
 
 def test_an_error_in_a_batch_keeps_the_finished_shards(tmp_path: Path) -> None:
@@ -197,7 +201,7 @@ def test_rows_without_a_value_are_not_kept(tmp_path: Path) -> None:
 
 def test_several_processes_compute_the_batches_of_one_each_once(tmp_path: Path) -> None:
     def part(processes: Processes) -> tuple[int, list[list[int]]]:
-        work, told = Doubler(), []
+        work, reported = Doubler(), []
         made = fill(
             RowJob(
                 "x",
@@ -209,15 +213,15 @@ def test_several_processes_compute_the_batches_of_one_each_once(tmp_path: Path) 
                 8,
                 2,
             ),
-            lambda label, done, total: told.append(done),
+            lambda label, done, total: reported.append(done),
             defaultdict(float),
             processes,
         )
-        assert told[0] == 0 and told[-1] <= 38 and told == sorted(told)
+        assert reported[0] == 0 and reported[-1] <= 38 and reported == sorted(reported)
         return made, work.batches
 
-    found = together(3, part)
+    result = together(3, part)
     _, alone = run(tmp_path / "one", 38)
-    assert [made for made, _ in found] == [38] * 3
-    assert sorted(batch for _, batches in found for batch in batches) == alone.batches
+    assert [made for made, _ in result] == [38] * 3
+    assert sorted(batch for _, batches in result for batch in batches) == alone.batches
     assert content(tmp_path / "three") == content(tmp_path / "one")

@@ -34,12 +34,12 @@ def test_bars_of_transformers_are_as_they_were_once_the_weights_are_loaded() -> 
 
 
 def test_the_rate_and_the_time_left_are_those_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, said = iter([0.0, 0.0, 20.0]), list[str]()
+    clock, lines = iter([0.0, 0.0, 20.0]), list[str]()
     monkeypatch.setattr("spn4cir_core.engine.progress.time.monotonic", lambda: next(clock))
-    throttled = Throttled(said.append)
+    throttled = Throttled(lines.append)
     throttled("stage1", 900, 1000)
     throttled("stage1", 940, 1000)
-    assert said == ["stage1: 940 of 1,000 (2.0/s, about 30 s left)"]
+    assert lines == ["stage1: 940 of 1,000 (2.0/s, about 30 s left)"]
 
 
 def test_another_pass_under_the_same_label_has_a_rate_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,20 +53,20 @@ def test_another_pass_under_the_same_label_has_a_rate_of_its_own(monkeypatch: py
 
 
 def test_a_line_at_most_every_ten_seconds_whatever_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, said = [0.0], list[tuple[float, str]]()
+    clock, lines = [0.0], list[tuple[float, str]]()
     monkeypatch.setattr("spn4cir_core.engine.progress.time.monotonic", lambda: clock[0])
-    throttled = Throttled(lambda line: said.append((clock[0], line)))
+    throttled = Throttled(lambda line: lines.append((clock[0], line)))
     for label, steps in (("captions", 400), ("ranks", 3), ("embedding", 100)):
         for done in range(1, steps + 1):
             clock[0] += 0.25
             throttled(label, done, steps)
-    times = [time for time, _ in said]
-    assert len(said) == int(clock[0] // 10) and all(later - time >= 10 for time, later in pairwise(times))
-    assert said[0][1] == "captions: 40 of 400 (4.0/s, about 90 s left)" and "embedding" in said[-1][1]
+    times = [time for time, _ in lines]
+    assert len(lines) == int(clock[0] // 10) and all(later - time >= 10 for time, later in pairwise(times))
+    assert lines[0][1] == "captions: 40 of 400 (4.0/s, about 90 s left)" and "embedding" in lines[-1][1]
 
 
 def test_work_of_unknown_size_and_work_that_stands_still() -> None:
-    said: list[str] = []
-    throttled = Throttled(said.append, every_s=0)
+    lines: list[str] = []
+    throttled = Throttled(lines.append, every_s=0)
     throttled("scan", 7, 0)
-    assert said == ["scan: 7"]
+    assert lines == ["scan: 7"]

@@ -64,8 +64,8 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def fingerprint_of(store: Store, made: Stage, chosen: Recipe) -> str:
-    return made.run(chosen, store)[0].fingerprint
+def fingerprint_of(store: Store, made: Stage, selected: Recipe) -> str:
+    return made.run(selected, store)[0].fingerprint
 
 
 def test_equal_inputs_are_computed_once_whoever_asks(store: Store) -> None:
@@ -198,12 +198,12 @@ def test_several_processes_publish_the_draft_of_the_first_and_the_others_vanish(
         work.draft.write_table(pa.table({"text": [f"by {work.processes.rank}"]}), "result.parquet")
 
     made = stage(write, multi_process=True)
-    found = together(3, lambda processes: made.run(recipe(), store, processes=processes))
+    result = together(3, lambda processes: made.run(recipe(), store, processes=processes))
     assert len(drafts) == 3 and not any(path.exists() for path in drafts.values())
-    assert {(artifact.fingerprint, reused) for artifact, reused in found} == {
+    assert {(artifact.fingerprint, reused) for artifact, reused in result} == {
         (fingerprint_of(store, made, recipe()), False)
     }
-    assert found[2][0].table("result.parquet")["text"].to_pylist() == ["by 0"]
+    assert result[2][0].table("result.parquet")["text"].to_pylist() == ["by 0"]
     again = together(3, lambda processes: made.run(recipe(), store, processes=processes))
     assert [reused for _, reused in again] == [True] * 3
 

@@ -29,21 +29,21 @@ ODD_VALUES = (None, True, -1, 2**70, 1e308, float("nan"), "", "..", "a\0b", "\ud
 
 def damage(data: bytes, draw: random.Random) -> bytes:
     """Up to six damages: bytes changed, cut out, doubled, something odd put in, the end cut off."""
-    found = bytearray(data)
+    result = bytearray(data)
     for _ in range(draw.randint(1, 6)):
-        place, length = draw.randint(0, len(found)), draw.randint(1, 9)
+        position, length = draw.randint(0, len(result)), draw.randint(1, 9)
         how = draw.randrange(12)
         if how < 5:
-            found[place : place + length] = draw.randbytes(length)
+            result[position : position + length] = draw.randbytes(length)
         elif how < 7:
-            del found[place : place + length]
+            del result[position : position + length]
         elif how < 8:
-            found[place:place] = found[place : place + length * 4]
+            result[position:position] = result[position : position + length * 4]
         elif how < 11:
-            found[place:place] = draw.choice(TOKENS)
+            result[position:position] = draw.choice(TOKENS)
         else:
-            del found[place:]
-    return bytes(found)
+            del result[position:]
+    return bytes(result)
 
 
 def bend(value: Any, draw: random.Random) -> Any:
@@ -83,10 +83,10 @@ def fuzz(name: str, seconds: float, draw: random.Random, folder: Path) -> Counte
             counts["refused"] += 1
         except Exception as error:
             counts["failed"] += 1
-            place = str(traceback.extract_tb(error.__traceback__)[-1])
-            if place not in known:
-                known.add(place)
-                print(f"{name}: {error!r} at {place}: {base64.b64encode(data).decode()[:2000]}", flush=True)
+            position = str(traceback.extract_tb(error.__traceback__)[-1])
+            if position not in known:
+                known.add(position)
+                print(f"{name}: {error!r} at {position}: {base64.b64encode(data).decode()[:2000]}", flush=True)
     return counts
 
 

@@ -52,22 +52,22 @@ def damaged(draw: st.DrawFn, samples: Sequence[bytes]) -> bytes:
     """One of the samples with up to six damages: bytes changed, cut out, doubled, or something odd put in."""
     data = bytearray(draw(st.sampled_from(samples)))
     for _ in range(draw(st.integers(1, 6))):
-        place, length = draw(st.integers(0, len(data))), draw(st.integers(1, 9))
+        position, length = draw(st.integers(0, len(data))), draw(st.integers(1, 9))
         how = draw(st.sampled_from(("change", "cut", "double", "odd", "end", "number")))
         if how == "change":
-            data[place : place + length] = draw(st.binary(min_size=length, max_size=length))
+            data[position : position + length] = draw(st.binary(min_size=length, max_size=length))
         elif how == "cut":
-            del data[place : place + length]
+            del data[position : position + length]
         elif how == "double":
-            data[place:place] = data[place : place + length * 4]
+            data[position:position] = data[position : position + length * 4]
         elif how == "odd":
-            data[place:place] = draw(st.sampled_from(TOKENS))
+            data[position:position] = draw(st.sampled_from(TOKENS))
         elif how == "number":
-            data[place : place + 4] = draw(st.integers(0, 2**32 - 1)).to_bytes(
+            data[position : position + 4] = draw(st.integers(0, 2**32 - 1)).to_bytes(
                 4, draw(st.sampled_from(("big", "little")))
             )
         elif draw(st.integers(0, 3)) == 0:
-            del data[place:]
+            del data[position:]
     return bytes(data)
 
 

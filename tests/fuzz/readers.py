@@ -97,8 +97,8 @@ def as_json(value: Any) -> bytes:
 
 def in_corpus(path: Path) -> None:
     """A metadata file is read by the folder reader, and its rows go into the manifest's table."""
-    found = list(Folder(folder=path.parent, category_column="c", split_column="s").files(path.parent))
-    rows = [asdict(file) | {"image_id": file.path, "attributes": list(file.attributes.items())} for file in found]
+    result = list(Folder(folder=path.parent, category_column="c", split_column="s").files(path.parent))
+    rows = [asdict(file) | {"image_id": file.path, "attributes": list(file.attributes.items())} for file in result]
     pa.Table.from_pylist(rows, IMAGE_SCHEMA)
     fingerprint(rows)
 
@@ -130,12 +130,12 @@ def imported(layout: Layout, target: str) -> Callable[[Path], None]:
     return lambda path: import_annotations(layout, [path], path.parent / "out" / target) and None
 
 
-def split_file(reader: type[Cirr] | type[FashionIq], place: str) -> Callable[[Path], None]:
+def split_file(reader: type[Cirr] | type[FashionIq], pattern: str) -> Callable[[Path], None]:
     """The lists of a benchmark's images, put where the publishers have them."""
 
     def read(path: Path) -> None:
         for split in ("train", "val"):
-            file = path.parent / "data" / place.format(split=split)
+            file = path.parent / "data" / pattern.format(split=split)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(path.read_bytes())
         folder = path.parent / "data"

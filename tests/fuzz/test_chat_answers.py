@@ -70,7 +70,7 @@ def test_texts_of_any_kind(server: RawServer) -> None:
     @fuzzed
     @given(st.text(st.characters(codec=None), max_size=60))
     def attempt(text: str) -> None:
-        said = {"choices": [{"message": {"content": text}}]}
-        ask(server, HEADS[1] + json.dumps(said).encode())
+        message = {"choices": [{"message": {"content": text}}]}
+        ask(server, HEADS[1] + json.dumps(message).encode())
 
     attempt()

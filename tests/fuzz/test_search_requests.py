@@ -67,8 +67,8 @@ def test_bodies(client: TestClient) -> None:
 
     @fuzzed
     @given(damaged([body]), damaged([kind.encode()]) | st.just(kind.encode()))
-    def attempt(damage: bytes, said: bytes) -> None:
-        headers = {"content-type": said.decode("latin-1").translate({13: None, 10: None, 0: None})}
+    def attempt(damage: bytes, content_type: bytes) -> None:
+        headers = {"content-type": content_type.decode("latin-1").translate({13: None, 10: None, 0: None})}
         try:
             headers["content-type"].encode("ascii")
         except UnicodeEncodeError:
@@ -87,8 +87,8 @@ def test_addresses(client: TestClient) -> None:
         st.dictionaries(st.sampled_from(["count", "seed", "x"]), st.text(max_size=12) | st.integers(), max_size=2),
     )
     def attempt(method: str, path: str, rest: str, query: dict[str, Any]) -> None:
-        place = quote(rest, errors="replace", safe="")
-        fits(client.request(method, path + place, params={key: _sent(value) for key, value in query.items()}))
+        address = quote(rest, errors="replace", safe="")
+        fits(client.request(method, path + address, params={key: _sent(value) for key, value in query.items()}))
 
     attempt()
 

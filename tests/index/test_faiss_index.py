@@ -37,11 +37,11 @@ def test_each_kind_finds_nearly_what_a_slow_scan_finds(vectors: np.ndarray, kind
 
     index, queries = build_index(vectors, settings(kind), 0), vectors[:30] + 0.1 * vectors[30:60]
     assert (type(index).__name__, settings(kind).kind_for(len(vectors))) == (CLASSES[kind], kind)
-    found = [[image for _, image in best_images(index, query[None], 10, 1)] for query in queries]
+    result = [[image for _, image in best_images(index, query[None], 10, 1)] for query in queries]
     right = [slow_best(vectors, query, 10, 1) for query in queries]
-    share = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, right, strict=True)])
+    share = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(result, right, strict=True)])
     assert measured_recall(index, vectors, queries, 1, 10) == pytest.approx(share)
-    assert (found == right) if kind == "flat" else (share > 0.7)
+    assert (result == right) if kind == "flat" else (share > 0.7)
     again = faiss.serialize_index(build_index(vectors, settings(kind), 0))
     assert np.array_equal(faiss.serialize_index(index), again)
 
@@ -81,10 +81,10 @@ def test_an_index_that_finds_little_says_so(vectors: np.ndarray) -> None:
 @pytest.mark.parametrize("kind", CLASSES)
 def test_images_of_several_vectors_are_as_good_as_their_best(vectors: np.ndarray, kind: str) -> None:
     index, query = build_index(vectors, settings(kind, probed_share=1.0), 0), vectors[7] + 0.2 * vectors[9]
-    found = best_images(index, query[None], 12, 3)
-    assert len({image for _, image in found}) == 12
-    assert [image for _, image in found][:5] == slow_best(vectors, query, 5, 3)
-    assert found == sorted(found, key=lambda hit: (-hit[0], hit[1]))
+    result = best_images(index, query[None], 12, 3)
+    assert len({image for _, image in result}) == 12
+    assert [image for _, image in result][:5] == slow_best(vectors, query, 5, 3)
+    assert result == sorted(result, key=lambda hit: (-hit[0], hit[1]))
     assert measured_recall(index, vectors, query[None], 3, 5) == 1
 
 

@@ -15,9 +15,9 @@ def test_an_inverted_file_measures_its_recall() -> None:
     vectors = clustered(3000, 16)
     index = NeighbourIndex(vectors, flat_up_to=1000)
     assert index.details["index"] == "ivf"
-    _, found = index.search(vectors[:50], 11)
+    _, result = index.search(vectors[:50], 11)
     truth = [set(slow_ranking(vectors, row)[:10]) for row in range(50)]
-    recall = np.mean([len(truth[row] & set(found[row])) / 10 for row in range(50)])
+    recall = np.mean([len(truth[row] & set(result[row])) / 10 for row in range(50)])
     assert recall > 0.85
     assert index.details["recall_at_10"] >= 0.95
 
@@ -26,8 +26,8 @@ def test_all_rows_within_a_score_are_found() -> None:
     vectors = clustered(300, 16)
     scores = vectors[:40].astype(np.float64) @ vectors.T.astype(np.float64)
     assert np.abs(scores - 0.5).min() > 1e-6, "a score at the edge would make the answer a matter of rounding"
-    place, row = NeighbourIndex(vectors).within(vectors[:40], 0.5)
-    assert sorted(zip(place.tolist(), row.tolist(), strict=True)) == list(
+    position, row = NeighbourIndex(vectors).within(vectors[:40], 0.5)
+    assert sorted(zip(position.tolist(), row.tolist(), strict=True)) == list(
         map(tuple, np.argwhere(scores > 0.5).tolist())
     )
 
@@ -41,11 +41,11 @@ class GpuCopy:
     """Stands for a FAISS index on a GPU, of which there is none where tests run: finds k rows at most, no ranges."""
 
     def __init__(self, index: Any) -> None:
-        self.index, self.asked, self.nprobe = index, [], 1
+        self.index, self.requests, self.nprobe = index, [], 1
 
     def search(self, queries: np.ndarray, k: int) -> Any:
         assert k <= 2048
-        self.asked.append(k)
+        self.requests.append(k)
         return self.index.search(queries, k)
 
 
@@ -68,7 +68,7 @@ def test_a_gpu_finds_neighbours_and_the_cpu_ranges(gpu: list[GpuCopy]) -> None:
     index = NeighbourIndex(vectors)
     index.search(vectors[:5], 7)
     index.within(vectors[:5], 0.5)
-    assert [copy.asked for copy in gpu] == [[7]]
+    assert [copy.requests for copy in gpu] == [[7]]
 
 
 def test_a_gpu_visits_the_lists_that_were_tuned(gpu: list[GpuCopy]) -> None:

@@ -47,10 +47,10 @@ def said(text: str | None) -> bytes:
 )
 def test_a_broken_answer_is_tried_again_and_counted(answer: bytes, name: str) -> None:
     with raw_server(lambda send: send(answer)) as server:
-        asked = client(server)
+        chat = client(server)
         with pytest.raises((InputError, NoAnswer), match=r"2 tries"):
-            asked.ask({}, "x")
-    assert (asked.counts[name], asked.counts["retries"], server.requests) == (2, 1, 2)
+            chat.ask({}, "x")
+    assert (chat.counts[name], chat.counts["retries"], server.requests) == (2, 1, 2)
 
 
 @pytest.mark.parametrize("status", ["500 Oops", "503 Busy", "400 Bad", "401 No"])
@@ -89,21 +89,21 @@ def test_stopping_breaks_off_the_requests_under_way() -> None:
         over.wait(30)
 
     with raw_server(stall) as server:
-        asked, ended = client(server, timeout_s=30, retries=5), threading.Event()
+        chat, ended = client(server, timeout_s=30, retries=5), threading.Event()
 
         def ask() -> None:
             with pytest.raises(InputError, match="1 tries"):
-                asked.ask({}, "x")
+                chat.ask({}, "x")
             ended.set()
 
         thread = threading.Thread(target=ask)
         thread.start()
         assert waiting.wait(10)
         started = time.monotonic()
-        asked.stop()
+        chat.stop()
         assert ended.wait(10) and time.monotonic() - started < 10
         with pytest.raises(InputError):
-            asked.ask({}, "y")
+            chat.ask({}, "y")
         over.set()
         thread.join()
 

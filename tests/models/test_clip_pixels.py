@@ -19,10 +19,10 @@ def test_square_is_that_of_resizing_all_and_cropping(size: tuple[int, int]) -> N
 
 
 def test_pixels_are_normalised_channel_by_channel() -> None:
-    found = clip_pixels([Image.new("RGB", (50, 70), (255, 0, 51))], 16).numpy()
-    assert found.shape == (1, 3, 16, 16)
+    result = clip_pixels([Image.new("RGB", (50, 70), (255, 0, 51))], 16).numpy()
+    assert result.shape == (1, 3, 16, 16)
     wanted = [(1 - 0.48145466) / 0.26862954, -0.4578275 / 0.26130258, (0.2 - 0.40821073) / 0.27577711]
-    np.testing.assert_allclose(found[0].transpose(1, 2, 0).reshape(-1, 3), [wanted] * 256, rtol=1e-5)
+    np.testing.assert_allclose(result[0].transpose(1, 2, 0).reshape(-1, 3), [wanted] * 256, rtol=1e-5)
 
 
 def test_a_very_long_picture_is_not_resized_as_a_whole() -> None:

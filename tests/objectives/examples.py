@@ -80,7 +80,7 @@ class Example:
 
     def permuted(self, order: list[int]) -> Example:
         """The same triplets in another order."""
-        place = {old: new for new, old in enumerate(order)}
+        position = {old: new for new, old in enumerate(order)}
         return replace(
             self,
             **{
@@ -91,7 +91,7 @@ class Example:
                 name: tuple(getattr(self, name)[old] for old in order)
                 for name in ("reference_rows", "target_rows", "text_numbers")
             },
-            false_negatives=tuple((place[old], row) for old, row in self.false_negatives),
+            false_negatives=tuple((position[old], row) for old, row in self.false_negatives),
         )
 
 
@@ -127,7 +127,7 @@ def example(stage: int, triplets: int = 5, seed: int = 0, dim: int = 12) -> Exam
 class Slow:
     """Scores of one query as plain numbers."""
 
-    place: int
+    position: int
     positive: float
     negatives: dict[int, float]
     """Score by position in the batch (stage 1) or by row of the bank (stage 2), of what is a negative."""
@@ -139,15 +139,15 @@ def slow_scores(batch: Batch) -> list[Slow]:
     guarded = {tuple(pair) for pair in batch.false_negatives_M2.tolist()}
     pool = batch.targets_BD if batch.bank_ND is None else batch.bank_ND
     numbers = rows if batch.bank_ND is None else [*range(len(pool))]
-    found = []
-    for place, query in enumerate(queries):
+    result = []
+    for position, query in enumerate(queries):
         negatives = {
             column: float(np.dot(query, pool[column].detach().numpy()))
             for column, row in enumerate(numbers)
-            if row != rows[place] and (place, row) not in guarded
+            if row != rows[position] and (position, row) not in guarded
         }
-        found.append(Slow(place, float(np.dot(query, batch.targets_BD[place].detach().numpy())), negatives))
-    return found
+        result.append(Slow(position, float(np.dot(query, batch.targets_BD[position].detach().numpy())), negatives))
+    return result
 
 
 def slow_info_nce(positive: float, negatives: list[float], tau: float = TAU) -> float:

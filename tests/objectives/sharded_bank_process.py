@@ -32,9 +32,11 @@ def main() -> None:
         assert queries.grad is not None and tau.grad is not None
         targets_B2 = torch.stack([torch.arange(len(targets)), targets], dim=1)
         hardest, live = hard_rows(queries.detach(), shard, 7, torch.cat([pairs, targets_B2]), block_rows=50)
-        found = {"losses": losses.detach(), "gradient": queries.grad, "temperature": tau.grad}
-        found["hardest"] = hardest.masked_fill(~live, -1)
-        np.savez(folder / f"{name}-{rank}.npz", rows=len(shard.vectors), **{key: v.numpy() for key, v in found.items()})
+        result = {"losses": losses.detach(), "gradient": queries.grad, "temperature": tau.grad}
+        result["hardest"] = hardest.masked_fill(~live, -1)
+        np.savez(
+            folder / f"{name}-{rank}.npz", rows=len(shard.vectors), **{key: v.numpy() for key, v in result.items()}
+        )
     distributed.destroy_process_group()
 
 

@@ -35,10 +35,10 @@ def dense_losses(queries_BD: Tensor, bank_ND: Tensor, targets_B: Tensor, pairs: 
     """The definition, one query at a time; a candidate's score is the highest of its tokens'."""
     losses = []
     for query in range(len(queries_BD)):
-        kept = [row for row in range(len(bank_ND)) if not ((pairs[:, 0] == query) & (pairs[:, 1] == row)).any()]
+        remaining = [row for row in range(len(bank_ND)) if not ((pairs[:, 0] == query) & (pairs[:, 1] == row)).any()]
         scores = bank_ND @ queries_BD[query] / tau
         logits = scores if scores.ndim == 1 else scores.max(dim=1).values
-        losses.append(torch.log(torch.exp(logits[kept]).sum()) - logits[targets_B[query]])
+        losses.append(torch.log(torch.exp(logits[remaining]).sum()) - logits[targets_B[query]])
     return torch.stack(losses)
 
 

@@ -62,7 +62,9 @@ class TestContract:
 
     def test_it_is_the_mean_of_the_triplets_losses_by_their_weights(self, stage: int, table: dict) -> None:
         case = example(stage)
-        alone = [loss_of(table, case.weighing([float(i == place) for i in range(5)])).item() for place in range(5)]
+        alone = [
+            loss_of(table, case.weighing([float(i == position) for i in range(5)])).item() for position in range(5)
+        ]
         weights = [2.0, 0.0, 1.0, 3.0, 0.5]
         mean = sum(w * loss for w, loss in zip(weights, alone, strict=True)) / sum(weights)
         assert loss_of(table, case.weighing(weights)).item() == pytest.approx(mean, rel=1e-9)
@@ -92,8 +94,8 @@ class TestContract:
     def test_without_any_negative_it_is_a_number(self, stage: int, table: dict, triplets: int) -> None:
         case = example(stage, triplets)
         case.texts_BD.requires_grad_(True)
-        everything = [(place, row) for place in range(triplets) for row in range(CANDIDATES)]
-        pairs = [(place, row) for place, row in everything if row != case.target_rows[place]]
+        everything = [(position, row) for position in range(triplets) for row in range(CANDIDATES)]
+        pairs = [(position, row) for position, row in everything if row != case.target_rows[position]]
         loss = loss_of(table, replace(case, false_negatives=tuple(pairs), text_numbers=(0,) * triplets))
         loss.backward()
         assert torch.isfinite(loss)
@@ -128,8 +130,8 @@ CHOOSING = [case for case in CASES if issubclass(OBJECTIVES.member(case.values[1
 def test_keeping_all_of_the_nearest_is_keeping_all(stage: int, table: dict) -> None:
     case = example(stage)
     pool = 5 if stage == 1 else CANDIDATES
-    chosen, whole = (loss_of({**table, "top_k": count}, case).item() for count in (pool - 1, None))
-    assert chosen == pytest.approx(whole, rel=1e-9)
+    selected, whole = (loss_of({**table, "top_k": count}, case).item() for count in (pool - 1, None))
+    assert selected == pytest.approx(whole, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +156,8 @@ def test_what_is_no_negative_is_found_as_a_loop_finds_it(seed: int) -> None:
     targets, rows = (torch.randint(0, 9, (size,), generator=random) for size in (6, 14))
     pairs = torch.stack([torch.randint(0, most, (20,), generator=random) for most in (6, 12)], dim=1)
     guarded = {tuple(pair) for pair in pairs.tolist()}
-    expected = [[row == own or (place, row) in guarded for row in rows.tolist()] for place, own in enumerate(targets)]
-    found = example(1).batch(target_rows_B=targets, false_negatives_M2=pairs).is_excluded(rows)
-    assert found.tolist() == expected and torch.equal(found, torch.tensor(expected))
+    expected = [
+        [row == own or (position, row) in guarded for row in rows.tolist()] for position, own in enumerate(targets)
+    ]
+    result = example(1).batch(target_rows_B=targets, false_negatives_M2=pairs).is_excluded(rows)
+    assert result.tolist() == expected and torch.equal(result, torch.tensor(expected))

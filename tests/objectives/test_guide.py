@@ -13,11 +13,11 @@ def test_what_the_guide_holds_for_right_is_no_negative(stage: int, by: str, top_
     batch, losses, left_out = example(stage).batch(), [], 0
     pool = batch.targets_BD if batch.bank_ND is None else batch.bank_ND
     for slow in slow_scores(batch):
-        target = batch.targets_BD[slow.place]
-        eye = target if by == "targets" else batch.output("start_queries")[slow.place]
-        kept = [score for column, score in slow.negatives.items() if eye @ pool[column] <= eye @ target - margin]
-        left_out += len(slow.negatives) - len(kept)
-        losses.append(slow_info_nce(slow.positive, sorted(kept, reverse=True)[:top_k]))
+        target = batch.targets_BD[slow.position]
+        eye = target if by == "targets" else batch.output("start_queries")[slow.position]
+        remaining = [score for column, score in slow.negatives.items() if eye @ pool[column] <= eye @ target - margin]
+        left_out += len(slow.negatives) - len(remaining)
+        losses.append(slow_info_nce(slow.positive, sorted(remaining, reverse=True)[:top_k]))
     assert left_out > 1
     loss = Guide(by=by, margin=margin, top_k=top_k).loss(batch).item()
     assert loss == pytest.approx(weighted(batch, losses), rel=1e-9)

@@ -19,7 +19,7 @@ def test_mixtures_of_the_hardest_stand_among_the_negatives(stage: int, top_k: in
     picks, mix = torch.rand(2, 5, generator=draws).numpy(), torch.rand(5, generator=draws).numpy()
     pool = (batch.targets_BD if batch.bank_ND is None else batch.bank_ND).numpy()
     for slow in slow_scores(batch):
-        query = batch.queries_BD[slow.place].numpy()
+        query = batch.queries_BD[slow.position].numpy()
         ranked = sorted(slow.negatives, key=lambda column: -slow.negatives[column])[:top_k]
         hardest, scores = ranked[:2], [slow.negatives[column] for column in ranked]
         for number in range(5):

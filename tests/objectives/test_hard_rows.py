@@ -21,12 +21,12 @@ def make_case(tokens: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 
 def slow_rows(queries_BD: Tensor, pool: Tensor, count: int, left_out: set[tuple[int, int]]) -> list[list[int]]:
     tokens = pool[:, None] if pool.ndim == 2 else pool
-    found = []
-    for place, query in enumerate(queries_BD.numpy()):
+    result = []
+    for position, query in enumerate(queries_BD.numpy()):
         scores = {row: max(float(query @ token) for token in tokens[row].numpy()) for row in range(len(pool))}
-        allowed = [row for row in scores if (place, row) not in left_out]
-        found.append(sorted(allowed, key=lambda row: -scores[row])[:count])
-    return found
+        allowed = [row for row in scores if (position, row) not in left_out]
+        result.append(sorted(allowed, key=lambda row: -scores[row])[:count])
+    return result
 
 
 @pytest.mark.parametrize("tokens", [1, 3])

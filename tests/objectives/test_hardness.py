@@ -41,10 +41,10 @@ def test_weights_by_cosine_take_no_gradient() -> None:
     got, case.texts_BD.grad = case.texts_BD.grad, None
     batch, losses = case.batch(), []
     for slow in slow_scores(batch):
-        query, columns = batch.queries_BD[slow.place], [*slow.negatives]
+        query, columns = batch.queries_BD[slow.position], [*slow.negatives]
         weights = torch.tensor([np.exp(5.0 * slow.negatives[column]) for column in columns])
         wrong = (weights / weights.mean() * torch.exp(case.bank_ND[columns] @ query / TAU)).sum()
-        right = torch.exp(query @ batch.targets_BD[slow.place] / TAU)
+        right = torch.exp(query @ batch.targets_BD[slow.position] / TAU)
         losses.append(-torch.log(right / (right + wrong)))
     batch.mean(torch.stack(losses)).backward()
     torch.testing.assert_close(got, case.texts_BD.grad)

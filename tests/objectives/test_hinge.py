@@ -21,14 +21,14 @@ def test_over_a_bank_hinges_are_summed_or_the_greatest_taken(keep: str, reduce: 
 @pytest.mark.parametrize("top_k", [None, 200])
 def test_in_the_batch_targets_also_ask_the_queries(keep: str, reduce: object, top_k: int | None) -> None:
     batch = example(1).batch()
-    rows, found = slow_scores(batch), []
+    rows, result = slow_scores(batch), []
     for slow in rows:
         own = [max(0.0, 0.4 + score - slow.positive) for score in slow.negatives.values()]
-        asked = [
-            max(0.0, 0.4 + other.negatives[slow.place] - slow.positive)
+        requests = [
+            max(0.0, 0.4 + other.negatives[slow.position] - slow.positive)
             for other in rows
-            if slow.place in other.negatives
+            if slow.position in other.negatives
         ]
-        found.append(reduce(own) + reduce(asked))  # type: ignore[operator]
+        result.append(reduce(own) + reduce(requests))  # type: ignore[operator]
     loss = Hinge(keep=keep, margin=0.4, top_k=top_k).loss(batch).item()
-    assert loss == pytest.approx(weighted(batch, found), rel=1e-9)
+    assert loss == pytest.approx(weighted(batch, result), rel=1e-9)

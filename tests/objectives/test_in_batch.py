@@ -38,11 +38,11 @@ def make_batch(rows: list[int], false_negatives: torch.Tensor = NONE, candidates
 def written_out(batch: Batch, negatives_of: dict[int, list[int]], vectors: torch.Tensor) -> float:
     """The weighted mean of -log softmax, with the negatives of each query given by hand."""
     total = 0.0
-    for place, negatives in negatives_of.items():
-        scores = (vectors @ batch.queries_BD[place].detach() / 0.1).tolist()
-        positive = (batch.targets_BD[place] @ batch.queries_BD[place].detach()).item() / 0.1
+    for position, negatives in negatives_of.items():
+        scores = (vectors @ batch.queries_BD[position].detach() / 0.1).tolist()
+        positive = (batch.targets_BD[position] @ batch.queries_BD[position].detach()).item() / 0.1
         denominator = math.exp(positive) + sum(math.exp(scores[negative]) for negative in negatives)
-        total += batch.weights_B[place].item() * -math.log(math.exp(positive) / denominator)
+        total += batch.weights_B[position].item() * -math.log(math.exp(positive) / denominator)
     return total / batch.weights_B.sum().item()
 
 
@@ -56,7 +56,7 @@ def test_the_bank_has_every_candidate_but_the_guarded_ones_as_negative() -> None
     batch = make_batch([4, 7, 4, 2], torch.tensor([[1, 2], [3, 8], [0, 2]]))
     assert batch.bank_ND is not None
     left_out = {0: {4, 2}, 1: {7, 2}, 2: {4}, 3: {2, 8}}
-    negatives = {place: [row for row in range(9) if row not in rows] for place, rows in left_out.items()}
+    negatives = {position: [row for row in range(9) if row not in rows] for position, rows in left_out.items()}
     bank = written_out(batch, negatives, batch.bank_ND)
     assert Bank().loss(batch).item() == pytest.approx(bank, rel=1e-5)
     mixed = Bank(in_batch_weight=0.25).loss(batch).item()

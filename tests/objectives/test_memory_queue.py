@@ -17,11 +17,11 @@ def test_past_targets_are_negatives_unless_they_answer_the_query() -> None:
     guarded = {tuple(pair) for pair in batch.false_negatives_M2.tolist()}
     queue = [*zip(batch.memory["memory_queue_rows"].tolist(), batch.memory["memory_queue_vectors"], strict=True)]
     for slow in slow_scores(batch):
-        own = int(batch.target_rows_B[slow.place])
+        own = int(batch.target_rows_B[slow.position])
         past = [
-            float(batch.queries_BD[slow.place] @ vector)
+            float(batch.queries_BD[slow.position] @ vector)
             for row, vector in queue
-            if row != own and (slow.place, row) not in guarded
+            if row != own and (slow.position, row) not in guarded
         ]
         losses.append(slow_info_nce(slow.positive, [*slow.negatives.values(), *past]))
     assert MemoryQueue().loss(batch).item() == pytest.approx(weighted(batch, losses), rel=1e-9)

@@ -15,9 +15,9 @@ def test_negatives_lie_a_margin_below_the_target(stage: int, rule: str, top_k: i
     batch, losses, left_out = case.batch(), [], 0
     for slow in slow_scores(batch):
         ceiling = slow.positive - 0.3 * (abs(slow.positive) if rule == "percent" else 1)
-        kept = [score for score in slow.negatives.values() if score <= ceiling]
-        left_out += len(slow.negatives) - len(kept)
-        losses.append(slow_info_nce(slow.positive, sorted(kept, reverse=True)[:top_k]))
+        remaining = [score for score in slow.negatives.values() if score <= ceiling]
+        left_out += len(slow.negatives) - len(remaining)
+        losses.append(slow_info_nce(slow.positive, sorted(remaining, reverse=True)[:top_k]))
     assert left_out > 3
     loss = PositiveMargin(rule=rule, margin=0.3, top_k=top_k).loss(batch).item()
     assert loss == pytest.approx(weighted(batch, losses), rel=1e-9)

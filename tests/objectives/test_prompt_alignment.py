@@ -17,8 +17,8 @@ def test_it_is_three_terms_by_their_weights() -> None:
     of_texts = [slow_info_nce(slow.positive, [*slow.negatives.values()]) for slow in slow_scores(texts)]
     distances = batch.output("prompt_distances").tolist()
     losses = [one + 0.5 * two + 0.25 * far for one, two, far in zip(of_queries, of_texts, distances, strict=True)]
-    found = PromptAlignment(text_weight=0.5, alignment_weight=0.25).loss(batch)
-    assert found.item() == pytest.approx(weighted(batch, losses))
+    result = PromptAlignment(text_weight=0.5, alignment_weight=0.25).loss(batch)
+    assert result.item() == pytest.approx(weighted(batch, losses))
 
 
 def test_without_the_terms_it_is_the_objective_it_is_put_on() -> None:

@@ -19,8 +19,8 @@ def test_both_divergences_from_the_guides_shares(stage: int, by: str, top_k: int
     pool = batch.targets_BD if batch.bank_ND is None else batch.bank_ND
     for slow in slow_scores(batch):
         columns = sorted(slow.negatives, key=lambda column: -slow.negatives[column])[:top_k]
-        target = batch.targets_BD[slow.place]
-        eye = target if by == "targets" else batch.output("start_queries")[slow.place]
+        target = batch.targets_BD[slow.position]
+        eye = target if by == "targets" else batch.output("start_queries")[slow.position]
         ours = shares([slow.positive, *(slow.negatives[column] for column in columns)], TAU)
         wanted = shares([float(eye @ target), *(float(eye @ pool[column]) for column in columns)], 0.3)
         losses.append(float(np.sum(ours * np.log(ours / wanted)) + np.sum(wanted * np.log(wanted / ours))) / 2)

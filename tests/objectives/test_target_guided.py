@@ -19,13 +19,13 @@ ALONE = {
 }
 
 
-def slow_divergence(batch: Batch, place: int, columns: list[int], temperature: float) -> float:
+def slow_divergence(batch: Batch, position: int, columns: list[int], temperature: float) -> float:
     """KL of two softmaxes over the given columns, written out."""
-    targets, query = batch.targets_BD.detach().numpy(), batch.queries_BD[place].detach().numpy()
-    wanted = np.array([np.exp(targets[place] @ targets[column] / temperature) for column in columns])
-    found = np.array([np.exp(query @ targets[column] / TAU) for column in columns])
-    wanted, found = wanted / wanted.sum(), found / found.sum()
-    return float(sum(one * np.log(one / two) for one, two in zip(wanted, found, strict=True)))
+    targets, query = batch.targets_BD.detach().numpy(), batch.queries_BD[position].detach().numpy()
+    wanted = np.array([np.exp(targets[position] @ targets[column] / temperature) for column in columns])
+    result = np.array([np.exp(query @ targets[column] / TAU) for column in columns])
+    wanted, result = wanted / wanted.sum(), result / result.sum()
+    return float(sum(one * np.log(one / two) for one, two in zip(wanted, result, strict=True)))
 
 
 def test_it_is_six_terms_by_their_weights() -> None:
@@ -38,8 +38,8 @@ def test_it_is_six_terms_by_their_weights() -> None:
         loss = slow_info_nce(own.positive, [*own.negatives.values()])
         loss += 0.5 * slow_info_nce(teachers.positive, [*teachers.negatives.values()])
         loss += 2 * terms[0] + 3 * terms[1] + 4 * terms[2]
-        losses.append(loss + 0.7 * slow_divergence(batch, own.place, [own.place, *own.negatives], 0.05))
-    found = TargetGuided(
+        losses.append(loss + 0.7 * slow_divergence(batch, own.position, [own.position, *own.negatives], 0.05))
+    result = TargetGuided(
         teacher_weight=0.5,
         sum_weight=2,
         orthogonality_weight=3,
@@ -47,7 +47,7 @@ def test_it_is_six_terms_by_their_weights() -> None:
         similarity_weight=0.7,
         similarity_temperature=0.05,
     )
-    assert found.loss(batch).item() == pytest.approx(weighted(batch, losses), rel=1e-9)
+    assert result.loss(batch).item() == pytest.approx(weighted(batch, losses), rel=1e-9)
 
 
 def test_without_its_terms_it_is_the_objective_it_is_put_on() -> None:

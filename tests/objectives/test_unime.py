@@ -14,8 +14,8 @@ def test_those_far_above_the_target_are_masked_before_the_hardest_are_kept(stage
     case.texts_BD.mul_(0.05)
     batch, losses, masked = case.batch(), [], 0
     for slow in slow_scores(batch):
-        kept = [score for score in slow.negatives.values() if score <= slow.positive + 0.1]
-        masked += len(slow.negatives) - len(kept)
-        losses.append(slow_info_nce(slow.positive, sorted(kept, reverse=True)[:top_k]))
+        remaining = [score for score in slow.negatives.values() if score <= slow.positive + 0.1]
+        masked += len(slow.negatives) - len(remaining)
+        losses.append(slow_info_nce(slow.positive, sorted(remaining, reverse=True)[:top_k]))
     assert masked > 2
     assert UniME(top_k=top_k).loss(batch).item() == pytest.approx(weighted(batch, losses), rel=1e-9)

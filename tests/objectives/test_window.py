@@ -10,7 +10,7 @@ from tests.objectives.examples import example, slow_info_nce, slow_scores, weigh
 def slow_window(positive: float, below: list[float]) -> list[float]:
     """Scores between the two steepest drops of the ranking that starts with the target."""
     chain = [positive, *sorted(below, reverse=True)]
-    drops = sorted(range(len(chain) - 1), key=lambda place: -(chain[place] - chain[place + 1]))[:2]
+    drops = sorted(range(len(chain) - 1), key=lambda position: -(chain[position] - chain[position + 1]))[:2]
     if len(drops) < 2:
         return chain[1:]
     return chain[min(drops) + 1 : max(drops) + 1]
@@ -25,10 +25,10 @@ def test_a_ranking_written_out() -> None:
 
 @pytest.mark.parametrize("live", [[0], [0, 1]])
 def test_short_rankings(live: list[int]) -> None:
-    scores, mask = torch.tensor([[0.5, 0.2, 0.1]]), torch.tensor([[place in live for place in range(3)]])
-    wanted = slow_window(0.6, [scores[0, place].item() for place in live])
-    kept = between_drops(torch.tensor([0.6]), scores, mask) & mask
-    assert sorted(scores[kept].tolist()) == sorted(wanted)
+    scores, mask = torch.tensor([[0.5, 0.2, 0.1]]), torch.tensor([[position in live for position in range(3)]])
+    wanted = slow_window(0.6, [scores[0, position].item() for position in live])
+    remaining = between_drops(torch.tensor([0.6]), scores, mask) & mask
+    assert sorted(scores[remaining].tolist()) == sorted(wanted)
 
 
 @pytest.mark.parametrize("stage", [1, 2])

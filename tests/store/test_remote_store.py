@@ -61,11 +61,11 @@ def test_behind_the_url_lie_the_files_of_a_local_store(cloud: Cloud) -> None:
     write(cloud.machine())
     local = Store(cloud.root / "local")
     write(local)
-    kept = {path.relative_to(local.root).as_posix(): path for path in local.root.rglob("*") if path.is_file()}
-    kept = {name: path for name, path in kept.items() if not name.startswith(("locks/", "checked/"))}
+    local_files = {path.relative_to(local.root).as_posix(): path for path in local.root.rglob("*") if path.is_file()}
+    local_files = {name: path for name, path in local_files.items() if not name.startswith(("locks/", "checked/"))}
     remote = cloud.files()
-    assert remote.keys() == kept.keys(), "the lock object is gone, too"
-    for name, path in kept.items():
+    assert remote.keys() == local_files.keys(), "the lock object is gone, too"
+    for name, path in local_files.items():
         same = {**json.loads(path.read_text()), "seconds": 0} if name.endswith("summary.json") else path.read_bytes()
         other = {**json.loads(remote[name]), "seconds": 0} if name.endswith("summary.json") else remote[name]
         assert other == same, name
@@ -175,19 +175,19 @@ def test_what_a_cut_upload_left_is_uploaded_by_the_next_run_and_not_made_again(c
         cloud.through(line.port)
         store = cloud.machine("one")
         with (
-            pytest.raises(StoreUnreachable, match=f"{cloud.url}/.* does not answer.*run again") as told,
+            pytest.raises(StoreUnreachable, match=f"{cloud.url}/.* does not answer.*run again") as raised,
             store.writing("things", "abc", {}) as draft,
         ):
             draft.file("a.bin").write_bytes(b"1" * 1000)
             draft.rows = 1
             line.fail()
-        assert SECRET not in str(told.value) and told.value.passing
+        assert SECRET not in str(raised.value) and raised.value.passing
         line.down = False
         assert cloud.machine("two").get("things", "abc") is None
         store = cloud.machine("one")
-        kept = store.get("things", "abc")
-        assert kept is not None, "whole on this machine"
-        store.point("mine", kept)
+        artifact = store.get("things", "abc")
+        assert artifact is not None, "whole on this machine"
+        store.point("mine", artifact)
         assert current(cloud.machine("two")).file("a.bin").read_bytes() == b"1" * 1000
         cloud.through(s3_port)
 
@@ -218,9 +218,9 @@ def test_kill_9_amid_an_upload_leaves_nothing_that_counts(cloud: Cloud, s3_port:
     # the endpoint is part of what names a working folder; the killed machine goes on under its own name
     killed = next((cloud.root / "one").glob("*/things/abc")).parents[1]
     store.root = killed
-    kept = store.get("things", "abc")
-    assert kept is not None
-    store.point("mine", kept)
+    artifact = store.get("things", "abc")
+    assert artifact is not None
+    store.point("mine", artifact)
     assert current(cloud.machine("three")).file("b.bin").read_bytes() == b"2" * 400_000
 
 
@@ -236,9 +236,9 @@ def lengths(store: Store, words: Sequence[str], computed: list[str]) -> dict[str
         rows = Rows(store.rows("lengths", "model"), pa.int64())
         items = {word: word for word in words}
         fill(RowJob("words", rows, items, str, compute, 2, 2, 1), silent, defaultdict(float))
-        found = rows.values(items)
-        draft.write_json(found, "lengths.json")
-    return found
+        result = rows.values(items)
+        draft.write_json(result, "lengths.json")
+    return result
 
 
 def test_rows_are_shared_among_machines_and_a_grown_corpus_computes_only_new_ones(cloud: Cloud) -> None:
@@ -278,8 +278,8 @@ def quick_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_second_machine_says_who_writes_or_takes_over_from_a_dead_one(cloud: Cloud) -> None:
     with cloud.machine("one").writing("things", "abc", {}) as draft:
         draft.rows = 1
-        told = rf"things abc is being written by another machine \(process {os.getpid()} on .*wait for it"
-        with pytest.raises(StoreLocked, match=told), cloud.machine("two").writing("things", "abc", {}):
+        message = rf"things abc is being written by another machine \(process {os.getpid()} on .*wait for it"
+        with pytest.raises(StoreLocked, match=message), cloud.machine("two").writing("things", "abc", {}):
             pass
     dead = b'{"owner": "process 7 on gone", "place": "elsewhere", "token": "t", "beats": 3}'
     RemoteFiles(cloud.url).write("locks/things-other", dead)
@@ -322,9 +322,9 @@ def test_credentials_come_from_the_environment_and_go_nowhere(cloud: Cloud, capl
 
 @pytest.mark.parametrize("url", [f"s3://me:{SECRET}@bucket/x", f"s3://bucket/x?secret={SECRET}"])
 def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(StoreError, match="credentials come from the environment") as told:
+    with pytest.raises(StoreError, match="credentials come from the environment") as raised:
         open_store(url)
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(raised.value)
 
 
 def test_a_bucket_that_is_not_there_is_said_before_anything_is_computed(cloud: Cloud) -> None:
@@ -367,12 +367,12 @@ def test_the_command_line_dagster_and_the_doctor_take_the_url(
     assert str(store) == cloud.url
     with pytest.raises(StoreError, match=f"no captions in {cloud.url}"):
         RecipeArtifacts("mine", store)("captions")
-    (told,) = server(store)
-    assert told.state == "ok" and cloud.url in told.finding
+    (row,) = server(store)
+    assert row.state == "ok" and cloud.url in row.finding
     cloud.patch.setenv("SPN4CIR_STORE_PATIENCE_S", "0")
     with BadLine(s3_port) as line:
         line.fail()
         cloud.through(line.port)
-        (told,) = server(cloud.machine())
-    assert told.state == "broken" and "does not answer" in told.cure
+        (row,) = server(cloud.machine())
+    assert row.state == "broken" and "does not answer" in row.cure
     assert not list(server(Store(cloud.root / "local")))
