@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typing_extensions import override
 
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 class FrozenBackbone(Backbone):
     """Pictures pass an EfficientNet-Lite0, texts a MiniLM; no stage trains either."""
 
-    image_features: ClassVar[str]
-    """What of the EfficientNet is read; part of the fingerprint of the image inputs."""
     image_px: int
     precision: Annotated[Precision, OmitFromFingerprint()] = "auto"
-    """What the frozen text encoder computes in."""
+    """What the frozen text encoder computes in, and the image network of ``residual``."""
 
     @override
     def extras(self) -> tuple[str, ...]:
@@ -45,11 +43,6 @@ class FrozenBackbone(Backbone):
         """Without the precision: a checkpoint answers on other machines too, its trunks to a cosine of 0.999."""
         weights = [file_sha256(weights_file()), file_sha256(minilm_folder() / "model.safetensors")]
         return fingerprint({"settings": self, "weights": weights})
-
-    @override
-    def inputs_fingerprint(self) -> str:
-        weights = file_sha256(weights_file())
-        return fingerprint({"kind": self.image_features, "image_px": self.image_px, "weights": weights})
 
     @override
     def text_tokenizer(self) -> tuple[str, int]:

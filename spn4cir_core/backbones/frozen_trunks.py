@@ -5,12 +5,11 @@ B images or texts, P tokens. Neither is a module: the weights are those of packa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from typing_extensions import override
 
@@ -21,24 +20,6 @@ from spn4cir_core.models.sentence_encoder import SentenceEncoder, minilm_folder
 
 TEXT_FEATURES = 384
 TOKEN_LIMIT = 128
-
-
-class FrozenImages:
-    """Features by an EfficientNet-Lite0, which is loaded for the first pictures."""
-
-    def __init__(self, image_px: int) -> None:
-        self.image_px = image_px
-        self._trunk: Any = None
-
-    def read(self, images: Sequence[Image.Image], features: Callable[[Any, Tensor], Tensor]) -> np.ndarray:
-        """(B, F) float32, one picture at a time: ``features(trunk, pixels)`` of pictures scaled to ``image_px``."""
-        from spn4cir_core.models.fixed_batches import in_fixed_batches
-        from spn4cir_core.models.lite0 import lite0_pixels, load_lite0
-
-        if self._trunk is None:
-            self._trunk = load_lite0().to(memory_format=torch.channels_last)
-        pixels = lite0_pixels(images, self.image_px).contiguous(memory_format=torch.channels_last)
-        return in_fixed_batches(lambda part: features(self._trunk, part), pixels)
 
 
 class FrozenTexts:
@@ -89,7 +70,6 @@ class FrozenTrunksNetwork(Network):
     """Mixed into a network that reads pictures and texts by these; it says itself which features of pictures."""
 
     texts: FrozenTexts
-    image_trunk: FrozenImages
 
     @property
     @override

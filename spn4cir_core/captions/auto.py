@@ -19,6 +19,7 @@ from spn4cir_core.engine.plugins import Choice
 from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.models.lite0_levels import Lite0Levels
 from spn4cir_core.store.fingerprints import fingerprint, plain
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,12 @@ class Auto(Captioner):
         return not self._titled(image)[1] and self.fallback.opens(image)
 
     @override
+    def trunk_for(self, image: ToCaption) -> Lite0Levels | None:
+        if self._titled(image)[1] or self._missing_fallback():
+            return None
+        return self.fallback.trunk_for(image)
+
+    @override
     def is_answer(self, image: ToCaption) -> bool:
         return not self._titled(image)[1] and self.fallback.is_answer(image)
 
@@ -102,6 +109,13 @@ class Auto(Captioner):
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str | None]]:
         """Load nothing; the fallback is loaded by the first picture without a title."""
         return _Captioning(self, files)
+
+    def _missing_fallback(self) -> bool:
+        try:
+            trunk = self.fallback.trunk_for(ToCaption("", "", "", ""))
+            return trunk is None or not trunk.fingerprint()
+        except MissingExtra:
+            return True
 
     def _titled(self, image: ToCaption) -> tuple[str, str]:
         """Column and title of a picture; both empty where it has none."""

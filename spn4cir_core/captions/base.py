@@ -6,10 +6,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from PIL import Image
 
 from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.models.lite0_levels import Lite0Levels
 
 REFUSED = "the model's processor refuses the picture"
 """Name of a captioner's count, and reason of the drops: too narrow, say, for the patches that a model cuts."""
@@ -27,6 +29,8 @@ class ToCaption:
     """Empty where the corpus has no categories."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """The corpus's metadata of the picture."""
+    features: np.ndarray | None = field(default=None, compare=False)
+    """What the captioner's trunk reads of it, where it has one."""
 
 
 class Captioner(Plugin):
@@ -40,6 +44,10 @@ class Captioner(Plugin):
     def opens(self, image: ToCaption) -> bool:
         """Whether it looks at this picture; by default :attr:`sees`."""
         return self.sees
+
+    def trunk_for(self, image: ToCaption) -> Lite0Levels | None:
+        """The network whose features of this picture it reads, kept in the store and shared; by default None."""
+        return None
 
     def for_corpus(self, images: Sequence[ToCaption], files: ImageFiles) -> Captioner:
         """The captioner with what only the corpus as a whole decides; by default itself.

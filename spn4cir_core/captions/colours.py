@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from PIL import Image
 
@@ -88,33 +90,44 @@ def k_means(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Starts from the mean's nearest point and then, again and again, from the point farthest from all centres.
     """
-    first = points[np.argmin(np.linalg.norm(points - points.mean(0), axis=1))]
-    centres = [first]
+    first = points[np.argmin(_squares(points, points.mean(0)))]
+    centres, nearest = [first], _squares(points, first)
     for _ in range(CLUSTERS - 1):
-        nearest = np.min([np.linalg.norm(points - centre, axis=1) for centre in centres], axis=0)
-        if nearest.max() < 5:  # a difference one hardly sees
+        if nearest.max() < 25:  # a difference of 5, which one hardly sees
             break
         centres.append(points[np.argmax(nearest)])
+        nearest = np.minimum(nearest, _squares(points, centres[-1]))
     means = np.array(centres)
     for _ in range(ROUNDS):
         cluster = _nearest(points, means)
-        means = np.array(
-            [points[cluster == index].mean(0) if (cluster == index).any() else old for index, old in enumerate(means)]
-        )
+        count_K = np.bincount(cluster, minlength=len(means))
+        sum_K3 = np.stack([np.bincount(cluster, column, len(means)) for column in points.T], axis=1)
+        moved = np.where(count_K[:, None] > 0, sum_K3 / np.maximum(count_K, 1)[:, None], means)
+        if np.array_equal(moved, means):
+            break
+        means = moved
     return means, _nearest(points, means)
 
 
 def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    nearest: np.ndarray = np.argmin(((points[:, None] - centres[None]) ** 2).sum(-1), axis=1)
+    nearest: np.ndarray = np.argmin(np.stack([_squares(points, centre) for centre in centres]), axis=0)
     return nearest
 
 
+def _squares(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """(N,) squared distances."""
+    squares: np.ndarray = ((points - centre) ** 2) @ np.ones(3)
+    return squares
+
+
+@cache
 def _middle_weights() -> np.ndarray:
     offset = (np.arange(SIDE_PX) - (SIDE_PX - 1) / 2) / SIDE_PX
     bell = np.exp(-((offset / 0.25) ** 2) / 2)
     return np.outer(bell, bell).ravel()
 
 
+@cache
 def _border() -> np.ndarray:
     edge = np.zeros((SIDE_PX, SIDE_PX), bool)
     edge[[0, 1, -2, -1]] = True
@@ -125,6 +138,7 @@ def _border() -> np.ndarray:
 _NAMES = [name for name, shades in NAMED.items() for _ in shades]
 
 
+@cache
 def _shades() -> np.ndarray:
     hexes = [shade for shades in NAMED.values() for shade in shades]
     return to_lab(np.array([[int(shade[start : start + 2], 16) for start in (1, 3, 5)] for shade in hexes]))

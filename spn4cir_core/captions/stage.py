@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +22,9 @@ from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.images.picture_rows import level_rows
 from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.models.lite0_levels import Lite0Levels
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.rows import GivenRows
 
@@ -42,8 +44,8 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     files, images = image_files(work.settings.images, work.store), _images(work.parents["images"])
     captioner = settings.captioner.for_corpus(images, files)
     model_fingerprint = captioner.fingerprint(files)
-    items = {captioner.row_key(image): image for image in images}
     rows = GivenRows(work.store.rows("captions", model_fingerprint), pa.string())
+    items = _with_features(work, captioner, files, {captioner.row_key(image): image for image in images}, rows.keys())
     caption = FirstUse(lambda: captioner.start(files))
     job = RowJob(
         "captioning",
@@ -98,6 +100,35 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         **_statistics([text for _, text in captioned]),
         sample=[{"image_id": image.image_id, "caption": text} for image, text in _spread(captioned)],
     )
+
+
+def _with_features(
+    work: Work[CaptionsInput],
+    captioner: Captioner,
+    files: ImageFiles,
+    items: Mapping[str, ToCaption],
+    known: Collection[str],
+) -> dict[str, ToCaption]:
+    """The images; those without a caption have the features that their captioner reads of them."""
+    keys_of: dict[Lite0Levels, list[str]] = {}
+    for key, image in items.items():
+        if key not in known and (trunk := captioner.trunk_for(image)) is not None:
+            keys_of.setdefault(trunk, []).append(key)
+    seen = dict(items)
+    for trunk, keys in keys_of.items():
+        shown = [items[key] for key in keys]
+        pictures = pa.table({name: [getattr(image, name) for image in shown] for name in PICTURE})
+        features_NF = level_rows(
+            trunk,
+            pictures,
+            files,
+            work.store,
+            progress=work.progress,
+            seconds=work.draft.seconds,
+            processes=work.processes,
+        )
+        seen |= {key: replace(items[key], features=row_F) for key, row_F in zip(keys, features_NF, strict=True)}
+    return seen
 
 
 @dataclass(frozen=True)

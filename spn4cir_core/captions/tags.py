@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -15,20 +15,18 @@ from spn4cir_core.captions.colours import dominant_colour
 from spn4cir_core.errors import MissingExtra
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.answer_text import one_line
-from spn4cir_core.models.fixed_batches import in_fixed_batches, to_device, torch_device
-from spn4cir_core.models.lite0 import lite0_pixels, load_lite0, weights_file
+from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.models.fixed_batches import torch_device
+from spn4cir_core.models.lite0_levels import POOLED, Lite0Levels, classifier_of_pooled
+from spn4cir_core.models.precision import Precision
 from spn4cir_core.store.fingerprints import (
     OmitDefaultFromFingerprint,
     OmitFromFingerprint,
-    file_sha256,
     fingerprint,
     plain,
 )
 
-if TYPE_CHECKING:
-    import torch
-
-VERSION = 2
+VERSION = 3
 """Goes up whenever the same picture would get other words."""
 SINGULAR_ENDS = ("ss", "us", "is", "as")
 SINGULAR_WORDS = {"flandres", "hen-of-the-woods", "lens", "pyrenees", "triceratops"}
@@ -47,6 +45,8 @@ class Tags(Captioner):
     """Key of the pictures' metadata that names what they show; where it has a value, that is the label."""
     without_label: Annotated[Literal["tag", "drop"], OmitDefaultFromFingerprint()] = "tag"
     """Of pictures without a value of ``label_attribute``: whether the network names them or they get no caption."""
+    precision: Annotated[Precision, OmitFromFingerprint()] = "auto"
+    """What the network computes in; :meth:`fingerprint` holds what it comes to."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
 
     @override
@@ -55,8 +55,19 @@ class Tags(Captioner):
 
     @override
     def fingerprint(self, files: ImageFiles) -> str:
-        """Hash of weights, settings and the version of the wording."""
-        return fingerprint({**plain(self), "version": VERSION, "weights": file_sha256(weights_file())})
+        """Hash of the network's features, settings and the version of the wording."""
+        levels = Lite0Levels(self.size_px, self.precision).fingerprint()
+        return fingerprint({**plain(self), "version": VERSION, "levels": levels})
+
+    @override
+    def trunk_for(self, image: ToCaption) -> Lite0Levels | None:
+        """None where the metadata names what the picture shows, or it gets no caption."""
+        label = self._given_label(image)
+        return None if label or self._drops(label) else self._trunk
+
+    @property
+    def _trunk(self) -> Lite0Levels:
+        return Lite0Levels(self.size_px, self.precision, torch_device(self.device))
 
     @override
     def metadata_columns(self) -> tuple[str, ...]:
@@ -80,13 +91,18 @@ class Tags(Captioner):
             MissingExtra: timm or the weight package is not installed.
         """
         names = label_names()
-        probabilities = self._classifier()
+        probabilities = classifier_of_pooled()
+        encode = FirstUse(self._trunk.start)
+
+        def pooled(images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> np.ndarray:
+            features = [image.features for image in images if image.features is not None]
+            return (np.stack(features) if len(features) == len(images) else encode(pictures))[:, :POOLED]
 
         def caption(images: Sequence[ToCaption], pictures: Sequence[Image.Image]) -> list[str]:
             labels = [self._given_label(image) for image in images]
             unnamed = [index for index, label in enumerate(labels) if not label and not self._drops(label)]
-            rows = probabilities([pictures[index] for index in unnamed]) if unnamed else np.empty((0, len(names)))
-            for index, row in zip(unnamed, rows, strict=True):
+            shown = [images[index] for index in unnamed], [pictures[index] for index in unnamed]
+            for index, row in zip(unnamed, probabilities(pooled(*shown)) if unnamed else (), strict=True):
                 labels[index] = names[row.argmax()] if row.max() >= self.min_probability else ""
             return [
                 "" if self._drops(given) else phrase(dominant_colour(picture), label)
@@ -100,19 +116,6 @@ class Tags(Captioner):
 
     def _given_label(self, image: ToCaption) -> str:
         return one_line(image.attributes.get(self.label_attribute, "")).lower() if self.label_attribute else ""
-
-    def _classifier(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
-        """Map B images to (B, 1000) class probabilities; a row does not depend on its neighbours."""
-        import torch
-
-        device = torch_device(self.device)
-        model = load_lite0().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-        def forward(pixels_BCHW: torch.Tensor) -> torch.Tensor:
-            probabilities_BC: torch.Tensor = model(pixels_BCHW.contiguous(memory_format=torch.channels_last)).softmax(1)
-            return probabilities_BC
-
-        return lambda pictures: in_fixed_batches(forward, to_device(lite0_pixels(pictures, self.size_px), device))
 
 
 def label_names() -> list[str]:

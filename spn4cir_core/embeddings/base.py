@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.engine.plugins import Plugin, Room
+from spn4cir_core.models.lite0_levels import Lite0Levels
 
 
 class ImageEncoder(Plugin):
@@ -22,6 +23,15 @@ class ImageEncoder(Plugin):
             InputError: the weights are missing.
         """
 
+    @property
+    def trunk(self) -> Lite0Levels | None:
+        """A network whose features the vectors are made of by :meth:`of_features`; kept in the store and shared."""
+        return None
+
+    def of_features(self, features_BF: np.ndarray) -> np.ndarray:
+        """(B, D) float32 vectors of the features that :attr:`trunk` reads."""
+        raise NotImplementedError(f"{type(self).__name__} has a trunk and must say what its vectors are of it")
+
     @abstractmethod
     def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
         """Load the model and return the function from a batch of B upright RGB images to (B, D) float32.
@@ -33,6 +43,7 @@ class ImageEncoder(Plugin):
 IMAGE_ENCODERS = Room(
     "image encoder",
     {
+        "lite0": "spn4cir_core.embeddings.lite0_encoder:Lite0Encoder",
         "open_clip": "spn4cir_core.embeddings.open_clip_encoder:OpenClipEncoder",
         "timm": "spn4cir_core.embeddings.timm_encoder:TimmEncoder",
         "unicom": "spn4cir_core.embeddings.unicom:Unicom",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spn4cir_core.embeddings.settings import EmbeddingsInput
 from spn4cir_core.embeddings.vectors import EMBEDDINGS_FILE, IMAGE_ID, write_vectors
@@ -13,9 +15,11 @@ from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.files import image_files
+from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
+from spn4cir_core.images.picture_rows import level_rows
 from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.models.lite0_levels import Lite0Levels
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
@@ -36,13 +40,18 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
     model_fingerprint = settings.encoder.fingerprint()
     rows = Rows(work.store.rows("image_embeddings", model_fingerprint), pa.list_(pa.float32()))
     files = image_files(work.settings.images, work.store)
-    encode = FirstUse(settings.encoder.start)
+    read: Callable[[Any], Any] = files.open_known
+    compute: Callable[[list[Any]], np.ndarray] = FirstUse(settings.encoder.start)
+    items: dict[str, Any] = {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)}
+    if settings.encoder.trunk is not None:
+        read, compute = _itself, lambda features: settings.encoder.of_features(np.stack(features))
+        items = _features(work, settings.encoder.trunk, images, files, rows.keys())
     job = RowJob(
         "embedding images",
         rows,
-        {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)},
-        files.open_known,
-        lambda pictures: _unit_rows(encode(pictures)),
+        items,
+        read,
+        lambda loaded: _unit_rows(compute(loaded)),
         settings.batch_rows,
         settings.shard_rows,
         settings.readers,
@@ -69,6 +78,28 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
         computed=computed,
         reused=len(set(keys)) - computed,
     )
+
+
+def _features(
+    work: Work[EmbeddingsInput], trunk: Lite0Levels, images: pa.Table, files: ImageFiles, known: set[str]
+) -> dict[str, np.ndarray | None]:
+    """What the trunk reads of the pictures that have no vector yet, by hash; None for those that have one."""
+    missing = images.filter(pc.invert(pc.is_in(images["pixel_sha256"], value_set=pa.array(sorted(known), pa.string()))))
+    features_NF = level_rows(
+        trunk,
+        missing,
+        files,
+        work.store,
+        progress=work.progress,
+        seconds=work.draft.seconds,
+        processes=work.processes,
+    )
+    new = zip(missing["pixel_sha256"].to_pylist(), features_NF, strict=True)
+    return {**dict.fromkeys(images["pixel_sha256"].to_pylist()), **dict(new)}
+
+
+def _itself(features: Any) -> Any:
+    return features
 
 
 def _unit_rows(raw_BD: np.ndarray) -> pa.Array:

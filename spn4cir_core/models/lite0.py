@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.store.fingerprints import file_sha256
@@ -21,8 +21,7 @@ SHA256_START = "57934424"
 TIMM_NAME = "tf_efficientnet_lite0"
 """The one with TensorFlow's padding and batch-norm epsilon; ``efficientnet_lite0`` has equal shapes and errs."""
 LEVEL_FEATURES = (1280, 2880, 1008, 360)
-"""Features of the levels that :func:`lite0_levels` gives: the last, and blocks 6, 4 and 2 on a 3 × 3 grid."""
-_GRID = 3
+"""Of the levels of :mod:`~spn4cir_core.models.lite0_levels`: the last, and blocks 6, 4 and 2 on a 3 × 3 grid."""
 
 
 def weights_file() -> Path:
@@ -78,22 +77,6 @@ def lite0_pixels(images: Sequence[Image], size_px: int) -> torch.Tensor:
 
     squares = np.stack([np.asarray(image.resize((size_px, size_px), Resampling.BICUBIC)) for image in images])
     return torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def lite0_levels(model: Any, pixels_BCHW: torch.Tensor) -> torch.Tensor:
-    """(B, 5528) features of four levels of :func:`load_lite0`'s network: kinds of things, parts, shapes, colours.
-
-    The last level is pooled over the picture; the others over the cells of a 3 × 3 grid, channel by channel.
-    """
-    import torch
-
-    levels: dict[int, torch.Tensor] = {}
-    hidden = model.bn1(model.conv_stem(pixels_BCHW))
-    for number, block in enumerate(model.blocks):
-        hidden = levels[number] = block(hidden)
-    last = model.forward_head(model.bn2(model.conv_head(hidden)), pre_logits=True)
-    cells = [torch.nn.functional.adaptive_avg_pool2d(levels[number], _GRID).flatten(1) for number in (6, 4, 2)]
-    return torch.cat([last, *cells], dim=1)
 
 
 def _signature(name: str, tensor: torch.Tensor) -> tuple[str, tuple[int, ...]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from spn4cir_core.backbones.base import Network
+from spn4cir_core.engine.npy_rows import mapped_rows, scratch_file, write_rows
 from spn4cir_core.engine.processes import Processes
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.models.devices import choose_device
 from spn4cir_core.training.checkpoints import as_module
-from spn4cir_core.training.npy_rows import mapped_rows, scratch_file, write_rows
 
 BATCH_ROWS = 64
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spn4cir_core.backbones.base import Network
+from spn4cir_core.engine.npy_rows import write_rows
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.errors import TrainingError
@@ -17,7 +18,6 @@ from spn4cir_core.models.devices import choose_device
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.training.checkpoints import as_module, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
-from spn4cir_core.training.npy_rows import write_rows
 from spn4cir_core.training.settings import BankInput
 from spn4cir_core.triplets.triplet_tables import read_candidates
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from spn4cir_core.captions.auto import Auto
 from spn4cir_core.captions.base import ToCaption
 from spn4cir_core.captions.tags import Tags, is_plural, label_names, phrase
+from spn4cir_core.models.lite0_levels import Lite0Levels
 from tests.captions.conftest import Pictures
 
 pytest.importorskip("timm")
@@ -69,3 +71,24 @@ def test_plurals_take_no_article() -> None:
         "sunglasses",
         "swimming trunks",
     }
+
+
+def test_features_that_are_there_already_are_not_computed_again(
+    pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = Tags(size_px=96)
+    images, opened = pictures.images[:4], pictures.open()[:4]
+    features = Lite0Levels(96).start()(opened)
+    alone = tags.start(pictures.files)(images, opened)
+    monkeypatch.setattr(Lite0Levels, "start", None)
+    seen = [replace(image, features=row) for image, row in zip(images, features, strict=True)]
+    assert tags.start(pictures.files)(seen, opened) == alone
+
+
+def test_no_network_looks_at_a_picture_whose_label_is_given() -> None:
+    assert LABELLED.trunk_for(image(label="hat")) is None
+    assert LABELLED.trunk_for(image()) == Tags(size_px=96).trunk_for(image(label="hat"))
+    drops = Tags(label_attribute="label", without_label="drop")
+    assert drops.trunk_for(image()) is None
+    assert Auto(fallback=LABELLED).trunk_for(image(title="A green hat")) is None
+    assert Auto(fallback=LABELLED).trunk_for(image()) == LABELLED.trunk_for(image())

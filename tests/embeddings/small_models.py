@@ -74,4 +74,10 @@ def write_timm(folder: Path) -> dict[str, Any]:
     return {"model": "mobilenetv3_small_050", "weights": str(path), "size_px": 32}
 
 
-WRITERS = {"open_clip": write_open_clip, "timm": write_timm, "unicom": write_unicom, "vision_tower": write_vision_tower}
+WRITERS = {
+    "lite0": lambda folder: {"size_px": 96},
+    "open_clip": write_open_clip,
+    "timm": write_timm,
+    "unicom": write_unicom,
+    "vision_tower": write_vision_tower,
+}

@@ -13,9 +13,9 @@ from spn4cir_core.backbones.base import BACKBONES
 from spn4cir_core.backbones.small.settings import Small
 from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import InputError
+from spn4cir_core.images import picture_rows as module
 from spn4cir_core.images.files import ImageFiles, pixel_sha256
 from spn4cir_core.store.artifacts import Store
-from spn4cir_core.training import image_inputs as module
 from spn4cir_core.training.image_inputs import image_inputs
 from tests.backbones.small_backbones import WRITERS
 

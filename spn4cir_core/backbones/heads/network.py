@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
-from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenImages, FrozenTexts, FrozenTrunksNetwork
+from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenTexts, FrozenTrunksNetwork
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
+from spn4cir_core.models.fixed_batches import in_fixed_batches
+from spn4cir_core.models.lite0 import lite0_pixels, load_lite0
 
 IMAGE_FEATURES = 1280
 
@@ -55,18 +58,22 @@ class HeadsNetwork(FrozenTrunksNetwork, TwoTowerNetwork):
         *,
         dim: int,
         hidden: int,
-        images: FrozenImages,
+        image_px: int,
         texts: FrozenTexts,
         make_composer: Callable[[int, int], ComposerNetwork],
     ) -> None:
         """``make_composer(dim, token_dim)`` is called last, so that the heads' weights do not depend on it."""
         image, text = Head(IMAGE_FEATURES, hidden, dim), TextTower(texts, hidden, dim)
         super().__init__(dim, image, text, make_composer(dim, dim))
-        self.texts, self.image_trunk = texts, images
+        self.texts, self.image_px = texts, image_px
+        # In a list, because a module set as an attribute would join this network's weights.
+        self._trunk: list[Any] = []
 
     @override
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(B, 1280) float32 features of the frozen trunk, one picture at a time."""
-        return self.image_trunk.read(
-            images, lambda trunk, pixels: trunk.forward_head(trunk.forward_features(pixels), pre_logits=True)
-        )
+        if not self._trunk:
+            self._trunk.append(load_lite0().to(memory_format=torch.channels_last))
+        trunk = self._trunk[0]
+        pixels = lite0_pixels(images, self.image_px).contiguous(memory_format=torch.channels_last)
+        return in_fixed_batches(lambda part: trunk.forward_head(trunk.forward_features(part), pre_logits=True), pixels)

@@ -12,6 +12,8 @@ from spn4cir_core.backbones.base import COMPOSERS
 from spn4cir_core.backbones.composers import Composer, Sum
 from spn4cir_core.backbones.frozen_backbone import FrozenBackbone
 from spn4cir_core.engine.plugins import Choice
+from spn4cir_core.models.lite0 import weights_file
+from spn4cir_core.store.fingerprints import file_sha256, fingerprint
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
@@ -24,7 +26,6 @@ class Heads(FrozenBackbone):
     """
 
     plugin_kind: ClassVar[str] = "heads"
-    image_features: ClassVar[str] = "lite0"
 
     dim: int = Field(default=256, ge=8)
     hidden: int = Field(default=512, ge=8)
@@ -32,14 +33,19 @@ class Heads(FrozenBackbone):
     composer: Annotated[Composer, Choice(COMPOSERS)] = Sum()
 
     @override
+    def inputs_fingerprint(self) -> str:
+        weights = file_sha256(weights_file())
+        return fingerprint({"kind": "lite0", "image_px": self.image_px, "weights": weights})
+
+    @override
     def _network(self, state: Mapping[str, Any]) -> Network:
-        from spn4cir_core.backbones.frozen_trunks import FrozenImages, FrozenTexts
+        from spn4cir_core.backbones.frozen_trunks import FrozenTexts
         from spn4cir_core.backbones.heads.network import HeadsNetwork
 
         return HeadsNetwork(
             dim=self.dim,
             hidden=self.hidden,
-            images=FrozenImages(self.image_px),
+            image_px=self.image_px,
             texts=FrozenTexts(self.precision),
             make_composer=self.composer.network,
         )

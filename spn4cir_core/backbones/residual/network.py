@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenImages, FrozenTexts, FrozenTrunksNetwork
-from spn4cir_core.models.lite0 import LEVEL_FEATURES, lite0_levels
+from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenTexts, FrozenTrunksNetwork
+from spn4cir_core.models.lite0 import LEVEL_FEATURES
 
 ROWS_MEASURED = 20_000
 """Training pictures that statistics and principal components are measured on, at most."""
@@ -130,15 +130,16 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
         hidden: int,
         rank: int,
         dropout: float,
-        images: FrozenImages,
+        read: Callable[[Sequence[Image.Image]], np.ndarray],
         texts: FrozenTexts,
     ) -> None:
+        """``read`` gives the (B, 5528) float16 levels of pictures by the frozen trunk."""
         super().__init__()
         self.levels = Levels(level_dims)
         self.hidden, self.rank, self.dropout = hidden, rank, dropout
         self._make_trainable()
         self.query_image: ImageMap | None = None
-        self.texts, self.image_trunk = texts, images
+        self.texts, self._read = texts, read
 
     def _make_trainable(self) -> None:
         self.dim = sum(self.levels.level_dims)
@@ -151,8 +152,8 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
 
     @override
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """(B, 5528) float16 features of the frozen trunk, one picture at a time."""
-        return self.image_trunk.read(images, lite0_levels).astype(np.float16)
+        """(B, 5528) float16 features of the frozen trunk, :class:`~spn4cir_core.models.lite0_levels.Lite0Levels`."""
+        return self._read(images)
 
     @override
     def expect_images(self, inputs: np.ndarray) -> None:

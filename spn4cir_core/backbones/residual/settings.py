@@ -9,6 +9,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from spn4cir_core.backbones.frozen_backbone import FrozenBackbone
+from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.models.lite0_levels import Lite0Levels
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.residual.network import ResidualNetwork
@@ -23,7 +25,6 @@ class Residual(FrozenBackbone):
     """
 
     plugin_kind: ClassVar[str] = "residual"
-    image_features: ClassVar[str] = "lite0 levels"
 
     image_px: int = Field(default=224, ge=64, le=512)
     level_dims: int = Field(default=256, ge=8, le=1008)
@@ -34,8 +35,16 @@ class Residual(FrozenBackbone):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @override
+    def inputs_fingerprint(self) -> str:
+        return self._levels.fingerprint()
+
+    @property
+    def _levels(self) -> Lite0Levels:
+        return Lite0Levels(self.image_px, self.precision)
+
+    @override
     def _network(self, state: Mapping[str, Any]) -> ResidualNetwork:
-        from spn4cir_core.backbones.frozen_trunks import FrozenImages, FrozenTexts
+        from spn4cir_core.backbones.frozen_trunks import FrozenTexts
         from spn4cir_core.backbones.residual.network import ResidualNetwork
 
         return ResidualNetwork(
@@ -43,6 +52,6 @@ class Residual(FrozenBackbone):
             hidden=self.hidden,
             rank=self.rank,
             dropout=self.dropout,
-            images=FrozenImages(self.image_px),
+            read=FirstUse(self._levels.start),
             texts=FrozenTexts(self.precision),
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spn4cir_core.training.npy_rows import write_rows
+from spn4cir_core.engine.npy_rows import write_rows
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32])

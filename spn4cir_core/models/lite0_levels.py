@@ -1,0 +1,178 @@
+"""One pass of a picture through a frozen EfficientNet-Lite0: what tags, picture vectors and the backbone read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spn4cir_core.models.fixed_batches import side_by_side
+from spn4cir_core.models.lite0 import LEVEL_FEATURES, lite0_pixels, load_lite0, weights_file
+from spn4cir_core.models.precision import Precision, precision_of
+from spn4cir_core.store.fingerprints import file_sha256, fingerprint
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+    from torch import Tensor
+
+POOLED = LEVEL_FEATURES[0]
+"""The first features are the last level, pooled: what the ImageNet classifier and picture vectors are made of."""
+GRID = 3
+ROWS_ON_CPU, ROWS_ON_GPU = 4, 32
+FIRST_STAGE_IN_BFLOAT16 = 5
+"""Depthwise and projecting convolutions before this stage stay float32, which keeps the cosine above 0.999."""
+CEILING = 6.0
+"""Of ReLU6, the network's activation."""
+
+
+@dataclass(frozen=True)
+class Lite0Levels:
+    """Features of four levels of the network: kinds of things, parts, shapes, colours; see :meth:`start`."""
+
+    size_px: int = 224
+    """Side of the square that the network sees; pictures are squeezed to it."""
+    precision: Precision = "auto"
+    device: str = "cpu"
+
+    def fingerprint(self) -> str:
+        """Hash of weights, size, and what is computed in on this machine; features are stored and shared under it.
+
+        Raises:
+            MissingExtra: the weight package is not installed.
+        """
+        deciding = {"size_px": self.size_px, "precision": precision_of(self.precision), "version": 1}
+        return fingerprint({"kind": "lite0 levels", **deciding, "weights": file_sha256(weights_file())})
+
+    def start(self) -> Callable[[Sequence[Image]], np.ndarray]:
+        """Load the network and return the function from B RGB images to (B, 5528) float16 features.
+
+        The last level is pooled over the picture; the others over the cells of a 3 × 3 grid, channel by channel. Row i
+        does not depend on the other images.
+
+        Raises:
+            MissingExtra: timm or the weight package is not installed.
+        """
+        import torch
+
+        levels = folded_lite0(precision_of(self.precision) == "bfloat16", self.device)
+        rows = ROWS_ON_CPU if self.device == "cpu" else ROWS_ON_GPU
+
+        def one_batch(images: Sequence[Image]) -> np.ndarray:
+            pixels_BCHW = lite0_pixels(images, self.size_px)
+            padding = pixels_BCHW.new_zeros((rows - len(images), *pixels_BCHW.shape[1:]))
+            batch = torch.cat([pixels_BCHW, padding]).to(self.device).contiguous(memory_format=torch.channels_last)
+            with torch.inference_mode():
+                features_BF: np.ndarray = levels(batch)[: len(images)].to(torch.float16).cpu().numpy()
+            return features_BF
+
+        def encode(images: Sequence[Image]) -> np.ndarray:
+            batches = [images[start : start + rows] for start in range(0, len(images), rows)]
+            return np.concatenate([np.empty((0, sum(LEVEL_FEATURES)), np.float16), *side_by_side(one_batch, batches)])
+
+        return encode
+
+
+def classifier_of_pooled() -> Callable[[np.ndarray], np.ndarray]:
+    """The function from (B, 1280) pooled features to (B, 1000) class probabilities; a row hangs on its own alone."""
+    classifier: Any = load_lite0().classifier
+    weight_CF = classifier.weight.detach().numpy().astype(np.float64)
+    bias_C = classifier.bias.detach().numpy().astype(np.float64)
+
+    def probabilities(pooled_BF: np.ndarray) -> np.ndarray:
+        logits_BC = np.array([weight_CF @ row for row in pooled_BF.astype(np.float64)]) + bias_C
+        odds_BC = np.exp(logits_BC - logits_BC.max(axis=1, keepdims=True))
+        probabilities_BC: np.ndarray = odds_BC / odds_BC.sum(axis=1, keepdims=True)
+        return probabilities_BC
+
+    return probabilities
+
+
+def folded_lite0(bfloat16: bool, device: str = "cpu") -> Callable[[Tensor], Tensor]:
+    """The function from (B, 3, H, W) pixels to (B, 5528) float32 levels, batch norms folded into convolutions."""
+    import torch
+
+    network: Any = load_lite0()
+
+    def convolution(owner: Any, names: tuple[str, str], stage: int, expands: bool = False) -> Convolution:
+        rounded = bfloat16 and (expands or stage >= FIRST_STAGE_IN_BFLOAT16)
+        dtype = torch.bfloat16 if rounded else torch.float32
+        return Convolution(getattr(owner, names[0]), getattr(owner, names[1]), dtype, device)
+
+    def block(owner: Any, stage: int) -> tuple[list[Convolution], bool]:
+        if hasattr(owner, "conv_pwl"):
+            expand = convolution(owner, ("conv_pw", "bn1"), stage, expands=True)
+            rest = [convolution(owner, names, stage) for names in (("conv_dw", "bn2"), ("conv_pwl", "bn3"))]
+            return [expand, *rest], owner.has_skip
+        names_of = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
+        return [convolution(owner, names, stage) for names in names_of], owner.has_skip
+
+    stem = convolution(network, ("conv_stem", "bn1"), 0)
+    stages = [[block(owner, stage) for owner in blocks] for stage, blocks in enumerate(network.blocks)]
+    head = convolution(network, ("conv_head", "bn2"), len(stages))
+
+    def levels(pixels_BCHW: Tensor) -> Tensor:
+        hidden, outputs = stem(pixels_BCHW), []
+        for blocks in stages:
+            for convolutions, has_skip in blocks:
+                before = hidden
+                for layer in convolutions:
+                    hidden = layer(hidden)
+                hidden = hidden + before if has_skip else hidden
+            outputs.append(hidden)
+        pooled = head(hidden).float().mean((2, 3))
+        cells = [
+            torch.nn.functional.adaptive_avg_pool2d(outputs[number].float(), GRID).flatten(1) for number in (6, 4, 2)
+        ]
+        return torch.cat([pooled, *cells], dim=1)
+
+    return levels
+
+
+class Convolution:
+    """A convolution with its batch norm folded in, and its activation: on a CPU one kernel where oneDNN is there."""
+
+    def __init__(self, convolution: Any, norm: Any, dtype: torch.dtype, device: str) -> None:
+        import torch
+        from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+        weight, bias = fuse_conv_bn_weights(
+            *(convolution.weight, convolution.bias, norm.running_mean, norm.running_var),
+            *(norm.eps, norm.weight, norm.bias),
+        )
+        assert bias is not None
+        self.dtype = dtype
+        self.weight = weight.detach().to(device, dtype).contiguous(memory_format=torch.channels_last)
+        self.bias = bias.detach().to(device, dtype)
+        self.stride, self.groups = convolution.stride[0], convolution.groups
+        self.is_activated = not isinstance(norm.act, torch.nn.Identity)
+        one_kernel = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if device == "cpu" else None
+        self._one_kernel = one_kernel if torch.backends.mkldnn.is_available() else None  # type: ignore[no-untyped-call]
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(B, C, H, W) in, (B, C', H', W') out, padded as TensorFlow does."""
+        import torch
+
+        hidden, padding = self._padded(hidden.to(self.dtype))
+        stride = [self.stride, self.stride]
+        if self._one_kernel is not None:
+            activation: tuple[str, list[float]] = ("hardtanh", [0.0, CEILING]) if self.is_activated else ("none", [])
+            result: Tensor = self._one_kernel(
+                hidden, self.weight, self.bias, [padding, padding], stride, [1, 1], self.groups, *activation, ""
+            )
+            return result
+        given = torch.nn.functional.conv2d(hidden, self.weight, self.bias, stride, padding, 1, self.groups)
+        return given.clamp_(0, CEILING) if self.is_activated else given
+
+    def _padded(self, hidden: Tensor) -> tuple[Tensor, int]:
+        """What is to be padded evenly by the kernel, and by how much: TensorFlow's padding may be uneven."""
+        import torch
+
+        kernel, height = self.weight.shape[-1], hidden.shape[-2]
+        pixels = max((-(-height // self.stride) - 1) * self.stride + kernel - height, 0)
+        if pixels % 2 == 0:
+            return hidden, pixels // 2
+        padded = torch.nn.functional.pad(hidden, [pixels // 2, pixels - pixels // 2] * 2)
+        return padded.contiguous(memory_format=torch.channels_last), 0
