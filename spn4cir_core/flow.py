@@ -55,7 +55,7 @@ def downstream_of(name: str) -> set[str]:
 
 
 def outdated(recipe: Recipe, store: Store) -> dict[str, str | None]:
-    """Stages whose artefact is missing or was made from other inputs, and all that follows from them.
+    """Stages whose artefact is missing, damaged or was made from other inputs, and all that follows from them.
 
     Returns:
         Stage name → the fingerprint it should have, None where a late parent decides that; in flow order.
@@ -66,6 +66,6 @@ def outdated(recipe: Recipe, store: Store) -> dict[str, str | None]:
             late[stage.name] = None
             continue
         wanted, current = stage.wanted(recipe, store), store.current(recipe.name, stage.name)
-        if current is None or current.fingerprint != wanted:
+        if current is None or current.fingerprint != wanted or current.damage():
             late[stage.name] = wanted
     return late

@@ -228,7 +228,7 @@ def _model_of(model: type[Settings], key: str, kind: Any) -> type[Settings] | No
     return None
 
 
-def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
+def _read(source: str | Path, above: tuple[str, ...]) -> dict[str, Any]:
     packaged = resources.files("spn4cir_core") / "recipes" / f"{source}.toml"
     path = Path(source)
     if str(source) in packaged_recipes():
@@ -251,10 +251,17 @@ def _read(source: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     base = tables.pop("base", None)
     if base is None:
         return tables_under_new_keys(tables, Recipe, {})
-    if str(base) in seen:
-        raise RecipeError(f"recipe {source}: its bases go in a circle: {' → '.join([*seen, str(base)])}")
-    below = _read(str(base), (*seen, str(source)))
+    chain = (*above, _identity(source))
+    if _identity(str(base)) in chain:
+        circle = [*chain[chain.index(_identity(str(base))) :], _identity(str(base))]
+        raise RecipeError(f"recipe {source}: its bases go in a circle: {' → '.join(circle)}")
+    below = _read(str(base), chain)
     return merge(below, tables_under_new_keys(tables, Recipe, below))
+
+
+def _identity(source: str | Path) -> str:
+    """A packaged recipe's name, or a file's one path."""
+    return str(source) if str(source) in packaged_recipes() else str(Path(source).resolve())
 
 
 def is_recipe_file(path: Path) -> bool:

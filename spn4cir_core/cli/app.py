@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,6 +29,7 @@ from spn4cir_core.cli.options import (
     opened,
 )
 from spn4cir_core.engine.log_level import LOG_LEVEL, set_log_level
+from spn4cir_core.engine.plugins import in_one_line
 from spn4cir_core.engine.progress import shown
 from spn4cir_core.errors import Spn4cirError, StoreError
 from spn4cir_core.flow import STAGES
@@ -94,7 +96,7 @@ class Commands(typer.core.TyperGroup):
             raise SystemExit(INTERRUPTED_STATUS) from None
 
 
-app = typer.Typer(no_args_is_help=True, cls=Commands)
+app = typer.Typer(no_args_is_help=True, cls=Commands, pretty_exceptions_enable=False)
 
 triplets.register(app)
 serve.register(app)
@@ -284,11 +286,18 @@ def options_first(words: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Entry point: a known error is one line on standard error and exit status 1."""
+    """Entry point: a known error is one line on standard error and exit status 1.
+
+    Any other error has its traceback, and the same line last.
+    """
     try:
         app(options_first(sys.argv[1:]))
     except Spn4cirError as error:
         typer.secho(f"error: {with_options(str(error))}", fg="red", err=True)
+        sys.exit(1)
+    except Exception as error:
+        traceback.print_exc()
+        typer.secho(f"error: {in_one_line(error)}", fg="red", err=True)
         sys.exit(1)
 
 

@@ -11,22 +11,25 @@ import difflib
 import importlib
 import logging
 import re
+import traceback
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from spn4cir_core.errors import RecipeError
 
 log = logging.getLogger(__name__)
 SHOWN_CHARACTERS = 500
+LARGEST_NUMBER = 2**31
+"""No setting counts further than this; what does is a slip of the pen, and would end in memory or in days."""
 
 
 class Settings(BaseModel):
-    """A table of a recipe: frozen; an unknown key is an error."""
+    """A table of a recipe: frozen; an unknown key is an error, and so is a number that is not finite or very large."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
     optional: ClassVar[frozenset[str]] = frozenset()
     """Fields whose extra may be missing: the work is then done without them."""
     renamed_keys: ClassVar[Mapping[str, str]] = {}
@@ -39,6 +42,13 @@ class Settings(BaseModel):
     @classmethod
     def _read_renamed_keys(cls, table: Any) -> Any:
         return under_new_keys(table, cls) if isinstance(table, Mapping) else table
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_no_slip_of_the_pen(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER:
+            raise ValueError(f"a number up to {LARGEST_NUMBER:,} is expected")
+        return value
 
     def extras(self) -> tuple[str, ...]:
         """Names of the optional extras of this package that work with these settings needs."""
@@ -104,6 +114,8 @@ class Room:
             return member.model_validate(settings)
         except ValidationError as error:
             raise RecipeError(explain(error, f"{self.noun} {value['kind']!r}", member)) from error
+        except Exception as error:  # whatever a class from elsewhere raises
+            raise RecipeError(f"{self.noun} {value['kind']!r} cannot be made: {in_one_line(error)}") from error
 
     def member(self, kind: str) -> type[Plugin]:
         """Resolve a kind, or a dotted ``package.module:Class``, to its class."""
@@ -120,6 +132,8 @@ class Room:
             loaded = getattr(importlib.import_module(module_name), class_name)
         except (ImportError, AttributeError) as error:
             raise RecipeError(f"{self.noun} {kind!r}: cannot load {target!r}: {error}") from error
+        except Exception as error:  # a module from elsewhere runs its code when it is imported
+            raise RecipeError(f"{self.noun} {kind!r}: cannot load {target!r}: {in_one_line(error)}") from error
         if not (isinstance(loaded, type) and issubclass(loaded, Plugin)):
             raise RecipeError(f"{self.noun} {kind!r}: {target!r} is not a spn4cir_core.engine.plugins.Plugin")
         if "plugin_kind" not in loaded.__dict__:
@@ -162,6 +176,14 @@ class NamedChoice(Choice):
     def _checked(self, value: object) -> Named:
         plugin: Plugin = self.room.build(value)
         return value if isinstance(value, str) and plugin.plugin_version == 1 else plugin
+
+
+def in_one_line(error: BaseException) -> str:
+    """``ValueError: what it says (file.py, line 7)``: an error that nobody expected, and the line that raised it."""
+    said = " ".join(str(error).split())[:SHOWN_CHARACTERS]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{': ' if said else ''}{said}{place}"
 
 
 def kind_of(value: Named) -> str:

@@ -124,6 +124,8 @@ class Stage(Generic[View]):
         digest = fingerprint(inputs)
         artifact = store.get(self.name, digest)
         reused = artifact is not None
+        if artifact is not None and (damage := artifact.damage()):
+            raise StoreError(damage)
         if artifact is None:
             log.info("%s: writing %s", self.name, digest)
             try:

@@ -9,7 +9,7 @@ from typing import Any
 from spn4cir_core.engine.stage import Stage
 from spn4cir_core.flow import STAGES, downstream_of, outdated
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.artifacts import SUMMARY, Artifact, Store
 
 NOT_MADE = "not made yet"
 OUTSIDE = "what it reads from outside the store has changed: pictures, side files or weights"
@@ -34,7 +34,10 @@ def late_above(names: Iterable[str], recipe: Recipe, store: Store) -> dict[str, 
 def _reasons(stage: Stage[Any], recipe: Recipe, store: Store, late: Mapping[str, object]) -> list[str]:
     artifact = store.current(recipe.name, stage.name)
     if artifact is None:
-        return [NOT_MADE]
+        folder = store.without_summary(recipe.name, stage.name)
+        return [f"{folder} has no {SUMMARY}: it was lost; the artefact is made anew"] if folder else [NOT_MADE]
+    if damage := artifact.damage():
+        return [damage]
     parents = {name: store.current(recipe.name, name) for name in stage.parents_of(recipe)}
     present = {name: parent for name, parent in parents.items() if parent is not None}
     now = stage.inputs(recipe, store, present)

@@ -23,7 +23,7 @@ from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.images.stage import counted
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.artifacts import SUMMARY, Artifact, Store
 from spn4cir_core.store.remote_store import RemoteStore
 
 PACKAGE = "spn4cir"
@@ -235,6 +235,8 @@ def artifacts(store: Store, recipe: str) -> Iterator[Symptom]:
     for noun in STAGES:
         try:
             artifact = store.current(recipe, noun)
+            if folder := store.without_summary(recipe, noun):
+                yield Symptom(noun, "note", f"{folder} has no {SUMMARY}", "run again: the artefact is made anew")
             if artifact is not None:
                 artifact.verify()
                 yield Symptom(noun, "ok", f"{artifact.fingerprint}: {_size(artifact)}, all checksums match")

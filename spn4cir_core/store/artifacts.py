@@ -21,6 +21,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -102,10 +103,12 @@ class Artifact:
     def _file(self, name: str) -> Path:
         path = self.path / name
         recorded = self.summary["files"].get(name)
-        if recorded is None or not path.is_file():
+        if recorded is None:
             raise StoreError(
                 f"{self.noun} {self.fingerprint} has no file {name!r}; its files: {sorted(self.summary['files'])}"
             )
+        if not path.is_file():
+            raise StoreError(f"{path} is missing: it was deleted. Delete {self.path} and run again.")
         if path.stat().st_size != recorded["bytes"]:
             raise StoreError(
                 f"{path} has {path.stat().st_size} bytes, its summary says {recorded['bytes']}: it was damaged. "
@@ -147,6 +150,15 @@ class Artifact:
                 f"{self.noun}. If that calls it up to date, delete {self.path} first"
             )
         return file
+
+    def damage(self) -> str:
+        """Says which of its files is missing or has another size, and what to do; empty where none is."""
+        for name in self.summary["files"]:
+            try:
+                self._file(name)
+            except StoreError as error:
+                return str(error)
+        return ""
 
     def verify(self) -> None:
         """Compare every file with its recorded checksum, those compared before as well.
@@ -234,6 +246,12 @@ class Store:
         fingerprint = self._pointer(recipe, noun).get("fingerprint")
         return self.get(noun, fingerprint) if fingerprint else None
 
+    def without_summary(self, recipe: str, noun: str) -> Path | None:
+        """The folder of what the recipe last materialised under this noun, where its summary is lost."""
+        fingerprint = self._pointer(recipe, noun).get("fingerprint")
+        folder = self.root / noun / str(fingerprint)
+        return folder if fingerprint and folder.is_dir() and self.get(noun, fingerprint) is None else None
+
     def before(self, recipe: str, noun: str) -> Artifact | None:
         """What the recipe had materialised under this noun before the current one, or None."""
         fingerprint = self._pointer(recipe, noun).get("before")
@@ -311,7 +329,10 @@ class Store:
         }
         plain = json.loads(json.dumps(summary))  # hashed as it will be read
         write_json(draft.path / SUMMARY, {**plain, SUMMARY_DIGEST: hash_of(plain)})
-        draft.path.replace(self.root / noun / fingerprint)
+        target = self.root / noun / fingerprint
+        if target.exists() and not (target / SUMMARY).is_file():  # its summary was lost: nobody can read the rest
+            shutil.rmtree(target)
+        draft.path.replace(target)
         _sync(self.root / noun)
 
     def _held(self, noun: str, fingerprint: str) -> AbstractContextManager[None]:
@@ -385,7 +406,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a scratch path beside ``path``; rename it into place only if the block succeeds."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        scratch.touch()
+        mode = scratch.stat().st_mode  # that of the umask; some writers make files that their owner alone can read
         yield scratch
+        scratch.chmod(mode)
         with scratch.open("rb") as stream:
             os.fsync(stream.fileno())
         scratch.replace(path)

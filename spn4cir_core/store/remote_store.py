@@ -95,6 +95,11 @@ class RemoteArtifact(Artifact):
             self._fetch(name, anew=True)
             super()._file(name)
 
+    def damage(self) -> str:
+        """As :meth:`Artifact.damage`, of the files on this machine; the others are fetched when they are read."""
+        here = {name: recorded for name, recorded in self.summary["files"].items() if (self.path / name).is_file()}
+        return Artifact(self.noun, self.path, {**self.summary, "files": here}).damage()
+
     def is_whole(self) -> bool:
         """Whether all of its files are on this machine."""
         sizes = {name: recorded["bytes"] for name, recorded in self.summary["files"].items()}

@@ -18,6 +18,7 @@ from spn4cir_core.texts.edit_wordings import WORDINGS
 PLACEHOLDERS = ("reference", "target", "added", "removed", "attribute", "changes", "kept", *WORDINGS)
 SAYS_SOMETHING = {"target", "added", "removed", "attribute", "changes", *WORDINGS}
 ONLY = ("added", "removed")
+MOST_CHARACTERS = 1000
 BUILTIN = "builtin"
 
 
@@ -130,6 +131,11 @@ def _template(source: str, row: Mapping[str, Any]) -> Template:
         raise RecipeError(f"{source}: a template has the id {name!r}; each needs an id, its text is {text!r}")
     if not (isinstance(text, str) and text.strip()):
         raise RecipeError(f"{source}: template {name!r} has the empty text {text!r}; write words and {_known()}")
+    if len(text) > MOST_CHARACTERS:
+        raise RecipeError(
+            f"{source}: template {name!r} has {len(text):,} characters, {text[:40]!r} …; a modified text is a "
+            f"sentence, of at most {MOST_CHARACTERS:,}"
+        )
     if only not in ("", *ONLY):
         raise RecipeError(f"{source}: template {name!r}: only = {only!r}; it can be {' or '.join(map(repr, ONLY))}")
     template = Template(name.strip(), " ".join(text.split()), only)

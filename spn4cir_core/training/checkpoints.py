@@ -220,7 +220,8 @@ class Resume:
     def finish(self, backbone: Backbone, network: Network, temperature: float, metrics: list[dict[str, Any]]) -> None:
         """Write the finished checkpoint into the draft and leave nothing else there."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        _save(as_module(network).state_dict(), self.folder / WEIGHTS)
+        with whole_file(self.folder / WEIGHTS) as scratch:
+            _save(as_module(network).state_dict(), scratch)
         described = {
             "backbone": as_table(backbone),
             "backbone_fingerprint": backbone.restoring_fingerprint(),

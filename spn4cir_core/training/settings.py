@@ -59,12 +59,12 @@ class ValidationSettings(Settings):
 class Schedule(Settings):
     """What every training stage has: steps, batch, optimiser."""
 
-    steps: int | None = Field(default=None, ge=0)
+    steps: int | None = Field(default=None, ge=0, le=100_000_000)
     """Optimiser steps; None means ``epochs`` decides."""
-    epochs: float = Field(default=10, gt=0)
-    min_steps: Annotated[int, OmitDefaultFromFingerprint()] = Field(default=0, ge=0)
+    epochs: float = Field(default=10, gt=0, le=100_000)
+    min_steps: Annotated[int, OmitDefaultFromFingerprint()] = Field(default=0, ge=0, le=100_000_000)
     """Least number of steps where ``epochs`` decides: a small corpus has few in an epoch."""
-    batch_size: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=128, ge=2, le=1_000_000)
     batches: Annotated[BatchOrder, Choice(BATCH_ORDERS)] = RandomBatches()
     chunk_size: int | None = Field(default=None, ge=1)
     """Rows each process embeds at once; what does not fit into memory as a batch does in chunks, with the same
@@ -72,8 +72,8 @@ class Schedule(Settings):
     accumulate_batches: int = Field(default=1, ge=1)
     """Batches whose mean gradient is one step. Negatives stay those of each batch: for in-batch losses a larger batch
     in chunks is the stronger choice; against a bank the two are the same."""
-    learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    learning_rate: float = Field(default=2e-3, gt=0, le=100)
+    weight_decay: float = Field(default=0.01, ge=0, le=100)
     decayed: Annotated[Literal["matrices", "all"], OmitDefaultFromFingerprint()] = "matrices"
     """What weight decay shrinks: matrices alone, or every trained tensor, biases, norms and the learnt temperature too,
     as published."""
@@ -86,7 +86,7 @@ class Schedule(Settings):
     rate_schedule: Annotated[Literal["cosine", "constant"], OmitDefaultFromFingerprint()] = "cosine"
     """What the learning rate does then: fall to zero as half a cosine, or stay as it is, as published."""
     clip_norm: float = Field(default=1.0, gt=0)
-    temperature: float = Field(default=0.05, gt=0)
+    temperature: float = Field(default=0.05, gt=0, le=1000)
     learn_temperature: bool = False
     learnt_temperature: Annotated[Literal["logarithm", "value"], OmitDefaultFromFingerprint()] = "logarithm"
     """What the optimiser changes where the temperature is learnt: its logarithm, so that it stays positive, or itself,
