@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
 import numpy as np
 
 from spn4cir_core.captions.caption_table import read_captions
+from spn4cir_core.captions.words import words_of
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import EVALUATORS, Evaluator, Query
+from spn4cir_core.evaluation.labels import DETECT, Labels
 from spn4cir_core.evaluation.settings import ReportInput
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import manifest_column
 from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.texts.attributes import COLOURS
 
 Source = Literal["held_out", "labels"]
 
 COLUMNS = ("query_id", "reference", "modified_text", "targets", "kind", "reference_caption", "target_captions")
 """Those of ``queries.csv``, and two that help the person and are read by no one else."""
 SHOWN_CAPTIONS = 5
+LEAST_COLOURED = 0.2
+"""Of the captions that must name a colour for queries to ask for one."""
 
 
 def draft(
@@ -40,6 +45,8 @@ def draft(
     """
     known = {evaluator.plugin_kind: evaluator for evaluator in tables.eval_report.evaluators}
     evaluator: Evaluator = known.get(source) or EVALUATORS.build(source)
+    if isinstance(evaluator, Labels):
+        evaluator = worded_by_corpus(evaluator, read_captions(parents["captions"]).values())
     sets = evaluator.query_sets(parents, image_files(tables.images, store), tables.seed)
     corpus_of = manifest_column(parents["images"], "corpus")
     by_corpus: dict[str, list[Query]] = {}
@@ -53,6 +60,17 @@ def draft(
     queries = drafted(by_corpus[corpora[0]], count, tables.seed)
     folder = tables.images.reader.corpus_folder(corpora[0])
     return len(queries), queries_csv(queries, folder, read_captions(parents["captions"]))
+
+
+def worded_by_corpus(evaluator: Labels, captions: Collection[str]) -> Labels:
+    """The evaluator with labels in plain words, and without colours where hardly a caption names one.
+
+    "The same colour, but …" is a sensible question about clothes, and none about cartons of milk.
+    """
+    coloured = sum(not set(COLOURS).isdisjoint(words_of(caption)) for caption in captions)
+    if evaluator.colour == DETECT and coloured < LEAST_COLOURED * len(captions):
+        return evaluator.model_copy(update={"plain_labels": True, "colour": "", "label_text": "{label}"})
+    return evaluator.model_copy(update={"plain_labels": True})
 
 
 def drafted(queries: Sequence[Query], count: int, seed: int) -> list[Query]:

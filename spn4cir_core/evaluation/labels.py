@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -13,6 +16,7 @@ from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.manifest import read_manifest
 from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
 
 DETECT = "detect"
 
@@ -37,13 +41,17 @@ class Labels(Evaluator):
     label: str = "label"
     """Attribute of the images that people gave them, or ``category``: the category in the manifest."""
     colour: str = DETECT
-    """Attribute that holds the colour, or ``detect``: the dominant colour of the picture."""
+    """Attribute that holds the colour, or ``detect``: the dominant colour of the picture. Empty: colours do not matter,
+    all images with the label are targets."""
     ignore: tuple[str, ...] = ("", "Not sure", "Other", "Skip")
     """Labels that say nothing."""
     max_queries: int = Field(default=1000, ge=1)
     """Most queries of each kind; a seeded sample beyond."""
     label_text: str = "the same colour, but {label}"
     colour_text: str = "the same {label}, but {colour}"
+    plain_labels: Annotated[bool, OmitDefaultFromFingerprint()] = False
+    """Whether texts name labels without hyphens and underscores, and of another label only what differs: "standard
+    instead of medium fat" from ``medium-fat-milk`` to ``standard-milk``."""
 
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """Queries of kind ``label`` and ``colour``; targets are all images with both attributes as asked."""
@@ -57,7 +65,9 @@ class Labels(Evaluator):
         if not queries:
             return []
         source = (
-            "detected by us as the picture's dominant colour (no one checked it)"
+            "not looked at"
+            if not self.colour
+            else "detected by us as the picture's dominant colour (no one checked it)"
             if self.colour == DETECT
             else f"the corpus' attribute {self.colour!r}"
         )
@@ -82,7 +92,7 @@ class Labels(Evaluator):
                 drops[f"image without a usable {self.label!r}: not asked about"] += 1
                 continue
             colour = _dominant_colour(files, row["path"]) if self.colour == DETECT else attributes.get(self.colour, "")
-            if colour:
+            if colour or not self.colour:
                 described.append(_Described(row["image_id"], label, colour))
             else:
                 drops["image without a colour: not asked about"] += 1
@@ -116,13 +126,27 @@ class Labels(Evaluator):
         kind = "label" if label != image.label else "colour"
         text = self.label_text if kind == "label" else self.colour_text
         word = label if kind == "label" else colour
+        named = _plain(label, image.label) if self.plain_labels else label.lower()
         return Query(
             query_id=f"{kind}:{image.image_id}:{word}",
             reference_id=image.image_id,
-            modified_text=text.format(label=label.lower(), colour=colour.lower()),
+            modified_text=text.format(label=named, colour=colour.lower()),
             target_ids=tuple(targets),
             kind=kind,
         )
+
+
+def _plain(label: str, of_reference: str) -> str:
+    """The label in words; of one that begins or ends as the reference's only what differs, and what it replaces."""
+    new, old = (re.sub(r"[\s_/-]+", " ", name).lower().split() for name in (label, of_reference))
+    first = _shared_start(new, old)
+    last = _shared_start(new[first:][::-1], old[first:][::-1])
+    own, gone = new[first : len(new) - last], old[first : len(old) - last]
+    return f"{' '.join(own)} instead of {' '.join(gone)}" if own and gone and (first or last) else " ".join(new)
+
+
+def _shared_start(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _dominant_colour(files: ImageFiles, path: str) -> str:
