@@ -182,10 +182,13 @@ def _row(path: str, name: str, key: str, product: Product) -> dict[str, str]:
 
 
 def _write(rows: list[dict[str, str]], out: Path) -> None:
-    columns = dict.fromkeys([*FIRST_COLUMNS, *(column for row in rows for column in row)])
+    filled = {column for row in rows for column, value in row.items() if value}
+    columns = [
+        name for name in dict.fromkeys([*FIRST_COLUMNS, *(name for row in rows for name in row)]) if name in filled
+    ]
     try:
         with whole_file(out) as scratch, scratch.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(columns), restval="", lineterminator="\n")
+            writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
             stream.flush()

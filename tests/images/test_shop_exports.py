@@ -61,6 +61,7 @@ def test_shopifys_newer_columns(tmp_path: Path) -> None:
     files, missing = imported(tmp_path, "shopify", SHOPIFY_NEW, "tee-red.jpg", "tee-blue.jpg")
     assert [row["title"] for row in files.values()] == ["V-neck tee, Colour: Blue", "V-neck tee, Colour: Red"]
     assert {row["category"] for row in files.values()} == {"Tops"} and not missing
+    assert (tmp_path / "metadata.csv").read_text().splitlines()[0] == "file,title,group,variant,category,Colour"
 
 
 def test_woocommerce_gives_variations_their_parents_group(tmp_path: Path) -> None:
