@@ -10,6 +10,7 @@ import dagster as dg
 from dagster_project.materialization import materialization
 from dagster_project.pipes_launch import run_through_pipes
 from dagster_project.previews import previews
+from dagster_project.run_processes import follow_run
 from spn4cir_core.engine.progress import Throttled
 from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import Spn4cirError
@@ -53,6 +54,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
             dg.RetryRequested: it failed with an error that may pass, and is tried again after a while.
             dg.Failure: it failed for good, with a message for the user.
         """
+        follow_run(context.instance, context.run_id)
         try:
             recipe, store = self.load()
             claimed(recipe, store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterEventType
 
-from spn4cir_core.engine.child_processes import is_alive
+from spn4cir_core.engine.child_processes import end_with_parent, is_alive
 
 MACHINE = "spn4cir/machine"
 """Tag of a run: the machine on which its process is."""
@@ -64,6 +65,13 @@ def on_this_machine(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return "sqlite" in type(instance.event_log_storage).__name__.lower()
 
 
+def follow_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Have a step's own process end with that of its run: where a run was killed, its slot is free for the next one."""
+    parent, started = multiprocessing.parent_process(), started_process(instance, run_id)
+    if parent is not None and started is not None and parent.pid == started[0]:
+        end_with_parent()
+
+
 def started_process(instance: dg.DagsterInstance, run_id: str) -> tuple[int, float] | None:
     """Id of the run's process and when it was reported, seconds since the epoch, from the first event that has one."""
     for entry in instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT):
@@ -80,6 +88,17 @@ def lives(process: int, started_at: float) -> bool:
     """
     began = _began(process)
     return is_alive(process) and not _is_zombie(process) and (began is None or began <= started_at + SLACK_S)
+
+
+def group_lives(group: int) -> bool:
+    """Whether a process of the group is still running. Linux alone tells those apart that nobody has waited for."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    running = [_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")]
+    states = [state for state, _, its_group, *_ in filter(None, running) if its_group == str(group)]
+    return not states or any(state != "Z" for state in states)
 
 
 def _stat(process: int) -> list[str]:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dagster_project.home import home_folder, make_home
+from dagster_project.run_processes import group_lives
 from spn4cir_core.errors import Spn4cirError
 
 WORKSPACE = Path(__file__).with_name("workspace.yaml")
+ENDING = {signal.SIGINT, signal.SIGTERM}
+PATIENCE_S, LOOK_EVERY_S = 30.0, 0.2
+"""How long what is left is given to end in order, and how often it is looked at."""
 
 
 def command(words: Sequence[str]) -> list[str]:
@@ -23,17 +30,49 @@ def command(words: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Make the home and become ``dagster dev``.
-
-    A script's background job ignores Ctrl-C, and ``dagster dev`` would then ignore TERM as well: both are heard again.
-    """
+    """Make the home, and run ``dagster dev`` on it until Ctrl-C or TERM."""
     try:
         os.environ["DAGSTER_HOME"] = str(make_home(home_folder()))
     except Spn4cirError as error:
         sys.exit(f"error: {error}")
-    for number in (signal.SIGINT, signal.SIGTERM):
+    sys.exit(run_with_children(command(sys.argv[1:])))
+
+
+def run_with_children(words: Sequence[str], patience_s: float = PATIENCE_S) -> int:
+    """Run a command in a process group of its own; Ctrl-C and TERM end it, and then what is left of its group.
+
+    ``dagster dev`` by itself is deaf to both where a script has started it in the background, and where a run is active
+    it leaves the code server and that run behind. A run that is ended so fails in order, and its work is not lost.
+
+    Returns:
+        Its exit status.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until there is a process to pass them on to
+    with subprocess.Popen(words, process_group=0, preexec_fn=_hear_signals) as process:
+        for number in ENDING:
+            signal.signal(number, lambda *_: process.send_signal(signal.SIGINT))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        status = process.wait()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not _end_group(process.pid, number, patience_s):
+            break
+    return status
+
+
+def _hear_signals() -> None:
+    for number in ENDING:
         signal.signal(number, signal.SIG_DFL)
-    os.execv(sys.executable, command(sys.argv[1:]))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def _end_group(group: int, number: signal.Signals, patience_s: float) -> bool:
+    """Signal what is left of a process group and wait for its end; whether something is left even then."""
+    until = time.monotonic() + patience_s
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
+    while group_lives(group) and time.monotonic() < until:
+        time.sleep(LOOK_EVERY_S)
+    return group_lives(group)
 
 
 if __name__ == "__main__":

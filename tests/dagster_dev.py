@@ -109,14 +109,14 @@ class DagsterDev:
         self.process.send_signal(signal.SIGINT)
         self.wait_until_gone()
 
-    def processes(self) -> list[str]:
-        """Command lines of what still runs of it: all in its session, read from proc(5)."""
-        lines = []
+    def processes(self) -> dict[int, str]:
+        """What still runs of it, id and command line: all in its session, read from proc(5)."""
+        lines = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
                 if int(session) == self.process.pid and state != "Z":
-                    lines.append((folder / "cmdline").read_text().replace("\0", " "))
+                    lines[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
             except OSError:
                 continue
         return lines

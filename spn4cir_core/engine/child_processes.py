@@ -101,6 +101,11 @@ def is_alive(process: int) -> bool:
 def _follow_parent() -> None:
     """Leave Ctrl-C to the parent process, and end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Have this process end, whatever it does, once the process that has started it by ``multiprocessing`` is gone."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

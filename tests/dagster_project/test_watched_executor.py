@@ -95,6 +95,15 @@ def test_after_a_kill_the_next_command_ends_the_dead_run_and_goes_on(home: Home)
     assert not slot_holders(home.instance) and not active_run(home.instance)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not list its processes there")
+def test_the_process_of_a_step_ends_with_its_killed_run(home: Home) -> None:
+    with home.materialize("images,captions", home.held_recipe(), SPN4CIR_EXECUTOR="multiprocess") as killed:
+        read_until(killed, "captions: writing")
+        killed.kill()
+        assert killed.stdout is not None
+        killed.stdout.read()  # it ends with the last process that could write into it
+
+
 @pytest.mark.parametrize("signals", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_waits_says_for_whom_and_can_be_ended(home: Home, signals: signal.Signals) -> None:
     slots = home.instance.event_log_storage
