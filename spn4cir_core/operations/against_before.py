@@ -10,8 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from spn4cir_core.blend.evidence import Evidence
+from spn4cir_core.blend.fitted import read_blend
+from spn4cir_core.blend.measure_blend import ask_blend
 from spn4cir_core.engine.progress import Progress, silent
-from spn4cir_core.evaluation.measure import ask
+from spn4cir_core.evaluation.measure import ModelVectors, ask
 from spn4cir_core.evaluation.query_sets import query_sets
 from spn4cir_core.evaluation.report_tables import QUERIES_FILE, RECALL_FILE, read_report_table
 from spn4cir_core.evaluation.tables import tables
@@ -23,10 +26,12 @@ from spn4cir_core.reports.stage import inputs_reader
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.store.lineage import ancestor
 from spn4cir_core.training.checkpoints import load_checkpoint
-from spn4cir_core.training.roles import STAGE2, TRAINED
+from spn4cir_core.training.roles import BLEND, ROLES, STAGE2, TRAINED
 
-Recalls = dict[tuple[str, int], float]
-"""Recall of composed queries over all kinds, by query set and k."""
+JUDGED = (BLEND, STAGE2)
+"""What is compared with the report before: what search serves, and the last trained network alone."""
+Recalls = dict[tuple[str, str, int], float]
+"""Recall of composed queries over all kinds, by query set, judged model and k."""
 QUERY_COLUMNS = ("query_id", "reference_id", "modified_text", "target_ids")
 RULER = ("images", "annotations", "splits", "eval_report")
 """What decides the queries and the galleries."""
@@ -78,26 +83,38 @@ def ruler_differences(now: Artifact, before: Artifact) -> dict[str, list[str]]:
 
 
 def composed_recalls(report: Artifact, value: str = "recall") -> Recalls:
-    """Stage 2's recalls, or another column beside them, e.g. the upper end of their intervals."""
-    return _of_served(read_report_table(report, RECALL_FILE), value)
+    """Recalls of the judged models, or another column beside them, e.g. the upper end of their intervals."""
+    return _of_judged(read_report_table(report, RECALL_FILE), value)
 
 
-def _of_served(table: pa.Table, value: str) -> Recalls:
-    wanted = {"kind": "all", "model": STAGE2.name, "query": "composed"}
-    rows = table.to_pylist()
-    return {(row["query_set"], row["k"]): row[value] for row in rows if all(row[key] == wanted[key] for key in wanted)}
+def _of_judged(table: pa.Table, value: str) -> Recalls:
+    judged = {role.name for role in JUDGED}
+    return {
+        (row["query_set"], row["model"], row["k"]): row[value]
+        for row in table.to_pylist()
+        if row["model"] in judged and row["kind"] == "all" and row["query"] == "composed"
+    }
 
 
-def older_checkpoint(before: Artifact, store: Store) -> Artifact | None:
-    """The checkpoint that the older report measured, if it is still in the store."""
-    fingerprint = before.summary["parents"].get(STAGE2.artifact)
-    return store.get(STAGE2.artifact, fingerprint) if fingerprint else None
+def older_models(before: Artifact, store: Store) -> dict[str, Artifact]:
+    """What the older report measured, by model, as far as it is still in the store; empty without stage 2.
+
+    The blend is one of them only where all trained networks are, since its channels are.
+    """
+    parents = before.summary["parents"]
+    found = {name: store.get(role.artifact, parents.get(role.artifact, "")) for name, role in ROLES.items()}
+    models = {name: artifact for name, artifact in found.items() if artifact is not None}
+    if STAGE2.name not in models:
+        return {}
+    return models if models.keys() >= TRAINED.keys() else {STAGE2.name: models[STAGE2.name]}
 
 
 def measure_again(
-    recipe: Recipe, store: Store, now: Artifact, checkpoint: Artifact, progress: Progress = silent
+    recipe: Recipe, store: Store, now: Artifact, models: Mapping[str, Artifact], progress: Progress = silent
 ) -> Recalls:
-    """Recalls of an older checkpoint over the queries and galleries of today's report.
+    """Recalls of older models, from :func:`older_models`, over the queries and galleries of today's report.
+
+    A blend reads today's captions and image embeddings.
 
     Raises:
         StoreError: what today's report was made of has been deleted.
@@ -107,28 +124,37 @@ def measure_again(
     files = image_files(recipe.images, store)
     sets = query_sets(settings, parents, files, recipe.seed)
     inputs_of = inputs_reader(parents["images"], files, store, progress)
-    answers = ask({STAGE2.name: partial(load_checkpoint, checkpoint)}, sets, inputs_of, progress)
-    return _of_served(tables(answers, settings.ks, settings.bootstrap_draws, recipe.seed).recall, "recall")
+    loaders = {name: partial(load_checkpoint, models[name]) for name in TRAINED if name in models}
+    vectors_of: dict[str, ModelVectors] = {}
+    answers = ask(loaders, sets, inputs_of, progress, vectors_of=vectors_of)
+    if BLEND.name in models:
+        blend = read_blend(models[BLEND.name])
+        evidence = Evidence.of(
+            parents["captions"], parents["image_embeddings"], blend.sentence_encoder, blend.caption_sources
+        )
+        ask_blend(blend, evidence, answers, vectors_of, settings.captions_of_gallery, progress)
+    return _of_judged(tables(answers, settings.ks, settings.bootstrap_draws, recipe.seed).recall, "recall")
 
 
 def diagnosis(recipe: Recipe, store: Store, now: Artifact, before: Artifact, progress: Progress = silent) -> list[str]:
     """Lines with the changes of recall, and which of ruler, data and training differ.
 
-    Where the rulers differ, the older checkpoint is measured again on today's, if it is still in the store.
+    Where the rulers differ, the older models are measured again on today's, if they are still in the store.
     """
     differences = ruler_differences(now, before)
     alike = {name for name, reasons in differences.items() if not reasons}
-    lines = [f"recall of {STAGE2.label}, report {before.fingerprint} against {now.fingerprint}:"]
+    labels = " and ".join(role.label for role in JUDGED)
+    lines = [f"recall of {labels}, report {before.fingerprint} against {now.fingerprint}:"]
     lines += _recall_lines(composed_recalls(now), composed_recalls(before), alike, "before")
-    checkpoint, measured = older_checkpoint(before, store), now.summary["parents"].get(STAGE2.artifact)
+    models = older_models(before, store)
     if alike == rulers(now).keys():
         pass
-    elif checkpoint is None:
+    elif not models:
         lines.append("  the older checkpoint is not in the store any more, so it cannot be measured on today's ruler")
-    elif checkpoint.fingerprint == measured:
+    elif measured_too(now, models):
         lines.append("  both reports measure the same checkpoint: only the ruler has changed")
     else:
-        again = measure_again(recipe, store, now, checkpoint, progress)
+        again = measure_again(recipe, store, now, models, progress)
         lines += _recall_lines(composed_recalls(now), again, set(rulers(now)), "older checkpoint on today's ruler")
     lines += ["ruler (queries, galleries, splits):", *_ruler_lines(differences, now, before)]
     newer, older = lineage({now.noun: now}, store), lineage({before.noun: before}, store)
@@ -139,11 +165,18 @@ def diagnosis(recipe: Recipe, store: Store, now: Artifact, before: Artifact, pro
     return lines
 
 
+def measured_too(report: Artifact, models: Mapping[str, Artifact]) -> bool:
+    """Whether the report measured the same models."""
+    parents = report.summary["parents"]
+    return all(parents.get(ROLES[name].artifact) == artifact.fingerprint for name, artifact in models.items())
+
+
 def _recall_lines(now: Recalls, other: Recalls, names: set[str], label: str) -> Iterator[str]:
-    for (name, k), value in now.items():
-        if name in names and (name, k) in other:
-            change = value - other[name, k]
-            yield f"  {name} recall@{k}: {other[name, k]:.3f} {label}, {value:.3f} now ({change:+.3f})"
+    for key, value in now.items():
+        name, model, k = key
+        if name in names and key in other:
+            then, change = other[key], value - other[key]
+            yield f"  {name}, {ROLES[model].label}, recall@{k}: {then:.3f} {label}, {value:.3f} now ({change:+.3f})"
 
 
 def _ruler_lines(differences: Mapping[str, list[str]], now: Artifact, before: Artifact) -> Iterator[str]:

@@ -20,7 +20,8 @@ from spn4cir_core.operations.against_before import (
     Recalls,
     composed_recalls,
     measure_again,
-    older_checkpoint,
+    measured_too,
+    older_models,
     ruler_differences,
 )
 from spn4cir_core.pairs.pair_table import PairColumn, read_pairs
@@ -29,7 +30,7 @@ from spn4cir_core.splits.split_tables import read_splits, split_of_images
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.templates import PLACEHOLDERS
 from spn4cir_core.texts.text_table import read_modified_texts
-from spn4cir_core.training.roles import CONTROL, STAGE1, STAGE2, TRAINED
+from spn4cir_core.training.roles import CONTROL, ROLES, STAGE1, STAGE2, TRAINED
 from spn4cir_core.triplets.triplet_tables import CANDIDATES_FILE, read_triplets
 
 UNFILLED = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
@@ -284,7 +285,7 @@ def recall_is_a_share(artifacts: RecipeArtifacts) -> Finding:
 
 @check_of("eval_report", blocking=False)
 def recall_is_not_worse(artifacts: RecipeArtifacts) -> Finding:
-    """No recall of stage 2 is below that of the last report by more than chance."""
+    """No recall of what is served, nor of stage 2 alone, is below that of the last report by more than chance."""
     before = artifacts.before("eval_report")
     if before is None:
         return Finding(True, "there is no report before this one", [])
@@ -296,13 +297,14 @@ def recall_is_not_worse(artifacts: RecipeArtifacts) -> Finding:
         return _recalls_that_fell(report, older, f"measured alike in {before.fingerprint}")
     reasons = [f"{name}: {'; '.join(reasons)}" for name, reasons in differences.items()]
     unlike = f"nothing can be compared with report {before.fingerprint}, whose queries or galleries are others"
-    checkpoint = older_checkpoint(before, artifacts.store)
-    if artifacts.recipe is None or checkpoint is None:
+    models = older_models(before, artifacts.store)
+    if artifacts.recipe is None or not models:
         return Finding(True, f"{unlike}, and its checkpoint cannot be measured again", reasons)
-    if checkpoint.fingerprint == report.summary["parents"].get(STAGE2.artifact):
+    if measured_too(report, models):
         return Finding(True, f"{unlike}; the checkpoint is the same", reasons)
-    older = measure_again(artifacts.recipe, artifacts.store, report, checkpoint)
-    return _recalls_that_fell(report, older, f"of checkpoint {checkpoint.fingerprint} on today's queries and galleries")
+    older = measure_again(artifacts.recipe, artifacts.store, report, models)
+    checkpoint = models[STAGE2.name].fingerprint
+    return _recalls_that_fell(report, older, f"of checkpoint {checkpoint} on today's queries and galleries")
 
 
 def _recalls_that_fell(report: Artifact, older: Recalls, what: str) -> Finding:
@@ -310,9 +312,11 @@ def _recalls_that_fell(report: Artifact, older: Recalls, what: str) -> Finding:
     now, high = composed_recalls(report), composed_recalls(report, "high")
     both = [key for key in now if key in older]
     worse = [
-        f"{name} recall@{k}: {older[name, k]:.3f} before, {now[name, k]:.3f} now (95 % interval to {high[name, k]:.3f})"
-        for name, k in both
-        if high[name, k] < older[name, k]
+        f"{name}, {ROLES[model].label}, recall@{k}: {older[key]:.3f} before, {now[key]:.3f} now "
+        f"(95 % interval to {high[key]:.3f})"
+        for key in both
+        for name, model, k in [key]
+        if high[key] < older[key]
     ]
     return Finding(not worse, f"{len(worse)} of {len(both)} recalls {what} fell", worse[:5])
 

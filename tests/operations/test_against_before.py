@@ -7,7 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from spn4cir_core.operations.against_before import composed_recalls, diagnosis, measure_again, ruler_differences
+from spn4cir_core.operations.against_before import (
+    composed_recalls,
+    diagnosis,
+    measure_again,
+    older_models,
+    ruler_differences,
+)
 from spn4cir_core.operations.checks import RecipeArtifacts, recall_is_not_worse
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.stage import EVAL_REPORT
@@ -52,7 +58,8 @@ def test_over_another_gallery_the_older_checkpoint_is_measured_again(measured: t
     now, _ = EVAL_REPORT.run(recipe, store)
     reasons = ruler_differences(now, before)
     assert reasons and all(any("another gallery" in reason for reason in each) for each in reasons.values())
-    again = measure_again(recipe, store, now, older)
+    again = measure_again(recipe, store, now, older_models(before, store))
+    assert {model for _, model, _ in again} == {"blend", "stage2"}
     says = recall_is_not_worse(RecipeArtifacts(NAME, store, recipe)).says
     assert f"of checkpoint {older.fingerprint} on today's queries and galleries" in says
     lines = diagnosis(recipe, store, now, before)

@@ -28,8 +28,8 @@ def unit(rows: int) -> list[list[float]]:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).tolist()
 
 
-def recall(k: int, value: float) -> dict[str, Any]:
-    row = {"query_set": "held_out", "kind": "all", "model": "stage2", "query": "composed", "k": k, "queries": 40}
+def recall(k: int, value: float, model: str = "stage2") -> dict[str, Any]:
+    row = {"query_set": "held_out", "kind": "all", "model": model, "query": "composed", "k": k, "queries": 40}
     return row | {"recall": value, "low": value - 0.1, "high": value + 0.1}
 
 
@@ -250,6 +250,20 @@ def test_a_recall_that_falls_beyond_chance_is_a_warning(tmp_path: Path) -> None:
     keep(store, {"eval_report": world["eval_report"]})
     assert told(made, "recall_is_not_worse").passed, "other queries cannot be compared"
     assert not next(blocking for _, check, blocking in CHECKS if check.__name__ == "recall_is_not_worse")
+
+
+def test_a_fall_of_what_is_served_is_a_warning_though_stage_2_is_as_good(tmp_path: Path) -> None:
+    store, world = Store(tmp_path), sound()
+    rows = world["eval_report"]["recall.parquet"]
+    world["eval_report"]["recall.parquet"] = [*rows, recall(10, 0.8, "blend"), recall(10, 0.3, "control")]
+    made = keep(store, world)
+    for served, control, passed in ((0.75, 0.0, True), (0.5, 0.3, False)):
+        changed = [recall(10, served, "blend"), recall(10, control, "control")]
+        again = {"eval_report": {**world["eval_report"], "recall.parquet": [*rows, *changed]}}
+        keep(store, world)
+        keep(store, again)
+        finding = told(made, "recall_is_not_worse")
+        assert finding.passed is passed and all("blend" in example for example in finding.examples)
 
 
 def test_a_missing_artefact_is_one_clear_error(tmp_path: Path) -> None:
