@@ -38,8 +38,9 @@ def recipe_of(folder: Path) -> Path:
         "base": "demo",
         "name": "overhead",
         "images": {"reader": {"kind": "folder", "folder": str(folder / "pictures")}},
-        "stage1_checkpoint": {"steps": 4, "batch_size": 16},
-        "stage2_checkpoint": {"steps": 4, "batch_size": 16},
+        "pairs": {"mode": "auto", "window": [0, 20]},
+        "stage1_checkpoint": {"steps": 4, "batch_size": 16, "validation": {"queries": "auto"}},
+        "stage2_checkpoint": {"steps": 4, "batch_size": 16, "validation": {"queries": "auto"}},
         "eval_report": {"bootstrap_draws": 100, "gallery_pictures": 2},
     }
     path = folder / "overhead.toml"

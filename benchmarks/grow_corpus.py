@@ -43,6 +43,9 @@ def recipe_of(folder: Path) -> Recipe:
             "name": "grow",
             "images": {"reader": {"kind": "folder", "folder": str(folder)}},
             "captions": {"shard_rows": SHARD_ROWS},
+            "pairs": {"mode": "auto", "window": [0, 20], "per_reference": 20},
+            "stage1_checkpoint": {"validation": {"queries": "auto"}},
+            "stage2_checkpoint": {"validation": {"queries": "auto"}},
             "image_embeddings": {"shard_rows": SHARD_ROWS},
         },
     )

@@ -6,12 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+WHERE_IT_CAN = {"validation": {"queries": "auto"}}
+"""Of a stage's settings: no validation where a corpus has too few pictures for it."""
 TINY: dict[str, Any] = {
-    "images": {"reader": {"kind": "shapes", "scenes": 12, "edits": 4, "test_scenes": 4}},
+    "images": {"reader": {"kind": "shapes", "scenes": 12, "edits": 4, "test_scenes": 4, "validation_scenes": 0}},
     "annotations": {"max_triplets": 10},
-    "pairs": {"window": [1, 8], "per_reference": 1},
-    "stage1_checkpoint": {"steps": 4, "batch_size": 16},
-    "stage2_checkpoint": {"steps": 4, "batch_size": 16},
+    "pairs": {"mode": "auto", "window": [1, 8], "per_reference": 1},
+    "stage1_checkpoint": {"steps": 4, "batch_size": 16, **WHERE_IT_CAN},
+    "stage2_checkpoint": {"steps": 4, "batch_size": 16, **WHERE_IT_CAN},
     "eval_report": {"bootstrap_draws": 100, "gallery_pictures": 2},
 }
 
@@ -30,7 +32,10 @@ def toml_of(tables: dict[str, Any], path: str = "") -> str:
 def tiny_recipe_file(folder: Path, **overrides: Any) -> Path:
     """A recipe file based on the demo; ``overrides`` replace whole top-level tables."""
     path = folder / "tiny.toml"
-    path.write_text(toml_of({"base": "demo", "name": "tiny", **TINY, **overrides}), encoding="utf-8")
+    tables = {"base": "demo", "name": "tiny", **TINY, **overrides}
+    for stage in ("stage1_checkpoint", "stage2_checkpoint"):
+        tables[stage] = WHERE_IT_CAN | tables[stage]
+    path.write_text(toml_of(tables), encoding="utf-8")
     tomllib.loads(path.read_text(encoding="utf-8"))
     return path
 

@@ -86,7 +86,7 @@ def test_a_stage_opens_only_files_of_what_it_declares(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Artifact, "file", recorded)
     for name, stage in STAGES.items():
         monkeypatch.setitem(STAGES, name, replace(stage, write=writing(stage)))
-    validation = {"every_steps": 2, "origins": ["generated", "annotated"]}
+    validation = {"every_steps": 2, "queries": "triplets", "origins": ["generated", "annotated"]}
     training = {"steps": 4, "batch_size": 16, "validation": validation}
     shapes = {"kind": "shapes", "scenes": 12, "edits": 4, "test_scenes": 4, "validation_scenes": 4}
     tables = {

@@ -17,7 +17,7 @@ from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from tests.captions.conftest import Pictures
 
-SHAPES = {"kind": "shapes", "scenes": 8, "edits": 3, "test_scenes": 2}
+SHAPES = {"kind": "shapes", "scenes": 8, "validation_scenes": 0, "edits": 3, "test_scenes": 2}
 LLAVA = {"kind": "llava", "model": "builtin:shapes"}
 
 

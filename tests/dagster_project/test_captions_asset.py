@@ -99,7 +99,7 @@ def test_two_processes_through_pipes_make_what_one_makes(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     tables = {
-        "images": {"reader": {"kind": "shapes", "scenes": 4, "edits": 3, "test_scenes": 1}},
+        "images": {"reader": {"kind": "shapes", "scenes": 4, "validation_scenes": 0, "edits": 3, "test_scenes": 1}},
         "captions": {"captioner": {"kind": "llava", "model": "builtin:shapes"}, "batch_rows": 4, "shard_rows": 4},
     }
     one = Assets(tmp_path / "one", instance, tables)
@@ -114,7 +114,9 @@ def test_two_processes_through_pipes_make_what_one_makes(
 
 
 def test_a_wrong_launch_is_one_clear_error(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    tables = {"images": {"reader": {"kind": "shapes", "scenes": 1, "edits": 1, "test_scenes": 0}}}
+    tables = {
+        "images": {"reader": {"kind": "shapes", "scenes": 1, "validation_scenes": 0, "edits": 1, "test_scenes": 0}}
+    }
     assets = Assets(tmp_path / "wrong", instance, tables, machines=2)
     result = assets.run("images", raise_on_error=False)
     (failure,) = [event for event in result.all_events if event.is_step_failure]

@@ -19,7 +19,7 @@ from spn4cir_core.launch.launcher import Launch
 from tests.captions.chat_server import Reply, look, serving
 from tests.dagster_project.test_captions_asset import ROOT, Assets, told
 
-SHAPES = {"images": {"reader": {"kind": "shapes", "scenes": 1, "edits": 2, "test_scenes": 0}}}
+SHAPES = {"images": {"reader": {"kind": "shapes", "scenes": 1, "validation_scenes": 0, "edits": 2, "test_scenes": 0}}}
 TRIES = 3
 SOON = {"retries": TRIES - 1, "retry_wait_s": 0.01}
 

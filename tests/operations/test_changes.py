@@ -55,7 +55,7 @@ def test_each_kind_of_change_is_told_once_and_what_follows_is_told_as_such(tmp_p
     run_flow.run(recipe, store, stages())
     assert why_outdated(recipe, store) == {}
     edited = load_recipe("demo", {"pairs": {"window": [5, 100]}, "seed": 3})
-    assert why_outdated(edited, store) == {"pairs": ["pairs.window: [0, 20] → [5, 100]", "seed: 0 → 3"]}
+    assert why_outdated(edited, store) == {"pairs": ["pairs.window: [1, 20] → [5, 100]", "seed: 0 → 3"]}
     use(2)
     assert why_outdated(recipe, store) == {
         "captions": ["the stage works in another way: version 1 → 2"],

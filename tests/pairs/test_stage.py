@@ -68,7 +68,9 @@ def run(store: Store, **settings: Any) -> Artifact:
 
 
 def recipe(**settings: Any) -> Recipe:
-    return load_recipe("demo", {"pairs": {"per_reference": 1, "max_cosine": 1.01, **settings}})
+    return load_recipe(
+        "demo", {"pairs": {"mode": "auto", "window": [0, 20], "per_reference": 1, "max_cosine": 1.01, **settings}}
+    )
 
 
 @pytest.mark.parametrize("mode", ["auto", "exact", "neighbours"])
@@ -150,7 +152,9 @@ def test_another_seed_draws_other_pairs(tmp_path: Path) -> None:
     store = Store(tmp_path)
     parents(store, clustered(100, 6))
     first = run(store, window=[1, 20]).table()
-    second = PAIRS.run(load_recipe("demo", {"seed": 1, "pairs": {"per_reference": 1}}), store)[0].table()
+    second = PAIRS.run(load_recipe("demo", {"seed": 1, "pairs": {"mode": "auto", "per_reference": 1}}), store)[
+        0
+    ].table()
     assert first["target_id"].to_pylist() != second["target_id"].to_pylist()
 
 
