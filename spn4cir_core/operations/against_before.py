@@ -130,7 +130,7 @@ def measure_again(
     if BLEND.name in models:
         blend = read_blend(models[BLEND.name])
         evidence = Evidence.of(
-            parents["captions"], parents["image_embeddings"], blend.sentence_encoder, blend.caption_sources
+            parents["captions"], parents["image_embeddings"], blend.sentence_encoder, store, blend.caption_sources
         )
         ask_blend(blend, evidence, answers, vectors_of, settings.captions_of_gallery, progress)
     return _of_judged(tables(answers, settings.ks, settings.bootstrap_draws, recipe.seed).recall, "recall")
