@@ -11,6 +11,7 @@ import typer
 from spn4cir_core.annotations import import_annotations as importing
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.images.benchmark import published_names
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.shop_exports import Shop, import_shop
 from spn4cir_core.recipe import Recipe
@@ -82,8 +83,9 @@ def export_triplets(
     """Write the triplets in the layout of FashionIQ or CIRR, as the published code trains on them, or as CSV."""
     recipe, opened_store = opened(recipe_name, store, images)
     suffix = suffix or exporting.SUFFIXES.get(recipe.stage1_checkpoint.backbone.plugin_kind, "clip")
-    triplets = _triplets(recipe, opened_store)
-    for path in exporting.export_triplets(triplets, layout, out, split, origins, suffix):
+    triplets, pictures = _triplets(recipe, opened_store), opened_store.current(recipe.name, "images")
+    names = published_names(pictures) if pictures else {}
+    for path in exporting.export_triplets(triplets, layout, out, split, origins, suffix, names):
         typer.echo(path)
 
 

@@ -12,7 +12,9 @@ from typing import Annotated, ClassVar
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import FoundFile, Reader
 from spn4cir_core.images.folder import picture_names
+from spn4cir_core.images.manifest import manifest_column
 from spn4cir_core.images.name_matching import folded_stem
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint
 
 NAME = "name"
@@ -100,3 +102,13 @@ def first_folder(root: Path, *candidates: str) -> Path:
         if (root / name).is_dir():
             return root / name
     raise InputError(f"{root} holds none of the folders {', '.join(map(repr, candidates))}")
+
+
+def published_names(images: Artifact) -> dict[str, str]:
+    """Image id → name in its benchmark, of all images of an ``images`` artefact that a benchmark's reader listed."""
+    attributes_of = {image_id: dict(pairs or ()) for image_id, pairs in manifest_column(images, "attributes").items()}
+    return {
+        image_id: attributes[NAME]
+        for image_id, attributes in attributes_of.items()
+        if {NAME, GALLERIES} <= attributes.keys()
+    }

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, Literal
 
 from spn4cir_core.annotations.import_fashioniq import captions_of
@@ -26,12 +27,16 @@ CSV_COLUMNS = ("reference", "target", "modified_text", "modified_texts", "kind",
 
 
 def export_fashioniq(
-    artifact: Artifact, path: Path, split: str = "train", origins: Origins = "generated"
+    artifact: Artifact,
+    path: Path,
+    split: str = "train",
+    origins: Origins = "generated",
+    published_names: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Path]:
     """Write ``{candidate, target, captions, caption1, caption2}`` per triplet; ``candidate`` is the reference.
 
     An annotated triplet whose texts are the four joinings of two captions is written as FashionIQ has it: the two
-    captions, and nothing else. Images go by their names in the benchmark, which are those of their files without
+    captions, and nothing else. Images go by their names in the benchmark, other ones by those of their files without
     folder and suffix (with the folder, then with the suffix, where two images would have one name).
 
     Args:
@@ -40,6 +45,7 @@ def export_fashioniq(
         split: which triplets: ``train``, ``validation`` or ``evaluation``.
         origins: the published code reads the annotated triplets from the benchmark's own files and adds these, so that
             annotated ones would be there twice.
+        published_names: image id → name in its benchmark, see :func:`~spn4cir_core.images.benchmark.published_names`.
 
     Returns:
         The files written: ``path``, and beside it ``<stem>.images.json``, from name to path below the image root.
@@ -47,7 +53,7 @@ def export_fashioniq(
     Raises:
         InputError: there is no such triplet, or the file cannot be written.
     """
-    triplets, names = _triplets(artifact, split, origins)
+    triplets, names = _triplets(artifact, split, origins, published_names)
     return _written([_fashioniq_row(row, names) for row in triplets], triplets, names, path)
 
 
@@ -59,14 +65,20 @@ def _fashioniq_row(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str
     return images | {"captions": row["modified_texts"], **own}
 
 
-def export_cirr(artifact: Artifact, path: Path, split: str = "train", origins: Origins = "generated") -> list[Path]:
+def export_cirr(
+    artifact: Artifact,
+    path: Path,
+    split: str = "train",
+    origins: Origins = "generated",
+    published_names: Mapping[str, str] = MappingProxyType({}),
+) -> list[Path]:
     """Write ``{pairid, reference, target_hard, target_soft, caption, img_set, caption1, caption2}`` per triplet.
 
     ``caption`` is a text for an annotated triplet and a list for a generated one, from which the published code draws.
     Arguments, result and errors are those of :func:`export_fashioniq`; ``<stem>.images.json`` has the layout of
     CIRR's ``image_splits``.
     """
-    triplets, names = _triplets(artifact, split, origins)
+    triplets, names = _triplets(artifact, split, origins, published_names)
     rows = [
         {
             "pairid": number,
@@ -87,12 +99,18 @@ def _is_single_annotation(row: Mapping[str, Any]) -> bool:
     return row["origin"] == "annotated" and len(row["modified_texts"]) == 1
 
 
-def export_csv(artifact: Artifact, path: Path, split: str = "train", origins: Origins = "all") -> list[Path]:
+def export_csv(
+    artifact: Artifact,
+    path: Path,
+    split: str = "train",
+    origins: Origins = "all",
+    published_names: Mapping[str, str] = MappingProxyType({}),
+) -> list[Path]:
     """Write a ``triplets.csv`` as a corpus folder may hold; images are paths below the image root.
 
     Arguments, result and errors are those of :func:`export_fashioniq`.
     """
-    triplets, _ = _triplets(artifact, split, origins)
+    triplets, _ = _triplets(artifact, split, origins, published_names)
     rows = [
         {
             "reference": row["reference_path"],
@@ -118,7 +136,7 @@ def export_csv(artifact: Artifact, path: Path, split: str = "train", origins: Or
 class Export:
     """One layout: what writes it, the name that the published code gives such a file, and what stands in it."""
 
-    write: Callable[[Artifact, Path, str, Origins], list[Path]]
+    write: Callable[[Artifact, Path, str, Origins, Mapping[str, str]], list[Path]]
     name: str
     origins: Origins
 
@@ -137,6 +155,7 @@ def export_triplets(
     split: str = "train",
     origins: Origins | None = None,
     suffix: Suffix = "clip",
+    published_names: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Path]:
     """Write the triplets of one split into a folder, under the name by which the published code looks for them.
 
@@ -148,12 +167,13 @@ def export_triplets(
         InputError: there is no such triplet, or the folder cannot be written.
     """
     export = EXPORTS[layout]
-    return export.write(
-        artifact, folder / export.name.format(split=split, suffix=suffix), split, origins or export.origins
-    )
+    path = folder / export.name.format(split=split, suffix=suffix)
+    return export.write(artifact, path, split, origins or export.origins, published_names)
 
 
-def _triplets(artifact: Artifact, split: str, origins: Origins) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _triplets(
+    artifact: Artifact, split: str, origins: Origins, published_names: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     rows = [
         row
         for row in read_triplets(artifact, *SCHEMA.names).to_pylist()
@@ -162,7 +182,9 @@ def _triplets(artifact: Artifact, split: str, origins: Origins) -> tuple[list[di
     if not rows:
         none = "none" if origins == "all" else f"no {origins} ones"
         raise InputError(f"triplets {artifact.fingerprint} have {none} of split {split!r} to export")
-    return rows, _names({row[side] for row in rows for side in ("reference_id", "target_id")})
+    image_ids = {row[side] for row in rows for side in ("reference_id", "target_id")}
+    known = {image_id: published_names[image_id] for image_id in image_ids & published_names.keys()}
+    return rows, known | _names(image_ids - known.keys())
 
 
 def _names(image_ids: Collection[str]) -> dict[str, str]:

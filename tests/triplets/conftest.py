@@ -57,7 +57,12 @@ def compose(hand_written: Any) -> Callable[..., Artifact]:
         hand_written(
             "images",
             images=[
-                {"image_id": ids[name], "path": f"folder/{ids[name]}", "pixel_sha256": f"pixels {name}"}
+                {
+                    "image_id": ids[name],
+                    "path": f"folder/{ids[name]}",
+                    "pixel_sha256": f"pixels {name}",
+                    "attributes": [],
+                }
                 for name in SPLITS
             ],
         )

@@ -3,12 +3,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from spn4cir_core.annotations.annotation_files import Parser
 from spn4cir_core.annotations.import_annotations import Layout, import_annotations
 from spn4cir_core.annotations.import_fashioniq import joinings
 from spn4cir_core.errors import InputError
+from spn4cir_core.images.benchmark import published_names
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.triplets.export import _names, export_cirr, export_csv, export_fashioniq, export_triplets
 from spn4cir_core.triplets.triplet import SCHEMA
@@ -68,6 +70,23 @@ def test_published_classes_find_generated_triplets_alone_under_their_names(
     assert row[reference] == "a" and "c" in row.values()  # no folder, and no triplet that the benchmark's files hold
     with pytest.raises(InputError, match="no annotated ones of split 'evaluation'"):
         export_triplets(triplets, layout, tmp_path, "evaluation", "annotated")
+
+
+def test_images_of_a_benchmark_have_its_names_whatever_their_files_are_called(
+    triplets: Artifact, hand_written: Any, tmp_path: Path
+) -> None:
+    rows = [
+        {"image_id": "zoo/a.png", "attributes": [("name", "B001"), ("galleries", "")]},
+        {"image_id": "zoo/c.png", "attributes": [("name", "a title of one's own")]},
+    ]
+    pairs = pa.map_(pa.string(), pa.string())
+    manifest = pa.Table.from_pylist(rows, pa.schema([("image_id", pa.string()), ("attributes", pairs)]))
+    names = published_names(hand_written("images", images=manifest))
+    assert names == {"zoo/a.png": "B001"}
+    path, images = export_triplets(triplets, "cirr", tmp_path, published_names=names)
+    (row,) = json.loads(path.read_text())
+    assert (row["reference"], row["target_hard"]) == ("B001", "c")
+    assert json.loads(images.read_text()) == {"B001": "./folder/zoo/a.png", "c": "./folder/zoo/c.png"}
 
 
 def test_folders_stay_where_two_images_have_one_name() -> None:
