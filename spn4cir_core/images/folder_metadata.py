@@ -19,8 +19,14 @@ COCO_METADATA = ("metadata.json", "_annotations.coco.json")
 """Read where there is none of the others, and they are in COCO's layout or a list of objects that name files."""
 FILE_COLUMNS = ("file", "file_name", "filename", "image", "image_file", "image_path", "images", "path")
 """Names of the column with the pictures, the first that a table has."""
+SHOP_COLUMNS = {"image_src": "shopify", "product_image_url": "shopify", "regular_price": "woocommerce"}
+"""Columns by which a shop's export is known that was laid into the folder as it is."""
 GROUP_COLUMN, VARIANT_COLUMN = "group", "variant"
 """Product and variant of it, where the recipe names no group column: two colours of one product are two variants."""
+
+
+class MetadataError(InputError):
+    """A table that cannot be used as metadata."""
 
 
 @dataclass
@@ -50,23 +56,38 @@ def read_metadata(base: Path, folders: Sequence[str], pictures: Sequence[str], r
         roots: the folders that tables may lie in, links followed.
 
     Raises:
-        InputError: a table cannot be read, has no column of files, or names several pictures and not one that is there.
+        InputError: a table leads out of the roots; the folder's own cannot be read, has no column of files, or names
+            several pictures and not one that is there. Such a table further down is not used, and the log says so.
     """
     metadata = Metadata()
     for folder in sorted(folders, key=lambda name: (name.count("/") + bool(name), name)):
-        path = _table(base / folder)
-        if path is not None:
-            prefix = f"{folder}/" if folder else ""
-            below = [name.removeprefix(prefix) for name in pictures if name.startswith(prefix)]
-            for name, row in _matched(path, _rows(inside(path, *roots)), below):
-                metadata.add((PurePosixPath(folder) / name).as_posix(), row)
+        try:
+            rows = _rows_below(base, folder, pictures, roots)
+        except MetadataError as error:
+            if not folder:
+                raise
+            log.warning("%s. The table is not used", error)
+            continue
+        for name, row in rows:
+            metadata.add((PurePosixPath(folder) / name).as_posix(), row)
     return metadata
+
+
+def _rows_below(
+    base: Path, folder: str, pictures: Sequence[str], roots: Sequence[Path]
+) -> list[tuple[str, dict[str, str]]]:
+    path = _table(base / folder)
+    if path is None:
+        return []
+    prefix = f"{folder}/" if folder else ""
+    below = [name.removeprefix(prefix) for name in pictures if name.startswith(prefix)]
+    return list(_matched(path, _rows(inside(path, *roots)), below))
 
 
 def _table(folder: Path) -> Path | None:
     present = [name for name in METADATA if (folder / name).is_file()]
     if len(present) > 1:
-        raise InputError(f"{folder} has {' and '.join(present)}; keep one of them")
+        raise MetadataError(f"{folder} has {' and '.join(present)}; keep one of them")
     present += [name for name in COCO_METADATA if (folder / name).is_file()]
     return folder / present[0] if present else None
 
@@ -78,7 +99,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
         if path.name in COCO_METADATA:
             log.warning("%s is not used: %s", path, error)
             return []
-        raise InputError(f"{path} cannot be read: {error}. It must be UTF-8, with one line of column names") from error
+        raise MetadataError(
+            f"{path} cannot be read: {error}. It must be UTF-8, with one line of column names"
+        ) from error
     return table
 
 
@@ -86,9 +109,9 @@ def _file_column(path: Path, row: Row) -> str:
     folded = {column.strip().casefold().replace(" ", "_"): column for column in reversed(row)}
     column = next((folded[name] for name in FILE_COLUMNS if name in folded), None)
     if column is None:
-        raise InputError(
-            f"{path} has no column {FILE_COLUMNS[0]!r}; it has {sorted(row)}. Name the column of the pictures so"
-        )
+        shop = next((shop for column, shop in SHOP_COLUMNS.items() if column in folded), "")
+        cure = f"Import it: spn4cir import --format {shop}" if shop else "Name the column of the pictures so"
+        raise MetadataError(f"{path} has no column {FILE_COLUMNS[0]!r}; it has {sorted(row)}. {cure}")
     return column
 
 
@@ -100,7 +123,7 @@ def _matched(path: Path, table: list[dict[str, str]], pictures: Sequence[str]) -
     matched = match_names(list(dict.fromkeys(name for name, _ in named)), pictures)
     if matched.missing:
         if pictures and len(matched.missing) > 1 and not matched.path_of:
-            raise InputError(f"{path}: {matched.hint()}. Paths in it are relative to its folder")
+            raise MetadataError(f"{path}: {matched.hint()}. Paths in it are relative to its folder")
         log.warning("%s: %s", path, matched.hint())
     rows: set[str] = set()
     for name, row in named:

@@ -166,3 +166,27 @@ def test_the_option_opens_nothing_but_links(tmp_path: Path) -> None:
             files.locate(path)
     with pytest.raises(InputError, match=r"links_into: .* is not a folder"):
         files_of(snapshot, links_into=tmp_path / "none")
+
+
+@pytest.mark.parametrize("table", ["name,colour\nx,red\n", "file\nx.jpg\ny.jpg\n", "file\n\udcff.jpg\n"])
+def test_an_unusable_table_further_down_is_left_alone(
+    tmp_path: Path, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "hats/a.jpg")
+    (tmp_path / "hats" / "metadata.csv").write_bytes(table.encode(errors="surrogateescape"))
+    with caplog.at_level(logging.WARNING):
+        assert set(files_of(tmp_path)) == {"hats/a.jpg"}
+    assert "The table is not used" in caplog.text
+    (tmp_path / "metadata.csv").write_bytes((tmp_path / "hats" / "metadata.csv").read_bytes())
+    with pytest.raises(InputError):
+        files_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "shop"), [("Handle,Title,Image Src", "shopify"), ("ID,SKU,Name,Regular price", "woocommerce")]
+)
+def test_a_shops_export_as_it_is_names_its_importer(tmp_path: Path, header: str, shop: str) -> None:
+    touch(tmp_path, "a.jpg")
+    write(tmp_path / "metadata.csv", f"{header}\n{',' * header.count(',')}\n")
+    with pytest.raises(InputError, match=f"spn4cir import --format {shop}"):
+        files_of(tmp_path)
