@@ -32,6 +32,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
     optional: ClassVar[frozenset[str]] = frozenset()
     """Fields whose extra may be missing: the work is then done without them."""
+    largest_number: ClassVar[float] = LARGEST_NUMBER
+    """Numbers of the table are refused above it."""
     renamed_keys: ClassVar[Mapping[str, str]] = {}
     """Old key → the setting's name today. A recipe that gives the old key is read, with one warning a process.
 
@@ -46,8 +48,8 @@ class Settings(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _is_no_slip_of_the_pen(cls, value: Any) -> Any:
-        if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER:
-            raise ValueError(f"a number up to {LARGEST_NUMBER:,} is expected")
+        if isinstance(value, int | float) and abs(value) > cls.largest_number:
+            raise ValueError(f"a number up to {cls.largest_number:,} is expected")
         return value
 
     def extras(self) -> tuple[str, ...]:

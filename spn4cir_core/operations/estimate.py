@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError
 
@@ -29,6 +29,8 @@ LISTS_VISITED = 32
 class Rates(Settings):
     """Rates of another machine, in place of those measured here: ``rates.toml``."""
 
+    largest_number: ClassVar[float] = math.inf
+    """A processor makes more products a second than any other setting counts."""
     seconds_per_row: dict[str, float] = Field(default={})
     """Stage → seconds per unit of its work; the last column of the table names the unit."""
     products_per_s: float | None = Field(default=None, gt=0)

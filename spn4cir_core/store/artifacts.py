@@ -141,7 +141,11 @@ class Artifact:
         yield from self._parquet(f"{self.noun}.parquet", columns).iter_batches(rows, columns=columns)
 
     def _parquet(self, name: str, columns: list[str] | None = None) -> pq.ParquetFile:
-        file = pq.ParquetFile(self.file(name))
+        try:
+            file = pq.ParquetFile(self.file(name))
+        except pa.ArrowInvalid as error:
+            path = self.path / name
+            raise StoreError(f"{path} is not a Parquet file ({error}). Delete {self.path} and run again.") from error
         missing = [column for column in columns or () if column not in file.schema_arrow.names]
         if missing:
             raise StoreError(
