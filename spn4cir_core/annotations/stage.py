@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from dataclasses import asdict
 from pathlib import PurePosixPath
@@ -23,6 +24,9 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import read_dropped_files, read_duplicates, read_manifest
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import file_sha256
+
+log = logging.getLogger(__name__)
+NAMED_DROPS = 5
 
 
 def outside(tables: AnnotationsInput, store: Store) -> dict[str, str]:
@@ -49,6 +53,10 @@ def read_annotations(work: Work[AnnotationsInput]) -> None:
         triplets = subset(triplets, settings.max_triplets, work.settings.seed)
     for drop in drops:
         draft.drop(drop.reason)
+    for drop in drops[:NAMED_DROPS]:
+        log.warning("annotations: %s, line %d: %s (%s)", drop.file, drop.line, drop.reason, drop.detail)
+    if len(drops) > NAMED_DROPS:
+        log.warning("annotations: %d more rows are not used, or in part", len(drops) - NAMED_DROPS)
     draft.drop("beyond max_triplets", given - len(triplets))
     with draft.timed("write"):
         for rows, schema, name in (

@@ -15,6 +15,7 @@ from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import read_queries
 from spn4cir_core.cli import ablate, dagster, doctor, estimate, evaluation, serve, summary, training, triplets
+from spn4cir_core.cli import images as images_command
 from spn4cir_core.cli.hints import CompleteHints, remember, with_options
 from spn4cir_core.cli.options import (
     ImagesOption,
@@ -28,6 +29,7 @@ from spn4cir_core.cli.options import (
     chosen_recipe,
     opened,
 )
+from spn4cir_core.cli.outcome import outcome, write_triplet_sheet
 from spn4cir_core.engine.log_level import LOG_LEVEL, set_log_level
 from spn4cir_core.engine.plugins import in_one_line
 from spn4cir_core.engine.progress import shown
@@ -37,7 +39,7 @@ from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.launch.launcher import launch_from
 from spn4cir_core.launch.recipe_source import claimed
 from spn4cir_core.launch.run_flow import run
-from spn4cir_core.operations.changes import late_above, why_outdated
+from spn4cir_core.operations.changes import late_above, reusable_artifacts, why_outdated
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe, packaged_recipes
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -82,6 +84,7 @@ LOG_OPTION = "--log-level"
 
 INTERRUPTED = "interrupted. What is finished is kept: run the same again, and it goes on from there."
 INTERRUPTED_STATUS = 130
+REUSABLE = "in the store already, by another recipe or from before: it would be used as it is"
 
 
 class Commands(typer.core.TyperGroup):
@@ -104,6 +107,7 @@ ablate.register(app)
 training.register(app)
 evaluation.register(app)
 doctor.register(app)
+images_command.register(app)
 summary.register(app)
 estimate.register(app)
 dagster.register(app)
@@ -214,11 +218,16 @@ def status(recipe_name: RecipeOption = "", store_url: StoreOption = "store", ima
     """Say of each stage whether it is up to date, and if not, why."""
     recipe, store = opened(recipe_name, store_url, images)
     why = why_outdated(recipe, store)
+    reusable = reusable_artifacts(recipe, store) if why else {}
     for name in STAGES:
         artifact = store.current(recipe.name, name)
         state = "would run" if name in why else "up to date"
+        if name in reusable:
+            state, artifact = "there", reusable[name]
         typer.echo(f"{name:<20} {state:<12} {artifact.location if artifact else ''}".rstrip())
-        for reason in why.get(name, ()):
+        for reason in (
+            ["made by another recipe, or before; would be used again"] if name in reusable else why.get(name, ())
+        ):
             typer.echo(f"{'':<20} > {reason}")
 
 
@@ -263,6 +272,12 @@ def _show_pages(recipe: Recipe, store: Store, artifacts: Mapping[str, Artifact],
     page = summary.page_of(recipe, store)
     if not all(reused.values()) or not page.is_file():
         summary.write_pages(run_summary(recipe, store, reused), page)
+        for line in outcome({name: artifact for name, artifact in artifacts.items() if not reused[name]}):
+            typer.echo(with_options(line))
+    sheet = page.with_name(f"{recipe.name}_triplets.jpg")
+    is_new = "triplets" in artifacts and not (reused["triplets"] and sheet.is_file())
+    if is_new and write_triplet_sheet(recipe, store, artifacts["triplets"], sheet):
+        typer.echo(f"\ntriplets: {sheet}")
     if "eval_report" in artifacts:
         typer.echo(f"\nreport:  {artifacts['eval_report'].file('report.html')}")
     typer.echo(f"summary: {page}")

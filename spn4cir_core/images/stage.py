@@ -26,11 +26,14 @@ from spn4cir_core.images.manifest import (
     DUPLICATES_FILE,
     IMAGE_SCHEMA,
     MANIFEST_FILE,
+    read_dropped_files,
+    read_duplicates,
+    read_manifest,
 )
 from spn4cir_core.images.one_colour import one_colour_images, one_colour_warning
 from spn4cir_core.images.sandboxed_decoder import CRASHED
 from spn4cir_core.images.settings import ImageSettings, ImagesInput
-from spn4cir_core.store.artifacts import Draft, Store
+from spn4cir_core.store.artifacts import Artifact, Draft, Store
 from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
@@ -86,6 +89,33 @@ def outside(tables: ImagesInput, store: Store) -> str:
     plain = all_plain(image_files(tables.images, store), paths, store, tables.images.workers)
     decoder = {"decoder": DECODER_VERSION, "formats": readable_formats()}
     return fingerprint(described if plain else {"files": described, **decoder})
+
+
+def picture_changes(settings: ImageSettings, store: Store, images: Artifact) -> list[str]:
+    """What of the pictures and their metadata differs from what an ``images`` artefact was made of, in sentences."""
+    listing = {legible(listed.file.path): listed for listed in list_files(settings, store)}
+    rows = {row["path"]: row for row in read_manifest(images).to_pylist()}
+    others = {*read_duplicates(images)["path"].to_pylist(), *read_dropped_files(images)["path"].to_pylist()}
+    both = [(path, rows[path], listing[path]) for path in sorted(rows.keys() & listing.keys())]
+    differing = {
+        "new": sorted(listing.keys() - rows.keys() - others),
+        "gone": sorted((rows.keys() | others) - listing.keys()),
+        "changed": [path for path, row, listed in both if row["sha256"] != listed.sha256],
+        "described otherwise by the metadata": [
+            path
+            for path, row, listed in both
+            if _described(listed.file) != [row["category"], row["group"], row["split"], dict(row["attributes"])]
+        ],
+    }
+    return [
+        f"{len(paths)} {'file' if len(paths) == 1 else 'files'} {what}, {paths[0]!r}{' …' if len(paths) > 1 else ''}"
+        for what, paths in differing.items()
+        if paths
+    ]
+
+
+def _described(file: FoundFile) -> list[Any]:
+    return [file.category, file.group, file.split, dict(file.attributes)]
 
 
 def scan_images(work: Work[ImagesInput]) -> None:

@@ -9,6 +9,8 @@ from spn4cir_core.evaluation.tables import ALL
 from spn4cir_core.training.roles import ROLES, STAGE2, ModelRole, served_among
 
 Row = Mapping[str, Any]
+FEW_QUERIES = 20
+"""With fewer queries, whatever recall they give is chance."""
 
 
 def headline(sets: Sequence[Row]) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
         "recall": recall["recall"],
         "low": recall["low"],
         "high": recall["high"],
-        "title": title,
+        "title": title if query_set["queries"] >= FEW_QUERIES else _too_few(query_set["queries"]),
         "sentences": [
             _precision(query_set, served, recall, wide),
             _against_shortcuts(query_set, served, best),
@@ -48,6 +50,11 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
         if query_set["headline"]
         else "These queries were generated; text alone answers many of them. They do not measure composition.",
     }
+
+
+def _too_few(queries: int) -> str:
+    says = "One query says" if queries == 1 else f"{queries} queries say"
+    return f"{says} nothing: write at least {FEW_QUERIES}, better a hundred"
 
 
 def _precision(query_set: Row, served: ModelRole, recall: Row, wide: int) -> str:

@@ -179,7 +179,7 @@ EVAL_REPORT = Stage(
         *(role.artifact for role in ROLES.values()),
     ),
     view=ReportInput,
-    version=11,
+    version=12,
     write=write_report,
     main_file=RECALL_FILE,
     growth=growth,

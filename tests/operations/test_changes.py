@@ -64,7 +64,7 @@ def test_each_kind_of_change_is_told_once_and_what_follows_is_told_as_such(tmp_p
     use(1)
     outside["value"] = "second"
     assert why_outdated(recipe, store) == {
-        "images": [OUTSIDE],
+        "images": [f"{OUTSIDE}: value has changed"],
         "captions": ["images would run"],
         "pairs": ["captions, images would run"],
     }

@@ -94,3 +94,9 @@ def test_a_blend_is_what_a_headline_speaks_of_and_is_compared_with_stage_2() -> 
     assert said["sentences"][3].startswith(
         "Training against the whole candidate set ends 9.0 points higher than the same"
     )
+
+
+@pytest.mark.parametrize(("queries", "title"), [(1, "One query says nothing"), (3, "3 queries say nothing")])
+def test_a_few_queries_say_nothing(queries: int, title: str) -> None:
+    assert headline([measured((0.09, 0.04, 0.13), queries=queries)])["title"].startswith(title)
+    assert "say nothing" not in headline([measured((0.09, 0.04, 0.13), queries=20)])["title"]
