@@ -182,10 +182,10 @@ class NamedChoice(Choice):
 
 def in_one_line(error: BaseException) -> str:
     """``ValueError: what it says (file.py, line 7)``: an error that nobody expected, and the line that raised it."""
-    said = " ".join(str(error).split())[:SHOWN_CHARACTERS]
+    message = " ".join(str(error).split())[:SHOWN_CHARACTERS]
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{': ' if said else ''}{said}{place}"
+    location = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{': ' if message else ''}{message}{location}"
 
 
 def kind_of(value: Named) -> str:

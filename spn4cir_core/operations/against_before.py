@@ -102,8 +102,8 @@ def older_models(before: Artifact, store: Store) -> dict[str, Artifact]:
     The blend is one of them only where all trained networks are, since its channels are.
     """
     parents = before.summary["parents"]
-    found = {name: store.get(role.artifact, parents.get(role.artifact, "")) for name, role in ROLES.items()}
-    models = {name: artifact for name, artifact in found.items() if artifact is not None}
+    artifacts = {name: store.get(role.artifact, parents.get(role.artifact, "")) for name, role in ROLES.items()}
+    models = {name: artifact for name, artifact in artifacts.items() if artifact is not None}
     if STAGE2.name not in models:
         return {}
     return models if models.keys() >= TRAINED.keys() else {STAGE2.name: models[STAGE2.name]}
