@@ -116,7 +116,7 @@ def measured_once(build: Build, images: Path, home: Path, parts: Sequence[str]) 
         yield from _stages(build.name, printed)
         picture = sorted(path for path in images.rglob("*") if path.suffix.lower() in {".jpg", ".png"})[0]
         sheet = ["--sheet", str(store / "hits.jpg")]
-        query = ["search", "--image", str(picture), "--text", "is red", "--recipe", "folder", *sheet]
+        query = ["search", "--image", str(picture), "--text", "is red", "--images", str(images), *sheet]
         first = build.command("first search from the command line (S6)", query, store)[0]
         yield first
         total = [whole.wall_s + first.wall_s, whole.processor_s + first.processor_s]

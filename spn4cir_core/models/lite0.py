@@ -40,6 +40,22 @@ def weights_file() -> Path:
     return path
 
 
+def lite0_weights() -> dict[str, torch.Tensor]:
+    """All tensors of the weight file in the network's order: of each layer its convolution and batch norm.
+
+    Raises:
+        MissingExtra: the weight package is not installed.
+        InputError: the file is damaged.
+    """
+    import torch
+
+    path = weights_file()
+    if not file_sha256(path).startswith(SHA256_START):
+        raise InputError(f"{path} is damaged: its checksum does not start with {SHA256_START}; install it again")
+    tensors: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return tensors
+
+
 def load_lite0() -> torch.nn.Module:
     """The timm model in eval mode: ``model(x)`` gives (B, 1000) ImageNet logits.
 
@@ -51,20 +67,15 @@ def load_lite0() -> torch.nn.Module:
         MissingExtra: timm or the weight package is not installed.
         InputError: the weight file is not the one this mapping was made for.
     """
-    path = weights_file()
+    saved = lite0_weights()
     try:
         import timm
     except ImportError as error:
         raise MissingExtra("timm", "offline") from error
-    import torch
-
-    if not file_sha256(path).startswith(SHA256_START):
-        raise InputError(f"{path} is damaged: its checksum does not start with {SHA256_START}; install it again")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
     model: torch.nn.Module = timm.create_model(TIMM_NAME, pretrained=False)
     ours = model.state_dict()
     if [_signature(*item) for item in saved.items()] != [_signature(*item) for item in ours.items()]:
-        raise InputError(f"{path} does not fit timm's {TIMM_NAME}: its tensors have other names or shapes")
+        raise InputError(f"{weights_file()} does not fit timm's {TIMM_NAME}: its tensors have other names or shapes")
     model.load_state_dict(dict(zip(ours, saved.values(), strict=True)), strict=True)
     return model.eval()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spn4cir_core.models.fixed_batches import side_by_side
-from spn4cir_core.models.lite0 import LEVEL_FEATURES, lite0_pixels, load_lite0, weights_file
+from spn4cir_core.models.lite0 import LEVEL_FEATURES, lite0_pixels, lite0_weights, weights_file
 from spn4cir_core.models.precision import Precision, precision_of
 from spn4cir_core.store.fingerprints import file_sha256, fingerprint
 
@@ -26,6 +27,11 @@ FIRST_STAGE_IN_BFLOAT16 = 5
 """Depthwise and projecting convolutions before this stage stay float32, which keeps the cosine above 0.999."""
 CEILING = 6.0
 """Of ReLU6, the network's activation."""
+BLOCKS_AND_STRIDES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
+"""Of each stage, with the stride of its first block; the others add their input. The first stage does not expand."""
+TENSORS_OF_A_LAYER = 6
+NORM_EPSILON = 1e-3
+"""As TensorFlow has it."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,15 @@ class Lite0Levels:
         The last level is pooled over the picture; the others over the cells of a 3 × 3 grid, channel by channel. Row i
         does not depend on the other images.
 
+        A process loads the network once.
+
         Raises:
-            MissingExtra: timm or the weight package is not installed.
+            InputError: the weight file is damaged.
+            MissingExtra: the weight package is not installed.
         """
+        return _started(self)
+
+    def _start(self) -> Callable[[Sequence[Image]], np.ndarray]:
         import torch
 
         levels = folded_lite0(precision_of(self.precision) == "bfloat16", self.device)
@@ -75,11 +87,15 @@ class Lite0Levels:
         return encode
 
 
+@lru_cache(2)
+def _started(levels: Lite0Levels) -> Callable[[Sequence[Image]], np.ndarray]:
+    return levels._start()
+
+
 def classifier_of_pooled() -> Callable[[np.ndarray], np.ndarray]:
     """The function from (B, 1280) pooled features to (B, 1000) class probabilities; a row hangs on its own alone."""
-    classifier: Any = load_lite0().classifier
-    weight_CF = classifier.weight.detach().numpy().astype(np.float64)
-    bias_C = classifier.bias.detach().numpy().astype(np.float64)
+    *_, weight, bias = lite0_weights().values()
+    weight_CF, bias_C = weight.numpy().astype(np.float64), bias.numpy().astype(np.float64)
 
     def probabilities(pooled_BF: np.ndarray) -> np.ndarray:
         logits_BC = np.array([weight_CF @ row for row in pooled_BF.astype(np.float64)]) + bias_C
@@ -91,36 +107,38 @@ def classifier_of_pooled() -> Callable[[np.ndarray], np.ndarray]:
 
 
 def folded_lite0(bfloat16: bool, device: str = "cpu") -> Callable[[Tensor], Tensor]:
-    """The function from (B, 3, H, W) pixels to (B, 5528) float32 levels, batch norms folded into convolutions."""
+    """The function from (B, 3, H, W) pixels to (B, 5528) float32 levels, batch norms folded into convolutions.
+
+    Built from the weight file alone: it needs no timm, whose import takes longer than a first search.
+    """
     import torch
 
-    network: Any = load_lite0()
+    tensors = iter(list(lite0_weights().values())[:-2])
 
-    def convolution(owner: Any, names: tuple[str, str], stage: int, expands: bool = False) -> Convolution:
+    def convolution(stage: int, stride: int = 1, *, expands: bool = False, is_activated: bool = True) -> Convolution:
         rounded = bfloat16 and (expands or stage >= FIRST_STAGE_IN_BFLOAT16)
-        dtype = torch.bfloat16 if rounded else torch.float32
-        return Convolution(getattr(owner, names[0]), getattr(owner, names[1]), dtype, device)
+        folded = _folded(*(next(tensors) for _ in range(TENSORS_OF_A_LAYER)))
+        return Convolution(*folded, stride, is_activated, torch.bfloat16 if rounded else torch.float32, device)
 
-    def block(owner: Any, stage: int) -> tuple[list[Convolution], bool]:
-        if hasattr(owner, "conv_pwl"):
-            expand = convolution(owner, ("conv_pw", "bn1"), stage, expands=True)
-            rest = [convolution(owner, names, stage) for names in (("conv_dw", "bn2"), ("conv_pwl", "bn3"))]
-            return [expand, *rest], owner.has_skip
-        names_of = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
-        return [convolution(owner, names, stage) for names in names_of], owner.has_skip
-
-    stem = convolution(network, ("conv_stem", "bn1"), 0)
-    stages = [[block(owner, stage) for owner in blocks] for stage, blocks in enumerate(network.blocks)]
-    head = convolution(network, ("conv_head", "bn2"), len(stages))
+    stem = convolution(0, stride=2)
+    stages: list[list[list[Convolution]]] = []
+    for stage, (blocks, stride) in enumerate(BLOCKS_AND_STRIDES):
+        stages.append([])
+        for number in range(blocks):
+            expand = [convolution(stage, expands=True)] if stage else []
+            depthwise = convolution(stage, 1 if number else stride)
+            stages[-1].append([*expand, depthwise, convolution(stage, is_activated=False)])
+    head = convolution(len(stages))
+    assert next(tensors, None) is None
 
     def levels(pixels_BCHW: Tensor) -> Tensor:
         hidden, outputs = stem(pixels_BCHW), []
         for blocks in stages:
-            for convolutions, has_skip in blocks:
+            for number, convolutions in enumerate(blocks):
                 before = hidden
                 for layer in convolutions:
                     hidden = layer(hidden)
-                hidden = hidden + before if has_skip else hidden
+                hidden = hidden + before if number else hidden
             outputs.append(hidden)
         pooled = head(hidden).float().mean((2, 3))
         cells = [
@@ -131,23 +149,28 @@ def folded_lite0(bfloat16: bool, device: str = "cpu") -> Callable[[Tensor], Tens
     return levels
 
 
+def _folded(
+    weight: Tensor, scale_C: Tensor, shift_C: Tensor, mean_C: Tensor, variance_C: Tensor, batches: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution and the batch norm behind it, as the weight file has their six tensors."""
+    from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+    folded, bias = fuse_conv_bn_weights(weight, None, mean_C, variance_C, NORM_EPSILON, scale_C, shift_C)
+    return folded.detach(), bias.detach()
+
+
 class Convolution:
     """A convolution with its batch norm folded in, and its activation: on a CPU one kernel where oneDNN is there."""
 
-    def __init__(self, convolution: Any, norm: Any, dtype: torch.dtype, device: str) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor, stride: int, is_activated: bool, dtype: torch.dtype, device: str
+    ) -> None:
         import torch
-        from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-        weight, bias = fuse_conv_bn_weights(
-            *(convolution.weight, convolution.bias, norm.running_mean, norm.running_var),
-            *(norm.eps, norm.weight, norm.bias),
-        )
-        assert bias is not None
-        self.dtype = dtype
-        self.weight = weight.detach().to(device, dtype).contiguous(memory_format=torch.channels_last)
-        self.bias = bias.detach().to(device, dtype)
-        self.stride, self.groups = convolution.stride[0], convolution.groups
-        self.is_activated = not isinstance(norm.act, torch.nn.Identity)
+        self.dtype, self.stride, self.is_activated = dtype, stride, is_activated
+        self.groups = len(weight) if weight.shape[1] == 1 else 1  # depthwise: one input channel each
+        self.weight = weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
+        self.bias = bias.to(device, dtype)
         one_kernel = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if device == "cpu" else None
         self._one_kernel = one_kernel if torch.backends.mkldnn.is_available() else None  # type: ignore[no-untyped-call]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -76,8 +77,7 @@ class SentenceEncoder(Settings):
         Raises:
             InputError: the model cannot be loaded, or its checkpoint lacks weights.
         """
-        tokenizer, model = _load(self._source())
-        encode = self._token_encoder(tokenizer, model)
+        tokenizer, encode = _loaded(self._on_a_device(), self._source().fingerprint)
 
         def encode_texts(texts: Sequence[str]) -> np.ndarray:
             if not texts:
@@ -89,7 +89,10 @@ class SentenceEncoder(Settings):
 
     def start_with_tokens(self) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
         """As :meth:`start`, of texts that are token ids already, special tokens included."""
-        return self._token_encoder(*_load(self._source()))
+        return _loaded(self._on_a_device(), self._source().fingerprint)[1]
+
+    def _on_a_device(self) -> SentenceEncoder:
+        return self.model_copy(update={"device": torch_device(self.device)})
 
     def _token_encoder(self, tokenizer: Any, model: Any) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
         """Batches have a fixed number of rows, and a length that hangs on the text alone: equal texts, equal bytes."""
@@ -144,6 +147,13 @@ class SentenceEncoder(Settings):
             folder = minilm_folder()
             return ModelSource(str(folder), "", folder)
         return find_model(self.model, self.revision)
+
+
+@lru_cache(2)
+def _loaded(encoder: SentenceEncoder, weights: str) -> tuple[Any, Callable[[Sequence[Sequence[int]]], np.ndarray]]:
+    """Tokenizer and token encoder, loaded once a process; ``weights`` tells changed files apart."""
+    tokenizer, model = _load(encoder._source())
+    return tokenizer, encoder._token_encoder(tokenizer, model)
 
 
 def _load(source: ModelSource) -> tuple[Any, Any]:
