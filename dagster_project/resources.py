@@ -54,7 +54,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
             dg.RetryRequested: it failed with an error that may pass, and is tried again after a while.
             dg.Failure: it failed for good, with a message for the user.
         """
-        follow_run(context.instance, context.run_id)
+        follow_run(context)
         try:
             recipe, store = self.load()
             claimed(recipe, store)

@@ -65,10 +65,13 @@ def on_this_machine(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return "sqlite" in type(instance.event_log_storage).__name__.lower()
 
 
-def follow_run(instance: dg.DagsterInstance, run_id: str) -> None:
+def follow_run(context: dg.AssetExecutionContext) -> None:
     """Have a step's own process end with that of its run: where a run was killed, its slot is free for the next one."""
-    parent, started = multiprocessing.parent_process(), started_process(instance, run_id)
-    if parent is not None and started is not None and parent.pid == started[0]:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    started = started_process(context.instance, context.run_id)
+    if started is not None and parent.pid == started[0]:
         end_with_parent()
 
 
