@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from spn4cir_core.evaluation.base import EVALUATORS, QuerySet
 from spn4cir_core.evaluation.measure import Answers, GalleryQueries, by_gallery
 from spn4cir_core.images.benchmark import NAME
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.genecis import TASKS, image_name
 from spn4cir_core.images.manifest import read_manifest
 from spn4cir_core.store.artifacts import Artifact, Store
-from tests.evaluation.test_benchmark_evaluators import stand_ins, validation_files
+from tests.evaluation.test_benchmark_evaluators import parents_of, stand_ins, validation_files, write
 
 DIMENSIONS = 16
 
@@ -134,3 +136,31 @@ def test_circo_average_precision_and_recall(shared_data: Path, tmp_path: Path) -
         )
         assert rank == min(order.index(str(target)) for target in row["gt_img_ids"])
         assert order.index(str(row["target_img_id"])) == first[f"circo/{row['id']}"][0]
+
+
+def test_genecis_ranks_the_target_among_its_own_gallery(tmp_path: Path) -> None:
+    folder, random = tmp_path / "genecis", np.random.default_rng(3)
+    for number in range(30):
+        (folder / "val2017").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number * 8, 0, 90)).save(folder / "val2017" / f"{number:012d}.jpg")
+    drawn = [random.permutation(30)[:16].tolist() for _ in range(25)]
+    rows = [
+        {"reference": coco(one), "target": coco(two), "gallery": [coco(other) for other in others], "condition": "bus"}
+        for one, two, *others in drawn
+    ]
+    for task in TASKS:
+        write(folder / "genecis" / f"{task}.json", rows if task == "change_object" else [])
+    parents = parents_of("genecis", folder, Store(tmp_path / "store"), as_published=True)
+    (made,) = EVALUATORS.build({"kind": "genecis", "ties": "published"}).query_sets(parents, ImageFiles(folder), 0)
+    manifest = read_manifest(parents["images"], "attributes").to_pylist()
+    vectors = Vectors([dict(row["attributes"])[NAME] for row in manifest])
+    names = [[image_name(coco(number)) for number in row] for row in drawn]
+    numbers = {f"genecis/change_object-{row}": (target, row) for row, (_, target, *_) in enumerate(names)}
+    found = ours(made, parents["images"], vectors, numbers)
+    for row, (_, target, *others) in enumerate(names):
+        similarities = vectors.of([target, *others]) @ vectors.query(target, row)
+        assert np.argsort(-similarities).tolist().index(0) == found[f"genecis/change_object-{row}"][0]
+
+
+def coco(number: int) -> dict[str, int]:
+    return {"val_image_id": number}
