@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
 from spn4cir_core.captions.caption_table import caption_sources, read_captions
 from spn4cir_core.channels.base import ComposedQueries, Gallery
+from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
 from spn4cir_core.embeddings.vectors import Embeddings, read_embeddings
 from spn4cir_core.errors import MissingExtra
 from spn4cir_core.models.first_use import FirstUse
@@ -19,8 +20,8 @@ from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.caption_words import caption_words
 from spn4cir_core.texts.word_kinds import WordKinds
 
-PICTURE, CAPTION = "picture", "caption"
-"""Names of the vectors of the frozen image encoder and of the sentence encoder."""
+PICTURE, CAPTION, TEXT = "picture", "caption", "text"
+"""Names of the vectors of the frozen image encoder, of the sentence encoder, and of texts in the space of pictures."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,36 @@ class Sentences:
 
 
 @dataclass(frozen=True)
+class TextSide:
+    """Unit vectors of texts in the space of an image encoder, loaded at the first text."""
+
+    encode: Callable[[Sequence[str]], np.ndarray]
+
+    @classmethod
+    def of(cls, encoder: ImageEncoder | None) -> TextSide | None:
+        """None where the encoder reads no texts."""
+        return cls(FirstUse(encoder.start_texts)) if encoder is not None and encoder.reads_texts else None
+
+    @classmethod
+    def of_embeddings(cls, embeddings: Artifact) -> TextSide | None:
+        """That of the encoder which made the embeddings."""
+        table = embeddings.summary["settings"].get("image_embeddings", {}).get("encoder")
+        return None if table is None else cls.of(IMAGE_ENCODERS.build(table))
+
+    def vectors(self, texts: Sequence[str]) -> np.ndarray | None:
+        """(Q, D) float32; a row of NaN for an empty text, None where all are empty."""
+        distinct = sorted(set(filter(None, texts)))
+        if not distinct:
+            return None
+        encoded_ND = np.asarray(self.encode(distinct), np.float32)
+        encoded_ND /= np.maximum(np.linalg.norm(encoded_ND, axis=1, keepdims=True), 1e-12)
+        missing_1D = np.full((1, encoded_ND.shape[1]), np.nan, np.float32)
+        row_of = {text: row for row, text in enumerate(distinct)}
+        vectors_QD: np.ndarray = np.concatenate([encoded_ND, missing_1D])[[row_of.get(text, -1) for text in texts]]
+        return vectors_QD
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Captions and vectors of a corpus, by image id."""
 
@@ -63,6 +94,7 @@ class Evidence:
     embeddings: Embeddings
     sentences: Sentences | None
     kinds: WordKinds
+    text_side: TextSide | None = None
 
     @classmethod
     def of(
@@ -86,7 +118,8 @@ class Evidence:
             for image_id, text in read_captions(captions).items()
             if caption_words(text) and (sources is None or source_of[image_id] in sources)
         }
-        return cls(texts, read_embeddings(embeddings), Sentences.of(encoder, store), WordKinds.learn(texts.values()))
+        kinds, text_side = WordKinds.learn(texts.values()), TextSide.of_embeddings(embeddings)
+        return cls(texts, read_embeddings(embeddings), Sentences.of(encoder, store), kinds, text_side)
 
     def gallery(self, image_ids: Sequence[str], trained: Mapping[str, np.ndarray]) -> Gallery:
         """The pictures as a gallery; ``trained`` holds their target vectors by model, in the same order."""
@@ -109,7 +142,8 @@ class Evidence:
         """
         captions = [self.captions.get(image_id or "") for image_id in reference_ids]
         pictures_QD = self.pictures(reference_ids)
-        return composed_queries(modified_texts, captions, {PICTURE: pictures_QD, **trained}, self.kinds, self.sentences)
+        vectors = {PICTURE: pictures_QD, **trained}
+        return composed_queries(modified_texts, captions, vectors, self.kinds, self.sentences, self.text_side)
 
     def without_reference_captions(self, queries: ComposedQueries) -> ComposedQueries:
         """The same queries, of reference images that have no caption."""
@@ -140,10 +174,14 @@ def composed_queries(
     vectors: Mapping[str, np.ndarray],
     kinds: WordKinds,
     sentences: Sentences | None,
+    text_side: TextSide | None = None,
 ) -> ComposedQueries:
-    """Queries with edited captions and, where there is a sentence encoder, the vectors of those."""
+    """Queries with edited captions and, where there are encoders for them, the vectors of those and of the texts."""
     queries = ComposedQueries.of(modified_texts, reference_captions, vectors, kinds)
-    if sentences is None:
-        return queries
-    edited_QD = sentences.vectors([edited.caption for edited in queries.edited])
-    return ComposedQueries(modified_texts, reference_captions, queries.edited, {**vectors, CAPTION: edited_QD})
+    added: dict[str, np.ndarray] = {}
+    if sentences is not None:
+        added[CAPTION] = sentences.vectors([edited.caption for edited in queries.edited])
+    texts_QD = None if text_side is None else text_side.vectors(modified_texts)
+    if texts_QD is not None:
+        added[TEXT] = texts_QD
+    return replace(queries, vectors={**vectors, **added})

@@ -29,8 +29,8 @@ class Gallery:
     Attributes:
         captions: one each, None or empty where a picture has none.
         vectors: by name, (N, D) float32 unit vectors, or (N, T, D) where a picture has T; a row of NaN where it has
-            none. ``picture``: the frozen image encoder's; ``caption``: the sentence encoder's; ``text_space``: those of
-            an encoder with a text side; any other name: the target vectors of a trained network.
+            none. ``picture``: the frozen image encoder's; ``caption``: the sentence encoder's; any other name: the
+            target vectors of a trained network.
     """
 
     captions: Sequence[str | None]
@@ -68,8 +68,8 @@ class ComposedQueries:
         reference_captions: None or empty where the reference image has none.
         edited: the reference's caption as the text changes it.
         vectors: by the gallery's names, (Q, D) float32 unit vectors that are compared with the gallery's. ``picture``:
-            the reference image's; ``caption``: those of the edited captions; ``text_space``: the modified text's;
-            any other name: the trained query encoder's.
+            the reference image's; ``caption``: those of the edited captions; any other name: the trained query
+            encoder's. ``text``: the modified text's in the space of ``picture``, by an encoder that reads texts.
     """
 
     modified_texts: Sequence[str]
@@ -115,14 +115,19 @@ class VectorChannel(Channel):
 
     vectors: str
 
+    @property
+    def of_query(self) -> str:
+        """Name of the query's vectors, where it is another one."""
+        return self.vectors
+
     def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
         """One matrix product; all NaN where either side has no vectors of the name."""
-        if self.vectors not in gallery.vectors or self.vectors not in queries.vectors:
+        if self.vectors not in gallery.vectors or self.of_query not in queries.vectors:
             columns = len(gallery.captions) if rows_K is None else len(rows_K)
             return np.full((len(queries), columns), np.nan, np.float32)
         target_ND = gallery.vectors[self.vectors]
         target_KD = target_ND if rows_K is None else target_ND[rows_K]
-        query_QD = np.asarray(queries.vectors[self.vectors], np.float32)
+        query_QD = np.asarray(queries.vectors[self.of_query], np.float32)
         score_QV: np.ndarray = query_QD @ target_KD.reshape(-1, query_QD.shape[1]).T
         return score_QV if target_KD.ndim == 2 else score_QV.reshape(len(query_QD), *target_KD.shape[:2]).max(-1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from spn4cir_core.channels.base import VectorChannel
 
 
@@ -11,4 +13,9 @@ class TextToPicture(VectorChannel):
     plugin_kind = "text_to_picture"
     title = "modified text against pictures"
 
-    vectors: str = "text_space"
+    vectors: str = "picture"
+
+    @property
+    @override
+    def of_query(self) -> str:
+        return "text"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,9 @@ from spn4cir_core.models.lite0_levels import Lite0Levels
 
 class ImageEncoder(Plugin):
     """Maps images to vectors whose cosine says how alike they look. Settings are fields."""
+
+    reads_texts: ClassVar[bool] = False
+    """Whether :meth:`start_texts` maps texts into the space of the images."""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -38,6 +42,10 @@ class ImageEncoder(Plugin):
 
         Rows need not be normalised. Row i must not depend on the other images of the batch.
         """
+
+    def start_texts(self) -> Callable[[Sequence[str]], np.ndarray]:
+        """Load the text side and return the function from B texts to (B, D) float32, comparable with images' rows."""
+        raise NotImplementedError(f"{type(self).__name__} reads texts and must say how")
 
 
 IMAGE_ENCODERS = Room(

@@ -29,6 +29,7 @@ class OpenClipEncoder(ImageEncoder):
     """Image embeddings of an open_clip model, before normalisation."""
 
     plugin_kind = "open_clip"
+    reads_texts = True
 
     model: str = Field(default="ViT-B-32", min_length=1)
     """A name that open_clip knows, a folder with ``open_clip_config.json`` and weights, or ``hf-hub:owner/name``."""
@@ -74,6 +75,17 @@ class OpenClipEncoder(ImageEncoder):
         def encode(images: Sequence[Image.Image]) -> np.ndarray:
             pixels = torch.stack([preprocess(image) for image in images])
             return in_fixed_batches(model.encode_image, to_device(pixels, device), self.dtype)
+
+        return encode
+
+    @override
+    def start_texts(self) -> Callable[[Sequence[str]], np.ndarray]:
+        model, tokenize = self.load_text_side()
+        device = torch_device(self.device)
+        model.eval().to(device)
+
+        def encode(texts: Sequence[str]) -> np.ndarray:
+            return in_fixed_batches(model.encode_text, tokenize(list(texts)).to(device), self.dtype)
 
         return encode
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.blend.blend import best_positions
-from spn4cir_core.blend.evidence import PICTURE, Sentences, composed_queries
+from spn4cir_core.blend.evidence import PICTURE, TEXT, Sentences, TextSide, composed_queries
 from spn4cir_core.blend.fitted import FittedBlend, in_parts, part_of, read_blend, title_of
 from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
@@ -61,6 +61,11 @@ def vectors_in_use(blend: FittedBlend) -> list[str]:
     return sorted({channel.vectors for channel in blend.used_channels if isinstance(channel, VectorChannel)})
 
 
+def reads_text_vectors(blend: FittedBlend) -> bool:
+    """Whether a channel in use compares the modified text with pictures."""
+    return any(isinstance(channel, VectorChannel) and channel.of_query == TEXT for channel in blend.used_channels)
+
+
 @dataclass(frozen=True)
 class IndexedBlend:
     """Scores the images of an index for composed queries."""
@@ -75,6 +80,8 @@ class IndexedBlend:
     """Of the trained networks in use, by model."""
     encode_pictures: Callable[[Sequence[Image.Image]], np.ndarray]
     """The frozen image encoder, loaded at its first picture."""
+    text_side: TextSide | None
+    """Its text side, where a channel in use reads it."""
     indexes: Mapping[str, VectorIndex]
     """Indexes by name of vectors; empty where all images are compared."""
 
@@ -97,7 +104,7 @@ class IndexedBlend:
             StoreError: the index is from before there were blends.
         """
         blend, files = read_blend(artifact), artifact.summary["files"]
-        names = vectors_in_use(blend)
+        names, encoder = vectors_in_use(blend), _encoder(about["image_encoder"])
         vectors = {name: _open_vectors(artifact, name) for name in names}
         captions = [row["caption"] if _counts(row, blend) else "" for row in rows]
         sentences = Sentences.of(blend.sentence_encoder) if blend.sentence_encoder else None
@@ -108,7 +115,8 @@ class IndexedBlend:
             WordKinds.learn(captions),
             sentences,
             {name: Encoder(_network(artifact, name, own)) for name in names if _is_trained(name, files, own)},
-            FirstUse(_encoder(about["image_encoder"]).start),
+            FirstUse(encoder.start),
+            TextSide.of(encoder) if reads_text_vectors(blend) else None,
             {
                 name: INDEXES.build(kind).open(artifact.file(index_file(name)))
                 for name, kind in about["channel_indexes"].items()
@@ -144,8 +152,8 @@ class IndexedBlend:
         """Rows of the best images of each channel in use, sorted."""
         rows: list[np.ndarray] = []
         for channel in self.blend.used_channels:
-            if isinstance(channel, VectorChannel) and channel.vectors in query.vectors:
-                query_1D = np.nan_to_num(query.vectors[channel.vectors])
+            if isinstance(channel, VectorChannel) and channel.of_query in query.vectors:
+                query_1D = np.nan_to_num(query.vectors[channel.of_query])
                 tokens = self.gallery.vectors[channel.vectors].shape[1] if self._has_tokens(channel.vectors) else 1
                 rows.append(candidate_images(self.indexes[channel.vectors], query_1D, count, tokens))
             elif isinstance(channel, WordChannel):
@@ -171,7 +179,7 @@ class IndexedBlend:
         vectors = {name: encoder.encode_queries(pictures, texts) for name, encoder in self.encoders.items()}
         if PICTURE in self.gallery.vectors:
             vectors[PICTURE] = self._picture_vectors(pictures, rows)
-        return composed_queries(texts, captions, vectors, self.kinds, self.sentences)
+        return composed_queries(texts, captions, vectors, self.kinds, self.sentences, self.text_side)
 
     def _row(self, picture: Any, row: int | None) -> int | None:
         if row is not None or picture is None:

@@ -17,12 +17,12 @@ def gallery() -> Gallery:
     vectors = rng.normal(size=(6, 4)).astype(np.float32)
     captions = vectors.copy()
     captions[[2, 5]] = np.nan
-    return Gallery(CAPTIONS, {"picture": vectors, "caption": captions, "stage2": vectors, "text_space": vectors})
+    return Gallery(CAPTIONS, {"picture": vectors, "caption": captions, "stage2": vectors})
 
 
 def queries(text: str, caption: str | None = "a red hat") -> ComposedQueries:
     vector = np.eye(4, dtype=np.float32)[:1]
-    names = ("picture", "caption", "stage2", "text_space")
+    names = ("picture", "caption", "stage2", "text")
     return ComposedQueries.of([text], [caption], dict.fromkeys(names, vector), WordKinds())
 
 
@@ -97,3 +97,12 @@ def test_odd_texts_and_a_gallery_of_three_give_scores(kind: str, text: str) -> N
 def test_vectors_must_have_a_row_for_each_picture() -> None:
     with pytest.raises(InputError, match="one row for each picture"):
         Gallery(CAPTIONS, {"picture": np.zeros((5, 4), np.float32)})
+
+
+def test_the_text_is_compared_with_pictures_where_an_encoder_read_it() -> None:
+    asked = queries("make it blue")
+    scores = CHANNELS.build("text_to_picture").scores(gallery(), asked)
+    np.testing.assert_allclose(scores[0], gallery().vectors["picture"][:, 0], rtol=1e-6)
+    unread = {name: vectors for name, vectors in asked.vectors.items() if name != "text"}
+    without = ComposedQueries.of(asked.modified_texts, asked.reference_captions, unread, WordKinds())
+    assert np.isnan(CHANNELS.build("text_to_picture").scores(gallery(), without)).all()

@@ -46,12 +46,15 @@ def write_unicom(folder: Path) -> dict[str, Any]:
     return {"model": "tiny", "weights": str(path)}
 
 
-def write_open_clip(folder: Path) -> dict[str, Any]:
+def write_open_clip(folder: Path, vocabulary: int = 64) -> dict[str, Any]:
+    """With 49,408 words it takes open_clip's own tokens."""
     import open_clip
 
     torch.manual_seed(0)
-    save_file(open_clip.CLIP(**TINY_OPEN_CLIP["model_cfg"]).state_dict(), str(folder / "open_clip_model.safetensors"))
-    (folder / "open_clip_config.json").write_text(json.dumps(TINY_OPEN_CLIP))
+    config = json.loads(json.dumps(TINY_OPEN_CLIP))
+    config["model_cfg"]["text_cfg"]["vocab_size"] = vocabulary
+    save_file(open_clip.CLIP(**config["model_cfg"]).state_dict(), str(folder / "open_clip_model.safetensors"))
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
     return {"model": str(folder)}
 
 

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spn4cir_core.blend.evidence import TextSide
+from spn4cir_core.embeddings.base import IMAGE_ENCODERS
+from spn4cir_core.store.artifacts import Artifact
+from tests.embeddings.small_models import write_open_clip
+
+
+def embeddings(folder: Path, encoder: dict[str, object]) -> Artifact:
+    return Artifact("image_embeddings", folder, {"settings": {"image_embeddings": {"encoder": encoder}}})
+
+
+def test_texts_are_read_by_the_text_side_of_the_encoder_that_made_the_embeddings(tmp_path: Path) -> None:
+    open_clip, torch = pytest.importorskip("open_clip"), pytest.importorskip("torch")
+    model = write_open_clip(tmp_path, vocabulary=49408)
+    side = TextSide.of_embeddings(embeddings(tmp_path, {"kind": "open_clip", **model}))
+    assert side is not None
+    vectors = side.vectors(["make it blue", "", "without a hat", "make it blue"])
+    assert vectors is not None and np.isnan(vectors[1]).all()
+    network, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
+    tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path}")(["make it blue", "without a hat"])
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(network.eval().encode_text(tokens)).numpy()
+    np.testing.assert_allclose(vectors[[0, 2, 3]], expected[[0, 1, 0]], atol=1e-5)
+    assert side.vectors(["", ""]) is None
+
+
+def test_an_encoder_without_a_text_side_reads_no_texts(tmp_path: Path) -> None:
+    assert TextSide.of_embeddings(embeddings(tmp_path, {"kind": "vision_tower", "model": "builtin:shapes"})) is None
+    assert TextSide.of_embeddings(Artifact("image_embeddings", tmp_path, {"settings": {}})) is None
+    reading = [kind for kind in IMAGE_ENCODERS.members if IMAGE_ENCODERS.member(kind).reads_texts]
+    assert reading == ["open_clip"]
