@@ -184,6 +184,8 @@ def search(
     searcher = _searcher(recipe, store)
     reference = _picture(image, recipe, store) if image else None
     hits = searcher.search(reference, text or None, top, once=once)
+    if note := searcher.uncaptioned(reference) if text else "":
+        typer.echo(note)
     _show(searcher, reference, text, hits, image_files(recipe.images, store), sheet, right=())
 
 

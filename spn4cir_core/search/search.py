@@ -193,6 +193,13 @@ class Searcher:
         encoders = [self.encoder] if self._blend is None else self._blend.encoders.values()
         return next(filter(None, (encoder.unread(text) for encoder in encoders)), "")
 
+    def uncaptioned(self, image: Picture | None, reference_id: str | None = None) -> str:
+        """Says by which channels a reference image without a caption is searched; empty where that changes nothing."""
+        if self._blend is None or image is None:
+            return ""
+        (reference,) = self._references([(image, "")], [reference_id])
+        return self._blend.uncaptioned(reference)
+
     def _references(self, queries: Sequence[Query], reference_ids: Sequence[str | None]) -> list[int | None]:
         """Rows of the reference images that are images of the index."""
         rows = []

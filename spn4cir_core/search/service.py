@@ -129,7 +129,8 @@ class SearchService:
             made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
             with self._network:
                 hits = opened.searcher.search(reference, query_text, top, without, made, known)
-        return SearchResult(hits, opened.vectors, opened.searcher.unread(query_text))
+        notes = (opened.searcher.unread(query_text), opened.searcher.uncaptioned(reference, known) if text else "")
+        return SearchResult(hits, opened.vectors, " ".join(filter(None, notes)))
 
     def _reference(self, image_id: str, upload: bytes | None) -> Image.Image:
         return self._open(image_id) if upload is None else self._uploads.decode(upload)

@@ -84,6 +84,22 @@ def test_an_indexed_picture_is_recognised_by_its_pixels(blended: Store) -> None:
     assert searcher.search(other, TEXT, 5) != searcher.search(reference, TEXT, 5)
 
 
+def test_a_picture_without_a_caption_is_searched_by_what_it_has_and_the_answer_says_so(blended: Store) -> None:
+    pictures = blended.root.parent / "pictures"
+    searcher = Searcher.open(SEARCH_INDEX.run(recipe(pictures), blended)[0])
+    upload = ImageFiles(pictures).open(REFERENCE).rotate(90)
+    note = searcher.uncaptioned(upload)
+    assert "has no caption" in note and "frozen picture similarity" in note and "reference's caption" not in note
+    hits = searcher.search(upload, TEXT, 5)
+    assert len(hits) == 5 and all(np.isfinite(hit.score) for hit in hits)
+    assert any(hit.channels["modified text in captions"] > 0 for hit in hits)
+    assert searcher.uncaptioned(ImageFiles(pictures).open(REFERENCE)) == ""
+    assert searcher.uncaptioned(upload, REFERENCE) == "" and searcher.uncaptioned(None) == ""
+    weigh(blended, stage2=1.0, picture=1.0)
+    by_pictures = Searcher.open(SEARCH_INDEX.run(recipe(pictures), blended)[0])
+    assert by_pictures.uncaptioned(upload) == "", "no caption takes part for any picture"
+
+
 def test_candidates_of_each_channel_hold_the_best_images(blended: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = recipe(blended.root.parent / "pictures")
     reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
