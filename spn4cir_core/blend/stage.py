@@ -133,7 +133,7 @@ def _fitted(
     titles = [
         f"{title_of(blend.names[number])} ({blend.weight_C[number]:.2f})" for number in np.flatnonzero(blend.weight_C)
     ]
-    if fit.fallback:
+    if len(titles) == 1:
         reason = f"The channel {titles[0]} alone: no sum of channels was better on {len(queries)} validation queries."
     else:
         reason = f"A sum of {len(titles)} channels, fitted on {len(queries)} validation queries: {', '.join(titles)}."
