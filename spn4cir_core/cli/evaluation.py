@@ -177,11 +177,13 @@ def _compare_with_before(recipe: Recipe, store: Store, out: Path, model: str, qu
 def _write_comparison(comparison: dict[str, Any], run: Run, store: Store, files: ImageFiles | None, out: Path) -> None:
     """The page with its Markdown and its JSON; captions are those of one of the runs."""
     captions = parent_of(run, "captions", store)
+    markdown = comparison_markdown(comparison)
     contents = {
         ".html": comparison_html(comparison, files, read_captions(captions) if captions else {}),
-        ".md": comparison_markdown(comparison),
+        ".md": markdown,
         ".json": json.dumps(comparison, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
     }
+    typer.echo(markdown)
     for ending, text in contents.items():
         path = out.with_suffix(ending)
         try:

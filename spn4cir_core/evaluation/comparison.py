@@ -58,7 +58,7 @@ class RunAnswers:
 
 @dataclass(frozen=True)
 class Compared:
-    """The runs' answers to one query set, by label, and what keeps them from being compared."""
+    """The runs' answers to one query set, by label, and what keeps others from being compared with the first run."""
 
     name: str
     by_label: Mapping[str, Sequence[RunAnswers]]
@@ -81,8 +81,10 @@ def compared_sets(runs: Sequence[Run], model: str, wanted: str = "") -> list[Com
         ]
         if len(answers) > 1:
             by_label: dict[str, list[RunAnswers]] = {}
+            apart = {one.run.label for one in answers[1:] if any(unlike([answers[0], one]))} - {answers[0].run.label}
             for one in answers:
-                by_label.setdefault(one.run.label, []).append(one)
+                if one.run.label not in apart:
+                    by_label.setdefault(one.run.label, []).append(one)
             missing = [run.name for run, row in zip(runs, abouts, strict=True) if not row or not row["queries"]]
             absent = [f"{name} was not asked of {', '.join(missing)}"] if missing else []
             comparable.append(Compared(name, by_label, [*absent, *unlike(answers)]))

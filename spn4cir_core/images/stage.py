@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +42,8 @@ DECODER_VERSION = 3
 """Goes up whenever the same bytes would give another finding."""
 SHARD_FILES = 1024
 EVALUATION = "evaluation"
+MERGED = 2
+"""Version of what becomes of the metadata of exact duplicates."""
 SHEET_PICTURES, SHEET_COLUMNS = 24, 8
 
 FINDING_TYPE = pa.struct(
@@ -70,7 +72,8 @@ def list_files(settings: ImageSettings, store: Store) -> list[Listed]:
 def outside(tables: ImagesInput, store: Store) -> str:
     """A digest of names, bytes and metadata of all files the stage would look at.
 
-    The version of the decoder is in it where one of the files is decoded otherwise than by the first version.
+    The version of the decoder is in it where one of the files is decoded otherwise than by the first version, and that
+    of the merging of duplicates where their metadata can differ.
     """
     listing = list_files(tables.images, store)
     described = [
@@ -87,8 +90,10 @@ def outside(tables: ImagesInput, store: Store) -> str:
     ]
     paths = {listed.sha256: listed.file.path for listed in listing if listed.sha256 is not None}
     plain = all_plain(image_files(tables.images, store), paths, store, tables.images.workers)
-    decoder = {"decoder": DECODER_VERSION, "formats": readable_formats()}
-    return fingerprint(described if plain else {"files": described, **decoder})
+    later: dict[str, Any] = {} if plain else {"decoder": DECODER_VERSION, "formats": readable_formats()}
+    if has_gaps([listed.file for listed in listing]):
+        later["duplicates"] = MERGED
+    return fingerprint({"files": described, **later} if later else described)
 
 
 def picture_changes(settings: ImageSettings, store: Store, images: Artifact) -> list[str]:
@@ -207,8 +212,8 @@ def judge(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     """Sort files into distinct images, exact duplicates and drops.
 
-    Of equal pictures the first by path stands for all; one of the evaluation split goes before all others, so that
-    no training image is equal to one that is evaluated on.
+    Of equal pictures the first by path stands for all, with what the metadata of the others says beside its own; one of
+    the evaluation split goes before all others, so that no training image is equal to one that is evaluated on.
     """
     images: list[dict[str, Any]] = []
     duplicates: list[dict[str, Any]] = []
@@ -221,18 +226,37 @@ def judge(
             drops.append({"path": legible(listed.file.path), "reason": reason, "detail": detail})
         else:
             usable.append((listed.file, finding))
-    first: dict[str, str] = {}
+    alike: dict[str, list[FoundFile]] = {}
     for file, finding in sorted(usable, key=lambda pair: (pair[0].split != EVALUATION, pair[0].path)):
-        first.setdefault(finding.pixel_sha256, file.path)
+        alike.setdefault(finding.pixel_sha256, []).append(file)
     for file, finding in usable:
-        original_path = first[finding.pixel_sha256]
+        original_path = alike[finding.pixel_sha256][0].path
         if original_path == file.path:
-            images.append(_row(file, finding))
+            images.append(_row(merged(alike[finding.pixel_sha256]), finding))
         else:
             attributes = list(file.attributes.items())
             row = {"image_id": file.path, "path": file.path, "duplicate_of": original_path, "attributes": attributes}
             duplicates.append(row)
     return images, duplicates, drops
+
+
+def merged(files: Sequence[FoundFile]) -> FoundFile:
+    """The first of the files, with the values of the others' metadata where it has none."""
+    attributes: dict[str, str] = {}
+    for file in files:
+        attributes |= {key: value for key, value in file.attributes.items() if not attributes.get(key)}
+    return replace(
+        files[0],
+        category=next((file.category for file in files if file.category), ""),
+        group=next((file.group for file in files if file.group), ""),
+        attributes=attributes,
+    )
+
+
+def has_gaps(files: Iterable[FoundFile]) -> bool:
+    """Whether metadata says of some files what it does not say of others, so that duplicates can differ in it."""
+    filled = {frozenset(key for key, value in file.attributes.items() if value) for file in files}
+    return len(filled) > 1 or len({bool(file.group) for file in files}) > 1
 
 
 def _fault(listed: Listed, finding: Finding | None, files: ImageFiles, min_side_px: int) -> tuple[str, str]:

@@ -108,7 +108,9 @@ def test_compare_writes_a_page_and_its_twins(tmp_path: Path) -> None:
     )
     out = tmp_path / "new" / "compare.html"
     words = ["compare", f"ours={recipe}@{store.root}", f"other@{store.root}", "--out", out, "--draws", "100"]
-    assert [Path(line).suffix for line in spn4cir(*words).split()] == [".html", ".md", ".json"]
+    shown = spn4cir(*words)
+    assert [Path(line).suffix for line in shown.splitlines()[-3:]] == [".html", ".md", ".json"]
+    assert "| ours |" in shown and "R@1" in shown
     said = json.loads(out.with_suffix(".json").read_text())
     assert [run["label"] for run in said["runs"]] == ["ours", f"other@{store.root}"]
     assert "| ours |" in out.with_suffix(".md").read_text()
@@ -117,7 +119,7 @@ def test_compare_writes_a_page_and_its_twins(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no eval_report of recipe 'gone'"):
         spn4cir("compare", recipe, "gone", "--store", store.root)
     told = spn4cir("compare", NAME, "other", "--store", store.root, "--out", tmp_path / "b.html", "--draws", "100")
-    assert "0 : 0" in Path(told.split()[0]).read_text()  # two names of one report
+    assert "0 : 0" in Path(told.splitlines()[-3]).read_text()  # two names of one report
 
 
 def test_compare_before_ends_in_a_diagnosis(tmp_path: Path) -> None:
@@ -133,7 +135,8 @@ def test_compare_before_ends_in_a_diagnosis(tmp_path: Path) -> None:
     write_checkpoint(store, "stage2_checkpoint", seed=7)
     EVAL_REPORT.run(measured_recipe(tmp_path / "pictures"), store)
     lines = spn4cir(*words).splitlines()
-    assert lines[:3] == [str(tmp_path / f"page{ending}") for ending in (".html", ".md", ".json")]
+    start = lines.index(str(tmp_path / "page.html"))
+    assert lines[start : start + 3] == [str(tmp_path / f"page{ending}") for ending in (".html", ".md", ".json")]
     ruler, data, training = (
         next(number for number, line in enumerate(lines) if line.startswith(f"{word} ("))
         for word in ("ruler", "data", "training")

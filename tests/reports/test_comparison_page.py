@@ -99,6 +99,7 @@ def test_what_differs_is_told_and_nothing_is_paired(store: Store) -> None:
     assert len(found.unlike) == 1 and "queries were asked of one only" in found.unlike[0]
     told = run_comparison(runs, "stage2", "", 100, 0)
     assert told["query_sets"][0]["differences"] == [] == told["query_sets"][0]["changed"]
+    assert [row["label"] for row in told["query_sets"][0]["rows"]] == ["third"], "none beside it"
     page = comparison_html(told, None, {})
     assert "cannot be compared" in page and "cannot be compared" in comparison_markdown(told)
     with pytest.raises(InputError, match="share a query set"):
