@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from spn4cir_core.backbones.base import Backbone
 from spn4cir_core.models.lite0 import weights_file
+from spn4cir_core.models.minilm import minilm_folder
 from spn4cir_core.models.precision import Precision, precision_of
-from spn4cir_core.models.sentence_encoder import minilm_folder
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, file_sha256, fingerprint
 
 if TYPE_CHECKING:

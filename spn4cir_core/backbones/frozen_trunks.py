@@ -6,7 +6,6 @@ B images or texts, P tokens. Neither is a module: the weights are those of packa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +14,9 @@ from typing_extensions import override
 
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.models.minilm import MiniLmTokenizer
 from spn4cir_core.models.precision import Precision
-from spn4cir_core.models.sentence_encoder import SentenceEncoder, minilm_folder
+from spn4cir_core.models.sentence_encoder import SentenceEncoder
 
 TEXT_FEATURES = 384
 TOKEN_LIMIT = 128
@@ -26,19 +26,17 @@ class FrozenTexts:
     """MiniLM sentence vectors by token ids; each text passes the trunk once, which is loaded at the first new one."""
 
     def __init__(self, precision: Precision) -> None:
-        from transformers import AutoTokenizer
-
         self.encoder = SentenceEncoder(max_tokens=TOKEN_LIMIT, precision=precision, device="cpu")
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(str(minilm_folder()), local_files_only=True)
+        self.tokenizer = MiniLmTokenizer(TOKEN_LIMIT)
         self._encode = FirstUse(self.encoder.start_with_tokens)
         self._known: dict[tuple[int, ...], Tensor] = {}
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """(B, P) ids, zero where there is no token."""
-        encoded = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=TOKEN_LIMIT, return_tensors="pt"
-        )
-        ids: Tensor = encoded["input_ids"] * encoded["attention_mask"]
+        rows = self._keys(texts)
+        ids = torch.zeros((len(rows), max(map(len, rows), default=0)), dtype=torch.int64)
+        for row, key in zip(ids, rows, strict=True):
+            row[: len(key)] = torch.tensor(key)
         return ids
 
     def features(self, tokens_BP: Tensor) -> Tensor:
@@ -57,9 +55,7 @@ class FrozenTexts:
         self._learn(self._keys(texts))
 
     def _keys(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        if not texts:
-            return []
-        return [tuple(ids) for ids in self.tokenizer(list(texts), truncation=True, max_length=TOKEN_LIMIT)["input_ids"]]
+        return [tuple(ids) for ids in self.tokenizer.ids(texts)]
 
     def _learn(self, keys: Sequence[tuple[int, ...]]) -> None:
         if new := sorted(set(keys) - self._known.keys()):
@@ -90,7 +86,7 @@ class FrozenTrunksNetwork(Network):
 
     @override
     def token_counts(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in self.texts.tokenizer(list(texts), truncation=False)["input_ids"]]
+        return self.texts.tokenizer.counts(texts)
 
     @property
     @override

