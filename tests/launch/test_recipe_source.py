@@ -101,7 +101,7 @@ def test_an_edited_file_and_settings_of_the_api_keep_the_name(tmp_path: Path, st
     a, _ = two_files(tmp_path, pictures(tmp_path / "one", 10))
     claimed(load_recipe(a), store)
     assert own_name(load_recipe(a, {"seed": 3}), store).name == "mine"
-    a.write_text(a.read_text().replace("8", "9"))
+    a.write_text(a.read_text().replace("min_side_px = 8", "min_side_px = 9"))
     assert own_name(load_recipe(a), store).name == "mine"
 
 
