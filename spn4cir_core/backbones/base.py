@@ -103,7 +103,7 @@ class Network(ABC):
         """
 
     @property
-    def text_encoder(self) -> SentenceEncoder | None:
+    def sentence_encoder(self) -> SentenceEncoder | None:
         """A frozen encoder that every text passes; its vectors are stored per text and given back. None: there is none.
 
         Whoever is about to encode texts calls :func:`~spn4cir_core.training.text_features.remember_texts` first.
@@ -111,7 +111,7 @@ class Network(ABC):
         return None
 
     def remember_texts(self, texts: Sequence[str], vectors_TF: np.ndarray) -> None:  # noqa: B027
-        """Take the (T, F) vectors of T texts by :attr:`text_encoder`, made where they were needed first."""
+        """Take the (T, F) vectors of T texts by :attr:`sentence_encoder`, made where they were needed first."""
 
     def expect_images(self, inputs: np.ndarray) -> None:  # noqa: B027
         """Called before stage 1 with the (N, …) image inputs of the candidate set, in a fixed order, for statistics.

@@ -69,7 +69,7 @@ class FrozenTrunksNetwork(Network):
 
     @property
     @override
-    def text_encoder(self) -> SentenceEncoder:
+    def sentence_encoder(self) -> SentenceEncoder:
         return self.texts.encoder
 
     @override

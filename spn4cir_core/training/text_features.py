@@ -27,8 +27,8 @@ def remember_texts(
         InputError: the encoder cannot be loaded.
     """
     distinct = sorted(set(texts))
-    if network.text_encoder is not None and distinct:
+    if network.sentence_encoder is not None and distinct:
         vectors_TF = text_features(
-            network.text_encoder, distinct, store, progress=progress, seconds=seconds, processes=processes
+            network.sentence_encoder, distinct, store, progress=progress, seconds=seconds, processes=processes
         )
         network.remember_texts(distinct, vectors_TF)
