@@ -129,9 +129,8 @@ CORPORA = {
             DRAWN,
             {
                 "triplets": {"origins": ["generated"]},
-                "pairs": {"window": [0, 60], "per_reference": 60},
-                "stage1_checkpoint": {"steps": 1000},
-                "stage2_checkpoint": {"steps": 400},
+                "stage1_checkpoint": {"steps": 800},
+                "stage2_checkpoint": {"steps": 300},
             },
         ),
     ),
