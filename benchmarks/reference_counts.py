@@ -25,8 +25,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: seconds are comparable, pictures too
-
 import numpy as np
 import pyarrow as pa
 
@@ -342,6 +340,7 @@ def main() -> None:
     parser.add_argument("--captions-of", choices=[name for name in CORPORA if name.startswith("icons")])
     parser.add_argument("--only-print", action="store_true", help="the table of what is finished")
     options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
     if options.captions_of:
         for seed in options.seeds:
             print(f"seed {seed}\n\n{with_fewer_captions(options.captions_of, seed, options.out)}\n")
