@@ -36,9 +36,7 @@ def test_means_have_the_interval_of_their_seeds() -> None:
     assert f"| 0 1 2 | 10.0 (10.0 to 10.0) | 41.0 ({41 - half:.1f} to {41 + half:.1f})" in three[2]
 
 
-@pytest.mark.parametrize(
-    ("name", "titles"), [("icons_all", ["red bell", "blue bell"]), ("icons_train", ["red bell", ""])]
-)
+@pytest.mark.parametrize(("name", "of_evaluation"), [("icons_all", "blue bell"), ("icons_train", "")])
 def test_icons_of_evaluation_lose_their_titles_where_only_training_has_them(
     tmp_path: Path, name: str, of_evaluation: str
 ) -> None:
