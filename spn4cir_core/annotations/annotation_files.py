@@ -19,7 +19,7 @@ COLUMNS = {
     TRIPLETS: ("reference", "target", "modified_text"),
     QUERIES: ("query_id", "reference", "modified_text", "targets"),
 }
-OPTIONAL = ("kind", "modified_texts", "soft_targets", SOURCE)
+OPTIONAL = ("kind", "modified_texts", "soft_targets", "negatives", "paraphrases", SOURCE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,12 @@ class Query:
     target_ids: list[str]
     kind: str
     source: str = ""
+    more_reference_ids: list[str] = field(default_factory=list)
+    """Further reference images beside the first."""
+    negative_ids: list[str] = field(default_factory=list)
+    """Images that people marked as wrong answers (explicit negatives)."""
+    paraphrases: list[str] = field(default_factory=list)
+    """The modified text in other words."""
 
 
 @dataclass(frozen=True)
@@ -155,23 +161,46 @@ class Parser:
         query_id = row["query_id"]
         if not query_id or query_id in seen:
             raise RowError("repeated query_id" if query_id else "empty query_id", repr(query_id))
-        reference, text = self._image("reference", row["reference"]), _text(row)
-        targets = self._targets(file, line, row["targets"])
+        (reference, *more), text = self._references(row["reference"]), _text(row)
+        targets = self._images("target", file, line, row["targets"])
         if not targets:
             raise RowError("no known target", repr(row["targets"]))
         if reference in targets and not (self.as_published and row["reference"] not in row["targets"].split("|")):
             raise RowError("same reference and target", repr(row["reference"]))
+        if set(more) & set(targets):
+            raise RowError("same reference and target", repr(row["reference"]))
+        negatives = self._images("negative", file, line, row.get("negatives", ""))
+        if set(negatives) & set(targets):
+            raise RowError("same target and negative", repr(row["negatives"]))
+        paraphrases = _paraphrases(row.get("paraphrases", ""), text)
         seen.add(query_id)
-        return Query(f"{self.corpus}/{query_id}", self.corpus, reference, text, targets, row["kind"], row[SOURCE])
+        return Query(
+            f"{self.corpus}/{query_id}",
+            self.corpus,
+            reference,
+            text,
+            targets,
+            row["kind"],
+            row[SOURCE],
+            more,
+            negatives,
+            paraphrases,
+        )
 
-    def _targets(self, file: str, line: int, value: str) -> list[str]:
-        targets: dict[str, None] = {}
+    def _references(self, value: str) -> list[str]:
+        """One reference image or several, separated by ``|``, each once; a path may itself hold a ``|``."""
+        if PurePosixPath(self.folder, value).as_posix() in self.kept_ids:
+            return [self._image("reference", value)]
+        return list(dict.fromkeys(self._image("reference", name.strip()) for name in value.split("|")))
+
+    def _images(self, role: str, file: str, line: int, value: str) -> list[str]:
+        images: dict[str, None] = {}
         for name in filter(None, (part.strip() for part in value.split("|"))):
             try:
-                targets[self._image("target", name)] = None
+                images[self._image(role, name)] = None
             except RowError as error:
-                self.drops.append(Drop(file, line, "unknown target left out", error.detail))
-        return sorted(targets)
+                self.drops.append(Drop(file, line, f"unknown {role} left out", error.detail))
+        return sorted(images)
 
     def _soft_targets(self, line: int, value: str, reference_id: str) -> dict[str, float]:
         """Scores by image id. The reference is none, whatever its score: nothing of it has been changed."""
@@ -250,15 +279,21 @@ def _text(row: dict[str, str]) -> str:
     return row["modified_text"]
 
 
-def _alternatives(value: str) -> list[str]:
-    """Texts of the column ``modified_texts``, a JSON list."""
+def _alternatives(value: str, column: str = "modified_texts") -> list[str]:
+    """Texts of a column that holds a JSON list."""
     try:
         texts = parse_json(value)
     except ValueError as error:
-        raise RowError("modified_texts is not a JSON list of texts", repr(value)) from error
+        raise RowError(f"{column} is not a JSON list of texts", repr(value)) from error
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise RowError("modified_texts is not a JSON list of texts", repr(value))
+        raise RowError(f"{column} is not a JSON list of texts", repr(value))
     return [text.strip() for text in texts]
+
+
+def _paraphrases(value: str, text: str) -> list[str]:
+    """Other wordings, separated by ``|`` or a JSON list, each once and none the text itself."""
+    texts = _alternatives(value, "paraphrases") if value.startswith("[") else value.split("|")
+    return [one for one in dict.fromkeys(each.strip() for each in texts) if one and one != text]
 
 
 def _scores(value: str) -> dict[str, float]:

@@ -39,8 +39,13 @@ QUERY_SCHEMA = pa.schema(
         ("target_ids", pa.list_(pa.string())),
         ("kind", pa.string()),
         ("source", pa.string()),
+        ("more_reference_ids", pa.list_(pa.string())),
+        ("negative_ids", pa.list_(pa.string())),
+        ("paraphrases", pa.list_(pa.string())),
     ]
 )
+NEWER_QUERY_COLUMNS = ("more_reference_ids", "negative_ids", "paraphrases")
+"""Lists that a table from before there were such columns has not: they are empty then."""
 DROP_SCHEMA = pa.schema([("file", pa.string()), ("line", pa.int32()), ("reason", pa.string()), ("detail", pa.string())])
 
 
@@ -50,9 +55,11 @@ def read_annotated_triplets(annotations: Artifact, *columns: TripletColumn) -> p
 
 
 def read_queries(annotations: Artifact) -> list[dict[str, Any]]:
-    """The composed queries, one row each: query_id, corpus, reference_id, modified_text, target_ids, kind, source."""
-    rows: list[dict[str, Any]] = annotations.table(QUERIES_FILE, QUERY_SCHEMA.names).to_pylist()
-    return rows
+    """The composed queries, one row each, with every column of :data:`QUERY_SCHEMA`."""
+    columns = annotations.table(QUERIES_FILE).column_names
+    missing = [name for name in NEWER_QUERY_COLUMNS if name not in columns]
+    rows = annotations.table(QUERIES_FILE, [name for name in QUERY_SCHEMA.names if name not in missing]).to_pylist()
+    return [row | {name: row.get(name) or [] for name in NEWER_QUERY_COLUMNS} for row in rows]
 
 
 def read_dropped_rows(annotations: Artifact) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from spn4cir_core.channels.base import Gallery
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.measure import Answers, GalleryQueries, ModelVectors, by_gallery, gallery_images
+from spn4cir_core.evaluation.reference_pairs import ReferencePairs
 from spn4cir_core.training.roles import BLEND
 
 ALONE, WITHOUT = "only ", "without "
@@ -67,25 +68,28 @@ def _scores(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Mode → (Q, N) scores of some queries."""
     queries = [answer.query_set.queries[row] for row in rows]
-    references, texts = [query.reference_id for query in queries], [query.modified_text for query in queries]
+    pairs, pair_rows = ReferencePairs.of(queries), ReferencePairs.of(answer.query_set.queries).rows_of(rows)
+    references, texts = pairs.reference_ids, [queries[number].modified_text for number in pairs.query_P]
 
     def encoded(mode: str) -> dict[str, np.ndarray]:
-        return {name: vectors.queries[answer.query_set.name][mode][rows] for name, vectors in vectors_of.items()}
+        return {name: vectors.queries[answer.query_set.name][mode][pair_rows] for name, vectors in vectors_of.items()}
 
     def total(mode: str, own_references: Sequence[str | None], own_texts: Sequence[str]) -> np.ndarray:
         composed = evidence.queries(own_references, own_texts, encoded(mode))
-        total_QN: np.ndarray = blend.contributions(gallery, composed).sum(axis=1)
-        return total_QN
+        return pairs.mean(blend.contributions(gallery, composed).sum(axis=1))
 
-    image_QN = total("image", references, [""] * len(rows))
-    text_QN = total("text", [None] * len(rows), texts)
+    image_QN = total("image", references, [""] * len(references))
+    text_QN = total("text", [None] * len(references), texts)
     yield from (("image", image_QN), ("text", text_QN), ("sum", image_QN + text_QN))
     whole = evidence.queries(references, texts, encoded("composed"))
-    standard_QCN = blend.standard_scores(gallery, whole)
-    parts = {number: blend.blend.weight_of(number, gallery, whole) * standard_QCN[:, number] for number in blend.used}
+    standard_PCN = blend.standard_scores(gallery, whole)
+    parts = {
+        number: pairs.mean(blend.blend.weight_of(number, gallery, whole) * standard_PCN[:, number])
+        for number in blend.used
+    }
     total_QN = np.sum(list(parts.values()), axis=0)
     yield "composed", total_QN
     for number, name in enumerate(blend.names):
-        yield ALONE + name, standard_QCN[:, number]
+        yield ALONE + name, pairs.mean(standard_PCN[:, number])
     for number, part_QN in parts.items() if len(parts) > 1 else ():
         yield WITHOUT + blend.names[number], total_QN - part_QN

@@ -1,15 +1,22 @@
-"""Annotated queries of the user's own corpus: ``queries.csv``."""
+"""Annotated queries of the user's own corpus: ``queries.csv``; and the same queries in other words."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from spn4cir_core.annotations.annotation_tables import read_queries
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
 from spn4cir_core.evaluation.benchmark_queries import QUERY_FILES
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact
+
+WORDINGS = "annotated, other words"
+"""The query set that asks each annotated query in all its wordings."""
+SEVERAL = "several references"
+"""Kind of the queries with more than one reference image."""
 
 
 class Annotated(Evaluator):
@@ -28,25 +35,50 @@ class Annotated(Evaluator):
             return []
         gallery = evaluation_ids(parents["splits"])
         inside = set(gallery)
-        queries, drops = [], Counter[str]()
+        queries, wordings, drops = list[Query](), list[Query](), Counter[str]()
         for row in sorted(rows, key=lambda row: (row["corpus"], row["query_id"])):
+            references = (row["reference_id"], *row["more_reference_ids"])
             targets = [target for target in row["target_ids"] if target in inside]
             if self.remove_reference:
-                targets = [target for target in targets if target != row["reference_id"]]
-            if row["reference_id"] not in inside:
+                targets = [target for target in targets if target not in references]
+            if not inside.issuperset(references):
                 drops["reference is not in the evaluation split"] += 1
             elif not targets:
                 drops["no target is in the evaluation split"] += 1
             else:
-                queries.append(_query(row, targets))
+                queries.append(_query(row, targets, inside))
+                wordings += _wordings(queries[-1], row["paraphrases"])
         removed = "removed from" if self.remove_reference else "kept in"
         protocol = (
             f"Queries annotated in the corpus; gallery: all {len(gallery)} images of the evaluation split; the "
             f"reference image is {removed} the ranking; any annotated target counts."
         )
-        return [QuerySet("annotated", protocol, tuple(queries), gallery, self.remove_reference, True, drops)]
+        if any(query.more_reference_ids for query in queries):
+            protocol += " A query with several reference images: the mean over them, of query vectors or of scores."
+        made = [QuerySet("annotated", protocol, tuple(queries), gallery, self.remove_reference, True, drops)]
+        if wordings:
+            protocol = f"The annotated queries that have paraphrases, asked in each of their wordings. {protocol}"
+            made.append(QuerySet(WORDINGS, protocol, tuple(wordings), gallery, self.remove_reference, True))
+        return made
 
 
-def _query(row: Mapping[str, str], targets: list[str]) -> Query:
-    name = f"{row['corpus']}/{row['query_id']}"
-    return Query(name, row["reference_id"], row["modified_text"], tuple(sorted(set(targets))), row["kind"])
+def _query(row: Mapping[str, Any], targets: Sequence[str], inside: Collection[str]) -> Query:
+    references = row["more_reference_ids"]
+    return Query(
+        f"{row['corpus']}/{row['query_id']}",
+        row["reference_id"],
+        row["modified_text"],
+        tuple(sorted(set(targets))),
+        "|".join(filter(None, [row["kind"], SEVERAL if references else ""])),
+        more_reference_ids=tuple(references),
+        negative_ids=tuple(sorted(image_id for image_id in row["negative_ids"] if image_id in inside)),
+    )
+
+
+def _wordings(query: Query, paraphrases: Sequence[str]) -> list[Query]:
+    """The query in its own words and in each of the others; none where there are no others."""
+    texts = [query.modified_text, *paraphrases] if paraphrases else []
+    return [
+        replace(query, query_id=f"{query.query_id}#{number}", modified_text=text, wording_of=query.query_id)
+        for number, text in enumerate(texts)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,15 @@ EVALUATORS = Room(
     },
 )
 
+NEGATION = "negation"
+_NEGATION = re.compile(r"\b(?:no|not|without|never|none|neither|nor|cannot)\b|n['’]t\b", re.IGNORECASE)
+
+
+def has_negation(text: str) -> bool:
+    """Whether an English text says what must not be there ("without a belt", "not red"), as NeIn asks."""
+    return _NEGATION.search(text) is not None
+
+
 MAP_K = 10
 """The k of the mean average precision that every query set has."""
 
@@ -42,6 +52,23 @@ class Query:
     """Kind of modification; several are separated by ``|``."""
     gallery: str = ""
     """Name of the gallery it is asked of, one of :attr:`QuerySet.galleries`; empty: all of ``gallery_ids``."""
+    more_reference_ids: tuple[str, ...] = ()
+    """Further reference images; the score is the mean over all of them."""
+    negative_ids: tuple[str, ...] = ()
+    """Images of the gallery that people marked as wrong answers (explicit negatives)."""
+    wording_of: str = ""
+    """Names the queries that say the same thing in different words; empty: this one has no other wording."""
+
+    @property
+    def reference_ids(self) -> tuple[str, ...]:
+        """All its reference images."""
+        return (self.reference_id, *self.more_reference_ids)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Its kinds of modification; ``negation`` where the text says what must not be there."""
+        by_text = {NEGATION} if has_negation(self.modified_text) else set()
+        return frozenset(filter(None, self.kind.split("|"))) | by_text
 
 
 @dataclass(frozen=True)
@@ -82,7 +109,7 @@ class QuerySet:
     def removed_for(self, query: Query) -> tuple[str, ...]:
         """Ids of the images that are not ranked for a query: its reference image where it is removed."""
         equal = self.asks_equal_pixels and query.reference_id in query.target_ids
-        return (query.reference_id,) if self.remove_reference and not equal else ()
+        return query.reference_ids if self.remove_reference and not equal else ()
 
     def gallery_of(self, query: Query) -> tuple[str, ...]:
         """The images that a query is asked of, its reference included if it is one of them."""

@@ -14,6 +14,7 @@ from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES, encode_gallery, encode_queries, same_target_encoder
 from spn4cir_core.evaluation.ranks import middles, ranks_and_hits, ranks_of_scores
 from spn4cir_core.evaluation.recall import average_precision
+from spn4cir_core.evaluation.reference_pairs import ReferencePairs
 from spn4cir_core.evaluation.searched import searched_ranks
 from spn4cir_core.index.image_index import ImageIndex
 from spn4cir_core.models.devices import choose_device
@@ -93,7 +94,7 @@ class ModelVectors:
     gallery_ND: np.ndarray
     """Of all images of all galleries, sorted by id; (N, T, D) where an image has T."""
     queries: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    """Query set → mode → (Q, D)."""
+    """Query set → mode → (P, D), one row for each pair of :class:`ReferencePairs`; (Q, D) with one reference each."""
 
 
 def ask(
@@ -163,8 +164,10 @@ def _ask_one(
     searches: Searches | None,
 ) -> dict[str, np.ndarray]:
     query_set, queries = answer.query_set, answer.query_set.queries
-    references = [row_of[query.reference_id] for query in queries]
-    encoded = encode_queries(network, inputs_N, references, [query.modified_text for query in queries])
+    pairs = ReferencePairs.of(queries)
+    texts = [queries[number].modified_text for number in pairs.query_P]
+    per_pair = encode_queries(network, inputs_N, [row_of[image_id] for image_id in pairs.reference_ids], texts)
+    encoded = {mode: pairs.mean_vectors(vectors_PD) for mode, vectors_PD in per_pair.items()}
     set_row_of = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
     for mode in MODES:
         answer.start(name, mode)
@@ -176,7 +179,7 @@ def _ask_one(
             answer.add(name, mode, rows, gallery.answer(encoded[mode][rows], gallery_ND), of_set)
         if searches is not None:
             _search(name, answer, searches, gallery, rows, encoded["composed"][rows], gallery_ND)
-    return encoded
+    return per_pair
 
 
 def gallery_images(answers: Sequence[Answers]) -> list[str]:
@@ -250,7 +253,8 @@ def _check(query_set: QuerySet) -> None:
     for query in query_set.queries:
         gallery = parts[query.gallery] if query.gallery else whole
         gone = set(query_set.removed_for(query))
-        if query.reference_id not in whole or not set(query.target_ids) - gone or set(query.target_ids) - gallery:
+        inside = whole.issuperset(query.reference_ids) and gallery.issuperset(query.target_ids)
+        if not inside or not set(query.target_ids) - gone:
             raise InputError(
                 f"query {query.query_id!r} of {query_set.name!r}: its reference {query.reference_id!r} and its targets "
                 f"{list(query.target_ids)[:3]} must be different images of the gallery; correct the evaluator"

@@ -165,8 +165,8 @@ def _gallery_sizes(answer: Answers, ks: Sequence[int]) -> Iterator[dict[str, Any
 
 def _kinds(answer: Answers) -> list[tuple[str, list[int]]]:
     """Every kind with its queries, all first; a query may be of several kinds."""
-    kinds = [set(query.kind.split("|")) for query in answer.query_set.queries]
-    named = sorted(set().union(*kinds) - {"", ALL})
+    kinds = [query.kinds for query in answer.query_set.queries]
+    named = sorted(set().union(*kinds) - {ALL})
     every = [(ALL, list(range(len(kinds))))]
     return every + [(name, [row for row, kind in enumerate(kinds) if name in kind]) for name in named]
 

@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from spn4cir_core.evaluation.answer_tables import searched_table
 from spn4cir_core.evaluation.base import QuerySet
+from spn4cir_core.evaluation.explicit_negatives import explicit_negative_rows
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.evaluation.tables import Tables
+from spn4cir_core.evaluation.wordings import wording_rows
 from spn4cir_core.negatives.read_false_negatives import count_false_negatives
 from spn4cir_core.reports.benchmark_tables import benchmark_tables
 from spn4cir_core.reports.headline import headline
@@ -43,6 +45,7 @@ def contents(
     settings: EvaluationSettings,
     likeness: Likeness,
     blend: Mapping[str, Any],
+    seed: int,
 ) -> Contents:
     """Everything the report says, without its pictures.
 
@@ -53,10 +56,12 @@ def contents(
         lineage: every artefact the report rests on, by noun, sources first.
         likeness: tells which queries are suspicious.
         blend: the table of the ``blend`` artefact.
+        seed: of the resamples.
     """
     answered = {answer.query_set.name: answer for answer in answers}
     sets = [
-        _query_set(query_set, answered.get(query_set.name), numbers, settings.ks, likeness) for query_set in query_sets
+        _query_set(query_set, answered.get(query_set.name), numbers, settings, likeness, seed)
+        for query_set in query_sets
     ]
     return {
         "headline": headline(sets),
@@ -113,7 +118,12 @@ def lineage(parents: Mapping[str, Artifact], store: Store) -> dict[str, Artifact
 
 
 def _query_set(
-    query_set: QuerySet, answers: Answers | None, numbers: Tables, ks: Sequence[int], likeness: Likeness
+    query_set: QuerySet,
+    answers: Answers | None,
+    numbers: Tables,
+    settings: EvaluationSettings,
+    likeness: Likeness,
+    seed: int,
 ) -> dict[str, Any]:
     def of_set(table: pa.Table) -> list[dict[str, Any]]:
         return [row for row in table.to_pylist() if row["query_set"] == query_set.name]
@@ -128,7 +138,7 @@ def _query_set(
         "targets_per_query": _mean(len(query.target_ids) for query in query_set.queries),
         "gallery": len(query_set.gallery_ids),
         "gallery_fingerprint": query_set.gallery_fingerprint,
-        "ks": list(query_set.ks or ks),
+        "ks": list(query_set.ks or settings.ks),
         "map_ks": list(query_set.map_ks),
         "drops": dict(sorted(query_set.drops.items())),
         "recall": of_set(numbers.recall),
@@ -138,8 +148,20 @@ def _query_set(
         "gallery_sizes": of_set(numbers.gallery_sizes),
         "shortcuts": _shortcuts(answers) if answers else [],
         "suspicious": _suspicious(answers, likeness) if answers else [],
+        **_robustness(answers, query_set.ks or settings.ks, settings.bootstrap_draws, seed),
         **({"searched": searched_table([answers]).to_pylist()} if answers and answers.searched else {}),
     }
+
+
+def _robustness(answers: Answers | None, ks: Sequence[int], draws: int, seed: int) -> dict[str, Any]:
+    """Rows on several wordings of a query and on explicit negatives, where the set has them."""
+    if answers is None:
+        return {}
+    rows = {
+        "wordings": wording_rows(answers, ks, draws, seed),
+        "explicit_negatives": explicit_negative_rows(answers, draws, seed),
+    }
+    return {name: lines for name, lines in rows.items() if lines}
 
 
 def _protocol(query_set: QuerySet, answers: Answers | None) -> str:

@@ -56,7 +56,7 @@ def write_report(work: Work[ReportInput]) -> None:
     likeness = Likeness.of(captions, work.parents["splits"])
     blend_table = read_json(work.parents["blend"].file(BLEND_FILE))
     rests_on = lineage(work.parents, work.store)
-    report = contents(sets, answers, numbers, metrics, rests_on, settings, likeness, blend_table)
+    report = contents(sets, answers, numbers, metrics, rests_on, settings, likeness, blend_table, seed)
     with work.draft.timed("write"):
         thumbnails = Thumbnails(files, manifest_column(work.parents["images"], "path"))
         pictures = Pictures(thumbnails, captions)
@@ -179,7 +179,7 @@ EVAL_REPORT = Stage(
         *(role.artifact for role in ROLES.values()),
     ),
     view=ReportInput,
-    version=12,
+    version=13,
     write=write_report,
     main_file=RECALL_FILE,
     growth=growth,

@@ -170,7 +170,8 @@ def _requested_splits(images: pa.Table, annotations: Artifact) -> list[set[str]]
         for image_id, split in zip(images["image_id"].to_pylist(), images["split"].to_pylist(), strict=True)
     }
     for query in read_queries(annotations):
-        for image_id in (query["reference_id"], *query["target_ids"]):
+        lists = ("more_reference_ids", "target_ids", "negative_ids")
+        for image_id in (query["reference_id"], *(image_id for name in lists for image_id in query[name])):
             requested[image_id].add(EVALUATION)
     for triplet in read_annotated_triplets(annotations, "reference_id", "target_id").to_pylist():
         for image_id in (triplet["reference_id"], triplet["target_id"]):

@@ -189,3 +189,36 @@ def test_every_row_is_kept_or_dropped(rows: list[list[str]]) -> None:
     assert len(kept) + len(reader.drops) == len(rows)
     for triplet in kept:
         assert {triplet.reference_id, triplet.target_id} == {"in/a.png", "in/b.png"} and triplet.modified_text
+
+
+def test_a_query_may_have_several_references_negatives_and_paraphrases() -> None:
+    kept = {f"in/{name}": f"in/{name}" for name in ("a.png", "b.png", "c.png", "d.png", "x|y.png")}
+    reader = Parser("shop", "in", kept, {})
+    one, two, three = reader.queries(
+        b"query_id,reference,modified_text,targets,negatives,paraphrases\n"
+        b"1,a.png | b.png|a.png,red,c.png,d.png|gone.png,make it red| red |in red|in red\n"
+        b'2,x|y.png,red,c.png,,"[""red, please"", ""a | b""]"\n'
+        b"3,a.png,red,c.png,,\n"
+    )
+    assert (one.reference_id, one.more_reference_ids, one.negative_ids) == ("in/a.png", ["in/b.png"], ["in/d.png"])
+    assert one.paraphrases == ["make it red", "in red"]
+    assert (two.reference_id, two.more_reference_ids) == ("in/x|y.png", [])
+    assert two.paraphrases == ["red, please", "a | b"]
+    assert (three.more_reference_ids, three.negative_ids, three.paraphrases) == ([], [], [])
+    assert [(drop.line, drop.reason) for drop in reader.drops] == [(2, "unknown negative left out")]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b"1,a.png|gone.png,red,b.png,,", "unknown image"),
+        (b"1,a.png|,red,b.png,,", "unknown image"),
+        (b"1,a.png|b.png,red,b.png,,", "same reference and target"),
+        (b"1,a.png,red,b.png,b.png,", "same target and negative"),
+        (b"1,a.png,red,b.png,,[1]", "paraphrases is not a JSON list of texts"),
+    ],
+)
+def test_queries_with_faults_in_their_lists_are_counted(row: bytes, reason: str) -> None:
+    reader = parser()
+    assert reader.queries(b"query_id,reference,modified_text,targets,negatives,paraphrases\n" + row) == []
+    assert [drop.reason for drop in reader.drops] == [reason]

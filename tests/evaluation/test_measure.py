@@ -235,3 +235,16 @@ def test_the_towers_see_a_reference_once_for_all_modes() -> None:
     assert encoded["image"][:, 0].tolist() == [0.5, 2.5, 4.5, 6.5]
     assert encoded["text"][:, 0].tolist() == [1, 2, 0, 4]
     assert encoded["composed"][:, 0].tolist() == [1.5, 4.5, 4.5, 10.5]
+
+
+def test_several_references_are_the_mean_of_their_query_vectors() -> None:
+    made, plain = checkpoint(0), query_set()
+    several = replace(plain.queries[0], more_reference_ids=(IDS[3], IDS[5]))
+    both = replace(plain, queries=(several, *plain.queries[1:]))
+    (answers,), (expected,) = (ask({"stage1": lambda: made}, [one], inputs_of, silent) for one in (both, plain))
+    for key, ranks_Q in expected.ranks.items():
+        assert np.array_equal(answers.ranks[key][1:], ranks_Q[1:]), "one reference gives exactly the same"
+    encoded = encode_queries(made.network, INPUTS, [0, 3, 5], [several.modified_text] * 3)["composed"]
+    score_N = encode_gallery(made.network, INPUTS) @ encoded.mean(axis=0)
+    ranking = [row for row in np.argsort(-score_N, kind="stable") if row not in (0, 3, 5)]
+    assert answers.hits["stage1", "composed"][0].tolist() == ranking[:HITS]

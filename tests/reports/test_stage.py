@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from spn4cir_core.annotations.annotation_tables import QUERY_SCHEMA, TRIPLET_SCHEMA, TRIPLETS_FILE
 from spn4cir_core.evaluation.annotated import Annotated
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.store.artifacts import Artifact, Store
-from tests.measured_store import EVIL, NAME, measured_store, recipe, weigh, write_checkpoint
+from tests.measured_store import EVIL, NAME, measured_store, recipe, weigh, write, write_checkpoint
 
 VOID = {"meta", "img", "br", "link", "input", "use", "path"}
 
@@ -349,3 +351,37 @@ def test_channels_stand_in_the_report_with_what_each_is_worth(tmp_path: Path) ->
     line = next(line for line in text.splitlines() if line.startswith("| frozen picture similarity |"))
     assert f" {100 * recall['only picture', 1]:.1f} |" in line and "| 1.00 (" in line
     assert "Channels of the blend" in made.file("report.html").read_text(encoding="utf-8")
+
+
+def test_wordings_and_explicit_negatives_stand_in_the_report(tmp_path: Path) -> None:
+    store = measured_store(tmp_path)
+    annotations = store.current(NAME, "annotations")
+    assert annotations is not None
+    rows = annotations.table("queries.parquet").to_pylist()
+    for number, row in enumerate(rows[:6]):
+        row["paraphrases"] = ["paint it red, not blue", "in red"]
+        row["negative_ids"] = [rows[(number + 3) % 6]["reference_id"]]
+        row["more_reference_ids"] = [rows[(number + 2) % 6]["reference_id"]] if number == 4 else []
+    tables = {"queries.parquet": pa.Table.from_pylist(rows, QUERY_SCHEMA)}
+    tables[TRIPLETS_FILE] = TRIPLET_SCHEMA.empty_table()
+    write(store, "annotations", tables, ["images"], mark="annotations1")
+    weigh(store, stage2=1.0)
+    made, _ = EVAL_REPORT.run(recipe(tmp_path / "pictures"), store)
+    written = json.loads(made.file("report.json").read_text())
+    sets = {row["name"]: row for row in written["query_sets"]}
+    assert sets["annotated, other words"]["queries"] == 18
+    blend, trained = (
+        next(row for row in sets["annotated, other words"]["wordings"] if row["model"] == model and row["k"] == 1)
+        for model in ("blend", "stage2")
+    )
+    assert trained["queries"] == 6
+    assert {key: value for key, value in blend.items() if key != "model"} == {
+        key: value for key, value in trained.items() if key != "model"
+    }, "the blend of one trained channel answers as it does, several references included"
+    assert {row["kind"] for row in sets["annotated, other words"]["recall"]} >= {"negation"}
+    assert {row["queries"] for row in sets["annotated"]["explicit_negatives"]} == {6}
+    page = made.file("report.html").read_text(encoding="utf-8")
+    Page(page)
+    for title in ("Says the same thing differently", "Wrong on purpose"):
+        assert page.count(title) >= 1
+        assert title.lower() in made.file("report.md").read_text(encoding="utf-8")

@@ -1,0 +1,44 @@
+"""Images that people marked as wrong answers of a query (explicit negatives) among its first hits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spn4cir_core.evaluation.measure import HITS, Answers
+from spn4cir_core.evaluation.recall import bootstrap_means, interval
+
+MEASURES = ("queries_with_one", "negatives_retrieved", "share_of_hits")
+
+
+def explicit_negative_rows(answers: Answers, draws: int, seed: int) -> list[dict[str, Any]]:
+    """One row per model, of composed queries with explicit negatives; none where no query has any.
+
+    Of the first :data:`~spn4cir_core.evaluation.measure.HITS` hits: ``queries_with_one`` is the share of queries with a
+    negative among them, ``negatives_retrieved`` the share of a query's negatives that are among them, averaged over
+    queries, and ``share_of_hits`` the share of the hits that are negatives. Each has ``_low`` and ``_high``, the 95 %
+    interval of a bootstrap over reference images. Lower is better.
+    """
+    query_set = answers.query_set
+    row_of = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
+    asked = [(row, query) for row, query in enumerate(query_set.queries) if query.negative_ids]
+    references = [query.reference_id for _, query in asked]
+    made = []
+    for model, mode in answers.hits if asked else ():
+        if mode != "composed":
+            continue
+        values = []
+        for row, query in asked:
+            hits = answers.hits[model, mode][row]
+            negatives = {row_of[image_id] for image_id in query.negative_ids}
+            count = len(negatives.intersection(hits.tolist()))
+            values.append([count > 0, count / len(negatives), count / max(1, int((hits >= 0).sum()))])
+        values_QM = np.array(values, np.float64)
+        low_M, high_M = interval(bootstrap_means(values_QM, references, draws, seed))
+        line: dict[str, Any] = {"model": model, "k": HITS, "queries": len(asked)}
+        for number, name in enumerate(MEASURES):
+            line[name] = float(values_QM[:, number].mean())
+            line |= {f"{name}_low": float(low_M[number]), f"{name}_high": float(high_M[number])}
+        made.append(line)
+    return made
