@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from examples.train_shapes_llava.tiny_llava import IMAGE_PX, PATCHES, build_model, build_processor
 from spn4cir_core.captions.base import ToCaption
-from spn4cir_core.captions.llava import Llava
 from spn4cir_core.captions.prompts import PUBLISHED, request
+from spn4cir_core.captions.vlm import Llava
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.shape_scenes import COLOURS, SHAPES, SIZES, Scene, caption, draw_scene, random_scene
 from spn4cir_core.images.shapes import Shapes

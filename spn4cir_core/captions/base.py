@@ -102,8 +102,10 @@ CAPTIONERS = Room(
         "blip": "spn4cir_core.captions.blip:Blip",
         "blip2": "spn4cir_core.captions.blip:Blip2",
         "endpoint": "spn4cir_core.captions.endpoint:Endpoint",
-        "llava": "spn4cir_core.captions.llava:Llava",
+        "florence2": "spn4cir_core.captions.florence2:Florence2",
+        "llava": "spn4cir_core.captions.vlm:Llava",
         "sidecar": "spn4cir_core.captions.sidecar:Sidecar",
         "tags": "spn4cir_core.captions.tags:Tags",
+        "vlm": "spn4cir_core.captions.vlm:Vlm",
     },
 )

@@ -30,7 +30,7 @@ class Blip(TransformersCaptioner):
         if model_type != self.model_type:
             raise InputError(
                 f"{self.model} is not a {self.model_type} model but {model_type!r}; "
-                "the captioner kinds of other architectures are llava, blip and blip2"
+                "the captioner kinds of other architectures are vlm, florence2, blip and blip2"
             )
 
     @override

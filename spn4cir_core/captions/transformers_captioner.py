@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class TransformersCaptioner(LocalModel, Captioner):
-    """Captions by a model of transformers: the settings and the batching that BLIP and LLaVA share."""
+    """Captions by a model of transformers: the settings and the batching that all families share."""
 
     request: str
     words: int = Field(default=10, ge=1, le=200)

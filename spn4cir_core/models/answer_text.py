@@ -11,6 +11,7 @@ def one_line(text: str) -> str:
     return line.removesuffix(".").rstrip()
 
 
+THOUGHTS_START, THOUGHTS_END = "<think>", "</think>"
 _THOUGHTS = re.compile(r"^.*</think(?:ing)?>|<think(?:ing)?>.*$", re.DOTALL | re.IGNORECASE)
 
 

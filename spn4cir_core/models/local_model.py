@@ -16,7 +16,7 @@ from spn4cir_core.engine.plugins import Plugin
 from spn4cir_core.engine.processes import Processes
 from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError, MissingExtra, RecipeError
-from spn4cir_core.models.answer_text import one_line, without_thoughts
+from spn4cir_core.models.answer_text import THOUGHTS_END, THOUGHTS_START, one_line, without_thoughts
 from spn4cir_core.models.fixed_batches import torch_device
 from spn4cir_core.models.model_source import ModelSource, find_model
 from spn4cir_core.store.fingerprints import OmitFromFingerprint
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 MORE_ROOM = 8
 """Times ``max_new_tokens`` for an answer that was cut there."""
+TOKEN_SETTINGS = (
+    *("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id"),
+    *("bad_words_ids", "suppress_tokens", "begin_suppress_tokens"),
+)
+"""Generation settings that say which tokens begin and end an answer, and which are no words of one."""
 
 
 class LocalModel(Plugin):
@@ -85,9 +90,12 @@ class LocalModel(Plugin):
         """Padded tensors of the texts of :meth:`text`; ``pictures`` holds one picture or a tuple per text.
 
         Each text gets a list of its own: Gemma 3 and Idefics3 take a flat one for the pictures of the first text.
+        A chat template that writes the start token itself, as Gemma 3's does, gets no second one.
         """
         lists = [list(one) if isinstance(one, (tuple, list)) else [one] for one in pictures]
-        return processor(images=lists, text=texts, padding=True, return_tensors="pt")
+        bos = getattr(processor.tokenizer, "bos_token", None)
+        begun = {"add_special_tokens": False} if bos and texts[0].startswith(bos) else {}
+        return processor(images=lists, text=texts, padding=True, return_tensors="pt", **begun)
 
     def answer(self, decoded: str) -> str:
         """The answer in the decoded text."""
@@ -171,15 +179,24 @@ class Answers:
         with torch.inference_mode():
             options = {"max_new_tokens": self.settings.max_new_tokens, **more}
             tokens: torch.Tensor = self.model.generate(**inputs, do_sample=False, num_beams=1, **options)
-        new = tokens[:, self.settings.answer_start(self.model, prompt_tokens) :]
-        decoded = self.processor.batch_decode(new, skip_special_tokens=True)
+        new = tokens[:, self.settings.answer_start(self.model, prompt_tokens) :].tolist()
+        decoded = [self._decoded(prompt, row) for prompt, row in zip(texts, new, strict=True)]
         ends = end_tokens(self.processor, self.model)
         return [
             None
             if is_cut(row, ends, options["max_new_tokens"]) and not self.settings.is_usable_when_cut(text)
             else self.settings.answer(text)
-            for row, text in zip(new.tolist(), decoded, strict=True)
+            for row, text in zip(new, decoded, strict=True)
         ]
+
+    def _decoded(self, prompt: str, tokens: list[int]) -> str:
+        """The text of an answer, without thoughts that a token ends; thoughts that the prompt began show it."""
+        tokenizer = getattr(self.processor, "tokenizer", self.processor)
+        end = tokenizer.convert_tokens_to_ids(THOUGHTS_END)
+        if end != tokenizer.unk_token_id and end in tokens:
+            return str(tokenizer.decode(tokens[len(tokens) - tokens[::-1].index(end) :], skip_special_tokens=True))
+        text: str = tokenizer.decode(tokens, skip_special_tokens=True)
+        return f"{THOUGHTS_START}{text}" if prompt.rstrip().endswith(THOUGHTS_START) else text
 
 
 def end_tokens(processor: Any, model: Any) -> frozenset[int]:
@@ -231,17 +248,36 @@ def _load(settings: LocalModel, options: dict[str, Any]) -> tuple[Any, Any]:
     source = find_model(settings.model, settings.revision)
     where: dict[str, Any] = {"local_files_only": True} if source.folder else {"revision": source.revision}
     try:
-        settings.check_type(AutoConfig.from_pretrained(source.name, **where).model_type)
+        settings.check_type(AutoConfig.from_pretrained(source.name, trust_remote_code=False, **where).model_type)
         processor = reader.from_pretrained(source.name, **where)
         with without_loading_bar():
             model = maker.from_pretrained(source.name, use_safetensors=True, **options, **where)
     except ImportError as error:
         raise InputError(f"the model {source.name} needs a package more: {' '.join(str(error).split())}") from error
     except (OSError, ValueError, KeyError) as error:
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"the model {source.name} needs code from its own repository, which is never run here; take a release "
+                "in the layout of transformers, or serve the model and use the kind 'endpoint'"
+            ) from error
         raise InputError(f"cannot load the model {source.name}{_hint(source)}: {error}") from error
-    for sampling in ("temperature", "top_p", "top_k"):  # unused when greedy; transformers warns of them
-        setattr(model.generation_config, sampling, None)
+    model.generation_config = greedy_config(processor, model)
     return processor, model
+
+
+def greedy_config(processor: Any, model: Any) -> Any:
+    """Settings of plain greedy decoding: of the checkpoint's own, only those that name tokens.
+
+    Its penalties, beams and temperatures would change the answer, or are unused and warned of at every batch.
+    """
+    import transformers
+
+    config: Any = transformers.GenerationConfig
+    own = model.generation_config
+    tokens = {name: value for name in TOKEN_SETTINGS if (value := getattr(own, name, None)) is not None}
+    tokenizer = getattr(processor, "tokenizer", processor)
+    padding = (tokens.get("pad_token_id"), tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return config(**{**tokens, "pad_token_id": next((token for token in padding if token is not None), None)})
 
 
 def _hint(source: ModelSource) -> str:

@@ -1,4 +1,4 @@
-"""Judge: how likely a local LLaVA is to answer "yes" rather than "no"."""
+"""Judge: how likely a local vision-language model is to answer "yes" rather than "no"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from typing_extensions import override
 
 from spn4cir_core.captions.base import CAPTIONERS, Captioner
-from spn4cir_core.captions.llava import Llava
+from spn4cir_core.captions.vlm import Vlm
 from spn4cir_core.engine.plugins import Choice
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
@@ -24,11 +24,9 @@ YES, NO = ("yes", "Yes", " yes", " Yes"), ("no", "No", " no", " No")
 DECIMALS = 3
 
 
-def _check_llava(model: Captioner) -> Captioner:
-    if not isinstance(model, Llava):
-        raise ValueError(
-            f"the captioner {model.plugin_kind!r} has no likelihoods here; use llava, or the judge 'number'"
-        )
+def _check_vlm(model: Captioner) -> Captioner:
+    if not isinstance(model, Vlm):
+        raise ValueError(f"the captioner {model.plugin_kind!r} has no likelihoods here; use vlm, or the judge 'number'")
     return model
 
 
@@ -37,8 +35,8 @@ class YesJudge(Judge):
 
     plugin_kind: ClassVar[str] = "yes"
     question: Annotated[str, AfterValidator(check_question)] = QUESTION
-    model: Annotated[Captioner, Choice(CAPTIONERS), AfterValidator(_check_llava)]
-    """The table of a captioner ``llava``; its ``request`` is not used."""
+    model: Annotated[Captioner, Choice(CAPTIONERS), AfterValidator(_check_vlm)]
+    """The table of a captioner ``vlm``; its ``request`` is not used."""
 
     @override
     def fingerprint(self, files: ImageFiles) -> str:
@@ -53,12 +51,12 @@ class YesJudge(Judge):
         """
         from spn4cir_core.models.local_model import Answers
 
-        llava = self.model
-        assert isinstance(llava, Llava)
-        answers = Answers(llava)
+        vlm = self.model
+        assert isinstance(vlm, Vlm)
+        answers = Answers(vlm)
         yes, no = first_tokens(answers.processor.tokenizer, YES), first_tokens(answers.processor.tokenizer, NO)
         if not yes or not no or yes & no:
-            raise InputError(f"triplets.judge: the tokenizer of {llava.model} does not tell yes from no")
+            raise InputError(f"triplets.judge: the tokenizer of {vlm.model} does not tell yes from no")
 
         def judge(cases: Sequence[Case]) -> list[float | None]:
             # One at a time on a CPU, where the last bits of a row depend on the shape of its batch.

@@ -319,12 +319,164 @@ def save_qwen2_5_vl(folder: Path) -> None:
     save(Qwen2_5_VLForConditionalGeneration(config), processor, chat_image, folder)
 
 
+def save_qwen3_vl(folder: Path) -> None:
+    from transformers import (
+        Qwen2VLImageProcessor,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    special = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
+    tokenizer = words_with_image("<s>", "", [], special)
+    image, video, start, end = tokenizer.convert_tokens_to_ids(special)
+    rotary = {"rope_type": "default", "mrope_section": [6, 5, 5], "rope_theta": 10_000.0, "mrope_interleaved": True}
+    config = Qwen3VLConfig(
+        text_config={**TEXT, **ids_of(tokenizer), "rope_parameters": rotary},
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 2,
+            "out_hidden_size": TEXT["hidden_size"],
+            "patch_size": 8,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 1],
+        },
+        image_token_id=image,
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+    )
+    sizes: dict[str, Any] = {"patch_size": 8, "size": {"shortest_edge": 32 * 32, "longest_edge": 64 * 64}}
+    processor = Qwen3VLProcessor(Qwen2VLImageProcessor(**sizes), tokenizer, Qwen3VLVideoProcessor(**sizes))
+    chat_image = "<|vision_start|><|image_pad|><|vision_end|>"
+    save(Qwen3VLForConditionalGeneration(config), processor, chat_image, folder)
+
+
+def save_internvl(folder: Path) -> None:
+    from transformers import (
+        GotOcr2ImageProcessor,
+        InternVLConfig,
+        InternVLForConditionalGeneration,
+        InternVLProcessor,
+        InternVLVideoProcessor,
+        InternVLVisionConfig,
+        Qwen2Config,
+    )
+
+    named = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }
+    tokenizer = words_with_image("<s>", "", named, list(named.values()))
+    square = {"height": SIDE_PX, "width": SIDE_PX}
+    config = InternVLConfig(
+        text_config=Qwen2Config(**{key: TEXT[key] for key in TEXT if key != "head_dim"}, **ids_of(tokenizer)),
+        vision_config=InternVLVisionConfig(**{**VISION, "image_size": [SIDE_PX] * 2, "patch_size": [8, 8]}),
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    pictures = GotOcr2ImageProcessor(size=square, crop_to_patches=True, min_patches=1, max_patches=4)
+    processor = InternVLProcessor(pictures, tokenizer, InternVLVideoProcessor(size=square), image_seq_length=4)
+    save(InternVLForConditionalGeneration(config), processor, "<IMG_CONTEXT>", folder)
+
+
+def save_llava_onevision(folder: Path) -> None:
+    from transformers import (
+        LlavaOnevisionConfig,
+        LlavaOnevisionForConditionalGeneration,
+        LlavaOnevisionImageProcessor,
+        LlavaOnevisionProcessor,
+        LlavaOnevisionVideoProcessor,
+        Qwen2Config,
+        SiglipVisionConfig,
+    )
+
+    tokenizer = words_with_image("<s>", "", {"image_token": "<image>", "video_token": "<video>"}, ["<video>"])
+    grids = [[SIDE_PX, SIDE_PX], [SIDE_PX, 2 * SIDE_PX], [2 * SIDE_PX, SIDE_PX], [2 * SIDE_PX, 2 * SIDE_PX]]
+    vision = SiglipVisionConfig(**{key: VISION[key] for key in VISION if key != "initializer_range"})
+    config = LlavaOnevisionConfig(
+        text_config=Qwen2Config(**{key: TEXT[key] for key in TEXT if key != "head_dim"}, **ids_of(tokenizer)),
+        vision_config=vision,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=grids,
+    )
+    square = {"height": SIDE_PX, "width": SIDE_PX}
+    processor = LlavaOnevisionProcessor(
+        LlavaOnevisionImageProcessor(size=square, image_grid_pinpoints=grids),
+        tokenizer,
+        LlavaOnevisionVideoProcessor(size=square),
+        num_image_tokens=(SIDE_PX // PATCH_PX) ** 2,
+        vision_feature_select_strategy="full",
+    )
+    save(LlavaOnevisionForConditionalGeneration(config), processor, "<image>", folder)
+
+
+def save_florence2(folder: Path) -> None:
+    from transformers import (
+        CLIPImageProcessor,
+        Florence2Config,
+        Florence2ForConditionalGeneration,
+        Florence2Processor,
+    )
+
+    tokenizer = words_with_image("", "", {"image_token": "<image>"})
+    ids = ids_of(tokenizer)
+    text = {
+        **ids,
+        "model_type": "bart",
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 48,
+        "decoder_ffn_dim": 48,
+        "max_position_embeddings": 128,
+        "decoder_start_token_id": ids["eos_token_id"],
+        "forced_eos_token_id": ids["eos_token_id"],
+    }
+    vision = {
+        "depths": [1, 1],
+        "patch_size": [7, 3],
+        "patch_stride": [4, 2],
+        "patch_padding": [3, 1],
+        "patch_prenorm": [False, True],
+        "embed_dim": [16, 32],
+        "num_heads": [2, 2],
+        "num_groups": [2, 2],
+        "window_size": 4,
+        "projection_dim": 32,
+        "max_temporal_embeddings": 4,
+        "max_position_embeddings": 10,
+    }
+    config = Florence2Config(
+        text_config=text, vision_config=vision, image_token_id=4, is_encoder_decoder=True, tie_word_embeddings=False
+    )
+    square = {"height": SIDE_PX, "width": SIDE_PX}
+    pictures = CLIPImageProcessor(size=square, do_center_crop=False)
+    pictures.image_seq_length = 17
+    model = Florence2ForConditionalGeneration(config)
+    scatter(model)
+    model.save_pretrained(folder)
+    Florence2Processor(pictures, tokenizer).save_pretrained(folder)
+
+
 SAVE = {
     "blip": save_blip,
     "blip2": lambda folder: save_blip2(folder, "opt"),
     "blip2-t5": lambda folder: save_blip2(folder, "t5"),
+    "florence2": save_florence2,
     "gemma3": save_gemma3,
     "idefics3": save_idefics3,
+    "internvl": save_internvl,
     "llava-next": save_llava_next,
+    "llava-onevision": save_llava_onevision,
     "qwen2.5-vl": save_qwen2_5_vl,
+    "qwen3-vl": save_qwen3_vl,
 }

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from spn4cir_core.captions.blip import Blip, Blip2
-from spn4cir_core.captions.llava import Llava
 from spn4cir_core.captions.transformers_captioner import TransformersCaptioner
+from spn4cir_core.captions.vlm import Llava
 from spn4cir_core.errors import InputError, RecipeError
 from tests.captions.conftest import Pictures
 from tests.captions.test_stage import recipe

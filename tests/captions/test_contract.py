@@ -22,9 +22,11 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "blip": {"max_new_tokens": 6},
     "blip2": {"max_new_tokens": 6, "request": "a photo of"},
     "endpoint": {"model": "llava"},
+    "florence2": {"max_new_tokens": 6},
     "llava": {"model": "builtin:shapes"},
     "sidecar": {},
     "tags": {"size_px": 96},
+    "vlm": {"model": "builtin:shapes"},
 }
 
 
@@ -37,7 +39,7 @@ def captioner(request: pytest.FixtureRequest) -> Captioner:
     settings = MEMBERS[request.param]
     if request.param == "endpoint":
         settings = {**settings, "base_url": request.getfixturevalue("chat_server").url}
-    if request.param in ("blip", "blip2"):
+    if request.param in ("blip", "blip2", "florence2"):
         settings = {**settings, "model": str(request.getfixturevalue("small_model")(request.param))}
     built: Captioner = CAPTIONERS.build({"kind": request.param, **settings})
     return built
@@ -82,8 +84,9 @@ def test_settings_are_frozen_and_an_unknown_key_is_named(captioner: Captioner) -
 
 
 def test_the_examples_of_the_docs_are_settings_of_every_kind_they_name() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "captions.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[2] / "docs"
+    text = "".join((docs / page).read_text(encoding="utf-8") for page in ("captions.md", "models.md"))
     examples = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
     kinds = {load_recipe("demo", example).captions.captioner.plugin_kind for example in examples}
-    assert kinds == {"auto", "llava", "blip2", "endpoint", "tags"}
+    assert kinds == {"auto", "vlm", "florence2", "blip2", "endpoint", "tags"}
     assert all(f"`{kind}`" in text for kind in CAPTIONERS.members), "the table lacks a kind"

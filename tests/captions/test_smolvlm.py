@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spn4cir_core.captions.llava import Llava
+from spn4cir_core.captions.vlm import Llava
 from spn4cir_core.errors import InputError
 from tests.captions.conftest import Pictures
 

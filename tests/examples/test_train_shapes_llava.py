@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from examples.train_shapes_llava.train import PROMPT, draw_scenes, main
-from spn4cir_core.captions.llava import Llava
+from spn4cir_core.captions.vlm import Llava
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.shapes import Shapes
 from spn4cir_core.models.model_source import BUILTIN

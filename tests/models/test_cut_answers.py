@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from spn4cir_core.captions.llava import Llava
+from spn4cir_core.captions.vlm import Llava
 from spn4cir_core.models.local_model import Answers, end_tokens, is_cut
 from spn4cir_core.texts.llm import Llm
 from tests.captions.conftest import Pictures

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spn4cir_core.captions.blip import Blip2
-from spn4cir_core.captions.llava import Llava
+from spn4cir_core.captions.vlm import Llava
 from spn4cir_core.errors import MissingExtra, RecipeError
 from spn4cir_core.models import local_model as generation
 from tests.captions.conftest import Pictures

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.captions.endpoint import Endpoint
-from spn4cir_core.captions.llava import Llava
 from spn4cir_core.captions.sidecar import Sidecar
+from spn4cir_core.captions.vlm import Llava
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.images.files import ImageFiles

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +14,11 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.captions.base import REFUSED, ToCaption
-from spn4cir_core.captions.llava import Llava
+from spn4cir_core.captions.vlm import Llava, Vlm
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.shape_scenes import caption, draw_scene, random_scene
 from spn4cir_core.models.local_model import Answers
+from tests.captions import small_models
 from tests.captions.conftest import Pictures
 
 BUILTIN = Llava(model="builtin:shapes")
@@ -86,13 +90,13 @@ def test_an_architecture_that_does_not_answer_about_pictures_is_named(tmp_path: 
 
     BertConfig().save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(InputError, match=r"is a 'bert' model, which does not answer .* kind 'llava' takes llava, "):
+    with pytest.raises(InputError, match=r"is a 'bert' model, which does not answer .* kind 'vlm' takes llava, "):
         Llava(model=str(tmp_path)).start(pictures.files)
 
 
 def test_an_architecture_that_cannot_chat_is_named() -> None:
     git = SimpleNamespace(config=SimpleNamespace(model_type="git"))
-    with pytest.raises(InputError, match="is a 'git' model without a chat template; kind 'llava' takes llava, "):
+    with pytest.raises(InputError, match="is a 'git' model without a chat template; kind 'vlm' takes llava, "):
         Llava(model="some/git").prepare(SimpleNamespace(chat_template=None), git)
 
 
@@ -119,15 +123,108 @@ def test_hub_id_without_network_is_one_clear_error(pictures: Pictures, monkeypat
         Llava(model="nobody-at-all/no-model").start(pictures.files)
 
 
-@pytest.mark.parametrize("family", ["gemma3", "idefics3", "llava-next", "qwen2.5-vl"])
+FAMILIES = [
+    *("gemma3", "idefics3", "internvl", "llava-next", "llava-onevision", "qwen2.5-vl", "qwen3-vl"),
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_answers_as_each_picture_alone(
     family: str, small_model: Callable[[str], Path], pictures: Pictures
 ) -> None:
-    images, opened = pictures.images, pictures.open()
-    answer = Llava(model=str(small_model(family)), max_new_tokens=24).start(pictures.files)
+    shapes = [(48, 48), (30, 90), (90, 30), (64, 33), (48, 48)]
+    opened = [picture.resize(shape) for picture, shape in zip(pictures.open(), shapes, strict=False)]
+    images = [
+        replace(image, category=category)
+        for image, category in zip(pictures.images, ["", "dress", "", "small red dress", ""], strict=False)
+    ]
+    answer = Vlm(model=str(small_model(family)), max_new_tokens=16).start(pictures.files)
     together = list(answer(images, opened))
-    assert len(set(together)) > 1, "the pictures differ and the captions do not"
+    assert len(set(together)) > 2, "the pictures differ and the captions do not"
     assert [answer([image], [picture])[0] for image, picture in zip(images, opened, strict=True)] == together
+
+
+def changed_copy(folder: Path, to: Path, file: str, **values: Any) -> Path:
+    """The model folder with other values in one of its JSON files."""
+    shutil.copytree(folder, to)
+    read = json.loads((to / file).read_text())
+    (to / file).write_text(json.dumps({**read, **values}))
+    return to
+
+
+def test_generation_settings_of_a_checkpoint_neither_change_an_answer_nor_warn(
+    small_model: Callable[[str], Path], pictures: Pictures, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = small_model("llava-onevision")
+    leaking = {"repetition_penalty": 5.0, "no_repeat_ngram_size": 1, "temperature": 0.7, "top_k": 20, "do_sample": True}
+    other = changed_copy(folder, tmp_path / "leaking", "generation_config.json", **leaking)
+    images, opened = pictures.images[:3], pictures.open()[:3]
+    transformers_log = logging.getLogger("transformers")
+    transformers_log.addHandler(caplog.handler)
+    try:
+        answers = [Vlm(model=str(model), max_new_tokens=12).start(pictures.files) for model in (folder, other)]
+        caplog.clear()
+        plain, leaked = (answer(images, opened) for answer in answers)
+    finally:
+        transformers_log.removeHandler(caplog.handler)
+    assert plain == leaked
+    assert any(len(set(str(text).split())) < len(str(text).split()) for text in plain), "no answer repeats a word"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_thoughts_are_no_part_of_an_answer(special: bool) -> None:
+    tokenizer = small_models.words_with_image("<s>", "", [], ["</think>"] if special else [])
+    if not special:
+        tokenizer.add_tokens(["</think>"])
+    vlm, answers = Vlm(model="some/thinker"), object.__new__(Answers)
+    answers.processor = SimpleNamespace(tokenizer=tokenizer)
+    thought, caption = tokenizer.encode("large red"), tokenizer.encode("a blue dress", add_special_tokens=False)
+    end = tokenizer.convert_tokens_to_ids("</think>")
+    ended = [*thought, end, *caption, tokenizer.eos_token_id]
+    assert vlm.answer(answers._decoded("answer : <think>\n", ended)) == "a blue dress"
+    assert vlm.answer(answers._decoded("answer :", ended)) == "a blue dress"
+    assert vlm.answer(answers._decoded("answer : <think>\n", thought)) == "", "the thought never ends"
+    assert vlm.answer(answers._decoded("answer :", caption)) == "a blue dress"
+
+
+def test_a_model_that_may_think_is_requested_not_to() -> None:
+    requests: list[dict[str, Any]] = []
+
+    def template(turns: Any, **options: Any) -> str:
+        requests.append(options)
+        return "chat"
+
+    for text in ("{% if enable_thinking %}<think>{% endif %}", "{{ messages }}"):
+        Vlm(model="x").text(SimpleNamespace(chat_template=text, apply_chat_template=template), "describe")
+    assert requests == [{"add_generation_prompt": True, "enable_thinking": False}, {"add_generation_prompt": True}]
+
+
+def test_a_template_with_a_start_token_gets_no_second_one(
+    small_model: Callable[[str], Path], pictures: Pictures
+) -> None:
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(small_model("gemma3"))
+    vlm, picture = Vlm(model="x"), pictures.open()[:1]
+    for text in ("a <boi> dress", "<s> a <boi> dress"):
+        ids = vlm.inputs(processor, [text], picture)["input_ids"][0].tolist()
+        assert ids.count(processor.tokenizer.bos_token_id) == 1
+
+
+def test_a_checkpoint_that_needs_its_own_code_is_one_sentence(tmp_path: Path, pictures: Pictures) -> None:
+    code = {"AutoConfig": "configuration_own.OwnConfig"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": code}))
+    (tmp_path / "configuration_own.py").write_text("raise SystemExit('code of a checkpoint ran')")
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(InputError, match=r"needs code from its own repository, which is never run here; take a"):
+        Vlm(model=str(tmp_path)).start(pictures.files)
+
+
+def test_llava_is_the_same_captioner(small_model: Callable[[str], Path], pictures: Pictures) -> None:
+    images, opened = pictures.images[:2], pictures.open()[:2]
+    one, other = (kind(model="builtin:shapes").start(pictures.files)(images, opened) for kind in (Llava, Vlm))
+    assert one == other == pictures.captions[:2]
 
 
 def test_a_picture_that_the_processor_refuses_gets_no_caption_and_the_others_do(
@@ -161,12 +258,3 @@ def test_a_package_that_a_processor_lacks_is_one_sentence(
     monkeypatch.setattr(AutoProcessor, "from_pretrained", lacking)
     with pytest.raises(InputError, match=r"needs a package more: Package `num2words` .* processor\. Install it with"):
         Llava(model=str(small_model("qwen2.5-vl"))).start(pictures.files)
-
-
-def test_florence_is_refused_with_what_to_use(tmp_path: Path, pictures: Pictures) -> None:
-    from transformers import Florence2Config
-
-    Florence2Config().save_pretrained(tmp_path)
-    (tmp_path / "model.safetensors").touch()
-    with pytest.raises(InputError, match="is a Florence-2 model, which takes no request; serve it"):
-        Llava(model=str(tmp_path)).start(pictures.files)
