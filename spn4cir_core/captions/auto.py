@@ -81,9 +81,7 @@ class Auto(Captioner):
 
     @override
     def trunk_for(self, image: ToCaption) -> Lite0Levels | None:
-        if self._titled(image)[1] or self._missing_fallback():
-            return None
-        return self.fallback.trunk_for(image)
+        return None if self._titled(image)[1] else self.fallback.trunk_for(image)
 
     @override
     def is_answer(self, image: ToCaption) -> bool:
@@ -109,13 +107,6 @@ class Auto(Captioner):
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str | None]]:
         """Load nothing; the fallback is loaded by the first picture without a title."""
         return _Captioning(self, files)
-
-    def _missing_fallback(self) -> bool:
-        try:
-            trunk = self.fallback.trunk_for(ToCaption("", "", "", ""))
-            return trunk is None or not trunk.fingerprint()
-        except MissingExtra:
-            return True
 
     def _titled(self, image: ToCaption) -> tuple[str, str]:
         """Column and title of a picture; both empty where it has none."""

@@ -116,6 +116,8 @@ def _with_features(
             keys_of.setdefault(trunk, []).append(key)
     seen = dict(items)
     for trunk, keys in keys_of.items():
+        if not trunk.is_installed:
+            continue  # the captioner says so, or does without
         shown = [items[key] for key in keys]
         pictures = pa.table({name: [getattr(image, name) for image in shown] for name in PICTURE})
         features_NF = level_rows(

@@ -18,7 +18,7 @@ from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
 
 class Lite0Encoder(ImageEncoder):
-    """Pooled features (before the classifier) of the whole picture, squeezed to a square; 1,280 dimensions."""
+    """Pooled features (before the classifier) of the picture's centre square; 1,280 dimensions."""
 
     plugin_kind: ClassVar[str] = "lite0"
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import util
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spn4cir_core.models.fixed_batches import side_by_side
-from spn4cir_core.models.lite0 import LEVEL_FEATURES, lite0_pixels, lite0_weights, weights_file
+from spn4cir_core.models.lite0 import LEVEL_FEATURES, PACKAGE, lite0_pixels, lite0_weights, weights_file
 from spn4cir_core.models.precision import Precision, precision_of
 from spn4cir_core.store.fingerprints import file_sha256, fingerprint
 
@@ -39,9 +40,14 @@ class Lite0Levels:
     """Features of four levels of the network: kinds of things, parts, shapes, colours; see :meth:`start`."""
 
     size_px: int = 224
-    """Side of the square that the network sees; pictures are squeezed to it."""
+    """Side of the square that the network sees: the picture's centre, its shorter side scaled to this."""
     precision: Precision = "auto"
     device: str = "cpu"
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package with the weights is there."""
+        return util.find_spec(PACKAGE) is not None
 
     def fingerprint(self) -> str:
         """Hash of weights, size, and what is computed in on this machine; features are stored and shared under it.
@@ -49,7 +55,7 @@ class Lite0Levels:
         Raises:
             MissingExtra: the weight package is not installed.
         """
-        deciding = {"size_px": self.size_px, "precision": precision_of(self.precision), "version": 1}
+        deciding = {"size_px": self.size_px, "precision": precision_of(self.precision), "version": 2}
         return fingerprint({"kind": "lite0 levels", **deciding, "weights": file_sha256(weights_file())})
 
     def start(self) -> Callable[[Sequence[Image]], np.ndarray]:
@@ -73,7 +79,7 @@ class Lite0Levels:
         rows = ROWS_ON_CPU if self.device == "cpu" else ROWS_ON_GPU
 
         def one_batch(images: Sequence[Image]) -> np.ndarray:
-            pixels_BCHW = lite0_pixels(images, self.size_px)
+            pixels_BCHW = lite0_pixels([centre_square(image) for image in images], self.size_px)
             padding = pixels_BCHW.new_zeros((rows - len(images), *pixels_BCHW.shape[1:]))
             batch = torch.cat([pixels_BCHW, padding]).to(self.device).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode():
@@ -85,6 +91,13 @@ class Lite0Levels:
             return np.concatenate([np.empty((0, sum(LEVEL_FEATURES)), np.float16), *side_by_side(one_batch, batches)])
 
         return encode
+
+
+def centre_square(image: Image) -> Image:
+    """The largest square in the middle: photographs squeezed to a square are told apart less well."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
 
 
 @lru_cache(2)

@@ -92,3 +92,11 @@ def test_no_network_looks_at_a_picture_whose_label_is_given() -> None:
     assert drops.trunk_for(image()) is None
     assert Auto(fallback=LABELLED).trunk_for(image(title="A green hat")) is None
     assert Auto(fallback=LABELLED).trunk_for(image()) == LABELLED.trunk_for(image())
+
+
+def test_the_names_are_those_of_timm() -> None:
+    import timm.data
+
+    info = timm.data.ImageNetInfo()  # type: ignore[attr-defined]
+    names = [info.index_to_description(index).partition(",")[0] for index in range(info.num_classes())]
+    assert label_names() == names

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.models.lite0 import LEVEL_FEATURES, PACKAGE, lite0_pixels, load_lite0
-from spn4cir_core.models.lite0_levels import POOLED, Lite0Levels, classifier_of_pooled
+from spn4cir_core.models.lite0_levels import POOLED, Lite0Levels, centre_square, classifier_of_pooled
 from spn4cir_core.models.precision import Precision
 
 pytest.importorskip("timm")
@@ -36,7 +36,7 @@ def by_timm(pictures: list[Image.Image]) -> tuple[list[np.ndarray], np.ndarray]:
 
     network: Any = load_lite0()
     with torch.inference_mode():
-        pixels = lite0_pixels(pictures, SIZE_PX)
+        pixels = lite0_pixels([centre_square(picture) for picture in pictures], SIZE_PX)
         outputs = []
         hidden = network.bn1(network.conv_stem(pixels))
         for block in network.blocks:
@@ -91,3 +91,12 @@ def test_size_and_precision_decide_and_the_device_does_not() -> None:
     marks = {Lite0Levels(size, precision).fingerprint() for size in (96, 224) for precision in ("float32", "bfloat16")}
     assert len(marks) == 4
     assert Lite0Levels(96, "float32", "cuda:0").fingerprint() in marks
+
+
+def test_the_centre_of_a_picture_is_what_is_seen() -> None:
+    wide = Image.new("RGB", (8, 4), "red")
+    wide.paste("blue", (2, 0, 6, 4))
+    for picture in (wide, wide.rotate(90, expand=True)):
+        seen = centre_square(picture)
+        assert seen.size == (4, 4)
+        assert seen.getcolors() == [(16, (0, 0, 255))]
