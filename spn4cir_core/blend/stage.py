@@ -45,6 +45,10 @@ UNFITTED = (
     f"The trained encoder of {STAGE2.label} alone: no validation query could be made, since captions are missing or "
     "share no words."
 )
+NOTHING_TO_FIT = (
+    f"The trained encoder of {STAGE2.label} alone: there is no other channel, and too few validation queries to weigh "
+    "the trained encoders by."
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,11 @@ def write_blend(work: Work[BlendInput]) -> None:
     names = [*settings.channels, *apart]
     with draft.timed("compute"):
         gallery, composed = _scored(work, evidence, images, queries, trained)
-        blend, recall, reason = _fitted(names, evidence, gallery, composed, queries, seed)
+        served, reason = same[STAGE2.name], UNFITTED if settings.channels or trained else NOTHING_TO_FIT
+        if queries and reason is UNFITTED:
+            blend, recall, reason = _fitted(names, evidence, gallery, composed, queries, seed)
+        else:
+            blend, recall = _unfitted(names, served), None
         encoder = settings.encoder_in_use if evidence.sentences else None
         blend = replace(blend, sentence_encoder=encoder, caption_sources=sources)
     details = {
@@ -114,10 +122,8 @@ def _fitted(
     composed: ComposedQueries,
     queries: Sequence[ValidationQuery],
     seed: int,
-) -> tuple[FittedBlend, float | None, str]:
+) -> tuple[FittedBlend, float, str]:
     """The blend, its recall@1 on the validation queries, and a sentence that says what is served and why."""
-    if not queries:
-        return _unfitted(names), None, UNFITTED
     targets, references = [query.targets for query in queries], [query.reference for query in queries]
     channels = [channel_of(name) for name in names]
     hidden = evidence.without_reference_captions(composed)
@@ -140,9 +146,9 @@ def _fitted(
     return blend, fit.recall, reason
 
 
-def _unfitted(names: Sequence[str]) -> FittedBlend:
-    """The last trained model alone, its scores as they are."""
-    weights = [float(name == STAGE2.name) for name in names]
+def _unfitted(names: Sequence[str], served: str) -> FittedBlend:
+    """One trained model alone, its scores as they are."""
+    weights = [float(name == served) for name in names]
     channels = tuple(
         ChannelWeight(name, weight, weight, weight, 0, 0, weight, weight)
         for name, weight in zip(names, weights, strict=True)
@@ -236,7 +242,7 @@ BLEND = Stage(
         *(role.artifact for role in TRAINED.values()),
     ),
     view=BlendInput,
-    version=2,
+    version=3,
     write=write_blend,
     external_inputs=_sentence_weights,
     growth=constant,

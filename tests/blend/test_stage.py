@@ -15,7 +15,7 @@ from PIL import Image
 from spn4cir_core.annotations.annotation_tables import TRIPLET_SCHEMA, TRIPLETS_FILE
 from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, read_blend
 from spn4cir_core.blend.settings import BlendSettings
-from spn4cir_core.blend.stage import BLEND, LEAST_QUERIES, UNFITTED
+from spn4cir_core.blend.stage import BLEND, LEAST_QUERIES, NOTHING_TO_FIT, UNFITTED
 from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.images.files import ImageFiles, pixel_sha256
 from spn4cir_core.search.search import Searcher
@@ -106,6 +106,14 @@ def test_with_training_pictures_the_trained_channels_are_not_fitted(tmp_path: Pa
 def test_channels_that_are_left_out_have_no_part(tmp_path: Path) -> None:
     blend, _ = fitted(corpus(tmp_path, CAPTIONS), channels=("picture", "modified_text"))
     assert blend.names == ("picture", "modified_text", "stage1", "control", "stage2")
+
+
+def test_where_nothing_can_be_weighed_the_trained_model_is_served(tmp_path: Path) -> None:
+    store = corpus(tmp_path, CAPTIONS, split="train")
+    blend, table = fitted(store, channels=())
+    assert table["served"] == NOTHING_TO_FIT
+    assert {channel.name: channel.weight for channel in blend.channels} == {"stage1": 0, "control": 0, "stage2": 1}
+    assert blend.calibration.apply(np.array([[[0.1, 0.4]] * 3])).any(), "its scores count"
 
 
 BAD: dict[str, tuple[list[str], bool]] = {
