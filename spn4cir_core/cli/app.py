@@ -169,7 +169,10 @@ def run_stages(
 @app.command()
 def search(
     text: Annotated[str, typer.Option("--text", "-t", help="What should be different.")] = "",
-    image: Annotated[Path | None, typer.Option("--image", help="The reference image.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option("--image", help="The reference image; several: repeat it.")
+    ] = None,
+    weight: Annotated[list[float] | None, typer.Option(help="Of each of several reference images.")] = None,
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many hits.")] = 10,
     sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("hits.jpg"),
     once: Annotated[
@@ -182,11 +185,11 @@ def search(
     """Search with a reference image and a text; prints the hits and writes a contact sheet."""
     recipe, store = opened(recipe_name, store_url, images)
     searcher = _searcher(recipe, store)
-    reference = _picture(image, recipe, store) if image else None
-    hits = searcher.search(reference, text or None, top, once=once)
-    if note := searcher.uncaptioned(reference) if text else "":
+    references = [_picture(path, recipe, store) for path in image or []]
+    hits = searcher.search(references or None, text or None, top, once=once, weights=weight or ())
+    for note in filter(None, dict.fromkeys(map(searcher.uncaptioned, references if text else ()))):
         typer.echo(note)
-    _show(searcher, reference, text, hits, image_files(recipe.images, store), sheet, right=())
+    _show(searcher, references, text, hits, image_files(recipe.images, store), sheet, right=())
 
 
 @app.command()
@@ -212,7 +215,7 @@ def example(
         typer.echo(f"report: {report.file('report.html')}")
     typer.echo(f"\nreference image: {files.root / query['reference_id']}\nmodified text:   {query['modified_text']}")
     target = sheet or store.root / "example.jpg"
-    _show(searcher, reference, query["modified_text"], hits, files, target, right=query["target_ids"])
+    _show(searcher, [reference], query["modified_text"], hits, files, target, right=query["target_ids"])
 
 
 @app.command()
@@ -253,7 +256,7 @@ def _picture(path: Path, recipe: Recipe, store: Store) -> Image.Image:
 
 def _show(
     searcher: Searcher,
-    reference: Image.Image | None,
+    references: Sequence[Image.Image],
     text: str,
     hits: Sequence[Hit],
     files: ImageFiles,
@@ -265,7 +268,7 @@ def _show(
         typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{suffix}")
         if hit.channels:
             typer.echo(f"{'':6}{', '.join(f'{title} {part:+.2f}' for title, part in hit.channels.items())}")
-    searcher.contact_sheet(reference, text, hits, files).save(sheet)
+    searcher.contact_sheet(references, text, hits, files).save(sheet)
     typer.echo(f"contact sheet: {sheet}")
 
 

@@ -37,6 +37,9 @@ QUERIES = (
 )
 
 
+ImageId = Annotated[str, Field(max_length=4096)]
+
+
 class Images(BaseModel):
     """Pictures drawn at random. ``total`` is how many can be found; ``name`` is the recipe's."""
 
@@ -57,7 +60,8 @@ class Answer(BaseModel):
     query: QueryKind
     model: ModelName
     text: str
-    image_id: str | None = Field(description="The reference image of the index, if it was one.")
+    image_id: str | None = Field(description="The reference image of the index, if it was one; of several the first.")
+    image_ids: list[str] = Field(default=[], description="All reference images of the index.")
     vectors: str = Field(description="Whose candidate vectors the hits were found among; empty: the indexed model's.")
     note: str = Field(default="", description="What is to be known of this answer, such as that the text was cut.")
     hits: list[Hit]
@@ -104,24 +108,25 @@ class Endpoints:
     def search(
         self,
         text: Annotated[str, Form(max_length=MAX_TEXT, description="What should be different.")] = "",
-        image_id: Annotated[str, Form(max_length=4096, description="A reference image of the index.")] = "",
-        image: Annotated[UploadFile | None, File(description="Or a picture, at most 10 MB.")] = None,
+        image_id: Annotated[list[ImageId], Form(description="Reference images of the index; mostly one.")] = [],  # noqa: B006
+        image: Annotated[list[UploadFile], File(description="Or pictures, at most 10 MB together.")] = [],  # noqa: B006
         query: Annotated[QueryKind, Form(description=QUERIES)] = "composed",
         top: Annotated[int, Form(ge=1, le=200, description="How many images.")] = 12,
         model: Annotated[ModelName, Form(description="One that /api/models lists without a reason.")] = INDEXED,
+        weight: Annotated[list[float], Form(description="Of each reference image; image_id first, then image.")] = [],  # noqa: B006
     ) -> Answer:
         """The best images for a reference image and a text; a reference of the index is not among its own hits."""
-        if image is not None and image_id:
-            raise InputError("send either image or image_id, not both")
-        upload = None if image is None else image.file.read(MAX_UPLOAD_BYTES + 1)
-        if upload is not None and len(upload) > MAX_UPLOAD_BYTES:
+        uploads = [each.file.read(MAX_UPLOAD_BYTES + 1) for each in image]
+        if sum(map(len, uploads)) > MAX_UPLOAD_BYTES:
             raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
-        result = self._service.search(image_id, upload, text, query, top, model)
+        image_ids = list(filter(None, image_id))
+        result = self._service.search(image_ids, uploads, text, query, top, model, weight)
         return Answer(
             query=query,
             model=model,
             text=text.strip(),
-            image_id=image_id or None,
+            image_id=next(iter(image_ids), None),
+            image_ids=image_ids,
             vectors=result.vectors,
             note=result.note,
             hits=result.hits,

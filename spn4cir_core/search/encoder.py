@@ -96,8 +96,8 @@ class Encoder:
         """
         import torch
 
-        several = _several(images)
-        pictures: list[Any] = [images] if several is None else several
+        given = several(images)
+        pictures: list[Any] = [images] if given is None else given
         one = (self.dim,) if self.target_tokens == 1 else (self.target_tokens, self.dim)
         vectors = np.empty((len(pictures), *one), np.float32)
         for start in range(0, len(pictures), BATCH_ROWS):
@@ -136,24 +136,39 @@ def pair_up(images: Picture | Sequence[Picture | None] | None, texts: str | Sequ
     Raises:
         InputError: the two lists differ in length, or a query has neither image nor text.
     """
-    pictures, words = _several(images), _several(texts)
+    pictures, words = several(images), several(texts)
     if pictures is not None and words is not None and len(pictures) != len(words):
         raise InputError(f"{len(pictures)} images and {len(words)} texts: give as many of each, or one for all")
-    several = next((given for given in (pictures, words) if given is not None), None)
-    count = 1 if several is None else len(several)
+    listed = next((given for given in (pictures, words) if given is not None), None)
+    count = 1 if listed is None else len(listed)
     paired = zip(pictures or [images] * count, words or [texts] * count, strict=True) if count else ()
     queries: list[Query] = [(picture, (text or "").strip()) for picture, text in paired]
     for number, (picture, text) in enumerate(queries):
         if picture is None and not text:
-            where = "" if several is None else f"query {number}: "
+            where = "" if listed is None else f"query {number}: "
             raise InputError(f"{where}a search needs a reference image, a text, or both")
     return queries
 
 
-def _several(given: Any) -> list[Any] | None:
+def several(given: Any) -> list[Any] | None:
     """A list of pictures or texts, or an array (N, H, W, 3); None where one was given, or nothing."""
     is_one = isinstance(given, str | Path | Image.Image) or (isinstance(given, np.ndarray) and given.ndim < 4)
     return None if given is None or is_one else list(given)
+
+
+def shares(weights: Sequence[float], count: int) -> np.ndarray:
+    """(R,) float32 shares of ``count`` reference images that add up to 1; equal ones where there are no weights.
+
+    Raises:
+        InputError: there are not as many weights as reference images, or one is not a number above 0.
+    """
+    given = [float(weight) for weight in weights] or [1.0] * count
+    if len(given) != count:
+        raise InputError(f"{len(given)} weights for {count} reference images: give one for each, or none")
+    if not all(0 < weight < 1e6 for weight in given):
+        raise InputError(f"weights {given}: each must be a number above 0 and below a million")
+    share_R: np.ndarray = np.array(given) / sum(given)
+    return share_R.astype(np.float32)
 
 
 def _alike(queries: Sequence[Query]) -> Iterator[list[int]]:

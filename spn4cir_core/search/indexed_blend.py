@@ -150,6 +150,23 @@ class IndexedBlend:
             answers += self._best(part_of(composed, part), wanted)
         return answers
 
+    def best_together(
+        self, queries: Sequence[Query], references: Sequence[int | None], share_R: np.ndarray, wanted: int
+    ) -> list[Scored]:
+        """The best images of R queries that are one, with several reference images: shares of their scores are added.
+
+        Args:
+            share_R: what each of the queries counts, 1 in sum.
+        """
+        composed = self._composed(queries, references)
+        if len(self.gallery.captions) <= COMPARED_IN_FULL:
+            rows_K = np.arange(len(self.gallery.captions))
+        else:
+            each = (part_of(composed, slice(number, number + 1)) for number in range(len(queries)))
+            rows_K = np.unique(np.concatenate([self._candidates(one, max(wanted, CANDIDATES)) for one in each]))
+        parts_RUK = self.blend.contributions(self.gallery, composed, rows_K)
+        return self._sorted(np.einsum("r,ruk->uk", share_R, parts_RUK), rows_K, wanted)
+
     def _best(self, queries: ComposedQueries, wanted: int) -> list[list[Scored]]:
         if len(self.gallery.captions) <= COMPARED_IN_FULL:
             parts_QUN = self.blend.contributions(self.gallery, queries)

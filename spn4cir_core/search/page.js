@@ -5,6 +5,7 @@ const TOP = 24, START = 36, PICTURES_KEPT = 600;
 const TITLES = { composed: "Picture + text", image: "Picture only", text: "Text only", sum: "Picture + text, added" };
 const at = (id) => document.getElementById(id);
 let reference = null; // {image_id, caption}, {file, caption}, or null
+let further = [];     // more reference images, of the same form
 let asked = "";       // the text of the last search
 let latest = 0;       // answers to older searches are thrown away
 const pictures = new Map();
@@ -122,6 +123,25 @@ function showReference() {
   picture.addEventListener("error", () => picture.replaceWith("This picture cannot be shown"));
   at("frame").replaceChildren(reference ? show(reference, picture) : "No reference image yet");
   at("reference-caption").textContent = reference ? reference.caption || reference.image_id : "";
+  at("adding").hidden = !reference;
+  at("further").hidden = !further.length;
+  at("further").replaceChildren(...further.map(furtherTile));
+}
+
+// A further reference image; a click takes it out again.
+function furtherTile(image) {
+  const button = make("button"), item = make("li");
+  button.type = "button";
+  button.title = "Take out: " + (image.caption || image.image_id);
+  button.append(show(image, make("img")));
+  button.addEventListener("click", () => {
+    further = further.filter((other) => other !== image);
+    showReference();
+    remember();
+    search();
+  });
+  item.append(button);
+  return item;
 }
 
 // A column is one question: its class names it, its heading says it, its body waits for the answer.
@@ -214,8 +234,10 @@ async function answer({ query, model }) {
   if (model) form.append("model", model);
   form.append("top", TOP);
   form.append("text", asked);
-  if (reference?.file) form.append("image", reference.file, "picture");
-  else if (reference) form.append("image_id", reference.image_id);
+  for (const image of reference ? [reference, ...further] : []) {
+    if (image.file) form.append("image", image.file, "picture");
+    else form.append("image_id", image.image_id);
+  }
   return (await ask("api/search", { method: "POST", body: form })).json();
 }
 
@@ -248,10 +270,10 @@ async function search() {
 // The address names the query, so that Back and a bookmark work. An uploaded picture has no name to keep.
 function remember() {
   const query = new URLSearchParams();
-  if (reference?.image_id) query.set("image", reference.image_id);
+  for (const image of [reference, ...further]) if (image?.image_id) query.append("image", image.image_id);
   if (asked) query.set("text", asked);
   if (beside()) query.set("beside", beside());
-  history.pushState({ reference, asked }, "", query.size ? "?" + query : location.pathname);
+  history.pushState({ reference, further, asked }, "", query.size ? "?" + query : location.pathname);
 }
 
 const beside = () => offered.filter((name) => at("beside-" + name).checked).join(" ");
@@ -279,8 +301,14 @@ async function offerModels() {
 }
 
 function choose(image) {
-  reference = image.file ? image : { image_id: image.image_id, caption: image.caption };
-  asked = at("text").value = "";
+  const one = image.file ? image : { image_id: image.image_id, caption: image.caption };
+  if (reference && at("add").checked) {
+    further = [...further, one];
+  } else {
+    [reference, further] = [one, []];
+    asked = at("text").value = "";
+  }
+  at("add").checked = false;
   showReference();
   remember();
   search();
@@ -319,6 +347,8 @@ const shuffle = () => start(Math.floor(Math.random() * 2 ** 31));
 
 function restore(state) {
   reference = state?.reference ?? null;
+  further = state?.further ?? [];
+  at("add").checked = false;
   asked = at("text").value = state?.asked ?? "";
   at("error").hidden = true;
   showReference();
@@ -346,7 +376,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 
 const opened = new URLSearchParams(location.search);
-const named = opened.get("image");
+const [named, ...more] = opened.getAll("image").map((name) => ({ image_id: name, caption: name }));
 // The start page is fetched in any case: it says what the pictures are called and how many there are.
 Promise.all([start(0), offerModels().catch(fail)]).then(() => {
   for (const name of (opened.get("beside") ?? "").split(" ")) {
@@ -354,6 +384,6 @@ Promise.all([start(0), offerModels().catch(fail)]).then(() => {
   }
   at("compare").open = Boolean(beside()) || matchMedia("(min-width: 761px)").matches;
   if (named || opened.get("text")) {
-    restore({ reference: named ? { image_id: named, caption: named } : null, asked: opened.get("text") ?? "" });
+    restore({ reference: named ?? null, further: more, asked: opened.get("text") ?? "" });
   }
 });

@@ -53,9 +53,10 @@ class Repeats:
         if once == "products":
             yield from self.views.get(row, ())
 
-    def left_out(self, scored: Iterable[Scored], reference: int | None, once: Once) -> Iterator[Scored]:
-        """The scored images in order, without the reference image and without those that repeat an earlier one."""
-        gone = set() if reference is None else {reference, *self.of(reference, once)}
+    def left_out(self, scored: Iterable[Scored], references: Iterable[int | None], once: Once) -> Iterator[Scored]:
+        """The scored images in order, without the reference images and without those that repeat an earlier one."""
+        rows = [row for row in references if row is not None]
+        gone = {*rows, *(repeat for row in rows for repeat in self.of(row, once))}
         for one in scored:
             if one.row not in gone:
                 yield one

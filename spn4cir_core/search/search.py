@@ -16,7 +16,7 @@ from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles, Picture, PictureError, as_picture, pixel_sha256
 from spn4cir_core.index.base import INDEXES
 from spn4cir_core.index.image_index import best_images_of_each
-from spn4cir_core.search.encoder import Encoder, Made, Query, pair_up
+from spn4cir_core.search.encoder import Encoder, Made, Query, pair_up, several, shares
 from spn4cir_core.search.index_table import read_indexed_images
 from spn4cir_core.search.indexed_blend import IndexedBlend, Scored
 from spn4cir_core.search.repeats import Once, Repeats
@@ -129,29 +129,65 @@ class Searcher:
 
     def search(
         self,
-        image: Picture | None = None,
+        image: Picture | Sequence[Picture] | None = None,
         text: str | None = None,
         top: int = 10,
         without: Collection[str] = (),
         made: Made = "composed",
-        reference_id: str | None = None,
+        reference_id: str | Sequence[str | None] | None = None,
         once: Once = "pictures",
+        weights: Sequence[float] = (),
     ) -> list[Hit]:
         """The best ``top`` images for a reference image, a text, or both; the reference image is never among them.
 
         Args:
-            image: a path, a PIL picture or an (H, W, 3) uint8 array.
+            image: a path, a PIL picture or an (H, W, 3) uint8 array. Of several reference images the mean counts: of
+                the blend's scores, or of a trained encoder's query vectors.
             without: image ids or paths that must not be found.
             made: ``sum`` asks the trained encoder alone, with the sum of image and text.
             reference_id: id of the reference image where it is one of the index. Its caption takes part then; an
-                indexed picture is also recognised by its pixels.
+                indexed picture is also recognised by its pixels. Of several reference images one each.
             once: what is shown once: near-duplicates, such as other sizes of one picture (``pictures``), or all views
                 of a product (``products``); ``all`` shows everything.
 
+            weights: of several reference images, above 0, one each; empty: all count alike.
+
         Raises:
-            InputError: neither image nor text, a picture that cannot be read, or ``top`` is less than 1.
+            InputError: neither image nor text, a picture that cannot be read, ``top`` is less than 1, or weights that
+                are not one positive number for each reference image.
         """
-        return self.search_many([image], [text], top, without, made, [reference_id], once)[0]
+        given = several(image)
+        pictures: list[Any] = [image] if given is None else given or [None]
+        ids = [reference_id] if reference_id is None or isinstance(reference_id, str) else list(reference_id)
+        if len(pictures) == 1:
+            shares(weights, 1)
+            return self.search_many(pictures, [text], top, without, made, ids[:1] or None, once)[0]
+        return self._search_several(pictures, text, top, without, made, ids, once, shares(weights, len(pictures)))
+
+    def _search_several(
+        self,
+        pictures: Sequence[Picture],
+        text: str | None,
+        top: int,
+        without: Collection[str],
+        made: Made,
+        reference_ids: Sequence[str | None],
+        once: Once,
+        share_R: np.ndarray,
+    ) -> list[Hit]:
+        """One query with several reference images, each of which has a share of the score."""
+        self._check(top, [text])
+        queries = pair_up(pictures, text)
+        references = self._references(queries, [*reference_ids, *[None] * len(queries)][: len(queries)])
+        wanted = top + len(without) + len(queries)
+        while True:
+            wanted = min(len(self._rows), wanted)
+            hits = self._hits(
+                self._ranked_together(queries, references, share_R, wanted, made), references, top, without, once
+            )
+            if len(hits) >= top or wanted == len(self._rows):
+                return hits
+            wanted *= 4
 
     def search_many(
         self,
@@ -170,12 +206,8 @@ class Searcher:
         Raises:
             InputError: as :meth:`search`, or the lists differ in length.
         """
-        if top < 1:
-            raise InputError(f"top = {top}: ask for at least one image")
         queries = pair_up(images, texts)
-        for _, text in queries:
-            if note := self.unread(text):
-                log.warning("%s", note)
+        self._check(top, [text for _, text in queries])
         references = self._references(queries, reference_ids or [None] * len(queries))
         answers: list[list[Hit]] = [[] for _ in queries]
         pending, wanted = list(range(len(queries))), top + len(without) + 1
@@ -183,10 +215,22 @@ class Searcher:
             wanted = min(len(self._rows), wanted)
             ranked = self._ranked([queries[at] for at in pending], [references[at] for at in pending], wanted, made)
             for at, scored in zip(pending, ranked, strict=True):
-                answers[at] = self._hits(scored, references[at], top, without, once)
+                answers[at] = self._hits(scored, [references[at]], top, without, once)
             pending = [at for at in pending if len(answers[at]) < top] if wanted < len(self._rows) else []
             wanted *= 4
         return answers
+
+    def _check(self, top: int, texts: Sequence[str | None]) -> None:
+        """Warn of texts whose end is not read.
+
+        Raises:
+            InputError: ``top`` is less than 1.
+        """
+        if top < 1:
+            raise InputError(f"top = {top}: ask for at least one image")
+        for text in texts:
+            if note := self.unread(text):
+                log.warning("%s", note)
 
     def unread(self, text: str | None) -> str:
         """Says that a trained encoder reads the beginning of a text only; empty where each reads the whole."""
@@ -221,13 +265,35 @@ class Searcher:
         ranked = best_images_of_each(self._index, queries_QD, wanted, self._network.target_tokens)
         return [[Scored(*pair, {}) for pair in scored] for scored in ranked]
 
+    def _ranked_together(
+        self,
+        queries: Sequence[Query],
+        references: Sequence[int | None],
+        share_R: np.ndarray,
+        wanted: int,
+        made: Made,
+    ) -> list[Scored]:
+        """The best images of one query that has several reference images, best first."""
+        if self._blend is not None and made == "composed":
+            return self._blend.best_together(queries, references, share_R, wanted)
+        pictures, texts = [picture for picture, _ in queries], [text for _, text in queries]
+        mean_D = share_R @ self.encoder.encode_queries(pictures, texts, made)
+        query_1D = (mean_D / max(float(np.linalg.norm(mean_D)), 1e-12)).astype(np.float32)[None]
+        (scored,) = best_images_of_each(self._index, query_1D, wanted, self._network.target_tokens)
+        return [Scored(*pair, {}) for pair in scored]
+
     def _hits(
-        self, scored: Sequence[Scored], reference: int | None, top: int, without: Collection[str], once: Once
+        self,
+        scored: Sequence[Scored],
+        references: Sequence[int | None],
+        top: int,
+        without: Collection[str],
+        once: Once,
     ) -> list[Hit]:
         """Hits, best first."""
         wanted = [
             (one, row)
-            for one in self._repeats.left_out(scored, reference, once)
+            for one in self._repeats.left_out(scored, references, once)
             if not {(row := self._rows[one.row])["image_id"], row["path"]}.intersection(without)
         ]
         return [
@@ -240,7 +306,7 @@ class Searcher:
         return self.encoder.encode_queries(image, text, made)
 
     def contact_sheet(
-        self, reference: Image.Image | None, text: str | None, hits: Sequence[Hit], files: ImageFiles
+        self, reference: Picture | Sequence[Picture] | None, text: str | None, hits: Sequence[Hit], files: ImageFiles
     ) -> Image.Image:
         """The query and its hits on one picture, captioned with rank, score and caption.
 
@@ -248,8 +314,9 @@ class Searcher:
         """
         tiles = [_tile(hit, files) for hit in hits]
         label = f"query: {text}" if text else "query: this picture"
-        if reference is not None:
-            tiles.insert(0, (reference.convert("RGB"), label))
+        pictures = several(reference) or ([] if reference is None else [reference])
+        if pictures:
+            tiles[:0] = [(as_picture(picture).convert("RGB"), label) for picture in pictures]
         elif tiles:
             tiles[0] = (tiles[0][0], f"{label} → {tiles[0][1]}")
         return contact_sheet(tiles, SHEET_COLUMNS)

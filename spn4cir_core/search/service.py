@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 UPLOAD_PIXELS = 50_000_000
 PICTURES_IN_MEMORY = 4
+MOST_REFERENCES = 4
 THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_IN_MEMORY = 320, 85, 2048
 
 QueryKind = Literal["composed", "image", "text", "sum"]
@@ -97,43 +99,47 @@ class SearchService:
 
     def search(
         self,
-        image_id: str,
-        upload: bytes | None,
+        image_ids: Sequence[str],
+        uploads: Sequence[bytes],
         text: str,
         query: QueryKind,
         top: int,
         model: ModelName = INDEXED,
+        weights: Sequence[float] = (),
     ) -> SearchResult:
-        """The best ``top`` images for a reference image (an upload, else an image of the index) and a text.
+        """The best ``top`` images for reference images (of the index, then uploads) and a text.
 
         ``query`` says what of the two is asked with, and how. A reference image of the index is never among its own
-        hits.
+        hits. ``weights`` are of the reference images in that order; none: all count alike.
 
         Raises:
-            NoSuchImage: the index does not hold ``image_id``, or its file cannot be opened any more.
+            NoSuchImage: the index does not hold one of ``image_ids``, or its file cannot be opened any more.
             NoSuchModel: the model cannot be asked.
             PictureError: the upload is no picture that can be used.
-            InputError: the part of the query that is asked with is missing.
+            InputError: the part of the query that is asked with is missing, or there are too many reference images.
         """
         text = text.strip()
-        if query != "text" and not (image_id or upload is not None):
+        if len(image_ids) + len(uploads) > MOST_REFERENCES:
+            raise InputError(f"a query has at most {MOST_REFERENCES} reference images; leave some out")
+        if query != "text" and not (image_ids or uploads):
             raise InputError(f"a query of kind {query!r} needs a reference image: choose or upload one")
         if query != "image" and not text:
             raise InputError(f"a query of kind {query!r} needs a text: say what should be different")
-        without = () if upload is not None or not image_id else (self.image(image_id).image_id,)
+        without = [self.image(image_id).image_id for image_id in image_ids]
         opened = self._models.open(model)
         with self._pictures:
-            reference = None if query == "text" else self._reference(image_id, upload)
+            pictures = [] if query == "text" else [*map(self._open, image_ids), *map(self._uploads.decode, uploads)]
             query_text = None if query == "image" else text
-            known = image_id if reference is not None and upload is None else None
+            known = [*image_ids, *[None] * len(uploads)][: len(pictures)]
             made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
             with self._network:
-                hits = opened.searcher.search(reference, query_text, top, without, made, known)
-        notes = (opened.searcher.unread(query_text), opened.searcher.uncaptioned(reference, known) if text else "")
+                own_weights = weights if pictures else ()
+                hits = opened.searcher.search(
+                    pictures or None, query_text, top, without, made, known, weights=own_weights
+                )
+        uncaptioned = map(opened.searcher.uncaptioned, pictures if text else (), known)
+        notes = dict.fromkeys([opened.searcher.unread(query_text), *uncaptioned])
         return SearchResult(hits, opened.vectors, " ".join(filter(None, notes)))
-
-    def _reference(self, image_id: str, upload: bytes | None) -> Image.Image:
-        return self._open(image_id) if upload is None else self._uploads.decode(upload)
 
     def _open(self, image_id: str) -> Image.Image:
         try:

@@ -47,6 +47,8 @@ def test_search_prints_hits_and_writes_a_contact_sheet(folder: Path) -> None:
     assert len([line for line in done.stdout.splitlines() if ".png" in line]) == 3
     with Image.open(sheet) as opened:
         assert min(opened.size) > 50
+    refused = spn4cir(*words, "--image", str(picture), "--weight", "1", *options(folder))
+    assert refused.returncode and "1 weights for 2 reference images" in refused.stderr
 
 
 def test_without_a_recipe_the_store_s_last_one_is_used_and_named(folder: Path) -> None:

@@ -114,9 +114,40 @@ def test_questions_that_cannot_be_answered(client: TestClient, form: dict[str, A
     assert answer.status_code == status and says in answer.json()["error"]
 
 
-def test_a_picture_and_an_id_together_are_refused(client: TestClient) -> None:
-    answer = ask(client, png(Image.new("RGB", (9, 9))), image_id="toys/04.png", text="red")
-    assert answer.status_code == 422 and "not both" in answer.json()["error"]
+@pytest.mark.parametrize("query", ["composed", "image", "text", "sum"])
+def test_several_references_are_asked_together(
+    client: TestClient, searcher: Searcher, pictures: Path, query: str
+) -> None:
+    one, other = (ImageFiles(pictures).open(path) for path in ("toys/04.png", "toys/11.png"))
+    form = {"image_id": "toys/04.png", "text": "a red circle", "query": query, "top": 7}
+    answer = ask(client, png(other), **form, weight=["3", "1"]).json()
+    text = None if query == "image" else "a red circle"
+    made = "sum" if query == "sum" else "composed"
+    right = (
+        searcher.search(None, text, 7, ("toys/04.png",))
+        if query == "text"
+        else searcher.search([one, other], text, 7, made=made, weights=(3, 1))
+    )
+    assert [hit["image_id"] for hit in answer["hits"]] == [hit.image_id for hit in right]
+    assert (answer["image_id"], answer["image_ids"]) == ("toys/04.png", ["toys/04.png"])
+    both = ask(client, image_id=["toys/04.png", "toys/11.png"], text="a red circle", top=36).json()
+    assert both["image_ids"] == ["toys/04.png", "toys/11.png"]
+    assert not {"toys/04.png", "toys/11.png"} & {hit["image_id"] for hit in both["hits"]}
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ({"image_id": [f"toys/0{number}.png" for number in range(5)]}, "at most 4"),
+        ({"image_id": ["toys/04.png", "toys/05.png"], "weight": ["1"]}, "1 weights for 2"),
+        ({"image_id": ["toys/04.png", "toys/05.png"], "weight": ["1", "0"]}, "above 0"),
+        ({"image_id": ["toys/04.png", "toys/05.png"], "weight": ["1", "nan"]}, "above 0"),
+        ({"image_id": ["toys/04.png"], "weight": ["x"]}, "weight"),
+    ],
+)
+def test_several_references_with_faults_are_refused(client: TestClient, form: dict[str, Any], says: str) -> None:
+    answer = ask(client, text="red", **form)
+    assert answer.status_code == 422 and says in answer.json()["error"]
 
 
 @pytest.mark.parametrize("query", ["count=0", "count=201", "count=x", "seed=-1", "seed=1e9"])

@@ -103,7 +103,10 @@ def test_a_picture_without_a_caption_is_searched_by_what_it_has_and_the_answer_s
 def test_candidates_of_each_channel_hold_the_best_images(blended: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = recipe(blended.root.parent / "pictures")
     reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
-    whole = Searcher.open(SEARCH_INDEX.run(made, blended)[0]).search(reference, TEXT, 3, reference_id=REFERENCE)
+    exact = Searcher.open(SEARCH_INDEX.run(made, blended)[0])
+    whole = exact.search(reference, TEXT, 3, reference_id=REFERENCE)
+    other = ImageFiles(blended.root.parent / "pictures").open("toys/20.png")
+    whole_of_both = exact.search([reference, other], TEXT, 3)
     monkeypatch.setattr(indexed_blend, "COMPARED_IN_FULL", 5)
     monkeypatch.setattr(stage_module, "COMPARED_IN_FULL", 5)
     monkeypatch.setattr(indexed_blend, "CANDIDATES", 12)
@@ -113,6 +116,9 @@ def test_candidates_of_each_channel_hold_the_best_images(blended: Store, monkeyp
     searcher = Searcher.open(SEARCH_INDEX.run(small, blended)[0])
     found = searcher.search(reference, TEXT, 3, reference_id=REFERENCE)
     assert [hit.image_id for hit in found] == [hit.image_id for hit in whole]
+    assert [hit.image_id for hit in searcher.search([reference, other], TEXT, 3)] == [
+        hit.image_id for hit in whole_of_both
+    ]
 
 
 def test_a_picture_or_a_text_alone_is_asked_with_the_channels_it_has(blended: Store) -> None:

@@ -254,3 +254,25 @@ def test_a_locked_server_asks_for_its_token(browser: Browser, service: SearchSer
         page.wait_for_selector("#start .tile")
         until(page, LOADED)
         page.close()
+
+
+def test_a_second_reference_is_added_and_taken_out_again(page: Page, searcher: Searcher, pictures: Path) -> None:
+    from PIL import Image
+
+    page.locator("#start .tile[title='toys/04.png']").click()
+    search(page, "a red circle")
+    page.wait_for_selector(".column.composed .tile")
+    alone = shown(page, "composed")
+    page.check("#add")
+    page.set_input_files("#upload", pictures / "toys/11.png")
+    page.wait_for_selector("#further img")
+    page.wait_for_selector(".column.composed .tile")
+    both = [Image.open(pictures / name) for name in ("toys/04.png", "toys/11.png")]
+    right = searcher.search(both, "a red circle", 24)
+    assert shown(page, "composed") == [hit.image_id for hit in right]
+    assert page.input_value("#text") == "a red circle" and not page.is_checked("#add")
+    until(page, LOADED)
+    page.locator("#further button").click()
+    page.wait_for_selector("#further", state="hidden")
+    page.wait_for_selector(".column.composed .tile")
+    assert shown(page, "composed") == alone

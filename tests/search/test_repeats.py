@@ -41,7 +41,7 @@ def test_an_upload_of_an_indexed_picture_is_not_its_own_hit(
     stream = io.BytesIO()
     with Image.open(pictures / REFERENCE) as opened:
         opened.save(stream, suffix)
-    hits = service.search("", stream.getvalue(), "a red circle", "composed", 36).hits
+    hits = service.search([], [stream.getvalue()], "a red circle", "composed", 36).hits
     assert hits and REFERENCE not in {hit.image_id for hit in hits}
 
 
@@ -68,7 +68,7 @@ def test_what_is_left_out(once: Once, reference: int | None, left: list[int]) ->
     """1 and 3 are near-duplicates, 0 and 2 views of one product."""
     repeats = Repeats(near={1: [3], 3: [1]}, views={0: [2], 2: [0]})
     scored = [Scored(1 - place / 10, row, {}) for place, row in enumerate([3, 1, 0, 2])]
-    assert [one.row for one in repeats.left_out(scored, reference, once)] == left
+    assert [one.row for one in repeats.left_out(scored, [reference], once)] == left
 
 
 def test_a_deleted_picture_is_a_tile_of_the_sheet(searcher: Searcher, pictures: Path, tmp_path: Path) -> None:

@@ -138,3 +138,27 @@ def test_contact_sheet_shows_query_and_hits(store: Store, index: Artifact) -> No
     with_picture = searcher.contact_sheet(reference, "a bar", hits, files(store))
     assert with_picture.width > 5 * 128
     assert searcher.contact_sheet(None, "a bar", hits, files(store)).width < with_picture.width
+
+
+def test_several_references_are_the_weighted_mean_of_their_scores(store: Store, index: Artifact) -> None:
+    blended, paths = Searcher.open(index), ["toys/04.png", "toys/11.png", "toys/20.png"]
+    pictures = [files(store).open(path) for path in paths]
+    for searcher in (blended, blended.beside(blended.network)):
+        one = searcher.search([pictures[0]], "a red circle", 36, once="all")
+        assert one == searcher.search(pictures[0], "a red circle", 36, once="all"), "one is exactly as it was"
+        together = searcher.search(pictures, "a red circle", 36, once="all", weights=(2, 1, 1))
+        assert not {hit.path for hit in together}.intersection(paths) and len(together) == 33
+        apart = [
+            {hit.path: hit.score for hit in searcher.search(picture, "a red circle", 36, once="all")}
+            for picture in pictures
+        ]
+        mean = {hit.path: (2 * a[hit.path] + b[hit.path] + c[hit.path]) / 4 for hit in together for a, b, c in [apart]}
+        ordered = sorted(mean.values(), reverse=True)
+        assert np.allclose([mean[hit.path] for hit in together], ordered, atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [(1,), (1, 0), (1, -1), (1, float("nan")), (1, 2, 3)])
+def test_weights_that_fit_no_reference_are_refused(store: Store, index: Artifact, weights: tuple[float, ...]) -> None:
+    pictures = [files(store).open(path) for path in ("toys/04.png", "toys/11.png")]
+    with pytest.raises(InputError, match="weights"):
+        Searcher.open(index).search(pictures, "red", weights=weights)
