@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from spn4cir_core.captions.caption_table import caption_sources, read_captions
 from spn4cir_core.channels.base import ComposedQueries, Gallery
+from spn4cir_core.channels.frozen_composed import COMPOSED
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
 from spn4cir_core.embeddings.vectors import Embeddings, read_embeddings
-from spn4cir_core.errors import MissingExtra
+from spn4cir_core.errors import InputError, MissingExtra
+from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.manifest import PICTURE as PICTURE_COLUMNS
+from spn4cir_core.images.manifest import read_manifest
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
 from spn4cir_core.models.text_features import text_features
@@ -22,6 +28,9 @@ from spn4cir_core.texts.word_kinds import WordKinds
 
 PICTURE, CAPTION, TEXT = "picture", "caption", "text"
 """Names of the vectors of the frozen image encoder, of the sentence encoder, and of texts in the space of pictures."""
+
+COMPOSED_AT_ONCE = 16
+"""Pictures that are open at the same time."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,20 @@ class Sentences:
         return np.array(rows, np.float32).reshape(len(rows), dim)
 
 
+def encoder_of(embeddings: Artifact) -> ImageEncoder | None:
+    """The encoder that made the embeddings; None where they do not say it."""
+    table = embeddings.summary["settings"].get("image_embeddings", {}).get("encoder")
+    encoder: ImageEncoder | None = None if table is None else IMAGE_ENCODERS.build(table)
+    return encoder
+
+
+def picture_opener(images: Artifact, files: ImageFiles) -> Callable[[str], Image.Image]:
+    """What opens a picture of the manifest by its image id."""
+    rows = read_manifest(images, *PICTURE_COLUMNS).to_pylist()
+    known = {row["image_id"]: (row["path"], row["pixel_sha256"]) for row in rows}
+    return lambda image_id: files.open_known(known[image_id])
+
+
 @dataclass(frozen=True)
 class TextSide:
     """Unit vectors of texts in the space of an image encoder, loaded at the first text."""
@@ -70,8 +93,7 @@ class TextSide:
     @classmethod
     def of_embeddings(cls, embeddings: Artifact) -> TextSide | None:
         """That of the encoder which made the embeddings."""
-        table = embeddings.summary["settings"].get("image_embeddings", {}).get("encoder")
-        return None if table is None else cls.of(IMAGE_ENCODERS.build(table))
+        return cls.of(encoder_of(embeddings))
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray | None:
         """(Q, D) float32; a row of NaN for an empty text, None where all are empty."""
@@ -87,6 +109,40 @@ class TextSide:
 
 
 @dataclass(frozen=True)
+class ComposedSide:
+    """Unit vectors of a picture and a text together, by an encoder that reads both in one, loaded at first use."""
+
+    encode: Callable[[Sequence[tuple[Image.Image, str]]], np.ndarray]
+
+    @classmethod
+    def of(cls, encoder: ImageEncoder | None) -> ComposedSide | None:
+        """None where the encoder does not compose."""
+        return cls(FirstUse(encoder.start_composed)) if encoder is not None and encoder.composes else None
+
+    def vectors(
+        self, references: Sequence[Any], texts: Sequence[str], open_picture: Callable[[Any], Image.Image]
+    ) -> np.ndarray | None:
+        """(Q, D) float32; a row of NaN where reference or text is missing, None where no query has both.
+
+        Raises:
+            InputError: the encoder gave no finite vector.
+        """
+        both = [row for row, reference in enumerate(references) if reference is not None and texts[row]]
+        if not both:
+            return None
+        parts = [
+            self.encode([(open_picture(references[row]), texts[row]) for row in both[start : start + COMPOSED_AT_ONCE]])
+            for start in range(0, len(both), COMPOSED_AT_ONCE)
+        ]
+        encoded_BD = np.concatenate(parts).astype(np.float32)
+        if not np.isfinite(encoded_BD).all():
+            raise InputError("the image encoder gave a vector that is not finite for a picture and a text together")
+        vectors_QD = np.full((len(references), encoded_BD.shape[1]), np.nan, np.float32)
+        vectors_QD[both] = encoded_BD / np.maximum(np.linalg.norm(encoded_BD, axis=1, keepdims=True), 1e-12)
+        return vectors_QD
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Captions and vectors of a corpus, by image id."""
 
@@ -95,6 +151,9 @@ class Evidence:
     sentences: Sentences | None
     kinds: WordKinds
     text_side: TextSide | None = None
+    composed_side: ComposedSide | None = None
+    open_picture: Callable[[str], Image.Image] | None = None
+    """Opens an image by its id, for the composed side."""
 
     @classmethod
     def of(
@@ -104,6 +163,7 @@ class Evidence:
         encoder: SentenceEncoder | None,
         store: Store,
         sources: Collection[str] | None = None,
+        open_picture: Callable[[str], Image.Image] | None = None,
     ) -> Evidence:
         """What the two artefacts hold. Captions without a word that says something count as missing.
 
@@ -111,6 +171,7 @@ class Evidence:
             store: keeps the vectors of sentences.
             sources: where captions that count are from; None: anywhere. Weights that were fitted on titles say nothing
                 of tags.
+            open_picture: opens an image by its id, where the channel ``frozen_composed`` takes part.
         """
         source_of = caption_sources(captions)
         texts = {
@@ -119,7 +180,9 @@ class Evidence:
             if caption_words(text) and (sources is None or source_of[image_id] in sources)
         }
         kinds, text_side = WordKinds.learn(texts.values()), TextSide.of_embeddings(embeddings)
-        return cls(texts, read_embeddings(embeddings), Sentences.of(encoder, store), kinds, text_side)
+        sentences = Sentences.of(encoder, store)
+        composed_side = None if open_picture is None else ComposedSide.of(encoder_of(embeddings))
+        return cls(texts, read_embeddings(embeddings), sentences, kinds, text_side, composed_side, open_picture)
 
     def gallery(self, image_ids: Sequence[str], trained: Mapping[str, np.ndarray]) -> Gallery:
         """The pictures as a gallery; ``trained`` holds their target vectors by model, in the same order."""
@@ -143,6 +206,9 @@ class Evidence:
         captions = [self.captions.get(image_id or "") for image_id in reference_ids]
         pictures_QD = self.pictures(reference_ids)
         vectors = {PICTURE: pictures_QD, **trained}
+        if self.composed_side is not None and self.open_picture is not None:
+            composed_QD = self.composed_side.vectors(reference_ids, modified_texts, self.open_picture)
+            vectors |= {} if composed_QD is None else {COMPOSED: composed_QD}
         return composed_queries(modified_texts, captions, vectors, self.kinds, self.sentences, self.text_side)
 
     def without_reference_captions(self, queries: ComposedQueries) -> ComposedQueries:

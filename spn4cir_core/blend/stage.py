@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.blend.blend import fit_blend
 from spn4cir_core.blend.calibration import Calibration
-from spn4cir_core.blend.evidence import Evidence
+from spn4cir_core.blend.evidence import Evidence, picture_opener
 from spn4cir_core.blend.fitted import BLEND_FILE, BLEND_TABLE, ChannelWeight, FittedBlend, channel_of, title_of
 from spn4cir_core.blend.settings import BlendInput
 from spn4cir_core.captions.caption_table import caption_sources
 from spn4cir_core.channels.base import ComposedQueries, Gallery
+from spn4cir_core.channels.frozen_composed import FrozenComposed
 from spn4cir_core.engine.growth import constant
 from spn4cir_core.engine.stage import Stage, Work
-from spn4cir_core.errors import MissingExtra
+from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.evaluation.encode import encode_gallery, encode_queries
 from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
@@ -66,7 +68,12 @@ def write_blend(work: Work[BlendInput]) -> None:
     with draft.timed("read"):
         sources = _fitted_sources(work)
         evidence = Evidence.of(
-            work.parents["captions"], work.parents["image_embeddings"], settings.encoder_in_use, work.store, sources
+            work.parents["captions"],
+            work.parents["image_embeddings"],
+            settings.encoder_in_use,
+            work.store,
+            sources,
+            _open_picture(work),
         )
         images, queries, origin, of_pictures = _validation(work, evidence)
     same = same_networks(work.parents)
@@ -104,6 +111,23 @@ def write_blend(work: Work[BlendInput]) -> None:
     for name in (name for name in apart if name not in trained):
         draft.drop(f"channel {name}: too few validation queries, and training pictures would flatter it")
     draft.rows, draft.details = len(blend.used), details
+
+
+def _open_picture(work: Work[BlendInput]) -> Callable[[str], Image.Image] | None:
+    """What opens pictures for the channel ``frozen_composed``; None where it takes no part.
+
+    Raises:
+        InputError: it is to take part, and the image encoder reads no texts.
+    """
+    if FrozenComposed.plugin_kind not in work.settings.blend.channels:
+        return None
+    encoder = work.settings.image_embeddings.encoder
+    if not encoder.reads_texts:
+        raise InputError(
+            f"blend.channels has 'frozen_composed', but the image encoder {encoder.plugin_kind!r} reads no texts; use "
+            "sentence_transformers or open_clip in [image_embeddings.encoder], or leave the channel out"
+        )
+    return picture_opener(work.parents["images"], image_files(work.settings.images, work.store))
 
 
 def _fitted_sources(work: Work[BlendInput]) -> tuple[str, ...]:

@@ -69,7 +69,8 @@ class ComposedQueries:
         edited: the reference's caption as the text changes it.
         vectors: by the gallery's names, (Q, D) float32 unit vectors that are compared with the gallery's. ``picture``:
             the reference image's; ``caption``: those of the edited captions; any other name: the trained query
-            encoder's. ``text``: the modified text's in the space of ``picture``, by an encoder that reads texts.
+            encoder's. ``text``: the modified text's in the space of ``picture``, by an encoder that reads texts;
+            ``composed``: of both together, by one that reads both in one.
     """
 
     modified_texts: Sequence[str]
@@ -120,14 +121,19 @@ class VectorChannel(Channel):
         """Name of the query's vectors, where it is another one."""
         return self.vectors
 
+    def query_vectors(self, queries: ComposedQueries) -> np.ndarray | None:
+        """(Q, D) vectors that are compared with the gallery's; None where the queries have none."""
+        return queries.vectors.get(self.of_query)
+
     def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
         """One matrix product; all NaN where either side has no vectors of the name."""
-        if self.vectors not in gallery.vectors or self.of_query not in queries.vectors:
+        vectors_QD = self.query_vectors(queries)
+        if self.vectors not in gallery.vectors or vectors_QD is None:
             columns = len(gallery.captions) if rows_K is None else len(rows_K)
             return np.full((len(queries), columns), np.nan, np.float32)
         target_ND = gallery.vectors[self.vectors]
         target_KD = target_ND if rows_K is None else target_ND[rows_K]
-        query_QD = np.asarray(queries.vectors[self.of_query], np.float32)
+        query_QD = np.asarray(vectors_QD, np.float32)
         score_QV: np.ndarray = query_QD @ target_KD.reshape(-1, query_QD.shape[1]).T
         return score_QV if target_KD.ndim == 2 else score_QV.reshape(len(query_QD), *target_KD.shape[:2]).max(-1)
 
@@ -163,6 +169,7 @@ class WordChannel(Channel):
 CHANNELS = Room(
     "channel",
     {
+        "frozen_composed": "spn4cir_core.channels.frozen_composed:FrozenComposed",
         "picture": "spn4cir_core.channels.picture:Picture",
         "trained": "spn4cir_core.channels.trained:Trained",
         "modified_text": "spn4cir_core.channels.modified_text:ModifiedText",

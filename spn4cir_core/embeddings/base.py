@@ -19,6 +19,11 @@ class ImageEncoder(Plugin):
     reads_texts: ClassVar[bool] = False
     """Whether :meth:`start_texts` maps texts into the space of the images."""
 
+    @property
+    def composes(self) -> bool:
+        """Whether :meth:`start_composed` maps a picture and a text together into the space of the images."""
+        return False
+
     @abstractmethod
     def fingerprint(self) -> str:
         """Hash of weights and settings: all that decides a vector besides the picture.
@@ -47,12 +52,20 @@ class ImageEncoder(Plugin):
         """Load the text side and return the function from B texts to (B, D) float32, comparable with images' rows."""
         raise NotImplementedError(f"{type(self).__name__} reads texts and must say how")
 
+    def start_composed(self) -> Callable[[Sequence[tuple[Image.Image, str]]], np.ndarray]:
+        """Load the model and return the function from B reference images, each with a modified text, to (B, D) float32.
+
+        Comparable with images' rows.
+        """
+        raise NotImplementedError(f"{type(self).__name__} composes and must say how")
+
 
 IMAGE_ENCODERS = Room(
     "image encoder",
     {
         "lite0": "spn4cir_core.embeddings.lite0_encoder:Lite0Encoder",
         "open_clip": "spn4cir_core.embeddings.open_clip_encoder:OpenClipEncoder",
+        "sentence_transformers": ("spn4cir_core.embeddings.sentence_transformers_encoder:SentenceTransformersEncoder"),
         "timm": "spn4cir_core.embeddings.timm_encoder:TimmEncoder",
         "unicom": "spn4cir_core.embeddings.unicom:Unicom",
         "vision_tower": "spn4cir_core.embeddings.vision_tower:VisionTower",

@@ -31,6 +31,14 @@ class ModelSource:
         files = sorted(path for path in self.folder.iterdir() if path.suffix in DECIDING and path.is_file())
         return fingerprint({path.name: _checksum(path, *_stamp(path)) for path in files})
 
+    @property
+    def tree_fingerprint(self) -> str:
+        """As :attr:`fingerprint`, with the files of sub-folders, in which sentence-transformers keeps its layers."""
+        if self.folder is None:
+            return self.fingerprint
+        files = sorted(path for path in self.folder.rglob("*") if path.suffix in DECIDING and path.is_file())
+        return fingerprint({path.relative_to(self.folder).as_posix(): _checksum(path, *_stamp(path)) for path in files})
+
 
 def find_model(model: str, revision: str) -> ModelSource:
     """Tell folders from hub ids before any library does, which would take a missing folder for an id.

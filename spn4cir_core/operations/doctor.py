@@ -38,6 +38,7 @@ EXTRAS = {
     "tensorboard": "training curves in TensorBoard",
     "gpu": "FAISS on the GPU",
     "s3": "the store on S3",
+    "sentence": "embedding models of sentence-transformers",
     "quantized": "captioners and rewriters in 4 or 8 bits",
 }
 """What each optional extra brings."""

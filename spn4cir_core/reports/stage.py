@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.blend.evidence import Evidence
+from spn4cir_core.blend.evidence import Evidence, picture_opener
 from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, read_blend
 from spn4cir_core.blend.measure_blend import ask_blend
 from spn4cir_core.captions.caption_table import read_captions
+from spn4cir_core.channels.frozen_composed import FrozenComposed
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.engine.stage import Stage, Work
@@ -91,6 +92,7 @@ def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFile
         blend.sentence_encoder,
         work.store,
         blend.caption_sources,
+        picture_opener(work.parents["images"], files) if FrozenComposed.plugin_kind in blend.names else None,
     )
     ask_blend(blend, evidence, answers, vectors_of, settings.captions_of_gallery, work.progress)
     return answers

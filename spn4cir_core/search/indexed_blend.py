@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.blend.blend import best_positions
-from spn4cir_core.blend.evidence import PICTURE, TEXT, Sentences, TextSide, composed_queries
+from spn4cir_core.blend.evidence import PICTURE, TEXT, ComposedSide, Sentences, TextSide, composed_queries
 from spn4cir_core.blend.fitted import FittedBlend, in_parts, part_of, read_blend, title_of
 from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel
+from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import as_picture, pixel_sha256
@@ -82,6 +83,8 @@ class IndexedBlend:
     """The frozen image encoder, loaded at its first picture."""
     text_side: TextSide | None
     """Its text side, where a channel in use reads it."""
+    composed_side: ComposedSide | None
+    """Its reading of pictures and texts together, where a channel in use has it."""
     indexes: Mapping[str, VectorIndex]
     """Indexes by name of vectors; empty where all images are compared."""
 
@@ -117,6 +120,7 @@ class IndexedBlend:
             {name: Encoder(_network(artifact, name, own)) for name in names if _is_trained(name, files, own)},
             FirstUse(encoder.start),
             TextSide.of(encoder) if reads_text_vectors(blend) else None,
+            ComposedSide.of(encoder) if any(isinstance(one, FrozenComposed) for one in blend.used_channels) else None,
             {
                 name: INDEXES.build(kind).open(artifact.file(index_file(name)))
                 for name, kind in about["channel_indexes"].items()
@@ -183,8 +187,9 @@ class IndexedBlend:
         """Rows of the best images of each channel in use, sorted."""
         rows: list[np.ndarray] = []
         for channel in self.blend.used_channels:
-            if isinstance(channel, VectorChannel) and channel.of_query in query.vectors:
-                query_1D = np.nan_to_num(query.vectors[channel.of_query])
+            vectors_1D = channel.query_vectors(query) if isinstance(channel, VectorChannel) else None
+            if isinstance(channel, VectorChannel) and vectors_1D is not None:
+                query_1D = np.nan_to_num(vectors_1D)
                 tokens = self.gallery.vectors[channel.vectors].shape[1] if self._has_tokens(channel.vectors) else 1
                 rows.append(candidate_images(self.indexes[channel.vectors], query_1D, count, tokens))
             elif isinstance(channel, WordChannel):
@@ -210,6 +215,9 @@ class IndexedBlend:
         vectors = {name: encoder.encode_queries(pictures, texts) for name, encoder in self.encoders.items()}
         if PICTURE in self.gallery.vectors:
             vectors[PICTURE] = self._picture_vectors(pictures, rows)
+        if self.composed_side is not None:
+            composed_QD = self.composed_side.vectors(pictures, texts, as_picture)
+            vectors |= {} if composed_QD is None else {COMPOSED: composed_QD}
         return composed_queries(texts, captions, vectors, self.kinds, self.sentences, self.text_side)
 
     def _row(self, picture: Any, row: int | None) -> int | None:

@@ -34,4 +34,4 @@ def test_an_encoder_without_a_text_side_reads_no_texts(tmp_path: Path) -> None:
     assert TextSide.of_embeddings(embeddings(tmp_path, {"kind": "vision_tower", "model": "builtin:shapes"})) is None
     assert TextSide.of_embeddings(Artifact("image_embeddings", tmp_path, {"settings": {}})) is None
     reading = [kind for kind in IMAGE_ENCODERS.members if IMAGE_ENCODERS.member(kind).reads_texts]
-    assert reading == ["open_clip"]
+    assert reading == ["open_clip", "sentence_transformers"]

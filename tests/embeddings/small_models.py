@@ -68,6 +68,43 @@ def write_vision_tower(folder: Path) -> dict[str, Any]:
     return {"model": str(folder)}
 
 
+def write_sentence_transformers(folder: Path) -> dict[str, Any]:
+    """A CLIP of two towers as a folder of sentence-transformers."""
+    from sentence_transformers import SentenceTransformer
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    from tests.captions.small_models import words_with_image
+
+    tokenizer = words_with_image("<s>", "</s>", [])
+    torch.manual_seed(0)
+    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = CLIPConfig(
+        text_config={**text, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": 32},
+        vision_config={"intermediate_size": 32, **TOWER},
+        projection_dim=12,
+    )
+    CLIPModel(config).save_pretrained(folder / "plain")
+    size: dict[str, Any] = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    CLIPProcessor(CLIPImageProcessor(**size), tokenizer).save_pretrained(folder / "plain")
+    SentenceTransformer(str(folder / "plain"), device="cpu").save(str(folder / "sentence"), create_model_card=False)
+    return {"model": str(folder / "sentence")}
+
+
+def write_composing(folder: Path) -> dict[str, Any]:
+    """A Qwen3-VL that embeds pictures, texts and both in one, as a folder of sentence-transformers."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    from tests.captions.small_models import save_qwen3_vl
+
+    save_qwen3_vl(folder / "plain")
+    layers = [Transformer(str(folder / "plain")), Pooling(64, pooling_mode="lasttoken")]
+    SentenceTransformer(modules=layers, device="cpu").save(str(folder / "sentence"), create_model_card=False)
+    return {"model": str(folder / "sentence"), "together": True}
+
+
 def write_timm(folder: Path) -> dict[str, Any]:
     import timm
 
@@ -80,6 +117,7 @@ def write_timm(folder: Path) -> dict[str, Any]:
 WRITERS = {
     "lite0": lambda folder: {"size_px": 96},
     "open_clip": write_open_clip,
+    "sentence_transformers": write_sentence_transformers,
     "timm": write_timm,
     "unicom": write_unicom,
     "vision_tower": write_vision_tower,

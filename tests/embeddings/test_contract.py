@@ -30,6 +30,8 @@ def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The recipe table of one encoder."""
     if request.param in ("timm", "lite0"):
         pytest.importorskip("timm")
+    if request.param == "sentence_transformers":
+        pytest.importorskip("sentence_transformers")
     return {"kind": request.param, **WRITERS[request.param](tmp_path_factory.mktemp(request.param))}
 
 

@@ -1,0 +1,144 @@
+"""Image encoder: a multimodal model of sentence-transformers, which reads pictures, texts, or both together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+from typing_extensions import override
+
+from spn4cir_core.embeddings.base import ImageEncoder
+from spn4cir_core.engine.progress import without_loading_bar
+from spn4cir_core.errors import InputError, MissingExtra
+from spn4cir_core.models.fixed_batches import ROWS_ON_CPU, ROWS_ON_GPU, Dtype, side_by_side, torch_device
+from spn4cir_core.models.model_source import find_model
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
+
+QUERY_SETTINGS = {"query_prompt", "together"}
+"""What decides the vector of a query, and none of a picture's."""
+
+
+class SentenceTransformersEncoder(ImageEncoder):
+    """Vectors of a model that ``SentenceTransformer(…)`` loads: Qwen3-VL-Embedding, GME, BGE-VL, CLIP, SigLIP."""
+
+    plugin_kind = "sentence_transformers"
+    reads_texts = True
+
+    model: str
+    """A folder (safetensors), or a hub id ``owner/name``."""
+    revision: str = "main"
+    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
+    prompt: str = ""
+    """Instruction that goes with every picture of the gallery; for models that take one."""
+    query_prompt: str = ""
+    """Instruction that goes with a composed query."""
+    together: bool = False
+    """Picture and text of a query go in together, for models that read both in one; not for two towers."""
+    dimensions: int | None = Field(default=None, ge=1)
+    """Only the first so many numbers of a vector, for models trained for that (Matryoshka)."""
+    dtype: Dtype = "float32"
+    """What the network computes in; weights stay float32."""
+    device: Annotated[str, OmitFromFingerprint()] = "auto"
+
+    @override
+    def extras(self) -> tuple[str, ...]:
+        return ("sentence",)
+
+    @override
+    def fingerprint(self) -> str:
+        """Hash of the settings that decide a picture's vector, and of every file of the folder."""
+        settings = self.model_dump(exclude={"device", "model", "revision", *QUERY_SETTINGS})
+        weights = find_model(self.model, self.revision).tree_fingerprint
+        return fingerprint({"kind": self.plugin_kind, **settings, "weights": weights})
+
+    @property
+    @override
+    def composes(self) -> bool:
+        return self.together
+
+    @override
+    def start(self) -> Callable[[Sequence[Image.Image]], np.ndarray]:
+        """Load the model.
+
+        Raises:
+            InputError: it cannot be loaded, reads no pictures, or has fewer dimensions than are to be left.
+            MissingExtra: sentence-transformers is not installed.
+        """
+        model = self._load()
+        self._require(model, "image")
+        return lambda images: self._encoded(model, list(images), self.prompt)
+
+    @override
+    def start_texts(self) -> Callable[[Sequence[str]], np.ndarray]:
+        model = self._load()
+        self._require(model, "text")
+        return lambda texts: self._encoded(model, list(texts), self.query_prompt)
+
+    @override
+    def start_composed(self) -> Callable[[Sequence[tuple[Image.Image, str]]], np.ndarray]:
+        """Load the model.
+
+        Raises:
+            InputError: as :meth:`start`, or the model does not read a picture and a text in one.
+        """
+        model = self._load()
+        if not model.supports(("image", "text")):
+            raise InputError(
+                f"image encoder: {self.model} reads a picture or a text, not both in one; leave out together = true: "
+                "the channel 'frozen_composed' then adds the two vectors"
+            )
+        return lambda queries: self._encoded(
+            model, [{"image": picture, "text": text} for picture, text in queries], self.query_prompt
+        )
+
+    def _encoded(self, model: Any, inputs: Sequence[Any], prompt: str) -> np.ndarray:
+        """(B, D) float32; on a CPU one input at a time, so that a vector depends on nothing beside it."""
+        import torch
+
+        device = torch.device(torch_device(self.device)).type
+        rows = ROWS_ON_CPU if device == "cpu" else ROWS_ON_GPU
+
+        def one_batch(start: int) -> np.ndarray:
+            with torch.autocast(device, getattr(torch, self.dtype), enabled=self.dtype != "float32"):
+                vectors_BD: torch.Tensor = model.encode(
+                    inputs[start : start + rows],
+                    prompt=prompt or None,
+                    batch_size=rows,
+                    show_progress_bar=False,
+                    convert_to_tensor=True,
+                )
+            return vectors_BD.float().cpu().numpy()
+
+        return np.concatenate(side_by_side(one_batch, range(0, len(inputs), rows), device))
+
+    def _require(self, model: Any, modality: str) -> None:
+        if not model.supports(modality):
+            raise InputError(
+                f"image encoder: {self.model} reads {', '.join(map(str, model.modalities))}, and no {modality}; "
+                "take a multimodal embedding model"
+            )
+
+    def _load(self) -> Any:
+        import torch
+
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MissingExtra("sentence-transformers", "sentence") from error
+        source = find_model(self.model, self.revision)
+        where: dict[str, Any] = {"local_files_only": True} if source.folder else {"revision": source.revision}
+        try:
+            with without_loading_bar():
+                model = SentenceTransformer(
+                    source.name,
+                    device=torch_device(self.device),
+                    truncate_dim=self.dimensions,
+                    model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+                    **where,
+                )
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise InputError(f"image encoder: cannot load {self.model!r}: {' '.join(str(error).split())}") from error
+        return model.eval()
