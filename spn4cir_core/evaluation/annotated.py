@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated as Annotation
+from typing import Any, Literal
 
 from spn4cir_core.annotations.annotation_tables import read_queries
+from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.evaluation.base import Evaluator, Query, QuerySet, evaluation_ids
 from spn4cir_core.evaluation.benchmark_queries import QUERY_FILES
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
+from spn4cir_core.texts.paraphrases import paraphrases
 
 WORDINGS = "annotated, other words"
 """The query set that asks each annotated query in all its wordings."""
@@ -27,6 +31,9 @@ class Annotated(Evaluator):
     remove_reference: bool = True
     """Whether the reference image is taken out of its query's gallery (FashionIQ papers mostly keep it)."""
 
+    paraphrases: Annotation[Literal["given", "made"], OmitDefaultFromFingerprint()] = "given"
+    """``made``: a query without paraphrases of its own is also asked in the wordings of the caption editor's rules."""
+
     def query_sets(self, parents: Mapping[str, Artifact], files: ImageFiles, seed: int) -> list[QuerySet]:
         """Queries whose reference and at least one target lie in the evaluation split."""
         rows = read_queries(parents["annotations"])
@@ -35,6 +42,7 @@ class Annotated(Evaluator):
             return []
         gallery = evaluation_ids(parents["splits"])
         inside = set(gallery)
+        captions = read_captions(parents["captions"]) if self.paraphrases == "made" else {}
         queries, wordings, drops = list[Query](), list[Query](), Counter[str]()
         for row in sorted(rows, key=lambda row: (row["corpus"], row["query_id"])):
             references = (row["reference_id"], *row["more_reference_ids"])
@@ -47,7 +55,8 @@ class Annotated(Evaluator):
                 drops["no target is in the evaluation split"] += 1
             else:
                 queries.append(_query(row, targets, inside))
-                wordings += _wordings(queries[-1], row["paraphrases"])
+                others = row["paraphrases"] or self._made(row, captions)
+                wordings += _wordings(queries[-1], others)
         removed = "removed from" if self.remove_reference else "kept in"
         protocol = (
             f"Queries annotated in the corpus; gallery: all {len(gallery)} images of the evaluation split; the "
@@ -60,6 +69,10 @@ class Annotated(Evaluator):
             protocol = f"The annotated queries that have paraphrases, asked in each of their wordings. {protocol}"
             made.append(QuerySet(WORDINGS, protocol, tuple(wordings), gallery, self.remove_reference, True))
         return made
+
+    def _made(self, row: Mapping[str, Any], captions: Mapping[str, str]) -> list[str]:
+        made = self.paraphrases == "made"
+        return paraphrases(row["modified_text"], captions.get(row["reference_id"], "")) if made else []
 
 
 def _query(row: Mapping[str, Any], targets: Sequence[str], inside: Collection[str]) -> Query:

@@ -7,7 +7,7 @@ So the text alone cannot answer the query, and the reference image has to be loo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,6 +68,11 @@ def edit_wordings(reference: str, target: str) -> dict[str, str]:
     whole = [edit for edit in listed if _is_of_the_whole(edit)]
     clauses = [_of_the_whole(whole)] if whole else []
     clauses += [clause for edit in listed if edit not in whole for clause in _clauses(edit, reference, target)]
+    return wordings_of(clauses)
+
+
+def wordings_of(clauses: Sequence[Clause]) -> dict[str, str]:
+    """Every wording of the same changes, by the name of its placeholder."""
     return {name: _sentence([_worded(clause, forms) for clause in clauses]) for name, forms in WORDINGS.items()}
 
 

@@ -183,3 +183,16 @@ def test_empty_settings_mean_every_evaluator(store: Store) -> None:
 def test_ks_must_ascend(ks: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="ks"):
         EvaluationSettings(ks=ks)
+
+
+def test_annotated_queries_without_paraphrases_are_asked_in_the_editors_words(store: Store) -> None:
+    files = ImageFiles(store.root.parent / "pictures")
+    given, reworded = EVALUATORS.build({"kind": "annotated", "paraphrases": "made"}).query_sets(
+        parents_of(store), files, 0
+    )
+    assert given == asked(store, "annotated")
+    known = [query for query in given.queries if query.modified_text == "make it red"]
+    for query in known:
+        texts = [other.modified_text for other in reworded.queries if other.wording_of == query.query_id]
+        assert texts == ["make it red", "red", "in red"]
+    assert len(reworded.queries) == 3 * len(known), "a text that the rules do not know has no other wording"
