@@ -15,7 +15,7 @@ from spn4cir_core.channels.base import ComposedQueries, Gallery
 from spn4cir_core.channels.frozen_composed import COMPOSED
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
 from spn4cir_core.embeddings.vectors import Embeddings, read_embeddings
-from spn4cir_core.errors import InputError, MissingExtra
+from spn4cir_core.errors import MissingExtra
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.manifest import PICTURE as PICTURE_COLUMNS
 from spn4cir_core.images.manifest import read_manifest
@@ -122,11 +122,7 @@ class ComposedSide:
     def vectors(
         self, references: Sequence[Any], texts: Sequence[str], open_picture: Callable[[Any], Image.Image]
     ) -> np.ndarray | None:
-        """(Q, D) float32; a row of NaN where reference or text is missing, None where no query has both.
-
-        Raises:
-            InputError: the encoder gave no finite vector.
-        """
+        """(Q, D) float32; NaN where reference or text is missing, or refused; None where no row has both."""
         both = [row for row, reference in enumerate(references) if reference is not None and texts[row]]
         if not both:
             return None
@@ -135,8 +131,6 @@ class ComposedSide:
             for start in range(0, len(both), COMPOSED_AT_ONCE)
         ]
         encoded_BD = np.concatenate(parts).astype(np.float32)
-        if not np.isfinite(encoded_BD).all():
-            raise InputError("the image encoder gave a vector that is not finite for a picture and a text together")
         vectors_QD = np.full((len(references), encoded_BD.shape[1]), np.nan, np.float32)
         vectors_QD[both] = encoded_BD / np.maximum(np.linalg.norm(encoded_BD, axis=1, keepdims=True), 1e-12)
         return vectors_QD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from spn4cir_core.models.fixed_batches import ROWS_ON_CPU, ROWS_ON_GPU, Dtype, s
 from spn4cir_core.models.model_source import find_model
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
+log = logging.getLogger(__name__)
 QUERY_SETTINGS = {"query_prompt", "together"}
 """What decides the vector of a query, and none of a picture's."""
 
@@ -95,24 +97,30 @@ class SentenceTransformersEncoder(ImageEncoder):
         )
 
     def _encoded(self, model: Any, inputs: Sequence[Any], prompt: str) -> np.ndarray:
-        """(B, D) float32; on a CPU one input at a time, so that a vector depends on nothing beside it."""
+        """(B, D) float32; a row of NaN where the model's processor refuses the input, a picture too elongated for it.
+
+        On a CPU one input at a time, so that a vector depends on nothing beside it.
+        """
         import torch
 
         device = torch.device(torch_device(self.device)).type
         rows = ROWS_ON_CPU if device == "cpu" else ROWS_ON_GPU
 
-        def one_batch(start: int) -> np.ndarray:
-            with torch.autocast(device, getattr(torch, self.dtype), enabled=self.dtype != "float32"):
-                vectors_BD: torch.Tensor = model.encode(
-                    inputs[start : start + rows],
-                    prompt=prompt or None,
-                    batch_size=rows,
-                    show_progress_bar=False,
-                    convert_to_tensor=True,
-                )
-            return vectors_BD.float().cpu().numpy()
+        def encoded(part: Sequence[Any]) -> np.ndarray:
+            try:
+                with torch.autocast(device, getattr(torch, self.dtype), enabled=self.dtype != "float32"):
+                    vectors_BD: torch.Tensor = model.encode(
+                        part, prompt=prompt or None, batch_size=rows, show_progress_bar=False, convert_to_tensor=True
+                    )
+                return vectors_BD.float().cpu().numpy()
+            except (ArithmeticError, ValueError) as error:
+                if len(part) > 1:
+                    return np.concatenate([encoded([one]) for one in part])
+                log.warning("%s refuses an input: %s", self.model, error)
+                return np.full((1, int(model.get_embedding_dimension())), np.nan, np.float32)
 
-        return np.concatenate(side_by_side(one_batch, range(0, len(inputs), rows), device))
+        parts = [inputs[start : start + rows] for start in range(0, len(inputs), rows)]
+        return np.concatenate(side_by_side(encoded, parts, device))
 
     def _require(self, model: Any, modality: str) -> None:
         if not model.supports(modality):

@@ -19,13 +19,15 @@ from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.manifest import manifest_column
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.stage import SEARCH_INDEX
 from spn4cir_core.store.artifacts import Store
 from tests.blend.test_stage import CAPTIONS, corpus
 from tests.embeddings.small_models import write_composing, write_sentence_transformers
-from tests.measured_store import recipe
+from tests.measured_store import measured_store, recipe, weigh
 
 
 def changed(store: Store, encoder: Any) -> Recipe:
@@ -70,8 +72,40 @@ def test_an_encoder_that_reads_no_texts_is_refused(tmp_path: Path) -> None:
         BLEND.run(made, store)
 
 
-def test_a_composed_vector_that_is_not_finite_is_one_sentence() -> None:
-    side = ComposedSide(lambda queries: np.full((len(queries), 3), np.nan))
-    with pytest.raises(InputError, match="not finite"):
-        side.vectors(["a", None], ["red", "blue"], lambda reference: reference)
+def test_queries_of_one_side_alone_are_not_composed() -> None:
+    side = ComposedSide(lambda queries: np.full((len(queries), 4), 3.0))
+    vectors = side.vectors(["a", None, "a"], ["red", "blue", ""], lambda reference: reference)
+    assert vectors is not None
+    np.testing.assert_allclose(vectors[0], 0.5)
+    assert np.isnan(vectors[1:]).all()
     assert side.vectors([None, "a"], ["red", ""], lambda reference: reference) is None
+
+
+def test_the_report_has_the_frozen_encoder_as_a_row(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    encoder = IMAGE_ENCODERS.build({"kind": "sentence_transformers", **write_composing(tmp_path / "model")})
+    store = measured_store(tmp_path)
+    made = changed(store, encoder)
+    IMAGE_EMBEDDINGS.run(made, store)
+    BLEND.run(made, store)
+    weigh(store, frozen_composed=1.0)
+    report, _ = EVAL_REPORT.run(made, store)
+    modes = set(report.table("recall.parquet", ["model", "query"]).to_pandas().itertuples(index=False, name=None))
+    assert ("blend", "only frozen_composed") in modes
+    embeddings = read_embeddings(store.current(made.name, "image_embeddings"))  # type: ignore[arg-type]
+    files, compose = ImageFiles(tmp_path / "pictures"), encoder.start_composed()
+    hits = {
+        (row["query_set"], row["query_id"]): row["image_ids"]
+        for row in report.table("hits.parquet").to_pylist()
+        if row["model"] == "blend"
+    }
+    paths = manifest_column(store.current(made.name, "images"), "path")  # type: ignore[arg-type]
+    queries = [
+        row for row in report.table("queries.parquet").to_pylist() if (row["query_set"], row["query_id"]) in hits
+    ]
+    assert queries
+    for query in queries[:6]:
+        first = hits[query["query_set"], query["query_id"]]
+        (query_D,) = compose([(files.open(paths[query["reference_id"]]), query["modified_text"])])
+        cosines = [float(embeddings.vectors_ND[embeddings.row_of[image_id]] @ query_D) for image_id in first]
+        assert cosines == sorted(cosines, reverse=True) and query["reference_id"] not in first

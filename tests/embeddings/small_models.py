@@ -76,6 +76,7 @@ def write_sentence_transformers(folder: Path) -> dict[str, Any]:
     from tests.captions.small_models import words_with_image
 
     tokenizer = words_with_image("<s>", "</s>", [])
+    tokenizer.model_max_length = 32
     torch.manual_seed(0)
     text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}

@@ -97,6 +97,23 @@ def test_two_towers_cannot_take_both_in_one(two_towers: dict[str, Any]) -> None:
         SentenceTransformersEncoder(**{**two_towers, "together": True}).start_composed()
 
 
+def test_a_picture_that_the_processor_refuses_has_no_vector_and_the_others_do(
+    composing: dict[str, Any], pictures: list[Image.Image]
+) -> None:
+    encoder, elongated = SentenceTransformersEncoder(**composing), Image.new("RGB", (10, 3000), "red")
+    vectors = encoder.start()([pictures[0], elongated, pictures[1]])
+    np.testing.assert_array_equal(vectors[[0, 2]], encoder.start()(pictures[:2]))
+    assert np.isnan(vectors[1]).all()
+    assert np.isnan(encoder.start_composed()([(elongated, "red")])).all()
+
+
+def test_texts_beyond_the_limit_lose_their_end(two_towers: dict[str, Any]) -> None:
+    encode = SentenceTransformersEncoder(**two_towers).start_texts()
+    long, longer = encode([" ".join(["red dress"] * count) for count in (100, 200)])
+    np.testing.assert_array_equal(long, longer)
+    assert np.isfinite(long).all()
+
+
 def test_a_model_of_texts_alone_is_refused_for_pictures(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
     from transformers import BertConfig, BertModel, BertTokenizer
