@@ -19,8 +19,6 @@ from spn4cir_core.texts.paraphrases import paraphrases
 
 WORDINGS = "annotated, other words"
 """The query set that asks each annotated query in all its wordings."""
-SEVERAL = "several references"
-"""Kind of the queries with more than one reference image."""
 
 
 class Annotated(Evaluator):
@@ -77,12 +75,13 @@ class Annotated(Evaluator):
 
 def _query(row: Mapping[str, Any], targets: Sequence[str], inside: Collection[str]) -> Query:
     references = row["more_reference_ids"]
+    number = f"{1 + len(references)} references" if references else ""
     return Query(
         f"{row['corpus']}/{row['query_id']}",
         row["reference_id"],
         row["modified_text"],
         tuple(sorted(set(targets))),
-        "|".join(filter(None, [row["kind"], SEVERAL if references else ""])),
+        "|".join(filter(None, [row["kind"], number])),
         more_reference_ids=tuple(references),
         negative_ids=tuple(sorted(image_id for image_id in row["negative_ids"] if image_id in inside)),
     )

@@ -381,6 +381,7 @@ def test_wordings_and_explicit_negatives_stand_in_the_report(tmp_path: Path) -> 
     }, "the blend of one trained channel answers as it does, several references included"
     assert {row["kind"] for row in sets["annotated, other words"]["recall"]} >= {"negation"}
     assert {row["queries"] for row in sets["annotated"]["explicit_negatives"]} == {6}
+    assert "2 references" in {row["kind"] for row in sets["annotated"]["recall"]}
     page = made.file("report.html").read_text(encoding="utf-8")
     Page(page)
     for title in ("Says the same thing differently", "Wrong on purpose"):
