@@ -89,7 +89,7 @@ class _Draft:
     def _alike(self, word: str, start: int, end: int) -> list[int]:
         return [
             index
-            for index in range(start, end)
+            for index in range(start, min(end, len(self.words)))
             if self.words[index] not in _STOP and self.kinds.alike(word, self.words[index])
         ]
 

@@ -124,3 +124,9 @@ def test_any_words_give_a_caption_without_the_removed_ones(caption: str, text: s
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_text_is_edited(caption: str, text: str) -> None:
     edit_caption(caption, text)
+
+
+@pytest.mark.parametrize("text", ["cross instead of minus sign and red", "cross rather than minus sign and red"])
+def test_a_caption_that_gets_shorter_while_it_is_edited(text: str) -> None:
+    caption = edit_caption("purple credit card with minus sign", text).caption
+    assert {"red", "cross", "card"} <= set(caption.split()) and "minus" not in caption
