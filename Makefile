@@ -14,7 +14,7 @@ demo: $(VENV)/.demo  ## pictures -> report and one search answer, on the built-i
 	@$(BIN)/spn4cir example --recipe demo --number 3
 
 ui: $(VENV)/.demo  ## the Dagster UI on the same data: http://127.0.0.1:3000
-	$(QUIET) $(BIN)/spn4cir ui
+	@exec env $(QUIET) $(BIN)/spn4cir ui
 
 test: $(VENV)/.dev  ## the test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from spn4cir_core.annotations.stage import ANNOTATIONS
@@ -9,6 +10,7 @@ from spn4cir_core.blend.stage import BLEND
 from spn4cir_core.captions.stage import CAPTIONS
 from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.engine.stage import Stage
+from spn4cir_core.errors import RecipeError
 from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.negatives.stage import FALSE_NEGATIVES
 from spn4cir_core.pairs.stage import PAIRS
@@ -52,6 +54,21 @@ def downstream_of(name: str) -> set[str]:
         if reached & set(stage.inputs_drawn):
             reached.add(stage.name)
     return reached - {name}
+
+
+def selected(names: Sequence[str]) -> list[str]:
+    """The stages that names stand for, in the order of the flow; ``triplets+`` is ``triplets`` and all downstream.
+
+    Raises:
+        RecipeError: a name is not a stage.
+    """
+    wanted = set[str]()
+    for name in names:
+        stage = name.removesuffix("+")
+        if stage not in STAGES:
+            raise RecipeError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
+        wanted |= {stage, *(downstream_of(stage) if name.endswith("+") else ())}
+    return [stage for stage in STAGES if stage in wanted]
 
 
 def outdated(recipe: Recipe, store: Store) -> dict[str, str | None]:

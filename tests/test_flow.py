@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from spn4cir_core import flow
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import RecipeError, StoreError
-from spn4cir_core.flow import STAGES, outdated
+from spn4cir_core.flow import STAGES, outdated, selected
 from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import load_recipe
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -158,3 +159,10 @@ def test_importing_the_flow_loads_neither_torch_nor_transformers() -> None:
     code = "import sys, spn4cir_core.flow; print([m for m in ('torch', 'transformers', 'dagster') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_a_plus_selects_all_downstream() -> None:
+    assert set(selected(["triplets+"])) == flow.downstream_of("triplets") | {"triplets"}
+    assert selected(["pairs", "captions"]) == ["captions", "pairs"]
+    with pytest.raises(RecipeError, match="no stage 'triplet'"):
+        selected(["triplet+"])

@@ -75,6 +75,11 @@ class FittedBlend:
         """Positions of the channels that have a weight, with captions or without."""
         return self.blend.used
 
+    @cached_property
+    def scored(self) -> tuple[int, ...]:
+        """Positions of the channels that gave pictures different scores when the weights were fitted."""
+        return tuple(np.flatnonzero(self.calibration.deviation_C).tolist())
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of all channels."""

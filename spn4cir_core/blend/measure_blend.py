@@ -53,9 +53,13 @@ def ask_blend(
 
 
 def modes_of(blend: FittedBlend) -> list[str]:
-    """Modes that the blend is asked in: those of every model, each channel alone, and without each one in use."""
+    """Modes that the blend is asked in: those of every model, each channel alone, and without each one in use.
+
+    A channel that had no scores when the weights were fitted has none here: all pictures would be equal to it.
+    """
     used = [blend.names[number] for number in blend.used]
-    return [*MODES, *(ALONE + name for name in blend.names), *(WITHOUT + name for name in used if len(used) > 1)]
+    scored = [blend.names[number] for number in blend.scored]
+    return [*MODES, *(ALONE + name for name in scored), *(WITHOUT + name for name in used if len(used) > 1)]
 
 
 def _scores(
@@ -89,7 +93,7 @@ def _scores(
     }
     total_QN = np.sum(list(parts.values()), axis=0)
     yield "composed", total_QN
-    for number, name in enumerate(blend.names):
-        yield ALONE + name, pairs.mean(standard_PCN[:, number])
+    for number in blend.scored:
+        yield ALONE + blend.names[number], pairs.mean(standard_PCN[:, number])
     for number, part_QN in parts.items() if len(parts) > 1 else ():
         yield WITHOUT + blend.names[number], total_QN - part_QN

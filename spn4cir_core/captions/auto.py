@@ -23,7 +23,7 @@ from spn4cir_core.models.lite0_levels import Lite0Levels
 from spn4cir_core.store.fingerprints import fingerprint, plain
 
 log = logging.getLogger(__name__)
-VERSION = 1
+VERSION = 2
 """Goes up whenever the same metadata would give other words."""
 COLUMNS = ("caption", "title", "alt_text", "alt", "text", "name", "description")
 """What is nearest to a sentence about the picture comes first; a description speaks of the whole product."""

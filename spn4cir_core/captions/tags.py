@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from spn4cir_core.captions.base import Captioner, ToCaption
 from spn4cir_core.captions.colours import dominant_colour
+from spn4cir_core.captions.title_text import without_slug
 from spn4cir_core.errors import MissingExtra
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.answer_text import one_line
@@ -117,7 +118,9 @@ class Tags(Captioner):
         return bool(self.label_attribute) and self.without_label == "drop" and not given_label
 
     def _given_label(self, image: ToCaption) -> str:
-        return one_line(image.attributes.get(self.label_attribute, "")).lower() if self.label_attribute else ""
+        if not self.label_attribute:
+            return ""
+        return without_slug(one_line(image.attributes.get(self.label_attribute, ""))).lower()
 
 
 def label_names() -> list[str]:

@@ -34,6 +34,8 @@ _PRODUCT = re.compile(r"(?<=\d)\s?[x×]\s?(?=\d)", re.IGNORECASE)
 _NUMBER_AND_UNIT = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?(?:x\d+(?:\.\d+)?)*)\s({_UNIT}\b|%)", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s*(?:[|•·;\n]+|\s[-–—/]\s|,(?!\d))\s*")
 _KEY_AND_VALUE = re.compile(r"([^\W\d]\w*(?: [^\W\d]+)?)\s*[:：]\s*(\S.*)")
+_SLUG = re.compile(r"[^\W_]{2,}(?:[-_][^\W_]{2,})+")
+"""Words joined for a file name or an address: "Arla-Natural-Yoghurt"; not "t-shirt"."""
 _EDGES = ' ,:;-–—/"“”«»'
 _VALUE_SAYS_ALL = frozenset(
     re.findall(r"\w+", "caption title name description product kind type material pattern colour color couleur farbe")
@@ -45,17 +47,22 @@ _VALUE_SAYS_ALL = frozenset(
 def clean_title(text: str, most_words: int = 0) -> str:
     """One line of comma-separated phrases; empty where the text names nothing.
 
-    Tags, entities, article codes and trademark signs go; a number and its unit are one word ("0.5l", "20x30cm",
-    "27-inch"); of a ``key: value`` list each item is a phrase ("size M, red").
+    Tags, entities, article codes and trademark signs go, and the hyphens of a title without spaces; a number and its
+    unit are one word ("0.5l", "20x30cm", "27-inch"); of a ``key: value`` list each item is a phrase ("size M, red").
 
     Args:
         most_words: a longer text is cut at the last sentence or phrase that ends before; 0: never.
     """
     text = unicodedata.normalize("NFC", _SIGNS.sub("", _without_tags(text)))
-    text = with_units(_without_codes(text))
+    text = with_units(without_slug(_without_codes(text).strip()))
     phrases = [_phrase(part) for part in _BETWEEN.split(text)]
     line = ", ".join(phrase for phrase in phrases if phrase)
     return _shortened(line, most_words) if most_words else line
+
+
+def without_slug(text: str) -> str:
+    """The words of a text that is nothing but words joined by hyphens or underscores; any other text as it is."""
+    return re.sub("[-_]", " ", text) if _SLUG.fullmatch(text) and re.search("[^\\W\\d_]{3}", text) else text
 
 
 @lru_cache(maxsize=1 << 16)

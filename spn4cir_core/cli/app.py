@@ -34,7 +34,7 @@ from spn4cir_core.engine.log_level import LOG_LEVEL, set_log_level
 from spn4cir_core.engine.plugins import in_one_line
 from spn4cir_core.engine.progress import shown
 from spn4cir_core.errors import Spn4cirError, StoreError
-from spn4cir_core.flow import STAGES
+from spn4cir_core.flow import STAGES, selected
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.launch.launcher import launch_from
 from spn4cir_core.launch.recipe_source import claimed
@@ -132,7 +132,9 @@ def run_stages(
     recipe_name: RecipeOption = "",
     store_url: StoreOption = "store",
     images: ImagesOption = None,
-    select: Annotated[str, typer.Option(help="Stages to run, separated by commas; default: all.")] = "",
+    select: Annotated[
+        str, typer.Option(help="Stages to run, separated by commas; triplets+: with all downstream; default: all.")
+    ] = "",
     processes: ProcessesOption = None,
     machines: MachinesOption = None,
     machine_rank: MachineRankOption = None,
@@ -152,7 +154,7 @@ def run_stages(
     remember(recipe_name, store_url, images)
     store = open_store(store_url)
     recipe = claimed(chosen_recipe(recipe_name, images), store)
-    names = [name.strip() for name in select.split(",")] if select else list(STAGES)
+    names = selected([name.strip() for name in select.split(",")]) if select else list(STAGES)
     above = late_above(names, recipe, store) if select else {}
     reused = dict[str, bool]()
 

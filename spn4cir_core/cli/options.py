@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from spn4cir_core.cli.hints import remember
+from spn4cir_core.errors import InputError
 from spn4cir_core.launch.recipe_source import last_recipe, named_in, own_name
 from spn4cir_core.recipe import Recipe, is_recipe_file, packaged_recipes, recipe_of
 from spn4cir_core.store.artifacts import Store
@@ -38,7 +39,13 @@ MainPortOption = Annotated[int | None, typer.Option(help="A free port of machine
 
 
 def chosen_recipe(source: str, images: Path | None) -> Recipe:
-    """The recipe that ``--recipe`` and ``--images`` ask for; without either, the demo."""
+    """The recipe that ``--recipe`` and ``--images`` ask for; without either, the demo.
+
+    Raises:
+        InputError: ``--images`` is no folder.
+    """
+    if images is not None and not images.is_dir():
+        raise InputError(f"--images {images}: there is no such folder")
     return recipe_of(source, images)
 
 

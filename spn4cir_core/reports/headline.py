@@ -9,6 +9,8 @@ from spn4cir_core.evaluation.tables import ALL
 from spn4cir_core.training.roles import ROLES, STAGE2, ModelRole, served_among
 
 Row = Mapping[str, Any]
+SIGNIFICANT = 0.05
+"""A difference is called more than chance below this p."""
 FEW_QUERIES = 20
 """With fewer queries, whatever recall they give is chance."""
 
@@ -71,9 +73,8 @@ def _against_shortcuts(query_set: Row, served: ModelRole, k: int) -> str:
         f"{name} {_percent(_find(query_set['recall'], k=k, model=served.name, query=mode)['recall'])}"
         for mode, name in (("image", "the picture alone"), ("text", "the text alone"), ("sum", "their plain sum"))
     ]
-    beaten = [
-        _find_difference(query_set, k, served.name, served.name, mode)["low"] > 0 for mode in ("image", "text", "sum")
-    ]
+    rows = [_find_difference(query_set, k, served.name, served.name, mode) for mode in ("image", "text", "sum")]
+    beaten = [_beyond_chance(row) and row["low"] > 0 for row in rows]
     verdict = (
         "Picture and text together beat all three beyond chance."
         if all(beaten)
@@ -89,13 +90,18 @@ def _gain(query_set: Row, k: int, role: ModelRole, other: ModelRole) -> str:
         return f"{role.subject} makes no difference to any rank, compared with {other.baseline}."
     more = f"{abs(points[0]):.1f} points {'lower' if points[0] < 0 else 'higher'} than {other.baseline}"
     span = f"95 % interval {_signed(points[1])} to {_signed(points[2])}"
-    if row["low"] > 0:
+    if _beyond_chance(row) and row["low"] > 0:
         verdict = "a gain beyond chance"
-    elif row["high"] < 0:
+    elif _beyond_chance(row) and row["high"] < 0:
         verdict = "a loss beyond chance"
     else:
         verdict = "no difference that so many queries can show"
     return f"{role.subject} ends {more} ({span}): {verdict}."
+
+
+def _beyond_chance(difference: Row) -> bool:
+    """By the randomisation test too: of few reference images an interval is too narrow."""
+    return bool(difference["p"] < SIGNIFICANT)
 
 
 def _find(rows: Sequence[Row], **wanted: Any) -> Row:

@@ -122,16 +122,17 @@ def compared_pairs(query_set: Mapping[str, Any]) -> dict[str, tuple[tuple[str, s
 def channel_table(query_set: Mapping[str, Any], channels: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One line per channel: its weight, its recall at each k alone, and that of the blend without it.
 
-    Empty where the blend was not asked; no recall without a channel that has no part in the blend.
+    Empty where the blend was not asked; no recall without a channel that has no part in the blend, or of one without
+    scores.
     """
     rows = {(row["query"], row["k"]): row for row in _of_all(query_set["recall"]) if row["model"] == BLEND.name}
     return [
         {
             **channel,
-            "alone": [rows[ALONE + channel["name"], k] for k in query_set["ks"]],
-            "without": [rows[WITHOUT + channel["name"], k] for k in query_set["ks"]]
-            if (WITHOUT + channel["name"], query_set["ks"][0]) in rows
-            else [],
+            **{
+                key: [rows[mode, k] for k in query_set["ks"] if (mode, k) in rows]
+                for key, mode in (("alone", ALONE + channel["name"]), ("without", WITHOUT + channel["name"]))
+            },
         }
         for channel in (channels if rows else ())
     ]

@@ -54,6 +54,10 @@ COMPARATIVES = {
 }
 
 
+_NO_PLURAL = ("ss", "us", "his", "lis", "nnis", "ris", "sis", "tis", "vis", "xis")
+"""Ends of words in s that are no plurals: dress, bus, trellis, tennis, iris, basis, axis; but kiwis, bikinis."""
+
+
 @lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
     """What equal words of other endings share: "outlined" and "outline", "stripes" and "striped", "cats" and "cat"."""
@@ -61,7 +65,7 @@ def stem(word: str) -> str:
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):
         word = word[:-2]
-    elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+    elif len(word) > 3 and word.endswith("s") and not word.endswith(_NO_PLURAL):
         word = word[:-1]
     if len(word) > 5 and word.endswith("ed"):
         word = word[:-2]

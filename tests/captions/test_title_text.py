@@ -45,6 +45,11 @@ TITLES = {
     "赤い靴、革": "赤い靴、革",
     "حذاء أحمر": "حذاء أحمر",
     "größer,\nblau": "größer, blau",
+    "Arla-Natural-Yoghurt": "Arla Natural Yoghurt",
+    "long_sleeve": "long sleeve",
+    "t-shirt": "t-shirt",
+    "27-28": "27-28",
+    "low-fat milk": "low-fat milk",
 }
 
 

@@ -23,6 +23,7 @@ def measured(gain: tuple[float, float, float], over_text: float = 0.1, **more: A
             "difference": d,
             "low": low,
             "high": high,
+            "p": 0.001 if low > 0 or high < 0 else 0.4,
         }
         for model, mode, (d, low, high) in (
             ("control", "composed", gain),
@@ -62,6 +63,15 @@ def test_a_stage_that_kept_its_start_is_said_in_one_sentence() -> None:
     )
 
 
+def test_an_interval_of_few_references_is_no_proof() -> None:
+    few = measured((0.2, 0.1, 0.3))
+    for row in few["differences"]:
+        row["p"] = 0.19
+    sentences = headline([few])["sentences"]
+    assert "no difference that so many queries can show" in sentences[2]
+    assert "do not beat all three" in sentences[1]
+
+
 def test_shortcuts_must_all_be_beaten() -> None:
     assert "do not beat all three" in headline([measured((0, 0, 0), over_text=-0.01)])["sentences"][1]
     assert "beat all three beyond chance" in headline([measured((0, 0, 0))])["sentences"][1]
@@ -83,7 +93,7 @@ def test_one_k_and_no_queries() -> None:
 def test_a_blend_is_what_a_headline_speaks_of_and_is_compared_with_stage_2() -> None:
     alone = measured((0.09, 0.04, 0.13))
     blend = [{**row, "model": "blend", "recall": 0.61} for row in alone["recall"]]
-    against = {"kind": "all", "k": 1, "model": "blend", "low": 0.1, "high": 0.3, "difference": 0.25}
+    against = {"kind": "all", "k": 1, "model": "blend", "low": 0.1, "high": 0.3, "p": 0.001, "difference": 0.25}
     differences = [{**against, "minus_model": "blend", "minus_query": mode} for mode in ("image", "text", "sum")]
     differences.append({**against, "minus_model": "stage2", "minus_query": "composed"})
     both = {**alone, "recall": alone["recall"] + blend, "differences": alone["differences"] + differences}
