@@ -196,6 +196,13 @@ def test_without_a_token_only_loopback_names_are_answered(client: TestClient) ->
         assert answer.status_code == 403 and "localhost" in answer.json()["error"]
 
 
+@pytest.mark.parametrize("path", ["/", "/page.js", "/api/images", "/thumbnail/toys%2F04.png", "/openapi.json", "/none"])
+def test_head_answers_as_get_does_without_the_body(client: TestClient, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+
+
 def test_with_a_token_all_data_needs_it(service: SearchService) -> None:
     locked = TestClient(create_app(service, "x", SECRET), "http://pictures.example")
     right = {"Authorization": f"Bearer {SECRET}"}
