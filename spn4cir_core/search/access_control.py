@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 OPEN_TO_ALL = ("/", "/page.js")
 """The page itself holds no data; it asks for the token and sends it with every request for some."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK_HOST = re.compile(rf"({'|'.join(map(re.escape, LOOPBACK_NAMES))})(:[0-9]{{1,5}})?", re.IGNORECASE)
+"""A Host header that names this machine: an exact name and, where there is one, a port."""
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; "
     "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -62,7 +65,7 @@ class AccessControl:
             given, wanted = headers.get(b"authorization", b""), f"Bearer {self._token}".encode()
             if scope["path"] not in OPEN_TO_ALL and not hmac.compare_digest(given, wanted):
                 return 401, "send the token of this server: Authorization: Bearer …"
-        elif _name(headers.get(b"host", b"")) not in LOOPBACK_NAMES:
+        elif not _names_this_machine(scope):
             return 403, f"this server answers only requests addressed to {', '.join(LOOPBACK_NAMES)}"
         if scope["method"] in ("GET", "HEAD"):
             return None
@@ -74,7 +77,11 @@ class AccessControl:
         return None
 
 
-def _name(host: bytes) -> str:
-    """The name in a Host header, without its port."""
-    text = host.decode("latin-1").lower()
-    return text.split("]")[0] + "]" if text.startswith("[") else text.split(":")[0]
+def _values(scope: Scope, name: bytes) -> list[str]:
+    """The values of all headers of a name; several of one kind are not taken for one."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def _names_this_machine(scope: Scope) -> bool:
+    hosts = _values(scope, b"host")
+    return len(hosts) == 1 and LOOPBACK_HOST.fullmatch(hosts[0]) is not None

@@ -18,8 +18,10 @@ from spn4cir_core.search.service import THUMBNAIL_PX, SearchService
 from tests.measured_store import EVIL, image_rows
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from spn4cir_core.search.access_control import AccessControl
 from spn4cir_core.search.api import create_app
 
 SECRET = "correct horse"
@@ -194,6 +196,31 @@ def test_without_a_token_only_loopback_names_are_answered(client: TestClient) ->
     for host in ("evil.example", "127.0.0.1.evil.example", "[::2]", ""):
         answer = client.get("/", headers={"host": host})
         assert answer.status_code == 403 and "localhost" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        ["localhost:x"],
+        ["localhost:80:80"],
+        ["localhost:"],
+        ["localhost:123456"],
+        ["localhost:80@evil.example"],
+        ["[::1]evil.example"],
+        ["[::1].evil.example:80"],
+        ["localhost\u00b2"],
+        ["localhost", "localhost"],
+        ["evil.example", "localhost"],
+        ["localhost", "evil.example"],
+        [],
+    ],
+    ids=repr,
+)
+def test_the_host_is_one_exact_name_and_perhaps_a_port(hosts: list[str]) -> None:
+    headers = [(b"host", host.encode("latin-1")) for host in hosts]
+    access = AccessControl(FastAPI(), "", 1)
+    refused = access.refusal({"type": "http", "method": "GET", "path": "/", "headers": headers})
+    assert refused is not None and refused[0] == 403
 
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/api/images", "/thumbnail/toys%2F04.png", "/openapi.json", "/none"])
