@@ -27,7 +27,8 @@ class AccessControl:
     """Refuses a request before anything of its body is read.
 
     Without a token only requests addressed to this machine by a loopback name are answered: a page of another site
-    whose name was made to point here (DNS rebinding) gets nothing. With a token, whoever sends it is answered.
+    whose name was made to point here (DNS rebinding) gets nothing, and neither does one that posts here from its own
+    address (cross-site request forgery). With a token, whoever sends it is answered.
     """
 
     def __init__(self, app: ASGIApp, token: str, max_body_bytes: int) -> None:
@@ -69,6 +70,8 @@ class AccessControl:
             return 403, f"this server answers only requests addressed to {', '.join(LOOPBACK_NAMES)}"
         if scope["method"] in ("GET", "HEAD"):
             return None
+        if not self._token and not _from_own_page(scope):
+            return 403, "this server takes requests from its own page only, not from one of another origin"
         length = headers.get(b"content-length", b"")
         if not length.isdigit():
             return 411, "send the length of the body: Content-Length"
@@ -85,3 +88,9 @@ def _values(scope: Scope, name: bytes) -> list[str]:
 def _names_this_machine(scope: Scope) -> bool:
     hosts = _values(scope, b"host")
     return len(hosts) == 1 and LOOPBACK_HOST.fullmatch(hosts[0]) is not None
+
+
+def _from_own_page(scope: Scope) -> bool:
+    """Whether no browser sent it, or one did for a page of this server: Fetch standard, Origin header."""
+    own = f"{scope['scheme']}://{_values(scope, b'host')[0]}".lower()
+    return all(origin.lower() == own for origin in _values(scope, b"origin"))

@@ -223,6 +223,34 @@ def test_the_host_is_one_exact_name_and_perhaps_a_port(hosts: list[str]) -> None
     assert refused is not None and refused[0] == 403
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://127.0.0.1:8000", 200),
+        ("http://evil.example", 403),
+        ("https://127.0.0.1:8000", 403),
+        ("http://127.0.0.1:8001", 403),
+        ("http://localhost:8000", 403),
+        ("http://127.0.0.1:8000.evil.example", 403),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+def test_a_page_of_another_origin_cannot_post_here(client: TestClient, origin: str, status: int) -> None:
+    headers = {"host": "127.0.0.1:8000", "origin": origin}
+    answer = client.post("/api/search", data={"text": "red", "query": "text"}, headers=headers)
+    assert answer.status_code == status
+    assert status == 200 or "another origin" in answer.json()["error"]
+
+
+def test_with_the_token_another_origin_may_post(service: SearchService) -> None:
+    locked = TestClient(create_app(service, "x", SECRET), "http://pictures.example")
+    form, foreign = {"text": "red", "query": "text"}, {"Origin": "http://shop.example"}
+    right = {"Authorization": f"Bearer {SECRET}"}
+    assert locked.post("/api/search", data=form, headers={**foreign, **right}).status_code == 200
+    assert locked.post("/api/search", data=form, headers=foreign).status_code == 401
+
+
 @pytest.mark.parametrize("path", ["/", "/page.js", "/api/images", "/thumbnail/toys%2F04.png", "/openapi.json", "/none"])
 def test_head_answers_as_get_does_without_the_body(client: TestClient, path: str) -> None:
     head, get = client.head(path), client.get(path)
