@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TOKEN = "SPN4CIR_TOKEN"
 WAITING_CLIENTS = 1024
 SHORTEST_TOKEN = 16
+GRACE_SECONDS = 5
+"""How long a server that is ended waits for requests that are under way."""
 
 
 def register(app: typer.Typer) -> None:
@@ -108,7 +110,7 @@ def search_app(recipe: Recipe, store: Store, token: str) -> FastAPI:
 
 
 def run_app(app: FastAPI, listening: socket.socket) -> None:
-    """Answer requests until interrupted.
+    """Answer requests until interrupted or terminated; what is not answered ``GRACE_SECONDS`` later is dropped.
 
     Raises:
         MissingExtra: uvicorn is not installed.
@@ -117,6 +119,12 @@ def run_app(app: FastAPI, listening: socket.socket) -> None:
         import uvicorn
     except ModuleNotFoundError as error:
         raise MissingExtra("uvicorn", "serve") from error
-    config = uvicorn.Config(app, log_level="warning", server_header=False, backlog=WAITING_CLIENTS)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        server_header=False,
+        backlog=WAITING_CLIENTS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
     with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; uvicorn has said good-bye to its clients by then
         uvicorn.Server(config).run(sockets=[listening])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -74,15 +76,20 @@ def command(*words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
         started.wait(30)
 
 
-def test_the_command_answers_only_to_the_token(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The command's options for a store with an index."""
     pytest.importorskip("fastapi", reason="the extra serve is not installed")
-    store = measured_store(tmp_path)
-    chosen = recipe(tmp_path / "pictures")
-    SEARCH_INDEX.run(chosen, store)
-    toml = tmp_path / "measured.toml"
-    toml.write_text(f'base = "folder"\nname = "{chosen.name}"\n')
-    words = ("--recipe", str(toml), "--store", str(store.root), "--port", "0", "--images", str(tmp_path / "pictures"))
-    with command(*words, SPN4CIR_TOKEN="secret") as running:
+    folder = tmp_path_factory.mktemp("served")
+    store, measured = measured_store(folder), recipe(folder / "pictures")
+    SEARCH_INDEX.run(measured, store)
+    toml = folder / "measured.toml"
+    toml.write_text(f'base = "folder"\nname = "{measured.name}"\n')
+    return "--recipe", str(toml), "--store", str(store.root), "--port", "0", "--images", str(folder / "pictures")
+
+
+def test_the_command_answers_only_to_the_token(options: tuple[str, ...]) -> None:
+    with command(*options, SPN4CIR_TOKEN="secret") as running:
         assert running.stdout is not None
         address = running.stdout.readline().split()[2]
         images = urllib.request.Request(address + "api/images?count=3")
@@ -91,3 +98,17 @@ def test_the_command_answers_only_to_the_token(tmp_path: Path) -> None:
         images.add_header("Authorization", "Bearer secret")
         with urllib.request.urlopen(images, timeout=30) as answer:
             assert answer.status == 200 and b"toys/" in answer.read()
+
+
+def test_sigterm_ends_the_server_while_a_request_is_half_sent(options: tuple[str, ...]) -> None:
+    head = b"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n"
+    kind = b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    with command(*options, SPN4CIR_TOKEN="") as running:
+        assert running.stdout is not None
+        port = int(running.stdout.readline().split()[2].rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 120) as client:
+            client.sendall(head + kind)
+            assert client.recv(100).startswith(b"HTTP/1.1 100"), "the server waits for the body"
+            client.sendall(b"--x\r\n")
+            running.terminate()
+            assert running.wait(120) == -signal.SIGTERM
