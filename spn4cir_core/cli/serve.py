@@ -16,6 +16,7 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.store.artifacts import Store
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
     from spn4cir_core.recipe import Recipe
@@ -115,6 +116,16 @@ def run_app(app: FastAPI, listening: socket.socket) -> None:
     Raises:
         MissingExtra: uvicorn is not installed.
     """
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; uvicorn has said good-bye to its clients by then
+        server(app).run(sockets=[listening])
+
+
+def server(app: FastAPI) -> uvicorn.Server:
+    """The HTTP server with its limits.
+
+    Raises:
+        MissingExtra: uvicorn is not installed.
+    """
     try:
         import uvicorn
     except ModuleNotFoundError as error:
@@ -126,5 +137,4 @@ def run_app(app: FastAPI, listening: socket.socket) -> None:
         backlog=WAITING_CLIENTS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; uvicorn has said good-bye to its clients by then
-        uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)

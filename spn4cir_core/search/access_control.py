@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ OPEN_TO_ALL = ("/", "/page.js")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 LOOPBACK_HOST = re.compile(rf"({'|'.join(map(re.escape, LOOPBACK_NAMES))})(:[0-9]{{1,5}})?", re.IGNORECASE)
 """A Host header that names this machine: an exact name and, where there is one, a port."""
+BODY_SECONDS = 60.0
+"""How long a client may take to send a body."""
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; "
     "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -24,7 +28,7 @@ HEADERS = {
 
 
 class AccessControl:
-    """Refuses a request before anything of its body is read.
+    """Refuses a request before anything of its body is kept.
 
     Without a token only requests addressed to this machine by a loopback name are answered: a page of another site
     whose name was made to point here (DNS rebinding) gets nothing, and neither does one that posts here from its own
@@ -53,11 +57,15 @@ class AccessControl:
             await self._app({**scope, "method": method}, receive, with_headers)
             return
         status, message = refused
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        body = json.dumps({"error": message}).encode()
+        length = str(len(body)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")]
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         await with_headers({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps({"error": message}).encode()})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await _discard_body(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and message, or None for a request that may go on."""
@@ -78,6 +86,14 @@ class AccessControl:
         if int(length) > self._max_body_bytes:
             return 413, f"at most {self._max_body_bytes / 1e6:.0f} MB can be sent; this is {int(length) / 1e6:.1f} MB"
         return None
+
+
+async def _discard_body(receive: Receive) -> None:
+    """Read what a client still sends: one whose connection is closed earlier misses its answer (RFC 9112, 9.6)."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BODY_SECONDS):
+            while (await receive()).get("more_body"):
+                pass
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from spn4cir_core.cli.serve import listening_socket
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
@@ -20,31 +16,13 @@ from tests.browsers import chromium
 from tests.measured_store import EVIL
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
-import uvicorn
-
-from spn4cir_core.search.api import create_app
+from tests.search.serving import served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
 pytestmark = pytest.mark.browser
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-
-@contextmanager
-def served(service: SearchService, token: str = "") -> Iterator[str]:
-    """The address of a server in a thread of its own."""
-    with listening_socket("127.0.0.1", 0, token) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(service, "toys", token), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.02)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        finally:
-            server.should_exit = True
-            thread.join(30)
 
 
 @pytest.fixture(scope="module")
