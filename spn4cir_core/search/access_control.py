@@ -54,7 +54,7 @@ class AccessControl:
         if refused is None:
             # FastAPI gives a route no HEAD of its own; the server leaves out the body.
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            await self._app({**scope, "method": method}, receive, with_headers)
+            await self._app({**scope, "method": method}, _within_time(receive), with_headers)
             return
         status, message = refused
         body = json.dumps({"error": message}).encode()
@@ -86,6 +86,33 @@ class AccessControl:
         if int(length) > self._max_body_bytes:
             return 413, f"at most {self._max_body_bytes / 1e6:.0f} MB can be sent; this is {int(length) / 1e6:.1f} MB"
         return None
+
+
+def _within_time(receive: Receive) -> Receive:
+    """As ``receive``, but the whole body has to be there within ``BODY_SECONDS``.
+
+    Raises:
+        HTTPException: 408, when awaited for longer.
+    """
+    from starlette.exceptions import HTTPException
+
+    end = asyncio.get_running_loop().time() + BODY_SECONDS
+    more = True
+
+    async def received() -> Message:
+        nonlocal more
+        if not more:  # what comes now is the end of the connection, and that may take as long as the answer
+            return await receive()
+        try:
+            async with asyncio.timeout_at(end):
+                message = await receive()
+        except TimeoutError as error:
+            text = f"the body was not sent within {BODY_SECONDS:g} seconds"
+            raise HTTPException(408, text, {"connection": "close"}) from error
+        more = bool(message.get("more_body"))
+        return message
+
+    return received
 
 
 async def _discard_body(receive: Receive) -> None:

@@ -25,6 +25,7 @@ MAX_UPLOAD_BYTES = 10_000_000
 MAX_FORM_BYTES = 64_000
 """What a request may be longer than the picture in it."""
 MAX_TEXT = 1000
+REFUSALS = (401, 403, 404, 408, 411, 413, 422)
 KEEP_THUMBNAILS = {"cache-control": "private, max-age=3600"}
 DESCRIPTION = (
     "Composed image retrieval: a reference image and a text that says what should be different in, the best images "
@@ -144,7 +145,7 @@ def create_app(service: ServiceSource, name: str, token: str = "") -> FastAPI:
     # No documentation pages: theirs load scripts from elsewhere. The schema itself is served.
     app = FastAPI(title="spn4cir search", description=DESCRIPTION, docs_url=None, redoc_url=None)
     endpoints = Endpoints(service, name)
-    failures: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in (401, 403, 404, 411, 413, 422)}
+    failures: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in REFUSALS}
     app.add_api_route("/api/images", endpoints.images, methods=["GET"], responses=failures)
     app.add_api_route("/api/models", endpoints.models, methods=["GET"], responses=failures)
     app.add_api_route("/api/search", endpoints.search, methods=["POST"], responses=failures)
@@ -179,7 +180,7 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _failed(error.status_code, str(error.detail))
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
 
 
 def _unusable(_: Request, error: Exception) -> JSONResponse:

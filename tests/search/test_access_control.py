@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from spn4cir_core.search import access_control
 from spn4cir_core.search.service import SearchService
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -35,3 +36,16 @@ def test_who_sends_all_of_a_too_large_upload_reads_why_it_is_refused(service: Se
         client.shutdown(socket.SHUT_WR)
         answer = read_to_the_end(client)
     assert answer.startswith(b"HTTP/1.1 413 ") and b"this is 40.0 MB" in answer
+
+
+@pytest.mark.parametrize("length", [1000, 40_000_000], ids=["accepted", "refused"])
+def test_a_body_that_is_half_sent_has_a_time_limit(
+    service: SearchService, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setattr(access_control, "BODY_SECONDS", 0.2)
+    head = b"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % length
+    with served(service) as address, connected(address) as client:
+        client.sendall(head + b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n")
+        answer = read_to_the_end(client)
+    status, says = (408, b"not sent within 0.2 seconds") if length == 1000 else (413, b"this is 40.0 MB")
+    assert answer.startswith(b"HTTP/1.1 %d " % status) and says in answer
