@@ -130,8 +130,11 @@ def server(app: FastAPI) -> uvicorn.Server:
         import uvicorn
     except ModuleNotFoundError as error:
         raise MissingExtra("uvicorn", "serve") from error
+    from spn4cir_core.search.connection import Connection
+
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_level="warning",
         server_header=False,
         backlog=WAITING_CLIENTS,

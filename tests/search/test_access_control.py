@@ -13,6 +13,7 @@ from spn4cir_core.search.service import SearchService
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
+from spn4cir_core.search import connection
 from tests.search.serving import served
 
 
@@ -49,3 +50,22 @@ def test_a_body_that_is_half_sent_has_a_time_limit(
         answer = read_to_the_end(client)
     status, says = (408, b"not sent within 0.2 seconds") if length == 1000 else (413, b"this is 40.0 MB")
     assert answer.startswith(b"HTTP/1.1 %d " % status) and says in answer
+
+
+def test_headers_that_are_half_sent_have_a_time_limit(service: SearchService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEADER_SECONDS", 0.2)
+    with served(service) as address, connected(address) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: local")
+        assert read_to_the_end(client) == b""
+
+
+def test_so_have_those_of_a_second_request(service: SearchService, monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(service) as address, connected(address) as client:
+        client.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += client.recv(1)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        monkeypatch.setattr(connection, "HEADER_SECONDS", 0.2)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: local")
+        assert read_to_the_end(client) == b""
