@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 Once = Literal["pictures", "products", "all"]
 
+LEAST_SHOWN = 0.01
+"""Channels that add less to a score are not listed beside a hit."""
 EXAMPLES = """
 Examples:
 
@@ -268,10 +270,15 @@ def _show(
     for hit in hits:
         suffix = "  <- right" if hit.image_id in right else ""
         typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{suffix}")
-        if hit.channels:
-            typer.echo(f"{'':6}{', '.join(f'{title} {part:+.2f}' for title, part in hit.channels.items())}")
+        if reasons := shown_channels(hit.channels):
+            typer.echo(f"{'':6}{reasons}")
     searcher.contact_sheet(references, text, hits, files).save(sheet)
     typer.echo(f"contact sheet: {sheet}")
+
+
+def shown_channels(channels: Mapping[str, float]) -> str:
+    """What each channel adds to a hit's score, without those that add next to nothing."""
+    return ", ".join(f"{title} {part:+.2f}" for title, part in channels.items() if abs(part) >= LEAST_SHOWN)
 
 
 def _show_pages(recipe: Recipe, store: Store, artifacts: Mapping[str, Artifact], reused: Mapping[str, bool]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from spn4cir_core.cli.app import shown_channels
 from spn4cir_core.flow import STAGES
 from tests.pipelines import tiny_recipe_file
 
@@ -86,3 +87,9 @@ def test_a_known_error_is_one_line_and_status_1(words: list[str], says: str, tmp
     done = spn4cir(*words, *([] if "--store" in words else ["--store", str(tmp_path)]))
     assert done.returncode == 1
     assert says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_channels_that_add_nothing_to_a_hit_are_not_listed() -> None:
+    parts = {"edited caption in captions": 4.0, "modified text in captions": 0.0, "words taken away": -0.004}
+    assert shown_channels(parts) == "edited caption in captions +4.00"
+    assert shown_channels({"words taken away": -0.5}) == "words taken away -0.50"
