@@ -168,11 +168,11 @@ def weigh(store: Store, **weights: float) -> Artifact:
     for row in table["channels"]:
         row["weight"] = row["without_reference"] = row["without_caption"] = weights.get(row["name"], 0.0)
     table["calibration"]["deviation"] = [deviation or 0.1 for deviation in table["calibration"]["deviation"]]
-    mark = fingerprint(weights)
+    weights_fingerprint = fingerprint(weights)
     provenance = {key: fitted.summary[key] for key in ("stage", "version", "settings", "outside", "parents")}
-    with store.writing("blend", mark, provenance) as draft:
+    with store.writing("blend", weights_fingerprint, provenance) as draft:
         draft.write_json(table, BLEND_FILE)
-    artifact = store.get("blend", mark)
+    artifact = store.get("blend", weights_fingerprint)
     assert artifact is not None
     store.point(NAME, artifact)
     return artifact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ def vocabulary_of(texts: Iterable[str]) -> list[str]:
     return sorted({word for text in texts for word in words_of(text)})
 
 
-class Tower(nn.Module):
+class Tower(nn.Module, ABC):
     """Encodes images or tokens; keeps no activations for the backward pass where it saves memory."""
 
     checkpointed = False
@@ -44,9 +45,9 @@ class Tower(nn.Module):
         encoded: Encoded = checkpoint(self.encode, inputs, use_reentrant=False)
         return encoded
 
+    @abstractmethod
     def encode(self, inputs: Tensor) -> Encoded:
         """What :meth:`forward` runs, twice where it is checkpointed."""
-        raise NotImplementedError
 
 
 class ImageTower(Tower):
