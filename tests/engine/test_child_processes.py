@@ -4,8 +4,10 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,13 @@ def read_with_processes(folder: Path, read: Callable[[int], Any], numbers: range
     }
 
 
+def wait_for(file: Path, number: int) -> int:
+    """A reading that keeps its process busy until a file is there, so that the pool has to start another process."""
+    while not file.exists():
+        time.sleep(0.01)
+    return number
+
+
 def test_processes_read_what_threads_read(tmp_path: Path) -> None:
     assert read_with_processes(tmp_path, abs, range(-4, 6)) == {f"{n:02d}": abs(n) for n in range(-4, 6)}
 
@@ -61,16 +70,18 @@ def test_a_process_that_dies_while_another_starts_is_the_same_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start, started = SpawnProcess.start, []
+    second_start = tmp_path / "second_start"
 
     def closed_from_the_second_on(process: SpawnProcess) -> None:
         started.append(process)
         if len(started) > 1:
+            second_start.touch()
             raise OSError("handle is closed")  # what the pool gives while it buries a process that has died
         start(process)
 
     monkeypatch.setattr(SpawnProcess, "start", closed_from_the_second_on)
     with pytest.raises(LaunchError, match="a process that reads pictures died"):
-        read_with_processes(tmp_path, abs, range(4))
+        read_with_processes(tmp_path / "rows", partial(wait_for, second_start), range(4))
 
 
 def test_why_no_process_can_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
