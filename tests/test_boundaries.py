@@ -20,6 +20,7 @@ GROUND = ("errors.py", "user_files.py", "store", "engine", "models", "index")
 """What every room may stand on, in this order."""
 ROOMS = (
     "images",
+    "judgements",
     "annotations",
     "captions",
     "embeddings",

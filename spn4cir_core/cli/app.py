@@ -14,7 +14,18 @@ import typer.core
 from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import read_queries
-from spn4cir_core.cli import ablate, dagster, doctor, estimate, evaluation, serve, summary, training, triplets
+from spn4cir_core.cli import (
+    ablate,
+    dagster,
+    doctor,
+    estimate,
+    evaluation,
+    judgements,
+    serve,
+    summary,
+    training,
+    triplets,
+)
 from spn4cir_core.cli import images as images_command
 from spn4cir_core.cli.hints import CompleteHints, remember, with_options
 from spn4cir_core.cli.options import (
@@ -67,6 +78,8 @@ spn4cir search --image a.jpg --text "but red"
 
 spn4cir serve --recipe shoes.toml  (the same in your browser)
 
+spn4cir judgements list --recipe shoes.toml  (what people judged on that page)
+
 spn4cir status --recipe shoes.toml  (what would run, and why)
 
 spn4cir summary --recipe shoes.toml  (a page on what each stage made and cost)
@@ -105,6 +118,7 @@ app = typer.Typer(no_args_is_help=True, cls=Commands, pretty_exceptions_enable=F
 
 triplets.register(app)
 serve.register(app)
+judgements.register(app)
 ablate.register(app)
 training.register(app)
 evaluation.register(app)

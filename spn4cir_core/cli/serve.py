@@ -95,6 +95,7 @@ def search_app(recipe: Recipe, store: Store, token: str) -> FastAPI:
         from spn4cir_core.search.api import create_app
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "fastapi", "serve") from error
+    from spn4cir_core.search.judging import Judging
     from spn4cir_core.search.latest_service import LatestService
     from spn4cir_core.search.models import Models
     from spn4cir_core.search.service import SearchService
@@ -107,7 +108,7 @@ def search_app(recipe: Recipe, store: Store, token: str) -> FastAPI:
         return index.fingerprint if index else ""
 
     service = LatestService(open_service, newest)
-    return create_app(service, recipe.name, token)
+    return create_app(service, recipe.name, token, Judging(store, recipe.name))
 
 
 def run_app(app: FastAPI, listening: socket.socket) -> None:

@@ -16,6 +16,8 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import PictureError
 from spn4cir_core.images.formats import FORMATS
 from spn4cir_core.search.access_control import AccessControl
+from spn4cir_core.search.judging import Judging, NoSuchIndex
+from spn4cir_core.search.judging_api import add_judging
 from spn4cir_core.search.models import INDEXED, Model, NoSuchModel
 from spn4cir_core.search.search import Hit
 from spn4cir_core.search.service import IndexedImage, NoSuchImage, QueryKind, SearchService
@@ -50,9 +52,10 @@ class Images(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The models that can be asked, and why others cannot (``missing``)."""
+    """The models that can be asked, and why others cannot (``missing``); ``judging``: whether judgements are taken."""
 
     models: list[Model]
+    judging: bool
 
 
 class Answer(BaseModel):
@@ -65,6 +68,7 @@ class Answer(BaseModel):
     image_ids: list[str] = Field(default=[], description="All reference images of the index.")
     vectors: str = Field(description="Whose candidate vectors the hits were found among; empty: the indexed model's.")
     note: str = Field(default="", description="What is to be known of this answer, such as that the text was cut.")
+    index: str = Field(default="", description="Fingerprint of the index; a judgement on a hit names it.")
     hits: list[Hit]
 
 
@@ -84,8 +88,8 @@ class ServiceSource(Protocol):
 class Endpoints:
     """The functions behind the addresses."""
 
-    def __init__(self, source: ServiceSource, name: str) -> None:
-        self._source, self._name = source, name
+    def __init__(self, source: ServiceSource, name: str, judging: bool = False) -> None:
+        self._source, self._name, self._judging = source, name, judging
 
     @property
     def _service(self) -> SearchService:
@@ -100,7 +104,7 @@ class Endpoints:
 
     def models(self) -> ModelList:
         """The model of the index, first, and those to be seen beside it; each is opened when first asked."""
-        return ModelList(models=self._service.models())
+        return ModelList(models=self._service.models(), judging=self._judging)
 
     def thumbnail(self, image_id: Annotated[str, Path(description="An id of the index, percent-encoded.")]) -> Response:
         """A JPEG of at most 320 pixels a side."""
@@ -130,21 +134,23 @@ class Endpoints:
             image_ids=image_ids,
             vectors=result.vectors,
             note=result.note,
+            index=result.index,
             hits=result.hits,
         )
 
 
-def create_app(service: ServiceSource, name: str, token: str = "") -> FastAPI:
+def create_app(service: ServiceSource, name: str, token: str = "", judging: Judging | None = None) -> FastAPI:
     """The application.
 
     Args:
+        judging: takes judgements; None: the page shows hits and takes none.
         name: what the page calls the pictures, such as the recipe's name.
         token: what every request for data must send as ``Authorization: Bearer``; empty: only requests addressed to
             a loopback name are answered.
     """
     # No documentation pages: theirs load scripts from elsewhere. The schema itself is served.
     app = FastAPI(title="spn4cir search", description=DESCRIPTION, docs_url=None, redoc_url=None)
-    endpoints = Endpoints(service, name)
+    endpoints = Endpoints(service, name, judging is not None)
     failures: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in REFUSALS}
     app.add_api_route("/api/images", endpoints.images, methods=["GET"], responses=failures)
     app.add_api_route("/api/models", endpoints.models, methods=["GET"], responses=failures)
@@ -156,6 +162,8 @@ def create_app(service: ServiceSource, name: str, token: str = "") -> FastAPI:
         responses={**failures, 200: {"content": {"image/jpeg": {}}}},
         response_class=Response,
     )
+    if judging is not None:
+        add_judging(app, judging, failures)
     for path, file, kind in (("/", "page.html", "text/html"), ("/page.js", "page.js", "text/javascript")):
         app.add_api_route(path, _static(file, kind), methods=["GET"], include_in_schema=False)
     for error, answer in FAILURES.items():
@@ -193,6 +201,7 @@ def _unusable(_: Request, error: Exception) -> JSONResponse:
 FAILURES: dict[type[Exception], Callable[[Request, Exception], JSONResponse]] = {
     NoSuchModel: lambda _, error: _failed(404, str(error)),
     NoSuchImage: lambda _, error: _failed(404, str(error)),
+    NoSuchIndex: lambda _, error: _failed(404, str(error)),
     PictureError: _unusable,
     InputError: lambda _, error: _failed(422, str(error)),
     RequestValidationError: _invalid,

@@ -57,8 +57,15 @@ class Opened:
 class Models:
     """The indexed model, and others by name, each with what opens it or why it cannot be opened."""
 
-    def __init__(self, indexed: Searcher, others: Mapping[ModelName, Callable[[], Opened] | str] | None = None) -> None:
+    def __init__(
+        self,
+        indexed: Searcher,
+        others: Mapping[ModelName, Callable[[], Opened] | str] | None = None,
+        fingerprint: str = "",
+    ) -> None:
         self._indexed, self._others = indexed, dict(others or {})
+        self.fingerprint = fingerprint
+        """Of the index; empty where it lies in no store."""
         self._opened: dict[ModelName, Opened] = {}
         self._opening = threading.Lock()
 
@@ -84,7 +91,7 @@ class Models:
                 others[name] = missing
             else:
                 others[name] = partial(_open, checkpoint, searcher, index, files, store)
-        return cls(searcher, others)
+        return cls(searcher, others, index.fingerprint)
 
     @property
     def indexed(self) -> Searcher:

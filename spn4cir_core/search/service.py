@@ -44,12 +44,13 @@ class IndexedImage:
 class SearchResult:
     """Hits, best first, and whose candidate vectors they were found among (empty: the index's own model's).
 
-    ``note`` says what is to be known of the answer, such as that a text was cut.
+    ``note`` says what is to be known of the answer, such as that a text was cut; ``index`` is the index's fingerprint.
     """
 
     hits: list[Hit]
     vectors: str
     note: str = ""
+    index: str = ""
 
 
 class SearchService:
@@ -69,6 +70,11 @@ class SearchService:
     def __len__(self) -> int:
         """How many images can be found."""
         return len(self._rows)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the index; empty where it lies in no store."""
+        return self._models.fingerprint
 
     def models(self) -> list[Model]:
         """The models that can be asked, and those that cannot."""
@@ -139,7 +145,7 @@ class SearchService:
                 )
         uncaptioned = map(opened.searcher.uncaptioned, pictures if text else (), known)
         notes = dict.fromkeys([opened.searcher.unread(query_text), *uncaptioned])
-        return SearchResult(hits, opened.vectors, " ".join(filter(None, notes)))
+        return SearchResult(hits, opened.vectors, " ".join(filter(None, notes)), self.fingerprint)
 
     def _open(self, image_id: str) -> Image.Image:
         try:

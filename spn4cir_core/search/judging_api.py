@@ -1,0 +1,120 @@
+"""The addresses by which the page keeps judgements, and shows those that were given."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Query
+from pydantic import BaseModel, Field, model_validator
+
+from spn4cir_core.judgements.judgement import WHOLE_QUERY, JudgedHit, Purpose, one_line
+from spn4cir_core.search.judging import Judging
+from spn4cir_core.search.service import MOST_REFERENCES
+from spn4cir_core.training.roles import ModelName
+
+LONGEST_NAME, LONGEST_TEXT, LONGEST_ID = 80, 1000, 4096
+MOST_SHOWN = 200
+ANONYMOUS = "anonymous"
+ImageId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
+JudgeName = Annotated[str, Field(max_length=LONGEST_NAME, description="Any name; empty: anonymous.")]
+References = Annotated[list[ImageId], Field(min_length=1, max_length=MOST_REFERENCES)]
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
+IndexFingerprint = Annotated[str, Field(pattern="^[0-9a-f]{8,64}$", description="As in the answer to the search.")]
+
+
+class GivenJudgement(BaseModel):
+    """A verdict on one hit of a query (``right``, ``wrong``, ``unsure``) or, without ``image_id``, on all that were
+    shown (``none``: none of these). ``withdrawn`` takes the last one back."""
+
+    model_config = {
+        "extra": "forbid",
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "judge": "Ann",
+                    "model": "blend",
+                    "index": "0123456789abcdef",
+                    "image_ids": ["shoes/1.jpg"],
+                    "text": "but red",
+                    "image_id": "shoes/7.jpg",
+                    "rank": 0,
+                    "verdict": "right",
+                }
+            ]
+        },
+    }
+
+    judge: JudgeName = ""
+    model: ModelName
+    index: IndexFingerprint
+    image_ids: References = Field(description="The reference images.")
+    text: Text
+    image_id: Annotated[str, Field(max_length=LONGEST_ID)] = WHOLE_QUERY
+    rank: Annotated[int, Field(ge=0, lt=10_000)] | None = None
+    verdict: Literal["right", "wrong", "unsure", "none", "withdrawn"]
+    shown: Annotated[list[ImageId], Field(max_length=MOST_SHOWN)] = []
+
+    @model_validator(mode="after")
+    def _is_of_a_hit_or_of_the_query(self) -> GivenJudgement:
+        whole = self.image_id == WHOLE_QUERY
+        if whole != (self.verdict == "none") and self.verdict != "withdrawn":
+            raise ValueError("right, wrong and unsure need an image_id, and none is of the whole query")
+        if self.verdict == "none" and not self.shown:
+            raise ValueError("none needs the hits that were shown")
+        if self.image_id in self.image_ids:
+            raise ValueError("the reference image is not a hit")
+        if not one_line(self.text):
+            raise ValueError("the text is empty")
+        return self
+
+    def hit(self) -> JudgedHit:
+        """The verdict without its judge."""
+        references = tuple(dict.fromkeys(self.image_ids))
+        shown = tuple(dict.fromkeys(self.shown)) if self.verdict == "none" else ()
+        return JudgedHit(references, one_line(self.text), self.image_id, self.verdict, self.rank, shown)
+
+
+class Kept(BaseModel):
+    """What the judgement serves."""
+
+    purpose: Purpose
+
+
+class OwnJudgements(BaseModel):
+    """What judgements on this query serve (null: nothing, its reference images are of several splits), and the last
+    verdicts of one judge by image id; the empty id is the whole query."""
+
+    purpose: Purpose | None
+    verdicts: dict[str, str]
+
+
+class JudgingEndpoints:
+    """The functions behind the addresses."""
+
+    def __init__(self, judging: Judging) -> None:
+        self._judging = judging
+
+    def add(self, given: GivenJudgement) -> Kept:
+        """Keep a judgement; it is on the disk when this answers."""
+        judge = one_line(given.judge) or ANONYMOUS
+        return Kept(purpose=self._judging.add(judge, given.model, given.index, [given.hit()]))
+
+    def own(
+        self,
+        index: Annotated[IndexFingerprint, Query()],
+        image_id: Annotated[References, Query()],
+        text: Annotated[Text, Query()],
+        judge: Annotated[JudgeName, Query()] = "",
+    ) -> OwnJudgements:
+        """What one judge has said of the hits of a query."""
+        references = list(dict.fromkeys(image_id))
+        verdicts = self._judging.log.of_query(references, text, one_line(judge) or ANONYMOUS)
+        return OwnJudgements(purpose=self._judging.purpose(index, references), verdicts=verdicts)
+
+
+def add_judging(app: FastAPI, judging: Judging, failures: dict[int | str, dict[str, Any]]) -> None:
+    """Add the addresses to the application."""
+    endpoints = JudgingEndpoints(judging)
+    address = "/api/judgements"
+    app.add_api_route(address, endpoints.add, methods=["POST"], status_code=201, responses=failures)
+    app.add_api_route(address, endpoints.own, methods=["GET"], responses=failures)

@@ -1,0 +1,89 @@
+"""Judgements as annotation files, which the annotations stage reads, and as one table for another store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spn4cir_core.annotations.annotation_files import Parser
+from spn4cir_core.errors import InputError
+from spn4cir_core.judgements.agreement import JudgedQuery, judged_queries
+from spn4cir_core.judgements.judgement import Judgement, Purpose
+from spn4cir_core.judgements.judgement_files import log_csv, queries_csv, read_log, triplets_csv
+from spn4cir_core.judgements.judgement_log import JudgementLog
+from spn4cir_core.store.artifacts import Store
+
+EVIL = 'a, "b"\n<script>'
+PURPOSES: dict[str, Purpose] = {
+    **dict.fromkeys(("a.png", "b.png", "c, d.png"), "train"),
+    **dict.fromkeys(("e.png", "f.png", "g.png", "h|i.png"), "evaluation"),
+}
+JUDGEMENTS = [
+    Judgement(("a.png",), EVIL, "b.png", "right", 0, (), "Ann", "blend", "b1", "i1"),
+    Judgement(("a.png",), EVIL, "c, d.png", "wrong", 1, (), "Ann", "blend", "b1", "i1"),
+    Judgement(("e.png", "f.png"), "both", "g.png", "right", 2, (), EVIL, "stage2", "s1", "i1"),
+    Judgement(("e.png",), "nothing", "", "none", None, ("f.png", "g.png"), "Bob", "blend", "b1", "i1"),
+    Judgement(("f.png",), "a name", "h|i.png", "right", 2, (), "Bob", "stage2", "s1", "i1"),
+]
+
+
+@pytest.fixture
+def queries() -> list[JudgedQuery]:
+    return judged_queries(JUDGEMENTS, PURPOSES)
+
+
+def parser(corpus: str) -> Parser:
+    return Parser(corpus, "", {name: name for name in PURPOSES}, {})
+
+
+def test_queries_for_evaluation_are_read_by_the_annotations_stage(queries: list[JudgedQuery]) -> None:
+    data, drops = queries_csv(queries)
+    reading = parser("judged")
+    (query,) = reading.queries(data)
+    assert (query.reference_id, query.more_reference_ids, query.target_ids) == ("e.png", ["f.png"], ["g.png"])
+    assert query.modified_text == "both" and not reading.drops
+    assert drops == {"no hit is right": 1, "a file name holds '|'": 1}
+
+
+def test_triplets_for_training_are_read_by_the_annotations_stage(queries: list[JudgedQuery]) -> None:
+    data, drops = triplets_csv(queries, ["train", "validation"])
+    reading = parser("judged")
+    (triplet,) = reading.triplets(data)
+    assert (triplet.reference_id, triplet.target_id, triplet.modified_text) == ("a.png", "b.png", 'a, "b" <script>')
+    assert triplet.soft_targets == {"c, d.png": -1.0} and not reading.drops and not drops
+    assert triplets_csv(queries, ["validation"])[0].count(b"\n") == 1
+
+
+def test_the_two_never_share_an_image(queries: list[JudgedQuery]) -> None:
+    trained = parser("judged").triplets(triplets_csv(queries, ["train", "validation"])[0])
+    asked = parser("judged").queries(queries_csv(queries)[0])
+    training = {name for each in trained for name in (each.reference_id, each.target_id, *each.soft_targets)}
+    evaluation = {name for each in asked for name in (each.reference_id, *each.target_ids, *each.negative_ids)}
+    assert training and evaluation and not training & evaluation
+
+
+def test_the_table_of_all_is_read_into_another_store(tmp_path: Path) -> None:
+    data = log_csv(JUDGEMENTS, PURPOSES)
+    judgements, purposes = read_log("judgements.csv", data)
+    assert judgements == JUDGEMENTS and purposes == PURPOSES
+    log = JudgementLog(Store(tmp_path), "toys")
+    assert (log.add(judgements, purposes), log.add(judgements, purposes)) == (5, 0)
+    assert log_csv(log.judgements(), log.purposes()) == data
+
+
+def test_faults_of_the_table_are_named() -> None:
+    lines = log_csv(JUDGEMENTS[2:3], PURPOSES).decode()
+    for wrong, says in (
+        (lines.replace("verdict", "opinion"), "no column 'verdict'"),
+        (lines.replace(",right,", ",maybe,"), "verdict 'maybe'"),
+        (lines.replace("evaluation", "test"), "purpose 'test'"),
+        (lines.replace(",2,", ",second,"), "second"),
+        (lines.replace('"[""e.png"", ""f.png""]"', "[]"), "no reference image"),
+        (lines.replace('"[""e.png"", ""f.png""]"', "[1]"), "image ids"),
+        (lines.replace('""g.png"": ""evaluation""', '""z"": ""train""'), "g.png"),
+    ):
+        with pytest.raises(InputError, match=says):
+            read_log("judgements.csv", wrong.encode())
+    with pytest.raises(InputError, match="not a judgement"):
+        read_log("judgements.csv", lines.encode("utf-16"))
