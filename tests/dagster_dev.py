@@ -88,9 +88,9 @@ class DagsterDev:
         body = json.dumps({"query": query, "variables": variables or {}}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
-            told = json.load(answer)
-        assert "errors" not in told, told["errors"]
-        return told["data"]
+            response = json.load(answer)
+        assert "errors" not in response, response["errors"]
+        return response["data"]
 
     def statuses(self) -> list[str]:
         return [

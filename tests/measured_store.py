@@ -103,15 +103,21 @@ def recipe(folder: Path, **evaluation: Any) -> Recipe:
 
 def write(store: Store, noun: str, tables: dict[str, pa.Table], parents: Sequence[str] = (), **more: Any) -> Artifact:
     """Publish an artefact and make it the recipe's current one."""
-    marks = {name: store.current(NAME, name).fingerprint for name in parents}  # type: ignore[union-attr]
-    provenance = {"stage": noun, "version": 1, "settings": more.get("settings", {}), "outside": None, "parents": marks}
-    with store.writing(noun, more.get("mark", f"{noun}0"), provenance) as draft:
+    used = {name: store.current(NAME, name).fingerprint for name in parents}  # type: ignore[union-attr]
+    provenance = {
+        "stage": noun,
+        "version": 1,
+        "settings": more.get("settings", {}),
+        "outside": None,
+        "parents": used,
+    }
+    with store.writing(noun, more.get("key", f"{noun}0"), provenance) as draft:
         for name, table in tables.items():
             draft.write_table(table, name)
             draft.rows += len(table)
         draft.rows, draft.details = more.get("rows", draft.rows), more.get("details", {})
         draft.drop("not a picture", more.get("drops", 0))
-    artifact = store.get(noun, more.get("mark", f"{noun}0"))
+    artifact = store.get(noun, more.get("key", f"{noun}0"))
     assert artifact is not None
     store.point(NAME, artifact)
     return artifact
@@ -183,8 +189,8 @@ def write_checkpoint(store: Store, noun: str, seed: int) -> Artifact:
     backbone = Small(dim=16, image_px=16)
     network = backbone.build([row["caption"] for row in image_rows()], seed)
     metrics = [{"step": step, "loss": 3.0 / step, "learning_rate": 0.01, "temperature": 0.05} for step in range(1, 9)]
-    marks = {"triplets": store.current(NAME, "triplets").fingerprint}  # type: ignore[union-attr]
-    provenance = {"stage": noun, "version": 1, "settings": {"seed": seed}, "outside": None, "parents": marks}
+    used = {"triplets": store.current(NAME, "triplets").fingerprint}  # type: ignore[union-attr]
+    provenance = {"stage": noun, "version": 1, "settings": {"seed": seed}, "outside": None, "parents": used}
     with store.writing(noun, f"{noun}{seed}", provenance) as draft:
         Resume(draft).finish(backbone, network, 0.05, metrics)
     artifact = store.get(noun, f"{noun}{seed}")

@@ -21,8 +21,8 @@ PASSWORD = "throw-away"
 
 def programs() -> Path | None:
     """The folder of ``initdb`` and ``postgres``; Debian does not put it on the path."""
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else []
+    program = shutil.which("initdb")
+    folders = [Path(program).resolve().parent] if program else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in folders if (folder / "initdb").exists()), None)
 

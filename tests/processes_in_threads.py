@@ -32,9 +32,9 @@ class InThread(Processes):
     def gather(self, text: str) -> list[str]:
         self.meeting.texts[self.rank] = text
         self.meeting.barrier.wait(PATIENCE_S)
-        found = [self.meeting.texts[rank] for rank in range(self.count)]
+        texts = [self.meeting.texts[rank] for rank in range(self.count)]
         self.meeting.barrier.wait(PATIENCE_S)
-        return found
+        return texts
 
 
 def together(count: int, work: Callable[[Processes], Result]) -> list[Result]:

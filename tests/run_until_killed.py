@@ -59,8 +59,8 @@ def in_child(store: Path, recipe: Path, fatal: int, delay_s: float) -> tuple[int
     if child:
         os.close(writing)
         with os.fdopen(reading, "rb") as stream:
-            told = stream.read().decode().splitlines()
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), told.count(EVENT), computed(told)
+            lines = stream.read().decode().splitlines()
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), lines.count(EVENT), computed(lines)
     os.close(reading)
     seen, me = 0, os.getpid()
 
@@ -92,10 +92,10 @@ def in_child(store: Path, recipe: Path, fatal: int, delay_s: float) -> tuple[int
         os._exit(status)
 
 
-def computed(told: list[str]) -> Counter[str]:
+def computed(lines: list[str]) -> Counter[str]:
     """From what is told of progress: how far each went beyond where it began."""
     reached: dict[str, list[int]] = {}
-    for line in told:
+    for line in lines:
         if line != EVENT:
             label, _, done = line.partition("\t")
             reached.setdefault(label, []).append(int(done))
@@ -121,7 +121,7 @@ def main() -> None:
     assert status == 0, status
     print(events, flush=True)
     number = killed = status = lost = 0
-    kept: set[tuple[str, str]] = set()
+    rows: set[tuple[str, str]] = set()
     done: Counter[str] = Counter()
     while killed < kills or status:
         fatal = draw.randint(1, events // REACH) if killed < kills else 0
@@ -130,7 +130,7 @@ def main() -> None:
         status, seen, more = in_child(broken, recipe, fatal, delay_s)
         assert status in (0, -signal.SIGKILL), f"another error than the kill: {status}"
         now = kept_rows(broken)
-        lost, kept, done = lost + len(kept - now), now if status else set(), done + more
+        lost, rows, done = lost + len(rows - now), now if status else set(), done + more
         killed, number = killed + (status != 0), number + (status == 0)
         print(status, seen, fatal, round(delay_s, 3), flush=True)
     redone = {label: count - number * needed[label] for label, count in sorted(done.items())}

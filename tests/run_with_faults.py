@@ -201,14 +201,14 @@ def main() -> None:
     for name in IMPORTED_ONCE:
         import_module(name)
     folder, recipe = Path(sys.argv[1]), Path(sys.argv[2])
-    told = {"unbroken": until_whole(folder, recipe, "unbroken", {})}
+    runs = {"unbroken": until_whole(folder, recipe, "unbroken", {})}
     needed = sum(path.stat().st_size for path in (folder / "unbroken").rglob("*") if path.is_file())
-    told["clock"] = clock_jumps(folder, recipe)
-    told["full"] = until_whole(folder, recipe, "full", {noun: full_disk_in(noun) for noun in FULL_IN})
-    told["two"] = two_at_once(folder, recipe)
-    told["small_disk"] = small_disk(folder, recipe, needed)
-    told["damaged"] = damaged(folder, recipe)
-    print(json.dumps(told))
+    runs["clock"] = clock_jumps(folder, recipe)
+    runs["full"] = until_whole(folder, recipe, "full", {noun: full_disk_in(noun) for noun in FULL_IN})
+    runs["two"] = two_at_once(folder, recipe)
+    runs["small_disk"] = small_disk(folder, recipe, needed)
+    runs["damaged"] = damaged(folder, recipe)
+    print(json.dumps(runs))
 
 
 if __name__ == "__main__":

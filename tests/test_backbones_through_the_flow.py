@@ -93,7 +93,7 @@ def test_features_made_before_stage_1_train_it_as_the_pictures_do(
         pytest.skip("stage 1 trains its towers")
     stage1 = recipe.stage1_checkpoint.model_copy(update={"keep_features": False})
     plain = run(recipe.model_copy(update={"stage1_checkpoint": stage1}), store, ["stage1_checkpoint"])
-    with_features, without = (read_metrics(found["stage1_checkpoint"]) for found in (made, plain))
+    with_features, without = (read_metrics(artifacts["stage1_checkpoint"]) for artifacts in (made, plain))
     assert with_features != without, "float16 shows"
     assert with_features[0]["loss"] == pytest.approx(without[0]["loss"], rel=0.01)
 
@@ -115,9 +115,9 @@ def test_bank_and_features_are_those_of_the_network(
         picture = torch.from_numpy(network.read_images([files.open(paths[row])]))
         with torch.inference_mode():
             np.testing.assert_allclose(bank[row], network.encode_target(picture)[0].numpy(), atol=2e-3)
-            kept = network.image_features(picture)
-            assert kept is not None
-            np.testing.assert_allclose(features[row], kept[0].numpy(), atol=2e-2)
+            stored = network.image_features(picture)
+            assert stored is not None
+            np.testing.assert_allclose(features[row], stored[0].numpy(), atol=2e-2)
 
 
 def test_hits_equal_a_slow_scan_of_every_vector_of_every_picture(

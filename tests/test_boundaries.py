@@ -44,6 +44,8 @@ ABOVE = ("recipe.py", "flow.py", "launch", "api.py", "ablation", "operations", "
 ORDER = (*GROUND, *ROOMS, *ABOVE)
 STAGE_FILES = {"stage.py", "stages.py"}
 AT_MOST_AT_THE_TOP = 6
+NAMES_WITHOUT_MEANING = {"told", "place", "found", "kept", "mark", "asked", "spares"}
+"""Verbs and words of many meanings; a name is the noun of what it holds: rows, details, fingerprint, store, device."""
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -157,3 +159,27 @@ def test_no_file_has_a_name_for_everything() -> None:
     paths = [path for root in (CORE, ORCHESTRATION) for path in root.rglob("*")]
     bad = [path for path in paths if set(path.stem.split("_")) & NAMES_FOR_EVERYTHING]
     assert not bad
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    """Every name that the code gives or uses; ``pytest.mark`` is not ours."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.alias(name=name, asname=other):
+                yield other or name
+            case ast.Attribute(value=ast.Name(id="pytest"), attr="mark"):
+                pass
+            case ast.Attribute(attr=name):
+                yield name
+
+
+@pytest.mark.parametrize("folder", ["spn4cir_core", "dagster_project", "benchmarks", "examples", "tests"])
+def test_no_name_is_a_word_of_many_meanings(folder: str) -> None:
+    paths = sorted((CORE.parent / folder).rglob("*.py"))
+    trees = {path.relative_to(CORE.parent).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+    names = {(path, name) for path, tree in trees.items() for name in names_in(tree)}
+    assert names and not {pair for pair in names if pair[1].strip("_").lower() in NAMES_WITHOUT_MEANING}

@@ -144,11 +144,11 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def test_the_image_copies_what_is_there_and_runs_without_privileges() -> None:
-    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[0] == "!"]
+    copied = [line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[0] == "!"]
     for verb, words in instructions():
         if verb == "COPY" and "--from" not in words:
             for source in [word for word in words.split() if not word.startswith("--")][:-1]:
-                assert (ROOT / source).exists() and source.split("/")[0] in kept, source
+                assert (ROOT / source).exists() and source.split("/")[0] in copied, source
     users = [words for verb, words in instructions() if verb == "USER"]
     assert users and users[-1].split(":")[0] == "1000"
     verbs = [verb for verb, _ in instructions()]
@@ -204,9 +204,9 @@ def test_the_home_is_settled_once(tmp_path: Path, container: dict[str, str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("runs", "asked"), [("dagster-daemon", "liveness-check"), ("dagster", "api grpc-health-check -p 4000")]
+    ("runs", "answer"), [("dagster-daemon", "liveness-check"), ("dagster", "api grpc-health-check -p 4000")]
 )
-def test_health_is_asked_of_the_role(runs: str, asked: str, tmp_path: Path, container: dict[str, str]) -> None:
+def test_health_is_asked_of_the_role(runs: str, answer: str, tmp_path: Path, container: dict[str, str]) -> None:
     words = {"dagster-daemon": "run", "dagster": "api grpc -p 4000"}[runs]
     script = tmp_path / "waits"
     script.write_text("import sys\nprint('ready', flush=True)\nsys.stdin.read()\n")
@@ -215,7 +215,7 @@ def test_health_is_asked_of_the_role(runs: str, asked: str, tmp_path: Path, cont
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         said = entered(tmp_path, container | {"SPN4CIR_MAIN_PROCESS": str(process.pid)}, "healthy")
-    assert said == f"{runs} {asked}"
+    assert said == f"{runs} {answer}"
 
 
 def test_a_process_without_a_command_line_is_not_healthy(tmp_path: Path, container: dict[str, str]) -> None:

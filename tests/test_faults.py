@@ -44,9 +44,9 @@ def runs(folder: Path) -> Runs:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    told: Runs = json.loads(done.stdout.splitlines()[-1])
-    assert [run["status"] for run in told["unbroken"]] == [0], told["unbroken"]
-    return told
+    statuses: Runs = json.loads(done.stdout.splitlines()[-1])
+    assert [run["status"] for run in statuses["unbroken"]] == [0], statuses["unbroken"]
+    return statuses
 
 
 def assert_whole(folder: Path, name: str) -> None:

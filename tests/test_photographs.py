@@ -71,10 +71,10 @@ class Clothes:
 
     def run(self) -> set[str]:
         self.computed = set()
-        self.artifacts = run(self.recipe(), self.store, on_stage_done=self._told)
+        self.artifacts = run(self.recipe(), self.store, on_stage_done=self._on_stage_done)
         return self.computed
 
-    def _told(self, artifact: Artifact, reused: bool) -> None:
+    def _on_stage_done(self, artifact: Artifact, reused: bool) -> None:
         if not reused:
             self.computed.add(artifact.noun)
 
@@ -89,8 +89,8 @@ def clothes(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Clot
 def test_photographs_become_a_report(clothes: Clothes) -> None:
     captions = clothes.artifacts["captions"].table().to_pylist()
     assert len(captions) == PHOTOGRAPHS and all(len(row["caption"].split()) >= 2 for row in captions)
-    asked = clothes.artifacts["eval_report"].details["queries"]
-    assert asked["labels"] > 0 and asked["held_out"] > 0
+    counts = clothes.artifacts["eval_report"].details["queries"]
+    assert counts["labels"] > 0 and counts["held_out"] > 0
     assert "report.html" in clothes.artifacts["eval_report"].summary["files"]
 
 

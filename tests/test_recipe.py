@@ -79,10 +79,10 @@ FOLDER = {"images": {"reader": {"folder": "pictures"}}}
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_benchmark_recipes_have_the_published_settings(name: str) -> None:
     made = load_recipe(name, FOLDER)
-    found = {dotted: attrgetter(dotted)(made) for dotted in (*COLUMNS, *SHARED)}
+    values = {dotted: attrgetter(dotted)(made) for dotted in (*COLUMNS, *SHARED)}
     if made.pairs.window != ANY:
-        found["pairs.window"] = tuple(rank + 1 for rank in made.pairs.window)
-    assert found == {**dict(zip(COLUMNS, PUBLISHED[name], strict=True)), **SHARED}
+        values["pairs.window"] = tuple(rank + 1 for rank in made.pairs.window)
+    assert values == {**dict(zip(COLUMNS, PUBLISHED[name], strict=True)), **SHARED}
     assert (made.templates.use, made.modified_texts.choose) == (
         (("published_fashioniq",), "random") if name.startswith("fashioniq") else (("published_cirr",), "all")
     )

@@ -57,8 +57,8 @@ def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
 
 def argument(call: ast.Call, name: str) -> object:
     """The value of a keyword argument; None where it is not given, or not given as a constant."""
-    found = [word.value for word in call.keywords if word.arg == name]
-    return found[0].value if found and isinstance(found[0], ast.Constant) else None
+    values = [word.value for word in call.keywords if word.arg == name]
+    return values[0].value if values and isinstance(values[0], ast.Constant) else None
 
 
 def unsafe(name: str, call: ast.Call) -> bool:
@@ -77,7 +77,7 @@ def test_nothing_from_a_file_is_unpickled_evaluated_or_run(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "unsafe_call"),
     [
         ("np.load(path)", True),
         ("np.load(path, allow_pickle=True)", True),
@@ -92,9 +92,9 @@ def test_nothing_from_a_file_is_unpickled_evaluated_or_run(path: Path) -> None:
         ("AutoModel.from_pretrained(name, trust_remote_code=True)", True),
     ],
 )
-def test_the_rule_above_sees_what_it_is_for(line: str, found: bool, tmp_path: Path) -> None:
+def test_the_rule_above_sees_what_it_is_for(line: str, unsafe_call: bool, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(line)
-    assert any(unsafe(name, call) for name, call in calls(tmp_path / "a.py")) == found
+    assert any(unsafe(name, call) for name, call in calls(tmp_path / "a.py")) == unsafe_call
 
 
 def spn4cir(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -131,8 +131,8 @@ def test_a_secret_is_sent_and_neither_kept_nor_told(
         Image.new("RGB", (20, 20), "red").save(tmp_path / "in" / "new.png")
         assert spn4cir(monkeypatch, "run", *common, "--select", "images,captions") == 1
         assert spn4cir(monkeypatch, "status", *common) == 0
-    told = capfd.readouterr()
-    assert "bad key ***" in told.err and CANARY not in told.out + told.err + caplog.text
+    printed = capfd.readouterr()
+    assert "bad key ***" in printed.err and CANARY not in printed.out + printed.err + caplog.text
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 10 and not [path for path in written if CANARY.encode() in path.read_bytes()]
 

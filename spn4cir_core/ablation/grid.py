@@ -117,7 +117,7 @@ def _cells(grid: Grid) -> Iterator[Cell]:
             try:
                 recipe = load_recipe(grid.base, merge(overrides, {"seed": seed, "name": "cell"}))
             except RecipeError as error:
-                raise RecipeError(f"cell {_told(level_of, seed)}: {error}") from error
+                raise RecipeError(f"cell {_cell_name(level_of, seed)}: {error}") from error
             if grid.k not in recipe.eval_report.ks:
                 raise RecipeError(f"k = {grid.k}, but eval_report.ks = {list(recipe.eval_report.ks)} has no such k")
             # The store's pointers to the cell's artefacts carry this name: it must be unique and stable.
@@ -236,5 +236,5 @@ def _run_stage(name: str, recipe: Recipe, store: Store) -> None:
     STAGES[name].run(recipe, store)
 
 
-def _told(levels: Levels, seed: int) -> str:
+def _cell_name(levels: Levels, seed: int) -> str:
     return ", ".join([*(f"{axis} = {level!r}" for axis, level in levels.items()), f"seed {seed}"])

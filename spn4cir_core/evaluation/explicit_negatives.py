@@ -22,21 +22,21 @@ def explicit_negative_rows(answers: Answers, draws: int, seed: int) -> list[dict
     """
     query_set = answers.query_set
     row_of = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
-    asked = [(row, query) for row, query in enumerate(query_set.queries) if query.negative_ids]
-    references = [query.reference_id for _, query in asked]
+    queries = [(row, query) for row, query in enumerate(query_set.queries) if query.negative_ids]
+    references = [query.reference_id for _, query in queries]
     made = []
-    for model, mode in answers.hits if asked else ():
+    for model, mode in answers.hits if queries else ():
         if mode != "composed":
             continue
         values = []
-        for row, query in asked:
+        for row, query in queries:
             hits = answers.hits[model, mode][row]
             negatives = {row_of[image_id] for image_id in query.negative_ids}
             count = len(negatives.intersection(hits.tolist()))
             values.append([count > 0, count / len(negatives), count / max(1, int((hits >= 0).sum()))])
         values_QM = np.array(values, np.float64)
         low_M, high_M = interval(bootstrap_means(values_QM, references, draws, seed))
-        line: dict[str, Any] = {"model": model, "k": HITS, "queries": len(asked)}
+        line: dict[str, Any] = {"model": model, "k": HITS, "queries": len(queries)}
         for number, name in enumerate(MEASURES):
             line[name] = float(values_QM[:, number].mean())
             line |= {f"{name}_low": float(low_M[number]), f"{name}_high": float(high_M[number])}

@@ -185,7 +185,7 @@ def examine_files(
     model = fingerprint({"decoder": DECODER_VERSION, "max_pixels": files.max_pixels})
     rows = Rows(store.rows("file_findings", model), FINDING_TYPE)
     wanted = {listed.sha256: listed.file.path for listed in listing if listed.sha256 is not None}
-    findings = {sha256: finding for sha256, finding in _kept(rows) if sha256 in wanted}
+    findings = {sha256: finding for sha256, finding in _findings(rows) if sha256 in wanted}
     missing = sorted(wanted.keys() - findings.keys(), key=lambda sha256: wanted[sha256])
     progress("examining pictures", len(findings), len(wanted))
     with Examiners(files, workers) as examiners:
@@ -296,7 +296,7 @@ def _row(file: FoundFile, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _kept(rows: Rows) -> Iterator[tuple[str, Finding]]:
+def _findings(rows: Rows) -> Iterator[tuple[str, Finding]]:
     for table in rows.scan():
         for sha256, value in zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True):
             yield sha256, Finding(**value)

@@ -97,7 +97,9 @@ def _best_of_each(
     while len(pending):
         most, further = max(1, VALUES_AT_ONCE // (k * queries_QD.shape[1])), []
         for block in np.split(pending, range(most, len(pending), most)):
-            for query, (hits, settled) in zip(block, _found(index, queries_QD[block], k, wanted, tokens), strict=True):
+            for query, (hits, settled) in zip(
+                block, _best_hits(index, queries_QD[block], k, wanted, tokens), strict=True
+            ):
                 best[query] = hits
                 if not settled and k < min(index.ntotal, max(MOST_TAKEN, wanted * tokens)):
                     further.append(query)
@@ -133,7 +135,7 @@ def rounding(dimensions: int) -> float:
     return dimensions * 2.0**-24
 
 
-def _found(
+def _best_hits(
     index: VectorIndex, queries_QD: np.ndarray, k: int, wanted: int, tokens: int
 ) -> Iterator[tuple[list[tuple[float, int]], bool]]:
     """Of each query the best images among the k best vectors, and whether no other one can tie with them."""

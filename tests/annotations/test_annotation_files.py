@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from spn4cir_core.annotations.annotation_files import Parser
 from spn4cir_core.errors import InputError
 
-KEPT = {"in/a.png": "in/a.png", "in/b.png": "in/b.png", "in/copy_of_a.png": "in/a.png"}
+LISTED = {"in/a.png": "in/a.png", "in/b.png": "in/b.png", "in/copy_of_a.png": "in/a.png"}
 DROPPED = {"in/bad.png": "cannot be decoded"}
 
 
 def parser(folder: str = "in") -> Parser:
-    return Parser("shop", folder, KEPT, DROPPED)
+    return Parser("shop", folder, LISTED, DROPPED)
 
 
 def test_triplets_are_read_with_ids_of_kept_images() -> None:
@@ -98,7 +98,7 @@ def test_a_triplet_may_have_alternative_texts() -> None:
 
 def test_every_fault_is_counted_with_its_line() -> None:
     reader = parser()
-    kept = reader.triplets(
+    triplets = reader.triplets(
         b"reference,target,modified_text\n"
         b"a.png,b.png,red\n"
         b"a.png,nowhere.png,red\n"
@@ -111,7 +111,7 @@ def test_every_fault_is_counted_with_its_line() -> None:
         b"\n"
         b"b.png,a.png,blue\n"
     )
-    assert [triplet.modified_text for triplet in kept] == ["red", "blue"]
+    assert [triplet.modified_text for triplet in triplets] == ["red", "blue"]
     assert [(drop.line, drop.reason) for drop in reader.drops] == [
         (3, "unknown image"),
         (4, "unknown image"),
@@ -127,7 +127,7 @@ def test_every_fault_is_counted_with_its_line() -> None:
 
 def test_queries_keep_their_known_targets() -> None:
     reader = parser()
-    kept = reader.queries(
+    queries = reader.queries(
         b"query_id,reference,modified_text,targets,kind\n"
         b"q1,a.png,red, b.png | gone.png ,colour\n"
         b"q1,a.png,red,b.png,\n"
@@ -136,7 +136,7 @@ def test_queries_keep_their_known_targets() -> None:
         b",a.png,red,b.png,\n"
         b"q4,b.png,red,a.png|copy_of_a.png,\n"
     )
-    assert [(query.query_id, query.target_ids) for query in kept] == [
+    assert [(query.query_id, query.target_ids) for query in queries] == [
         ("shop/q1", ["in/b.png"]),
         ("shop/q4", ["in/a.png"]),
     ]
@@ -169,11 +169,11 @@ def test_random_bytes_are_rows_drops_or_an_input_error(tail: bytes, with_header:
     reader = parser()
     header = b"reference,target,modified_text\n" if with_header else b""
     try:
-        kept = reader.triplets(header + tail)
+        triplets = reader.triplets(header + tail)
     except InputError:
         return
     lines = (header + tail).decode("utf-8-sig").count("\n") + (header + tail).count(b"\r") + 1
-    assert len(kept) + len(reader.drops) <= lines
+    assert len(triplets) + len(reader.drops) <= lines
 
 
 CELLS = st.sampled_from(["a.png", "b.png", "copy_of_a.png", "bad.png", "zz", "", "red", 'say "x", y', "two\nlines"])
@@ -185,15 +185,15 @@ def test_every_row_is_kept_or_dropped(rows: list[list[str]]) -> None:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows([["reference", "target", "modified_text"], *rows])
     reader = parser()
-    kept = reader.triplets(stream.getvalue().encode())
-    assert len(kept) + len(reader.drops) == len(rows)
-    for triplet in kept:
+    triplets = reader.triplets(stream.getvalue().encode())
+    assert len(triplets) + len(reader.drops) == len(rows)
+    for triplet in triplets:
         assert {triplet.reference_id, triplet.target_id} == {"in/a.png", "in/b.png"} and triplet.modified_text
 
 
 def test_a_query_may_have_several_references_negatives_and_paraphrases() -> None:
-    kept = {f"in/{name}": f"in/{name}" for name in ("a.png", "b.png", "c.png", "d.png", "x|y.png")}
-    reader = Parser("shop", "in", kept, {})
+    listed = {f"in/{name}": f"in/{name}" for name in ("a.png", "b.png", "c.png", "d.png", "x|y.png")}
+    reader = Parser("shop", "in", listed, {})
     one, two, three = reader.queries(
         b"query_id,reference,modified_text,targets,negatives,paraphrases\n"
         b"1,a.png | b.png|a.png,red,c.png,d.png|gone.png,make it red| red |in red|in red\n"

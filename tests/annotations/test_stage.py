@@ -94,12 +94,12 @@ def test_max_triplets_keeps_a_seeded_subset_in_order(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     whole, _ = run(recipe(tmp_path / "in"), store)
     few, _ = run(recipe(tmp_path / "in", 10), store)
-    names, kept = (item.table("annotated_triplets.parquet")["annotation_id"].to_pylist() for item in (whole, few))
-    assert (len(names), len(kept)) == (56, 10)
-    assert kept == [name for name in names if name in set(kept)]
+    names, few_names = (item.table("annotated_triplets.parquet")["annotation_id"].to_pylist() for item in (whole, few))
+    assert (len(names), len(few_names)) == (56, 10)
+    assert few_names == [name for name in names if name in set(few_names)]
     assert few.summary["drops"] == {"beyond max_triplets": 46}
     other, _ = run(recipe(tmp_path / "in", 10, seed=1), store)
-    assert other.table("annotated_triplets.parquet")["annotation_id"].to_pylist() != kept
+    assert other.table("annotated_triplets.parquet")["annotation_id"].to_pylist() != few_names
 
 
 def test_a_larger_subset_holds_the_smaller_one() -> None:

@@ -87,8 +87,8 @@ def as_lavis_wrote(network: Any) -> dict[str, torch.Tensor]:
         if name.endswith("self_attn.qkv.bias"):
             of_queries, of_keys, of_values = tensor.chunk(3)
             assert not of_keys.any(), "EVA has no bias for keys"
-            place = _vision(name).removesuffix("qkv.bias")
-            written |= {f"{place}q_bias": of_queries, f"{place}v_bias": of_values}
+            layer = _vision(name).removesuffix("qkv.bias")
+            written |= {f"{layer}q_bias": of_queries, f"{layer}v_bias": of_values}
         else:
             written[_lavis(name)] = tensor
     return written

@@ -219,9 +219,9 @@ def test_features_stand_for_the_pictures_they_were_made_of(backbone: Backbone) -
 
 
 def test_texts_told_of_before_encode_as_texts_that_come_as_a_surprise(backbone: Backbone) -> None:
-    surprised, told = backbone.build(TEXTS, 0), backbone.build(TEXTS, 0)
-    told.expect_texts([*TEXTS, "make it blue", "make it pink"])
-    module(surprised), module(told)
+    surprised, warm = backbone.build(TEXTS, 0), backbone.build(TEXTS, 0)
+    warm.expect_texts([*TEXTS, "make it blue", "make it pink"])
+    module(surprised), module(warm)
     with torch.no_grad():
         expected = surprised.encode_query(None, surprised.tokenize(TEXTS))
-        torch.testing.assert_close(told.encode_query(None, told.tokenize(TEXTS)), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(warm.encode_query(None, warm.tokenize(TEXTS)), expected, rtol=1e-4, atol=1e-5)

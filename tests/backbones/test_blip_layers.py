@@ -37,14 +37,14 @@ def gradients(network: Network, parted: bool) -> tuple[dict[str, torch.Tensor], 
 def test_gradients_are_equal_and_layers_are_passed_again(
     small_table: Callable[[str], dict[str, Any]], kind: str, parted: bool
 ) -> None:
-    kept, again = (backbone(small_table(kind), dropout=0.1).build([], 0) for _ in range(2))
+    plain, again = (backbone(small_table(kind), dropout=0.1).build([], 0) for _ in range(2))
     again.checkpoint_activations()
     if parted:
         again.untie_query_encoder()
         again.checkpoint_activations()
-    expected, passes = gradients(kept, parted)
-    found, more = gradients(again, parted)
-    assert found.keys() == expected.keys() and expected
+    expected, passes = gradients(plain, parted)
+    gradients_again, more = gradients(again, parted)
+    assert gradients_again.keys() == expected.keys() and expected
     for name in expected:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(gradients_again[name], expected[name], rtol=1e-5, atol=1e-6)
     assert more == 2 * passes > 0

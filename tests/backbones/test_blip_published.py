@@ -53,9 +53,9 @@ def test_every_tensor_of_a_published_file_arrives(
     written = moved(made, stage)
     torch.save(content(kind, stage, written), tmp_path / "best.pt")
     network, account = load_published(tmp_path / "best.pt", made, [], 0)
-    found, expected = as_module(network).state_dict(), written.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    weights, expected = as_module(network).state_dict(), written.state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert account.layout == f"stage {stage} of {kind}" and not account.fresh
     assert "the learned temperature, which the recipe sets" in account.details()["tensors_ignored"]
 

@@ -40,6 +40,6 @@ def test_a_restored_network_keeps_its_tower_narrow(small_table: Callable[[str], 
     network = made.build([], 0)
     again = made.restore(network.state())
     as_module(again).load_state_dict(as_module(network).state_dict())
-    found, expected = as_module(again).state_dict(), as_module(network).state_dict()
-    assert all(found[name].dtype == expected[name].dtype for name in expected)
+    weights, expected = as_module(again).state_dict(), as_module(network).state_dict()
+    assert all(weights[name].dtype == expected[name].dtype for name in expected)
     assert torch.equal(again.encode_target(PIXELS), network.encode_target(PIXELS))

@@ -81,9 +81,9 @@ def test_every_tensor_of_a_published_file_arrives(
     torch.save(content(kind, stage, written), tmp_path / "best.pt")
     network, account = load_published(tmp_path / "best.pt", made, [], 0)
     assert isinstance(network, torch.nn.Module)
-    found, expected = network.state_dict(), written.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    weights, expected = network.state_dict(), written.state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert account.layout == f"stage {stage} of {kind}" and not account.fresh
 
 
@@ -100,9 +100,9 @@ def test_a_teacher_starts_anew_beside_a_published_file(small_table: SmallTable, 
     written, made = moved(BACKBONES.build(table), stage), BACKBONES.build(table | {"teacher": True})
     torch.save(content("tgcir", stage, written), tmp_path / "best.pt")
     network, account = load_published(tmp_path / "best.pt", made, [], 0)
-    found, expected = network.state_dict(), written.state_dict()  # type: ignore[attr-defined]
-    assert {*account.fresh} == found.keys() - expected.keys() and account.fresh[0].startswith("teacher.")
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    weights, expected = network.state_dict(), written.state_dict()  # type: ignore[attr-defined]
+    assert {*account.fresh} == weights.keys() - expected.keys() and account.fresh[0].startswith("teacher.")
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
 def test_a_resnet_in_half_precision_arrives_with_its_running_statistics(tmp_path: Path) -> None:

@@ -33,5 +33,5 @@ def test_the_combiner_of_the_original_is_that_of_the_paper() -> None:
     both = torch.cat([linear("image.0", image).clamp(min=0), linear("text.0", text).clamp(min=0)], dim=1)
     joint = linear("joint.3", linear("joint.0", both).clamp(min=0))
     share = torch.sigmoid(linear("mixture.3", linear("mixture.0", both).clamp(min=0)))
-    found = network(Encoded(image, image[:, None], alone), Encoded(text, text[:, None], alone))
-    torch.testing.assert_close(found, joint + share * text + (1 - share) * image)
+    query = network(Encoded(image, image[:, None], alone), Encoded(text, text[:, None], alone))
+    torch.testing.assert_close(query, joint + share * text + (1 - share) * image)

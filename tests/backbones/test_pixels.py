@@ -44,10 +44,10 @@ def test_squares_are_the_whole_picture_resized_then_cut(size: tuple[int, int]) -
         scaled = image.resize((32 * image.width // short, 32 * image.height // short), Image.Resampling.BICUBIC)
         left, top = round((scaled.width - 32) / 2), round((scaled.height - 32) / 2)
         plain = np.asarray(scaled.crop((left, top, left + 32, top + 32))).transpose(2, 0, 1)
-        found = squares([picture(*size)], 32)[0]
-        assert found.dtype == np.uint8 and found.shape == (3, 32, 32)
+        square = squares([picture(*size)], 32)[0]
+        assert square.dtype == np.uint8 and square.shape == (3, 32, 32)
         away = 2 if max(image.size) > LONGEST_RATIO * min(image.size) else 0  # rounded in another order
-        assert np.abs(found.astype(int) - plain).mean() <= away
+        assert np.abs(square.astype(int) - plain).mean() <= away
 
 
 def test_a_very_long_strip_is_padded_without_a_gigabyte() -> None:

@@ -38,8 +38,8 @@ def oracle(name: str, folder: Path, prompt: str, pictures: Pictures) -> list[str
     model, processor = (kind.from_pretrained(folder) for kind in kinds)
     answers = []
     for picture in pictures.open():
-        asked = {"text": prompt} if prompt else {}
-        inputs = processor(images=picture, return_tensors="pt", **asked)
+        prompt_inputs = {"text": prompt} if prompt else {}
+        inputs = processor(images=picture, return_tensors="pt", **prompt_inputs)
         with torch.inference_mode():
             tokens = model.generate(**inputs, do_sample=False, max_new_tokens=6)
         answers.append(processor.decode(tokens[0], skip_special_tokens=True).strip())

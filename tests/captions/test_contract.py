@@ -61,12 +61,12 @@ def test_captions_are_one_line_each_in_order_and_the_same_alone_or_in_any_batch(
 
 
 def test_fingerprint_is_that_of_equal_settings_and_no_other(captioner: Captioner, pictures: Pictures) -> None:
-    mark = captioner.fingerprint(pictures.files)
-    assert mark == CAPTIONERS.build(as_table(captioner)).fingerprint(pictures.files)
-    assert mark and len(mark) <= 64
+    fingerprint = captioner.fingerprint(pictures.files)
+    assert fingerprint == CAPTIONERS.build(as_table(captioner)).fingerprint(pictures.files)
+    assert fingerprint and len(fingerprint) <= 64
     if "device" in type(captioner).model_fields:
         elsewhere = captioner.model_copy(update={"device": "cpu"})
-        assert elsewhere.fingerprint(pictures.files) == mark, "the device must not make captions again"
+        assert elsewhere.fingerprint(pictures.files) == fingerprint, "the device must not make captions again"
 
 
 def test_rows_are_kept_under_picture_and_prompt(captioner: Captioner, pictures: Pictures) -> None:

@@ -128,7 +128,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize(("name", "body"), [(name, body) for name, bodies in GARBAGE.items() for body in bodies])
 def test_garbage_is_no_caption_and_is_counted(name: str, body: Any, pictures: Pictures) -> None:
-    with serving(lambda number, asked: Reply(body)) as server:
+    with serving(lambda number, request: Reply(body)) as server:
         answers, counts = ask(server, pictures, retries=1)
     assert answers == [None]
     assert counts[name] == counts["requests"] == (2 if name == "malformed" else 1), "silence is not asked for twice"
@@ -215,7 +215,7 @@ def test_a_bad_key_is_an_error_that_does_not_repeat_it(
 
 
 def test_fingerprint_is_that_of_model_and_request_not_of_the_place(pictures: Pictures) -> None:
-    def mark(**settings: Any) -> str:
+    def fingerprint(**settings: Any) -> str:
         return Endpoint(**{"base_url": "http://here/v1", "model": "m", **settings}).fingerprint(pictures.files)
 
     same = [
@@ -225,9 +225,9 @@ def test_fingerprint_is_that_of_model_and_request_not_of_the_place(pictures: Pic
         {"timeout_s": 1},
         {"words": 3},
     ]
-    assert {mark(**settings) for settings in same} == {mark()}
+    assert {fingerprint(**settings) for settings in same} == {fingerprint()}
     other = [{"model": "n"}, {"revision": "2"}, {"max_side_px": 99}, {"extra_body": {"seed": 1}}, {"max_tokens": 9}]
-    assert len({mark(), *(mark(**settings) for settings in other)}) == 6
+    assert len({fingerprint(), *(fingerprint(**settings) for settings in other)}) == 6
 
 
 @pytest.mark.parametrize(
@@ -290,11 +290,11 @@ run(recipe({reader!r}, {table!r}, batch_rows=2, shard_rows=2), Store({store!r}))
 
 def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(tmp_path: Path, pictures: Pictures) -> None:
     store, reader = pictures.store(tmp_path / "killed"), folder_of(pictures, tmp_path / "in", range(7))
-    asked, over = threading.Event(), threading.Event()
+    fifth_request, over = threading.Event(), threading.Event()
 
     def reply(number: int, body: Any) -> Reply:
         if number == 4:
-            asked.set()
+            fifth_request.set()
             over.wait(30)
         return look(body)
 
@@ -302,7 +302,7 @@ def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(tmp_path: Path, p
         table = {"kind": "endpoint", "base_url": server.url, "concurrency": 1, "timeout_s": 60, "model": "llava"}
         code = KILLED.format(reader=reader, table=table, store=str(store.root))
         process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
-        assert asked.wait(60), "the run asked for fewer than five pictures"
+        assert fifth_request.wait(60), "the run asked for fewer than five pictures"
         process.kill()
         assert process.wait() == -signal.SIGKILL
         over.set()

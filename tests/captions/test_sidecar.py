@@ -40,8 +40,8 @@ def test_tables_of_every_format_at_the_root_or_in_a_corpus(tmp_path: Path, name:
     (tmp_path / corpus).mkdir(exist_ok=True)
     write(tmp_path / corpus / name)
     prefix = f"{corpus}/" if corpus else ""
-    asked = [image(f"{prefix}b.jpg"), image(f"{prefix}in/a.jpg"), image(f"{prefix}c.jpg")]
-    assert captions(Sidecar(table=name), tmp_path, *asked) == ["größer, blau", "A red hat", ""]
+    images = [image(f"{prefix}b.jpg"), image(f"{prefix}in/a.jpg"), image(f"{prefix}c.jpg")]
+    assert captions(Sidecar(table=name), tmp_path, *images) == ["größer, blau", "A red hat", ""]
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
@@ -75,10 +75,10 @@ def test_a_text_file_outside_the_root_is_not_read(tmp_path: Path) -> None:
 
 def test_template_from_attributes(tmp_path: Path) -> None:
     captioner = Sidecar(source="attributes", template="a {colour} {label}")
-    asked = [image("a", colour="red", label="hat"), image("b", colour="", label="hat"), image("c", label="hat")]
-    assert captions(captioner, tmp_path, *asked) == ["a red hat", "", ""]
+    images = [image("a", colour="red", label="hat"), image("b", colour="", label="hat"), image("c", label="hat")]
+    assert captions(captioner, tmp_path, *images) == ["a red hat", "", ""]
     assert captions(Sidecar(source="attributes"), tmp_path, image("a", caption='["one", "two"]')) == ["one"]
-    assert captioner.row_key(asked[0]) != captioner.row_key(image("a", colour="blue", label="hat"))
+    assert captioner.row_key(images[0]) != captioner.row_key(image("a", colour="blue", label="hat"))
 
 
 @pytest.mark.parametrize("template", ["{", "no attribute at all"])

@@ -27,8 +27,8 @@ BUILTIN = Llava(model="builtin:shapes")
 def test_the_builtin_model_reads_unseen_scenes(pictures: Pictures) -> None:
     rng = Random("scenes that no training drew")
     scenes = [random_scene(rng) for _ in range(100)]
-    asked = [ToCaption(str(number), "", "", "") for number in range(len(scenes))]
-    answers = BUILTIN.start(pictures.files)(asked, [draw_scene(scene, 48) for scene in scenes])
+    images = [ToCaption(str(number), "", "", "") for number in range(len(scenes))]
+    answers = BUILTIN.start(pictures.files)(images, [draw_scene(scene, 48) for scene in scenes])
     exact = sum(answer == caption(scene) for answer, scene in zip(answers, scenes, strict=True))
     assert exact >= 97, f"{exact} of 100"
 
@@ -44,8 +44,8 @@ def test_prompts_of_different_lengths_do_not_disturb_each_other(pictures: Pictur
 
 
 def test_prompt_holds_category_and_words() -> None:
-    asked = Llava(model="x", words=5).prompt(ToCaption("a", "a", "", "dress"))
-    assert asked == "Please briefly describe the dress in 5 words."
+    prompt = Llava(model="x", words=5).prompt(ToCaption("a", "a", "", "dress"))
+    assert prompt == "Please briefly describe the dress in 5 words."
 
 
 def test_settings_that_decide_the_answer_change_the_fingerprint(pictures: Pictures) -> None:

@@ -47,11 +47,11 @@ def test_pictures_without_a_caption_have_no_score(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["modified_text", "edited_caption", "reference_caption"])
 def test_best_rows_of_a_word_channel_are_its_highest_scores(kind: str) -> None:
-    channel, asked = CHANNELS.build(kind), queries("red belt")
-    scores = np.nan_to_num(channel.scores(gallery(), asked)[0])
-    best = int(channel.best_rows(gallery(), asked, 1)[0])
+    channel, composed = CHANNELS.build(kind), queries("red belt")
+    scores = np.nan_to_num(channel.scores(gallery(), composed)[0])
+    best = int(channel.best_rows(gallery(), composed, 1)[0])
     assert scores[best] == scores.max()
-    assert sorted(channel.best_rows(gallery(), asked, 6)) == np.flatnonzero(scores).tolist()
+    assert sorted(channel.best_rows(gallery(), composed, 6)) == np.flatnonzero(scores).tolist()
 
 
 def test_words_that_are_taken_away_bring_no_picture_up() -> None:
@@ -100,9 +100,9 @@ def test_vectors_must_have_a_row_for_each_picture() -> None:
 
 
 def test_the_text_is_compared_with_pictures_where_an_encoder_read_it() -> None:
-    asked = queries("make it blue")
-    scores = CHANNELS.build("text_to_picture").scores(gallery(), asked)
+    composed = queries("make it blue")
+    scores = CHANNELS.build("text_to_picture").scores(gallery(), composed)
     np.testing.assert_allclose(scores[0], gallery().vectors["picture"][:, 0], rtol=1e-6)
-    unread = {name: vectors for name, vectors in asked.vectors.items() if name != "text"}
-    without = ComposedQueries.of(asked.modified_texts, asked.reference_captions, unread, WordKinds())
+    unread = {name: vectors for name, vectors in composed.vectors.items() if name != "text"}
+    without = ComposedQueries.of(composed.modified_texts, composed.reference_captions, unread, WordKinds())
     assert np.isnan(CHANNELS.build("text_to_picture").scores(gallery(), without)).all()

@@ -31,18 +31,18 @@ def cosine(query: np.ndarray) -> np.ndarray:
 def test_two_towers_are_added_and_a_missing_side_leaves_the_other() -> None:
     picture, text = unit(4, 1), unit(4, 2)
     picture[1], text[2], picture[3], text[3] = NAN, NAN, NAN, NAN
-    found = scores(picture=picture, text=text)
+    channel_scores = scores(picture=picture, text=text)
     for row, query in enumerate((picture[0] + text[0], text[1], picture[2])):
-        np.testing.assert_allclose(found[row], cosine(query), atol=1e-6)
-    assert np.isnan(found[3]).all()
+        np.testing.assert_allclose(channel_scores[row], cosine(query), atol=1e-6)
+    assert np.isnan(channel_scores[3]).all()
 
 
 def test_what_the_encoder_composed_goes_before_the_sum() -> None:
     picture, text, composed = unit(2, 1), unit(2, 2), unit(2, 3)
     composed[1] = NAN
-    found = scores(picture=picture, text=text, composed=composed)
-    np.testing.assert_allclose(found[0], cosine(composed[0]), atol=1e-6)
-    np.testing.assert_allclose(found[1], cosine(picture[1] + text[1]), atol=1e-6)
+    channel_scores = scores(picture=picture, text=text, composed=composed)
+    np.testing.assert_allclose(channel_scores[0], cosine(composed[0]), atol=1e-6)
+    np.testing.assert_allclose(channel_scores[1], cosine(picture[1] + text[1]), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["picture", "text"])

@@ -49,11 +49,11 @@ def test_what_cells_share_is_made_once(folder: Path) -> None:
 
 
 def test_the_table_holds_the_recalls_of_the_reports(folder: Path) -> None:
-    found = json.loads((folder / "store/ablations/grid/ablation.json").read_text(encoding="utf-8"))
-    assert [tuple(cell["levels"].values()) for cell in found["cells"]] == [
+    table = json.loads((folder / "store/ablations/grid/ablation.json").read_text(encoding="utf-8"))
+    assert [tuple(cell["levels"].values()) for cell in table["cells"]] == [
         ("near", "bank"), ("near", "mixed"), ("far", "bank"), ("far", "mixed"),
     ]  # fmt: skip
-    for cell in found["cells"]:
+    for cell in table["cells"]:
         report = Store(folder / "store").current(cell["recipe"], "eval_report")
         assert report is not None
         assert cell["query_set"] == "annotated" and cell["queries"] == report.details["queries"]["annotated"]
@@ -86,8 +86,8 @@ def test_processes_side_by_side_add_what_is_missing_and_a_cell_that_fails_spares
     )
     assert done.exit_code == 1 and isinstance(done.exception, Spn4cirError)
     assert "1 of 3 cells failed" in str(done.exception) and "unsteady" in done.output
-    found = json.loads((folder / "store/ablations/more/ablation.json").read_text(encoding="utf-8"))
-    assert [bool(cell["error"]) for cell in found["cells"]] == [False, False, True]
+    table = json.loads((folder / "store/ablations/more/ablation.json").read_text(encoding="utf-8"))
+    assert [bool(cell["error"]) for cell in table["cells"]] == [False, False, True]
     after = made(folder, "stage2_checkpoint")
     assert len(after) == len(before) + 1 and before.items() <= after.items()
 

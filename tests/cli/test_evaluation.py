@@ -118,8 +118,8 @@ def test_compare_writes_a_page_and_its_twins(tmp_path: Path) -> None:
         spn4cir("compare", recipe)
     with pytest.raises(StoreError, match="no eval_report of recipe 'gone'"):
         spn4cir("compare", recipe, "gone", "--store", store.root)
-    told = spn4cir("compare", NAME, "other", "--store", store.root, "--out", tmp_path / "b.html", "--draws", "100")
-    assert "0 : 0" in Path(told.splitlines()[-3]).read_text()  # two names of one report
+    printed = spn4cir("compare", NAME, "other", "--store", store.root, "--out", tmp_path / "b.html", "--draws", "100")
+    assert "0 : 0" in Path(printed.splitlines()[-3]).read_text()  # two names of one report
 
 
 def test_compare_before_ends_in_a_diagnosis(tmp_path: Path) -> None:

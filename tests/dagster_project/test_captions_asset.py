@@ -39,9 +39,9 @@ class Assets:
 
     def artifact(self, name: str) -> Artifact:
         recipe, store = self.pipeline.load()
-        found = store.current(recipe.name, name)
-        assert found is not None
-        return found
+        current = store.current(recipe.name, name)
+        assert current is not None
+        return current
 
 
 @pytest.fixture
@@ -50,22 +50,22 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def told(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> str:
+def logged(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> str:
     return "\n".join(entry.user_message for entry in instance.all_logs(result.run_id))
 
 
 def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     (event,) = result.asset_materializations_for_node(name)
-    kept = {key: value.value for key, value in event.metadata.items() if not key.startswith("seconds_")}
-    return {key: value for key, value in kept.items() if key not in OWN} | {
+    values = {key: value.value for key, value in event.metadata.items() if not key.startswith("seconds_")}
+    return {key: value for key, value in values.items() if key not in OWN} | {
         "data version": (event.tags or {})["dagster/data_version"]
     }
 
 
 def photographs(shared_data: Path, folder: Path, count: int) -> dict[str, Any]:
     """Tables for a folder with a few photographs of each kind there is."""
-    found: Sequence[Path] = sorted((shared_data / "photos").glob("*/images/**/*.jpg"))
-    for number, path in enumerate(found[:: len(found) // count][:count]):
+    paths: Sequence[Path] = sorted((shared_data / "photos").glob("*/images/**/*.jpg"))
+    for number, path in enumerate(paths[:: len(paths) // count][:count]):
         (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
         (folder / path.parent.name / f"{number}.jpg").write_bytes(path.read_bytes())
     return {"images": {"reader": {"kind": "folder", "folder": str(folder)}}}
@@ -84,13 +84,13 @@ def test_captioners_caption_real_photographs_through_the_asset(
         }[kind]
         assets = Assets(tmp_path / kind, instance, {**pictures, "captions": {"captioner": captioner}})
         result = assets.run("images", "captions")
-        asked = len(server.bodies)
+        requests = len(server.bodies)
     captions = assets.artifact("captions").table()
     assert result.success and len(captions) == 6 and set(captions["captioner"].to_pylist()) == {kind}
     assert all(text.strip() for text in captions["caption"].to_pylist())
     assert metadata(result, "captions")["rows"] == 6
     assert all(check.passed for check in result.get_asset_check_evaluations())
-    assert asked == (6 if kind == "endpoint" else 0)
+    assert requests == (6 if kind == "endpoint" else 0)
 
 
 def test_two_processes_through_pipes_make_what_one_makes(
@@ -107,7 +107,7 @@ def test_two_processes_through_pipes_make_what_one_makes(
     alone, together = one.run("images", "captions"), two.run("images", "captions")
     assert one.artifact("captions").summary["files"] == two.artifact("captions").summary["files"]
     assert metadata(alone, "captions") == metadata(together, "captions")
-    assert f"captions: writing {two.artifact('captions').fingerprint}" in told(instance, together)
+    assert f"captions: writing {two.artifact('captions').fingerprint}" in logged(instance, together)
     again = two.run("captions")
     assert metadata(again, "captions") == metadata(alone, "captions")
     assert "up to date" in str(again.asset_materializations_for_node("captions")[0].metadata["state"])

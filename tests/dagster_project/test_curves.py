@@ -15,9 +15,9 @@ def test_the_line_falls_when_the_loss_falls_and_stays_inline(tmp_path: Path) -> 
     metrics.write_text("\n".join(json.dumps({"step": step, "loss": 5.0 - step / 250}) for step in range(1000)))
     shown = sparkline(metrics, "loss")
     assert len(shown) < 1000 and "5.000 → 1.004" in shown
-    found = re.search(r"base64,([^)]+)\)", shown)
-    assert found
-    heights = [int(pair.split(",")[1]) for pair in re.findall(r"\d+,\d+", base64.b64decode(found[1]).decode())]
+    picture = re.search(r"base64,([^)]+)\)", shown)
+    assert picture
+    heights = [int(pair.split(",")[1]) for pair in re.findall(r"\d+,\d+", base64.b64decode(picture[1]).decode())]
     assert heights == sorted(heights) and heights[0] < heights[-1], "SVG counts downwards"
 
 

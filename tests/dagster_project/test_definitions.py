@@ -58,8 +58,8 @@ def test_the_night_is_when_the_owner_says() -> None:
     assert [schedule.cron_schedule for schedule in defs.get_repository_def().schedule_defs] == ["0 3 * * *"]
     says = "from dagster_project.automation import nightly_sync; print(nightly_sync.cron_schedule)"
     environment = {**os.environ, "SPN4CIR_NIGHTLY_CRON": "30 22 * * 1-5"}
-    told = subprocess.run([sys.executable, "-c", says], env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "30 22 * * 1-5"
+    process = subprocess.run([sys.executable, "-c", says], env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "30 22 * * 1-5"
 
 
 def test_automation_is_shipped_stopped() -> None:

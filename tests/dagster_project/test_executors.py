@@ -77,10 +77,10 @@ def test_a_step_elsewhere_is_told_full_paths_and_no_secret(tmp_path: Path, monke
         "WHEN_LOCKED": "wait",
     }.items():
         monkeypatch.setenv(f"SPN4CIR_{name}", value)
-    told = dict(setting.split("=", 1) for setting in settings_of_a_step())
-    assert told["SPN4CIR_RECIPE"] == str(tmp_path / "shoes.toml") and told["SPN4CIR_STORE"] == str(tmp_path / "here")
-    assert told["SPN4CIR_WHEN_LOCKED"] == "wait"
-    assert not {"SPN4CIR_TOKEN", "SPN4CIR_API_KEY"} & set(told)
+    given = dict(setting.split("=", 1) for setting in settings_of_a_step())
+    assert given["SPN4CIR_RECIPE"] == str(tmp_path / "shoes.toml") and given["SPN4CIR_STORE"] == str(tmp_path / "here")
+    assert given["SPN4CIR_WHEN_LOCKED"] == "wait"
+    assert not {"SPN4CIR_TOKEN", "SPN4CIR_API_KEY"} & set(given)
 
 
 def test_a_run_waits_while_another_has_the_gpu(tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ def test_only_pictures_and_curves_of_ours_are_markdown(tmp_path: Path) -> None:
         draft.details = {"note": EVIL, "categories": {EVIL: 3}, "sample": [{"caption": EVIL}], EVIL: 1}
     artifact = store.get("captions", "abc")
     assert artifact is not None
-    told = materialization(artifact, reused=False).metadata or {}
-    values = {key: dg.MetadataValue.text(value) if isinstance(value, str) else value for key, value in told.items()}
+    shown = materialization(artifact, reused=False).metadata or {}
+    values = {key: dg.MetadataValue.text(value) if isinstance(value, str) else value for key, value in shown.items()}
     markdown = {key: value.value for key, value in values.items() if isinstance(value, dg.MarkdownMetadataValue)}
     assert markdown.keys() == {"contact_sheet", "loss_curve"}
     for text in markdown.values():
         assert str(text).startswith(("![contact_sheet.jpg](data:image/jpeg", "![loss](data:image/svg+xml;base64,"))
         assert "evil" not in str(text)
-    assert isinstance(told["sample"], dg.TableMetadataValue) and isinstance(told["drops"], dg.TableMetadataValue)
+    assert isinstance(shown["sample"], dg.TableMetadataValue) and isinstance(shown["drops"], dg.TableMetadataValue)

@@ -19,10 +19,10 @@ from tests.postgres import postgres_server, programs
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed: pip install 'spn4cir[postgres]'")
-    found = programs()
-    if found is None:
+    folder = programs()
+    if folder is None:
         pytest.skip("no PostgreSQL server on this machine; Debian: apt-get install postgresql")
-    with postgres_server(found) as access:
+    with postgres_server(folder) as access:
         for name, value in access.items():
             monkeypatch.setenv(name, value)
         yield access
@@ -57,5 +57,5 @@ def test_a_run_and_a_tick_of_the_sensor_are_kept_in_postgres(
         context = dg.build_sensor_context(
             instance, definitions=definitions_for(pipeline), resources={"pipeline": pipeline}
         )
-        told = sync_when_changed(context)
-        assert isinstance(told, dg.RunRequest) or "something changed" in str(told.skip_message)
+        outcome = sync_when_changed(context)
+        assert isinstance(outcome, dg.RunRequest) or "something changed" in str(outcome.skip_message)

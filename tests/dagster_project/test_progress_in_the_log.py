@@ -17,9 +17,9 @@ from spn4cir_core.engine.stage import Stage, Work
 def test_a_long_stage_tells_how_far_it_is_every_ten_seconds_and_a_short_one_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, told = [0.0], list[tuple[float, str]]()
+    clock, logged = [0.0], list[tuple[float, str]]()
     monkeypatch.setattr("spn4cir_core.engine.progress.time.monotonic", lambda: clock[0])
-    context: Any = SimpleNamespace(log=SimpleNamespace(info=lambda line: told.append((clock[0], line))))
+    context: Any = SimpleNamespace(log=SimpleNamespace(info=lambda line: logged.append((clock[0], line))))
 
     def stage(name: str, seconds: int) -> Stage:
         def write(work: Work) -> None:
@@ -31,9 +31,9 @@ def test_a_long_stage_tells_how_far_it_is_every_ten_seconds_and_a_short_one_noth
 
     pipeline = Pipeline(recipe="demo", store=str(tmp_path))
     pipeline.materialize(context, stage("captions", 3600))
-    lines = [line for _, line in told if line.startswith("captioning: ")]
+    lines = [line for _, line in logged if line.startswith("captioning: ")]
     assert len(lines) == 360 and lines[0] == "captioning: 40 of 14,400 (4.0/s, about 3,590 s left)"
-    assert min(later - time for (time, _), (later, _) in pairwise(told)) >= 10
-    before = len(told)
+    assert min(later - time for (time, _), (later, _) in pairwise(logged)) >= 10
+    before = len(logged)
     pipeline.materialize(context, stage("pairs", 5))
-    assert len(told) == before
+    assert len(logged) == before

@@ -17,7 +17,7 @@ from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.launch.launcher import Launch
 from tests.captions.chat_server import Reply, look, serving
-from tests.dagster_project.test_captions_asset import ROOT, Assets, told
+from tests.dagster_project.test_captions_asset import ROOT, Assets, logged
 
 SHAPES = {"images": {"reader": {"kind": "shapes", "scenes": 1, "validation_scenes": 0, "edits": 2, "test_scenes": 0}}}
 TRIES = 3
@@ -94,7 +94,7 @@ def test_captions_go_on_when_the_server_is_back(tmp_path: Path, instance: dg.Dag
         captioner = {"kind": "endpoint", "base_url": server.url, "model": "llava", "retries": 0, "concurrency": 1}
         assets = Assets(tmp_path / "few", instance, {**SHAPES, "captions": {"captioner": captioner}}, **SOON)
         result = assets.run("images", "captions")
-    assert result.success and "Trying again in" in told(instance, result)
+    assert result.success and "Trying again in" in logged(instance, result)
     assert len(assets.artifact("captions").table()) == len(assets.artifact("images").table())
 
 
@@ -118,4 +118,4 @@ def test_a_launched_process_that_is_killed_is_started_again(
     )
     result = assets.run("images", "captions")
     assert result.success and len(started) == 2
-    assert "perhaps killed for want of memory" in told(instance, result)
+    assert "perhaps killed for want of memory" in logged(instance, result)

@@ -63,8 +63,8 @@ def test_a_run_that_a_power_cut_has_ended_is_reported_and_will_be_started_again(
     record = instance.get_run_record_by_id(run.run_id)
     assert record is not None
     monitor_started_run(instance, cast(Any, None), record, logging.getLogger())
-    found = instance.get_run_by_id(run.run_id)
-    assert found is not None and found.status == dg.DagsterRunStatus.FAILURE and found.tags[WILL_RETRY_TAG] == "true"
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None and ended.status == dg.DagsterRunStatus.FAILURE and ended.tags[WILL_RETRY_TAG] == "true"
 
 
 def test_a_server_elsewhere_is_not_judged_by_the_processes_of_this_machine(instance: dg.DagsterInstance) -> None:

@@ -25,9 +25,9 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def asked(instance: dg.DagsterInstance, state: State = LATE, turn: int = 0) -> dg.RunRequest | str:
-    told = sync_request(instance, assets().get_repository_def(), state, turn)
-    return told if isinstance(told, dg.RunRequest) else str(told.skip_message)
+def request_or_skip(instance: dg.DagsterInstance, state: State = LATE, turn: int = 0) -> dg.RunRequest | str:
+    outcome = sync_request(instance, assets().get_repository_def(), state, turn)
+    return outcome if isinstance(outcome, dg.RunRequest) else str(outcome.skip_message)
 
 
 def run(instance: dg.DagsterInstance, request: dg.RunRequest | str, says: str = COMPUTED) -> None:
@@ -46,25 +46,25 @@ def failed(instance: dg.DagsterInstance, request: dg.RunRequest | str) -> str:
 
 
 def test_a_request_names_the_late_assets_and_its_state(instance: dg.DagsterInstance) -> None:
-    request = asked(instance)
+    request = request_or_skip(instance)
     assert isinstance(request, dg.RunRequest) and request.asset_selection == [dg.AssetKey("captions")]
     assert request.tags == {STATE: LATE.digest, "dagster/retry_strategy": "ALL_STEPS"}
 
 
 def test_a_state_that_failed_is_said_and_tried_again_when_another_one_was_seen(instance: dg.DagsterInstance) -> None:
-    run_id = failed(instance, asked(instance, turn=1))
-    assert f"run {run_id[:8]} for this state has ended as failure" in str(asked(instance, turn=1))
-    assert isinstance(asked(instance, turn=3), dg.RunRequest), "something else was seen in between"
-    assert isinstance(asked(instance, State(["captions"], "another state"), turn=2), dg.RunRequest)
+    run_id = failed(instance, request_or_skip(instance, turn=1))
+    assert f"run {run_id[:8]} for this state has ended as failure" in str(request_or_skip(instance, turn=1))
+    assert isinstance(request_or_skip(instance, turn=3), dg.RunRequest), "something else was seen in between"
+    assert isinstance(request_or_skip(instance, State(["captions"], "another state"), turn=2), dg.RunRequest)
 
 
 def test_a_state_that_a_run_leaves_as_it_was_starts_no_runs_without_end(instance: dg.DagsterInstance) -> None:
-    run(instance, asked(instance), UP_TO_DATE)
-    said = asked(instance)
+    run(instance, request_or_skip(instance), UP_TO_DATE)
+    said = request_or_skip(instance)
     assert "found nothing to do, and yet captions are out of date: the code has changed" in str(said)
-    assert isinstance(asked(instance, State(["captions"], "another state")), dg.RunRequest)
+    assert isinstance(request_or_skip(instance, State(["captions"], "another state")), dg.RunRequest)
 
 
 def test_what_was_computed_and_is_gone_again_is_computed_again(instance: dg.DagsterInstance) -> None:
-    run(instance, asked(instance))
-    assert isinstance(asked(instance), dg.RunRequest)
+    run(instance, request_or_skip(instance))
+    assert isinstance(request_or_skip(instance), dg.RunRequest)

@@ -25,7 +25,7 @@ from tests.watched_project import WatchedProject
 
 RUN_KEY = "dagster/run_key"
 SOURCES = {"images", "templates", "annotations"}
-Told = set[str] | str
+Outcome = set[str] | str
 
 
 class Week(WatchedProject):
@@ -42,12 +42,12 @@ class Week(WatchedProject):
         context = dg.build_sensor_context(
             self.instance, self.cursor, definitions=self.defs, resources={"pipeline": self.pipeline}
         )
-        told = sync_when_changed(context)
+        outcome = sync_when_changed(context)
         self.cursor = context.cursor
-        assert isinstance(told, dg.RunRequest | dg.SkipReason)
-        return told
+        assert isinstance(outcome, dg.RunRequest | dg.SkipReason)
+        return outcome
 
-    def tick(self) -> Told:
+    def tick(self) -> Outcome:
         """A tick, and the run it asks for unless its key is an old one: what was computed, or why nothing was."""
         request = self.look()
         if isinstance(request, dg.SkipReason):
@@ -64,7 +64,7 @@ class Week(WatchedProject):
         computed = {event.materialization.asset_key.path[-1] for event in events}
         return computed if result.success else f"failed after {sorted(computed)}"
 
-    def sync(self) -> Told:
+    def sync(self) -> Outcome:
         """Two ticks: the first sees a change, the second that it holds still."""
         first = self.tick()
         return (

@@ -83,8 +83,8 @@ def test_bfloat16_says_nearly_the_same(table: dict[str, Any], pictures: list[Ima
 
 
 def test_fingerprint_follows_what_decides_a_vector(table: dict[str, Any]) -> None:
-    mark = build(table).fingerprint()
-    assert mark == build(table).fingerprint() == build(table, device="cpu").fingerprint()
+    fingerprint = build(table).fingerprint()
+    assert fingerprint == build(table).fingerprint() == build(table, device="cpu").fingerprint()
     key = precision_key(table)
     assert len({build(table, **{key: value}).fingerprint() for value in ("float32", "bfloat16")}) == 2
 

@@ -38,14 +38,14 @@ def test_vectors_are_those_of_open_clip(folder: Path) -> None:
 def test_fingerprint_follows_the_folder_s_files_not_its_place(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    mark = OpenClipEncoder(model=str(folder)).fingerprint()
+    fingerprint = OpenClipEncoder(model=str(folder)).fingerprint()
     moved = tmp_path_factory.mktemp("moved")
     for path in folder.iterdir():
         (moved / path.name).write_bytes(path.read_bytes())
-    assert mark == OpenClipEncoder(model=str(moved)).fingerprint()
+    assert fingerprint == OpenClipEncoder(model=str(moved)).fingerprint()
     config = moved / "open_clip_config.json"
     config.write_text(config.read_text().replace("bicubic", "bilinear"))
-    assert mark != OpenClipEncoder(model=str(moved)).fingerprint()
+    assert fingerprint != OpenClipEncoder(model=str(moved)).fingerprint()
 
 
 def test_a_folder_without_weights_is_refused(folder: Path) -> None:

@@ -48,12 +48,12 @@ def test_odd_shapes_are_cut_square(encoder: TimmEncoder) -> None:
 
 
 def test_fingerprint_follows_weights_and_settings(encoder: TimmEncoder, tmp_path: Path) -> None:
-    mark = encoder.fingerprint()
-    assert mark == encoder.model_copy(update={"device": "cpu"}).fingerprint()
-    assert mark != encoder.model_copy(update={"size_px": 32}).fingerprint()
+    fingerprint = encoder.fingerprint()
+    assert fingerprint == encoder.model_copy(update={"device": "cpu"}).fingerprint()
+    assert fingerprint != encoder.model_copy(update={"size_px": 32}).fingerprint()
     moved = tmp_path / "moved.safetensors"
     moved.write_bytes(Path(encoder.weights).read_bytes())
-    assert mark == encoder.model_copy(update={"weights": str(moved)}).fingerprint()
+    assert fingerprint == encoder.model_copy(update={"weights": str(moved)}).fingerprint()
 
 
 def test_what_is_wrong_is_said(encoder: TimmEncoder, tmp_path: Path) -> None:

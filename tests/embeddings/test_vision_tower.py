@@ -206,13 +206,13 @@ def test_builtin_tower_tells_scenes_apart(pictures: list[Image.Image]) -> None:
 
 def test_fingerprint_follows_files_and_settings(clip_folder: Path) -> None:
     tower = VisionTower(model=str(clip_folder))
-    mark = tower.fingerprint()
-    assert mark == VisionTower(model=str(clip_folder), device="cpu").fingerprint()
-    assert mark != VisionTower(model=str(clip_folder), pooling="cls").fingerprint()
+    fingerprint = tower.fingerprint()
+    assert fingerprint == VisionTower(model=str(clip_folder), device="cpu").fingerprint()
+    assert fingerprint != VisionTower(model=str(clip_folder), pooling="cls").fingerprint()
     (clip_folder / "note.txt").write_text("x")
-    assert mark == tower.fingerprint()
+    assert fingerprint == tower.fingerprint()
     (clip_folder / "more.json").write_text("{}")
-    assert mark != tower.fingerprint()
+    assert fingerprint != tower.fingerprint()
 
 
 def test_a_missing_folder_is_said_at_once(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Week:
         self.dev = DagsterDev(folder, self.project.recipe, self.store.root, self.code, **own)
         self.instance = dg.DagsterInstance.from_config(str(self.dev.home))
         self.faults: list[str] = []
-        self.kept: dict[str, set[str]] = {}
+        self.row_keys: dict[str, set[str]] = {}
         self.lost = self.written = self.computed = 0
         self.told_runs: set[str] = set()
         self.told_artifacts: set[Path] = set()
@@ -133,12 +133,12 @@ class Week:
 
     def launch(self, job: str = "everything") -> str:
         """Ask for a run by hand, as a click does."""
-        told = self.dev.ask(
+        answer = self.dev.ask(
             "mutation($p: ExecutionParams!) {launchRun(executionParams: $p) "
             "{... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}",
             {"p": {"selector": {**LOCATION, "jobName": job}, "mode": "default"}},
         )
-        return str(told["launchRun"]["run"]["runId"])
+        return str(answer["launchRun"]["run"]["runId"])
 
     def command(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         """``spn4cir`` on the same store, with the same code."""
@@ -180,19 +180,19 @@ class Week:
 
     def rows_of(self, made: set[Path]) -> int:
         """Captions and vectors that these artefacts had computed, not taken from an earlier one."""
-        found = [self.store.get(path.parent.name, path.name) for path in made if path.parent.name in COMPUTED]
-        return sum(int(artifact.details["computed"]) for artifact in found if artifact)
+        artifacts = [self.store.get(path.parent.name, path.name) for path in made if path.parent.name in COMPUTED]
+        return sum(int(artifact.details["computed"]) for artifact in artifacts if artifact)
 
     def needed(self) -> int:
         """How many different captions and vectors there are: each has to be computed once."""
-        return sum(len(keys) for folder, keys in self.kept.items() if Path(folder).parent.name in COMPUTED)
+        return sum(len(keys) for folder, keys in self.row_keys.items() if Path(folder).parent.name in COMPUTED)
 
     def count_kept(self) -> None:
         """Rows that were kept per picture and are not any more."""
         for folder in {part.parent for part in self.store.root.glob("rows/*/*/part-*.parquet")}:
             now = {key for table in Rows(folder, pa.null()).scan() for key in table[KEY].to_pylist()}
-            self.lost += len(self.kept.get(str(folder), set()) - now)
-            self.kept[str(folder)] = now
+            self.lost += len(self.row_keys.get(str(folder), set()) - now)
+            self.row_keys[str(folder)] = now
 
 
 def monday(week: Week) -> None:
@@ -406,14 +406,14 @@ def child_of(process: int, words: str) -> int:
 
 def differences(week: Week, scratch: Store) -> list[str]:
     """Stages whose current artefact is not that of a run from scratch."""
-    found = []
+    differing = []
     for name in STAGES:
         one, other = week.store.current("tiny", name), scratch.current("tiny", name)
         assert one is not None and other is not None
         one.verify()
         if (one.fingerprint, one.summary["files"]) != (other.fingerprint, other.summary["files"]):
-            found.append(name)
-    return found
+            differing.append(name)
+    return differing
 
 
 def line(*cells: Any) -> None:
@@ -456,7 +456,7 @@ def main() -> None:
     print(f"\nfaults injected: {len(week.faults)} ({', '.join(week.faults)})")
     print(f"runs started: {len(week.told_runs)}; artefacts made: {week.written}")
     print(f"captions and vectors computed: {week.computed}; of them computed before: {week.computed - week.needed()}")
-    print(f"rows kept per picture: {sum(map(len, week.kept.values()))}; lost: {week.lost}")
+    print(f"rows kept per picture: {sum(map(len, week.row_keys.values()))}; lost: {week.lost}")
     print(f"artefacts that differ from those of a run from scratch: {different or 'none'}")
     assert not different and not week.lost
 

@@ -93,7 +93,7 @@ def test_what_was_read_while_it_changed_is_not_kept(store: Store, tmp_path: Path
         work.draft.write_json(file.read_text(), "result.json")
         file.write_text(arriving.pop(0) if arriving else file.read_text())
 
-    reading = stage(growing, external_inputs=lambda part, place: file.read_text())
+    reading = stage(growing, external_inputs=lambda part, used_store: file.read_text())
     file.write_text("no picture")
     with pytest.raises(InputChanged, match="first: what it reads was changed meanwhile"):
         reading.run(recipe(), store)
@@ -110,8 +110,8 @@ def test_version_name_and_outside_change_it_too(store: Store) -> None:
             stage(),
             stage(version=2),
             stage(name="second"),
-            stage(external_inputs=lambda part, place: "files 1"),
-            stage(external_inputs=lambda part, place: "files 2"),
+            stage(external_inputs=lambda part, used_store: "files 1"),
+            stage(external_inputs=lambda part, used_store: "files 2"),
         )
     ]
     assert len(set(marks)) == len(marks)
@@ -182,8 +182,8 @@ def test_a_store_that_fails_before_and_after_the_draft_is_a_store_error(tmp_path
     (tmp_path / "file").write_text("")
     store = Store(tmp_path / "file")
 
-    def outside(part: Recipe, place: Store) -> str:
-        place.rows("a", "b").mkdir(parents=True)
+    def outside(part: Recipe, used_store: Store) -> str:
+        used_store.rows("a", "b").mkdir(parents=True)
         return ""
 
     with pytest.raises(StoreError, match="cannot write first into the store"):

@@ -31,7 +31,7 @@ def write(path: Path, value: Any) -> None:
 def picture(path: Path, number: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", (8, 8))
-    image.putdata([(number % 256, number // 256 % 256, place) for place in range(64)])
+    image.putdata([(number % 256, number // 256 % 256, pixel) for pixel in range(64)])
     image.save(path.with_suffix(".png"))
 
 
@@ -109,16 +109,16 @@ def test_published_queries_with_an_empty_caption_or_a_target_of_equal_pixels(
     ]
     write(tmp_path / "fiq" / "captions" / "cap.dress.val.json", triplets)
     parents = parents_of("fashioniq", tmp_path / "fiq", Store(tmp_path / "store"), as_published=as_published)
-    kept, removed, *_ = EVALUATORS.build("fashioniq").query_sets(parents, ImageFiles(tmp_path), 0)
+    with_reference, removed, *_ = EVALUATORS.build("fashioniq").query_sets(parents, ImageFiles(tmp_path), 0)
     first = ("and is red", ("images/C.png",)) if as_published else ("is red", ("images/C.png",))
-    asked = [first, ("the same and again", ("images/D.png",))] if as_published else [first]
-    for made in (kept, removed):
-        assert [(query.modified_text, query.target_ids) for query in made.queries] == asked
+    wanted = [first, ("the same and again", ("images/D.png",))] if as_published else [first]
+    for made in (with_reference, removed):
+        assert [(query.modified_text, query.target_ids) for query in made.queries] == wanted
         assert made.drops["same reference and target"] == (1 if as_published else 2)
-    assert [removed.removed_for(query) for query in removed.queries] == [("images/B.png",), ()][: len(asked)]
-    gallery = GalleryQueries(removed, range(len(asked)), removed.galleries["dress"])
-    ranks, *_ = gallery.answer(np.eye(3, dtype=np.float32)[[0, 2]][: len(asked)], np.eye(3, dtype=np.float32))
-    assert ranks[1:].tolist() == [0][: len(asked) - 1]  # the copy of the reference is found, as published
+    assert [removed.removed_for(query) for query in removed.queries] == [("images/B.png",), ()][: len(wanted)]
+    gallery = GalleryQueries(removed, range(len(wanted)), removed.galleries["dress"])
+    ranks, *_ = gallery.answer(np.eye(3, dtype=np.float32)[[0, 2]][: len(wanted)], np.eye(3, dtype=np.float32))
+    assert ranks[1:].tolist() == [0][: len(wanted) - 1]  # the copy of the reference is found, as published
 
 
 def test_ties_are_named_in_the_protocol(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def genecis(folder: Path) -> None:
     noise = Image.effect_noise((64, 48), 90).convert("RGB")
     noise.save(folder / "VG_100K_all" / "7.jpg", quality=95)
     coco = [{"val_image_id": number} for number in range(7)]
-    objects = [{"image_id": "7", "instance_bbox": [place, place, 20, 16]} for place in (0, 16, 24, 32)]
+    objects = [{"image_id": "7", "instance_bbox": [corner, corner, 20, 16]} for corner in (0, 16, 24, 32)]
     change = [
         {"reference": coco[0], "target": coco[1], "gallery": [coco[2], coco[3], coco[1]], "condition": "bus"},
         {"reference": coco[1], "target": coco[5], "gallery": [coco[2], coco[4]], "condition": " car "},
@@ -278,16 +278,16 @@ def stand_ins(kind: str, folder: Path, store: Store, **settings: Any) -> dict[st
     )
     reader = recipe.images.reader
     assert isinstance(reader, Benchmark)
-    found = sorted(reader.located(folder), key=lambda file: file.path)
+    files = sorted(reader.located(folder), key=lambda file: file.path)
     with store.writing("images", "one", {}) as draft:
         draft.write_table(
             pa.table(
                 {
-                    "image_id": [file.path for file in found],
-                    "corpus": [file.corpus for file in found],
-                    "split": [file.split for file in found],
+                    "image_id": [file.path for file in files],
+                    "corpus": [file.corpus for file in files],
+                    "split": [file.split for file in files],
                     "attributes": pa.array(
-                        [list(file.attributes.items()) for file in found], pa.map_(pa.string(), pa.string())
+                        [list(file.attributes.items()) for file in files], pa.map_(pa.string(), pa.string())
                     ),
                 }
             ),

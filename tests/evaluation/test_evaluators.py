@@ -22,11 +22,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def parents_of(store: Store) -> dict[str, Artifact]:
-    found = {noun: store.current(NAME, noun) for noun in NOUNS}
-    return {noun: artifact for noun, artifact in found.items() if artifact is not None}
+    artifacts = {noun: store.current(NAME, noun) for noun in NOUNS}
+    return {noun: artifact for noun, artifact in artifacts.items() if artifact is not None}
 
 
-def asked(store: Store, kind: str, seed: int = 0, **settings: Any) -> QuerySet | None:
+def query_set(store: Store, kind: str, seed: int = 0, **settings: Any) -> QuerySet | None:
     files = ImageFiles(store.root.parent / "pictures")
     made: Sequence[QuerySet] = EVALUATORS.build({"kind": kind, **settings}).query_sets(parents_of(store), files, seed)
     assert len(made) <= 1
@@ -39,7 +39,7 @@ def described() -> dict[str, tuple[str, str, str]]:
 
 @pytest.mark.parametrize("kind", ["annotated", "held_out", "labels"])
 def test_contract_of_every_evaluator(store: Store, kind: str) -> None:
-    made = asked(store, kind)
+    made = query_set(store, kind)
     assert made is not None
     gallery = set(made.gallery_ids)
     assert made.gallery_ids == tuple(sorted(gallery))
@@ -53,17 +53,17 @@ def test_contract_of_every_evaluator(store: Store, kind: str) -> None:
     assert made.name == kind
     assert "gallery" in made.protocol
     assert "reference image is removed" in made.protocol
-    assert made == asked(store, kind)
+    assert made == query_set(store, kind)
 
 
 @pytest.mark.parametrize("kind", list(EVALUATORS.members))
 def test_a_corpus_without_queries_gives_nothing(tmp_path: Path, kind: str) -> None:
     bare = measured_store(tmp_path, queries=False, generated=False, evaluation=False)
-    assert asked(bare, kind) is None
+    assert query_set(bare, kind) is None
 
 
 def test_annotated_counts_what_it_cannot_ask(store: Store) -> None:
-    made = asked(store, "annotated")
+    made = query_set(store, "annotated")
     assert made is not None
     assert made.drops == {"reference is not in the evaluation split": 1, "no target is in the evaluation split": 1}
     assert len(made.queries) == 18
@@ -71,33 +71,33 @@ def test_annotated_counts_what_it_cannot_ask(store: Store) -> None:
 
 
 def test_annotated_may_keep_the_reference(store: Store) -> None:
-    made = asked(store, "annotated", remove_reference=False)
+    made = query_set(store, "annotated", remove_reference=False)
     assert made is not None
     assert not made.remove_reference
     assert "kept in" in made.protocol
 
 
 def test_held_out_is_no_headline_and_says_why(store: Store) -> None:
-    made = asked(store, "held_out")
+    made = query_set(store, "held_out")
     assert made is not None
     assert not made.headline
     assert "do not measure composition" in made.protocol
     assert {query.query_id for query in made.queries} == {f"evaluation{number}" for number in range(17)}
-    few = asked(store, "held_out", max_queries=5)
+    few = query_set(store, "held_out", max_queries=5)
     assert few is not None
     assert len(few.queries) == 5
-    assert few.queries != asked(store, "held_out", seed=1, max_queries=5).queries  # type: ignore[union-attr]
+    assert few.queries != query_set(store, "held_out", seed=1, max_queries=5).queries  # type: ignore[union-attr]
 
 
 def test_held_out_counts_all_that_answers_as_well(store: Store) -> None:
     """Row 18 + n has the caption of row 27 + n; 19 and 35 are near-duplicates; reference is the row before."""
-    made, alone = asked(store, "held_out"), asked(store, "held_out", equivalents=[])
+    made, alone = query_set(store, "held_out"), query_set(store, "held_out", equivalents=[])
     assert made is not None and alone is not None
-    found = {query.query_id: query.target_ids for query in made.queries}
-    assert found["evaluation1"] == ("toys/20.png", "toys/29.png")
-    assert found["evaluation0"] == ("toys/19.png", "toys/28.png", "toys/35.png")  # of 18 to 19
-    assert found["evaluation16"] == ("toys/19.png", "toys/26.png", "toys/35.png")  # of 34 to 35
-    assert found["evaluation11"] == ("toys/30.png",)  # its caption is no other's
+    targets = {query.query_id: query.target_ids for query in made.queries}
+    assert targets["evaluation1"] == ("toys/20.png", "toys/29.png")
+    assert targets["evaluation0"] == ("toys/19.png", "toys/28.png", "toys/35.png")  # of 18 to 19
+    assert targets["evaluation16"] == ("toys/19.png", "toys/26.png", "toys/35.png")  # of 34 to 35
+    assert targets["evaluation11"] == ("toys/30.png",)  # its caption is no other's
     assert {len(query.target_ids) for query in alone.queries} == {1}
     assert "near-duplicates" in made.protocol and "near-duplicates" not in alone.protocol
 
@@ -125,7 +125,7 @@ def as_set(queries: tuple[Query, ...]) -> set[tuple[str, str, frozenset[str]]]:
 
 
 def test_labels_ask_for_everything_that_exists(store: Store) -> None:
-    made = asked(store, "labels", colour="colour")
+    made = query_set(store, "labels", colour="colour")
     assert made is not None
     assert as_set(made.queries) == slow_label_queries()
     assert {query.kind for query in made.queries} == {"label", "colour"}
@@ -133,19 +133,19 @@ def test_labels_ask_for_everything_that_exists(store: Store) -> None:
 
 
 def test_labels_may_come_from_the_category(store: Store) -> None:
-    made = asked(store, "labels", label="category", colour="colour")
+    made = query_set(store, "labels", label="category", colour="colour")
     assert made is not None
     assert as_set(made.queries) == slow_label_queries(), "in this corpus the category is the label"
 
 
 def test_labels_of_an_unknown_attribute_ask_nothing(store: Store) -> None:
-    assert asked(store, "labels", label="no such attribute", colour="colour") is None
+    assert query_set(store, "labels", label="no such attribute", colour="colour") is None
 
 
 def test_labels_sample_is_seeded(store: Store) -> None:
     first, other = (
-        asked(store, "labels", colour="colour", max_queries=4),
-        asked(store, "labels", 1, colour="colour", max_queries=4),
+        query_set(store, "labels", colour="colour", max_queries=4),
+        query_set(store, "labels", 1, colour="colour", max_queries=4),
     )
     assert first is not None
     assert other is not None
@@ -155,7 +155,7 @@ def test_labels_sample_is_seeded(store: Store) -> None:
 
 
 def test_labels_detect_colours_of_the_pictures(store: Store) -> None:
-    made = asked(store, "labels")
+    made = query_set(store, "labels")
     assert made is not None
     assert "detected by us" in made.protocol
     by_label = {frozenset(query.target_ids) for query in made.queries if query.kind == "label"}
@@ -164,11 +164,11 @@ def test_labels_detect_colours_of_the_pictures(store: Store) -> None:
 
 
 def test_labels_that_say_nothing_are_not_asked_about(store: Store) -> None:
-    made = asked(store, "labels", colour="colour", ignore=["circle"])
+    made = query_set(store, "labels", colour="colour", ignore=["circle"])
     assert made is not None
     assert made.drops == {"image without a usable 'label': not asked about": 6}
     assert not any("circle" in query.modified_text for query in made.queries)
-    assert asked(store, "labels", label="weight") is None
+    assert query_set(store, "labels", label="weight") is None
 
 
 def test_empty_settings_mean_every_evaluator(store: Store) -> None:
@@ -190,7 +190,7 @@ def test_annotated_queries_without_paraphrases_are_asked_in_the_editors_words(st
     given, reworded = EVALUATORS.build({"kind": "annotated", "paraphrases": "made"}).query_sets(
         parents_of(store), files, 0
     )
-    assert given == asked(store, "annotated")
+    assert given == query_set(store, "annotated")
     known = [query for query in given.queries if query.modified_text == "make it red"]
     for query in known:
         texts = [other.modified_text for other in reworded.queries if other.wording_of == query.query_id]

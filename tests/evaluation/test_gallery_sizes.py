@@ -12,23 +12,23 @@ def by_drawing_every_gallery(rank: int, gallery: int, targets: int, size: int, k
     """Share of all galleries with the targets and ``size − targets`` others in which fewer than k stand before."""
     others = range(gallery - targets)
     drawn = list(combinations(others, max(0, min(len(others), size - targets))))
-    return sum(sum(place < rank for place in chosen) < k for chosen in drawn) / len(drawn)
+    return sum(sum(row < rank for row in chosen) < k for chosen in drawn) / len(drawn)
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 7, 9, 12])
 def test_recall_equals_the_mean_over_all_galleries(size: int) -> None:
     cases = [(0, 9, 1), (3, 9, 1), (8, 9, 1), (5, 9, 3), (2, 6, 2), (0, 4, 4)]
     ranks, galleries, targets = (np.array(column) for column in zip(*cases, strict=True))
-    found = expected_recall(ranks, galleries, targets, size, (1, 2, 5))
-    for k, recall in zip((1, 2, 5), found, strict=True):
+    recalls = expected_recall(ranks, galleries, targets, size, (1, 2, 5))
+    for k, recall in zip((1, 2, 5), recalls, strict=True):
         expected = np.mean([by_drawing_every_gallery(*case, size, k) for case in cases])
         assert recall == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_whole_gallery_gives_the_recall_itself() -> None:
     ranks = np.random.default_rng(0).integers(15_000, size=500)
-    found = expected_recall(ranks, np.full(500, 15_536), np.ones(500, np.int64), 15_536, (1, 10, 50))
-    assert found.tolist() == pytest.approx([np.mean(ranks < k) for k in (1, 10, 50)], abs=1e-6)
+    recalls = expected_recall(ranks, np.full(500, 15_536), np.ones(500, np.int64), 15_536, (1, 10, 50))
+    assert recalls.tolist() == pytest.approx([np.mean(ranks < k) for k in (1, 10, 50)], abs=1e-6)
 
 
 def test_a_larger_gallery_is_harder() -> None:

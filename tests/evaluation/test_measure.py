@@ -64,7 +64,7 @@ def test_answers_equal_a_slow_loop(remove_reference: bool) -> None:
             }
         vectors["sum"] = vectors["image"] + vectors["text"]
         for mode, vector in vectors.items():
-            ranking = [IDS[place] for place in np.argsort(-(gallery @ vector), kind="stable")]
+            ranking = [IDS[gallery_row] for gallery_row in np.argsort(-(gallery @ vector), kind="stable")]
             if remove_reference:
                 ranking.remove(query.reference_id)
             places = sorted(ranking.index(target) for target in query.target_ids)
@@ -102,9 +102,9 @@ def test_queries_of_part_of_the_gallery_equal_a_slow_loop() -> None:
         for row in range(20)
         if row not in (8, 9, 10, 11)
     )
-    asked = QuerySet("set", "protocol", queries, tuple(IDS), True, True, galleries=parts, map_ks=(5, 10))
+    in_parts = QuerySet("set", "protocol", queries, tuple(IDS), True, True, galleries=parts, map_ks=(5, 10))
     made = checkpoint(0)
-    (answers,) = ask({"stage1": lambda: made}, [asked], inputs_of, silent)
+    (answers,) = ask({"stage1": lambda: made}, [in_parts], inputs_of, silent)
     gallery = encode_gallery(made.network, INPUTS)
     encoded = encode_queries(made.network, INPUTS, [IDS.index(q.reference_id) for q in queries], ["make it red"] * 16)
     for row, query in enumerate(answers.query_set.queries):
@@ -122,9 +122,9 @@ def test_queries_of_part_of_the_gallery_equal_a_slow_loop() -> None:
 
 
 def test_a_query_of_several_kinds_counts_in_each() -> None:
-    asked = query_set()
-    queries = tuple(replace(query, kind="even|odd") if row < 4 else query for row, query in enumerate(asked.queries))
-    answers = Answers(replace(asked, queries=queries))
+    plain = query_set()
+    queries = tuple(replace(query, kind="even|odd") if row < 4 else query for row, query in enumerate(plain.queries))
+    answers = Answers(replace(plain, queries=queries))
     for mode in ("composed", "image", "text", "sum"):
         answers.ranks["stage2", mode], answers.precision["stage2", mode] = np.arange(20), np.zeros((20, 1))
     counted = {row["kind"]: row["queries"] for row in tables([answers], (1,), 100, seed=0).recall.to_pylist()}
@@ -214,7 +214,7 @@ def test_the_towers_see_a_reference_once_for_all_modes() -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.place, self.seen = nn.Parameter(torch.zeros(1)), 0
+            self.anchor, self.seen = nn.Parameter(torch.zeros(1)), 0
 
         def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
             return torch.tensor([[len(text)] for text in texts])

@@ -88,8 +88,8 @@ def test_fashioniq_in_its_four_protocols(shared_data: Path, tmp_path: Path) -> N
     }
     for gallery in ("original", "union"):
         for fate in ("kept", "removed"):
-            found = ours(sets[f"fashioniq {gallery} {fate}"], images, vectors, numbers)
-            assert len(found) == 6016
+            ranks = ours(sets[f"fashioniq {gallery} {fate}"], images, vectors, numbers)
+            assert len(ranks) == 6016
             for category, rows in triplets.items():
                 if gallery == "original":
                     names = json.loads((folder / "image_splits" / f"split.{category}.val.json").read_text())
@@ -99,7 +99,7 @@ def test_fashioniq_in_its_four_protocols(shared_data: Path, tmp_path: Path) -> N
                 for number, row in enumerate(rows):
                     without = [row["candidate"]] if fate == "removed" else []
                     order = sorted_names(vectors.query(row["target"], number), names, vectors, without)
-                    assert order.index(row["target"]) == found[f"fashioniq/cap.{category}.val-{number}"][0]
+                    assert order.index(row["target"]) == ranks[f"fashioniq/cap.{category}.val-{number}"][0]
 
 
 @pytest.mark.data
@@ -130,8 +130,8 @@ def test_circo_average_precision_and_recall(shared_data: Path, tmp_path: Path) -
         right = np.isin(np.array(order[:50], dtype=int), row["gt_img_ids"])
         precision = np.cumsum(right) * right / np.arange(1, 51)
         wanted = [float(precision[:k].sum() / min(len(row["gt_img_ids"]), k)) for k in (5, 10, 25, 50)]
-        rank, found = every[f"circo/{row['id']}"]
-        assert dict(zip(sets["circo"].map_ks, found, strict=True)) == pytest.approx(
+        rank, precisions = every[f"circo/{row['id']}"]
+        assert dict(zip(sets["circo"].map_ks, precisions, strict=True)) == pytest.approx(
             dict(zip((5, 10, 25, 50), wanted, strict=True))
         )
         assert rank == min(order.index(str(target)) for target in row["gt_img_ids"])
@@ -156,10 +156,10 @@ def test_genecis_ranks_the_target_among_its_own_gallery(tmp_path: Path) -> None:
     vectors = Vectors([dict(row["attributes"])[NAME] for row in manifest])
     names = [[image_name(coco(number)) for number in row] for row in drawn]
     numbers = {f"genecis/change_object-{row}": (target, row) for row, (_, target, *_) in enumerate(names)}
-    found = ours(made, parents["images"], vectors, numbers)
+    ranks = ours(made, parents["images"], vectors, numbers)
     for row, (_, target, *others) in enumerate(names):
         similarities = vectors.of([target, *others]) @ vectors.query(target, row)
-        assert np.argsort(-similarities).tolist().index(0) == found[f"genecis/change_object-{row}"][0]
+        assert np.argsort(-similarities).tolist().index(0) == ranks[f"genecis/change_object-{row}"][0]
 
 
 def coco(number: int) -> dict[str, int]:

@@ -20,7 +20,7 @@ def unit(rows: int, dim: int, seed: int) -> np.ndarray:
 def slow_rank(scores: list[float], targets: list[int], removed: list[int]) -> int:
     """Sort everything, look where the first target stands."""
     order = sorted((row for row in range(len(scores)) if row not in removed), key=lambda row: -scores[row])
-    return next(place for place, row in enumerate(order) if row in targets)
+    return next(rank for rank, row in enumerate(order) if row in targets)
 
 
 @pytest.mark.parametrize(("query_rows", "gallery_rows"), [(1024, 4096), (7, 5), (1, 1), (3, 200)])
@@ -34,10 +34,10 @@ def test_rank_is_the_place_in_a_full_sort(
     picks = [random.permutation(97).tolist() for _ in range(40)]
     targets = [pick[: 1 + several * (row % 4)] for row, pick in enumerate(picks)]
     removed = [pick[-1:] if row % 2 else [] for row, pick in enumerate(picks)]
-    found = best_ranks(queries, gallery, targets, removed, BlockSize(query_rows, gallery_rows, precision))
+    ranks = best_ranks(queries, gallery, targets, removed, BlockSize(query_rows, gallery_rows, precision))
     scores = (queries.astype(np.float64) @ gallery.astype(np.float64).T).tolist()
-    assert found.tolist() == [slow_rank(scores[row], targets[row], removed[row]) for row in range(40)]
-    assert found.dtype == np.int32
+    assert ranks.tolist() == [slow_rank(scores[row], targets[row], removed[row]) for row in range(40)]
+    assert ranks.dtype == np.int32
 
 
 def test_perfect_and_worst_models() -> None:
@@ -74,9 +74,9 @@ def test_order_of_the_gallery_does_not_matter() -> None:
     queries, gallery = unit(20, 8, 7), unit(50, 8, 8)
     gallery[25:] = gallery[:25]
     shuffled = np.random.default_rng(9).permutation(50)
-    place = np.argsort(shuffled)
+    row_of = np.argsort(shuffled)
     straight = best_ranks(queries, gallery, [[row] for row in range(20)], size=BlockSize(images=16))
-    moved = best_ranks(queries, gallery[shuffled], [[int(place[row])] for row in range(20)], size=BlockSize(images=16))
+    moved = best_ranks(queries, gallery[shuffled], [[int(row_of[row])] for row in range(20)], size=BlockSize(images=16))
     assert straight.tolist() == moved.tolist()
 
 
@@ -132,7 +132,7 @@ def test_an_image_of_several_vectors_counts_by_its_best(precision: Precision) ->
 
 def counted(scores: list[float], target: int) -> int:
     """A slow count: what is better by more than a tie, and half of the ties, rounded up."""
-    others = [score - scores[target] for place, score in enumerate(scores) if place != target]
+    others = [score - scores[target] for row, score in enumerate(scores) if row != target]
     ties = sum(abs(difference) <= TIE for difference in others)
     return sum(difference > TIE for difference in others) + (ties + 1) // 2
 
@@ -147,12 +147,12 @@ def test_duplicates_and_scores_closer_than_any_fast_product_can_tell(
     queries, gallery = unit(12, 40, 2), unit(300, 40, 3)
     targets = random.permutation(300)[:12]
     for row, target in enumerate(targets):
-        for place, off in enumerate((0.0, 4e-7, -4e-7, 3e-6, -3e-6, 1e-4, -1e-4, 2e-3)):
-            copy = (target + 1 + place) % 300
+        for number, off in enumerate((0.0, 4e-7, -4e-7, 3e-6, -3e-6, 1e-4, -1e-4, 2e-3)):
+            copy = (target + 1 + number) % 300
             gallery[copy] = gallery[target] + np.float32(off) * queries[row]
     exact = (queries.astype(np.float64) @ gallery.astype(np.float64).T).tolist()
-    found = best_ranks(queries, gallery, [[int(target)] for target in targets], size=BlockSize(*size, precision))
-    assert found.tolist() == [counted(exact[row], int(target)) for row, target in enumerate(targets)]
+    ranks = best_ranks(queries, gallery, [[int(target)] for target in targets], size=BlockSize(*size, precision))
+    assert ranks.tolist() == [counted(exact[row], int(target)) for row, target in enumerate(targets)]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -201,10 +201,10 @@ def test_published_ties_are_decided_by_any_difference_then_by_the_order_of_the_g
         sorted_rank([float((q.astype(float) * g).sum()) for g in gallery], int(t))
         for q, t in zip(queries, targets, strict=True)
     ]
-    found = best_ranks(
+    ranks = best_ranks(
         queries, gallery, [[int(t)] for t in targets], size=BlockSize(4, 17, precision), ties="published"
     )
-    assert found.tolist() == wanted
+    assert ranks.tolist() == wanted
     scored, _, _ = ranks_of_scores(exact.astype(np.float32), [[int(t)] for t in targets], [[]] * 10, 3, "published")
     assert scored.tolist() == [
         sorted_rank(row.tolist(), int(t)) for row, t in zip(exact.astype(np.float32), targets, strict=True)

@@ -73,8 +73,8 @@ def test_an_index_that_misses_nothing_loses_nothing_ties_included(k: int, tokens
     gallery = gallery[:, 0] if tokens == 1 else gallery
     queries, random = unit(60, 8, 1), np.random.default_rng(2)
     order = np.argsort(-(gallery.reshape(len(gallery), tokens, 8) @ queries.T).max(axis=1), axis=0).T
-    targets = [random.permutation(best[:40])[: 1 + place % 3].tolist() for place, best in enumerate(order)]
-    drawn = [best[: place % 3].tolist() for place, best in enumerate(order)]
+    targets = [random.permutation(best[:40])[: 1 + number % 3].tolist() for number, best in enumerate(order)]
+    drawn = [best[: number % 3].tolist() for number, best in enumerate(order)]
     removed = [[row for row in rows if row not in right] for rows, right in zip(drawn, targets, strict=True)]
     exact = best_ranks(queries, gallery, targets, removed) < k
     index = index_of_gallery(gallery, IndexSettings(), 0)
@@ -85,8 +85,8 @@ def test_an_index_that_misses_nothing_loses_nothing_ties_included(k: int, tokens
 
 def test_a_model_that_gives_all_images_one_score_gets_no_credit_either() -> None:
     gallery = np.ones((50, 1), np.float32)
-    found = searched_ranks(slow_index(gallery), gallery[:1], gallery, [[49]], [[]], 5)
-    assert found.tolist() == best_ranks(gallery[:1], gallery, [[49]]).tolist() == [25]
+    ranks = searched_ranks(slow_index(gallery), gallery[:1], gallery, [[49]], [[]], 5)
+    assert ranks.tolist() == best_ranks(gallery[:1], gallery, [[49]]).tolist() == [25]
 
 
 @pytest.mark.parametrize(
@@ -101,16 +101,16 @@ def test_loss_of_an_approximate_index_equals_a_hand_count(above: str, says: str)
         {"flat_up_to": 1, "above": above, "probed_share": 0.02, "hnsw_links": 2, "hnsw_breadth": 1}
     )
     order = np.argsort(-(queries @ gallery.T), axis=1)
-    removed, targets = [[int(row[0])] for row in order], [[int(row[1 + place % 9])] for place, row in enumerate(order)]
+    removed, targets = [[int(row[0])] for row in order], [[int(row[1 + line % 9])] for line, row in enumerate(order)]
     index, same = index_of_gallery(gallery, settings, 0), build_index(gallery, settings, 0)
     assert says in index.says
     counted = exact = 0
     for query, (target,), (gone,) in zip(queries, targets, removed, strict=True):
         hits = [row for _, row in best_images(same, query[None], 7, 1) if row != gone]  # five, the removed and one more
         counted += target in hits[:5]
-    exact = sum(1 for place in range(80) if place % 9 < 5)
-    found = searched_ranks(index, queries, gallery, targets, removed, 5)
-    assert np.count_nonzero(found < 5) == counted
+    exact = sum(1 for line in range(80) if line % 9 < 5)
+    ranks = searched_ranks(index, queries, gallery, targets, removed, 5)
+    assert np.count_nonzero(ranks < 5) == counted
     assert np.count_nonzero(best_ranks(queries, gallery, targets, removed) < 5) == exact
     assert 0 < counted < exact, "this index loses something, so that there is something to count"
 

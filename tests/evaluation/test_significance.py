@@ -23,8 +23,8 @@ def test_few_groups_are_tested_exactly() -> None:
     random = np.random.default_rng(0)
     values = random.choice([-1.0, 0.0, 1.0], size=(24, 3), p=[0.1, 0.3, 0.6])
     groups = [f"r{row % 8}" for row in range(24)]
-    found = randomisation_p(values, groups, draws=1000, seed=0)
-    assert found.tolist() == [every_sign(values[:, column].tolist(), groups) for column in range(3)]
+    p_values = randomisation_p(values, groups, draws=1000, seed=0)
+    assert p_values.tolist() == [every_sign(values[:, column].tolist(), groups) for column in range(3)]
 
 
 def test_random_signs_come_near_to_all_signs() -> None:
@@ -45,17 +45,17 @@ def test_equal_models_give_one_and_sure_differences_the_least_p() -> None:
 def test_p_is_uniform_where_there_is_no_difference() -> None:
     random = np.random.default_rng(5)
     values = random.choice([-1.0, 1.0], size=(60, 400)) * random.random((60, 1))
-    found = randomisation_p(values, [str(row) for row in range(60)], draws=400, seed=6)
-    assert np.mean(found < 0.05) == pytest.approx(0.05, abs=0.035)
-    assert np.mean(found < 0.5) == pytest.approx(0.5, abs=0.09)
+    p_values = randomisation_p(values, [str(row) for row in range(60)], draws=400, seed=6)
+    assert np.mean(p_values < 0.05) == pytest.approx(0.05, abs=0.035)
+    assert np.mean(p_values < 0.5) == pytest.approx(0.5, abs=0.09)
 
 
 def test_queries_that_do_not_differ_do_not_matter() -> None:
     """McNemar's exact test: six won, one lost."""
     values = np.zeros((300, 1))
     values[:6], values[6] = 1, -1
-    found = randomisation_p(values, [str(row) for row in range(300)], draws=1000, seed=0)
-    assert found.tolist() == [2 * (1 + 7) / 2**7]
+    p_values = randomisation_p(values, [str(row) for row in range(300)], draws=1000, seed=0)
+    assert p_values.tolist() == [2 * (1 + 7) / 2**7]
 
 
 def test_queries_of_one_reference_count_as_one() -> None:

@@ -85,11 +85,11 @@ def answering(settings: ImageSettings, images: Artifact, store: Store) -> Answer
     return Answering(Checkpoint(backbone, network, 0.05), manifest, settings, store)
 
 
-def by_hand(found: Answering, reference: int, text: str, gallery: list[int]) -> list[int]:
+def by_hand(answerer: Answering, reference: int, text: str, gallery: list[int]) -> list[int]:
     """Numbers of the gallery's pictures, best first; one picture at a time, ties by number."""
     import torch
 
-    network = found.checkpoint.network
+    network = answerer.checkpoint.network
 
     def inputs(number: int) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(network.read_images([Image.fromarray(pixels(number))])))
@@ -103,47 +103,47 @@ def by_hand(found: Answering, reference: int, text: str, gallery: list[int]) -> 
 def test_cirr_files_equal_rankings_made_by_hand(tmp_path: Path) -> None:
     settings, store = cirr(tmp_path / "cirr_data"), Store(tmp_path / "store")
     images = scanned(settings, store)
-    (asked,) = read_server_queries(settings, images, store)
-    assert len(asked.names) == PICTURES and len(set(asked.image_ids)) == PICTURES - 1
-    found = answering(settings, images, store)
-    whole, subset = submit(asked, found, tmp_path / "out", "small")
+    (server_queries,) = read_server_queries(settings, images, store)
+    assert len(server_queries.names) == PICTURES and len(set(server_queries.image_ids)) == PICTURES - 1
+    answerer = answering(settings, images, store)
+    whole, subset = submit(server_queries, answerer, tmp_path / "out", "small")
     assert (whole.name, subset.name) == ("recall_submission_small.json", "recall_subset_submission_small.json")
     ranked, in_set = json.loads(whole.read_text()), json.loads(subset.read_text())
     assert (ranked.pop("version"), ranked.pop("metric")) == ("rc2", "recall")
     assert (in_set.pop("version"), in_set.pop("metric")) == ("rc2", "recall_subset")
-    order = {name: place for place, name in enumerate(asked.names)}
+    order = {name: rank for rank, name in enumerate(server_queries.names)}
     for row, text in enumerate(TEXTS):
         others = sorted(set(range(PICTURES)) - {row}, key=lambda number: order[f"test1-{number}"])
-        expected = [f"test1-{number}" for number in by_hand(found, row, text, others)]
+        expected = [f"test1-{number}" for number in by_hand(answerer, row, text, others)]
         assert same_but_for_twins(ranked[str(100 + row)], expected[:50])
         six = list(range(20 + 5 * row, 25 + 5 * row))
-        assert in_set[str(100 + row)] == [f"test1-{number}" for number in by_hand(found, row, text, six)[:3]]
+        assert in_set[str(100 + row)] == [f"test1-{number}" for number in by_hand(answerer, row, text, six)[:3]]
 
 
 def same_but_for_twins(one: list[str], other: list[str]) -> bool:
     """Equal, whichever of the two names of one picture stands first."""
 
-    def told(names: list[str]) -> list[str]:
+    def distinct(names: list[str]) -> list[str]:
         return [name.replace("59", "58") for name in names]
 
-    return told(one) == told(other)
+    return distinct(one) == distinct(other)
 
 
 def test_circo_keeps_the_reference_unless_told(tmp_path: Path) -> None:
     settings, store = circo(tmp_path / "circo_data"), Store(tmp_path / "store")
     images = scanned(settings, store)
-    (asked,) = read_server_queries(settings, images, store)
-    found = answering(settings, images, store)
-    (path,) = submit(asked, found, tmp_path / "out", "small")
+    (server_queries,) = read_server_queries(settings, images, store)
+    answerer = answering(settings, images, store)
+    (path,) = submit(server_queries, answerer, tmp_path / "out", "small")
     ranked = json.loads(path.read_text())
     for row, text in enumerate(TEXTS):
-        expected = by_hand(found, 7 * row, text, list(range(PICTURES)))
+        expected = by_hand(answerer, 7 * row, text, list(range(PICTURES)))
         assert [min(number, 58) for number in ranked[str(row)]] == [min(number, 58) for number in expected[:50]]
-    other = replace(found, text="concept", reference="removed")
-    (path,) = submit(asked, other, tmp_path / "other", "small")
+    other = replace(answerer, text="concept", reference="removed")
+    (path,) = submit(server_queries, other, tmp_path / "other", "small")
     for row, text in enumerate(TEXTS):
         gallery = sorted(set(range(PICTURES)) - {7 * row})
-        expected = by_hand(found, 7 * row, f"a dog that {text}", gallery)
+        expected = by_hand(answerer, 7 * row, f"a dog that {text}", gallery)
         ids = json.loads(path.read_text())[str(row)]
         assert [min(number, 58) for number in ids] == [min(number, 58) for number in expected[:50]]
 
@@ -152,9 +152,9 @@ def test_a_missing_picture_is_told(tmp_path: Path) -> None:
     settings, store = cirr(tmp_path / "cirr_data"), Store(tmp_path / "store")
     (tmp_path / "cirr_data" / "test1" / "test1-31.png").unlink()
     images = scanned(settings, store)
-    (asked,) = read_server_queries(settings, images, store)
+    (server_queries,) = read_server_queries(settings, images, store)
     with pytest.raises(InputError, match=r"1 pictures .* the first is 'test1-31'"):
-        submit(asked, answering(settings, images, store), tmp_path / "out", "small")
+        submit(server_queries, answering(settings, images, store), tmp_path / "out", "small")
     assert not (tmp_path / "out").exists()
 
 

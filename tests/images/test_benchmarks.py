@@ -28,7 +28,7 @@ def reader(kind: str, folder: Path, **settings: Any) -> Reader:
     return made
 
 
-def found(made: Reader) -> dict[str, FoundFile]:
+def files_by_path(made: Reader) -> dict[str, FoundFile]:
     return {file.path: file for file in made.files(Path("unused"))}
 
 
@@ -48,7 +48,7 @@ def fashioniq(tmp_path: Path) -> Path:
 
 
 def test_fashioniq_has_two_splits_and_galleries_by_category(fashioniq: Path) -> None:
-    files = found(reader("fashioniq", fashioniq, categories=["dress", "shirt"]))
+    files = files_by_path(reader("fashioniq", fashioniq, categories=["dress", "shirt"]))
     assert {path: (file.split, file.category, file.attributes["galleries"]) for path, file in files.items()} == {
         "images/A.png": ("train", "dress", ""),
         "images/B.jpg": ("train", "dress", ""),
@@ -83,14 +83,14 @@ def cirr(tmp_path: Path) -> Path:
 
 
 def test_cirr_is_evaluated_on_one_of_two_splits(cirr: Path) -> None:
-    val = found(reader("cirr", cirr, pictures_folder="img_raw"))
+    val = files_by_path(reader("cirr", cirr, pictures_folder="img_raw"))
     assert {path: file.split for path, file in val.items()} == {
         "img_raw/dev/v1.png": "evaluation",
         "img_raw/dev/v2.png": "evaluation",
         "img_raw/train/3/t1.png": "train",
     }
     test1 = reader("cirr", cirr, pictures_folder="img_raw", evaluate="test1")
-    assert "img_raw/test1/x1.png" in found(test1) and "img_raw/dev/v1.png" not in found(test1)
+    assert "img_raw/test1/x1.png" in files_by_path(test1) and "img_raw/dev/v1.png" not in files_by_path(test1)
     assert [(file.path, file.holds) for file in annotations(test1)] == [
         ("cirr/captions/cap.rc2.train.json", "triplets"),
         ("cirr/captions/cap.rc2.test1.json", "queries"),
@@ -111,7 +111,7 @@ def circo(tmp_path: Path) -> Path:
 
 
 def test_circo_is_for_evaluation_alone(circo: Path) -> None:
-    files = found(reader("circo", circo)).values()
+    files = files_by_path(reader("circo", circo)).values()
     assert [(file.split, file.attributes["name"]) for file in files] == [("evaluation", "12"), ("evaluation", "345")]
     (annotation,) = annotations(reader("circo", circo))
     assert annotation.pictures["345"] == "COCO2017_unlabeled/unlabeled2017/000000000345.jpg"
@@ -120,9 +120,9 @@ def test_circo_is_for_evaluation_alone(circo: Path) -> None:
 @pytest.mark.parametrize("kind", ["fashioniq", "cirr", "circo", "genecis"])
 def test_a_folder_that_is_no_such_benchmark(kind: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read as JSON|holds none of the folders"):
-        found(reader(kind, tmp_path))
+        files_by_path(reader(kind, tmp_path))
     with pytest.raises(InputError, match="is not there; give the folder that holds"):
-        found(reader(kind, tmp_path / "none"))
+        files_by_path(reader(kind, tmp_path / "none"))
 
 
 def test_together_reads_a_corpus_to_train_on_and_a_benchmark(tmp_path: Path, circo: Path) -> None:
@@ -131,7 +131,7 @@ def test_together_reads_a_corpus_to_train_on_and_a_benchmark(tmp_path: Path, cir
     (mine / "triplets.csv").write_text("reference,target,modified_text\n")
     readers = [{"kind": "folder", "folder": str(mine)}, {"kind": "circo", "folder": str(circo)}]
     made = reader("together", tmp_path, readers=readers)
-    assert {path: file.corpus for path, file in found(made).items()} == {
+    assert {path: file.corpus for path, file in files_by_path(made).items()} == {
         "COCO2017_unlabeled/unlabeled2017/000000000012.jpg": "circo",
         "COCO2017_unlabeled/unlabeled2017/000000000345.jpg": "circo",
         "mine/a.png": "mine",
@@ -147,10 +147,10 @@ def test_together_refuses_folders_elsewhere_and_the_same_corpus_twice(tmp_path: 
         picture(tmp_path / name / "a.png")
     elsewhere = [{"kind": "folder", "folder": str(tmp_path / "c")}]
     with pytest.raises(InputError, match="does not lie below"):
-        found(reader("together", tmp_path / "a", readers=elsewhere))
+        files_by_path(reader("together", tmp_path / "a", readers=elsewhere))
     twice = [{"kind": "folder", "folder": str(tmp_path / name)} for name in ("a/mine", "b/mine")]
     with pytest.raises(InputError, match="two readers have a corpus 'mine'"):
-        found(reader("together", tmp_path, readers=twice))
+        files_by_path(reader("together", tmp_path, readers=twice))
 
 
 def moved(folder: Path, where: dict[str, str]) -> None:
@@ -162,7 +162,7 @@ def moved(folder: Path, where: dict[str, str]) -> None:
 def test_cirr_with_the_flat_folder_of_nlvr2(cirr: Path) -> None:
     moved(cirr, {"img_raw/train/3/t1.png": "train/t1.png", "img_raw/dev/v1.png": "nlvr2/dev/v1.PNG"})
     made = reader("cirr", cirr)
-    assert {path: file.attributes["name"] for path, file in found(made).items()} == {
+    assert {path: file.attributes["name"] for path, file in files_by_path(made).items()} == {
         "train/t1.png": "t1",
         "nlvr2/dev/v1.PNG": "v1",
         "img_raw/dev/v2.png": "v2",
@@ -174,7 +174,7 @@ def test_fashioniq_with_a_folder_for_each_category(fashioniq: Path) -> None:
     moves = {"A.png": "dress/A.jpg", "C.png": "dress/C.jpg", "D.png": "shirt/D.jpg", "E.png": "shirt/E.jpg"}
     moved(fashioniq, {f"images/{old}": f"images/{new}" for old, new in moves.items()})
     picture(fashioniq / "images" / "a" / "C.jpg")  # the same name in another folder: the category's own goes first
-    files = found(reader("fashioniq", fashioniq, categories=["dress", "shirt"]))
+    files = files_by_path(reader("fashioniq", fashioniq, categories=["dress", "shirt"]))
     assert set(files) == {f"images/{name}" for name in (*moves.values(), "B.jpg", "F.png")}
 
 
@@ -185,5 +185,5 @@ def test_a_split_without_any_picture_shows_what_was_expected_and_what_is_there(c
             path.unlink()
     there = "for example 'img_raw/dev/v2.png'" if anything else "no picture at all"
     with pytest.raises(InputError, match="all 1 training pictures of cirr are missing") as caught:
-        found(reader("cirr", cirr))
+        files_by_path(reader("cirr", cirr))
     assert str(caught.value).endswith(f"expected for example 'train/3/t1.png', found {there}")

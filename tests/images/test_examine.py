@@ -80,5 +80,5 @@ def test_decoders_that_abort_hang_or_eat_memory_cost_one_file_each_and_not_the_r
     drops = {row["path"]: row["detail"] for row in manifest.table("drops.parquet").to_pylist()}
     assert drops.keys() == fatal.keys() and "memory" in drops["P6MEMORY.ppm"] and "died" in drops["P6HANG.ppm"]
     (rows,) = store.root.glob("rows/file_findings/*")
-    kept = Rows(rows, scan_images.FINDING_TYPE).keys()
-    assert len(kept) == len(paths), "what killed a process is looked at again by the next scan"
+    keys = Rows(rows, scan_images.FINDING_TYPE).keys()
+    assert len(keys) == len(paths), "what killed a process is looked at again by the next scan"

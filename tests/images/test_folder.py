@@ -21,14 +21,14 @@ def touch(root: Path, *paths: str) -> None:
         Image.new("RGB", (8, 8)).save(root / path, "PNG")
 
 
-def found(root: Path, **settings: Any) -> list[FoundFile]:
+def files_of(root: Path, **settings: Any) -> list[FoundFile]:
     return list(Folder(folder=root, **settings).files(root / "store"))
 
 
 def test_one_corpus_whose_first_directories_are_categories(tmp_path: Path) -> None:
     root = tmp_path / "shop"
     touch(root, "b.png", "shirts/x.JPG", "shirts/deep/y.webp")
-    assert [(file.path, file.corpus, file.category) for file in found(root)] == [
+    assert [(file.path, file.corpus, file.category) for file in files_of(root)] == [
         ("b.png", "shop", ""),
         ("shirts/deep/y.webp", "shop", "shirts"),
         ("shirts/x.JPG", "shop", "shirts"),
@@ -38,7 +38,7 @@ def test_one_corpus_whose_first_directories_are_categories(tmp_path: Path) -> No
 
 def test_sub_directories_as_corpora(tmp_path: Path) -> None:
     touch(tmp_path, "a/x.png", "a/hats/y.png", "b/z.png", "stray.png")
-    files = found(tmp_path, subdirectories="corpora")
+    files = files_of(tmp_path, subdirectories="corpora")
     assert [(file.path, file.corpus, file.category) for file in files] == [
         ("a/hats/y.png", "a", "hats"),
         ("a/x.png", "a", ""),
@@ -54,7 +54,7 @@ def test_hidden_names_other_files_and_linked_directories_are_ignored(tmp_path: P
     (root / "notes.txt").write_text("hello")
     touch(tmp_path, "elsewhere/f.png")
     (root / "linked").symlink_to(tmp_path / "elsewhere")
-    assert [file.path for file in found(root)] == ["a.png"]
+    assert [file.path for file in files_of(root)] == ["a.png"]
 
 
 COLUMNS = {"category_column": "label", "group_column": "who", "split_column": "part"}
@@ -78,7 +78,7 @@ def write_metadata(root: Path, kind: str) -> None:
 def test_metadata_gives_category_group_split_and_attributes(tmp_path: Path, kind: str) -> None:
     touch(tmp_path, "images/a.png", "images/b.png", "images/c.png")
     write_metadata(tmp_path, kind)
-    a, b, c = found(tmp_path, **COLUMNS)
+    a, b, c = files_of(tmp_path, **COLUMNS)
     assert (a.category, a.group, a.split, a.attributes) == ("hat", "7", "evaluation", {"colour": "rød, or not"})
     assert (b.category, b.group, b.split, b.attributes) == ("shoe", "", "", {"colour": ""})
     assert (c.category, c.group, c.split, c.attributes) == ("", "", "", {})
@@ -89,13 +89,13 @@ def test_a_line_of_json_ends_at_a_line_feed_only(tmp_path: Path, separator: str)
     touch(tmp_path, "a.png")
     row = json.dumps({"file": "a.png", "title": f"red{separator}hat"}, ensure_ascii=False)
     (tmp_path / "metadata.jsonl").write_bytes(f"{row}\r\n".encode())
-    assert [file.attributes for file in found(tmp_path)] == [{"title": f"red{separator}hat"}]
+    assert [file.attributes for file in files_of(tmp_path)] == [{"title": f"red{separator}hat"}]
 
 
 def test_a_file_that_only_the_metadata_names_is_listed_for_the_scan_to_judge(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     (tmp_path / "metadata.csv").write_text("file\na.png\ngone.png\n../out.png\n")
-    assert [file.path for file in found(tmp_path)] == ["../out.png", "a.png", "gone.png"]
+    assert [file.path for file in files_of(tmp_path)] == ["../out.png", "a.png", "gone.png"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_metadata_that_cannot_be_used_says_why(
     touch(tmp_path, "a.png")
     (tmp_path / "metadata.csv").write_bytes(content)
     with pytest.raises(InputError, match=message):
-        found(tmp_path, **settings)
+        files_of(tmp_path, **settings)
 
 
 def test_two_metadata_files_are_refused(tmp_path: Path) -> None:
@@ -121,15 +121,15 @@ def test_two_metadata_files_are_refused(tmp_path: Path) -> None:
     write_metadata(tmp_path, "csv")
     write_metadata(tmp_path, "jsonl")
     with pytest.raises(InputError, match=r"metadata\.csv and metadata\.jsonl"):
-        found(tmp_path)
+        files_of(tmp_path)
 
 
 def test_a_missing_folder_and_a_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
-        found(tmp_path / "nowhere")
+        files_of(tmp_path / "nowhere")
     touch(tmp_path, "a.png")
     with pytest.raises(InputError, match="not a folder"):
-        found(tmp_path / "a.png")
+        files_of(tmp_path / "a.png")
 
 
 def test_where_the_folder_lies_is_not_part_of_the_settings(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ def follow(scene: Scene, text: str) -> Scene:
     words = text.split()
     things = {thing.phrase: thing for thing in scene}
     if words[0] == "add":
-        phrase, _, place = text.removeprefix("add a ").partition(" at the ")
-        return tuple(sorted((*scene, Thing(PLACES.index(place), *phrase.split()))))
+        phrase, _, position = text.removeprefix("add a ").partition(" at the ")
+        return tuple(sorted((*scene, Thing(PLACES.index(position), *phrase.split()))))
     old = things.pop(" ".join(words[2:5]))
     rest = " ".join(words[5:])
     if words[0] == "move":

@@ -37,11 +37,11 @@ def test_the_same_settings_write_the_same_bytes_anywhere(tmp_path: Path) -> None
 
 
 def test_files_carry_corpus_split_and_group(tmp_path: Path) -> None:
-    found = list(SMALL.files(tmp_path))
-    assert {(file.corpus, file.split) for file in found} == {("scenes", "train"), ("unseen_scenes", "evaluation")}
-    assert [file.path for file in found] == sorted(file.path for file in found)
-    assert {file.group for file in found if file.corpus == "scenes"} == {f"scenes/{number:05d}" for number in range(12)}
-    with Image.open(SMALL.root(tmp_path) / found[0].path) as picture:
+    files = list(SMALL.files(tmp_path))
+    assert {(file.corpus, file.split) for file in files} == {("scenes", "train"), ("unseen_scenes", "evaluation")}
+    assert [file.path for file in files] == sorted(file.path for file in files)
+    assert {file.group for file in files if file.corpus == "scenes"} == {f"scenes/{number:05d}" for number in range(12)}
+    with Image.open(SMALL.root(tmp_path) / files[0].path) as picture:
         assert picture.size == (48, 48) and picture.mode == "RGB"
 
 

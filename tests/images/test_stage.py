@@ -42,9 +42,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     run = scan.Examiners.run
 
-    def counted(self: Any, asked: Any) -> Any:
-        paths.extend(asked)
-        return run(self, asked)
+    def counted(self: Any, wanted: Any) -> Any:
+        paths.extend(wanted)
+        return run(self, wanted)
 
     monkeypatch.setattr(scan.Examiners, "run", counted)
     return paths
@@ -148,8 +148,8 @@ def test_drops_have_a_reason_and_small_pictures_follow_the_setting(tmp_path: Pat
         "thin.png": "too small",
     }
     assert artifact.summary["drops"] == dict.fromkeys(drops.values(), 1)
-    kept, _ = IMAGES.run(recipe(tmp_path / "in", min_side_px=5), Store(tmp_path / "store"))
-    assert kept.table()["image_id"].to_pylist() == ["000.png", "thin.png"]
+    scanned, _ = IMAGES.run(recipe(tmp_path / "in", min_side_px=5), Store(tmp_path / "store"))
+    assert scanned.table()["image_id"].to_pylist() == ["000.png", "thin.png"]
 
 
 def hostile_expectation(row: dict[str, str]) -> str:

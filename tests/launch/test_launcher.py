@@ -178,9 +178,9 @@ def test_a_launched_process_gets_the_very_recipe(name: str, tmp_path: Path) -> N
 
 
 def test_messages_reach_the_one_who_launched(caplog: pytest.LogCaptureFixture) -> None:
-    told: list[tuple[str, int, int]] = []
+    messages: list[tuple[str, int, int]] = []
     with LaunchFolder.made(load_recipe("demo")) as folder:
-        with folder.passed_on(lambda label, done, total: told.append((label, done, total))):
+        with folder.passed_on(lambda label, done, total: messages.append((label, done, total))):
             writer = folder.writer()
             import logging
 
@@ -192,7 +192,7 @@ def test_messages_reach_the_one_who_launched(caplog: pytest.LogCaptureFixture) -
             logger.warning("mind the %s", "gap")
             logger.removeHandler(writer)
             logger.propagate = True
-        assert told == [("work", number, 5) for number in range(5)]
+        assert messages == [("work", number, 5) for number in range(5)]
         assert "mind the gap" in caplog.text
 
 
@@ -204,5 +204,5 @@ def test_the_first_error_is_the_cause_and_keeps_its_class() -> None:
         except ZeroDivisionError as error:
             folder.record(error, 1)
         folder.record(Spn4cirError("later"), 0)
-        found = folder.first_error()
-    assert type(found) is LaunchError and "process 1 failed" in str(found) and "a bug" in str(found)
+        first = folder.first_error()
+    assert type(first) is LaunchError and "process 1 failed" in str(first) and "a bug" in str(first)

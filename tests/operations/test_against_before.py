@@ -35,7 +35,7 @@ def larger_gallery(store: Store) -> None:
     rows = [row | ({"split": "evaluation"} if row["image_id"] in ADDED else {}) for row in image_rows()]
     splits = pa.table({name: [row[name] for row in rows] for name in ("image_id", "split")})
     twins = pa.table({"image_a": ["toys/19.png"], "image_b": ["toys/35.png"], "found_by": ["embedding"]})
-    write(store, "splits", {"splits.parquet": splits, "near_duplicates.parquet": twins}, ["images"], mark="larger")
+    write(store, "splits", {"splits.parquet": splits, "near_duplicates.parquet": twins}, ["images"], key="larger")
 
 
 def test_reports_over_the_same_queries_and_gallery_are_measured_alike(

@@ -86,9 +86,9 @@ def sound() -> World:
 
 def keep(store: Store, world: World, parents: dict[str, dict[str, str]] | None = None) -> RecipeArtifacts:
     for noun, files in world.items():
-        mark = fingerprint(json.loads(json.dumps([files, parents])))
-        if store.get(noun, mark) is None:
-            with store.writing(noun, mark, {"parents": (parents or {}).get(noun, {})}) as draft:
+        artifact_fingerprint = fingerprint(json.loads(json.dumps([files, parents])))
+        if store.get(noun, artifact_fingerprint) is None:
+            with store.writing(noun, artifact_fingerprint, {"parents": (parents or {}).get(noun, {})}) as draft:
                 for name, content in files.items():
                     if name.endswith(".parquet"):
                         draft.write_table(pa.Table.from_pylist(content), name)
@@ -96,13 +96,13 @@ def keep(store: Store, world: World, parents: dict[str, dict[str, str]] | None =
                         np.save(draft.file(name), np.array(content, np.float32))
                     else:
                         draft.file(name).write_text("".join(json.dumps(line) + "\n" for line in content))
-        artifact = store.get(noun, mark)
+        artifact = store.get(noun, artifact_fingerprint)
         assert artifact is not None
         store.point("test", artifact)
     return RecipeArtifacts("test", store)
 
 
-def told(made: RecipeArtifacts, name: str) -> Finding:
+def outcome_of(made: RecipeArtifacts, name: str) -> Finding:
     return next(check for _, check, _ in CHECKS if check.__name__ == name)(made)
 
 
@@ -203,7 +203,7 @@ def test_a_sound_world_passes_every_check(store: Store) -> None:
 def test_a_fault_fails_its_check(store: Store, name: str, fault: Fault) -> None:
     world = sound()
     fault(world)
-    finding = told(made_by_stage1(store, world), name)
+    finding = outcome_of(made_by_stage1(store, world), name)
     assert not finding.passed and finding.says
 
 
@@ -215,9 +215,9 @@ def test_every_check_has_an_example_on_which_it_fails() -> None:
 def test_a_bank_of_several_vectors_per_target_is_read(store: Store) -> None:
     world = sound()
     world["candidate_bank"]["bank.npy"] = [[row, row] for row in unit(20)]
-    assert told(made_by_stage1(store, world), "bank_holds_the_candidates").passed
+    assert outcome_of(made_by_stage1(store, world), "bank_holds_the_candidates").passed
     world["candidate_bank"]["bank.npy"][3][1] = [0.0] * 4
-    finding = told(made_by_stage1(store, world), "bank_holds_the_candidates")
+    finding = outcome_of(made_by_stage1(store, world), "bank_holds_the_candidates")
     assert not finding.passed and finding.examples == [TRAIN[3]]
 
 
@@ -226,29 +226,29 @@ def test_a_bank_of_another_checkpoint_is_found(store: Store) -> None:
     made = made_by_stage1(store, world)
     world["stage1_checkpoint"]["metrics.jsonl"][0]["loss"] = 9.0
     keep(store, {"stage1_checkpoint": world["stage1_checkpoint"]})
-    finding = told(made, "bank_matches_checkpoint")
+    finding = outcome_of(made, "bank_matches_checkpoint")
     assert not finding.passed and "checkpoint in use" in finding.says
 
 
 def test_a_recall_that_falls_beyond_chance_is_a_warning(tmp_path: Path) -> None:
     store, world = Store(tmp_path), sound()
     made = keep(store, world)
-    assert "no report before" in told(made, "recall_is_not_worse").says
+    assert "no report before" in outcome_of(made, "recall_is_not_worse").says
     for value, passed in ((0.55, True), (0.4, False), (0.9, True)):
         world["eval_report"]["recall.parquet"][1] = recall(10, value)
         keep(store, {"eval_report": world["eval_report"]})
-        finding = told(made, "recall_is_not_worse")
+        finding = outcome_of(made, "recall_is_not_worse")
         assert finding.passed is passed, value
     world["eval_report"]["recall.parquet"][1] = recall(10, 0.1)
     world["eval_report"]["report.json"][0]["query_sets"][0]["gallery_fingerprint"] = "another"
     keep(store, {"eval_report": world["eval_report"]})
-    finding = told(made, "recall_is_not_worse")
+    finding = outcome_of(made, "recall_is_not_worse")
     assert finding.passed and "nothing can be compared" in finding.says, "another gallery"
     assert finding.examples == ["held_out: another gallery (4 images before, 4 now)"]
     world["eval_report"]["queries.parquet"][0]["modified_text"] = "blue"
     world["eval_report"]["recall.parquet"][1] = recall(10, 0.0)
     keep(store, {"eval_report": world["eval_report"]})
-    assert told(made, "recall_is_not_worse").passed, "other queries cannot be compared"
+    assert outcome_of(made, "recall_is_not_worse").passed, "other queries cannot be compared"
     assert not next(blocking for _, check, blocking in CHECKS if check.__name__ == "recall_is_not_worse")
 
 
@@ -262,7 +262,7 @@ def test_a_fall_of_what_is_served_is_a_warning_though_stage_2_is_as_good(tmp_pat
         again = {"eval_report": {**world["eval_report"], "recall.parquet": [*rows, *changed]}}
         keep(store, world)
         keep(store, again)
-        finding = told(made, "recall_is_not_worse")
+        finding = outcome_of(made, "recall_is_not_worse")
         assert finding.passed is passed and all("blend" in example for example in finding.examples)
 
 

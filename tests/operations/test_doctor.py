@@ -35,10 +35,10 @@ def store_with_captions(root: Path) -> Store:
 
 
 def test_here_every_requirement_is_fulfilled() -> None:
-    found = by_name(doctor.packages())
-    assert {"torch", "transformers", "open_clip_torch", "faiss-cpu", "dagster"} <= found.keys()
-    assert not [symptom for symptom in found.values() if symptom.state != "ok"]
-    assert found["torch"].finding.startswith(metadata.version("torch"))
+    symptoms = by_name(doctor.packages())
+    assert {"torch", "transformers", "open_clip_torch", "faiss-cpu", "dagster"} <= symptoms.keys()
+    assert not [symptom for symptom in symptoms.values() if symptom.state != "ok"]
+    assert symptoms["torch"].finding.startswith(metadata.version("torch"))
 
 
 def test_missing_and_wrong_versions_are_broken_and_the_gpu_build_of_faiss_will_do(
@@ -47,21 +47,21 @@ def test_missing_and_wrong_versions_are_broken_and_the_gpu_build_of_faiss_will_d
     versions = {"torch": "2.1.0", "faiss-gpu-cu12": "1.12.0"}
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["torch>=2.6", "faiss-cpu>=1.9", "scipy>=1.14"])
     monkeypatch.setattr(doctor, "installed", versions.get)
-    found = by_name(doctor.packages())
-    assert [found[name].state for name in ("torch", "faiss-cpu", "scipy")] == ["broken", "ok", "broken"]
-    assert found["torch"].finding == "2.1.0, wanted >=2.6" and found["torch"].cure == "pip install 'torch>=2.6'"
-    assert found["scipy"].finding == "not installed"
+    symptoms = by_name(doctor.packages())
+    assert [symptoms[name].state for name in ("torch", "faiss-cpu", "scipy")] == ["broken", "ok", "broken"]
+    assert symptoms["torch"].finding == "2.1.0, wanted >=2.6" and symptoms["torch"].cure == "pip install 'torch>=2.6'"
+    assert symptoms["scipy"].finding == "not installed"
 
 
 def test_an_extra_says_what_it_brings_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ['uvicorn>=0.30; extra == "serve"', 'fastapi; extra == "serve"', 'timm>=1.0; extra == "offline"']
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["torch>=2.6", *lines])
     monkeypatch.setattr(doctor, "installed", {"torch": "3", "timm": "1.0.1", "fastapi": "1"}.get)
-    found = by_name(doctor.extras(load_recipe("demo")))
-    assert found["extra offline"].state == "ok"
-    assert found["extra serve"].state == "note" and "without uvicorn" in found["extra serve"].finding
-    assert found["extra serve"].cure == "pip install 'spn4cir[serve]'"
-    assert "not known" in found["extra gpu"].finding
+    symptoms = by_name(doctor.extras(load_recipe("demo")))
+    assert symptoms["extra offline"].state == "ok"
+    assert symptoms["extra serve"].state == "note" and "without uvicorn" in symptoms["extra serve"].finding
+    assert symptoms["extra serve"].cure == "pip install 'spn4cir[serve]'"
+    assert "not known" in symptoms["extra gpu"].finding
 
 
 def test_what_the_recipe_cannot_do_without_is_broken_if_it_is_missing(
@@ -72,7 +72,7 @@ def test_what_the_recipe_cannot_do_without_is_broken_if_it_is_missing(
     small = load_recipe("demo", {"captions": {"captioner": local}, "modified_texts": {"tokenizer": "bert"}})
     judged = load_recipe("demo", {"triplets": {"ranker": {"kind": "sentences"}}})
     assert list(doctor.needed_extras(load_recipe("demo"))) == []
-    assert {place for extra, place in doctor.needed_extras(here) if extra == "offline"} == {
+    assert {setting for extra, setting in doctor.needed_extras(here) if extra == "offline"} == {
         "captions.captioner.fallback",
         "image_embeddings.encoder",
         "stage1_checkpoint.backbone",
@@ -87,11 +87,11 @@ def test_what_the_recipe_cannot_do_without_is_broken_if_it_is_missing(
 
 
 def test_the_folder_of_the_pictures_is_looked_for(tmp_path: Path) -> None:
-    def found(folder: Path) -> list[str]:
+    def states(folder: Path) -> list[str]:
         reader = {"kind": "folder", "folder": str(folder)}
         return [symptom.state for symptom in doctor.pictures(load_recipe("folder", {"images": {"reader": reader}}))]
 
-    assert found(tmp_path) == ["ok"] and found(tmp_path / "none") == ["broken"]
+    assert states(tmp_path) == ["ok"] and states(tmp_path / "none") == ["broken"]
     assert list(doctor.pictures(load_recipe("demo"))) == []
 
 
@@ -114,8 +114,8 @@ def test_a_package_that_cannot_be_loaded_is_broken(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_disk_is_looked_at_where_the_store_will_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = by_name(doctor.disk(Store(tmp_path / "not" / "yet")))
-    assert found["store"].state == "ok" and "not made yet" in found["store"].finding
+    symptoms = by_name(doctor.disk(Store(tmp_path / "not" / "yet")))
+    assert symptoms["store"].state == "ok" and "not made yet" in symptoms["store"].finding
     assert not list(tmp_path.iterdir()), "looking leaves nothing behind"
     (tmp_path / "file").write_text("")
     below_a_file = by_name(doctor.disk(Store(tmp_path / "file")))["store"]

@@ -53,55 +53,55 @@ def said(store: Store) -> dict[str, Any]:
 
 
 def test_numbers_equal_counts_by_hand(store: Store, said: dict[str, Any]) -> None:
-    assert [found["name"] for found in said["query_sets"]] == ["annotated", "labels"]
-    for found in said["query_sets"]:
-        first, second = (ranks(run(store, name).report, found["name"]) for name in ("first", "second"))
-        assert not found["unlike"]
-        for row, answered in zip(found["rows"], (first, second), strict=True):
-            for k, cell in zip(found["ks"], row["cells"], strict=False):
+    assert [query_set["name"] for query_set in said["query_sets"]] == ["annotated", "labels"]
+    for query_set in said["query_sets"]:
+        first, second = (ranks(run(store, name).report, query_set["name"]) for name in ("first", "second"))
+        assert not query_set["unlike"]
+        for row, answered in zip(query_set["rows"], (first, second), strict=True):
+            for k, cell in zip(query_set["ks"], row["cells"], strict=False):
                 assert cell["value"] == pytest.approx(np.mean([rank < k for rank in answered.values()]))
                 assert cell["low"] <= cell["value"] <= cell["high"]
-        for row in found["differences"]:
+        for row in query_set["differences"]:
             k = row["k"]
             assert row["won"] == sum(second[name] < k <= first[name] for name in first)
             assert row["lost"] == sum(first[name] < k <= second[name] for name in first)
             assert row["difference"] == pytest.approx((row["won"] - row["lost"]) / len(first))
             assert 0 < row["p"] <= 1
-        for group in found["changed"]:
+        for group in query_set["changed"]:
             for one in group["queries"]:
                 before, after = first[one["query"]["query_id"]], second[one["query"]["query_id"]]
                 assert [answer["rank"] for answer in one["answers"]] == [before, after]
-                assert (before < found["wide"]) != (after < found["wide"])
-    assert any(found["changed"] for found in said["query_sets"])
+                assert (before < query_set["wide"]) != (after < query_set["wide"])
+    assert any(query_set["changed"] for query_set in said["query_sets"])
 
 
 def test_a_run_against_itself_differs_in_nothing(store: Store) -> None:
     same = run_comparison([run(store, "first", "a"), run(store, "first", "b")], "stage2", "annotated", 100, 0)
-    (found,) = same["query_sets"]
-    assert {(row["difference"], row["p"]) for row in found["differences"]} == {(0.0, 1.0)}
-    assert found["changed"] == []
+    (query_set,) = same["query_sets"]
+    assert {(row["difference"], row["p"]) for row in query_set["differences"]} == {(0.0, 1.0)}
+    assert query_set["changed"] == []
 
 
 def test_runs_of_one_label_are_seeds(store: Store) -> None:
     runs = [run(store, "first", "a"), run(store, "second", "b"), run(store, "third", "b")]
-    (found,) = run_comparison(runs, "stage2", "labels", 200, 0)["query_sets"]
-    assert [row["label"] for row in found["rows"]] == ["a", "b"]
-    cell = found["rows"][1]["cells"][1]
+    (query_set,) = run_comparison(runs, "stage2", "labels", 200, 0)["query_sets"]
+    assert [row["label"] for row in query_set["rows"]] == ["a", "b"]
+    cell = query_set["rows"][1]["cells"][1]
     each = [np.mean([rank < 5 for rank in ranks(one.report, "labels").values()]) for one in runs[1:]]
     assert cell["value"] == pytest.approx(np.mean(each))
     assert cell["deviation"] == pytest.approx(np.std(each, ddof=1))
-    assert found["rows"][0]["cells"][1]["deviation"] is None
+    assert query_set["rows"][0]["cells"][1]["deviation"] is None
 
 
 def test_what_differs_is_told_and_nothing_is_paired(store: Store) -> None:
     runs = [run(store, "third"), run(store, "other")]
-    (found,) = compared_sets(runs, "stage2")
-    assert len(found.unlike) == 1 and "queries were asked of one only" in found.unlike[0]
-    told = run_comparison(runs, "stage2", "", 100, 0)
-    assert told["query_sets"][0]["differences"] == [] == told["query_sets"][0]["changed"]
-    assert [row["label"] for row in told["query_sets"][0]["rows"]] == ["third"], "none beside it"
-    page = comparison_html(told, None, {})
-    assert "cannot be compared" in page and "cannot be compared" in comparison_markdown(told)
+    (compared,) = compared_sets(runs, "stage2")
+    assert len(compared.unlike) == 1 and "queries were asked of one only" in compared.unlike[0]
+    comparison = run_comparison(runs, "stage2", "", 100, 0)
+    assert comparison["query_sets"][0]["differences"] == [] == comparison["query_sets"][0]["changed"]
+    assert [row["label"] for row in comparison["query_sets"][0]["rows"]] == ["third"], "none beside it"
+    page = comparison_html(comparison, None, {})
+    assert "cannot be compared" in page and "cannot be compared" in comparison_markdown(comparison)
     with pytest.raises(InputError, match="share a query set"):
         compared_sets(runs, "stage2", "annotated")
     with pytest.raises(InputError, match="no model 'stage3'"):
@@ -117,12 +117,12 @@ def test_a_report_of_an_older_version_is_told(store: Store) -> None:
 
 
 def test_other_galleries_and_other_texts_are_told(store: Store) -> None:
-    (found, *_) = compared_sets([run(store, "first"), run(store, "second")], "stage2")
-    (first,), (second,) = found.by_label.values()
+    (compared, *_) = compared_sets([run(store, "first"), run(store, "second")], "stage2")
+    (first,), (second,) = compared.by_label.values()
     gallery = replace(second, about={**second.about, "gallery_fingerprint": "other"})
-    assert ["other galleries" in told for told in unlike([first, gallery])] == [True]
+    assert ["other galleries" in reason for reason in unlike([first, gallery])] == [True]
     texts = replace(second, queries=[{**second.queries[0], "modified_text": "x"}, *second.queries[1:]])
-    assert ["1 queries of one id have another" in told for told in unlike([first, texts])] == [True]
+    assert ["1 queries of one id have another" in reason for reason in unlike([first, texts])] == [True]
     assert list(unlike([first, second])) == []
 
 
@@ -130,8 +130,8 @@ def test_page_is_one_escaped_file_with_pictures(store: Store, said: dict[str, An
     captions = parent_of(run(store, "first"), "captions", store)
     assert captions is not None
     table = captions.table().to_pydict()
-    told = dict(zip(table["image_id"], table["caption"], strict=True))
-    text = comparison_html(said, ImageFiles(store.root.parent / "pictures"), told)
+    caption_of = dict(zip(table["image_id"], table["caption"], strict=True))
+    text = comparison_html(said, ImageFiles(store.root.parent / "pictures"), caption_of)
     page = Page(text)
     loaded = [value for _, attrs in page.tags for name, value in attrs.items() if name in ("src", "href")]
     assert all(str(value).startswith(("data:image/jpeg;base64,", "#")) for value in loaded)
@@ -140,14 +140,14 @@ def test_page_is_one_escaped_file_with_pictures(store: Store, said: dict[str, An
     assert "<script" not in text and "<script" not in comparison_markdown(said)
     assert "prefers-color-scheme: dark" in text
     assert json.loads(json.dumps(said, allow_nan=False)) == said
-    assert text == comparison_html(said, ImageFiles(store.root.parent / "pictures"), told)
+    assert text == comparison_html(said, ImageFiles(store.root.parent / "pictures"), caption_of)
 
 
 def test_names_of_the_contract(store: Store) -> None:
     report = run(store, "first").report
     assert report.table("hits.parquet").schema.names == ["query_set", "query_id", "model", "image_ids"]
-    asked = report.table("queries.parquet").to_pylist()
-    assert {row["query_id"] for row in asked if row["query_set"] == "annotated"} == set(ranks(report, "annotated"))
+    rows = report.table("queries.parquet").to_pylist()
+    assert {row["query_id"] for row in rows if row["query_set"] == "annotated"} == set(ranks(report, "annotated"))
 
 
 def test_pictures_that_are_gone_are_told_by_their_captions(said: dict[str, Any], tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def test_a_published_protocol_is_asked_of_the_blend_only_on_demand_and_then_says
     store = measured_store(tmp_path)
     settings = {"captions_of_gallery": True} if captions_of_gallery else {}
     report, _ = stage.EVAL_REPORT.run(recipe(tmp_path / "pictures", **settings), store)
-    asked = set(read_report_table(report, RECALL_FILE)["model"].to_pylist())
-    assert asked == {"stage1", "control", "stage2"} | ({"blend"} if captions_of_gallery else set())
+    models = set(read_report_table(report, RECALL_FILE)["model"].to_pylist())
+    assert models == {"stage1", "control", "stage2"} | ({"blend"} if captions_of_gallery else set())
     for query_set in read_json(report.file("report.json"))["query_sets"]:
         assert (SENTENCE in query_set["protocol"]) is captions_of_gallery
         assert query_set["served"] == ("blend" if captions_of_gallery else "stage2")

@@ -70,8 +70,8 @@ def test_a_report_is_compared_with_the_one_before_it(root: Path, store: Store, m
     assert compared_with_before(NAME, store, files) is None
     weigh(store, picture=1.0)
     EVAL_REPORT.run(recipe(root / "pictures"), store)
-    found = compared_with_before(NAME, store, files)
-    assert found is not None and "| minus before |" in found.markdown and found.picture is not None
+    compared = compared_with_before(NAME, store, files)
+    assert compared is not None and "| minus before |" in compared.markdown and compared.picture is not None
     other = recipe(root / "pictures", evaluators=[{"kind": "labels", "label": "label", "colour": "colour"}])
     EVAL_REPORT.run(other, store)
     assert compared_with_before(NAME, store, files) is not None
@@ -85,5 +85,5 @@ def test_a_report_of_an_older_version_is_told_apart(root: Path, store: Store, ma
     assert older is not None
     store.point("aged", older)
     store.point("aged", made)
-    found = compared_with_before("aged", store, ImageFiles(root / "pictures"))
-    assert found is not None and "older version" in found.markdown and found.picture is None
+    compared = compared_with_before("aged", store, ImageFiles(root / "pictures"))
+    assert compared is not None and "older version" in compared.markdown and compared.picture is None

@@ -92,10 +92,10 @@ def test_what_composition_adds_and_smaller_galleries_are_told(made: Artifact) ->
         tuple(row[key] for key in ("query_set", "kind", "model", "query", "k")): row["recall"] for row in rows(made)
     }
     for row in made.table("composition.parquet").to_pylist():
-        place = (row["query_set"], row["kind"], row["model"])
-        alone = [recall[*place, mode, row["k"]] for mode in ("image", "text", "sum")]
+        cell = (row["query_set"], row["kind"], row["model"])
+        alone = [recall[*cell, mode, row["k"]] for mode in ("image", "text", "sum")]
         assert row["best"] == max(alone)
-        assert row["gap"] == pytest.approx(recall[*place, "composed", row["k"]] - max(alone))
+        assert row["gap"] == pytest.approx(recall[*cell, "composed", row["k"]] - max(alone))
     sizes = made.table("gallery_sizes.parquet").to_pylist()
     whole = max(row["gallery"] for row in sizes)
     assert {row["gallery"] for row in sizes} == {10, whole}
@@ -107,8 +107,8 @@ def test_what_composition_adds_and_smaller_galleries_are_told(made: Artifact) ->
 
 
 def rows(made: Artifact) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = made.table("recall.parquet").to_pylist()
-    return found
+    table_rows: list[dict[str, Any]] = made.table("recall.parquet").to_pylist()
+    return table_rows
 
 
 def test_page_is_one_file_that_loads_nothing(made: Artifact) -> None:
@@ -174,7 +174,7 @@ def made_triplets(made: Artifact) -> int:
 def test_suspicious_queries_are_counted_and_their_reason_stands_with_the_pictures(made: Artifact) -> None:
     said = json.loads(made.file("report.json").read_text(encoding="utf-8"))["query_sets"]
     counts = {row["name"]: {each["why"]: each["queries"] for each in row["suspicious"]} for row in said}
-    assert any(count for found in counts.values() for count in found.values())
+    assert any(count for by_reason in counts.values() for count in by_reason.values())
     text = made.file("report.html").read_text(encoding="utf-8")
     assert "Suspicious: look before you believe" in text and 'class="tag why"' in text
 
@@ -234,8 +234,8 @@ def test_corpora_with_few_or_no_queries_still_get_a_report(tmp_path: Path, corpu
 
 def test_an_evaluator_that_finds_nothing_is_a_counted_drop(tmp_path: Path) -> None:
     store = measured_store(tmp_path)
-    asked = recipe(tmp_path / "pictures", evaluators=[{"kind": "annotated"}, {"kind": "labels", "label": "maker"}])
-    made, _ = EVAL_REPORT.run(asked, store)
+    settings = recipe(tmp_path / "pictures", evaluators=[{"kind": "annotated"}, {"kind": "labels", "label": "maker"}])
+    made, _ = EVAL_REPORT.run(settings, store)
     assert made.summary["drops"]["evaluator 'labels' found nothing to ask in this corpus"] == 1
 
 
@@ -250,8 +250,8 @@ class UnderOtherNames(Annotated):
 
 def test_an_evaluator_whose_sets_have_other_names_has_found_something(tmp_path: Path) -> None:
     store = measured_store(tmp_path)
-    asked = recipe(tmp_path / "pictures", evaluators=[{"kind": f"{__name__}:UnderOtherNames"}])
-    made, _ = EVAL_REPORT.run(asked, store)
+    settings = recipe(tmp_path / "pictures", evaluators=[{"kind": f"{__name__}:UnderOtherNames"}])
+    made, _ = EVAL_REPORT.run(settings, store)
     assert made.summary["rows"] and not any("nothing to ask" in reason for reason in made.summary["drops"])
 
 
@@ -293,25 +293,25 @@ def test_by_default_nothing_is_searched(made: Artifact) -> None:
 def test_recall_through_an_index_stands_beside_the_exact_one(
     made: Artifact, root: Path, searched_by: dict[str, Any], says: str
 ) -> None:
-    asked = recipe(root / "pictures", searched_by=searched_by, evaluators=[{"kind": "annotated"}])
-    found, _ = EVAL_REPORT.run(asked, Store(root / "store"))
-    told = found.table("searched.parquet").to_pylist()
+    settings = recipe(root / "pictures", searched_by=searched_by, evaluators=[{"kind": "annotated"}])
+    artifact, _ = EVAL_REPORT.run(settings, Store(root / "store"))
+    searched = artifact.table("searched.parquet").to_pylist()
     exact = {(row["query_set"], row["model"], row["k"]): row["recall"] for row in rows(made) if _composed(row)}
-    assert len(told) == 3 * 4  # models, k
-    for row in told:
+    assert len(searched) == 3 * 4  # models, k
+    for row in searched:
         assert row["exact_recall"] == exact[row["query_set"], row["model"], row["k"]]
         assert row["difference"] == row["recall"] - row["exact_recall"]
         assert row["difference"] == 0 or searched_by
-    (said,) = json.loads(found.file("report.json").read_text(encoding="utf-8"))["query_sets"]
-    assert said["searched"] == told
+    (said,) = json.loads(artifact.file("report.json").read_text(encoding="utf-8"))["query_sets"]
+    assert said["searched"] == searched
     assert says in said["protocol"]
-    Page(found.file("report.html").read_text(encoding="utf-8"))
-    shown = f"{100 * told[-1]['recall']:.1f}", f"{100 * told[-1]['difference']:+.1f}".replace("-", "−")
+    Page(artifact.file("report.html").read_text(encoding="utf-8"))
+    shown = f"{100 * searched[-1]['recall']:.1f}", f"{100 * searched[-1]['difference']:+.1f}".replace("-", "−")
     for name, cell in (("report.html", '<td class="number">{} <small>{}</small></td>'), ("report.md", "| {} ({}) |")):
-        text = found.file(name).read_text(encoding="utf-8")
+        text = artifact.file(name).read_text(encoding="utf-8")
         assert says in text
         assert cell.format(*shown) in text
-    assert found.table("ranks.parquet") == _of_set(made, "annotated")
+    assert artifact.table("ranks.parquet") == _of_set(made, "annotated")
 
 
 def _composed(row: dict[str, Any]) -> bool:
@@ -365,7 +365,7 @@ def test_wordings_and_explicit_negatives_stand_in_the_report(tmp_path: Path) -> 
         row["more_reference_ids"] = [rows[(number + 2) % 6]["reference_id"]] if number == 4 else []
     tables = {"queries.parquet": pa.Table.from_pylist(rows, QUERY_SCHEMA)}
     tables[TRIPLETS_FILE] = TRIPLET_SCHEMA.empty_table()
-    write(store, "annotations", tables, ["images"], mark="annotations1")
+    write(store, "annotations", tables, ["images"], key="annotations1")
     weigh(store, stage2=1.0)
     made, _ = EVAL_REPORT.run(recipe(tmp_path / "pictures"), store)
     written = json.loads(made.file("report.json").read_text())

@@ -23,19 +23,19 @@ def answered(*rows: tuple[str, tuple[str, ...], str, int, int, int]) -> Answers:
     for number, row in enumerate(rows):
         hits[number, 0] = GALLERY.index(row[2]) if row[2] else -1
     answers.hits["stage2", "composed"] = hits
-    for place, mode in enumerate(("composed", "image", "text")):
-        answers.ranks["stage2", mode] = np.array([row[3 + place] for row in rows])
+    for column, mode in enumerate(("composed", "image", "text")):
+        answers.ranks["stage2", mode] = np.array([row[3 + column] for row in rows])
     return answers
 
 
 def test_alike_by_caption_or_near_duplicate_never_by_silence() -> None:
-    found = likeness()
-    assert found.alike("a", ["b", "c"]) and found.alike("g", ["f"])
-    assert not found.alike("a", ["b"]) and not found.alike("d", ["e"]) and not found.alike("h", ["i"])
+    same = likeness()
+    assert same.alike("a", ["b", "c"]) and same.alike("g", ["f"])
+    assert not same.alike("a", ["b"]) and not same.alike("d", ["e"]) and not same.alike("h", ["i"])
 
 
 def test_each_suspicion_is_found_and_nothing_else() -> None:
-    found = suspicions(
+    rows_by_reason = suspicions(
         answered(
             ("b", ("a",), "c", 3, 9, 9),  # the first hit reads like the target
             ("b", ("a", "f"), "g", 7, 9, 9),  # and here is a near-duplicate of one
@@ -50,4 +50,4 @@ def test_each_suspicion_is_found_and_nothing_else() -> None:
         "stage2",
         likeness(),
     )
-    assert found == {UNMARKED: [1, 0], UNCHANGED: [4], LOST: [6]}
+    assert rows_by_reason == {UNMARKED: [1, 0], UNCHANGED: [4], LOST: [6]}

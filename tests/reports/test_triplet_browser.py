@@ -52,14 +52,14 @@ def test_every_string_is_escaped_and_only_the_page_s_own_script_runs(page: str) 
 def test_cards_show_pictures_reasons_and_doubts(page: str) -> None:
     cards = re.findall(r"<article.*?</article>", page, re.DOTALL)
     assert len(cards) == 3
-    annotated, kept, refused = sorted(
+    annotated, shown, refused = sorted(
         cards, key=lambda card: ('data-origin="annotated"' not in card, "Refused" in card)
     )
     assert "data:image/jpeg;base64," in annotated and "picture not found" in annotated
-    assert "cosine" not in annotated and "cosine 0.500" in kept and "rank 4" in kept
-    assert "the text alone describes the target" in kept and "Refused" not in kept
+    assert "cosine" not in annotated and "cosine 0.500" in shown and "rank 4" in shown
+    assert "the text alone describes the target" in shown and "Refused" not in shown
     assert "Refused: captions say the same" in refused and 'value="keep"' in refused
-    assert 'value="keep"' not in kept
+    assert 'value="keep"' not in shown
 
 
 def test_rows_are_drawn_evenly_and_the_same_ones_again() -> None:
@@ -76,9 +76,9 @@ def test_ranks_of_a_frozen_model_are_shown_and_filtered_by(compose: Compose, row
     images = ImageSettings.model_validate({"reader": {"kind": "folder", "folder": hand_written.store.root}})
     recipe = Recipe.model_construct(name="test", images=images, triplets=TripletSettings())
     page = triplet_browser(recipe.name, TRIPLETS.settings_of(recipe), hand_written.store, triplets, 10)
-    kept, refused = sorted(re.findall(r"<article.*?</article>", page, re.DOTALL), key=lambda card: "Refused" in card)
-    assert "rank among 3: by text 0" in kept and 'data-answers="text"' in kept
-    assert "the text alone finds the target among the first 1" in kept  # doubted by a gate that is not in use
+    shown, refused = sorted(re.findall(r"<article.*?</article>", page, re.DOTALL), key=lambda card: "Refused" in card)
+    assert "rank among 3: by text 0" in shown and 'data-answers="text"' in shown
+    assert "the text alone finds the target among the first 1" in shown  # doubted by a gate that is not in use
     assert "by reference 0" in refused
     assert '<select id="answered">' in page
 

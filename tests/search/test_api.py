@@ -182,10 +182,10 @@ def test_a_path_of_the_index_that_leaves_the_root_is_not_opened(searcher: Search
     (tmp_path / "secret.png").write_bytes(png(Image.new("RGB", (9, 9))))
     rows[4]["path"] = "../secret.png"
     moved = Searcher(searcher._index, rows, searcher._network)
-    asked = TestClient(
+    browser = TestClient(
         create_app(SearchService(Models(moved), ImageFiles(tmp_path / "pictures")), "x"), "http://localhost"
     )
-    for answer in (asked.get("/thumbnail/toys%2F04.png"), ask(asked, image_id="toys/04.png", query="image")):
+    for answer in (browser.get("/thumbnail/toys%2F04.png"), ask(browser, image_id="toys/04.png", query="image")):
         assert answer.status_code == 404 and "outside the root" in answer.json()["error"]
         assert str(tmp_path) not in answer.text
 

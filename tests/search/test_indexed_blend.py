@@ -114,8 +114,8 @@ def test_candidates_of_each_channel_hold_the_best_images(blended: Store, monkeyp
     for noun in ("blend", "image_embeddings"):
         blended.point(small.name, current(blended, noun))
     searcher = Searcher.open(SEARCH_INDEX.run(small, blended)[0])
-    found = searcher.search(reference, TEXT, 3, reference_id=REFERENCE)
-    assert [hit.image_id for hit in found] == [hit.image_id for hit in whole]
+    hits = searcher.search(reference, TEXT, 3, reference_id=REFERENCE)
+    assert [hit.image_id for hit in hits] == [hit.image_id for hit in whole]
     assert [hit.image_id for hit in searcher.search([reference, other], TEXT, 3)] == [
         hit.image_id for hit in whole_of_both
     ]

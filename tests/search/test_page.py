@@ -43,17 +43,17 @@ def address(searcher: Searcher, pictures: Path) -> Iterator[str]:
 def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The opened page; at the end nothing may have been complained of or fetched from elsewhere."""
     context = browser.new_context(viewport=request.param, has_touch=request.param is PHONE)
-    opened, complaints, asked = context.new_page(), [], []
+    opened, complaints, requests = context.new_page(), [], []
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-    opened.on("request", lambda sent: asked.append(sent.url))
+    opened.on("request", lambda sent: requests.append(sent.url))
     opened.goto(address)
     opened.wait_for_selector("#start .tile")
     yield opened
     assert opened.evaluate("document.documentElement.scrollWidth") <= request.param["width"]
     context.close()
     assert complaints == []
-    assert all(url.startswith((address, "blob:" + address, "data:")) for url in asked)
+    assert all(url.startswith((address, "blob:" + address, "data:")) for url in requests)
 
 
 def shown(page: Page, column: str) -> list[str | None]:

@@ -67,7 +67,7 @@ def test_near_duplicates_are_shown_once_and_leave_room(searcher: Searcher, pictu
 def test_what_is_left_out(once: Once, reference: int | None, left: list[int]) -> None:
     """1 and 3 are near-duplicates, 0 and 2 views of one product."""
     repeats = Repeats(near={1: [3], 3: [1]}, views={0: [2], 2: [0]})
-    scored = [Scored(1 - place / 10, row, {}) for place, row in enumerate([3, 1, 0, 2])]
+    scored = [Scored(1 - number / 10, row, {}) for number, row in enumerate([3, 1, 0, 2])]
     assert [one.row for one in repeats.left_out(scored, [reference], once)] == left
 
 

@@ -21,11 +21,11 @@ from spn4cir_core.training.checkpoints import load_checkpoint
 from tests.measured_store import NAME, image_rows, measured_store, recipe, write, write_checkpoint
 
 
-def corpus_of(store: Store, rows: list[dict[str, Any]], mark: str) -> None:
+def corpus_of(store: Store, rows: list[dict[str, Any]], made: str) -> None:
     """Make these the recipe's images."""
     attributes = pa.array([[] for _ in rows], pa.map_(pa.string(), pa.string()))
     columns = {key: [row[key] for row in rows] for key in ("image_id", "path", "category", "pixel_sha256")}
-    write(store, "images", {"images.parquet": pa.table({**columns, "attributes": attributes})}, mark=mark)
+    write(store, "images", {"images.parquet": pa.table({**columns, "attributes": attributes})}, key=made)
 
 
 @pytest.fixture
@@ -54,24 +54,24 @@ def test_only_new_pictures_are_encoded_and_removed_ones_vanish(tmp_path: Path, c
     corpus_of(store, rows[3:34], "moved")
     second = index_of(store)
     assert (counted, second.details["encoded"], second.details["reused"]) == ([30, 4], 4, 27)
-    found = Searcher.open(second).search(None, "a red circle", 100, once="all")
-    assert {hit.image_id for hit in found} == {row["image_id"] for row in rows[3:34]}
+    hits = Searcher.open(second).search(None, "a red circle", 100, once="all")
+    assert {hit.image_id for hit in hits} == {row["image_id"] for row in rows[3:34]}
     anew = measured_store(tmp_path / "anew")
     corpus_of(anew, rows[3:34], "moved")
     right = Searcher.open(index_of(anew)).search(None, "a red circle", 100, once="all")
-    assert [hit.image_id for hit in found] == [hit.image_id for hit in right]
-    assert np.allclose([hit.score for hit in found], [hit.score for hit in right], atol=1e-6)
+    assert [hit.image_id for hit in hits] == [hit.image_id for hit in right]
+    assert np.allclose([hit.score for hit in hits], [hit.score for hit in right], atol=1e-6)
 
 
 def test_vectors_are_those_of_the_target_encoder_in_the_order_asked_for(store: Store, pictures: Path) -> None:
     artifact = store.current(NAME, "stage2_checkpoint")
     assert artifact is not None
     checkpoint, rows = load_checkpoint(artifact), image_rows()
-    asked = [rows[5], rows[2], rows[5], rows[33]]
-    table = pa.table({key: [row[key] for row in asked] for key in ("path", "pixel_sha256")})
+    wanted = [rows[5], rows[2], rows[5], rows[33]]
+    table = pa.table({key: [row[key] for row in wanted] for key in ("path", "pixel_sha256")})
     files = ImageFiles(pictures)
     vectors = TargetVectors(checkpoint, files, store).of(table)
-    inputs = checkpoint.network.read_images([files.open(row["path"]) for row in asked])
+    inputs = checkpoint.network.read_images([files.open(row["path"]) for row in wanted])
     assert np.allclose(vectors, encode_gallery(checkpoint.network, inputs), atol=1e-6)
     assert vectors.dtype == np.float32 and not len(TargetVectors(checkpoint, files, store).missing(table))
 

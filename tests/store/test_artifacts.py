@@ -15,14 +15,14 @@ from spn4cir_core.errors import AlreadyWritten, StoreError
 from spn4cir_core.store.artifacts import Artifact, Draft, Store, read_json, whole_file
 
 
-def write(store: Store, mark: str = "abc", rows: int = 3) -> Artifact:
-    with store.writing("things", mark, {"settings": {"x": 1}}) as draft:
+def write(store: Store, fingerprint: str = "abc", rows: int = 3) -> Artifact:
+    with store.writing("things", fingerprint, {"settings": {"x": 1}}) as draft:
         draft.write_table(pa.table({"id": [str(row) for row in range(rows)]}), "things.parquet")
         draft.write_json({"a": 1}, "deep/more.json")
         draft.drop("too odd", 2)
         draft.drop("never", 0)
         draft.rows = rows
-    artifact = store.get("things", mark)
+    artifact = store.get("things", fingerprint)
     assert artifact is not None
     return artifact
 
@@ -41,9 +41,9 @@ def test_what_is_written_is_read_back_with_its_summary(store: Store) -> None:
     artifact.verify()
 
 
-@pytest.mark.parametrize(("rows", "asked", "got"), [(3, 2, ["0", "1"]), (3, 5, ["0", "1", "2"]), (0, 2, [])])
-def test_the_head_of_a_table_is_its_first_rows(store: Store, rows: int, asked: int, got: list[str]) -> None:
-    head = write(store, rows=rows).head(asked)
+@pytest.mark.parametrize(("rows", "wanted", "got"), [(3, 2, ["0", "1"]), (3, 5, ["0", "1", "2"]), (0, 2, [])])
+def test_the_head_of_a_table_is_its_first_rows(store: Store, rows: int, wanted: int, got: list[str]) -> None:
+    head = write(store, rows=rows).head(wanted)
     assert head.column_names == ["id"] and head["id"].to_pylist() == got
 
 
@@ -117,8 +117,8 @@ def test_a_damaged_summary_is_named(store: Store) -> None:
 
 def test_pointers_name_the_current_artifact_of_a_recipe(store: Store) -> None:
     assert store.current("mine", "things") is None
-    for mark in ("one", "two"):
-        store.point("mine", write(store, mark))
+    for fingerprint in ("one", "two"):
+        store.point("mine", write(store, fingerprint))
     current, before = store.current("mine", "things"), store.before("mine", "things")
     assert current is not None and current.fingerprint == "two"
     assert before is not None and before.fingerprint == "one"

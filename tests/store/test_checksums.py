@@ -40,19 +40,19 @@ def written(store: Store) -> Artifact:
     return artifact
 
 
-def flip(path: Path, place: int) -> None:
+def flip(path: Path, offset: int) -> None:
     """Flip one bit; the clock is moved as well, for files written twice within one tick of it."""
     data, before = bytearray(path.read_bytes()), path.stat().st_mtime_ns
-    data[place % len(data)] ^= 1
+    data[offset % len(data)] ^= 1
     path.write_bytes(data)
     os.utime(path, ns=(before, before + 1_000_000_000))
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("place", [0, 77, -1])
-def test_a_flipped_bit_is_found_on_read_with_the_cure(tmp_path: Path, name: str, place: int) -> None:
+@pytest.mark.parametrize("offset", [0, 77, -1])
+def test_a_flipped_bit_is_found_on_read_with_the_cure(tmp_path: Path, name: str, offset: int) -> None:
     artifact = written(Store(tmp_path))
-    flip(artifact.file(name), place)
+    flip(artifact.file(name), offset)
     with pytest.raises(StoreError, match=f"{name} does not match its checksum.*Delete {artifact.path} and run again"):
         artifact.file(name)
     assert all(artifact.file(other) for other in KINDS if other != name)
@@ -107,12 +107,12 @@ def test_a_store_that_cannot_keep_notes_is_still_read(tmp_path: Path, monkeypatc
     assert artifact.file("bank.npy").is_file()
 
 
-@pytest.mark.parametrize("place", range(4, 400, 23))
-def test_a_flipped_bit_in_rows_kept_per_image_is_an_error_or_changes_nothing(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("offset", range(4, 400, 23))
+def test_a_flipped_bit_in_rows_kept_per_image_is_an_error_or_changes_nothing(tmp_path: Path, offset: int) -> None:
     rows = Rows(tmp_path, pa.string())
     values = [f"a caption, number {number} of them" for number in range(20)]
     rows.append([str(number) for number in range(20)], pa.array(values))
-    flip(rows.parts()[0], place)
+    flip(rows.parts()[0], offset)
     try:
         read = rows.values({str(number) for number in range(20)})
     except StoreError as error:

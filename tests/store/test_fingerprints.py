@@ -14,7 +14,7 @@ class Before(Settings):
 class Now(Settings):
     rate: float = 0.1
     workers: Annotated[int, OmitFromFingerprint()] = 2
-    spares: Annotated[tuple[str, ...], OmitDefaultFromFingerprint()] = ("a",)
+    rules: Annotated[tuple[str, ...], OmitDefaultFromFingerprint()] = ("a",)
 
 
 class Rule(Plugin):
@@ -31,8 +31,8 @@ def test_what_cannot_change_a_result_is_left_out() -> None:
 
 
 def test_a_setting_that_came_later_counts_once_it_differs_from_what_was_done_before() -> None:
-    assert fingerprint(Now(spares=("a",))) == fingerprint(Before())
-    assert plain(Now(spares=("a", "b"))) == {"rate": 0.1, "spares": ["a", "b"]}
+    assert fingerprint(Now(rules=("a",))) == fingerprint(Before())
+    assert plain(Now(rules=("a", "b"))) == {"rate": 0.1, "rules": ["a", "b"]}
 
 
 def test_a_plugins_version_stands_among_its_settings_from_2_on() -> None:

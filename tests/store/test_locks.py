@@ -32,8 +32,8 @@ with Store(sys.argv[1]).writing("things", sys.argv[2], {}) as draft:
 
 
 @contextmanager
-def holder(store: Store, mark: str = "abc") -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-c", HOLD, str(store.root), mark]
+def holder(store: Store, fingerprint: str = "abc") -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", HOLD, str(store.root), fingerprint]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"locked\n"
         yield process
@@ -74,10 +74,10 @@ def test_a_waiting_second_run_says_so_and_uses_what_the_first_has_written(
 
     stage = Stage(name="things", parents=(), view=Settings, version=1, write=write)
     recipe = Recipe.model_construct(name="test")
-    mark = stage.wanted(recipe, store)
-    assert mark is not None
+    fingerprint = stage.wanted(recipe, store)
+    assert fingerprint is not None
     monkeypatch.setenv(locks.WHEN_LOCKED, "wait")
-    with holder(store, mark) as first:
+    with holder(store, fingerprint) as first:
 
         def let_go(seconds: float) -> None:
             assert first.stdin is not None

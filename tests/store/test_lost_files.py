@@ -44,8 +44,8 @@ def test_a_folder_without_a_summary_is_found_and_made_anew(recipe: Recipe, store
     artifact, _ = STAGE.run(recipe, store)
     (artifact.path / SUMMARY).unlink()
     assert str(artifact.path) in why_outdated(recipe, store)["images"][0]
-    found = list(doctor.artifacts(store, recipe.name))
-    assert [symptom.state for symptom in found] == ["note"] and str(artifact.path) in found[0].finding
+    symptoms = list(doctor.artifacts(store, recipe.name))
+    assert [symptom.state for symptom in symptoms] == ["note"] and str(artifact.path) in symptoms[0].finding
     again, reused = STAGE.run(recipe, store)
     assert not reused and again.table().num_rows == 1 and outdated(recipe, store) == {}
 

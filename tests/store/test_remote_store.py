@@ -40,12 +40,12 @@ ROOT = Path(__file__).parents[2]
 BIG_BYTES = 300_000
 
 
-def write(store: Store, mark: str = "abc") -> Artifact:
-    with store.writing("things", mark, {"settings": {"x": 1}}) as draft:
+def write(store: Store, fingerprint: str = "abc") -> Artifact:
+    with store.writing("things", fingerprint, {"settings": {"x": 1}}) as draft:
         draft.write_table(pa.table({"id": ["a", "b"]}), "things.parquet")
         draft.file("deep/big.npy").write_bytes(np.random.default_rng(7).bytes(BIG_BYTES))
         draft.rows = 2
-    artifact = store.get("things", mark)
+    artifact = store.get("things", fingerprint)
     assert artifact is not None
     store.point("mine", artifact)
     return artifact
@@ -231,8 +231,8 @@ def lengths(store: Store, words: Sequence[str], computed: list[str]) -> dict[str
         computed.extend(batch)
         return pa.array([len(word) for word in batch])
 
-    mark = f"words{len(words)}"
-    with store.writing("lengths", mark, {}) as draft:
+    fingerprint = f"words{len(words)}"
+    with store.writing("lengths", fingerprint, {}) as draft:
         rows = Rows(store.rows("lengths", "model"), pa.int64())
         items = {word: word for word in words}
         fill(RowJob("words", rows, items, str, compute, 2, 2, 1), silent, defaultdict(float))

@@ -13,17 +13,17 @@ def values(
     removed: str = "x",
     attribute: str = "",
     changes: str = "",
-    kept: str = "",
+    shared: str = "",
 ) -> dict[str, str]:
-    return dict(
-        reference=reference,
-        target=target,
-        added=added,
-        removed=removed,
-        attribute=attribute,
-        changes=changes,
-        kept=kept,
-    )
+    return {
+        "reference": reference,
+        "target": target,
+        "added": added,
+        "removed": removed,
+        "attribute": attribute,
+        "changes": changes,
+        "kept": shared,
+    }
 
 
 def bank_file(folder: Path, text: str) -> str:
@@ -137,10 +137,10 @@ def test_edit_and_keep_phrasings_need_something_to_say() -> None:
         "make it red"
     ]
     assert texts(added="a star", removed="the dot", changes="change the dot to a star") == set()
-    assert texts(added="a star", removed="the dot", changes="change the dot to a star", kept="the cross") == {
+    assert texts(added="a star", removed="the dot", changes="change the dot to a star", shared="the cross") == {
         "keep the cross, change the dot to a star"
     }
-    assert texts(added="", removed="the dot", changes="remove the dot", kept="the cross") == {
+    assert texts(added="", removed="the dot", changes="remove the dot", shared="the cross") == {
         "keep the cross but remove the dot",
         "keep the cross, remove the dot",
     }

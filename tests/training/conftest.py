@@ -52,15 +52,15 @@ def put(
     vectors: np.ndarray | None = None,
 ) -> Artifact:
     """Publish an artefact with these tables and make it the recipe's current one."""
-    mark = fingerprint({name: table.to_pylist() for name, table in tables.items()})
+    content = fingerprint({name: table.to_pylist() for name, table in tables.items()})
     provenance = {"parents": {name: parent.fingerprint for name, parent in (parents or {}).items()}}
-    if store.get(noun, mark) is None:
-        with store.writing(noun, mark, provenance) as draft:
+    if store.get(noun, content) is None:
+        with store.writing(noun, content, provenance) as draft:
             for name, table in tables.items():
                 draft.write_table(table, name)
             if vectors is not None:
                 write_vectors(draft, [vectors], len(vectors), "float32")
-    artifact = store.get(noun, mark)
+    artifact = store.get(noun, content)
     assert artifact is not None
     store.point(RECIPE, artifact)
     return artifact
@@ -100,7 +100,7 @@ def put_triplets(
     validation: int = 0,
 ) -> None:
     """Publish ``count`` training triplets over the corpus's pictures, some held-out ones, and the guards."""
-    images = sorted(found.path for found in recipe.images.reader.files(store.root))
+    images = sorted(file.path for file in recipe.images.reader.files(store.root))
     rows = [
         {
             "triplet_id": f"t{number:03d}",

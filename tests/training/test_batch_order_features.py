@@ -26,22 +26,22 @@ def facts(world: World, bank_ND: np.ndarray | None) -> tuple[BatchOrderFeatures,
 
 
 def test_vectors_are_those_of_the_targets_in_the_image_encoder_or_the_bank(world: World) -> None:
-    found, targets = facts(world, None)
-    embeddings = found.ancestors["image_embeddings"]
+    features, targets = facts(world, None)
+    embeddings = features.ancestors["image_embeddings"]
     ids = embeddings.table()["image_id"].to_pylist()
     own = np.load(embeddings.file("vectors_00000.npy"))
-    np.testing.assert_array_equal(found.vectors(), [own[ids.index(image)] for image in targets])
+    np.testing.assert_array_equal(features.vectors(), [own[ids.index(image)] for image in targets])
     bank = np.random.default_rng(0).standard_normal((12, 3, 5)).astype(np.float16)
-    found, _ = facts(world, bank)
-    expected = [bank[row].astype(np.float32).mean(axis=0) for row in found.triplets.targets]
-    np.testing.assert_allclose(found.vectors(), expected, rtol=1e-6)
+    features, _ = facts(world, bank)
+    expected = [bank[row].astype(np.float32).mean(axis=0) for row in features.triplets.targets]
+    np.testing.assert_allclose(features.vectors(), expected, rtol=1e-6)
 
 
 def test_categories_are_those_of_the_targets(world: World) -> None:
-    found, targets = facts(world, None)
-    images = found.ancestors["images"]
+    features, targets = facts(world, None)
+    images = features.ancestors["images"]
     known = {row["image_id"]: row["category"] for row in images.table().to_pylist()}
-    assert list(found.categories()) == [known[image] for image in targets]
+    assert list(features.categories()) == [known[image] for image in targets]
 
 
 @pytest.mark.parametrize("kind", ["clustered", "same_category"])

@@ -26,14 +26,14 @@ class Doubling(nn.Module):
         return images.float() * self.by
 
 
-def kept(by: float, inputs: np.ndarray, folder: Path) -> tuple[np.ndarray, int]:
+def features_of(by: float, inputs: np.ndarray, folder: Path) -> tuple[np.ndarray, int]:
     network: Any = Doubling(by)
     return cached_features(network, inputs, folder, "cpu", silent, ALONE), network.passes
 
 
 def test_every_picture_passes_the_towers_once(tmp_path: Path) -> None:
     inputs = np.random.default_rng(0).integers(0, 256, (2 * BATCH_ROWS + 3, 3, 4), dtype=np.uint8)
-    features, passes = kept(2, inputs, tmp_path)
+    features, passes = features_of(2, inputs, tmp_path)
     np.testing.assert_array_equal(features, (inputs * 2.0).astype(np.float16))
     assert features.dtype == np.float16 and passes == 3
     assert not [*tmp_path.iterdir()], "the scratch file has no name left"
@@ -41,4 +41,4 @@ def test_every_picture_passes_the_towers_once(tmp_path: Path) -> None:
 
 def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="keep_features = false"):
-        kept(1e4, np.full((2, 3), 200, np.uint8), tmp_path)
+        features_of(1e4, np.full((2, 3), 200, np.uint8), tmp_path)

@@ -35,9 +35,9 @@ def test_a_kept_state_goes_on_exactly_where_it_stopped(tmp_path: Path) -> None:
     extras = {"memory": {"queue": torch.arange(3)}, "average": {}}
     resume.save(*unbroken, [{"step": number} for number in (1, 2, 3)], extras)
     resumed = make_training()
-    kept = resume.load(*resumed)
-    assert kept.metrics == [{"step": 1}, {"step": 2}, {"step": 3}]
-    assert kept.extras.keys() == {"memory"} and kept.extras["memory"]["queue"].tolist() == [0, 1, 2]
+    restored = resume.load(*resumed)
+    assert restored.metrics == [{"step": 1}, {"step": 2}, {"step": 3}]
+    assert restored.extras.keys() == {"memory"} and restored.extras["memory"]["queue"].tolist() == [0, 1, 2]
     for _ in range(3):
         step(*unbroken)
         step(*resumed)

@@ -40,8 +40,8 @@ TABLES: dict[str, Any] = {
 
 
 def start(store: Store, rank: int, port: int) -> subprocess.Popen[bytes]:
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-    environment = os.environ | {name: str(value) for name, value in place.items()} | {"MASTER_ADDR": "127.0.0.1"}
+    position = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    environment = os.environ | {name: str(value) for name, value in position.items()} | {"MASTER_ADDR": "127.0.0.1"}
     script = Path(__file__).parent / "train_together.py"
     command = [sys.executable, str(script), str(store.root), json.dumps(TABLES)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)

@@ -47,8 +47,8 @@ def test_every_backbone_learns_in_both_stages(world: World, table: dict[str, Any
     recipe, store = world(stage1={**schedule, "backbone": table}, stage2=schedule)
     made = run_all(recipe, store)
     for name in ("stage1_checkpoint", "stage2_checkpoint"):
-        found = losses(made[name])
-        assert np.mean(found[-3:]) < 0.985 * found[0], name  # three texts for ten triplets: there is little to learn
+        curve = losses(made[name])
+        assert np.mean(curve[-3:]) < 0.985 * curve[0], name  # three texts for ten triplets: there is little to learn
     before, after = load_network(made["stage1_checkpoint"]), load_network(made["stage2_checkpoint"])
     pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)
     from PIL import Image
@@ -73,18 +73,18 @@ def test_stage_2_with_kept_features_is_stage_2_with_pictures_and_reads_none(
 ) -> None:
     table = WRITERS["clip4cir"](tmp_path / "weights")
     stage1 = {"backbone": table, "learning_rate": 0.01}
-    weights, found = [], []
-    for kept in (False, True):
-        recipe, store = world(stage1=stage1, stage2={"learning_rate": 0.01}, bank={"reference_features": kept})
+    weights, curves = [], []
+    for with_features in (False, True):
+        recipe, store = world(stage1=stage1, stage2={"learning_rate": 0.01}, bank={"reference_features": with_features})
         artifacts = {stage.name: stage.run(recipe, store)[0] for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK)}
         references = open_references(artifacts["candidate_bank"])
-        assert (references is not None) == kept
-        if kept:
+        assert (references is not None) == with_features
+        if with_features:
             monkeypatch.setattr(stages, "image_inputs", lambda *given, **named: pytest.fail("a picture was read"))
         artifact = STAGE2_CHECKPOINT.run(recipe, store)[0]
         weights.append(as_module(load_network(artifact)).state_dict())
-        found.append(losses(artifact))
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+        curves.append(losses(artifact))
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-4)
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-3)
 

@@ -66,8 +66,8 @@ def test_they_lie_on_disk_and_leave_nothing_there(files: ImageFiles, tmp_path: P
     store = Store(tmp_path / "store")
     inputs = image_inputs(BACKBONE, BACKBONE.build([], 0), table(["0", "1"]), files, store)
     assert isinstance(inputs, np.memmap)
-    kept = [path.name for path in store.root.rglob("*") if path.is_file()]
-    assert len(kept) == 1 and kept[0].startswith("part-")
+    names = [path.name for path in store.root.rglob("*") if path.is_file()]
+    assert len(names) == 1 and names[0].startswith("part-")
     batch = torch.from_numpy(inputs[[1, 0]])
     assert batch.shape == (2, 3, 16, 16) and batch.sum() > 0
 

@@ -145,12 +145,12 @@ def test_the_best_validated_weights_are_kept_and_both_steps_are_told(world: Worl
     best = stage1(world, **settings | {"validation": {"every_steps": 5, "keep": "best"}})
     lines = read_metrics(best)
     assert [line["step"] for line in lines if RECALLS[0] in line] == [5, 10, 12], "and the last step"
-    told = best.details["validation"]
-    assert told["queries"] == 6 + 1 and told["gallery"] == 4
-    assert told["weights"] == ("start" if told["best_step"] == 0 else "trained")
+    looks = best.details["validation"]
+    assert looks["queries"] == 6 + 1 and looks["gallery"] == 4
+    assert looks["weights"] == ("start" if looks["best_step"] == 0 else "trained")
     scores = {line["step"]: score_of(line) for line in lines if score_of(line) is not None}
-    scores[0] = score_of(told["start"])
-    assert told["best_step"] == max(scores, key=lambda step: (scores[step], -step)) and told["last_step"] == 12
+    scores[0] = score_of(looks["start"])
+    assert looks["best_step"] == max(scores, key=lambda step: (scores[step], -step)) and looks["last_step"] == 12
     shorter = stage1(world, **settings | {"steps": 12, "validation": {"every_steps": 5, "keep": "best", "patience": 1}})
     assert losses(last).tolist() == losses(best).tolist(), "looking changes nothing"
     stopped = len(read_metrics(shorter))

@@ -37,10 +37,10 @@ def test_the_copy_is_the_moving_average_of_what_is_trained() -> None:
         targets.after_step()
         now = network.state_dict()
         expected = {name: 0.75 * value + 0.25 * now[name] for name, value in expected.items()}
-    found = as_module(targets.network).state_dict()
+    weights = as_module(targets.network).state_dict()
     trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert trained and trained == targets.state().keys()
-    for name, value in found.items():
+    for name, value in weights.items():
         torch.testing.assert_close(value, expected[name] if name in trained else start[name])
     assert not any(parameter.requires_grad for parameter in as_module(targets.network).parameters())
     again = MomentumTargets(tiny(1), 0.75)
@@ -64,8 +64,8 @@ def test_targets_and_the_queue_are_the_averages_and_no_gradient_passes_through_t
             slow = batches.momentum.network.encode_target(pictures).numpy()
             own = training.network.encode_target(pictures).numpy()
         line = step_of(self, number)
-        kept = batches.memory["memory_queue_vectors"].numpy()[-len(slow) :]
-        np.testing.assert_allclose(kept, slow, atol=1e-6)
+        queued = batches.memory["memory_queue_vectors"].numpy()[-len(slow) :]
+        np.testing.assert_allclose(queued, slow, atol=1e-6)
         seen.append((slow, own))
         return line
 

@@ -74,8 +74,8 @@ def test_the_trained_weights_and_the_temperature_are_the_published_ones(world: W
     triplets = read_training_triplets(store.current(recipe.name, "triplets"))  # type: ignore[arg-type]
     wanted, temperature = published_steps(stage1, references, vectors, triplets, recipe.seed)
     trained, start = load_checkpoint(stage2), load_checkpoint(stage1).network.state_dict()  # type: ignore[attr-defined]
-    found = trained.network.state_dict()  # type: ignore[attr-defined]
+    weights = trained.network.state_dict()  # type: ignore[attr-defined]
     assert abs(trained.temperature - temperature) <= 1e-3 * abs(temperature - TEMPERATURE) > 0
     moved = torch.sqrt(sum(((wanted[name] - start[name]) ** 2).sum() for name in wanted))  # type: ignore[arg-type]
-    apart = torch.sqrt(sum(((wanted[name] - found[name]) ** 2).sum() for name in wanted))  # type: ignore[arg-type]
+    apart = torch.sqrt(sum(((wanted[name] - weights[name]) ** 2).sum() for name in wanted))  # type: ignore[arg-type]
     assert moved > 0.01 and apart <= 5e-3 * moved  # AdamW magnifies the rounding of gradients near zero

@@ -47,9 +47,9 @@ def test_every_number_of_a_finished_training_and_of_one_under_way(
     monkeypatch.undo()
     artifact = STAGE1_CHECKPOINT.run(recipe, store)[0]
     assert export_events([STAGE1_CHECKPOINT], recipe, store, tmp_path / "runs") == {under_way[0]: 7}
-    found = scalars(tmp_path / "runs" / under_way[0])
-    assert found.keys() == {"epoch", "loss", "gradient_norm", "learning_rate", "temperature"}
-    for name, values in found.items():
+    curves = scalars(tmp_path / "runs" / under_way[0])
+    assert curves.keys() == {"epoch", "loss", "gradient_norm", "learning_rate", "temperature"}
+    for name, values in curves.items():
         assert values == [(line["step"], pytest.approx(line[name])) for line in read_metrics(artifact)]
 
 

@@ -86,8 +86,8 @@ def test_guarded_candidates_are_read_group_by_group_each_once(tmp_path: Path, ro
         ("t3", "0", "same_caption"),
         ("t8", "0", "look_alike"),  # not trained on
     ]
-    found = read_false_negatives(written(tmp_path, rows, rows_per_group), triplets)
-    assert found.starts.tolist() == [0, 2, 2, 2, 3] and found.rows.tolist() == [0, 3, 0]
+    false_negatives = read_false_negatives(written(tmp_path, rows, rows_per_group), triplets)
+    assert false_negatives.starts.tolist() == [0, 2, 2, 2, 3] and false_negatives.rows.tolist() == [0, 3, 0]
 
 
 def test_guarded_candidates_that_are_not_sorted_are_one_clear_error(tmp_path: Path) -> None:

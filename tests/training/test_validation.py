@@ -43,13 +43,13 @@ def test_ranks_count_what_stands_before_the_target_without_the_reference() -> No
     gallery[5] = gallery[7]
     targets, references = random.integers(0, 12, 9), np.zeros(9, np.int64)
     targets[targets == 0], targets[0] = 1, 5
-    found = ranks_of(torch.tensor(queries), torch.tensor(gallery), targets, list(references[:, None]))
+    ranks = ranks_of(torch.tensor(queries), torch.tensor(gallery), targets, list(references[:, None]))
     for query in range(9):
         scores = [max(float(queries[query] @ token) for token in image) for image in gallery]
         others = [score for image, score in enumerate(scores) if image not in (references[query], targets[query])]
         own = scores[targets[query]]
         ties = sum(abs(score - own) < 1e-12 for score in others)
-        assert found[query] == sum(score > own + 1e-12 for score in others) + (ties + 1) // 2
+        assert ranks[query] == sum(score > own + 1e-12 for score in others) + (ties + 1) // 2
 
 
 def test_the_best_step_is_the_earliest_of_the_highest_mean_recall() -> None:
@@ -76,10 +76,10 @@ def test_recalls_of_a_network_are_those_of_its_vectors(world: World) -> None:
     network: Any = recipe.stage1_checkpoint.backbone.build(["make it red"], 0)
     network.eval()
     pictures = np.random.default_rng(0).integers(0, 255, (4, 3, 48, 48)).astype(np.uint8)
-    found = Validation(settings, read, pictures).recalls(network, torch.device("cpu"), nullcontext())
+    recalls = Validation(settings, read, pictures).recalls(network, torch.device("cpu"), nullcontext())
     with torch.no_grad():
         gallery = network.encode_target(torch.from_numpy(pictures))
         queries = network.encode_query(torch.from_numpy(pictures[read.references]), network.tokenize(read.texts))
     ranks = ranks_of(queries, gallery, read.targets, read.excluded)
-    assert found == {name: (ranks < k).mean() for name, k in zip(RECALLS, (1, 5, 10), strict=True)}
+    assert recalls == {name: (ranks < k).mean() for name, k in zip(RECALLS, (1, 5, 10), strict=True)}
     assert not network.training

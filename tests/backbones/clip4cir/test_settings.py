@@ -158,10 +158,10 @@ def test_a_hub_id_is_read_at_its_revision(tmp_path: Path, monkeypatch: pytest.Mo
     from huggingface_hub.errors import EntryNotFoundError
 
     folder = write_clip(tmp_path / "clip")
-    asked: list[tuple[str, str, str | None]] = []
+    requests: list[tuple[str, str, str | None]] = []
 
     def download(repo: str, name: str, revision: str | None) -> str:
-        asked.append((repo, name, revision))
+        requests.append((repo, name, revision))
         if not (folder / name).is_file():
             raise EntryNotFoundError(name)
         return str(folder / name)
@@ -169,7 +169,7 @@ def test_a_hub_id_is_read_at_its_revision(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     pinned = Clip4Cir.model_validate({"model": "hf-hub:owner/clip", "revision": "abc123"})
     network = pinned.build([], 0)
-    assert {(repo, revision) for repo, _, revision in asked} == {("owner/clip", "abc123")}
+    assert {(repo, revision) for repo, _, revision in requests} == {("owner/clip", "abc123")}
     local = Clip4Cir.model_validate({"model": str(folder)}).build([], 0)
     assert all(torch.equal(value, local.state_dict()[name]) for name, value in network.state_dict().items())
     assert (

@@ -85,12 +85,12 @@ def test_prompts_are_always_made_with_the_text_at_hand(small_table: SmallTable, 
     assert isinstance(network, SprcNetwork)
     network.untie_query_encoder()
     with torch.no_grad():
-        kept = network.image_features(pixels)
+        stored = network.image_features(pixels)
         for text in (*TEXTS, TEXTS[0]):
             tokens = network.tokenize([text, text])
             fresh = network.former.read(network.prompts(pixels, tokens), tokens, network.words.mask(tokens))
-            assert torch.equal(network.encode_query(kept, tokens), fresh)
-        one, other = (network.prompts(kept, network.tokenize([text, text])) for text in TEXTS)
+            assert torch.equal(network.encode_query(stored, tokens), fresh)
+        one, other = (network.prompts(stored, network.tokenize([text, text])) for text in TEXTS)
         assert not torch.allclose(one, other, atol=1e-3)
 
 
@@ -118,8 +118,8 @@ def test_prompt_tokens_read_within_the_text_stand_behind_its_first_token(network
         row = torch.cat([text[0, :1], prompts[0], text[0, 1:]])[None]
         hidden = network.former.qformer(query_embeds=row, query_length=0).last_hidden_state
         expected = normalize(network.former.text_projection(hidden[:, 0]), dim=-1)
-        found = network.former.read_within(prompts, tokens, network.words.mask(tokens))
-    torch.testing.assert_close(found, expected)
+        output = network.former.read_within(prompts, tokens, network.words.mask(tokens))
+    torch.testing.assert_close(output, expected)
 
 
 def test_texts_are_processed_as_published() -> None:

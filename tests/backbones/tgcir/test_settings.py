@@ -57,14 +57,14 @@ def test_query_and_target_are_those_of_the_description(small_table: SmallTable) 
         for reference, modified in zip(image, text, strict=True):
             share = torch.sigmoid(network.s_remain_map(torch.cat([reference, modified])))
             fused.append(share * reference + (1 - share) * modified)
-        for tokens, found in (
+        for tokens, vectors in (
             (image, network.encode_target(images)),
             (fused, network.encode_query(images, tokens_BP)),
             (image, network.encode_query(images, None)),
             (text, network.encode_query(None, tokens_BP)),
         ):
             mean = torch.stack(tokens).mean(0)
-            torch.testing.assert_close(found[row], mean / mean.norm(), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(vectors[row], mean / mean.norm(), rtol=1e-4, atol=1e-5)
 
 
 def test_the_teacher_is_that_of_the_description(small_table: SmallTable) -> None:
@@ -79,7 +79,7 @@ def test_the_teacher_is_that_of_the_description(small_table: SmallTable) -> None
     assert teacher is not None
     outputs = network.extra_outputs(network.output_names, images[:2], tokens_BP, lambda: images[2:])
     assert outputs.keys() == network.output_names
-    found, terms = outputs["teacher_queries"], outputs["teacher_terms"]
+    queries, terms = outputs["teacher_queries"], outputs["teacher_terms"]
     references, targets = network.image_features(images[:2]), network.image_features(images[2:])
     texts = network._text_tokens(tokens_BP)
     for row in range(2):
@@ -96,13 +96,13 @@ def test_the_teacher_is_that_of_the_description(small_table: SmallTable) -> None
             cosines = [[(one @ two / one.norm() / two.norm()).item() for two in several] for one in several]
             overlaps += np.mean([(cosines[i][j] - (i == j)) ** 2 for i in range(7) for j in range(7)])
         mean = torch.stack(fused).mean(0)
-        torch.testing.assert_close(found[row], mean / mean.norm(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(queries[row], mean / mean.norm(), rtol=1e-4, atol=1e-5)
         wanted = [torch.stack(sums).mean().item(), overlaps, torch.stack(distances).mean().item()]
         torch.testing.assert_close(terms[row], torch.tensor(wanted, dtype=torch.float32), rtol=1e-4, atol=1e-5)
     terms[:, 2].sum().backward(retain_graph=True)
     assert not any(parameter.grad.any() for parameter in teacher.parameters()), "the student comes to the teacher"
     assert network.s_remain_map[0].weight.grad.any()
-    (found.sum() + terms.sum()).backward()
+    (queries.sum() + terms.sum()).backward()
     assert all(parameter.grad.any() for parameter in teacher.parameters())
 
 
