@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Bank(Objective):
-    """Softmax over every candidate image, known non-negatives left out (SPN4CIR stage 2).
+    """Softmax over every candidate image, known false negatives excluded (SPN4CIR, Feng et al. 2024, stage 2).
 
     Exact, in one streaming pass; see :mod:`spn4cir_core.objectives.bank_softmax`.
     """
@@ -28,7 +28,7 @@ class Bank(Objective):
 
     @override
     def loss(self, batch: Batch) -> Tensor:
-        """Scalar loss, the weighted mean over the batch.
+        """() loss: the weighted mean over the batch.
 
         Raises:
             RecipeError: there is no bank, as in stage 1.

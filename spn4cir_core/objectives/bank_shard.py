@@ -12,8 +12,8 @@ from torch import Tensor, distributed
 class BankShard:
     """The rows of the bank that this process holds.
 
-    Methods that add up over the processes must be called by all of them together, with equal arguments, and give
-    all of them the same.
+    Methods that add up over the processes must be called by all of them together, with equal arguments; each process
+    gets the same result.
     """
 
     first_row: int
@@ -25,7 +25,7 @@ class BankShard:
 
     @classmethod
     def of(cls, bank: Tensor, rank: int, count: int, group: distributed.ProcessGroup | None = None) -> BankShard:
-        """The part of the ``rank``-th of ``count`` processes, a view: of a memory-mapped bank nothing else is read.
+        """The part of the ``rank``-th of ``count`` processes. A view: other rows of a memory-mapped bank are not read.
 
         Parts differ by one row at most and cover the bank.
         """
@@ -33,11 +33,11 @@ class BankShard:
         return cls(first, bank[first:end], group)
 
     def holds(self, bank_rows: Tensor) -> Tensor:
-        """Bool of the shape of ``bank_rows``, which count in the whole bank: whether this process has the row."""
+        """(B,) bool for (B,) rows of the whole bank: whether this process has the row."""
         return (bank_rows >= self.first_row) & (bank_rows < self.first_row + len(self.vectors))
 
     def rows(self, bank_rows_B: Tensor, like: Tensor) -> Tensor:
-        """(B, D) or (B, T, D) rows of the whole bank, whoever holds them, on ``like``'s device in its float type."""
+        """(B, D) or (B, T, D) rows of the whole bank, from all processes, on ``like``'s device in its float type."""
         held_B = self.holds(bank_rows_B)
         rows = like.new_zeros(len(bank_rows_B), *self.vectors.shape[1:])
         own = self.vectors[(bank_rows_B[held_B] - self.first_row).to(self.vectors.device)]
@@ -45,7 +45,7 @@ class BankShard:
         return self.total(rows)
 
     def total(self, values: Tensor) -> Tensor:
-        """Sum over the processes; ``values`` are overwritten."""
+        """Sum over the processes, of the shape of ``values``, which are overwritten."""
         distributed.all_reduce(values, distributed.ReduceOp.SUM, group=self.group)
         return values
 
@@ -60,7 +60,7 @@ class BankShard:
         return self.total(torch.cat(parts, dim=1))
 
     def greatest(self, values: Tensor) -> Tensor:
-        """Maximum over the processes; ``values`` stay as they are."""
+        """Maximum over the processes, of the shape of ``values``, which are not changed."""
         values = values.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self.group)
         return values

@@ -24,7 +24,7 @@ BLOCK_ROWS = 2048
 
 @dataclass(frozen=True)
 class SoftmaxParts:
-    """What a pass over (a shard of) a bank leaves behind."""
+    """Sums of one pass over a bank, or over a shard of it, for B queries."""
 
     peak_B: Tensor
     """Greatest logit."""
@@ -72,7 +72,7 @@ def softmax_parts(
         if len(pairs):
             logits_BC[pairs[:, 0], pairs[:, 1] - start] = -torch.inf
         new_peak_B = torch.maximum(peak_B, logits_BC.amax(dim=1))
-        # Where every row so far is left out the peak is still -inf, and -inf minus -inf is no number.
+        # Where every row so far is excluded the peak is still -inf, and -inf minus -inf is not a number.
         shift_B = new_peak_B.clamp_min(torch.finfo(new_peak_B.dtype).min)
         weights_BC = logits_BC.sub_(shift_B[:, None]).exp_()
         fade_B = torch.exp(peak_B - shift_B)
@@ -140,7 +140,7 @@ class _BankSoftmax(torch.autograd.Function):
 def bank_softmax_losses(
     queries_BD: Tensor, bank: Tensor | BankShard, target_rows_B: Tensor, excluded_M2: Tensor, temperature: Tensor
 ) -> Tensor:
-    """(B,) losses ``log Σ_j exp(q·g_j / τ) − q·g_target / τ`` over the bank rows g_j that are not left out.
+    """(B,) losses ``log Σ_j exp(q·g_j / τ) − q·g_target / τ`` over the bank rows g_j that are not excluded.
 
     Gradients flow to the queries and the temperature, never to the bank. A candidate of T tokens counts with the
     one nearest to the query, and the gradient is that token's.
@@ -151,7 +151,7 @@ def bank_softmax_losses(
             process holds of it. All processes then call together with equal queries, rows and pairs, and all get the
             same losses and gradients.
         target_rows_B: int64 row of each query's target in the whole bank.
-        excluded_M2: int64 (query, row of the whole bank) pairs that are no negatives; must not contain a query's
+        excluded_M2: int64 (query, row of the whole bank) pairs that are not negatives; must not contain a query's
             own target.
         temperature: scalar tensor.
     """

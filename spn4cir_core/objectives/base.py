@@ -1,4 +1,4 @@
-"""What every training objective is."""
+"""The base class of training objectives, the batch that they read, and the list of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spn4cir_core.objectives.bank_shard import BankShard
 
 START_QUERIES, MEMORY = "start_queries", "memory"
-"""What the training loop itself gives to an objective that needs it."""
+"""Outputs that the training loop itself computes for an objective that needs them."""
 
 OBJECTIVES = Room(
     "objective",
@@ -48,7 +48,7 @@ OBJECTIVES = Room(
 
 @dataclass(frozen=True)
 class Batch:
-    """What an objective may look at: B triplets of one step, D dimensions, N candidates."""
+    """The inputs of an objective: B triplets of one step, D dimensions, N candidates."""
 
     queries_BD: Tensor
     """Unit vectors of the composed queries; carry gradients."""
@@ -62,12 +62,15 @@ class Batch:
     text_numbers_B: Tensor
     """int64; equal numbers are equal texts."""
     weights_B: Tensor
+    """Float weight of each triplet's loss; 1 unless the recipe weighs triplets."""
     bank_ND: Tensor | None
     """Frozen unit vectors of every candidate, (N, T, D) where one has T tokens; None in stage 1."""
     false_negatives_M2: Tensor
     """int64 pairs (position in the batch, candidate row) of known false negatives; never the target itself."""
     temperature: Tensor
+    """() τ, above 0, that cosines are divided by; carries a gradient where it is learnt."""
     step: int
+    """Number of the step, from 0."""
     compose: Callable[[Tensor, Tensor], Tensor]
     """``compose(references_M, texts_M)`` → (M, D) unit vectors, with gradients, of the queries that join the reference
     image at one position of the batch with the text at another. Each call is a pass of the query encoder."""
@@ -82,14 +85,14 @@ class Batch:
     dict to every step and keeps it with the resume state; what is put in must be detached."""
 
     def mean(self, losses_B: Tensor) -> Tensor:
-        """Scalar mean of the triplets' losses by their weights."""
+        """() mean of the (B,) losses, weighted by ``weights_B``."""
         return (losses_B * self.weights_B).sum() / self.weights_B.sum()
 
     def output(self, name: str) -> Tensor:
-        """The output of that name.
+        """(B, …) output of that name.
 
         Raises:
-            RecipeError: nothing gives it; the training loop names backbone and objective before the first step.
+            RecipeError: the batch has no such output. The training loop checks this before the first step.
         """
         if name not in self.outputs:
             raise RecipeError(
@@ -123,7 +126,7 @@ class Objective(Plugin):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Names of what :meth:`loss` uses beside vectors and rows; each costs time or memory.
+        """Names of the outputs that :meth:`loss` reads besides vectors and rows; each costs time or memory.
 
         ``start_queries`` (a copy of the network, and one more pass of the query encoder), ``memory`` (it changes
         ``batch.memory`` and must be called once a step), or a name among :attr:`Network.output_names`.
@@ -140,7 +143,11 @@ class Objective(Plugin):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """Scalar loss, the weighted mean over the batch."""
+        """() loss: the mean of the triplets' losses, weighted by ``batch.weights_B``; carries the gradients.
+
+        Raises:
+            RecipeError: the batch lacks an input that the objective needs, such as the bank in stage 1.
+        """
 
 
 def without_memory(objective: Objective) -> Objective:

@@ -1,4 +1,4 @@
-"""Softmax in which queries that are answered well already weigh less."""
+"""Softmax in which queries that are already answered well weigh less."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Focal(AgainstNegatives):
     plugin_kind: ClassVar[str] = "focal"
 
     gamma: float = Field(default=0.5, ge=0)
+    """Exponent γ; 0 gives InfoNCE."""
 
     @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:

@@ -1,4 +1,4 @@
-"""Candidates that a second opinion holds for right answers are no negatives."""
+"""InfoNCE without the candidates that a guide holds for right answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class Guide(AgainstNegatives):
     plugin_kind: ClassVar[str] = "guide"
 
     by: GuideName = "targets"
+    """The guide: similarity to the target, or the stage's starting queries."""
     margin: float = Field(default=0.1, ge=0, le=2)
+    """Difference of cosines below g⁺ from which a candidate is excluded."""
 
     @property
     @override
@@ -53,9 +55,9 @@ class Guide(AgainstNegatives):
 
 
 def guides(batch: Batch, by: GuideName) -> tuple[Tensor, Tensor]:
-    """(B, D) vectors that stand for the queries in a guide's eyes, and (B,) their similarity with the targets.
+    """(B, D) vectors by which a guide scores candidates, and (B,) their cosines with the targets; without gradients.
 
-    Of a target of several tokens the mean direction stands for it. No gradients.
+    A target of several tokens is represented by their mean direction.
     """
     from torch.nn.functional import normalize
 

@@ -18,7 +18,7 @@ BLOCK_ROWS = 4096
 TOKENS_AT_ONCE = 8
 
 Refuse = Callable[[Tensor, Tensor], Tensor]
-"""From the scores (B, C) and the candidates (C, D) or (C, T, D) of a block to a bool (B, C): True is not a negative."""
+"""(B, C) scores and (C, D) or (C, T, D) candidates of a block → (B, C) bool: True is not a negative."""
 
 
 @torch.no_grad()
@@ -36,12 +36,12 @@ def hard_rows(
         pool: (N, D), or (N, T, D) of several tokens; any float type and device, also memory-mapped. Or the rows of the
             bank that this process holds: all processes then call together with equal queries and pairs, each looks
             through its own rows, and all get the same.
-        excluded_M2: int64 (query, row) pairs that are never taken: targets and known non-negatives.
+        excluded_M2: int64 (query, row) pairs that are never taken: targets and known false negatives.
         refuse: further candidates that are not taken.
 
     Returns:
         (B, K) int64 rows and (B, K) bool: whether the row is a negative at all, as a query may have fewer than K;
-        K is ``count``, or N where that is less. Negatives stand before the rest.
+        K is ``count``, or N where that is less. Negatives come before the rest.
     """
     if isinstance(pool, Tensor):
         rows_BK, best_BK = _hardest(queries_BD, pool, count, excluded_M2, refuse, block_rows)
@@ -56,7 +56,7 @@ def hard_rows(
 def _hardest(
     queries_BD: Tensor, pool: Tensor, count: int, excluded_M2: Tensor, refuse: Refuse | None, block_rows: int
 ) -> tuple[Tensor, Tensor]:
-    """(B, K) rows of a pool and their scores, −∞ where a row is no negative."""
+    """(B, K) rows of a pool and their scores, −∞ where a row is not a negative."""
     count = min(count, len(pool))
     order = torch.argsort(excluded_M2[:, 1])
     owners_M, rows_M = excluded_M2[order].T.contiguous()

@@ -32,6 +32,7 @@ class Hardness(AgainstNegatives):
     beta: float = Field(default=0.5, ge=0)
     """Hardness: per logit, or per cosine."""
     by: Literal["logit", "cosine"] = "logit"
+    """What β multiplies: s/τ with gradients through the weights, or s without."""
 
     @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:

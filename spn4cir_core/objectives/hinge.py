@@ -26,7 +26,9 @@ class Hinge(AgainstNegatives):
     plugin_kind: ClassVar[str] = "hinge"
 
     margin: float = Field(default=0.2, gt=0, le=2)
+    """α: a difference of cosines."""
     keep: Literal["max", "sum"] = "max"
+    """The greatest hinge of a query alone, or the sum of all."""
 
     @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:

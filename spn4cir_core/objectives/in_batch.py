@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class InBatch(Objective):
     """InfoNCE over the targets of the batch, from query to target (SPN4CIR stage 1; van den Oord et al. 2018).
 
-    A target that stands in the batch twice, and every known non-negative, is no negative.
+    A target that is in the batch twice, and every known false negative, is not a negative.
     """
 
     plugin_kind: ClassVar[str] = "in_batch"
@@ -49,7 +49,7 @@ class InBatch(Objective):
         return batch.mean(losses_B)
 
     def _reference_logits(self, batch: Batch) -> Tensor:
-        """(B, B) of the batch's references as candidates; −inf where one is no negative, or is a candidate already."""
+        """(B, B) of the batch's references as candidates; −inf where one is not a negative or already a candidate."""
         import torch
 
         rows_B = batch.reference_rows_B

@@ -1,4 +1,4 @@
-"""Softmax that asks for a little less than certainty."""
+"""Softmax whose label gives the negatives a small share of the mass."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class LabelSmoothing(AgainstNegatives):
     plugin_kind: ClassVar[str] = "label_smoothing"
 
     epsilon: float = Field(default=0.1, ge=0, lt=1)
+    """ε: the share of the target mass that the negatives get."""
 
     @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:

@@ -32,6 +32,7 @@ class MemoryQueue(Objective):
     plugin_kind: ClassVar[str] = "memory_queue"
 
     size: int = Field(default=2048, ge=1)
+    """Targets in the queue, at most."""
     from_step: int = Field(default=0, ge=0)
     """The queue is filled from the start, and used from this step on."""
     momentum: Annotated[float | None, OmitDefaultFromFingerprint()] = Field(default=None, ge=0, lt=1)
@@ -50,7 +51,7 @@ class MemoryQueue(Objective):
 
     @override
     def loss(self, batch: Batch) -> Tensor:
-        """Scalar loss, the weighted mean over the batch.
+        """() loss: the weighted mean over the batch.
 
         Raises:
             RecipeError: there is a candidate bank, so a queue of some of its rows adds nothing.

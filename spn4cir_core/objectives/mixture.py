@@ -19,7 +19,9 @@ class Part(Settings):
     """One objective of a mixture, in a recipe ``{kind = …, weight = …, **settings}``."""
 
     weight: float = Field(default=1.0, gt=0)
+    """Factor of its loss."""
     objective: Annotated[Objective, Choice(OBJECTIVES)]
+    """Any objective of the room."""
 
     @model_validator(mode="before")
     @classmethod
@@ -45,6 +47,7 @@ class Mixture(Objective):
     plugin_kind: ClassVar[str] = "mixture"
 
     parts: tuple[Part, ...] = Field(min_length=1)
+    """The objectives with their weights; at most one has a queue."""
 
     @field_validator("parts")
     @classmethod

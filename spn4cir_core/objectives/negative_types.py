@@ -28,6 +28,7 @@ class NegativeTypes(Objective):
     plugin_version: ClassVar[int] = 2
 
     types: tuple[Part, ...] = Field(default=("target", "reference", "text", "query"), min_length=1)
+    """The parts that are replaced; each gives one loss."""
     per_query: int | None = Field(default=4, ge=1)
     """Replacements where queries are composed anew (``reference``, ``text``): each costs a pass of the composer for the
     whole batch. None takes all others, batch² queries, as published."""

@@ -26,14 +26,14 @@ FAR = -1e4
 
 @dataclass(frozen=True)
 class Negatives:
-    """What an objective compares: each query with its target and with K candidates."""
+    """Scores of B queries with their targets and with K candidates each."""
 
     positive_B: Tensor
     """Cosines of queries and their targets; carry gradients."""
     scores_BK: Tensor
-    """Cosines of queries and candidates; carry gradients. Those that are no negatives must be left out."""
+    """Cosines of queries and candidates; carry gradients. Only those of ``live_BK`` are negatives."""
     live_BK: Tensor
-    """Which candidates are negatives: not the target, not a known false negative, not refused by the objective."""
+    """Bool: which candidates are negatives, that is neither the target, nor a known false negative, nor refused."""
     pool: Tensor
     """The candidates: the targets of the batch or the bank, (N, D) or (N, T, D)."""
     rows_BK: Tensor | None
@@ -55,19 +55,19 @@ class AgainstNegatives(Objective):
 
     @abstractmethod
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        """(B,) losses, not yet weighted."""
+        """(B,) losses of the queries, before weighting; carry the gradients."""
 
     def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse | None:
-        """Candidates that this objective does not take for negatives, by their scores or vectors; none by default.
+        """A test for candidates that this objective does not take for negatives; None, the default, refuses none.
 
         Args:
-            positive_B: cosines of queries and their targets, without gradients.
+            positive_B: (B,) cosines of queries and their targets, without gradients.
         """
         return None
 
     @override
     def loss(self, batch: Batch) -> Tensor:
-        """Scalar loss, the weighted mean over the batch.
+        """() loss: the weighted mean over the batch.
 
         Raises:
             RecipeError: ``over`` is ``bank`` and there is none, as in stage 1.
@@ -75,7 +75,11 @@ class AgainstNegatives(Objective):
         return batch.mean(self.losses(batch, self.negatives(batch)))
 
     def negatives(self, batch: Batch) -> Negatives:
-        """The negatives of a batch, from where ``over`` says."""
+        """The negatives of a batch, from the batch or the bank as ``over`` says.
+
+        Raises:
+            RecipeError: ``over`` is ``bank`` and there is none, as in stage 1.
+        """
         import torch
 
         from spn4cir_core.objectives.hard_rows import hard_rows
@@ -97,7 +101,7 @@ class AgainstNegatives(Objective):
         return Negatives(positive_B, scores_BN, live_BN, pool, None)
 
     def _pool(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The candidates, and the (query, row) pairs that are no negatives."""
+        """The candidates, (N, D) or (N, T, D), and the (M, 2) int64 pairs (query, row) that are not negatives."""
         import torch
 
         if self.over == "bank" or (self.over is None and batch.bank_ND is not None):
@@ -120,7 +124,7 @@ def positives(batch: Batch) -> Tensor:
 
 
 def scores_with(vectors_BD: Tensor, pool: Tensor, rows_BK: Tensor | None) -> Tensor:
-    """(B, K) cosines of vectors with the pool's rows, each vector with its own; with the whole pool if None."""
+    """(B, K) cosines of (B, D) vectors with each one's own K rows of the pool; with the whole pool where None."""
     from spn4cir_core.objectives.hard_rows import vectors_at
     from spn4cir_core.objectives.similarity import similarities
 
@@ -130,12 +134,12 @@ def scores_with(vectors_BD: Tensor, pool: Tensor, rows_BK: Tensor | None) -> Ten
 
 
 def info_nce(positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor, temperature: Tensor) -> Tensor:
-    """(B,) losses −log softmax of the target among itself and the live candidates (van den Oord et al. 2018)."""
+    """(B,) InfoNCE losses ``−log e^{s⁺/τ} / (e^{s⁺/τ} + Σ_live e^{s_j/τ})`` (van den Oord et al. 2018)."""
     return softmax_loss(positive_B / temperature, scores_BK / temperature, live_BK)
 
 
 def softmax_loss(positive_B: Tensor, logits_BK: Tensor, live_BK: Tensor) -> Tensor:
-    """(B,) losses −log softmax of the positive logit among itself and the live ones."""
+    """(B,) losses ``−log e^{l⁺} / (e^{l⁺} + Σ_live e^{l_j})`` of (B,) positive and (B, K) other logits."""
     import torch
 
     others_BK = logits_BK.masked_fill(~live_BK, -torch.inf)

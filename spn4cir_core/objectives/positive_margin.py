@@ -1,4 +1,4 @@
-"""Negatives that stay clearly below the target's score."""
+"""InfoNCE over the candidates that score clearly less than the target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class PositiveMargin(AgainstNegatives):
     plugin_kind: ClassVar[str] = "positive_margin"
 
     rule: Literal["percent", "absolute"] = "percent"
+    """Whether the margin is a share of the target's score or a difference of cosines."""
     margin: float = Field(default=0.05, ge=0)
+    """How much less than the target a negative must score."""
 
     @override
     def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse:

@@ -35,6 +35,7 @@ class PromptAlignment(Objective):
     alignment_weight: float = Field(default=1.0, ge=0)
     """Published: FashionIQ 1, CIRR 0.4."""
     of: Annotated[Objective, Choice(OBJECTIVES), AfterValidator(without_memory)] = InBatch()
+    """L; none that fills a queue."""
 
     @property
     @override

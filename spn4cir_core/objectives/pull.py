@@ -25,6 +25,7 @@ class Pull(Objective):
     plugin_kind: ClassVar[str] = "pull"
 
     strength: float = Field(default=20.0, gt=0)
+    """Factor of ``1 − cos``, which is between 0 and 2."""
 
     @property
     @override

@@ -1,4 +1,4 @@
-"""How near a query is to a candidate: the cosine, or the highest one over the candidate's tokens."""
+"""Similarity of a query and a candidate: the cosine, or the highest one over the candidate's tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def similarities(queries_BD: Tensor, candidates: Tensor) -> Tensor:
 
 
 def nearest_tokens(queries_BD: Tensor, targets: Tensor) -> Tensor:
-    """(B, D) vector of each query's own target, or (B, T, D) targets' token that is nearest to the query."""
+    """(B, D) vectors of the queries' own targets; of (B, T, D) targets the token nearest to the query."""
     if targets.ndim == 2:
         return targets
     tokens_B = (targets @ queries_BD[:, :, None]).squeeze(2).argmax(dim=1)

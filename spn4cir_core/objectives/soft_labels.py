@@ -1,4 +1,4 @@
-"""The target is the best answer, but others are answers too, as far as a guide says."""
+"""Soft labels: a guide gives candidates other than the target a share of the mass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SoftLabels(AgainstNegatives):
 
     Source: UniME-V2 (Gu et al. 2025), whose scores are a multimodal judge's yes/no probabilities. The scores here are
     similarities: of candidates to the target (``by = "targets"``, the target itself scores 1), or those of the stage's
-    starting queries (self-distillation, ``by = "start_queries"``). Known non-negatives take no part.
+    starting queries (self-distillation, ``by = "start_queries"``). Known false negatives are excluded.
     Helps where several candidates are half right: none is pushed away as if it were wrong. Hurts where the guide is
     blind to what the text asks for: similarity to the target rewards whatever looks alike. ``guide_temperature`` says
     how sharp it is: at 0.02 a candidate 0.1 less similar gets e⁻⁵ of the target's mass. Mix it with ``bank``.
@@ -29,7 +29,9 @@ class SoftLabels(AgainstNegatives):
     plugin_kind: ClassVar[str] = "soft_labels"
 
     by: GuideName = "targets"
+    """The guide: similarity to the target, or the stage's starting queries."""
     guide_temperature: float = Field(default=0.02, gt=0)
+    """τ_guide, that the guide's cosines are divided by."""
 
     @property
     @override

@@ -28,7 +28,7 @@ class TargetGuided(Objective):
     shares per token should sum to one, the student's share should be the teacher's, and the tokens of an image or text
     should be orthogonal (see ``TgCirNetwork.extra_outputs``). The last term is, for each query, the divergence of its
     softmax over the batch's targets from that of its target's cosines with them at ``similarity_temperature``, which
-    takes no gradient; what is no negative is left out of both.
+    takes no gradient; known false negatives are excluded from both.
 
     Source: TG-CIR (Wen et al. 2023), stage 1, written anew from its description, which leaves open how terms are
     averaged: here over tokens, pairs of tokens and triplets. Helps the student to tell what of the reference stays.
@@ -38,7 +38,9 @@ class TargetGuided(Objective):
     plugin_kind: ClassVar[str] = "target_guided"
 
     teacher_weight: float = Field(default=1.0, ge=0)
+    """a."""
     sum_weight: float = Field(default=1.0, ge=0)
+    """b."""
     orthogonality_weight: float = Field(default=0.1, ge=0)
     """μ; published 0.1."""
     distillation_weight: float = Field(default=10.0, ge=0)
@@ -48,6 +50,7 @@ class TargetGuided(Objective):
     similarity_temperature: float = Field(default=0.1, gt=0)
     """Published: FashionIQ 0.1, CIRR 0.05."""
     of: Annotated[Objective, Choice(OBJECTIVES), AfterValidator(without_memory)] = InBatch()
+    """L; none that fills a queue."""
 
     @property
     @override

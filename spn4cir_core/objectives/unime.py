@@ -1,4 +1,4 @@
-"""Suspiciously good candidates left out, then the hardest of the rest."""
+"""InfoNCE over the hardest negatives, without candidates that score far above the target."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ class UniME(AgainstNegatives):
     Source: UniME (Gu et al. 2025; β = 0.1, k = 8, τ = 0.02). A candidate that beats the target by more than β is taken
     for a right answer that nobody annotated. Costs nothing and needs no other model.
     Helps once the model is good enough that beating the target means something. Hurts early on, when wrong
-    candidates beat the target everywhere and those very negatives are left out.
+    candidates beat the target everywhere and those very negatives are excluded.
     """
 
     plugin_kind: ClassVar[str] = "unime"
 
     top_k: int | None = Field(default=8, ge=1)
+    """Negatives of each query; None takes all."""
     beta: float = Field(default=0.1, ge=0)
+    """β: a difference of cosines."""
 
     @override
     def refuse(self, batch: Batch, positive_B: Tensor) -> Refuse:

@@ -43,10 +43,9 @@ class Window(AgainstNegatives):
 
 
 def between_drops(positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor) -> Tensor:
-    """(B, K) bool: which live candidates stand behind the first and not behind the second of the steepest drops.
+    """(B, K) bool: which live candidates rank after the first and not after the second of the two steepest drops.
 
-    The last live candidate is followed by nothing, so its drop counts for none; where fewer than two drops remain the
-    set ends with the last candidate.
+    The last live candidate has no drop; where fewer than two drops remain, the set ends with that candidate.
     """
     import torch
 
