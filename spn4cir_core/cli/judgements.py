@@ -59,9 +59,9 @@ def export_judgements(
     log = _log(recipe_name, store_url, images)
     given, purposes = log.judgements(), log.purposes()
     queries = judged_queries(given, purposes)
-    asked, no_queries = queries_csv(queries)
+    query_rows, no_queries = queries_csv(queries)
     trained, no_triplets = triplets_csv(queries, ["train", "validation"])
-    files = {"queries.csv": asked, "triplets.csv": trained, "judgements.csv": log_csv(given, purposes)}
+    files = {"queries.csv": query_rows, "triplets.csv": trained, "judgements.csv": log_csv(given, purposes)}
     for name, content in files.items():
         _write(out / name, content)
         typer.echo(out / name)

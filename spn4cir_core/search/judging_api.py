@@ -74,8 +74,8 @@ class GivenJudgement(BaseModel):
         return JudgedHit(references, one_line(self.text), self.image_id, self.verdict, self.rank, shown)
 
 
-class Kept(BaseModel):
-    """What the judgement serves."""
+class JudgementPurpose(BaseModel):
+    """The purpose that a new judgement serves."""
 
     purpose: Purpose
 
@@ -94,10 +94,10 @@ class JudgingEndpoints:
     def __init__(self, judging: Judging) -> None:
         self._judging = judging
 
-    def add(self, given: GivenJudgement) -> Kept:
+    def add(self, given: GivenJudgement) -> JudgementPurpose:
         """Keep a judgement; it is on the disk when this answers."""
         judge = one_line(given.judge) or ANONYMOUS
-        return Kept(purpose=self._judging.add(judge, given.model, given.index, [given.hit()]))
+        return JudgementPurpose(purpose=self._judging.add(judge, given.model, given.index, [given.hit()]))
 
     def own(
         self,

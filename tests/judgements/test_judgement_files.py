@@ -57,9 +57,9 @@ def test_triplets_for_training_are_read_by_the_annotations_stage(queries: list[J
 
 def test_the_two_never_share_an_image(queries: list[JudgedQuery]) -> None:
     trained = parser("judged").triplets(triplets_csv(queries, ["train", "validation"])[0])
-    asked = parser("judged").queries(queries_csv(queries)[0])
+    queries_again = parser("judged").queries(queries_csv(queries)[0])
     training = {name for each in trained for name in (each.reference_id, each.target_id, *each.soft_targets)}
-    evaluation = {name for each in asked for name in (each.reference_id, *each.target_ids, *each.negative_ids)}
+    evaluation = {name for each in queries_again for name in (each.reference_id, *each.target_ids, *each.negative_ids)}
     assert training and evaluation and not training & evaluation
 
 

@@ -1,4 +1,4 @@
-"""Judging over HTTP: kept with judge and model; refused from elsewhere, without the token, beyond limits."""
+"""Judging over HTTP: stored with judge and model; refused from elsewhere, without the token, beyond limits."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def test_a_judgement_is_kept_with_all_that_belongs_to_it(
 ) -> None:
     answer = client.post("/api/judgements", json=given)
     assert (answer.status_code, answer.json()) == (201, {"purpose": "evaluation"})
-    (kept,) = judging.log.judgements()
-    assert (kept.judge, kept.model, kept.rank, kept.verdict) == ("Ann", "blend", 0, "right")
-    assert (kept.reference_ids, kept.modified_text) == ((EVALUATION,), "a red bar")
+    (judgement,) = judging.log.judgements()
+    assert (judgement.judge, judgement.model, judgement.rank, judgement.verdict) == ("Ann", "blend", 0, "right")
+    assert (judgement.reference_ids, judgement.modified_text) == ((EVALUATION,), "a red bar")
     blend = store.current(NAME, "blend")
-    assert blend is not None and kept.model_fingerprint == blend.fingerprint
-    assert kept.index_fingerprint == index.fingerprint and kept.image_id == given["image_id"]
+    assert blend is not None and judgement.model_fingerprint == blend.fingerprint
+    assert judgement.index_fingerprint == index.fingerprint and judgement.image_id == given["image_id"]
 
 
 def test_a_reload_shows_what_its_judge_has_said(client: TestClient, given: dict[str, Any]) -> None:
@@ -98,8 +98,8 @@ def test_none_of_these_is_of_the_whole_query(client: TestClient, judging: Judgin
 def test_names_and_texts_stay_text(client: TestClient, judging: Judging, given: dict[str, Any]) -> None:
     name = f"{EVIL}'); DROP TABLE judgements; --"
     client.post("/api/judgements", json={**given, "judge": name, "text": f"  {EVIL} "})
-    (kept,) = judging.log.judgements()
-    assert (kept.judge, kept.modified_text) == (name, EVIL)
+    (judgement,) = judging.log.judgements()
+    assert (judgement.judge, judgement.modified_text) == (name, EVIL)
 
 
 def test_what_a_query_serves_is_decided_before_it_is_judged_and_stays(
