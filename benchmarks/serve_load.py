@@ -1,7 +1,8 @@
 """Many clients at once against a running search page on this machine: every answer must come, and be right.
 
-spn4cir serve --recipe demo --port 8000
-python benchmarks/serve_load.py --port 8000 --clients 200 --requests 2000
+spn4cir serve --recipe folder --images photos/ --port 8000
+python benchmarks/serve_load.py --port 8000 --clients 1 32 64 --requests 600
+python benchmarks/serve_load.py --bare --recipe folder --images photos/   # encoding and a flat FAISS search, no server
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import argparse
 import http.client
 import itertools
 import json
+import os
 import threading
 import time
 import urllib.parse
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
-TEXTS = ("make it red", "make it blue", "with another shape")
-QUERIES = ("composed", "image", "text")
+TEXTS = ("make it red", "the same, but with long sleeves", "with another shape", "in blue and white stripes")
 TIMEOUT_S = 120.0
+TOP = 12
 
 
 class Client:
@@ -45,14 +48,19 @@ class Client:
         return [hit["image_id"] for hit in answer["hits"]]
 
 
-def load(port: int, clients: int, requests: int) -> dict[str, object]:
-    first = Client(port)
-    images = [image["image_id"] for image in first.json("GET", "/api/images?count=20")["images"]]
-    forms = [
-        {"image_id": image_id, "text": text, "query": query, "top": "12"}
-        for image_id, text, query in itertools.product(images, TEXTS, QUERIES)
-    ]
-    right = [first.search(form) for form in forms]
+def questions(port: int, kinds: list[str], count: int) -> tuple[list[dict[str, str]], list[list[str]]]:
+    """Different questions of random pictures, each with its hits when it is asked alone."""
+    client = Client(port)
+    images = [image["image_id"] for image in client.json("GET", "/api/images?count=200&seed=1")["images"]]
+    pairs = zip(itertools.cycle(images), itertools.cycle(TEXTS), itertools.cycle(kinds), range(count), strict=False)
+    forms = [{"image_id": one, "text": text, "query": kind, "top": str(TOP)} for one, text, kind, _ in pairs]
+    return forms, [client.search(form) for form in forms]
+
+
+def load(
+    port: int, clients: int, requests: int, forms: list[dict[str, str]], right: list[list[str]], pid: int
+) -> dict[str, object]:
+    """Ask all questions in turns from so many threads."""
     seconds, outcomes, numbers = np.full(requests, np.nan), [""] * requests, iter(range(requests))
     turn = threading.Lock()
 
@@ -73,7 +81,7 @@ def load(port: int, clients: int, requests: int) -> dict[str, object]:
             seconds[number] = time.perf_counter() - began
 
     threads = [threading.Thread(target=ask) for _ in range(clients)]
-    started = time.perf_counter()
+    started, processor_s = time.perf_counter(), processor_seconds(pid)
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -86,18 +94,71 @@ def load(port: int, clients: int, requests: int) -> dict[str, object]:
         "requests_per_second": round(requests / took, 1),
         "p50_s": round(float(np.percentile(seconds, 50)), 3),
         "p99_s": round(float(np.percentile(seconds, 99)), 3),
+        "server_processor_ms_per_request": round((processor_seconds(pid) - processor_s) / requests * 1e3, 1),
+    }
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processor so far; not a number where its id is not given."""
+    if not pid:
+        return float("nan")
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def bare(recipe: str, store: str, images: Path | None, count: int, at_once: int) -> dict[str, object]:
+    """Opening pictures, encoding queries in batches and a flat FAISS search: what no server can be faster than."""
+    from spn4cir_core import load_recipe, open_searcher, open_store
+    from spn4cir_core.images.files import image_files
+    from spn4cir_core.index.faiss_index import Flat
+
+    opened = open_store(store)
+    settings = load_recipe(recipe, images=images)
+    searcher = open_searcher(settings, opened)
+    files, encoder = image_files(settings.images, opened), searcher.encoder
+    rng = np.random.default_rng(1)
+    vectors_ND = rng.normal(size=(len(searcher.rows), encoder.dim)).astype(np.float32)
+    index = Flat().build(vectors_ND, 0)
+
+    def answer(rows: np.ndarray) -> None:
+        pictures = [files.open(searcher.rows[row]["path"]) for row in rows]
+        texts = [TEXTS[number % len(TEXTS)] for number in range(len(rows))]
+        index.search(encoder.encode_queries(pictures, texts), TOP)
+
+    answer(rng.integers(0, len(vectors_ND), at_once))
+    started, processor_s = time.perf_counter(), time.process_time()
+    for _ in range(0, count, at_once):
+        answer(rng.integers(0, len(vectors_ND), at_once))
+    asked = -(-count // at_once) * at_once
+    return {
+        "requests": asked,
+        "at_once": at_once,
+        "requests_per_second": round(asked / (time.perf_counter() - started), 1),
+        "processor_ms_per_request": round((time.process_time() - processor_s) / asked * 1e3, 1),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--clients", type=int, default=200)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--clients", type=int, nargs="+", default=[200])
+    parser.add_argument("--requests", type=int, default=2000, help="for each number of clients")
+    parser.add_argument("--questions", type=int, default=180, help="different ones, each first asked alone")
+    parser.add_argument("--kinds", nargs="+", default=["composed", "image", "text"])
+    parser.add_argument("--pid", type=int, default=0, help="of the server, for its processor time")
+    parser.add_argument("--bare", action="store_true", help="no server: encoding and FAISS alone")
+    parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--recipe", default="folder")
+    parser.add_argument("--store", default="store")
+    parser.add_argument("--images", type=Path)
     options = parser.parse_args()
-    result = load(options.port, options.clients, options.requests)
-    print(json.dumps(result))
-    if set(result["outcomes"]) != {"right"}:
+    if options.bare:
+        print(json.dumps(bare(options.recipe, options.store, options.images, options.requests, options.at_once)))
+        return
+    asked = questions(options.port, options.kinds, options.questions)
+    results = [load(options.port, clients, options.requests, *asked, options.pid) for clients in options.clients]
+    print("\n".join(map(json.dumps, results)))
+    if any(set(result["outcomes"]) != {"right"} for result in results):
         raise SystemExit("some answers were lost or wrong")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from spn4cir_core.blend.blend import best_positions
 from spn4cir_core.blend.evidence import PICTURE, TEXT, ComposedSide, Sentences, TextSide, composed_queries
-from spn4cir_core.blend.fitted import FittedBlend, in_parts, part_of, read_blend, title_of
+from spn4cir_core.blend.fitted import FittedBlend, part_of, read_blend, title_of
 from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel
 from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
@@ -22,6 +22,7 @@ from spn4cir_core.index.image_index import candidate_images
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.search.encoder import Encoder, Query
 from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.texts.caption_editor import edit_caption
 from spn4cir_core.texts.word_kinds import WordKinds
 from spn4cir_core.training.checkpoints import read_checkpoint
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 COMPARED_IN_FULL = 20_000
 """Up to so many images every one is scored; above, only candidates of each channel are."""
+SCORED_TOGETHER = 4
+"""Queries in one matrix product."""
 CANDIDATES = 300
 """Best images of each channel in use that are scored by all of them, beside those that are wanted."""
 
@@ -141,47 +144,49 @@ class IndexedBlend:
         titles = [title_of(channel.name) for channel in self.blend.channels if channel.without_reference]
         return f"The reference image has no caption; searched by {', '.join(titles) or 'what pictures look like'}."
 
-    def best(self, queries: Sequence[Query], references: Sequence[int | None], wanted: int) -> list[list[Scored]]:
-        """The ``wanted`` best images of each query, best first, equal scores by row.
+    def best(
+        self, composed: ComposedQueries, asked: Sequence[tuple[slice, np.ndarray]], wanted: int
+    ) -> list[list[Scored]]:
+        """The ``wanted`` best images of each request, best first, equal scores by row.
 
         Args:
-            queries: pictures and texts, either may be missing.
-            references: rows of the reference images, where they are images of the index.
+            composed: queries by :meth:`compose`.
+            asked: of each request which of the queries are its own, and what each of them counts, 1 in sum.
         """
-        composed = self._composed(queries, references)
-        answers: list[list[Scored]] = []
-        for part in in_parts(len(queries)):
-            answers += self._best(part_of(composed, part), wanted)
-        return answers
+        if len(self.gallery.captions) > COMPARED_IN_FULL:
+            return [self._best_candidates(part_of(composed, part), share_R, wanted) for part, share_R in asked]
+        rows_N = np.arange(len(self.gallery.captions))
+        parts_UN = self._contributions(composed, [row for part, _ in asked for row in range(part.start, part.stop)])
+        return [
+            self._sorted(_shared([next(parts_UN) for _ in share_R], share_R), rows_N, wanted) for _, share_R in asked
+        ]
 
-    def best_together(
-        self, queries: Sequence[Query], references: Sequence[int | None], share_R: np.ndarray, wanted: int
-    ) -> list[Scored]:
-        """The best images of R queries that are one, with several reference images: shares of their scores are added.
+    def _best_candidates(self, queries: ComposedQueries, share_R: np.ndarray, wanted: int) -> list[Scored]:
+        """The best images of one request, among the candidates of each channel for each of its queries."""
+        each = (part_of(queries, slice(number, number + 1)) for number in range(len(queries)))
+        rows_K = np.unique(np.concatenate([self._candidates(one, max(wanted, CANDIDATES)) for one in each]))
+        return self._sorted(_shared(self.blend.contributions(self.gallery, queries, rows_K), share_R), rows_K, wanted)
 
-        Args:
-            share_R: what each of the queries counts, 1 in sum.
+    def _contributions(self, composed: ComposedQueries, rows: Sequence[int]) -> Iterator[np.ndarray]:
+        """What each channel in use adds to the score of every image, (U, N), for some of the queries.
+
+        Queries are scored ``SCORED_TOGETHER`` at a time, empty ones where there are fewer: a matrix product of one
+        shape gives a query the same scores, to the last bit, whoever asks beside it.
         """
-        composed = self._composed(queries, references)
-        if len(self.gallery.captions) <= COMPARED_IN_FULL:
-            rows_K = np.arange(len(self.gallery.captions))
-        else:
-            each = (part_of(composed, slice(number, number + 1)) for number in range(len(queries)))
-            rows_K = np.unique(np.concatenate([self._candidates(one, max(wanted, CANDIDATES)) for one in each]))
-        parts_RUK = self.blend.contributions(self.gallery, composed, rows_K)
-        return self._sorted(np.einsum("r,ruk->uk", share_R, parts_RUK), rows_K, wanted)
-
-    def _best(self, queries: ComposedQueries, wanted: int) -> list[list[Scored]]:
-        if len(self.gallery.captions) <= COMPARED_IN_FULL:
-            parts_QUN = self.blend.contributions(self.gallery, queries)
-            rows_N = np.arange(len(self.gallery.captions))
-            return [self._sorted(parts_UN, rows_N, wanted) for parts_UN in parts_QUN]
-        best = []
-        for number in range(len(queries)):
-            one = part_of(queries, slice(number, number + 1))
-            rows_K = self._candidates(one, max(wanted, CANDIDATES))
-            best.append(self._sorted(self.blend.contributions(self.gallery, one, rows_K)[0], rows_K, wanted))
-        return best
+        nothing = edit_caption("", "", self.kinds)
+        for start in range(0, len(rows), SCORED_TOGETHER):
+            some = rows[start : start + SCORED_TOGETHER]
+            missing = SCORED_TOGETHER - len(some)
+            vectors = {
+                name: np.pad(vectors_QD[some], ((0, missing), (0, 0))) for name, vectors_QD in composed.vectors.items()
+            }
+            together = ComposedQueries(
+                [*(composed.modified_texts[row] for row in some), *[""] * missing],
+                [*(composed.reference_captions[row] for row in some), *[None] * missing],
+                [*(composed.edited[row] for row in some), *[nothing] * missing],
+                vectors,
+            )
+            yield from self.blend.contributions(self.gallery, together)[: len(some)]
 
     def _candidates(self, query: ComposedQueries, count: int) -> np.ndarray:
         """Rows of the best images of each channel in use, sorted."""
@@ -208,7 +213,13 @@ class IndexedBlend:
             for at in best_positions(score_K, wanted)
         ]
 
-    def _composed(self, queries: Sequence[Query], references: Sequence[int | None]) -> ComposedQueries:
+    def compose(self, queries: Sequence[Query], references: Sequence[int | None]) -> ComposedQueries:
+        """The queries as channels read them: every picture and text is encoded.
+
+        Args:
+            queries: pictures and texts, either may be missing.
+            references: rows of the reference images, where they are images of the index.
+        """
         rows = [self._row(picture, row) for (picture, _), row in zip(queries, references, strict=True)]
         captions = [None if row is None else self.gallery.captions[row] for row in rows]
         pictures, texts = [picture for picture, _ in queries], [text for _, text in queries]
@@ -229,12 +240,13 @@ class IndexedBlend:
         """(Q, D) float32; those of indexed images are there already, a query without a picture has NaN."""
         known_ND = self.gallery.vectors[PICTURE]
         vectors_QD = np.full((len(pictures), known_ND.shape[1]), np.nan, np.float32)
-        for number, (picture, row) in enumerate(zip(pictures, rows, strict=True)):
+        for number, row in enumerate(rows):
             if row is not None:
                 vectors_QD[number] = known_ND[row]
-            elif picture is not None:
-                vector_D = np.asarray(self.encode_pictures([as_picture(picture)])[0], np.float32)
-                vectors_QD[number] = vector_D / max(float(np.linalg.norm(vector_D)), 1e-12)
+        new = [number for number, row in enumerate(rows) if row is None and pictures[number] is not None]
+        if new:
+            encoded_BD = np.asarray(self.encode_pictures([as_picture(pictures[number]) for number in new]), np.float32)
+            vectors_QD[new] = encoded_BD / np.maximum(np.linalg.norm(encoded_BD, axis=1, keepdims=True), 1e-12)
         return vectors_QD
 
 
@@ -254,6 +266,11 @@ def _open_vectors(artifact: Artifact, name: str) -> np.ndarray:
     except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and run again.") from error
     return vectors
+
+
+def _shared(parts_RUK: Sequence[np.ndarray] | np.ndarray, share_R: np.ndarray) -> np.ndarray:
+    """(U, K) sum of R queries' contributions by their shares."""
+    return parts_RUK[0] if len(share_R) == 1 else np.einsum("r,ruk->uk", share_R, np.stack(parts_RUK))
 
 
 def _largest_first(names: Sequence[str], parts: Sequence[float]) -> dict[str, float]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from spn4cir_core.blend.fitted import read_blend
-from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.errors import StoreError
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles, Picture, PictureError, as_picture, pixel_sha256
 from spn4cir_core.index.base import INDEXES
@@ -20,6 +22,7 @@ from spn4cir_core.search.encoder import Encoder, Made, Query, pair_up, several, 
 from spn4cir_core.search.index_table import read_indexed_images
 from spn4cir_core.search.indexed_blend import IndexedBlend, Scored
 from spn4cir_core.search.repeats import Once, Repeats
+from spn4cir_core.search.search_request import SearchRequest
 from spn4cir_core.search.stage import ABOUT, INDEX
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.training.checkpoints import load_network
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SHEET_COLUMNS = 6
 MISSING = (200, 200, 200)
+Ranking = Callable[[Sequence[tuple[slice, np.ndarray]], int], list[list[Scored]]]
+"""From rows among encoded queries with their shares, one slice a request, and how many images are wanted, to these."""
 
 
 @dataclass(frozen=True)
@@ -156,38 +161,8 @@ class Searcher:
             InputError: neither image nor text, a picture that cannot be read, ``top`` is less than 1, or weights that
                 are not one positive number for each reference image.
         """
-        given = several(image)
-        pictures: list[Any] = [image] if given is None else given or [None]
-        ids = [reference_id] if reference_id is None or isinstance(reference_id, str) else list(reference_id)
-        if len(pictures) == 1:
-            shares(weights, 1)
-            return self.search_many(pictures, [text], top, without, made, ids[:1] or None, once)[0]
-        return self._search_several(pictures, text, top, without, made, ids, once, shares(weights, len(pictures)))
-
-    def _search_several(
-        self,
-        pictures: Sequence[Picture],
-        text: str | None,
-        top: int,
-        without: Collection[str],
-        made: Made,
-        reference_ids: Sequence[str | None],
-        once: Once,
-        share_R: np.ndarray,
-    ) -> list[Hit]:
-        """One query with several reference images, each of which has a share of the score."""
-        self._check(top, [text])
-        queries = pair_up(pictures, text)
-        references = self._references(queries, [*reference_ids, *[None] * len(queries)][: len(queries)])
-        wanted = top + len(without) + len(queries)
-        while True:
-            wanted = min(len(self._rows), wanted)
-            hits = self._hits(
-                self._ranked_together(queries, references, share_R, wanted, made), references, top, without, once
-            )
-            if len(hits) >= top or wanted == len(self._rows):
-                return hits
-            wanted *= 4
+        request = SearchRequest.of(image, text, top, without, made, reference_id, once, weights)
+        return self.answer([request])[0]
 
     def search_many(
         self,
@@ -207,30 +182,59 @@ class Searcher:
             InputError: as :meth:`search`, or the lists differ in length.
         """
         queries = pair_up(images, texts)
-        self._check(top, [text for _, text in queries])
-        references = self._references(queries, reference_ids or [None] * len(queries))
-        answers: list[list[Hit]] = [[] for _ in queries]
-        pending, wanted = list(range(len(queries))), top + len(without) + 1
-        while pending:
-            wanted = min(len(self._rows), wanted)
-            ranked = self._ranked([queries[at] for at in pending], [references[at] for at in pending], wanted, made)
-            for at, scored in zip(pending, ranked, strict=True):
-                answers[at] = self._hits(scored, [references[at]], top, without, once)
-            pending = [at for at in pending if len(answers[at]) < top] if wanted < len(self._rows) else []
-            wanted *= 4
-        return answers
+        ids = reference_ids or [None] * len(queries)
+        alone_R = shares((), 1)
+        return self.answer(
+            [
+                SearchRequest([query], [reference_id], alone_R, top, without, made, once)
+                for query, reference_id in zip(queries, ids, strict=True)
+            ]
+        )
 
-    def _check(self, top: int, texts: Sequence[str | None]) -> None:
-        """Warn of texts whose end is not read.
+    def answer(self, requests: Sequence[SearchRequest]) -> list[list[Hit]]:
+        """The hits of each request, as :meth:`search` gives them for it alone; all are encoded and scored in batches.
 
         Raises:
-            InputError: ``top`` is less than 1.
+            InputError: a picture cannot be read.
         """
-        if top < 1:
-            raise InputError(f"top = {top}: ask for at least one image")
-        for text in texts:
-            if note := self.unread(text):
+        answers: list[list[Hit]] = [[] for _ in requests]
+        numbers_of: defaultdict[Made, list[int]] = defaultdict(list)
+        for number, request in enumerate(requests):
+            numbers_of[request.made].append(number)
+            if note := self.unread(request.queries[0][1]):
                 log.warning("%s", note)
+        for made, numbers in numbers_of.items():
+            for number, hits in zip(numbers, self._answer([requests[at] for at in numbers], made), strict=True):
+                answers[number] = hits
+        return answers
+
+    def _answer(self, requests: Sequence[SearchRequest], made: Made) -> list[list[Hit]]:
+        queries = [query for request in requests for query in request.queries]
+        references = self._references(queries, [one for request in requests for one in request.reference_ids])
+        ends = np.cumsum([len(request) for request in requests]).tolist()
+        parts = [slice(end - len(request), end) for end, request in zip(ends, requests, strict=True)]
+        ranking = self._encoded(queries, references, made)
+        answers: list[list[Hit]] = [[] for _ in requests]
+        pending, factor = list(range(len(requests))), 1
+        while pending:
+            missing: list[int] = []
+            for wanted, numbers in self._by_wanted(requests, pending, factor).items():
+                asked = [(parts[number], requests[number].share_R) for number in numbers]
+                for number, scored in zip(numbers, ranking(asked, wanted), strict=True):
+                    answers[number] = self._hits(scored, references[parts[number]], requests[number])
+                    if len(answers[number]) < requests[number].top and wanted < len(self._rows):
+                        missing.append(number)
+            pending, factor = missing, 4 * factor
+        return answers
+
+    def _by_wanted(
+        self, requests: Sequence[SearchRequest], numbers: Sequence[int], factor: int
+    ) -> dict[int, list[int]]:
+        """Numbers of requests by how many images are ranked for them."""
+        numbers_of: defaultdict[int, list[int]] = defaultdict(list)
+        for number in numbers:
+            numbers_of[min(len(self._rows), factor * requests[number].wanted)].append(number)
+        return numbers_of
 
     def unread(self, text: str | None) -> str:
         """Says that a trained encoder reads the beginning of a text only; empty where each reads the whole."""
@@ -254,51 +258,31 @@ class Searcher:
             rows.append(row)
         return rows
 
-    def _ranked(
-        self, queries: Sequence[Query], references: Sequence[int | None], wanted: int, made: Made
-    ) -> list[list[Scored]]:
-        """The best images of each query, best first."""
+    def _encoded(self, queries: Sequence[Query], references: Sequence[int | None], made: Made) -> Ranking:
+        """What ranks the images for some of the queries, which are encoded once."""
         if self._blend is not None and made == "composed":
-            return self._blend.best(queries, references, wanted)
+            return partial(self._blend.best, self._blend.compose(queries, references))
         pictures, texts = [picture for picture, _ in queries], [text for _, text in queries]
-        queries_QD = self.encoder.encode_queries(pictures, texts, made)
-        ranked = best_images_of_each(self._index, queries_QD, wanted, self._network.target_tokens)
+        return partial(self._nearest, self.encoder.encode_queries(pictures, texts, made))
+
+    def _nearest(
+        self, queries_QD: np.ndarray, asked: Sequence[tuple[slice, np.ndarray]], wanted: int
+    ) -> list[list[Scored]]:
+        """The images nearest to the mean of each request's query vectors, best first."""
+        mean_KD = np.stack([_mean_vector(queries_QD[part], share_R) for part, share_R in asked])
+        ranked = best_images_of_each(self._index, mean_KD, wanted, self._network.target_tokens)
         return [[Scored(*pair, {}) for pair in scored] for scored in ranked]
 
-    def _ranked_together(
-        self,
-        queries: Sequence[Query],
-        references: Sequence[int | None],
-        share_R: np.ndarray,
-        wanted: int,
-        made: Made,
-    ) -> list[Scored]:
-        """The best images of one query that has several reference images, best first."""
-        if self._blend is not None and made == "composed":
-            return self._blend.best_together(queries, references, share_R, wanted)
-        pictures, texts = [picture for picture, _ in queries], [text for _, text in queries]
-        mean_D = share_R @ self.encoder.encode_queries(pictures, texts, made)
-        query_1D = (mean_D / max(float(np.linalg.norm(mean_D)), 1e-12)).astype(np.float32)[None]
-        (scored,) = best_images_of_each(self._index, query_1D, wanted, self._network.target_tokens)
-        return [Scored(*pair, {}) for pair in scored]
-
-    def _hits(
-        self,
-        scored: Sequence[Scored],
-        references: Sequence[int | None],
-        top: int,
-        without: Collection[str],
-        once: Once,
-    ) -> list[Hit]:
+    def _hits(self, scored: Sequence[Scored], references: Sequence[int | None], request: SearchRequest) -> list[Hit]:
         """Hits, best first."""
-        wanted = [
+        allowed = [
             (one, row)
-            for one in self._repeats.left_out(scored, references, once)
-            if not {(row := self._rows[one.row])["image_id"], row["path"]}.intersection(without)
+            for one in self._repeats.left_out(scored, references, request.once)
+            if not {(row := self._rows[one.row])["image_id"], row["path"]}.intersection(request.without)
         ]
         return [
             Hit(row["image_id"], row["path"], row["caption"], one.score, rank, one.channels)
-            for rank, (one, row) in enumerate(wanted[:top])
+            for rank, (one, row) in enumerate(allowed[: request.top])
         ]
 
     def query(self, image: Picture | None, text: str | None, made: Made = "composed") -> np.ndarray:
@@ -320,6 +304,14 @@ class Searcher:
         elif tiles:
             tiles[0] = (tiles[0][0], f"{label} → {tiles[0][1]}")
         return contact_sheet(tiles, SHEET_COLUMNS)
+
+
+def _mean_vector(queries_RD: np.ndarray, share_R: np.ndarray) -> np.ndarray:
+    """(D,) float32 unit vector; of a single query its own."""
+    if len(queries_RD) == 1:
+        return queries_RD[0]
+    mean_D: np.ndarray = share_R @ queries_RD
+    return (mean_D / max(float(np.linalg.norm(mean_D)), 1e-12)).astype(np.float32)
 
 
 def _tile(hit: Hit, files: ImageFiles) -> tuple[Image.Image, str]:

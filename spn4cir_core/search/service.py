@@ -14,14 +14,20 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, PictureError
 from spn4cir_core.images.sandboxed_decoder import ConfinedDecoder
 from spn4cir_core.search.models import INDEXED, Model, Models
-from spn4cir_core.search.search import Hit
+from spn4cir_core.search.pictures_in_memory import PicturesInMemory
+from spn4cir_core.search.search import Hit, Searcher
+from spn4cir_core.search.search_request import SearchRequest
+from spn4cir_core.search.waiting_requests import WaitingRequests
 from spn4cir_core.training.roles import ModelName
 
 if TYPE_CHECKING:
     from PIL import Image
 
 UPLOAD_PIXELS = 50_000_000
-PICTURES_IN_MEMORY = 4
+PICTURES_DECODED = 4
+"""At a time."""
+PIXELS_IN_MEMORY = 4 * UPLOAD_PIXELS
+ANSWERED_TOGETHER = 64
 MOST_REFERENCES = 4
 THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_IN_MEMORY = 320, 85, 2048
 
@@ -54,13 +60,17 @@ class SearchResult:
 
 
 class SearchService:
-    """A few models for many threads: one query is encoded at a time, few pictures are open at once."""
+    """A few models for many threads: requests that wait are answered together, few pictures are open at once."""
 
     def __init__(self, models: Models, files: ImageFiles) -> None:
         self._models, self._files = models, files
         self._uploads = ConfinedDecoder(min(UPLOAD_PIXELS, files.max_pixels))
         self._rows = {row["image_id"]: row for row in models.indexed.rows}
-        self._network, self._pictures = threading.Lock(), threading.BoundedSemaphore(PICTURES_IN_MEMORY)
+        self._waiting = WaitingRequests(_answer_together, ANSWERED_TOGETHER)
+        self._decoding, self._in_memory = (
+            threading.BoundedSemaphore(PICTURES_DECODED),
+            PicturesInMemory(PIXELS_IN_MEMORY),
+        )
         self._thumbnails = lru_cache(THUMBNAILS_IN_MEMORY)(self._make_thumbnail)
 
     def current(self) -> SearchService:
@@ -133,16 +143,15 @@ class SearchService:
             raise InputError(f"a query of kind {query!r} needs a text: say what should be different")
         without = [self.image(image_id).image_id for image_id in image_ids]
         opened = self._models.open(model)
-        with self._pictures:
+        with self._decoding:
             pictures = [] if query == "text" else [*map(self._open, image_ids), *map(self._uploads.decode, uploads)]
-            query_text = None if query == "image" else text
-            known = [*image_ids, *[None] * len(uploads)][: len(pictures)]
-            made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
-            with self._network:
-                own_weights = weights if pictures else ()
-                hits = opened.searcher.search(
-                    pictures or None, query_text, top, without, made, known, weights=own_weights
-                )
+        query_text = None if query == "image" else text
+        known = [*image_ids, *[None] * len(uploads)][: len(pictures)]
+        made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
+        own_weights = weights if pictures else ()
+        request = SearchRequest.of(pictures or None, query_text, top, without, made, known, weights=own_weights)
+        with self._in_memory.holding(pictures):
+            hits = self._waiting((opened.searcher, request))
         uncaptioned = map(opened.searcher.uncaptioned, pictures if text else (), known)
         notes = dict.fromkeys([opened.searcher.unread(query_text), *uncaptioned])
         return SearchResult(hits, opened.vectors, " ".join(filter(None, notes)), self.fingerprint)
@@ -154,9 +163,19 @@ class SearchService:
             raise NoSuchImage(f"the picture of {image_id!r} cannot be opened any more: {error.reason}") from error
 
     def _make_thumbnail(self, image_id: str) -> bytes:
-        with self._pictures:
+        with self._decoding:
             picture = self._open(image_id)
             picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
         return stream.getvalue()
+
+
+def _answer_together(asked: Sequence[tuple[Searcher, SearchRequest]]) -> list[list[Hit]]:
+    """The hits of each request, by its own model."""
+    answers: list[list[Hit]] = [[] for _ in asked]
+    for searcher in {id(searcher): searcher for searcher, _ in asked}.values():
+        numbers = [number for number, (own, _) in enumerate(asked) if own is searcher]
+        for number, hits in zip(numbers, searcher.answer([asked[number][1] for number in numbers]), strict=True):
+            answers[number] = hits
+    return answers

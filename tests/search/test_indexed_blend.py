@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, channel_of, read_blend
@@ -16,6 +17,7 @@ from spn4cir_core.search import indexed_blend
 from spn4cir_core.search import stage as stage_module
 from spn4cir_core.search.encoder import Encoder
 from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.search_request import SearchRequest
 from spn4cir_core.search.stage import SEARCH_INDEX
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import load_network
@@ -60,6 +62,33 @@ def blended(tmp_path: Path) -> Store:
     store = measured_store(tmp_path)
     weigh(store, **ALL)
     return store
+
+
+@pytest.mark.parametrize("compared_in_full", [20_000, 5])
+def test_requests_answered_together_have_the_answers_they_have_alone(
+    blended: Store, monkeypatch: pytest.MonkeyPatch, compared_in_full: int
+) -> None:
+    for module in (indexed_blend, stage_module):
+        monkeypatch.setattr(module, "COMPARED_IN_FULL", compared_in_full)
+    blend = Searcher.open(SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)[0])
+    files = ImageFiles(blended.root.parent / "pictures")
+    one, other, upload = files.open(REFERENCE), files.open("toys/11.png"), Image.new("RGB", (40, 30), "red")
+    requests = [
+        SearchRequest.of(one, TEXT, 5, reference_id=REFERENCE),
+        SearchRequest.of(upload, TEXT, 3),
+        SearchRequest.of(None, "a blue bar", 36),
+        SearchRequest.of(other, None, 4, without=(REFERENCE,)),
+        SearchRequest.of([one, upload, other], "a red circle", 7, weights=(2, 1, 1)),
+        SearchRequest.of([other] * 6, TEXT, 2, once="all"),
+        SearchRequest.of(one, TEXT, 5, made="sum"),
+        SearchRequest.of(None, "zzz", 36, once="products"),
+    ]
+    for searcher in (blend, blend.beside(blend.network)):
+        alone = [searcher.answer([request])[0] for request in requests]
+        assert [len(hits) for hits in alone[:2]] == [5, 3]
+        for hits, right in zip(searcher.answer(requests), alone, strict=True):
+            assert [hit.image_id for hit in hits] == [hit.image_id for hit in right]
+            assert np.allclose([hit.score for hit in hits], [hit.score for hit in right], atol=1e-5)
 
 
 def test_hits_are_those_of_a_slow_sum_and_their_channels_add_up(blended: Store) -> None:
