@@ -129,12 +129,12 @@ def bare(recipe: str, store: str, images: Path | None, count: int, at_once: int)
     started, processor_s = time.perf_counter(), time.process_time()
     for _ in range(0, count, at_once):
         answer(rng.integers(0, len(vectors_ND), at_once))
-    asked = -(-count // at_once) * at_once
+    requests = -(-count // at_once) * at_once
     return {
-        "requests": asked,
+        "requests": requests,
         "at_once": at_once,
-        "requests_per_second": round(asked / (time.perf_counter() - started), 1),
-        "processor_ms_per_request": round((time.process_time() - processor_s) / asked * 1e3, 1),
+        "requests_per_second": round(requests / (time.perf_counter() - started), 1),
+        "processor_ms_per_request": round((time.process_time() - processor_s) / requests * 1e3, 1),
     }
 
 
@@ -155,8 +155,8 @@ def main() -> None:
     if options.bare:
         print(json.dumps(bare(options.recipe, options.store, options.images, options.requests, options.at_once)))
         return
-    asked = questions(options.port, options.kinds, options.questions)
-    results = [load(options.port, clients, options.requests, *asked, options.pid) for clients in options.clients]
+    forms, right = questions(options.port, options.kinds, options.questions)
+    results = [load(options.port, clients, options.requests, forms, right, options.pid) for clients in options.clients]
     print("\n".join(map(json.dumps, results)))
     if any(set(result["outcomes"]) != {"right"} for result in results):
         raise SystemExit("some answers were lost or wrong")

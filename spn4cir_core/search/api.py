@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import resources
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import FastAPI, File, Form, Path, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from spn4cir_core.errors import InputError
@@ -18,7 +19,9 @@ from spn4cir_core.images.formats import FORMATS
 from spn4cir_core.search.access_control import AccessControl
 from spn4cir_core.search.judging import Judging, NoSuchIndex
 from spn4cir_core.search.judging_api import add_judging
+from spn4cir_core.search.metrics import MeasuredRequests, Metrics
 from spn4cir_core.search.models import INDEXED, Model, NoSuchModel
+from spn4cir_core.search.request_limit import RequestLimit
 from spn4cir_core.search.search import Hit
 from spn4cir_core.search.service import IndexedImage, NoSuchImage, QueryKind, SearchService
 from spn4cir_core.training.roles import ModelName
@@ -27,7 +30,9 @@ MAX_UPLOAD_BYTES = 10_000_000
 MAX_FORM_BYTES = 64_000
 """What a request may be longer than the picture in it."""
 MAX_TEXT = 1000
-REFUSALS = (401, 403, 404, 408, 411, 413, 422)
+MOST_WAITING = 512
+"""Requests with a body that are under way at a time; a further one is refused at once, and may be sent again."""
+REFUSALS = (401, 403, 404, 408, 411, 413, 422, 429)
 KEEP_THUMBNAILS = {"cache-control": "private, max-age=3600"}
 DESCRIPTION = (
     "Composed image retrieval: a reference image and a text that says what should be different in, the best images "
@@ -40,6 +45,26 @@ QUERIES = (
 )
 
 
+EXAMPLE: dict[str, Any] = {
+    "query": "composed",
+    "model": INDEXED,
+    "text": "the same, but red",
+    "image_id": "shirts/17.jpg",
+    "image_ids": ["shirts/17.jpg"],
+    "vectors": "",
+    "note": "",
+    "index": "5f0b1c2d3e4f5a6b",
+    "hits": [
+        {
+            "image_id": "shirts/203.jpg",
+            "path": "shirts/203.jpg",
+            "caption": "a red shirt",
+            "score": 4.25,
+            "rank": 0,
+            "channels": {"edited caption": 3.0, "frozen picture similarity": 1.25},
+        }
+    ],
+}
 ImageId = Annotated[str, Field(max_length=4096)]
 
 
@@ -61,6 +86,8 @@ class ModelList(BaseModel):
 class Answer(BaseModel):
     """The hits, best first. Scores are cosines and comparable within one model and kind of query only."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
     query: QueryKind
     model: ModelName
     text: str
@@ -78,6 +105,20 @@ class Failure(BaseModel):
     error: str
 
 
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(BaseModel):
+    """Whether a search is answered at once: before, its models are still being loaded."""
+
+    ready: bool
+    index: str = Field(description="Fingerprint of the search index that answers.")
+    images: int = Field(description="How many images can be found.")
+
+
 class ServiceSource(Protocol):
     """A service, or what follows the newest one."""
 
@@ -88,8 +129,8 @@ class ServiceSource(Protocol):
 class Endpoints:
     """The functions behind the addresses."""
 
-    def __init__(self, source: ServiceSource, name: str, judging: bool = False) -> None:
-        self._source, self._name, self._judging = source, name, judging
+    def __init__(self, source: ServiceSource, name: str, metrics: Metrics, judging: bool = False) -> None:
+        self._source, self._name, self._metrics, self._judging = source, name, metrics, judging
 
     @property
     def _service(self) -> SearchService:
@@ -105,6 +146,20 @@ class Endpoints:
     def models(self) -> ModelList:
         """The model of the index, first, and those to be seen beside it; each is opened when first asked."""
         return ModelList(models=self._service.models(), judging=self._judging)
+
+    def health(self) -> Health:
+        """Whether the process lives; for whoever restarts it."""
+        return Health()
+
+    def ready(self, response: Response) -> Ready:
+        """Whether to send requests here; 503 until the models are loaded."""
+        service = self._service
+        response.status_code = 200 if service.is_warm else 503
+        return Ready(ready=service.is_warm, index=service.fingerprint, images=len(service))
+
+    def metrics(self) -> Response:
+        """Requests, seconds and batches in Prometheus's text format."""
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     def thumbnail(self, image_id: Annotated[str, Path(description="An id of the index, percent-encoded.")]) -> Response:
         """A JPEG of at most 320 pixels a side."""
@@ -139,7 +194,13 @@ class Endpoints:
         )
 
 
-def create_app(service: ServiceSource, name: str, token: str = "", judging: Judging | None = None) -> FastAPI:
+def create_app(
+    service: ServiceSource,
+    name: str,
+    token: str = "",
+    judging: Judging | None = None,
+    metrics: Metrics | None = None,
+) -> FastAPI:
     """The application.
 
     Args:
@@ -147,14 +208,19 @@ def create_app(service: ServiceSource, name: str, token: str = "", judging: Judg
         name: what the page calls the pictures, such as the recipe's name.
         token: what every request for data must send as ``Authorization: Bearer``; empty: only requests addressed to
             a loopback name are answered.
+        metrics: where requests are counted; None: this application's own.
     """
+    metrics = metrics or Metrics()
     # No documentation pages: theirs load scripts from elsewhere. The schema itself is served.
     app = FastAPI(title="spn4cir search", description=DESCRIPTION, docs_url=None, redoc_url=None)
-    endpoints = Endpoints(service, name, judging is not None)
+    endpoints = Endpoints(service, name, metrics, judging is not None)
     failures: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in REFUSALS}
     app.add_api_route("/api/images", endpoints.images, methods=["GET"], responses=failures)
     app.add_api_route("/api/models", endpoints.models, methods=["GET"], responses=failures)
     app.add_api_route("/api/search", endpoints.search, methods=["POST"], responses=failures)
+    app.add_api_route("/health", endpoints.health, methods=["GET"])
+    app.add_api_route("/ready", endpoints.ready, methods=["GET"], responses={503: {"model": Ready}})
+    app.add_api_route("/metrics", endpoints.metrics, methods=["GET"], responses=failures, response_class=Response)
     app.add_api_route(
         "/thumbnail/{image_id:path}",
         endpoints.thumbnail,
@@ -168,7 +234,9 @@ def create_app(service: ServiceSource, name: str, token: str = "", judging: Judg
         app.add_api_route(path, _static(file, kind), methods=["GET"], include_in_schema=False)
     for error, answer in FAILURES.items():
         app.add_exception_handler(error, answer)
+    app.add_middleware(RequestLimit, most=MOST_WAITING)
     app.add_middleware(AccessControl, token=token, max_body_bytes=MAX_UPLOAD_BYTES + MAX_FORM_BYTES)
+    app.add_middleware(MeasuredRequests, metrics=metrics)
     return app
 
 

@@ -145,27 +145,29 @@ class IndexedBlend:
         return f"The reference image has no caption; searched by {', '.join(titles) or 'what pictures look like'}."
 
     def best(
-        self, composed: ComposedQueries, asked: Sequence[tuple[slice, np.ndarray]], wanted: int
+        self, composed: ComposedQueries, weighted: Sequence[tuple[slice, np.ndarray]], wanted: int
     ) -> list[list[Scored]]:
         """The ``wanted`` best images of each request, best first, equal scores by row.
 
         Args:
             composed: queries by :meth:`compose`.
-            asked: of each request which of the queries are its own, and what each of them counts, 1 in sum.
+            weighted: of each request which of the queries are its own, and what each of them counts, 1 in sum.
         """
         if len(self.gallery.captions) > COMPARED_IN_FULL:
-            return [self._best_candidates(part_of(composed, part), share_R, wanted) for part, share_R in asked]
+            return [self._best_candidates(part_of(composed, part), share_R, wanted) for part, share_R in weighted]
         rows_N = np.arange(len(self.gallery.captions))
-        parts_UN = self._contributions(composed, [row for part, _ in asked for row in range(part.start, part.stop)])
+        parts_UN = self._contributions(composed, [row for part, _ in weighted for row in range(part.start, part.stop)])
         return [
-            self._sorted(_shared([next(parts_UN) for _ in share_R], share_R), rows_N, wanted) for _, share_R in asked
+            self._sorted(_shared([next(parts_UN) for _ in share_R], share_R), rows_N, wanted) for _, share_R in weighted
         ]
 
     def _best_candidates(self, queries: ComposedQueries, share_R: np.ndarray, wanted: int) -> list[Scored]:
         """The best images of one request, among the candidates of each channel for each of its queries."""
         each = (part_of(queries, slice(number, number + 1)) for number in range(len(queries)))
         rows_K = np.unique(np.concatenate([self._candidates(one, max(wanted, CANDIDATES)) for one in each]))
-        return self._sorted(_shared(self.blend.contributions(self.gallery, queries, rows_K), share_R), rows_K, wanted)
+        return self._sorted(
+            _shared([*self.blend.contributions(self.gallery, queries, rows_K)], share_R), rows_K, wanted
+        )
 
     def _contributions(self, composed: ComposedQueries, rows: Sequence[int]) -> Iterator[np.ndarray]:
         """What each channel in use adds to the score of every image, (U, N), for some of the queries.
@@ -268,7 +270,7 @@ def _open_vectors(artifact: Artifact, name: str) -> np.ndarray:
     return vectors
 
 
-def _shared(parts_RUK: Sequence[np.ndarray] | np.ndarray, share_R: np.ndarray) -> np.ndarray:
+def _shared(parts_RUK: Sequence[np.ndarray], share_R: np.ndarray) -> np.ndarray:
     """(U, K) sum of R queries' contributions by their shares."""
     return parts_RUK[0] if len(share_R) == 1 else np.einsum("r,ruk->uk", share_R, np.stack(parts_RUK))
 

@@ -219,8 +219,8 @@ class Searcher:
         while pending:
             missing: list[int] = []
             for wanted, numbers in self._by_wanted(requests, pending, factor).items():
-                asked = [(parts[number], requests[number].share_R) for number in numbers]
-                for number, scored in zip(numbers, ranking(asked, wanted), strict=True):
+                weighted = [(parts[number], requests[number].share_R) for number in numbers]
+                for number, scored in zip(numbers, ranking(weighted, wanted), strict=True):
                     answers[number] = self._hits(scored, references[parts[number]], requests[number])
                     if len(answers[number]) < requests[number].top and wanted < len(self._rows):
                         missing.append(number)
@@ -266,10 +266,10 @@ class Searcher:
         return partial(self._nearest, self.encoder.encode_queries(pictures, texts, made))
 
     def _nearest(
-        self, queries_QD: np.ndarray, asked: Sequence[tuple[slice, np.ndarray]], wanted: int
+        self, queries_QD: np.ndarray, weighted: Sequence[tuple[slice, np.ndarray]], wanted: int
     ) -> list[list[Scored]]:
         """The images nearest to the mean of each request's query vectors, best first."""
-        mean_KD = np.stack([_mean_vector(queries_QD[part], share_R) for part, share_R in asked])
+        mean_KD = np.stack([_mean_vector(queries_QD[part], share_R) for part, share_R in weighted])
         ranked = best_images_of_each(self._index, mean_KD, wanted, self._network.target_tokens)
         return [[Scored(*pair, {}) for pair in scored] for scored in ranked]
 
@@ -309,7 +309,8 @@ class Searcher:
 def _mean_vector(queries_RD: np.ndarray, share_R: np.ndarray) -> np.ndarray:
     """(D,) float32 unit vector; of a single query its own."""
     if len(queries_RD) == 1:
-        return queries_RD[0]
+        own_D: np.ndarray = queries_RD[0]
+        return own_D
     mean_D: np.ndarray = share_R @ queries_RD
     return (mean_D / max(float(np.linalg.norm(mean_D)), 1e-12)).astype(np.float32)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -23,12 +24,14 @@ from spn4cir_core.training.roles import ModelName
 if TYPE_CHECKING:
     from PIL import Image
 
+log = logging.getLogger(__name__)
 UPLOAD_PIXELS = 50_000_000
 PICTURES_DECODED = 4
 """At a time."""
 PIXELS_IN_MEMORY = 4 * UPLOAD_PIXELS
 ANSWERED_TOGETHER = 64
 MOST_REFERENCES = 4
+WARM_UP_TEXT = "another colour"
 THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_IN_MEMORY = 320, 85, 2048
 
 QueryKind = Literal["composed", "image", "text", "sum"]
@@ -62,11 +65,14 @@ class SearchResult:
 class SearchService:
     """A few models for many threads: requests that wait are answered together, few pictures are open at once."""
 
-    def __init__(self, models: Models, files: ImageFiles) -> None:
-        self._models, self._files = models, files
+    def __init__(
+        self, models: Models, files: ImageFiles, on_batch: Callable[[int], None] = lambda requests: None
+    ) -> None:
+        """``on_batch`` is called with the number of requests that are answered together."""
+        self._models, self._files, self._on_batch, self.is_warm = models, files, on_batch, False
         self._uploads = ConfinedDecoder(min(UPLOAD_PIXELS, files.max_pixels))
         self._rows = {row["image_id"]: row for row in models.indexed.rows}
-        self._waiting = WaitingRequests(_answer_together, ANSWERED_TOGETHER)
+        self._waiting = WaitingRequests(self._answer_together, ANSWERED_TOGETHER)
         self._decoding, self._in_memory = (
             threading.BoundedSemaphore(PICTURES_DECODED),
             PicturesInMemory(PIXELS_IN_MEMORY),
@@ -76,6 +82,15 @@ class SearchService:
     def current(self) -> SearchService:
         """Itself: it answers from one index for good."""
         return self
+
+    def warm_up(self) -> None:
+        """Answer one search, so that the first client need not wait until every model is loaded."""
+        try:
+            self.search([], [], WARM_UP_TEXT, "text", 1)
+            self.search(list(self._rows)[:1], [], WARM_UP_TEXT, "composed", 1)
+        except InputError as error:
+            log.warning("search: the first picture cannot be searched with: %s", error)
+        self.is_warm = True
 
     def __len__(self) -> int:
         """How many images can be found."""
@@ -156,6 +171,16 @@ class SearchService:
         notes = dict.fromkeys([opened.searcher.unread(query_text), *uncaptioned])
         return SearchResult(hits, opened.vectors, " ".join(filter(None, notes)), self.fingerprint)
 
+    def _answer_together(self, pairs: Sequence[tuple[Searcher, SearchRequest]]) -> list[list[Hit]]:
+        """The hits of each request, by its own model."""
+        self._on_batch(len(pairs))
+        answers: list[list[Hit]] = [[] for _ in pairs]
+        for searcher in {id(searcher): searcher for searcher, _ in pairs}.values():
+            numbers = [number for number, (own, _) in enumerate(pairs) if own is searcher]
+            for number, hits in zip(numbers, searcher.answer([pairs[number][1] for number in numbers]), strict=True):
+                answers[number] = hits
+        return answers
+
     def _open(self, image_id: str) -> Image.Image:
         try:
             return self._files.open(self._rows[image_id]["path"])
@@ -169,13 +194,3 @@ class SearchService:
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
         return stream.getvalue()
-
-
-def _answer_together(asked: Sequence[tuple[Searcher, SearchRequest]]) -> list[list[Hit]]:
-    """The hits of each request, by its own model."""
-    answers: list[list[Hit]] = [[] for _ in asked]
-    for searcher in {id(searcher): searcher for searcher, _ in asked}.values():
-        numbers = [number for number, (own, _) in enumerate(asked) if own is searcher]
-        for number, hits in zip(numbers, searcher.answer([asked[number][1] for number in numbers]), strict=True):
-            answers[number] = hits
-    return answers

@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,3 +114,38 @@ def test_sigterm_ends_the_server_while_a_request_is_half_sent(options: tuple[str
             client.sendall(b"--x\r\n")
             running.terminate()
             assert running.wait(120) == -signal.SIGTERM
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_figures_are_of_all(options: tuple[str, ...]) -> None:
+    form = urllib.parse.urlencode({"text": "a red circle", "query": "text", "top": 1}).encode()
+    with command(*options, "--workers", "2", SPN4CIR_TOKEN="") as running:
+        assert running.stdout is not None
+        address = running.stdout.readline().split()[2]
+        with urllib.request.urlopen(address + "api/search", form, timeout=300) as answer:
+            right = answer.read()
+        before = _workers(running.pid)
+        assert len(before) == 2
+        os.kill(before[0], signal.SIGKILL)
+        while before[0] in (now := _workers(running.pid)) or len(now) < 2:
+            assert running.poll() is None
+            time.sleep(0.1)
+        for _ in range(4):
+            with urllib.request.urlopen(address + "api/search", form, timeout=300) as answer:
+                assert answer.read() == right
+        with urllib.request.urlopen(address + "metrics", timeout=300) as answer:
+            figures = answer.read().decode()
+        running.terminate()
+        assert running.wait(120) == 0
+    assert 'spn4cir_requests_total{route="/api/search",status="200"} 5.0' in figures
+
+
+def _workers(process: int) -> list[int]:
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def test_workers_are_not_started_without_an_index(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    line = [sys.executable, "-m", "spn4cir_core.cli.app", "serve", "--recipe", "demo", "--port", "0", "--workers", "2"]
+    ended = subprocess.run([*line, "--store", str(tmp_path / "s")], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1 and "has no search index" in ended.stderr

@@ -22,7 +22,9 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from spn4cir_core.search.access_control import AccessControl
-from spn4cir_core.search.api import create_app
+from spn4cir_core.search.api import Answer, create_app
+from spn4cir_core.search.metrics import Metrics
+from spn4cir_core.search.request_limit import RequestLimit
 
 SECRET = "correct horse"
 
@@ -287,7 +289,8 @@ def test_many_at_once_get_what_one_alone_gets(client: TestClient) -> None:
 
 def test_the_schema_describes_the_api_and_nothing_is_fetched_from_elsewhere(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
-    assert set(schema["paths"]) == {"/api/images", "/api/models", "/api/search", "/thumbnail/{image_id}"}
+    probes, data = {"/health", "/ready", "/metrics"}, {"/api/images", "/api/models", "/api/search"}
+    assert set(schema["paths"]) == probes | data | {"/thumbnail/{image_id}"}
     assert "multipart/form-data" in schema["paths"]["/api/search"]["post"]["requestBody"]["content"]
     assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
     page = client.get("/")
@@ -295,3 +298,52 @@ def test_the_schema_describes_the_api_and_nothing_is_fetched_from_elsewhere(clie
     for text in (page.text, client.get("/page.js").text, json.dumps(schema)):
         assert "http://" not in text and "https://" not in text
     assert "innerHTML" not in client.get("/page.js").text
+
+
+def test_health_and_readiness_need_no_token(searcher: Searcher, pictures: Path) -> None:
+    service = SearchService(Models(searcher, fingerprint="f00d"), ImageFiles(pictures))
+    probe = TestClient(create_app(service, "x", SECRET), "http://10.0.0.7")
+    assert (probe.get("/health").status_code, probe.get("/health").json()) == (200, {"status": "ok"})
+    assert probe.get("/ready").status_code == 503, "its models are not loaded yet"
+    service.warm_up()
+    answer = probe.get("/ready")
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "index": "f00d", "images": 36})
+
+
+def test_metrics_count_requests_by_route_and_status(searcher: Searcher, pictures: Path) -> None:
+    metrics = Metrics()
+    service = SearchService(Models(searcher), ImageFiles(pictures), metrics.count_batch)
+    asked = TestClient(create_app(service, "x", metrics=metrics), "http://localhost")
+    for _ in range(3):
+        assert ask(asked, text="red", query="text").status_code == 200
+    ask(asked, text="", query="text")
+    asked.get("/thumbnail/toys%2F04.png")
+    asked.get("/nowhere/at/all")
+    text = asked.get("/metrics").text
+    for line in (
+        'spn4cir_requests_total{route="/api/search",status="200"} 3.0',
+        'spn4cir_requests_total{route="/api/search",status="422"} 1.0',
+        'spn4cir_requests_total{route="/thumbnail",status="200"} 1.0',
+        'spn4cir_requests_total{route="other",status="404"} 1.0',
+        'spn4cir_request_seconds_count{route="/api/search"} 4.0',
+        "spn4cir_batch_requests_sum 3.0",
+    ):
+        assert line in text.splitlines()
+    locked = TestClient(create_app(service, "x", SECRET), "http://localhost")
+    assert locked.get("/metrics").status_code == 401
+
+
+def test_more_requests_than_can_wait_are_asked_to_come_again(service: SearchService) -> None:
+    full = create_app(service, "x")
+    for added in full.user_middleware:
+        if added.cls is RequestLimit:
+            added.kwargs["most"] = 0
+    answer = ask(TestClient(full, "http://localhost"), text="red", query="text")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    assert "again in 1 s" in answer.json()["error"]
+
+
+def test_the_description_shows_an_answer(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    (example,) = schema["components"]["schemas"]["Answer"]["examples"]
+    assert Answer.model_validate(example).hits[0].rank == 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,17 +21,20 @@ class Opening:
 
     def __init__(self) -> None:
         self.newest, self.opened, self.broken = "one", list[str](), False
+        self.warm = list[SearchService]()
 
     def __call__(self) -> SearchService:
         if self.broken:
             raise StoreError("damaged")
         self.opened.append(self.newest)
-        return object.__new__(SearchService)
+        service = Mock(spec=SearchService)
+        service.warm_up = lambda: self.warm.append(service)
+        return service
 
 
 def test_another_index_is_opened_once_and_answers() -> None:
-    opening = Opening()
-    latest = LatestService(opening, lambda: opening.newest)
+    opening, reloads = Opening(), list[bool]()
+    latest = LatestService(opening, lambda: opening.newest, reloads.append)
     first = latest.current()
     latest.refresh()
     assert latest.current() is first and opening.opened == ["one"]
@@ -38,6 +42,8 @@ def test_another_index_is_opened_once_and_answers() -> None:
     latest.refresh()
     latest.refresh()
     assert latest.current() is not first and opening.opened == ["one", "two"]
+    assert latest.current() in opening.warm, "its models are loaded before it answers"
+    assert reloads == [True]
 
 
 @pytest.mark.parametrize("newest", ["", "two"])
