@@ -313,13 +313,13 @@ def test_health_and_readiness_need_no_token(searcher: Searcher, pictures: Path) 
 def test_metrics_count_requests_by_route_and_status(searcher: Searcher, pictures: Path) -> None:
     metrics = Metrics()
     service = SearchService(Models(searcher), ImageFiles(pictures), metrics.count_batch)
-    asked = TestClient(create_app(service, "x", metrics=metrics), "http://localhost")
+    client = TestClient(create_app(service, "x", metrics=metrics), "http://localhost")
     for _ in range(3):
-        assert ask(asked, text="red", query="text").status_code == 200
-    ask(asked, text="", query="text")
-    asked.get("/thumbnail/toys%2F04.png")
-    asked.get("/nowhere/at/all")
-    text = asked.get("/metrics").text
+        assert ask(client, text="red", query="text").status_code == 200
+    ask(client, text="", query="text")
+    client.get("/thumbnail/toys%2F04.png")
+    client.get("/nowhere/at/all")
+    text = client.get("/metrics").text
     for line in (
         'spn4cir_requests_total{route="/api/search",status="200"} 3.0',
         'spn4cir_requests_total{route="/api/search",status="422"} 1.0',
