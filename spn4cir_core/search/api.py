@@ -34,6 +34,12 @@ MOST_WAITING = 512
 """Requests with a body that are under way at a time; a further one is refused at once, and may be sent again."""
 REFUSALS = (401, 403, 404, 408, 411, 413, 422, 429)
 KEEP_THUMBNAILS = {"cache-control": "private, max-age=3600"}
+PAGE_FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/judging.js": ("judging.js", "text/javascript"),
+}
+"""File and media type by address."""
 DESCRIPTION = (
     "Composed image retrieval: a reference image and a text that says what should be different in, the best images "
     'out. Errors are `{"error": "…"}` with a status of 4xx. A server that other machines can reach answers only '
@@ -230,7 +236,7 @@ def create_app(
     )
     if judging is not None:
         add_judging(app, judging, failures)
-    for path, file, kind in (("/", "page.html", "text/html"), ("/page.js", "page.js", "text/javascript")):
+    for path, (file, kind) in PAGE_FILES.items():
         app.add_api_route(path, _static(file, kind), methods=["GET"], include_in_schema=False)
     for error, answer in FAILURES.items():
         app.add_exception_handler(error, answer)

@@ -41,7 +41,7 @@ function unlock() {
 let unlocking = null;
 async function ask(address, options = {}) {
   const token = sessionStorage.getItem("token");
-  const headers = token ? { Authorization: "Bearer " + token } : {};
+  const headers = { ...options.headers, ...(token ? { Authorization: "Bearer " + token } : {}) };
   let response;
   try {
     response = await fetch(address, { ...options, headers });
@@ -168,11 +168,13 @@ function fill(section, body) {
   section.querySelector(".grid, .empty, .error")?.replaceWith(body);
 }
 
-function grid({ hits, vectors }, section) {
+function grid(answer, section) {
+  const { hits, vectors } = answer;
   if (!hits.length) return make("p", "empty", "No other picture can be found.");
   if (vectors) section.querySelector(".asked").append(make("br"), vectors);
   const list = make("ol", "grid");
   list.append(...hits.map((hit) => tile(hit, Math.max(hits[0].score, 1e-6))));
+  offerJudging(section, list, answer);
   return list;
 }
 
@@ -244,6 +246,7 @@ async function answer({ query, model }) {
 async function search() {
   at("error").hidden = true;
   if (!reference && !asked) return fail(new Error("Choose or upload a reference image, or say what you look for."));
+  forgetVerdicts();
   const number = ++latest, asking = questions(), sections = layOut(asking);
   at("status").textContent = "Searching…";
   const answers = asking.map(async (question, place) => {
@@ -286,7 +289,9 @@ function changeBeside() {
 
 // One box for each other model of the server; one that cannot be asked says why.
 async function offerModels() {
-  const [, ...others] = (await (await ask("api/models")).json()).models; // the first one is the indexed one
+  const { models: [, ...others], judging } = await (await ask("api/models")).json(); // the first one is the indexed one
+  takesJudgements = judging;
+  at("judging").hidden = !judging;
   for (const { name, title, missing } of others) {
     const label = make("label", missing ? "missing" : ""), box = make("input");
     Object.assign(box, { type: "checkbox", id: "beside-" + name, disabled: Boolean(missing) });
@@ -375,6 +380,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
+startJudging();
 const opened = new URLSearchParams(location.search);
 const [named, ...more] = opened.getAll("image").map((name) => ({ image_id: name, caption: name }));
 // The start page is fetched in any case: it says what the pictures are called and how many there are.

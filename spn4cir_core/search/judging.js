@@ -1,0 +1,122 @@
+"use strict";
+// Right, wrong, unsure on every hit of a query, and "none of these" on all of them; each is sent at once.
+// Loaded before page.js, whose functions (at, make, ask) it calls.
+
+const VERDICTS = [["right", "✓"], ["wrong", "✗"], ["unsure", "?"]]; // keys 1, 2, 3
+const WHOLE_QUERY = "";
+let takesJudgements = false;
+let verdicts = new Map(); // image id → verdict, of the query on the page and the judge by name
+let judged = null;        // the answer that is judged: its index, references and text
+
+const judgeName = () => at("judge").value.trim();
+
+function isJudgeable(answer) {
+  const pictures = reference ? [reference, ...further] : [];
+  return takesJudgements && Boolean(answer.index && answer.text && pictures.length) && !pictures.some((image) => image.file)
+    && ["composed", "sum"].includes(answer.query);
+}
+
+function verdictButton(name, sign, label) {
+  const button = make("button", "verdict " + name, sign);
+  Object.assign(button, { type: "button", title: label, ariaLabel: label, ariaPressed: "false" });
+  button.dataset.verdict = name;
+  return button;
+}
+
+// Adds the buttons to the hits of one column. Verdicts are of the query, so that all columns show the same.
+function offerJudging(section, list, answer) {
+  if (!isJudgeable(answer)) return;
+  [...list.children].forEach((item, rank) => {
+    const hit = answer.hits[rank], group = make("span", "verdicts");
+    group.role = "group";
+    group.ariaLabel = "Judge hit " + (rank + 1);
+    VERDICTS.forEach(([name, sign], number) => {
+      const button = verdictButton(name, sign, name + " (key " + (number + 1) + ")");
+      button.addEventListener("click", () => judge(answer, name, hit));
+      group.append(button);
+    });
+    item.dataset.id = hit.image_id;
+    item.judge = (number) => judge(answer, VERDICTS[number][0], hit);
+    item.append(group);
+  });
+  const none = verdictButton("none", "None of these", "None of these is right");
+  none.addEventListener("click", () => judge(answer, "none"));
+  section.querySelector(".asked").append(" ", none);
+  if (judged?.index === answer.index) showVerdicts();
+  else readVerdicts(answer);
+}
+
+function ofQuery({ index, image_ids, text }) {
+  const query = new URLSearchParams({ index, text, judge: judgeName() });
+  for (const imageId of image_ids) query.append("image_id", imageId);
+  return "api/judgements?" + query;
+}
+
+async function readVerdicts(answer) {
+  judged = answer;
+  try {
+    const given = await (await ask(ofQuery(answer))).json();
+    if (judged !== answer) return;
+    verdicts = new Map(Object.entries(given.verdicts));
+    showVerdicts();
+    at("serves").textContent = given.purpose ? "Judgements on this query serve " + { train: "training", validation: "fitting", evaluation: "evaluation" }[given.purpose] + "."
+      : "The reference images are of different splits: this query cannot be judged.";
+  } catch (error) {
+    at("serves").textContent = "What was judged before cannot be shown: " + error.message;
+  }
+}
+
+function showVerdicts() {
+  for (const button of document.querySelectorAll(".verdict")) {
+    const imageId = button.closest("li")?.dataset.id ?? WHOLE_QUERY;
+    button.ariaPressed = String(verdicts.get(imageId) === button.dataset.verdict);
+  }
+}
+
+// The same verdict again takes it back.
+async function judge(answer, name, hit = { image_id: WHOLE_QUERY }) {
+  const before = verdicts.get(hit.image_id), verdict = before === name ? "withdrawn" : name;
+  const showing = (now) => {
+    if (now === undefined) verdicts.delete(hit.image_id);
+    else verdicts.set(hit.image_id, now);
+    showVerdicts();
+  };
+  showing(verdict === "withdrawn" ? undefined : name);
+  try {
+    await ask("api/judgements", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        judge: judgeName(), model: answer.model, index: answer.index, image_ids: answer.image_ids, text: answer.text,
+        image_id: hit.image_id, rank: hit.rank ?? null, verdict, shown: hit.rank === undefined ? answer.hits.map((each) => each.image_id) : [],
+      }),
+    });
+    at("error").hidden = true;
+  } catch (error) {
+    showing(before);
+    at("error").textContent = "Not kept: " + error.message;
+    at("error").hidden = false;
+  }
+}
+
+// Before another query is asked.
+function forgetVerdicts() {
+  judged = null;
+  verdicts = new Map();
+  at("serves").textContent = "";
+}
+
+function startJudging() {
+  at("columns").addEventListener("keydown", (event) => {
+    const item = event.target.closest("li[data-id]"), number = ["1", "2", "3"].indexOf(event.key);
+    if (!item || number < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    item.judge(number);
+    (item.nextElementSibling ?? item).querySelector(".tile").focus();
+  });
+  at("judge").value = localStorage.getItem("judge") ?? "";
+  at("judge").addEventListener("change", () => {
+    localStorage.setItem("judge", judgeName());
+    if (judged) readVerdicts(judged);
+  });
+}
