@@ -5,27 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from spn4cir_core.blend.evidence import Evidence
-from spn4cir_core.blend.fitted import read_blend
-from spn4cir_core.blend.measure_blend import ask_blend
 from spn4cir_core.engine.progress import Progress, silent
-from spn4cir_core.evaluation.measure import ModelVectors, ask
 from spn4cir_core.evaluation.query_sets import query_sets
 from spn4cir_core.evaluation.report_tables import QUERIES_FILE, RECALL_FILE, read_report_table
 from spn4cir_core.evaluation.tables import tables
 from spn4cir_core.images.files import image_files
 from spn4cir_core.operations.changes import own_reasons
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.reports.contents import lineage
-from spn4cir_core.reports.stage import inputs_reader
+from spn4cir_core.reports.answers import answers_of
+from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
-from spn4cir_core.store.lineage import ancestor
-from spn4cir_core.training.checkpoints import load_checkpoint
+from spn4cir_core.store.lineage import ancestor, lineage
 from spn4cir_core.training.roles import BLEND, ROLES, STAGE2, TRAINED
 
 JUDGED = (BLEND, STAGE2)
@@ -119,21 +113,12 @@ def measure_again(
     Raises:
         StoreError: what today's report was made of has been deleted.
     """
-    settings = recipe.eval_report
     parents = {name: ancestor(store, now, name) for name in now.summary["parents"]}
-    files = image_files(recipe.images, store)
-    sets = query_sets(settings, parents, files, recipe.seed)
-    inputs_of = inputs_reader(parents["images"], files, store, progress)
-    loaders = {name: partial(load_checkpoint, models[name]) for name in TRAINED if name in models}
-    vectors_of: dict[str, ModelVectors] = {}
-    answers = ask(loaders, sets, inputs_of, progress, vectors_of=vectors_of)
-    if BLEND.name in models:
-        blend = read_blend(models[BLEND.name])
-        evidence = Evidence.of(
-            parents["captions"], parents["image_embeddings"], blend.sentence_encoder, store, blend.caption_sources
-        )
-        ask_blend(blend, evidence, answers, vectors_of, settings.captions_of_gallery, progress)
-    return _of_judged(tables(answers, settings.ks, settings.bootstrap_draws, recipe.seed).recall, "recall")
+    files, settings = image_files(recipe.images, store), EVAL_REPORT.settings_of(recipe)
+    sets = query_sets(recipe.eval_report, parents, files, recipe.seed)
+    answers = answers_of(models, sets, settings, parents, files, store, progress)
+    table = tables(answers, recipe.eval_report.ks, recipe.eval_report.bootstrap_draws, recipe.seed).recall
+    return _of_judged(table, "recall")
 
 
 def diagnosis(recipe: Recipe, store: Store, now: Artifact, before: Artifact, progress: Progress = silent) -> list[str]:

@@ -20,8 +20,9 @@ from spn4cir_core.evaluation.wordings import wording_rows
 from spn4cir_core.negatives.read_false_negatives import count_false_negatives
 from spn4cir_core.reports.benchmark_tables import benchmark_tables
 from spn4cir_core.reports.headline import headline
+from spn4cir_core.reports.sources import Sources
 from spn4cir_core.reports.suspicious import Likeness, suspicions
-from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.store.fingerprints import plain
 from spn4cir_core.training.roles import ROLES, SERVED, served_among
 from spn4cir_core.triplets.triplet_tables import read_triplets
@@ -37,32 +38,20 @@ Contents = dict[str, Any]
 
 
 def contents(
-    query_sets: Sequence[QuerySet],
-    answers: Sequence[Answers],
-    numbers: Tables,
-    metrics: Mapping[str, Sequence[Mapping[str, Any]]],
-    lineage: Mapping[str, Artifact],
-    settings: EvaluationSettings,
-    likeness: Likeness,
-    blend: Mapping[str, Any],
-    seed: int,
+    sources: Sources, answers: Sequence[Answers], numbers: Tables, settings: EvaluationSettings, seed: int
 ) -> Contents:
     """Everything the report says, without its pictures.
 
     Args:
-        query_sets: all that were made, with or without queries.
-        answers: of those with queries.
-        metrics: what each training stage logged, by model.
-        lineage: every artefact the report rests on, by noun, sources first.
-        likeness: tells which queries are suspicious.
-        blend: the table of the ``blend`` artefact.
+        sources: what the report was made from; of its query sets, ``answers`` has those with queries.
         seed: of the resamples.
     """
     answered = {answer.query_set.name: answer for answer in answers}
     sets = [
-        _query_set(query_set, answered.get(query_set.name), numbers, settings, likeness, seed)
-        for query_set in query_sets
+        _query_set(query_set, answered.get(query_set.name), numbers, settings, sources.likeness, seed)
+        for query_set in sources.query_sets
     ]
+    blend, lineage = sources.blend_table, sources.lineage
     return {
         "headline": headline(sets),
         "names": {"models": TITLES, "modes": MODE_NAMES},
@@ -70,7 +59,7 @@ def contents(
         "channels": blend["channels"],
         "query_sets": sets,
         "benchmarks": benchmark_tables(sets, TITLES, settings),
-        "training": [_training(model, lines) for model, lines in metrics.items()],
+        "training": [_training(model, lines) for model, lines in sources.metrics.items()],
         "triplets": _triplets(read_triplets(lineage["triplets"], "split", "origin")),
         "gates": _gates(lineage["triplets"]),
         "false_negatives": asdict(count_false_negatives(lineage["false_negatives"])),
@@ -90,31 +79,6 @@ def contents(
         ],
         "recipe": _recipe(lineage.values()) | {"eval_report": plain(settings)},
     }
-
-
-def lineage(parents: Mapping[str, Artifact], store: Store) -> dict[str, Artifact]:
-    """The parents and all they rest on, by noun, every artefact after those it was made from.
-
-    Of several artefacts of one noun the nearest counts: a parent before what another parent was made from.
-    """
-    nearest: dict[str, Artifact] = dict(parents)
-    layer = list(parents.values())
-    while layer:
-        above = {noun: key for artifact in layer for noun, key in artifact.summary["parents"].items()}
-        ancestors = [store.get(noun, key) for noun, key in sorted(above.items()) if noun not in nearest]
-        layer = [artifact for artifact in ancestors if artifact is not None]
-        nearest |= {artifact.noun: artifact for artifact in layer}
-    artifacts: dict[str, Artifact] = {}
-
-    def visit(noun: str) -> None:
-        if noun in nearest and noun not in artifacts:
-            for name in sorted(nearest[noun].summary["parents"]):
-                visit(name)
-            artifacts[noun] = nearest[noun]
-
-    for noun in parents:
-        visit(noun)
-    return artifacts
 
 
 def _query_set(

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.negatives.read_false_negatives import sample_false_negatives
+from spn4cir_core.reports.sources import Sources
 from spn4cir_core.reports.suspicious import Likeness, suspicions
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.splits.components import components
 from spn4cir_core.splits.split_tables import read_near_duplicates
-from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.training.roles import served_among
 from spn4cir_core.triplets.refusal_report import read_refused
 from spn4cir_core.triplets.triplet_tables import read_triplets
@@ -43,32 +43,27 @@ class Pictures:
     """Tiles of images: a thumbnail with an alternative text."""
 
     def __init__(self, thumbnails: Thumbnails, captions: Mapping[str, str]) -> None:
-        self._thumbnails, self._captions = thumbnails, captions
+        self.thumbnails, self._captions = thumbnails, captions
 
     def tile(self, image_id: str, **more: Any) -> Tile:
         """Thumbnail, caption and id of one image."""
         caption = self._captions.get(image_id, "")
-        return {"image_id": image_id, "caption": caption, "uri": self._thumbnails.uri(image_id), **more}
+        return {"image_id": image_id, "caption": caption, "uri": self.thumbnails.uri(image_id), **more}
 
 
 def galleries(
-    parents: Mapping[str, Artifact],
-    answers: Sequence[Answers],
-    draw: Draw,
-    pictures: Pictures,
-    likeness: Likeness,
-    excluded: Mapping[str, int],
+    sources: Sources, answers: Sequence[Answers], draw: Draw, pictures: Pictures, excluded: Mapping[str, int]
 ) -> dict[str, Any]:
     """All galleries of the page by name.
 
     Args:
-        parents: triplets, false_negatives and splits among them, by noun.
         excluded: counts of false negatives by reason.
     """
     count, seed = draw.count, draw.seed
-    triplets = read_triplets(parents["triplets"], *SHOWN_COLUMNS)
+    made_of, likeness = sources.lineage, sources.likeness
+    triplets = read_triplets(made_of["triplets"], *SHOWN_COLUMNS)
     each = max(1, count // max(1, len(excluded)))
-    masked = sample_false_negatives(parents["false_negatives"], excluded, each, seed) if count else {}
+    masked = sample_false_negatives(made_of["false_negatives"], excluded, each, seed) if count else {}
     return {
         "retrieval": {
             answer.query_set.name: retrieval_gallery(
@@ -77,10 +72,10 @@ def galleries(
             for answer in answers
         },
         "triplets": triplet_gallery(triplets, count, seed, pictures),
-        "refused": refused_gallery(read_refused(parents["triplets"]), count, seed, pictures),
+        "refused": refused_gallery(read_refused(made_of["triplets"]), count, seed, pictures),
         "false_negatives": false_negative_gallery(masked, triplets, pictures),
         "near_duplicates": near_duplicate_gallery(
-            read_near_duplicates(parents["splits"], views=False), count, pictures
+            read_near_duplicates(made_of["splits"], views=False), count, pictures
         ),
     }
 

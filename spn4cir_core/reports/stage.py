@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from spn4cir_core.blend.evidence import Evidence, picture_opener
-from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, read_blend
-from spn4cir_core.blend.measure_blend import ask_blend
-from spn4cir_core.captions.caption_table import read_captions
-from spn4cir_core.channels.frozen_composed import FrozenComposed
 from spn4cir_core.engine.growth import Corpus, Load
-from spn4cir_core.engine.progress import Progress
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.evaluation.answer_tables import tables_by_file
-from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES
-from spn4cir_core.evaluation.measure import Answers, ModelVectors, Searches, ask
-from spn4cir_core.evaluation.query_sets import sets_by_evaluator
 from spn4cir_core.evaluation.report_tables import RECALL_FILE
-from spn4cir_core.evaluation.settings import EvaluationSettings, ReportInput
+from spn4cir_core.evaluation.settings import ReportInput
 from spn4cir_core.evaluation.tables import tables
-from spn4cir_core.images.files import ImageFiles, image_files
-from spn4cir_core.images.manifest import PICTURE, manifest_column, read_manifest
-from spn4cir_core.index.image_index import index_of_gallery
-from spn4cir_core.reports.contents import Contents, contents, lineage
+from spn4cir_core.images.files import image_files
+from spn4cir_core.images.manifest import manifest_column
+from spn4cir_core.reports.answers import answers_of
+from spn4cir_core.reports.contents import Contents, contents
 from spn4cir_core.reports.galleries import Draw, Pictures, galleries
 from spn4cir_core.reports.page import html_page, markdown_page
 from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
-from spn4cir_core.reports.suspicious import Likeness
+from spn4cir_core.reports.sources import Sources
 from spn4cir_core.reports.thumbnails import Thumbnails
-from spn4cir_core.store.artifacts import Artifact, Store, read_json, whole_file
-from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint, read_metrics, same_networks
-from spn4cir_core.training.image_inputs import image_inputs
-from spn4cir_core.training.roles import ROLES, TRAINED
-from spn4cir_core.training.text_features import remember_texts
+from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.training.roles import ROLES
 
 
 def write_report(work: Work[ReportInput]) -> None:
@@ -46,83 +30,35 @@ def write_report(work: Work[ReportInput]) -> None:
     settings, seed = work.settings.eval_report, work.settings.seed
     files = image_files(work.settings.images, work.store)
     with work.draft.timed("read"):
-        by_evaluator = sets_by_evaluator(settings, work.parents, files, seed)
-        sets = [query_set for _, made in by_evaluator for query_set in made]
-        metrics = {name: read_metrics(work.parents[role.artifact]) for name, role in TRAINED.items()}
+        sources = Sources.read(work.settings, work.parents, files, work.store)
     with work.draft.timed("compute"):
-        blend = read_blend(work.parents["blend"])
-        answers = _answers(work, sets, files, blend)
+        models = {name: work.parents[role.artifact] for name, role in ROLES.items()}
+        answers = answers_of(models, sources.query_sets, work.settings, work.parents, files, work.store, work.progress)
         numbers = tables(answers, settings.ks, settings.bootstrap_draws, seed)
-    captions = read_captions(work.parents["captions"])
-    likeness = Likeness.of(captions, work.parents["splits"])
-    blend_table = read_json(work.parents["blend"].file(BLEND_FILE))
-    rests_on = lineage(work.parents, work.store)
-    report = contents(sets, answers, numbers, metrics, rests_on, settings, likeness, blend_table, seed)
+    report = contents(sources, answers, numbers, settings, seed)
     with work.draft.timed("write"):
-        thumbnails = Thumbnails(files, manifest_column(work.parents["images"], "path"))
-        pictures = Pictures(thumbnails, captions)
-        draw = Draw(settings.gallery_pictures, seed)
-        shown = galleries(work.parents, answers, draw, pictures, likeness, report["false_negatives"]["by_reason"])
-        _write_preview(work, report, shown, thumbnails)
+        pictures = Pictures(Thumbnails(files, manifest_column(work.parents["images"], "path")), sources.captions)
+        draw, excluded = Draw(settings.gallery_pictures, seed), report["false_negatives"]["by_reason"]
+        shown = galleries(sources, answers, draw, pictures, excluded)
+        _write_preview(work, report, shown, pictures.thumbnails)
         for file, table in tables_by_file(answers, numbers, searched=settings.searched_by is not None).items():
             work.draft.write_table(table, file)
         work.draft.write_json(report, "report.json")
-        _write_text(work, "report.html", html_page(report, shown, metrics))
+        _write_text(work, "report.html", html_page(report, shown, sources.metrics))
         _write_text(work, "report.md", markdown_page(report))
-    for evaluator, made in by_evaluator:
-        if settings.evaluators and not made:
-            work.draft.drop(f"evaluator {evaluator.plugin_kind!r} found nothing to ask in this corpus")
-    for query_set in sets:
-        for reason, count in query_set.drops.items():
-            work.draft.drop(f"{query_set.name}: {reason}", count)
-    work.draft.rows = sum(len(query_set.queries) for query_set in sets)
+    _count(work, sources)
     work.draft.details = _details(report)
 
 
-def _answers(work: Work[ReportInput], sets: Sequence[QuerySet], files: ImageFiles, blend: FittedBlend) -> list[Answers]:
-    inputs_of = inputs_reader(work.parents["images"], files, work.store, work.progress)
-    texts = {query.modified_text for query_set in sets for query in query_set.queries}
-    loaders = {name: partial(_load, work, role.artifact, texts) for name, role in TRAINED.items()}
-    settings, vectors_of = work.settings.eval_report, dict[str, ModelVectors]()
-    searches = _searches(settings, work.settings.seed)
-    answers = ask(loaders, sets, inputs_of, work.progress, searches, vectors_of, same_networks(work.parents))
-    evidence = Evidence.of(
-        work.parents["captions"],
-        work.parents["image_embeddings"],
-        blend.sentence_encoder,
-        work.store,
-        blend.caption_sources,
-        picture_opener(work.parents["images"], files) if FrozenComposed.plugin_kind in blend.names else None,
-    )
-    ask_blend(blend, evidence, answers, vectors_of, settings.captions_of_gallery, work.progress)
-    return answers
-
-
-def _load(work: Work[ReportInput], artifact: str, texts: Collection[str]) -> Checkpoint:
-    """A checkpoint whose network has the features of the texts, of which each is encoded once for all models."""
-    checkpoint = load_checkpoint(work.parents[artifact])
-    remember_texts(checkpoint.network, texts, work.store, progress=work.progress)
-    return checkpoint
-
-
-def inputs_reader(
-    images: Artifact, files: ImageFiles, store: Store, progress: Progress
-) -> Callable[[Checkpoint, Sequence[str]], np.ndarray]:
-    """What reads a checkpoint's inputs of images, by id, for :func:`~spn4cir_core.evaluation.measure.ask`."""
-    manifest = read_manifest(images, *PICTURE)
-    row_of = {image_id: row for row, image_id in enumerate(manifest["image_id"].to_pylist())}
-
-    def inputs_of(checkpoint: Checkpoint, image_ids: Sequence[str]) -> np.ndarray:
-        rows = manifest.take(pa.array([row_of[image_id] for image_id in image_ids], pa.int64()))
-        return image_inputs(checkpoint.backbone, checkpoint.network, rows, files, store, progress=progress)
-
-    return inputs_of
-
-
-def _searches(settings: EvaluationSettings, seed: int) -> Searches | None:
-    if settings.searched_by is None:
-        return None
-    return Searches(partial(index_of_gallery, settings=settings.searched_by, seed=seed), settings.ks)
+def _count(work: Work[ReportInput], sources: Sources) -> None:
+    """The number of queries, and what could not be asked, by its reason."""
+    for evaluator, query_sets in sources.by_evaluator:
+        if work.settings.eval_report.evaluators and not query_sets:
+            work.draft.drop(f"evaluator {evaluator.plugin_kind!r} found nothing to ask in this corpus")
+    for query_set in sources.query_sets:
+        for reason, count in query_set.drops.items():
+            work.draft.drop(f"{query_set.name}: {reason}", count)
+    work.draft.rows = sum(len(query_set.queries) for query_set in sources.query_sets)
 
 
 def _write_preview(

@@ -1,4 +1,4 @@
-"""Artefacts further up than a stage's parents: the very ones that its parents were made of."""
+"""The artefacts that an artefact was made from: its parents, their parents, and so on."""
 
 from __future__ import annotations
 
@@ -62,3 +62,28 @@ def ancestor(store: Store, artifact: Artifact, *nouns: str) -> Artifact:
             )
         artifact = parent
     return artifact
+
+
+def lineage(parents: Mapping[str, Artifact], store: Store) -> dict[str, Artifact]:
+    """The parents and all they rest on, by noun, every artefact after those it was made from.
+
+    Of several artefacts of one noun the nearest counts: a parent before what another parent was made from.
+    """
+    nearest: dict[str, Artifact] = dict(parents)
+    layer = list(parents.values())
+    while layer:
+        above = {noun: key for artifact in layer for noun, key in artifact.summary["parents"].items()}
+        ancestors = [store.get(noun, key) for noun, key in sorted(above.items()) if noun not in nearest]
+        layer = [artifact for artifact in ancestors if artifact is not None]
+        nearest |= {artifact.noun: artifact for artifact in layer}
+    artifacts: dict[str, Artifact] = {}
+
+    def visit(noun: str) -> None:
+        if noun in nearest and noun not in artifacts:
+            for name in sorted(nearest[noun].summary["parents"]):
+                visit(name)
+            artifacts[noun] = nearest[noun]
+
+    for noun in parents:
+        visit(noun)
+    return artifacts

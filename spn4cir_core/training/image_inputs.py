@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,10 @@ from spn4cir_core.backbones.base import Backbone, Network
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.images.picture_rows import BATCH_ROWS, READERS, picture_rows
-from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.training.checkpoints import Checkpoint
 
 
 def image_inputs(
@@ -47,3 +50,17 @@ def image_inputs(
         readers=readers,
         processes=processes,
     )
+
+
+def inputs_reader(
+    images: Artifact, files: ImageFiles, store: Store, progress: Progress
+) -> Callable[[Checkpoint, Sequence[str]], np.ndarray]:
+    """What reads a checkpoint's inputs of images, by id, for :func:`~spn4cir_core.evaluation.measure.ask`."""
+    manifest = read_manifest(images, *PICTURE)
+    row_of = {image_id: row for row, image_id in enumerate(manifest["image_id"].to_pylist())}
+
+    def inputs_of(checkpoint: Checkpoint, image_ids: Sequence[str]) -> np.ndarray:
+        rows = manifest.take(pa.array([row_of[image_id] for image_id in image_ids], pa.int64()))
+        return image_inputs(checkpoint.backbone, checkpoint.network, rows, files, store, progress=progress)
+
+    return inputs_of
