@@ -24,7 +24,7 @@ queries = pd.read_csv(arguments.queries, keep_default_na=False)
 images = [image or None for image in queries["image"]]
 answers = searcher.search_many(images, list(queries["text"]), arguments.top)
 rows = [
-    {"query": number, "rank": hit.rank, "score": round(hit.score, 4), "path": hit.path, "caption": hit.caption}
+    {"query": number, "rank": hit.rank + 1, "score": round(hit.score, 4), "path": hit.path, "caption": hit.caption}
     for number, hits in enumerate(answers)
     for hit in hits
 ]

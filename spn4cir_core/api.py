@@ -141,7 +141,8 @@ def read_vectors(
 def open_searcher(recipe: RecipeLike, store: StoreLike) -> Searcher:
     """Open a recipe's search index with the network that encodes its queries.
 
-    ``searcher.search(image, text)`` answers one query, ``searcher.search_many(images, texts)`` many.
+    ``searcher.search(image, text)`` gives the hits of one query, best first, ``searcher.search_many(images, texts)``
+    those of many; ``hit.rank`` is 0 for the best, and higher scores are better.
 
     Raises:
         StoreError: the recipe has no search index in this store, or the index is damaged.
@@ -174,7 +175,7 @@ def open_encoder(
 
 
 def current_artifact(recipe: RecipeLike, store: StoreLike, artefact: str) -> Artifact:
-    """The artefact that the recipe made last; ``artifact.path`` is its folder, ``artifact.details`` its figures.
+    """The artefact that the recipe made last: ``artifact.path`` is its folder, ``artifact.details`` its figures.
 
     Raises:
         RecipeError: there is no stage of that name.

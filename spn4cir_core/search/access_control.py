@@ -18,7 +18,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 LOOPBACK_HOST = re.compile(rf"({'|'.join(map(re.escape, LOOPBACK_NAMES))})(:[0-9]{{1,5}})?", re.IGNORECASE)
 """A Host header that names this machine: an exact name and, where there is one, a port."""
 BODY_SECONDS = 60.0
-"""How long a client may take to send a body."""
+"""Seconds that a client may take to send a body."""
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; "
     "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -28,11 +28,11 @@ HEADERS = {
 
 
 class AccessControl:
-    """Refuses a request before anything of its body is kept.
+    """Refuses a request before its body is read into memory.
 
     Without a token only requests addressed to this machine by a loopback name are answered: a page of another site
     whose name was made to point here (DNS rebinding) gets nothing, and neither does one that posts here from its own
-    address (cross-site request forgery). With a token, whoever sends it is answered.
+    address (cross-site request forgery). With a token, every request that sends it is answered.
     """
 
     def __init__(self, app: ASGIApp, token: str, max_body_bytes: int) -> None:
@@ -68,7 +68,7 @@ class AccessControl:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and message, or None for a request that may go on."""
+        """HTTP status (401, 403, 411 or 413) and message of a refused request; None for an accepted one."""
         headers = dict(scope["headers"])
         if self._token:
             given, wanted = headers.get(b"authorization", b""), f"Bearer {self._token}".encode()

@@ -29,9 +29,9 @@ Query = tuple[Picture | None, str]
 
 
 class Encoder:
-    """Encodes queries and targets into one space, where the score of a target is its cosine with the query.
+    """Encodes queries and targets into one space; the score of a target is its cosine with the query, from −1 to 1.
 
-    D is the network's embedding size, :attr:`dim`. All vectors are float32 and of length 1, so that an inner product
+    D is the network's embedding size, :attr:`dim`. All vectors are float32 and of length 1, so that the inner product
     is the cosine. Open one with :func:`spn4cir_core.open_encoder`.
     """
 
@@ -50,7 +50,7 @@ class Encoder:
         return self._network.target_tokens
 
     def unread(self, text: str | None) -> str:
-        """A message if the network cuts a text; empty if it reads the whole."""
+        """A message with the numbers of tokens where the network cuts a text; empty where it reads the whole."""
         count, limit = self._network.token_counts([text])[0] if text else 0, self._network.token_limit
         if count <= limit:
             return ""
@@ -65,11 +65,12 @@ class Encoder:
         """(Q, D) float32 unit vectors of Q queries.
 
         Args:
-            images: the reference images: paths, PIL pictures or (H, W, 3) uint8 arrays. A single one, or None, belongs
-                to every text.
-            texts: the modified texts. A single one, or None, belongs to every image. A query without a text asks
+            images: the reference images: paths, PIL pictures or (H, W, 3) uint8 arrays. A single one, or None, is used
+                with every text.
+            texts: the modified texts. A single one, or None, is used with every image. A query without a text asks
                 for pictures like its reference; one without an image is a text search.
-            made: how image and text are joined.
+            made: ``composed``: by the network's composer; ``sum``: the sum of the vectors of image and text alone,
+                divided by its length.
 
         Raises:
             InputError: a query has neither image nor text, the two lists differ in length, or a picture cannot be read.

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
 
 COMPARED_IN_FULL = 20_000
-"""Up to so many images every one is scored; above, only candidates of each channel are."""
+"""Up to so many images, all are scored; above, only the candidates of each channel."""
 SCORED_TOGETHER = 4
 """Queries in one matrix product."""
 CANDIDATES = 300
-"""Best images of each channel in use that are scored by all of them, beside those that are wanted."""
+"""Best images of each channel in use that all channels score, in addition to the wanted number."""
 
 
 class Scored(NamedTuple):
-    """One image's score, its row in the index, and what each channel in use gave to the score."""
+    """One image's score, its row in the index, and the part of the score of each channel in use, by title."""
 
     score: float
     row: int
@@ -75,13 +75,17 @@ class IndexedBlend:
     """Scores the images of an index for composed queries."""
 
     blend: FittedBlend
+    """Channels with their calibration and weights."""
     gallery: Gallery
+    """Captions and vectors of the indexed images, in the order of the index."""
     row_of_pixels: Mapping[str, int]
     """Row of each picture by the hash of its pixels: an upload of an indexed picture has its caption."""
     kinds: WordKinds
+    """Learnt from the indexed captions."""
     sentences: Sentences | None
+    """The sentence encoder; None where no channel has one or its package is missing."""
     encoders: Mapping[str, Encoder]
-    """Of the trained networks in use, by model."""
+    """Model → the encoder of its trained network, for the networks in use."""
     encode_pictures: Callable[[Sequence[Image.Image]], np.ndarray]
     """The frozen image encoder, loaded at its first picture."""
     text_side: TextSide | None
@@ -102,12 +106,12 @@ class IndexedBlend:
         """Open what the folder of a ``search_index`` holds.
 
         Args:
-            about: what ``index.json`` says of the image encoder and the channels' indexes.
+            about: the content of ``index.json``: the image encoder and the channels' indexes.
             rows: caption and pixel_sha256 of every image, in the order of the vectors.
-            own: networks that are opened already, by model.
+            own: model → its network, of those that are already open.
 
         Raises:
-            StoreError: the index is from before there were blends.
+            StoreError: an older version made the index, without a blend.
         """
         blend, files = read_blend(artifact), artifact.summary["files"]
         names, encoder = vectors_in_use(blend), _encoder(about["image_encoder"])

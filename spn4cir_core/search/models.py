@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 INDEXED: ModelName = SERVED.name
 EMBEDDED_ON_DEMAND = 20_000
-"""So many pictures are encoded while somebody waits for an answer; stored vectors do not count."""
+"""At most so many pictures are encoded during a request; pictures with stored vectors do not count."""
 SHARED = "the index's candidate vectors"
 OWN = "candidate vectors of its own"
 
@@ -39,7 +39,7 @@ class NoSuchModel(InputError):
 
 @dataclass(frozen=True)
 class Model:
-    """A model by name, what a heading calls it, and why it cannot be asked (empty where it can)."""
+    """A model: its name, its title in a heading, and the reason why it cannot answer (``missing``; empty if it can)."""
 
     name: ModelName
     title: str
@@ -48,7 +48,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Opened:
-    """A model that can be asked. ``vectors`` says whose candidate vectors its queries are compared with."""
+    """An opened model. ``vectors``: whose candidate vectors its queries are compared with; empty: its own."""
 
     searcher: Searcher
     vectors: str
@@ -65,7 +65,7 @@ class Models:
     ) -> None:
         self._indexed, self._others = indexed, dict(others or {})
         self.fingerprint = fingerprint
-        """Of the index; empty where it lies in no store."""
+        """Fingerprint of the index; empty where it is not in a store."""
         self._opened: dict[ModelName, Opened] = {}
         self._opening = threading.Lock()
 
@@ -104,10 +104,10 @@ class Models:
         return [Model(name, ROLES[name].title, reason) for name, reason in ({INDEXED: ""} | missing).items()]
 
     def open(self, name: ModelName) -> Opened:
-        """The model of that name; whoever asks for it meanwhile waits.
+        """The model of that name, opened at the first call; calls from other threads wait until it is open.
 
         Raises:
-            NoSuchModel: it cannot be asked.
+            NoSuchModel: there is no such model, or it cannot be opened.
         """
         if name == INDEXED:
             return Opened(self._indexed, "")
@@ -122,7 +122,7 @@ class Models:
 
 
 def _open_or_refuse(name: ModelName, how: Callable[[], Opened]) -> Opened:
-    """Open a model; what fails is told in the log, for its message may hold paths of this machine."""
+    """Open a model. A failure goes to the log and not to the client: its message may hold paths of this machine."""
     try:
         return how()
     except NoSuchModel:
@@ -133,7 +133,7 @@ def _open_or_refuse(name: ModelName, how: Callable[[], Opened]) -> Opened:
 
 
 def _why_not(noun: str, checkpoint: Artifact | None, index: Artifact, store: Store) -> str:
-    """Why a checkpoint has no place beside this index: it must stem from the stage 1 that the indexed model does."""
+    """Why a checkpoint cannot be compared beside this index: both must start from the same stage 1; empty if it can."""
     if checkpoint is None:
         return f"the store holds no {noun} of this recipe"
     indexed = store.get(STAGE2.artifact, index.summary["parents"][STAGE2.artifact])

@@ -15,17 +15,17 @@ from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE, SAME_GROUP
 from spn4cir_core.store.artifacts import Artifact
 
 Once = Literal["pictures", "products", "all"]
-"""What is shown once: near-duplicates (``pictures``), or all views of a product as well; ``all`` repeats everything."""
+"""Which repetitions are left out: near-duplicates (``pictures``), also other views of a product, or none (``all``)."""
 REPEATS_SCHEMA = pa.schema([("image_a", pa.string()), ("image_b", pa.string()), ("is_view", pa.bool_())])
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """Rows of the index that show the same, by row.
+    """Rows of the index that show the same thing.
 
     Attributes:
-        near: near-duplicates of a row.
-        views: other images of its product.
+        near: row → rows of its near-duplicates.
+        views: row → rows of other images of its product.
     """
 
     near: Mapping[int, Sequence[int]] = field(default_factory=dict)

@@ -40,12 +40,17 @@ Ranking = Callable[[Sequence[tuple[slice, np.ndarray]], int], list[list[Scored]]
 
 @dataclass(frozen=True)
 class Hit:
-    """One image found.
+    """One image that a search returns.
 
     Attributes:
-        score: of the blend, the sum of ``channels``; of a trained encoder alone a cosine, the highest of an image's.
-        rank: from 0.
-        channels: what each channel of the blend gave to the score, by its title, the largest part first.
+        image_id: its id in ``images.parquet``.
+        path: of its file, relative to the folder of pictures, with forward slashes.
+        caption: empty where it has none.
+        score: by the blend, the sum of ``channels``, without a fixed range; by a trained encoder alone a cosine, from
+            −1 to 1, the highest of the image's T. Higher is better.
+        rank: its position among the hits of this query: 0 for the best. What people read (command line, page, contact
+            sheet) is ``rank + 1``.
+        channels: title of a channel → its part of the score, the largest first; empty for a trained encoder alone.
     """
 
     image_id: str
@@ -75,7 +80,7 @@ class Searcher:
         self._row_of = {row["image_id"]: number for number, row in enumerate(rows)}
         self._row_of_pixels = {row["pixel_sha256"]: number for number, row in enumerate(rows)}
         self.encoder = Encoder(network)
-        """Of queries and targets, in the space of the index."""
+        """Encodes queries and targets into the space of the index."""
 
     @classmethod
     def open(cls, artifact: Artifact, checkpoint: Artifact | None = None) -> Searcher:
@@ -119,7 +124,7 @@ class Searcher:
         return cls.open(current_index(recipe, store))
 
     def beside(self, network: Network, index: Any = None) -> Searcher:
-        """Another network over the same images; with no index of its own, its target encoder must be this one's."""
+        """Another network over the same images; without ``index`` both networks must share the target encoder."""
         return Searcher(self._index if index is None else index, self._rows, network, repeats=self._repeats)
 
     @property
@@ -129,7 +134,7 @@ class Searcher:
 
     @property
     def rows(self) -> Sequence[dict[str, str]]:
-        """image_id, path and caption of every image that can be found, sorted by id."""
+        """One row per indexed image (image_id, path, caption, pixel_sha256), sorted by id."""
         return self._rows
 
     def search(
@@ -145,17 +150,20 @@ class Searcher:
     ) -> list[Hit]:
         """The best ``top`` images for a reference image, a text, or both; the reference image is never among them.
 
-        Args:
-            image: a path, a PIL picture or an (H, W, 3) uint8 array. Of several reference images the mean counts: of
-                the blend's scores, or of a trained encoder's query vectors.
-            without: image ids or paths that must not be found.
-            made: ``sum`` asks the trained encoder alone, with the sum of image and text.
-            reference_id: id of the reference image where it is one of the index. Its caption takes part then; an
-                indexed picture is also recognised by its pixels. Of several reference images one each.
-            once: what is shown once: near-duplicates, such as other sizes of one picture (``pictures``), or all views
-                of a product (``products``); ``all`` shows everything.
+        Fewer where the index holds fewer. Best first, with ranks from 0.
 
-            weights: of several reference images, above 0, one each; empty: all count alike.
+        Args:
+            image: a path, a PIL picture or an (H, W, 3) uint8 array (RGB). With several reference images the blend's
+                scores are averaged, or a trained encoder's query vectors.
+            text: the modified text, what should be different.
+            without: image ids or paths that must not be among the hits.
+            made: ``composed``: by the blend; ``sum``: by the trained encoder alone, with the sum of the vectors of
+                image and text.
+            reference_id: id of the reference image where it is one of the index, so that its caption is used; an
+                indexed picture is also recognised by its pixels. One for each of several reference images.
+            once: which repetitions are left out: near-duplicates, such as other sizes of one picture (``pictures``),
+                these and other views of a product (``products``), or none (``all``).
+            weights: one number above 0 for each of several reference images; empty: equal weights.
 
         Raises:
             InputError: neither image nor text, a picture that cannot be read, ``top`` is less than 1, or weights that
@@ -174,9 +182,9 @@ class Searcher:
         reference_ids: Sequence[str | None] | None = None,
         once: Once = "pictures",
     ) -> list[list[Hit]]:
-        """The best ``top`` images of each of Q queries, which are encoded in batches. Arguments as :meth:`search`.
+        """Q lists of the best ``top`` images of each query; queries are encoded in batches. Arguments: :meth:`search`.
 
-        A single image belongs to every text, a single text to every image.
+        A single image is used with every text, a single text with every image.
 
         Raises:
             InputError: as :meth:`search`, or the lists differ in length.
@@ -237,12 +245,12 @@ class Searcher:
         return numbers_of
 
     def unread(self, text: str | None) -> str:
-        """Says that a trained encoder reads the beginning of a text only; empty where each reads the whole."""
+        """A message where a trained encoder reads only the beginning of a text; empty where all read the whole."""
         encoders = [self.encoder] if self._blend is None else self._blend.encoders.values()
         return next(filter(None, (encoder.unread(text) for encoder in encoders)), "")
 
     def uncaptioned(self, image: Picture | None, reference_id: str | None = None) -> str:
-        """Says by which channels a reference image without a caption is searched; empty where that changes nothing."""
+        """A message on the channels that search a reference image without a caption; empty where none is missing."""
         if self._blend is None or image is None:
             return ""
         (reference,) = self._references([(image, "")], [reference_id])
@@ -286,15 +294,18 @@ class Searcher:
         ]
 
     def query(self, image: Picture | None, text: str | None, made: Made = "composed") -> np.ndarray:
-        """(1, D) float32 unit vector of one query; see :meth:`Encoder.encode_queries`."""
+        """(1, D) float32 unit vector of one query; arguments and errors as :meth:`Encoder.encode_queries`."""
         return self.encoder.encode_queries(image, text, made)
 
     def contact_sheet(
         self, reference: Picture | Sequence[Picture] | None, text: str | None, hits: Sequence[Hit], files: ImageFiles
     ) -> Image.Image:
-        """The query and its hits on one picture, captioned with rank, score and caption.
+        """The query and its hits on one picture, labelled with rank (from 1), score and caption.
 
-        A picture that cannot be opened any more is a grey tile that says so.
+        A picture that can no longer be opened is a grey tile with the reason.
+
+        Raises:
+            InputError: a reference image cannot be read.
         """
         tiles = [_tile(hit, files) for hit in hits]
         label = f"query: {text}" if text else "query: this picture"
@@ -324,10 +335,10 @@ def _tile(hit: Hit, files: ImageFiles) -> tuple[Image.Image, str]:
 
 
 def current_index(recipe: str, store: Store) -> Artifact:
-    """The index that the recipe made last; the log warns where the recipe has been trained anew since.
+    """The index that the recipe made last; the log warns where the recipe has been trained again since.
 
     Raises:
-        StoreError: there is none.
+        StoreError: the recipe has no search index in this store.
     """
     index = store.current(recipe, "search_index")
     if index is None:

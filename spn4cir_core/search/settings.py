@@ -14,7 +14,7 @@ class SearchSettings(IndexSettings):
     """Which images are indexed, and by which kind of index."""
 
     images: Literal["all", "evaluation", "train"] = "all"
-    """Which split's images are found; ``all`` whatever their split."""
+    """The split whose images are indexed; ``all``: every image."""
 
 
 class SearchIndexInput(Settings):

@@ -47,7 +47,10 @@ RECALL_QUERIES, RECALL_TOP = 200, 10
 def write_search_index(work: Work[SearchIndexInput]) -> None:
     """Encode the images with stage 2's target encoder, index the vectors, and copy the network beside them.
 
-    Vectors made before, for whichever index of the same target encoder, are read from the store.
+    Vectors that an earlier index with the same target encoder needed are read from the store.
+
+    Raises:
+        InputError: ``images`` selects no image, or a picture cannot be read any more.
     """
     settings, draft = work.settings.search_index, work.draft
     checkpoint_artifact = work.parents["stage2_checkpoint"]

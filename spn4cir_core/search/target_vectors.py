@@ -38,7 +38,7 @@ class TargetVectors:
         self._rows = Rows(store.rows("target_vectors", target_fingerprint(checkpoint)), pa.list_(pa.float32()))
 
     def missing(self, images: pa.Table) -> pa.Table:
-        """Those of ``images`` (columns ``path`` and ``pixel_sha256``) that have no vectors yet."""
+        """The rows of ``images`` (columns ``path`` and ``pixel_sha256``) that have no vectors yet."""
         known = pa.array(self._rows.keys(), pa.string())
         return images.filter(pc.invert(pc.is_in(images["pixel_sha256"], value_set=known)))
 
