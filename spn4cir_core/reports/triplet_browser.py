@@ -17,9 +17,9 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.triplets.admission import refusals
 from spn4cir_core.triplets.base import GATES
 from spn4cir_core.triplets.gate import GateBasis, gate_basis
+from spn4cir_core.triplets.gate_triplets import refusals
 from spn4cir_core.triplets.refusal_report import read_refused
 from spn4cir_core.triplets.scores import Scores, read_scores
 from spn4cir_core.triplets.settings import TripletsInput

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import string
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spn4cir_core.texts.differences import Difference, difference
 from spn4cir_core.texts.settings import ModifiedTextSettings
-from spn4cir_core.texts.templates import Template
 from spn4cir_core.texts.wording import worded
 
 NO_CAPTION = "the reference or the target has no caption"
@@ -16,6 +16,29 @@ SAY_THE_SAME = "captions say the same"
 NO_TEMPLATE = "no template in use applies to this change"
 TOO_LONG = "the text and the target's caption are over-long"
 FALLBACK = "fallback"
+ONLY = ("added", "removed")
+
+
+@dataclass(frozen=True, order=True)
+class Template:
+    """One phrasing. ``only`` narrows it to pairs where words were only ``added``, or only ``removed``."""
+
+    id: str
+    text: str
+    only: str = ""
+
+    def placeholders(self) -> set[str]:
+        """Names of the placeholders in the text."""
+        return {name for _, name, _, _ in string.Formatter().parse(self.text) if name is not None}
+
+    def applies(self, values: Mapping[str, str]) -> bool:
+        """Whether every placeholder has words, and the change is of the kind that ``only`` asks for."""
+        others = [name for name in ONLY if self.only and name != self.only]
+        return all(values[name] for name in self.placeholders()) and not any(values[name] for name in others)
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """The text with its placeholders replaced; words of the values are never read as placeholders."""
+        return self.text.format_map(values)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.texts.fill_templates import Template
 from spn4cir_core.texts.settings import TemplatesInput
-from spn4cir_core.texts.templates import Template, load_bank
+from spn4cir_core.texts.templates import load_bank
 
 
 def templates_in_use(tables: TemplatesInput, store: Store) -> list[dict[str, Any]]:

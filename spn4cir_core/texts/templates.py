@@ -14,34 +14,12 @@ from typing import Any
 
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.texts.edit_wordings import WORDINGS
+from spn4cir_core.texts.fill_templates import ONLY, Template
 
 PLACEHOLDERS = ("reference", "target", "added", "removed", "attribute", "changes", "kept", *WORDINGS)
 SAYS_SOMETHING = {"target", "added", "removed", "attribute", "changes", *WORDINGS}
-ONLY = ("added", "removed")
 MOST_CHARACTERS = 1000
 BUILTIN = "builtin"
-
-
-@dataclass(frozen=True, order=True)
-class Template:
-    """One phrasing. ``only`` narrows it to pairs where words were only ``added``, or only ``removed``."""
-
-    id: str
-    text: str
-    only: str = ""
-
-    def placeholders(self) -> set[str]:
-        """Names of the placeholders in the text."""
-        return {name for _, name, _, _ in string.Formatter().parse(self.text) if name is not None}
-
-    def applies(self, values: Mapping[str, str]) -> bool:
-        """Whether every placeholder has words, and the change is of the kind that ``only`` asks for."""
-        others = [name for name in ONLY if self.only and name != self.only]
-        return all(values[name] for name in self.placeholders()) and not any(values[name] for name in others)
-
-    def fill(self, values: Mapping[str, str]) -> str:
-        """The text with its placeholders replaced; words of the values are never read as placeholders."""
-        return self.text.format_map(values)
 
 
 @dataclass(frozen=True)

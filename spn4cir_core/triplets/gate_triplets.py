@@ -1,24 +1,33 @@
-"""Split triplets into passed and refused by verdicts, gates and the scores of models that the recipe names."""
+"""Which triplets are admitted: a verdict decides, then the gates, which may read the scores of models."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
 from spn4cir_core.store.artifacts import Store
-from spn4cir_core.triplets.admission import Refused, admit
 from spn4cir_core.triplets.base import GATES
 from spn4cir_core.triplets.cached_vectors import CachedVectors
-from spn4cir_core.triplets.gate import gate_basis
+from spn4cir_core.triplets.gate import Gate, GateBasis, gate_basis
 from spn4cir_core.triplets.judge_triplets import judge_triplets
 from spn4cir_core.triplets.rank_triplets import rank_triplets
 from spn4cir_core.triplets.scores import NO_SCORES, Scores
 from spn4cir_core.triplets.settings import TripletsInput
 from spn4cir_core.triplets.triplet import Picture, Triplet
-from spn4cir_core.triplets.verdicts import Verdict, verdicts_outside
+from spn4cir_core.triplets.verdicts import REJECT, Verdict, verdicts_outside
+
+REJECTED = "rejected by a person"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A triplet that is not used, and why."""
+
+    triplet: Triplet
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,34 @@ def gate_triplets(
     judge_gates = [gate for gate in gates if gate.requires == "judge"]
     passed, doubted = admit(passed, judge_gates, replace(basis, scores=scores), verdicts)
     return Gated(passed, refused + doubted, scores)
+
+
+def admit(
+    triplets: Iterable[Triplet], gates: Sequence[Gate], basis: GateBasis, verdicts: Mapping[str, Verdict]
+) -> tuple[list[Triplet], list[Refused]]:
+    """Part triplets: a verdict decides; without one an annotated triplet is in, a generated one must pass the gates."""
+    admitted: list[Triplet] = []
+    refused: list[Refused] = []
+    for triplet in triplets:
+        verdict = verdicts.get(triplet.triplet_id)
+        reason = REJECTED if verdict and verdict.verdict == REJECT else ""
+        if triplet.origin == "generated" and verdict is None:
+            reason = refusal(triplet, gates, basis)
+        if reason:
+            refused.append(Refused(triplet, reason))
+        else:
+            admitted.append(triplet)
+    return admitted, refused
+
+
+def refusals(triplet: Triplet, gates: Iterable[Gate], basis: GateBasis) -> list[str]:
+    """The reasons of all gates that refuse the triplet, in the order of the gates."""
+    return [reason for gate in gates if (reason := gate.refusal(triplet, basis))]
+
+
+def refusal(triplet: Triplet, gates: Iterable[Gate], basis: GateBasis) -> str:
+    """The reason of the first gate that refuses the triplet, or an empty string."""
+    return next(filter(None, (gate.refusal(triplet, basis) for gate in gates)), "")
 
 
 def models_and_verdicts(tables: TripletsInput, store: Store) -> Any:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact, Draft
-from spn4cir_core.triplets.admission import Refused
+from spn4cir_core.triplets.gate_triplets import Refused
 from spn4cir_core.triplets.sheet import drawn, triplet_sheet
 from spn4cir_core.triplets.triplet import SCHEMA, Triplet
 

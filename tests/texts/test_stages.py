@@ -8,10 +8,10 @@ from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.images.shapes import Shapes
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact
-from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, without_full_stop
+from spn4cir_core.texts.fill_templates import ModifiedTexts, Template, TextWriter, without_full_stop
 from spn4cir_core.texts.settings import ModifiedTextSettings
 from spn4cir_core.texts.stages import MODIFIED_TEXTS
-from spn4cir_core.texts.templates import Template, load_bank
+from spn4cir_core.texts.templates import load_bank
 
 CAPTIONS = {
     "a": "A red circle.",

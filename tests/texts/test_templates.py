@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.texts.templates import Template, load_bank
+from spn4cir_core.texts.fill_templates import Template
+from spn4cir_core.texts.templates import load_bank
 
 
 def values(

@@ -9,9 +9,9 @@ import pytest
 
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.store.fingerprints import plain
-from spn4cir_core.triplets.admission import refusal, refusals
 from spn4cir_core.triplets.base import GATES
 from spn4cir_core.triplets.gate import Gate, GateBasis, gate_basis
+from spn4cir_core.triplets.gate_triplets import refusal, refusals
 from spn4cir_core.triplets.scores import Scores
 from spn4cir_core.triplets.settings import TripletSettings
 from spn4cir_core.triplets.triplet import Triplet
