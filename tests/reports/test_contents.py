@@ -8,7 +8,7 @@ import pytest
 
 from spn4cir_core.evaluation.query_sets import sets_by_evaluator
 from spn4cir_core.evaluation.report_tables import RECALL_FILE, read_report_table
-from spn4cir_core.reports import stage
+from spn4cir_core.reports import sources, stage
 from spn4cir_core.store.artifacts import read_json
 from tests.measured_store import measured_store, recipe
 
@@ -23,7 +23,7 @@ def test_a_published_protocol_is_asked_of_the_blend_only_on_demand_and_then_says
         made = sets_by_evaluator(*given)
         return [(which, [replace(query_set, published=True) for query_set in sets]) for which, sets in made]
 
-    monkeypatch.setattr(stage, "sets_by_evaluator", published)
+    monkeypatch.setattr(sources, "sets_by_evaluator", published)
     store = measured_store(tmp_path)
     settings = {"captions_of_gallery": True} if captions_of_gallery else {}
     report, _ = stage.EVAL_REPORT.run(recipe(tmp_path / "pictures", **settings), store)
