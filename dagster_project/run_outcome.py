@@ -64,7 +64,7 @@ class RunOutcome:
         return "\n".join(["done", *(f"{title + ':':<14}{', '.join(names)}" for title, names in lines.items() if names)])
 
     def _late(self, late: list[str]) -> list[str]:
-        """Of this run's stages by name, of others how many."""
+        """This run's stages by name, and the number of others."""
         others = len(set(late) - set(self.names))
         words = [name for name in late if name in self.names] + ([f"{others} not selected"] if others else [])
         return [*words[:-1], f"{words[-1]} (why: spn4cir status)"] if words else []

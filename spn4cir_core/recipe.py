@@ -33,7 +33,7 @@ from spn4cir_core.triplets.settings import TripletSettings
 PUBLISHED = "published"
 """Context in which a recipe is read to be compared with."""
 NOT_MEASURED = {"name", "seed", "control_checkpoint", "blend", "eval_report", "search_index"}
-"""Of a recipe, what decides nothing that is compared with published figures."""
+"""The tables of a recipe that do not affect the figures that are compared with published ones."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class BlipBackbone(Backbone):
     """A model of transformers that reads target-padded pictures and BERT's tokens."""
 
     model_type: ClassVar[str]
-    """As the model's config names it."""
+    """``model_type`` in the model's config."""
     model_class: ClassVar[str]
     """Its class in transformers."""
     added_tokens: ClassVar[tuple[str, ...]]
@@ -36,7 +36,7 @@ class BlipBackbone(Backbone):
     model: str
     """A folder as ``save_pretrained`` leaves it, or a hub id."""
     revision: str = "main"
-    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
+    """Revision of a hub id. Pin a commit: ``main`` may change without notice."""
     image_px: int
     max_tokens: int
     """Longer texts are cut."""

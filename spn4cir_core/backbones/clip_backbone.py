@@ -211,7 +211,7 @@ class ClipBackbone(Backbone):
             )
 
     def _trained_with(self) -> TrainedWith:
-        """Of a known name's tag or weight file."""
+        """Preprocessing and activation that the tag or weight file of a known name was trained with."""
         if self._is_file():
             return trained_with_of_file(self.model, Path(self.pretrained).expanduser(), self.weights_of)
         return trained_with(self.model, self._tag())

@@ -22,7 +22,7 @@ TARGET_RATIO = 1.25
 LONGEST_PX = 8192
 """Longer pictures are shrunk before they are padded: a strip of 1 × 20,000 pixels would else become a gigabyte."""
 LONGEST_RATIO = 8
-"""Of long to short side, up to which a picture is resized whole before its middle is cut out."""
+"""Up to this ratio of long to short side a picture is resized whole before its middle is cut out."""
 
 
 def target_padded(image: Image.Image, ratio: float = TARGET_RATIO) -> Image.Image:

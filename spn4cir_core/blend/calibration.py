@@ -45,7 +45,7 @@ class Calibration:
         return clipped_QN
 
     def as_table(self) -> dict[str, list[float]]:
-        """For a JSON file."""
+        """The calibration as JSON values."""
         return {"mean": self.mean_C.tolist(), "deviation": self.deviation_C.tolist()}
 
     @classmethod

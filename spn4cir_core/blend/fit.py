@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 PRIOR_STRENGTHS = (1.0, 0.1, 0.01, 0.001)
-"""Of the pull to equal weights, which keeps channels that say nearly the same from trading weight at random. The one
+"""Strengths of the pull to equal weights, which keeps near-equal channels from trading weight at random. The one
 that queries outside the fit like best is taken."""
 START = 0.3
 """Weight of every channel before a fit."""

@@ -30,7 +30,7 @@ class ChannelWeight:
     name: str
     """A kind of channel, or the model whose query encoder it is."""
     weight: float
-    """Of the standard score; 0: the channel does not help."""
+    """Factor of the standard score; 0: the channel does not help."""
     low: float
     high: float
     """95 % interval of the weight over resampled validation queries."""
@@ -82,7 +82,7 @@ class FittedBlend:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all channels."""
+        """Names of all channels."""
         return tuple(channel.name for channel in self.channels)
 
     @property
@@ -102,7 +102,7 @@ class FittedBlend:
         )
 
     def as_table(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """The fit as JSON values."""
         return {
             "format": FORMAT,
             "channels": [{**asdict(channel), "title": title_of(channel.name)} for channel in self.channels],

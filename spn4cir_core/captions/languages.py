@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 LEAST_SHARE = 0.5
-"""Of the captions that must be of another language before it is named."""
+"""The share of captions that must be in another language before it is named."""
 ENGLISH = frozenset(
     [
         "a",

@@ -33,7 +33,7 @@ VERSION = 3
 """Goes up whenever the same picture would get other words."""
 SINGULAR_ENDS = ("ss", "us", "is", "as")
 SINGULAR_WORDS = {"flandres", "hen-of-the-woods", "lens", "pyrenees", "triceratops"}
-"""With an s that makes no plural, as others of the 1,000 labels have by their ends."""
+"""Singular words whose final s :data:`SINGULAR_ENDS` does not cover, among the 1,000 labels."""
 
 
 class Tags(Captioner):
@@ -47,7 +47,7 @@ class Tags(Captioner):
     label_attribute: str = ""
     """Key of the pictures' metadata that names what they show; where it has a value, that is the label."""
     without_label: Annotated[Literal["tag", "drop"], OmitDefaultFromFingerprint()] = "tag"
-    """Of pictures without a value of ``label_attribute``: whether the network names them or they get no caption."""
+    """Whether the network names pictures without a value of ``label_attribute``, or they get no caption."""
     precision: Annotated[Precision, OmitFromFingerprint()] = "auto"
     """What the network computes in; :meth:`fingerprint` holds what it comes to."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"

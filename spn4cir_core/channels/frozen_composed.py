@@ -10,7 +10,7 @@ from spn4cir_core.channels.base import ComposedQueries, VectorChannel
 COMPOSED = "composed"
 """Name of the query vectors of an encoder that reads a picture and a text in one."""
 TEXT_WEIGHT = 0.5
-"""Of the text's unit vector in the sum of the two towers; the rest is the picture's."""
+"""Weight of the text's unit vector in the sum of the two towers; the picture's has the rest."""
 
 
 class FrozenComposed(VectorChannel):

@@ -32,7 +32,7 @@ class SentenceTransformersEncoder(ImageEncoder):
     model: str
     """A folder (safetensors), or a hub id ``owner/name``."""
     revision: str = "main"
-    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
+    """Revision of a hub id. Pin a commit: ``main`` may change without notice."""
     prompt: str = ""
     """Instruction that goes with every picture of the gallery; for models that take one."""
     query_prompt: str = ""

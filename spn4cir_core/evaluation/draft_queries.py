@@ -27,7 +27,7 @@ COLUMNS = ("query_id", "reference", "modified_text", "targets", "kind", "referen
 """Those of ``queries.csv``, and two that help the person and are read by no one else."""
 SHOWN_CAPTIONS = 5
 LEAST_COLOURED = 0.2
-"""Of the captions that must name a colour for queries to ask for one."""
+"""The share of captions that must name a colour, so that queries ask for one."""
 
 
 def draft(

@@ -40,7 +40,7 @@ class Answers:
     hits: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     """(Q, HITS) rows of ``gallery_ids``; −1 where the query's gallery has no further image."""
     searched: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
-    """By (model, k), of composed queries: (Q,) ranks among what a search for k images finds, k or more: no target."""
+    """(model, k) → (Q,) ranks of composed queries in a search for k images; k or more where it finds no target."""
     searched_by: set[str] = field(default_factory=set)
     """The indexes they were searched through."""
 
@@ -92,7 +92,7 @@ class ModelVectors:
     """One model's query and gallery vectors, for further scores of the same queries (the blend)."""
 
     gallery_ND: np.ndarray
-    """Of all images of all galleries, sorted by id; (N, T, D) where an image has T."""
+    """Vectors of all images of all galleries, sorted by id; (N, T, D) where an image has T."""
     queries: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     """Query set → mode → (P, D), one row for each pair of :class:`ReferencePairs`; (Q, D) with one reference each."""
 

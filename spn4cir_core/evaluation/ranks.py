@@ -26,7 +26,7 @@ from spn4cir_core.evaluation.score_blocks import Block, BlockSize, GalleryRows, 
 
 TIE = 1e-6
 SCORE_TIE = 1e-5
-"""Of sums of float32 standard scores, which reach some ten."""
+"""Sums of float32 standard scores that differ by less are ties; such sums are about 10 at most."""
 SIZE = BlockSize()
 Ties = Literal["half", "published"]
 

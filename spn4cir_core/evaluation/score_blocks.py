@@ -30,7 +30,7 @@ PRODUCTS_AT_ONCE = 1 << 20
 SAFETY = 1.001
 """The bounds are themselves computed with rounding."""
 FEW = 8
-"""Of a query, one pair in this many is few: more of them are scored by one product of all."""
+"""Up to one in so many pairs of a query are scored singly; more are scored by one product of all."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ LATER_FORMATS = ("JPEG2000", *EXTRAS)
 NEEDS_EXTRA, NEEDS_CODEC = "not read without the extra", "this build of Pillow lacks the decoder of"
 """How the reasons begin that say something about this installation, and nothing about the file."""
 FRAMES_TRIED = 32
-"""Of an animation that begins with frames of one colour, as those do that fade in."""
+"""Frames that are tried where an animation begins with frames of one colour, as a fade-in does."""
 WHITE, GREY = (255, 255, 255, 255), (128, 128, 128, 255)
 WHITE_FROM, WHITE_SHARE = 240, 0.95
 """A pixel is white whose channels are all this high; a cut-out is white that is so by this share of its opacity."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CRASHED = "decoder crashed"
 CPU_S = 60
-"""Of computing per picture, not of waiting: a hanging decoder is ended by the system, a slow disk is not."""
+"""Seconds of processor time per picture: the system ends a hanging decoder, but not one that waits for a slow disk."""
 BYTES_PER_PIXEL, SPARE_BYTES = 64, 1 << 30
 """Memory for one picture beyond what the process has; grey of 32 bits, the greediest, takes about 30 a pixel."""
 MEMORY = Path("/proc/self/statm")

@@ -138,7 +138,7 @@ def rounding(dimensions: int) -> float:
 def _best_hits(
     index: VectorIndex, queries_QD: np.ndarray, k: int, wanted: int, tokens: int
 ) -> Iterator[tuple[list[tuple[float, int]], bool]]:
-    """Of each query the best images among the k best vectors, and whether no other one can tie with them."""
+    """For each query the best images among the k best vectors, and whether no other image can tie with them."""
     with one_faiss_thread():
         if isinstance(index, Reconstructing):
             rough_QK, rows_QK, vectors_QKD = index.search_and_reconstruct(queries_QD, k)

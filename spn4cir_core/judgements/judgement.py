@@ -56,7 +56,7 @@ class Judgement(JudgedHit):
     judge: str = ""
     model: str = ""
     model_fingerprint: str = ""
-    """Of the checkpoint or blend that showed the hit."""
+    """Fingerprint of the checkpoint or blend that showed the hit."""
     index_fingerprint: str = ""
     judgement_id: str = field(default_factory=lambda: uuid4().hex)
     given_at: str = field(default_factory=now)

@@ -35,7 +35,7 @@ SETTINGS_WRONG = {401: "check api_key_env", 403: "check api_key_env", 404: "chec
 OVERLOADED = {429, 502, 503, 504}
 TRY_AGAIN = OVERLOADED | {408, 425, 500}
 MOST_BYTES = 4_000_000
-"""Of an answer; a caption or a text has a few hundred."""
+"""Most bytes of an answer; a caption or a text has a few hundred."""
 
 
 class NoAnswer(Exception):
@@ -178,7 +178,7 @@ class ChatClient:
         return NoAnswer(message)
 
     def _text(self, content: bytes) -> str:
-        """Of a chat completion, the first choice's text.
+        """The text of the first choice of a chat completion.
 
         https://platform.openai.com/docs/api-reference/chat/object
         """
@@ -216,7 +216,7 @@ def _break(opened: socket.socket) -> None:
 
 
 def _beginning(error: HTTPError) -> bytes:
-    """Of what a server says beside its status; nothing where the connection breaks or it takes too long."""
+    """First bytes of the body of a server's error; empty where the connection breaks or it takes too long."""
     try:
         return error.read(2000)
     except (OSError, HTTPException, ValueError):

@@ -48,9 +48,9 @@ class ChatModel(Plugin):
     """Settings of the model and of the way to it."""
 
     base_url: Annotated[str, OmitFromFingerprint(), AfterValidator(_check_url)]
-    """Without ``/chat/completions``, e.g. ``http://localhost:8000/v1``."""
+    """Address of the API without ``/chat/completions``, e.g. ``http://localhost:8000/v1``."""
     model: str = Field(min_length=1)
-    """As the server names it."""
+    """The model's name on the server."""
     revision: str = ""
     """Not sent. Change it when the server has other weights under the same name, and answers come anew."""
     max_tokens: int = Field(default=60, ge=1, le=4000)

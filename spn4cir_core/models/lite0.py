@@ -21,7 +21,7 @@ SHA256_START = "57934424"
 TIMM_NAME = "tf_efficientnet_lite0"
 """The one with TensorFlow's padding and batch-norm epsilon; ``efficientnet_lite0`` has equal shapes and errs."""
 LEVEL_FEATURES = (1280, 2880, 1008, 360)
-"""Of the levels of :mod:`~spn4cir_core.models.lite0_levels`: the last, and blocks 6, 4 and 2 on a 3 × 3 grid."""
+"""Features per level of :mod:`~spn4cir_core.models.lite0_levels`: the last, and blocks 6, 4 and 2 on a 3 × 3 grid."""
 
 
 def weights_file() -> Path:

@@ -27,12 +27,12 @@ ROWS_ON_CPU, ROWS_ON_GPU = 4, 32
 FIRST_STAGE_IN_BFLOAT16 = 5
 """Depthwise and projecting convolutions before this stage stay float32, which keeps the cosine above 0.999."""
 CEILING = 6.0
-"""Of ReLU6, the network's activation."""
+"""Ceiling of ReLU6, the network's activation."""
 BLOCKS_AND_STRIDES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
-"""Of each stage, with the stride of its first block; the others add their input. The first stage does not expand."""
+"""(blocks, stride of the first) of each stage; the other blocks add their input. The first stage does not expand."""
 TENSORS_OF_A_LAYER = 6
 NORM_EPSILON = 1e-3
-"""As TensorFlow has it."""
+"""ε of the batch norms, TensorFlow's value."""
 
 
 @dataclass(frozen=True)

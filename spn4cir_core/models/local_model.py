@@ -41,7 +41,7 @@ class LocalModel(Plugin):
     """A folder (safetensors), a hub id ``owner/name``, or ``builtin:shapes``, which learnt one prompt: the default
     request of a picture without a category."""
     revision: str = "main"
-    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
+    """Revision of a hub id. Pin a commit: ``main`` may change without notice."""
     max_new_tokens: int = Field(default=60, ge=1, le=1000)
     """An answer that is cut here is asked for once more with eight times the room, and then is a drop."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -46,7 +46,7 @@ class MiniLmTokenizer:
         self._cut.enable_truncation(max_tokens)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Of each text, cut to ``max_tokens``."""
+        """Token ids of each text, cut to ``max_tokens``."""
         return [encoding.ids for encoding in self._cut.encode_batch(list(texts))]
 
     def counts(self, texts: Sequence[str]) -> list[int]:

@@ -40,7 +40,7 @@ class SentenceEncoder(Settings):
     model: str = MINILM
     """``builtin:minilm``, a folder (safetensors), or a hub id ``owner/name``."""
     revision: str = "main"
-    """Of a hub id. Pin a commit: what ``main`` names may change unseen."""
+    """Revision of a hub id. Pin a commit: ``main`` may change without notice."""
     pooling: Literal["mean", "first"] = "mean"
     """The mean of the last layer's tokens, or the first token (as BGE has it)."""
     max_tokens: int = Field(default=128, ge=8)

@@ -20,7 +20,7 @@ from spn4cir_core.pairs.draws import draw_one
 from spn4cir_core.pairs.picks import Picks, Vectors
 
 LOOKED_UP_WORDS = 4
-"""Of a reference's caption, its rarest ones."""
+"""Words of a reference's caption that are looked up: the rarest."""
 MOST_CAPTIONS_PER_WORD = 400
 """Captions that are looked at for one word: a sample of a common word's."""
 

@@ -35,7 +35,7 @@ class MiningJob:
     seed: int
     image_ids: Sequence[str]
     captions: Sequence[str] | None = None
-    """Of each image, empty where it has none; None for a miner that reads no captions."""
+    """Caption of each image, empty where it has none; None for a miner that does not read captions."""
     on_progress: Callable[[int], None] = lambda done: None
     """Called with the number of references done."""
 

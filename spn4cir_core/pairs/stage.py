@@ -49,7 +49,7 @@ class EmbeddedImages:
     annotated_target: np.ndarray
     """Row numbers of the annotated pairs."""
     captions: list[str] | None
-    """Of each image, empty where it has none; None where the miner reads no captions."""
+    """Caption of each image, empty where it has none; None where the miner does not read captions."""
 
 
 def write_pairs(work: Work[PairsInput]) -> None:

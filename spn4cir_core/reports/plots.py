@@ -14,7 +14,7 @@ from spn4cir_core.training.roles import ROLES, served_among
 INK, LINE = "#010203", "#010204"
 """Stand-ins, replaced by the page's own colours in the finished SVG."""
 MODE_COLOURS = {"image": ("#17803d", "#5fcf87"), "text": ("#b0307e", "#f08bc5"), "sum": ("#6a4fc0", "#b6a2ff")}
-"""Of the served model's single modalities and their sum, on light and on dark paper."""
+"""Colours of the served model's single modalities and their sum, on light and on dark paper."""
 COLOURS = {**{name: role.colours for name, role in ROLES.items()}, **MODE_COLOURS}
 SERIES = {name: f"#{0x010205 + number:06x}" for number, name in enumerate(COLOURS)}
 THEMED = {INK: "currentColor", LINE: "var(--line)"} | {colour: f"var(--{name})" for name, colour in SERIES.items()}

@@ -18,14 +18,14 @@ VALUES = SIDE * SIDE * 3
 REDUCED_PX = 256
 """The longer side at which the content of a picture is looked for."""
 BORDER_TOLERANCE = 12
-"""Of 255: how far a pixel of an even border may be from the border's median."""
+"""How far a pixel of an even border may be from the border's median, in steps of 255."""
 EVEN_BORDER_SHARE = 0.97
 """The share of the border's pixels that are within the tolerance if the background is even."""
 GAINS = (1.0, 1.06, 1.12)
 """Factors by which the darker of two pictures may be brightened before they are compared."""
 DIFFERENT, DIFFERENT_HUE = 28, 20
-"""Of 255: a cell disagrees if red, green or blue is outside the range of the 3 × 3 cells around it by more than the
-first, or red − green or blue − green by more than the second (a change of colour where little of the picture is seen).
+"""In steps of 255: a cell disagrees if red, green or blue is outside the range of the 3 × 3 cells around it by more than
+the first, or red − green or blue − green by more than the second (a change of colour where little of the picture is seen).
 """
 PAIRS_PER_BLOCK = 512
 

@@ -33,7 +33,7 @@ class ToRewrite:
     reference: Shown
     target: Shown
     values: Mapping[str, str]
-    """By placeholder of a prompt: the captions, their difference, and the templates' ``text``."""
+    """Placeholder of a prompt → its words: the captions, their difference, and the templates' ``text``."""
 
 
 ANSWER_READING = 2

@@ -170,7 +170,7 @@ class CaptionWords:
         return self.weights_NV.indices[start:end], self.weights_NV.data[start:end]
 
     def _sums(self, weight: Mapping[int, float], rows_K: np.ndarray | None) -> np.ndarray:
-        """Of few rows only their own entries are looked up; of many, all are summed and theirs taken."""
+        """Sums of the rows; of few rows only their entries are looked up, of many all are summed."""
         entries = sum(len(self._postings(number)[0]) for number in weight)
         if rows_K is not None and len(rows_K) * LOOK_UPS < entries:
             return self._looked_up(weight, rows_K)

@@ -21,7 +21,7 @@ class Endpoint(ChatModel, Rewriter):
 
     @property
     def sees_images(self) -> bool:
-        """As the recipe has it."""
+        """Whether the recipe's ``sees`` is ``images``."""
         return self.sees == "images"
 
     def fingerprint(self) -> str:

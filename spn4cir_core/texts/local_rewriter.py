@@ -39,7 +39,7 @@ class LocalRewriter(LocalModel, Rewriter):
         return prompt_tokens
 
     def answer(self, decoded: str) -> str:
-        """As it is: which of its lines counts is decided later."""
+        """The decoded text, stripped; which of its lines counts is decided later."""
         return decoded.strip()
 
     def is_usable_when_cut(self, decoded: str) -> bool:

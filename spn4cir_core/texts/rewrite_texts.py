@@ -34,7 +34,7 @@ class CaptionedPair:
 
 
 Written = Mapping[str, ModifiedTexts | str]
-"""By pair id: texts, or the reason why there are none."""
+"""Pair id → texts, or the reason why there are none."""
 
 
 def rewrite_texts(

@@ -22,7 +22,7 @@ MOST_CAPTIONS = 50_000
 """Distinct captions that kinds are learnt from, the first ones in order."""
 SHARED_POSITIONS = 2
 SHARED_PART = 0.1
-"""Of the positions of the rarer word, as a share that both words must be seen in."""
+"""The share of the rarer word's positions in which both words must occur."""
 TOGETHER_FACTOR = 4
 """How many times as often words must exchange as stand together in one phrase."""
 _KNOWN = """

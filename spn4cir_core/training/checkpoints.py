@@ -25,7 +25,7 @@ DESCRIBED = {"backbone", "backbone_fingerprint", "state", "temperature"}
 RESUME, STATE, BEST, REFUSED = "resume", "state.safetensors", "best.safetensors", "refused_batch.json"
 LAST = "last.safetensors"
 TEMPERATURE = "log_temperature"
-"""In a saved state, of the tensor that is trained: the first version saved logarithms alone."""
+"""Key of the trained temperature in a saved state; the name is from the first version, which saved logarithms alone."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Temperature:
 
     @property
     def value(self) -> float:
-        """As it is now."""
+        """The current temperature."""
         return float(self.of_step().detach())
 
 

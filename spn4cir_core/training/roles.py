@@ -24,13 +24,13 @@ class ModelRole:
     artifact: str
     """The stage whose artefact holds its weights."""
     subject: str
-    """What it adds to the models it is compared with; begins a sentence."""
+    """The difference from the models that it is compared with; begins a sentence."""
     label: str
-    """Inside a sentence, a column or a legend."""
+    """Its name inside a sentence, a column or a legend."""
     title: str
-    """As a heading."""
+    """Its name as a heading."""
     colours: tuple[str, str]
-    """Of its lines in plots, on light and on dark paper; CSS hex."""
+    """Colours of its lines in plots, on light and on dark paper; CSS hex."""
     baseline: str
     """What it is when another model is compared with it: the words after "higher than"."""
     compared_with: tuple[ModelName, ...] = ()

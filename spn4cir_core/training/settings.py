@@ -92,7 +92,7 @@ class Schedule(Settings):
     """What the optimiser changes where the temperature is learnt: its logarithm, so that it stays positive, or itself,
     as published: the same rate then moves it about 1 / temperature times as far."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the encoders' arithmetic; weights, vectors and objective stay float32."""
+    """Number format of the encoders' arithmetic; weights, vectors and objective stay float32."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass where the network can: less memory, more time."""
     weight_average: Annotated[WeightAverage, Choice(WEIGHT_AVERAGES)] = NoAverage()

@@ -1,4 +1,4 @@
-"""From the triplets of a step to the batch that an objective sees."""
+"""Makes the batch that an objective reads from the triplets of a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage of training is: data for the one loop."""
+"""The inputs of one stage of training."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class Training:
     objective: Objective
     backbone: Backbone
     network: Network
-    """With its starting weights."""
+    """The network, with its starting weights."""
     temperature: float
-    """To start from."""
+    """τ at the start."""
     frozen: Sequence[nn.Module | nn.Parameter]
     triplets: TrainingTriplets
     inputs: np.ndarray
     """(N, …) image inputs of the candidate set."""
     bank: Bank | None
-    """Without a bank the targets are encoded, with gradients, at each step."""
+    """None: the targets are encoded, with gradients, at each step."""
     false_negatives: FalseNegatives
     validation: Validation | None = None
     processes: Processes = ALONE

@@ -24,7 +24,7 @@ from spn4cir_core.triplets.triplet_tables import read_triplets
 
 TRIPLETS, CAPTION_EDITS, AUTO = "triplets", "caption_edits", "auto"
 LEAST_QUERIES = 30
-"""Of ``auto``: fewer queries say too little to decide by."""
+"""``auto`` needs so many queries; fewer are too few to decide by."""
 
 
 @dataclass(frozen=True)

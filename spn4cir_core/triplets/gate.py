@@ -47,7 +47,7 @@ class GateBasis:
     holders: Mapping[str, Counter[Meaning]]
     """Split → what a caption says → images whose caption says it."""
     scores: Mapping[str, Scores] = field(default_factory=dict)
-    """By triplet id; empty without a ranker and a judge."""
+    """Triplet id → scores; empty without a ranker and a judge."""
 
     def caption_share(self, split: str, caption: str) -> float:
         """Share of the split's images whose caption says what this one does."""

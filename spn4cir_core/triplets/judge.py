@@ -42,7 +42,7 @@ class Judge(Plugin):
     question: Annotated[str, AfterValidator(check_question)]
     """``{text}`` stands for the modified text."""
     side_px: int = Field(default=448, ge=32, le=4096)
-    """Of each of the two pictures."""
+    """Side of the square that each of the two pictures is fitted into, in pixels."""
     batch_rows: Annotated[int, OmitFromFingerprint()] = Field(default=16, ge=1)
     shard_rows: Annotated[int, OmitFromFingerprint()] = Field(default=128, ge=1)
 

@@ -20,7 +20,7 @@ class Ranker(Plugin):
     """
 
     max_candidates: int = Field(default=20_000, ge=2)
-    """Of a larger split so many images, drawn by a hash of their ids, are ranked."""
+    """In a larger split so many images, drawn by a hash of their ids, are ranked."""
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -31,7 +31,7 @@ class SentenceRanker(Ranker):
         return bool(picture.caption.strip())
 
     def images(self, pictures: list[Picture], cache: CachedVectors) -> np.ndarray:
-        """Of their captions. See the base class."""
+        """Vectors of their captions; see the base class."""
         return self.texts([picture.caption for picture in pictures], cache)
 
     @override

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 VISION_EPSILON = 1e-6
-"""Of the layer norms of the original's vision tower; the hub's configuration of the same weights says 1e-5."""
+"""ε of the layer norms of the original's vision tower; the hub's configuration of the same weights has 1e-5."""
 
 
 class Blip4Cir(BlipBackbone):
@@ -37,7 +37,7 @@ class Blip4Cir(BlipBackbone):
     max_tokens: int = Field(default=512, ge=4, le=512)
     """Longer texts are cut; the published code cuts nothing, BERT's limit is 512."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """In the text encoder. The published stage 2 has none."""
+    """Dropout of the text encoder. The published stage 2 has none."""
 
     @override
     def bare_parts(self) -> tuple[Any, str]:

@@ -43,7 +43,7 @@ class Sprc(BlipBackbone):
     max_tokens: int = Field(default=32, ge=4, le=512)
     """Longer texts are cut; texts of more than 50 words are cut before that, as published."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """In what is trained of the Q-Former."""
+    """Dropout of the trained layers of the Q-Former."""
     vision_dtype: Dtype = "float32"
     """Number format of the frozen tower; published: float16."""
 

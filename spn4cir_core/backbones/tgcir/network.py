@@ -16,7 +16,7 @@ from spn4cir_core.backbones.clip_towers import pooled_text, text_tokens
 
 OFF_MASK = 0.1
 TEACHER_OUTPUTS = frozenset({"teacher_queries", "teacher_terms"})
-"""Where a mask starts outside its own part of the dimensions; inside it starts at 1."""
+"""Starting value of a mask outside its own part of the dimensions; inside it is 1."""
 
 
 class TokenLearner(nn.Module):
