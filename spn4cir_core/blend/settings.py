@@ -21,7 +21,7 @@ class BlendSettings(Settings):
     channels: tuple[str, ...] = TRAINING_FREE
     """Kinds of channels that need no training; those of the trained networks always take part."""
     sentence_encoder: SentenceEncoder | None = SentenceEncoder()
-    """Encoder of the channel ``edited_caption_meaning``; without it, or without its package, the channel is left out. Not
+    """Encoder of the channel ``edited_caption_meaning``; without it or its package the channel is left out. Not
     loaded where :attr:`channels` does not name it."""
     max_queries: int = Field(default=500, ge=10)
     """Most validation queries that weights are fitted on."""

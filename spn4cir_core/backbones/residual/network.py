@@ -23,7 +23,7 @@ EIGENVALUE_POWER = -0.25
 """Components are scaled by this power of their variance: half-way between plain and whitened principal components."""
 
 START_DEVIATION = 1e-4
-"""Deviation of the last layers' starting weights: a change of 3 % of the image vector, so that a text has a direction."""
+"""Deviation of the last layers' starting weights: 3 % of the image vector, so that a text has a direction."""
 
 
 class Levels(nn.Module):
