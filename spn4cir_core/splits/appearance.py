@@ -25,8 +25,8 @@ GAINS = (1.0, 1.06, 1.12)
 """Factors by which the darker of two pictures may be brightened before they are compared."""
 DIFFERENT, DIFFERENT_HUE = 28, 20
 """In steps of 255: a cell disagrees if red, green or blue is outside the range of the 3 × 3 cells around it by
-more than the first, or red − green or blue − green by more than the second (a change of colour where little of the picture is
-seen).
+more than the first, or red − green or blue − green by more than the second (a change of colour where little of the
+picture is seen).
 """
 PAIRS_PER_BLOCK = 512
 
