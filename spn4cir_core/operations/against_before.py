@@ -12,12 +12,12 @@ import pyarrow as pa
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.evaluation.query_sets import query_sets
 from spn4cir_core.evaluation.report_tables import QUERIES_FILE, RECALL_FILE, read_report_table
+from spn4cir_core.evaluation.settings import ReportInput
 from spn4cir_core.evaluation.tables import tables
 from spn4cir_core.images.files import image_files
 from spn4cir_core.operations.changes import own_reasons
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.answers import answers_of
-from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.store.lineage import ancestor, lineage
 from spn4cir_core.training.roles import BLEND, ROLES, STAGE2, TRAINED
@@ -114,11 +114,12 @@ def measure_again(
         StoreError: what today's report was made of has been deleted.
     """
     parents = {name: ancestor(store, now, name) for name in now.summary["parents"]}
-    files, settings = image_files(recipe.images, store), EVAL_REPORT.settings_of(recipe)
-    sets = query_sets(recipe.eval_report, parents, files, recipe.seed)
+    report = recipe.eval_report.model_copy(update={"searched_by": None})  # compared images give the recalls
+    settings = ReportInput(eval_report=report, images=recipe.images, seed=recipe.seed)
+    files = image_files(recipe.images, store)
+    sets = query_sets(report, parents, files, recipe.seed)
     answers = answers_of(models, sets, settings, parents, files, store, progress)
-    table = tables(answers, recipe.eval_report.ks, recipe.eval_report.bootstrap_draws, recipe.seed).recall
-    return _of_judged(table, "recall")
+    return _of_judged(tables(answers, report.ks, report.bootstrap_draws, recipe.seed).recall, "recall")
 
 
 def diagnosis(recipe: Recipe, store: Store, now: Artifact, before: Artifact, progress: Progress = silent) -> list[str]:
