@@ -1,4 +1,4 @@
-"""Candidates that are no negatives for a triplet: near-duplicates of its target, other right answers."""
+"""Candidates that are not negatives for a triplet: near-duplicates of its target, other right answers."""
 
 from dagster_project.stage_asset import stage_asset
 from spn4cir_core.negatives.stage import FALSE_NEGATIVES

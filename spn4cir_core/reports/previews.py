@@ -82,7 +82,7 @@ def example_sheet(examples: Iterable[Example], thumbnails: Thumbnails) -> Image.
 def compared_with_before(recipe: str, store: Store, files: ImageFiles) -> Preview | None:
     """The recipe's report against the one before it, with a query won and one lost; None where there was none.
 
-    Why reports cannot be compared (no common queries, an older version, a damaged file) is told in one sentence.
+    Reports that cannot be compared (no common queries, an older version, a damaged file) give one sentence instead.
     """
     now, before = store.current(recipe, "eval_report"), store.before(recipe, "eval_report")
     if now is None or before is None:

@@ -102,7 +102,7 @@ class SearchService:
         return self._models.fingerprint
 
     def models(self) -> list[Model]:
-        """The models that can be asked, and those that cannot."""
+        """All models, those that cannot answer with the reason."""
         return self._models.listed()
 
     def draw(self, count: int, seed: int) -> list[IndexedImage]:
@@ -140,14 +140,14 @@ class SearchService:
     ) -> SearchResult:
         """The best ``top`` images for reference images (of the index, then uploads) and a text.
 
-        ``query`` says what of the two is asked with, and how. A reference image of the index is never among its own
+        ``query``: which of the two make the query, and how. A reference image of the index is never among its own
         hits. ``weights`` are of the reference images in that order; none: all count alike.
 
         Raises:
             NoSuchImage: the index does not hold one of ``image_ids``, or its file cannot be opened any more.
-            NoSuchModel: the model cannot be asked.
+            NoSuchModel: there is no such model, or it cannot be opened.
             PictureError: the upload is no picture that can be used.
-            InputError: the part of the query that is asked with is missing, or there are too many reference images.
+            InputError: ``query`` needs an image or a text that is missing, or there are too many reference images.
         """
         text = text.strip()
         if len(image_ids) + len(uploads) > MOST_REFERENCES:
