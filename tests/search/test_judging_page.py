@@ -89,8 +89,8 @@ def pressed(page: Page) -> list[tuple[str | None, str | None]]:
 
 def test_right_and_wrong_are_kept_at_once_and_there_after_a_reload(page: Page, address: str, judging: Judging) -> None:
     first, second = press(page, 0, "right"), press(page, 1, "wrong")
-    kept = judging.log.judgements()
-    assert [(each.image_id, each.verdict, each.rank, each.judge) for each in kept] == [
+    stored = judging.log.judgements()
+    assert [(each.image_id, each.verdict, each.rank, each.judge) for each in stored] == [
         (first, "right", 0, "anonymous"),
         (second, "wrong", 1, "anonymous"),
     ]
@@ -107,8 +107,8 @@ def test_the_keys_1_2_3_judge_and_go_on_to_the_next_hit(page: Page, judging: Jud
     for key in "213":
         with page.expect_response(lambda answer: answer.request.method == "POST"):
             page.keyboard.press(key)
-    kept = judging.log.judgements()
-    assert [(each.rank, each.verdict) for each in kept] == [(0, "wrong"), (1, "right"), (2, "unsure")]
+    stored = judging.log.judgements()
+    assert [(each.rank, each.verdict) for each in stored] == [(0, "wrong"), (1, "right"), (2, "unsure")]
     fourth = page.locator(".column.composed .tile").nth(3).get_attribute("title")
     assert page.evaluate("document.activeElement.title") == fourth
     page.keyboard.press("Control+1")
@@ -120,9 +120,9 @@ def test_the_keys_1_2_3_judge_and_go_on_to_the_next_hit(page: Page, judging: Jud
 def test_none_of_these_is_one_judgement_on_all_that_is_shown(page: Page, judging: Judging) -> None:
     with page.expect_response(lambda answer: answer.request.method == "POST"):
         page.get_by_role("button", name="None of these").click()
-    (kept,) = judging.log.judgements()
+    (stored,) = judging.log.judgements()
     shown = [tile.get_attribute("title") for tile in page.locator(".column.composed .tile").all()]
-    assert (kept.verdict, kept.image_id, list(kept.shown_ids)) == ("none", "", shown)
+    assert (stored.verdict, stored.image_id, list(stored.shown_ids)) == ("none", "", shown)
     assert pressed(page) == [("", "none")]
 
 
@@ -148,9 +148,9 @@ def test_columns_of_one_query_share_verdicts_and_each_names_its_model(page: Page
     item = page.locator(".column.stage1 li").first
     with page.expect_response(lambda answer: answer.request.method == "POST"):
         item.locator(".verdict.right").click()
-    (kept,) = judging.log.judgements()
-    assert (kept.model, kept.image_id) == ("stage1", item.get_attribute("data-id"))
-    same = page.locator(f".column.composed li[data-id='{kept.image_id}'] .verdict.right")
+    (stored,) = judging.log.judgements()
+    assert (stored.model, stored.image_id) == ("stage1", item.get_attribute("data-id"))
+    same = page.locator(f".column.composed li[data-id='{stored.image_id}'] .verdict.right")
     assert same.count() == 0 or same.get_attribute("aria-pressed") == "true"
 
 
