@@ -142,15 +142,18 @@ def open_searcher(recipe: RecipeLike, store: StoreLike) -> Searcher:
     """Open a recipe's search index with the network that encodes its queries.
 
     ``searcher.search(image, text)`` gives the hits of one query, best first, ``searcher.search_many(images, texts)``
-    those of many; ``hit.rank`` is 0 for the best, and higher scores are better.
+    those of many; ``hit.rank`` is 0 for the best, and higher scores are better. With ``search(…, rerank=True)`` the
+    recipe's reranker puts the first hits in order.
 
     Raises:
         StoreError: the recipe has no search index in this store, or the index is damaged.
     """
+    from spn4cir_core.images.files import image_files
     from spn4cir_core.search.search import Searcher
 
     opened = _store(store)
-    return Searcher.of_recipe(own_name(_recipe(recipe), opened).name, opened)
+    own = own_name(_recipe(recipe), opened)
+    return Searcher.of_recipe(own.name, opened, image_files(own.images, opened))
 
 
 def open_encoder(

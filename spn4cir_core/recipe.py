@@ -22,6 +22,7 @@ from spn4cir_core.images.base import READERS
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.negatives.settings import FalseNegativeSettings
 from spn4cir_core.pairs.settings import PairSettings
+from spn4cir_core.reranking.base import RERANKERS, Reranker
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.splits.settings import SplitSettings
 from spn4cir_core.store.fingerprints import plain
@@ -32,7 +33,7 @@ from spn4cir_core.triplets.settings import TripletSettings
 
 PUBLISHED = "published"
 """Context in which a recipe is read to be compared with."""
-NOT_MEASURED = {"name", "seed", "control_checkpoint", "blend", "eval_report", "search_index"}
+NOT_MEASURED = {"name", "seed", "control_checkpoint", "blend", "eval_report", "search_index", "rerank"}
 """The tables of a recipe that do not affect the figures that are compared with published ones."""
 
 
@@ -71,6 +72,8 @@ class Recipe(Settings):
     blend: BlendSettings = BlendSettings()
     eval_report: EvaluationSettings = EvaluationSettings()
     search_index: SearchSettings = SearchSettings()
+    rerank: Annotated[Reranker, Choice(RERANKERS)] | None = None
+    """Puts the first hits in order by looking at them: in search, and in the report beside the order without it."""
     _loaded_from: LoadedFrom = PrivateAttr(default_factory=lambda: LoadedFrom())
 
     @property

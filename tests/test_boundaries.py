@@ -35,6 +35,7 @@ ROOMS = (
     "evaluation",
     "channels",
     "blend",
+    "reranking",
     "search",
     "reports",
 )

@@ -14,7 +14,7 @@ from spn4cir_core.engine.plugins import Plugin, Room
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from spn4cir_core.models.sentence_encoder import SentenceEncoder
+    from spn4cir_core.models.text_features import TextEncoder
 
 
 REFERENCE_TARGETS = "reference_targets"
@@ -103,7 +103,7 @@ class Network(ABC):
         """
 
     @property
-    def sentence_encoder(self) -> SentenceEncoder | None:
+    def sentence_encoder(self) -> TextEncoder | None:
         """A frozen encoder that every text passes; its vectors are stored per text and given back. None: there is none.
 
         Whoever is about to encode texts calls :func:`~spn4cir_core.training.text_features.remember_texts` first.
@@ -222,6 +222,7 @@ BACKBONES = Room(
         "blip4cir": "spn4cir_core.backbones.blip4cir.settings:Blip4Cir",
         "sprc": "spn4cir_core.backbones.sprc.settings:Sprc",
         "residual": "spn4cir_core.backbones.residual.settings:Residual",
+        "frozen": "spn4cir_core.backbones.frozen.settings:Frozen",
     },
 )
 

@@ -46,7 +46,7 @@ def ask_blend(
             of_set = np.array([row_in_set[image_id] for image_id in gallery_ids] + [-1])
             for part in in_parts(len(rows)):
                 own = rows[part]
-                one = GalleryQueries(query_set, own, gallery_ids)
+                one = GalleryQueries(query_set, own, gallery_ids, answer.depth)
                 for mode, score_QN in _scores(blend, evidence, gallery, answer, vectors_of, own):
                     answer.add(BLEND.name, mode, own, one.answer_scores(score_QN), of_set)
         progress("asking the blend", number + 1, len(measured))

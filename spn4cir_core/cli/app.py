@@ -196,6 +196,7 @@ def search(
     once: Annotated[
         Once, typer.Option(help="Shown once: near-duplicates (pictures), all views of a product too (products).")
     ] = "pictures",
+    rerank: Annotated[bool, typer.Option(help="With the recipe's reranker, where it names one.")] = True,
     recipe_name: RecipeOption = "",
     store_url: StoreOption = "store",
     images: ImagesOption = None,
@@ -204,7 +205,8 @@ def search(
     recipe, store = opened(recipe_name, store_url, images)
     searcher = _searcher(recipe, store)
     references = [_picture(path, recipe, store) for path in image or []]
-    hits = searcher.search(references or None, text or None, top, once=once, weights=weight or ())
+    reranks = bool(rerank and searcher.reranking and references and text.strip())
+    hits = searcher.search(references or None, text or None, top, once=once, weights=weight or (), rerank=reranks)
     for note in filter(None, dict.fromkeys(map(searcher.uncaptioned, references if text else ()))):
         typer.echo(note)
     _show(searcher, references, text, hits, image_files(recipe.images, store), sheet, right=())
@@ -264,7 +266,7 @@ def recipes() -> None:
 def _searcher(recipe: Recipe, store: Store) -> Searcher:
     from spn4cir_core.search.search import Searcher
 
-    return Searcher.of_recipe(recipe.name, store)
+    return Searcher.of_recipe(recipe.name, store, image_files(recipe.images, store))
 
 
 def _picture(path: Path, recipe: Recipe, store: Store) -> Image.Image:
@@ -283,6 +285,8 @@ def _show(
 ) -> None:
     for hit in hits:
         suffix = "  <- right" if hit.image_id in right else ""
+        if hit.former_rank is not None and hit.former_rank != hit.rank:
+            suffix += f"  (was {hit.former_rank + 1})"
         typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{suffix}")
         if reasons := shown_channels(hit.channels):
             typer.echo(f"{'':6}{reasons}")

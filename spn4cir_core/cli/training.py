@@ -1,4 +1,4 @@
-"""The command that shows trainings in TensorBoard."""
+"""The commands that show trainings in TensorBoard and average them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from spn4cir_core.training.roles import TRAINED
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command()(tensorboard)
+    app.command()(soup)
 
 
 def tensorboard(
@@ -30,3 +31,19 @@ def tensorboard(
     for run, steps in export_events(stages, *opened(recipe, store, images), out).items():
         typer.echo(f"{run}: {steps:,} steps")
     typer.echo(f"look at them with: tensorboard --logdir {out}")
+
+
+def soup(
+    others: Annotated[list[str], typer.Option("--with", help="A recipe of the store, or a checkpoint's folder.")],
+    recipe: RecipeOption = "",
+    store: StoreOption = "store",
+    images: ImagesOption = None,
+    out: Annotated[Path, typer.Option(help="Folder of the soup.")] = Path("soup"),
+) -> None:
+    """Average stage-1 checkpoints of several trainings, greedily by the recipe's validation queries."""
+    from spn4cir_core.operations.soup import write_soup
+
+    loaded, opened_store = opened(recipe, store, images)
+    for one in write_soup(loaded, others, opened_store, out):
+        typer.echo(f"{'in ' if one.is_in else 'out'}  alone {one.alone:.3f}  with it {one.added:.3f}  {one.name}")
+    typer.echo(f'start from it with: [stage1_checkpoint] start_from = "{out}", steps = 0')

@@ -43,6 +43,10 @@ class Answers:
     """(model, k) → (Q,) ranks of composed queries in a search for k images; k or more where it finds no target."""
     searched_by: set[str] = field(default_factory=set)
     """The indexes they were searched through."""
+    depth: int = HITS
+    """How many first hits a reranker gets."""
+    candidates: dict[str, np.ndarray] = field(default_factory=dict)
+    """By model, of composed queries: (Q, ``depth``) first hits, as ``hits``."""
 
     @property
     def models(self) -> frozenset[str]:
@@ -55,6 +59,8 @@ class Answers:
         self.ranks[model, mode] = np.zeros(count, np.int32)
         self.precision[model, mode] = np.zeros((count, len(self.query_set.map_ks)))
         self.hits[model, mode] = np.full((count, HITS), -1, np.int64)
+        if mode == "composed":
+            self.candidates[model] = np.full((count, self.depth), -1, np.int64)
 
     def add(
         self,
@@ -68,13 +74,16 @@ class Answers:
         ranks, precision, hits = answered
         self.ranks[model, mode][rows] = ranks
         self.precision[model, mode][rows] = precision
-        self.hits[model, mode][rows, : hits.shape[1]] = row_in_set[hits]
+        for first_hits in (self.hits[model, mode], *([self.candidates[model]] if mode == "composed" else ())):
+            width = min(hits.shape[1], first_hits.shape[1])
+            first_hits[rows, :width] = row_in_set[hits[:, :width]]
 
     def repeat(self, model: str, source: str) -> None:
         """Take another model's answers for this model's: they are one network."""
         for answers in (self.ranks, self.precision, self.hits, self.searched):
             named: dict[tuple[str, Any], np.ndarray] = dict(answers)
             answers.update({(model, of): own for (name, of), own in named.items() if name == source})
+        self.candidates[model] = self.candidates[source]
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,7 @@ def ask(
     searches: Searches | None = None,
     vectors_of: dict[str, ModelVectors] | None = None,
     same_as: Mapping[str, str] | None = None,
+    depth: int = HITS,
 ) -> list[Answers]:
     """Ask all models all queries.
 
@@ -115,11 +125,12 @@ def ask(
         searches: what to measure besides; None: nothing.
         vectors_of: is filled with every model's vectors; None: they are not kept.
         same_as: model → the model that is the same network, or itself; each network is asked once. None: all differ.
+        depth: how many first hits a reranker gets.
 
     Raises:
         InputError: a query names a reference or target that is not in its gallery.
     """
-    answers = [Answers(query_set) for query_set in query_sets if query_set.queries]
+    answers = [Answers(query_set, depth=depth) for query_set in query_sets if query_set.queries]
     image_ids = gallery_images(answers)
     row_of = {image_id: row for row, image_id in enumerate(image_ids)}
     for answer in answers:
@@ -172,7 +183,7 @@ def _ask_one(
     for mode in MODES:
         answer.start(name, mode)
     for rows, gallery_ids in by_gallery(query_set):
-        gallery = GalleryQueries(query_set, rows, gallery_ids)
+        gallery = GalleryQueries(query_set, rows, gallery_ids, answer.depth)
         gallery_ND = vectors_ND[[row_of[image_id] for image_id in gallery_ids]]
         of_set = np.array([set_row_of[image_id] for image_id in gallery_ids] + [-1])
         for mode in MODES:
@@ -217,19 +228,20 @@ def by_gallery(query_set: QuerySet) -> Iterator[tuple[list[int], tuple[str, ...]
 class GalleryQueries:
     """Queries of one gallery: their targets and what is removed, as rows of it."""
 
-    def __init__(self, query_set: QuerySet, rows: Sequence[int], gallery_ids: Sequence[str]) -> None:
+    def __init__(self, query_set: QuerySet, rows: Sequence[int], gallery_ids: Sequence[str], depth: int = HITS) -> None:
         row_of = {image_id: row for row, image_id in enumerate(gallery_ids)}
         queries = [query_set.queries[row] for row in rows]
         self.ties = query_set.ties, middles([query.query_id for query in queries])
         self.map_ks = query_set.map_ks
-        self.top = max(HITS, *self.map_ks)
+        self.depth = max(HITS, depth)
+        self.top = max(self.depth, *self.map_ks)
         self.targets = [[row_of[target] for target in query.target_ids] for query in queries]
         self.removed = [
             [row_of[image_id] for image_id in query_set.removed_for(query) if image_id in row_of] for query in queries
         ]
 
     def answer(self, queries_QD: np.ndarray, gallery_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(Q,) ranks, (Q, K) average precisions, (Q, ≤ HITS) first hits, −1 where there is none."""
+        """(Q,) ranks, (Q, K) average precisions, (Q, ≤ depth) first hits, −1 where there is none."""
         return self._answered(*ranks_and_hits(queries_QD, gallery_ND, self.targets, self.removed, self.top, *self.ties))
 
     def answer_scores(self, scores_QN: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -244,7 +256,7 @@ class GalleryQueries:
             [average_precision(np.isin(row[:k], right), len(right)) for k in self.map_ks]
             for row, right in zip(hits, self.targets, strict=True)
         ]
-        return ranks, np.array(precision), hits[:, :HITS]
+        return ranks, np.array(precision), hits[:, : self.depth]
 
 
 def _check(query_set: QuerySet) -> None:

@@ -1,9 +1,10 @@
-"""Vectors of texts by a frozen sentence encoder, kept in the store: each text is encoded once for all that need it."""
+"""Vectors of texts by a frozen text encoder, kept in the store: each text is encoded once for all that need it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -12,15 +13,24 @@ from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.models.first_use import FirstUse
-from spn4cir_core.models.sentence_encoder import SentenceEncoder
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.rows import VALUE, Rows
 
 BATCH_ROWS, SHARD_ROWS = 1024, 16_384
 
 
+class TextEncoder(Protocol):
+    """A frozen encoder of texts: a sentence encoder, or the text side of an image encoder."""
+
+    def fingerprint(self) -> str:
+        """Hash of all that decides a vector besides the text."""
+
+    def start(self) -> Callable[[Sequence[str]], np.ndarray]:
+        """Load the model and return the function from T texts to (T, F) float32 unit vectors."""
+
+
 def text_features(
-    encoder: SentenceEncoder,
+    encoder: TextEncoder,
     texts: Sequence[str],
     store: Store,
     *,

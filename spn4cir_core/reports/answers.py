@@ -11,7 +11,7 @@ from spn4cir_core.blend.measure_blend import ask_blend
 from spn4cir_core.channels.frozen_composed import FrozenComposed
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.evaluation.base import QuerySet
-from spn4cir_core.evaluation.measure import Answers, ModelVectors, Searches, ask
+from spn4cir_core.evaluation.measure import HITS, Answers, ModelVectors, Searches, ask
 from spn4cir_core.evaluation.settings import ReportInput
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.index.image_index import index_of_gallery
@@ -30,12 +30,14 @@ def answers_of(
     files: ImageFiles,
     store: Store,
     progress: Progress,
+    depth: int = HITS,
 ) -> list[Answers]:
     """Answers to the query sets that have queries.
 
     Args:
         models: model name → the checkpoint or the blend; a blend needs all trained models beside it.
         parents: ``images``, ``captions`` and ``image_embeddings`` of the galleries, by name.
+        depth: how many first hits a reranker gets.
 
     Raises:
         InputError: a picture cannot be read any more, or a query names an image outside its gallery.
@@ -52,6 +54,7 @@ def answers_of(
         _searches(settings),
         vectors_of,
         same_networks(_by_stage(trained)) if trained.keys() == TRAINED.keys() else None,
+        depth,
     )
     if BLEND.name in models:
         blend = read_blend(models[BLEND.name])

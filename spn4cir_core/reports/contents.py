@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,17 +39,24 @@ Contents = dict[str, Any]
 
 
 def contents(
-    sources: Sources, answers: Sequence[Answers], numbers: Tables, settings: EvaluationSettings, seed: int
+    sources: Sources,
+    answers: Sequence[Answers],
+    numbers: Tables,
+    settings: EvaluationSettings,
+    seed: int,
+    reranked: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Contents:
     """Everything the report says, without its pictures.
 
     Args:
         sources: what the report was made from; of its query sets, ``answers`` has those with queries.
         seed: of the resamples.
+        reranked: what a reranker adds, by query set.
     """
     answered = {answer.query_set.name: answer for answer in answers}
     sets = [
         _query_set(query_set, answered.get(query_set.name), numbers, settings, sources.likeness, seed)
+        | ({"reranking": reranked[query_set.name]} if query_set.name in reranked else {})
         for query_set in sources.query_sets
     ]
     blend, lineage = sources.blend_table, sources.lineage

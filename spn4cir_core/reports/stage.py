@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.evaluation.answer_tables import tables_by_file
 from spn4cir_core.evaluation.encode import MODES
+from spn4cir_core.evaluation.measure import HITS, Answers
 from spn4cir_core.evaluation.report_tables import RECALL_FILE
-from spn4cir_core.evaluation.settings import ReportInput
 from spn4cir_core.evaluation.tables import tables
-from spn4cir_core.images.files import image_files
-from spn4cir_core.images.manifest import manifest_column
+from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.images.manifest import PICTURE, manifest_column, read_manifest
 from spn4cir_core.reports.answers import answers_of
 from spn4cir_core.reports.contents import Contents, contents
 from spn4cir_core.reports.galleries import Draw, Pictures, galleries
 from spn4cir_core.reports.page import html_page, markdown_page
 from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, examples_of, headline_markdown
+from spn4cir_core.reports.settings import RerankedReportInput
 from spn4cir_core.reports.sources import Sources
 from spn4cir_core.reports.thumbnails import Thumbnails
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.reranking.measure_reranking import rerank_answers, reranking_summary
+from spn4cir_core.store.artifacts import Store, whole_file
 from spn4cir_core.training.roles import ROLES
 
 
-def write_report(work: Work[ReportInput]) -> None:
+def write_report(work: Work[RerankedReportInput]) -> None:
     """Make query sets, ask every model, and write tables, JSON, Markdown and the page."""
     settings, seed = work.settings.eval_report, work.settings.seed
     files = image_files(work.settings.images, work.store)
@@ -33,9 +35,11 @@ def write_report(work: Work[ReportInput]) -> None:
         sources = Sources.read(work.settings, work.parents, files, work.store)
     with work.draft.timed("compute"):
         models = {name: work.parents[role.artifact] for name, role in ROLES.items()}
-        answers = answers_of(models, sources.query_sets, work.settings, work.parents, files, work.store, work.progress)
+        depth = HITS if work.settings.rerank is None else work.settings.rerank.top
+        read_from = (work.settings, work.parents, files, work.store, work.progress)
+        answers = answers_of(models, sources.query_sets, *read_from, depth)
         numbers = tables(answers, settings.ks, settings.bootstrap_draws, seed)
-    report = contents(sources, answers, numbers, settings, seed)
+    report = contents(sources, answers, numbers, settings, seed, _reranked(work, answers, files))
     with work.draft.timed("write"):
         pictures = Pictures(Thumbnails(files, manifest_column(work.parents["images"], "path")), sources.captions)
         draw, excluded = Draw(settings.gallery_pictures, seed), report["false_negatives"]["by_reason"]
@@ -50,7 +54,26 @@ def write_report(work: Work[ReportInput]) -> None:
     work.draft.details = _details(report)
 
 
-def _count(work: Work[ReportInput], sources: Sources) -> None:
+def _reranked(
+    work: Work[RerankedReportInput], answers: Sequence[Answers], files: ImageFiles
+) -> dict[str, dict[str, Any]]:
+    """By query set, what the recipe's reranker adds to the served order; empty without one."""
+    reranker, settings = work.settings.rerank, work.settings.eval_report
+    if reranker is None or not answers:
+        return {}
+    rows = read_manifest(work.parents["images"], *PICTURE).to_pylist()
+    pictures = {row["image_id"]: (row["path"], row["pixel_sha256"]) for row in rows}
+    measured = rerank_answers(reranker, answers, pictures, files, work.store, work.progress, work.draft.seconds)
+    drawn = settings.bootstrap_draws, work.settings.seed
+    return {
+        answer.query_set.name: reranking_summary(
+            reranker, answer, measured[answer.query_set.name], answer.query_set.ks or settings.ks, *drawn
+        )
+        for answer in answers
+    }
+
+
+def _count(work: Work[RerankedReportInput], sources: Sources) -> None:
     """The number of queries, and what could not be asked, by its reason."""
     for evaluator, query_sets in sources.by_evaluator:
         if work.settings.eval_report.evaluators and not query_sets:
@@ -62,7 +85,7 @@ def _count(work: Work[ReportInput], sources: Sources) -> None:
 
 
 def _write_preview(
-    work: Work[ReportInput], report: Contents, galleries: Mapping[str, Any], thumbnails: Thumbnails
+    work: Work[RerankedReportInput], report: Contents, galleries: Mapping[str, Any], thumbnails: Thumbnails
 ) -> None:
     _write_text(work, HEADLINE, headline_markdown(report))
     gallery = galleries["retrieval"].get(report["headline"]["query_set"], [])
@@ -71,7 +94,7 @@ def _write_preview(
         sheet.save(work.draft.file(EXAMPLES), "JPEG", quality=80)
 
 
-def _write_text(work: Work[ReportInput], name: str, text: str) -> None:
+def _write_text(work: Work[RerankedReportInput], name: str, text: str) -> None:
     with whole_file(work.draft.file(name)) as scratch:
         scratch.write_text(text, encoding="utf-8")
 
@@ -91,7 +114,12 @@ def _details(report: Contents) -> dict[str, Any]:
     }
 
 
-def growth(corpus: Corpus, settings: ReportInput) -> Load:
+def _reranker_weights(settings: RerankedReportInput, store: Store) -> str | None:
+    """The fingerprint of the reranker's model, which lies outside the store; None without one."""
+    return None if settings.rerank is None else settings.rerank.fingerprint(image_files(settings.images, store))
+
+
+def growth(corpus: Corpus, settings: RerankedReportInput) -> Load:
     """Every held-out image; every query searches them with each model, composed and by single modalities."""
     gallery = corpus.splits.get("evaluation", 0)
     searches = len(ROLES) * len(MODES) * sum(corpus.queries.values())
@@ -116,9 +144,11 @@ EVAL_REPORT = Stage(
         "image_embeddings",
         *(role.artifact for role in ROLES.values()),
     ),
-    view=ReportInput,
+    view=RerankedReportInput,
     version=13,
     write=write_report,
+    external_inputs=_reranker_weights,
+    fingerprint_part={"rerank": lambda reranker: reranker},
     main_file=RECALL_FILE,
     growth=growth,
 )

@@ -79,6 +79,7 @@ class Images(BaseModel):
 
     name: str
     total: int
+    reranks: bool = Field(default=False, description="Whether `rerank` of a search has a reranker behind it.")
     images: list[IndexedImage]
 
 
@@ -102,6 +103,7 @@ class Answer(BaseModel):
     vectors: str = Field(description="Whose candidate vectors the hits were found among; empty: the indexed model's.")
     note: str = Field(default="", description="What is to be known of this answer, such as that the text was cut.")
     index: str = Field(default="", description="Fingerprint of the index; a judgement on a hit names it.")
+    reranked: bool = Field(default=False, description="Whether a reranker put the first hits in order.")
     hits: list[Hit]
 
 
@@ -147,7 +149,7 @@ class Endpoints:
     ) -> Images:
         """Pictures to start from, drawn at random; a seed always draws the same."""
         service = self._service
-        return Images(name=self._name, total=len(service), images=service.draw(count, seed))
+        return Images(name=self._name, total=len(service), reranks=service.reranks, images=service.draw(count, seed))
 
     def models(self) -> ModelList:
         """The model of the index, first, and those to be seen beside it; each is opened when first asked."""
@@ -180,13 +182,14 @@ class Endpoints:
         top: Annotated[int, Form(ge=1, le=200, description="How many images.")] = 12,
         model: Annotated[ModelName, Form(description="One that /api/models lists without a reason.")] = INDEXED,
         weight: Annotated[list[float], Form(description="Of each reference image; image_id first, then image.")] = [],  # noqa: B006
+        rerank: Annotated[bool, Form(description="The recipe's reranker puts the first hits in order; slow.")] = False,
     ) -> Answer:
         """The best images for a reference image and a text; a reference of the index is not among its own hits."""
         uploads = [each.file.read(MAX_UPLOAD_BYTES + 1) for each in image]
         if sum(map(len, uploads)) > MAX_UPLOAD_BYTES:
             raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
         image_ids = list(filter(None, image_id))
-        result = self._service.search(image_ids, uploads, text, query, top, model, weight)
+        result = self._service.search(image_ids, uploads, text, query, top, model, weight, rerank)
         return Answer(
             query=query,
             model=model,
@@ -196,6 +199,7 @@ class Endpoints:
             vectors=result.vectors,
             note=result.note,
             index=result.index,
+            reranked=result.reranked,
             hits=result.hits,
         )
 

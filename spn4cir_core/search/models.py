@@ -77,7 +77,8 @@ class Models:
             StoreError: there is no index, or it is damaged.
         """
         index = current_index(recipe, store)
-        searcher, files = Searcher.open(index), image_files(images, store)
+        files = image_files(images, store)
+        searcher = Searcher.open(index, files=files)
         others: dict[ModelName, Callable[[], Opened] | str] = {
             STAGE2.name: lambda: Opened(searcher.beside(searcher.network), SHARED)
         }

@@ -8,6 +8,7 @@ let reference = null; // {image_id, caption}, {file, caption}, or null
 let further = [];     // more reference images, of the same form
 let asked = "";       // the text of the last search
 let latest = 0;       // answers to older searches are thrown away
+let reranks = false;  // whether the server has a reranker, whose answer comes later
 const pictures = new Map();
 const models = {}; // name → title, of the models beside the indexed one; a column without a model is the indexed one's answer
 const offered = ["image", "text", "sum"]; // what can be shown beside; models follow once the server has listed them
@@ -230,9 +231,10 @@ function questions() {
   return [main, ...[...others, ...besides].filter(({ name }) => at("beside-" + name).checked)];
 }
 
-async function answer({ query, model }) {
+async function answer({ query, model, rerank }) {
   const form = new FormData();
   form.append("query", query);
+  if (rerank) form.append("rerank", "true");
   if (model) form.append("model", model);
   form.append("top", TOP);
   form.append("text", asked);
@@ -263,10 +265,32 @@ async function search() {
     const first = await answers[0];
     if (number !== latest) return;
     at("status").textContent = told(first);
-    await Promise.all(answers);
+    const later = reranks && asking[0].query === "composed" ? putInOrder(number, asking[0], sections[0]) : null;
+    await Promise.all([...answers, later]);
     if (number === latest) compare(sections);
   } catch (error) {
     if (number === latest) fail(error);
+  }
+}
+
+// The reranker's answer comes later and replaces the first one in its place, so that nothing on the page moves.
+async function putInOrder(number, question, section) {
+  const before = at("status").textContent;
+  at("status").textContent = before + " A reranker is looking at them…";
+  try {
+    const better = await answer({ ...question, rerank: true });
+    if (number !== latest) return;
+    at("status").textContent = told(better) + (better.reranked ? " In the reranker's order." : "");
+    const old = section.querySelector("ol.grid"), focused = document.activeElement?.title;
+    if (!better.reranked || !old) return;
+    section.querySelector(".asked .verdict.none")?.remove(); // the new grid brings its own
+    const list = grid(better, section);
+    list.style.minHeight = old.offsetHeight + "px";
+    old.replaceWith(list);
+    showVerdicts();
+    if (focused) [...list.querySelectorAll(".tile")].find((each) => each.title === focused)?.focus({ preventScroll: true });
+  } catch (error) {
+    if (number === latest) at("status").textContent = before + " The reranker did not answer: " + error.message;
   }
 }
 
@@ -339,6 +363,7 @@ async function start(seed) {
   if (!at("start").children.length) at("start").replaceChildren(...waiting().children);
   try {
     const found = await (await ask("api/images?count=" + START + "&seed=" + seed)).json();
+    reranks = found.reranks;
     at("pictures").textContent = found.name + " · " + found.total.toLocaleString("en") + " pictures";
     at("start").replaceChildren(...found.images.map((image) => tile(image)));
     at("start").removeAttribute("aria-busy");

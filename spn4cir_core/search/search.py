@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,13 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.blend.fitted import read_blend
-from spn4cir_core.errors import StoreError
+from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.contact_sheet import contact_sheet
 from spn4cir_core.images.files import ImageFiles, Picture, PictureError, as_picture, pixel_sha256
 from spn4cir_core.index.base import INDEXES
 from spn4cir_core.index.image_index import best_images_of_each
+from spn4cir_core.reranking.base import RERANKERS
+from spn4cir_core.reranking.reordered import Reranking
 from spn4cir_core.search.encoder import Encoder, Made, Query, pair_up, several, shares
 from spn4cir_core.search.index_table import read_indexed_images
 from spn4cir_core.search.indexed_blend import IndexedBlend, Scored
@@ -51,6 +53,7 @@ class Hit:
         rank: its position among the hits of this query: 0 for the best. What people read (command line, page, contact
             sheet) is ``rank + 1``.
         channels: title of a channel → its part of the score, the largest first; empty for a trained encoder alone.
+        former_rank: its position before a reranker put the first hits in order; None where none did.
     """
 
     image_id: str
@@ -59,6 +62,7 @@ class Hit:
     score: float
     rank: int
     channels: dict[str, float] = field(default_factory=dict)
+    former_rank: int | None = None
 
 
 class Searcher:
@@ -74,8 +78,11 @@ class Searcher:
         network: Network,
         blend: IndexedBlend | None = None,
         repeats: Repeats | None = None,
+        reranking: Reranking | None = None,
     ) -> None:
         self._index, self._rows, self._network, self._blend = index, rows, network, blend
+        self.reranking = reranking
+        """Puts the first hits of a composed query in order; None where the recipe names no reranker."""
         self._repeats = repeats or Repeats()
         self._row_of = {row["image_id"]: number for number, row in enumerate(rows)}
         self._row_of_pixels = {row["pixel_sha256"]: number for number, row in enumerate(rows)}
@@ -83,11 +90,12 @@ class Searcher:
         """Encodes queries and targets into the space of the index."""
 
     @classmethod
-    def open(cls, artifact: Artifact, checkpoint: Artifact | None = None) -> Searcher:
+    def open(cls, artifact: Artifact, checkpoint: Artifact | None = None, files: ImageFiles | None = None) -> Searcher:
         """Open a ``search_index`` artefact.
 
         Args:
             checkpoint: the stage-2 checkpoint the index must have been made with, if that is to be checked.
+            files: opens the indexed pictures for a reranker; None: there is no reranking.
 
         Raises:
             StoreError: the index is damaged, its parts do not belong together, or it is of another checkpoint.
@@ -112,16 +120,18 @@ class Searcher:
                 f"{len(rows)} images, a network of {network.dim} dimensions. Delete it and run again."
             )
         blend = IndexedBlend.open(artifact, about, rows, {STAGE2.name: network})
-        return cls(index, rows, network, blend, Repeats.open(artifact, rows))
+        reranker = RERANKERS.build(about["reranker"]) if "reranker" in about else None
+        reranking = None if reranker is None or files is None else Reranking(reranker, files)
+        return cls(index, rows, network, blend, Repeats.open(artifact, rows), reranking)
 
     @classmethod
-    def of_recipe(cls, recipe: str, store: Store) -> Searcher:
-        """Open the current index of a recipe.
+    def of_recipe(cls, recipe: str, store: Store, files: ImageFiles | None = None) -> Searcher:
+        """Open the current index of a recipe; ``files`` as :meth:`open`.
 
         Raises:
             StoreError: there is none, or as :meth:`open`.
         """
-        return cls.open(current_index(recipe, store))
+        return cls.open(current_index(recipe, store), files=files)
 
     def beside(self, network: Network, index: Any = None) -> Searcher:
         """Another network over the same images; without ``index`` both networks must share the target encoder."""
@@ -147,6 +157,7 @@ class Searcher:
         reference_id: str | Sequence[str | None] | None = None,
         once: Once = "pictures",
         weights: Sequence[float] = (),
+        rerank: bool = False,
     ) -> list[Hit]:
         """The best ``top`` images for a reference image, a text, or both; the reference image is never among them.
 
@@ -164,13 +175,44 @@ class Searcher:
             once: which repetitions are left out: near-duplicates, such as other sizes of one picture (``pictures``),
                 these and other views of a product (``products``), or none (``all``).
             weights: one number above 0 for each of several reference images; empty: equal weights.
+            rerank: whether the recipe's reranker puts the first hits in order. Where it gives no usable score the order
+                stays, and the log says it.
 
         Raises:
-            InputError: neither image nor text, a picture that cannot be read, ``top`` is less than 1, or weights that
-                are not one positive number for each reference image.
+            InputError: neither image nor text, a picture that cannot be read, ``top`` is less than 1, weights that
+                are not one positive number for each reference image, or reranking that is not possible.
         """
-        request = SearchRequest.of(image, text, top, without, made, reference_id, once, weights)
-        return self.answer([request])[0]
+        request = SearchRequest.of(
+            image, text, self.shortlisted(top) if rerank else top, without, made, reference_id, once, weights
+        )
+        hits = self.answer([request])[0]
+        if rerank:
+            hits = self.reranked(hits, [picture for picture, _ in request.queries], text) or hits
+        return hits[:top]
+
+    def shortlisted(self, top: int) -> int:
+        """How many hits to search for where ``top`` are wanted in a reranker's order."""
+        return top if self.reranking is None else max(top, self.reranking.reranker.top)
+
+    def reranked(self, hits: Sequence[Hit], references: Sequence[Picture | None], text: str | None) -> list[Hit] | None:
+        """Hits of a composed query with the first ones in the reranker's order.
+
+        Returns:
+            None where it gives no usable score: the order stays.
+
+        Raises:
+            InputError: there is no reranker, or the query lacks reference image or text.
+        """
+        pictures = [as_picture(picture) for picture in references if picture is not None]
+        if self.reranking is None:
+            raise InputError("there is no reranker; give the recipe a table [rerank] and run search_index again")
+        if not pictures or not (text or "").strip():
+            raise InputError("only a query with a reference image and a text is reranked; give both, or do not rerank")
+        order = self.reranking.order(pictures, (text or "").strip(), [hit.path for hit in hits])
+        if order is None:
+            return None
+        ranked = [hits[position] for position in order] + list(hits[len(order) :])
+        return [replace(hit, rank=rank, former_rank=hit.rank) for rank, hit in enumerate(ranked)]
 
     def search_many(
         self,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from spn4cir_core.errors import InputError
+from spn4cir_core.errors import InputError, Spn4cirError
 from spn4cir_core.images.files import ImageFiles, PictureError
 from spn4cir_core.images.sandboxed_decoder import ConfinedDecoder
 from spn4cir_core.search.models import INDEXED, Model, Models
@@ -33,6 +33,8 @@ ANSWERED_TOGETHER = 64
 MOST_REFERENCES = 4
 WARM_UP_TEXT = "another colour"
 THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_IN_MEMORY = 320, 85, 2048
+
+ORDER_STAYS = "The reranker gave no usable answer: the order is that of the search."
 
 QueryKind = Literal["composed", "image", "text", "sum"]
 
@@ -60,6 +62,7 @@ class SearchResult:
     vectors: str
     note: str = ""
     index: str = ""
+    reranked: bool = False
 
 
 class SearchService:
@@ -77,6 +80,7 @@ class SearchService:
             threading.BoundedSemaphore(PICTURES_DECODED),
             PicturesInMemory(PIXELS_IN_MEMORY),
         )
+        self._reranker = threading.Lock()
         self._thumbnails = lru_cache(THUMBNAILS_IN_MEMORY)(self._make_thumbnail)
 
     def current(self) -> SearchService:
@@ -100,6 +104,11 @@ class SearchService:
     def fingerprint(self) -> str:
         """Of the index; empty where it lies in no store."""
         return self._models.fingerprint
+
+    @property
+    def reranks(self) -> bool:
+        """Whether a reranker can put the first hits in order."""
+        return self._models.indexed.reranking is not None
 
     def models(self) -> list[Model]:
         """All models, those that cannot answer with the reason."""
@@ -137,17 +146,20 @@ class SearchService:
         top: int,
         model: ModelName = INDEXED,
         weights: Sequence[float] = (),
+        rerank: bool = False,
     ) -> SearchResult:
         """The best ``top`` images for reference images (of the index, then uploads) and a text.
 
         ``query``: which of the two make the query, and how. A reference image of the index is never among its own
-        hits. ``weights`` are of the reference images in that order; none: all count alike.
+        hits. ``weights`` are of the reference images in that order; none: all count alike. With ``rerank`` the first
+        hits are put in order by the recipe's reranker; other searches do not wait for it.
 
         Raises:
             NoSuchImage: the index does not hold one of ``image_ids``, or its file cannot be opened any more.
             NoSuchModel: there is no such model, or it cannot be opened.
             PictureError: the upload is no picture that can be used.
-            InputError: ``query`` needs an image or a text that is missing, or there are too many reference images.
+            InputError: ``query`` needs an image or a text that is missing, there are too many reference images, or
+                the query cannot be reranked.
         """
         text = text.strip()
         if len(image_ids) + len(uploads) > MOST_REFERENCES:
@@ -156,6 +168,10 @@ class SearchService:
             raise InputError(f"a query of kind {query!r} needs a reference image: choose or upload one")
         if query != "image" and not text:
             raise InputError(f"a query of kind {query!r} needs a text: say what should be different")
+        if rerank and (query != "composed" or model != INDEXED):
+            raise InputError("only a composed query of the index's own model is reranked")
+        if rerank and not self.reranks:
+            raise InputError("this index has no reranker; a recipe with a table [rerank] gives it one")
         without = [self.image(image_id).image_id for image_id in image_ids]
         opened = self._models.open(model)
         with self._decoding:
@@ -164,12 +180,26 @@ class SearchService:
         known = [*image_ids, *[None] * len(uploads)][: len(pictures)]
         made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
         own_weights = weights if pictures else ()
-        request = SearchRequest.of(pictures or None, query_text, top, without, made, known, weights=own_weights)
+        wanted = opened.searcher.shortlisted(top) if rerank else top
+        request = SearchRequest.of(pictures or None, query_text, wanted, without, made, known, weights=own_weights)
         with self._in_memory.holding(pictures):
             hits = self._waiting((opened.searcher, request))
+            reranked = self._reranked(opened.searcher, hits, pictures, text) if rerank else None
         uncaptioned = map(opened.searcher.uncaptioned, pictures if text else (), known)
-        notes = dict.fromkeys([opened.searcher.unread(query_text), *uncaptioned])
-        return SearchResult(hits, opened.vectors, " ".join(filter(None, notes)), self.fingerprint)
+        stays = ORDER_STAYS if rerank and reranked is None else ""
+        notes = " ".join(filter(None, dict.fromkeys([opened.searcher.unread(query_text), *uncaptioned, stays])))
+        return SearchResult((reranked or hits)[:top], opened.vectors, notes, self.fingerprint, reranked is not None)
+
+    def _reranked(
+        self, searcher: Searcher, hits: Sequence[Hit], references: Sequence[Image.Image], text: str
+    ) -> list[Hit] | None:
+        """None where the reranker gives no usable score, or cannot be used at all, which the log says."""
+        try:
+            with self._reranker:
+                return searcher.reranked(hits, references, text)
+        except Spn4cirError as error:
+            log.warning("the reranker cannot be used: %s", error)
+            return None
 
     def _answer_together(self, pairs: Sequence[tuple[Searcher, SearchRequest]]) -> list[list[Hit]]:
         """The hits of each request, by its own model."""

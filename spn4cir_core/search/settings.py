@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from spn4cir_core.embeddings.settings import EmbeddingSettings
-from spn4cir_core.engine.plugins import Settings
+from spn4cir_core.engine.plugins import Choice, Settings
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.index.settings import IndexSettings
+from spn4cir_core.reranking.base import RERANKERS, Reranker
 
 
 class SearchSettings(IndexSettings):
@@ -23,4 +24,5 @@ class SearchIndexInput(Settings):
     search_index: SearchSettings
     images: ImageSettings
     image_embeddings: EmbeddingSettings
+    rerank: Annotated[Reranker, Choice(RERANKERS)] | None
     seed: int

@@ -70,6 +70,8 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
         "dimensions": int(vectors_VD.shape[1]),
         "image_encoder": as_table(work.settings.image_embeddings.encoder),
     }
+    if work.settings.rerank is not None:
+        about["reranker"] = as_table(work.settings.rerank)
     if about["kind"] != "flat":
         with draft.timed("compute"):
             queries_QD = _queries(work, checkpoint, rows)
@@ -192,5 +194,6 @@ SEARCH_INDEX = Stage(
     view=SearchIndexInput,
     version=4,
     write=write_search_index,
+    fingerprint_part={"rerank": lambda reranker: reranker},
     growth=growth,
 )

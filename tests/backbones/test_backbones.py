@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from spn4cir_core.backbones.base import BACKBONES, COMPOSERS, Backbone, Network
+from spn4cir_core.recipe import merge
 from tests.backbones.small_backbones import OTHER_INPUTS, names_of
 
 TEXTS = ["make it red", "a much longer text about a small blue circle at the top"]
@@ -144,7 +145,7 @@ def test_inputs_are_shared_between_composers_and_not_between_ways_of_reading(
     kind: str, small_table: SmallTable
 ) -> None:
     small = small_table(kind)
-    one, other_inputs = BACKBONES.build(small), BACKBONES.build({**small, **OTHER_INPUTS[kind]})
+    one, other_inputs = BACKBONES.build(small), BACKBONES.build(merge(small, OTHER_INPUTS[kind]))
     assert one.inputs_fingerprint() != other_inputs.inputs_fingerprint()
     assert one.fingerprint() != other_inputs.fingerprint()
     if (kind, "combiner") in CASES:

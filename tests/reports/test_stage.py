@@ -14,8 +14,10 @@ from spn4cir_core.annotations.annotation_tables import QUERY_SCHEMA, TRIPLET_SCH
 from spn4cir_core.evaluation.annotated import Annotated
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.reports.stage import EVAL_REPORT
+from spn4cir_core.reranking.base import RERANKERS
 from spn4cir_core.store.artifacts import Artifact, Store
 from tests.measured_store import EVIL, NAME, measured_store, recipe, weigh, write, write_checkpoint
+from tests.reranking.rerankers import ByColour
 
 VOID = {"meta", "img", "br", "link", "input", "use", "path"}
 
@@ -387,3 +389,26 @@ def test_wordings_and_explicit_negatives_stand_in_the_report(tmp_path: Path) -> 
     for title in ("Says the same thing differently", "Wrong on purpose"):
         assert page.count(title) >= 1
         assert title.lower() in made.file("report.md").read_text(encoding="utf-8")
+
+
+def test_a_reranker_is_measured_beside_the_served_order(made: Artifact, tmp_path: Path) -> None:
+    store = measured_store(tmp_path)
+    weigh(store, stage2=1.0)
+    reranker = RERANKERS.build({"kind": ByColour.plugin_kind, "top": 12})
+    plain, reranking = recipe(tmp_path / "pictures"), {"rerank": reranker}
+    artifact, _ = EVAL_REPORT.run(plain.model_copy(update=reranking), store)
+    contents = json.loads(artifact.file("report.json").read_text(encoding="utf-8"))
+    summaries = {row["name"]: row["reranking"] for row in contents["query_sets"] if row["queries"]}
+    assert summaries and all(row["unanswered"] == 0 and row["seconds"] > 0 for row in summaries.values())
+    for name, summary in summaries.items():
+        (served,) = (
+            row["recall"]
+            for row in next(one for one in contents["query_sets"] if one["name"] == name)["recall"]
+            if (row["model"], row["query"], row["kind"], row["k"]) == (summary["model"], "composed", "all", 1)
+        )
+        assert summary["measures"][0]["without"] == pytest.approx(served)
+    page = artifact.file("report.html").read_text(encoding="utf-8")
+    Page(page)
+    assert "With the reranker" in page and "seconds a query" in artifact.file("report.md").read_text(encoding="utf-8")
+    assert "With the reranker" not in made.file("report.html").read_text(encoding="utf-8")
+    assert EVAL_REPORT.wanted(plain, store) != artifact.fingerprint

@@ -12,8 +12,11 @@ from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import SearchService
+from spn4cir_core.store.artifacts import Store
 from tests.browsers import chromium
 from tests.measured_store import EVIL
+from tests.reranking.rerankers import ByColour
+from tests.search.test_reranked import reranking_searcher
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from tests.search.serving import served
@@ -254,3 +257,41 @@ def test_a_second_reference_is_added_and_taken_out_again(page: Page, searcher: S
     page.wait_for_selector("#further", state="hidden")
     page.wait_for_selector(".column.composed .tile")
     assert shown(page, "composed") == alone
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_rerankers_answer_comes_later_and_moves_nothing(
+    browser: Browser, store: Store, pictures: Path, size: dict[str, int]
+) -> None:
+    searcher = reranking_searcher(store, pictures, kind=ByColour.plugin_kind, top=12)
+    held: list[Route] = []
+
+    def hold_the_second(route: Route) -> None:
+        if b'name="rerank"' in (route.request.post_data_buffer or b""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    with served(SearchService(Models(searcher), ImageFiles(pictures))) as address:
+        page = browser.new_page(viewport=size)
+        page.route("**/api/search", hold_the_second)
+        page.goto(address)
+        page.locator("#start .tile[title='toys/04.png']").click()
+        search(page, "a blue one")
+        page.wait_for_selector(".column.composed ol .tile")
+        until(page, "document.getElementById('status').textContent.includes('A reranker is looking')")
+        first = shown(page, "composed")
+        page.locator(".column.composed .tile").nth(5).focus()
+        page.evaluate("scrollTo(0, 120)")
+        position = (
+            "[scrollY, document.documentElement.scrollHeight, document.querySelector('.column ol').offsetTop].join()"
+        )
+        before, focused = page.evaluate(position), page.evaluate("document.activeElement.title")
+        held[0].continue_()
+        until(page, "document.getElementById('status').textContent.includes('In the reranker')")
+        until(page, "[...document.querySelectorAll('.column img')].every((image) => image.naturalWidth > 0)")
+        reference = ImageFiles(pictures).open("toys/04.png")
+        right = searcher.search(reference, "a blue one", 24, reference_id="toys/04.png", rerank=True)
+        assert shown(page, "composed") == [hit.image_id for hit in right] != first
+        assert page.evaluate(position) == before and page.evaluate("document.activeElement.title") == focused
+        page.close()
