@@ -121,17 +121,17 @@ def write_records(records: Iterable[Record], paths: ImagePaths, out: Path) -> tu
     if out.name not in (TRIPLETS, QUERIES):
         raise InputError(f"cannot import to {out}: a corpus folder holds {TRIPLETS} (trained on) or {QUERIES}")
     rows_of = Record.triplet_rows if out.name == TRIPLETS else Record.query_rows
-    left_out: Counter[str] = Counter()
+    drops: Counter[str] = Counter()
     rows = []
     for record in records:
         if record.fault:
-            left_out[record.fault] += 1
+            drops[record.fault] += 1
         else:
             rows += rows_of(record, paths.path)
     if not rows:
-        raise InputError(f"nothing to import to {out}: {dict(left_out) or 'the files are empty'}")
+        raise InputError(f"nothing to import to {out}: {dict(drops) or 'the files are empty'}")
     _write_csv(rows, out)
-    return len(rows), left_out
+    return len(rows), drops
 
 
 def _write_csv(rows: list[dict[str, str]], out: Path) -> None:

@@ -59,8 +59,8 @@ def import_annotations(
     if wrong := [part for part in column or [] if "=" not in part]:
         raise InputError(f"--column {wrong[0]!r} is not FIELD=NAME; the fields are reference, target, modified_text …")
     columns = {pair[0]: pair[1] for pair in pairs}
-    rows, left_out = importing.import_annotations(layout, files, out, image_tables or (), image_path, columns)
-    reasons = "".join(f", {count:,} left out ({reason})" for reason, count in sorted(left_out.items()))
+    rows, drops = importing.import_annotations(layout, files, out, image_tables or (), image_path, columns)
+    reasons = "".join(f", {count:,} left out ({reason})" for reason, count in sorted(drops.items()))
     typer.echo(f"{out}: {rows:,} rows{reasons}")
 
 

@@ -164,7 +164,7 @@ class _Ranks:
         if len(remaining) != len(queries_QD) or not all(remaining):
             raise ValueError(f"{len(queries_QD)} queries, {sum(map(bool, remaining))} with a target in the gallery")
         right = GalleryRows(remaining)
-        self.left_out = GalleryRows([[*rows, *out] for rows, out in zip(remaining, gone, strict=True)])
+        self.excluded = GalleryRows([[*rows, *out] for rows, out in zip(remaining, gone, strict=True)])
         self.best_Q = np.full(len(remaining), -np.inf)
         scores = exact_scores(queries_QD, gallery, right.queries, right.rows)
         np.fmax.at(self.best_Q, right.queries, scores)
@@ -174,7 +174,7 @@ class _Ranks:
         self.better_Q, self.ties_Q = np.zeros(len(remaining), np.int64), np.zeros(len(remaining), np.int64)
 
     def add(self, block: Block) -> None:
-        block.leave_out(self.left_out)
+        block.leave_out(self.excluded)
         best_Q = self.best_Q[block.queries]
         high_Q, low_Q = best_Q + self.tie, best_Q - self.tie
         better_Qn = block.above(high_Q)
@@ -220,10 +220,10 @@ class _Hits:
         (queries, top), span = self.rows_QK[block.queries].shape, block.queries
         before = min(block.first, top)
         rows, columns = block.pairs(block.perhaps_from(self._limits(block)))
-        left_out = np.isneginf(block.scores_Qn[rows, columns])
+        is_excluded = np.isneginf(block.scores_Qn[rows, columns])
         query_rows = np.concatenate([np.repeat(np.arange(queries), before), rows])
         images = np.concatenate([self.rows_QK[span, :before].ravel(), columns + block.first])
-        new_scores = np.where(left_out, -np.inf, block.exact(rows, columns)).astype(np.float32)
+        new_scores = np.where(is_excluded, -np.inf, block.exact(rows, columns)).astype(np.float32)
         scores = np.concatenate([self.scores_QK[span, :before].ravel(), new_scores])
         order = np.lexsort((images, -scores, query_rows))
         counts_Q = np.bincount(query_rows, minlength=queries)

@@ -63,7 +63,7 @@ def galleries(
     made_of, likeness = sources.lineage, sources.likeness
     triplets = read_triplets(made_of["triplets"], *SHOWN_COLUMNS)
     each = max(1, count // max(1, len(excluded)))
-    masked = sample_false_negatives(made_of["false_negatives"], excluded, each, seed) if count else {}
+    sampled = sample_false_negatives(made_of["false_negatives"], excluded, each, seed) if count else {}
     return {
         "retrieval": {
             answer.query_set.name: retrieval_gallery(
@@ -73,7 +73,7 @@ def galleries(
         },
         "triplets": triplet_gallery(triplets, count, seed, pictures),
         "refused": refused_gallery(read_refused(made_of["triplets"]), count, seed, pictures),
-        "false_negatives": false_negative_gallery(masked, triplets, pictures),
+        "false_negatives": false_negative_gallery(sampled, triplets, pictures),
         "near_duplicates": near_duplicate_gallery(
             read_near_duplicates(made_of["splits"], views=False), count, pictures
         ),

@@ -53,7 +53,9 @@ class Repeats:
         if once == "products":
             yield from self.views.get(row, ())
 
-    def left_out(self, scored: Iterable[Scored], references: Iterable[int | None], once: Once) -> Iterator[Scored]:
+    def without_repeats(
+        self, scored: Iterable[Scored], references: Iterable[int | None], once: Once
+    ) -> Iterator[Scored]:
         """The scored images in order, without the reference images and without those that repeat an earlier one."""
         rows = [row for row in references if row is not None]
         gone = {*rows, *(repeat for row in rows for repeat in self.of(row, once))}

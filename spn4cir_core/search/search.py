@@ -327,7 +327,7 @@ class Searcher:
         """Hits, best first."""
         allowed = [
             (one, row)
-            for one in self._repeats.left_out(scored, references, request.once)
+            for one in self._repeats.without_repeats(scored, references, request.once)
             if not {(row := self._rows[one.row])["image_id"], row["path"]}.intersection(request.without)
         ]
         return [

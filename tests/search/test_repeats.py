@@ -68,7 +68,7 @@ def test_what_is_left_out(once: Once, reference: int | None, left: list[int]) ->
     """1 and 3 are near-duplicates, 0 and 2 views of one product."""
     repeats = Repeats(near={1: [3], 3: [1]}, views={0: [2], 2: [0]})
     scored = [Scored(1 - number / 10, row, {}) for number, row in enumerate([3, 1, 0, 2])]
-    assert [one.row for one in repeats.left_out(scored, [reference], once)] == left
+    assert [one.row for one in repeats.without_repeats(scored, [reference], once)] == left
 
 
 def test_a_deleted_picture_is_a_tile_of_the_sheet(searcher: Searcher, pictures: Path, tmp_path: Path) -> None:
