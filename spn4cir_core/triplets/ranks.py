@@ -38,8 +38,8 @@ def count_before(
     Args:
         queries_QD: int16, from :func:`on_grid`, as are the others.
         targets_QD: row q is the target of query q.
-        left_out: for each kind of image that is not counted (target, reference) the candidate row (Q,) of each
-            query, or -1 where it is no candidate. No row may be named twice for a query.
+        excluded_rows: for each kind of image that is not counted (target, reference) the candidate row (Q,) of each
+            query, or -1 where it is not a candidate. No row may be named twice for a query.
         query_rows, candidate_rows: size of a block; memory is their product times 4 bytes.
 
     Returns:
