@@ -93,7 +93,7 @@ def remote_lock(files: RemoteFiles, name: str, what: str, host: str) -> Iterator
     """Hold a lock among machines.
 
     Args:
-        place: what the processes of one machine have in common, among which a lock of the operating system decides.
+        host: identifies the machine, among whose processes a lock of the operating system decides.
     """
     lock, ended = RemoteLock(files, name, what, host), threading.Event()
     lock.take()
