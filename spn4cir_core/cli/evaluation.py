@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command("score")(score_predictions)
     app.command("queries")(draft_queries)
     app.command("compare")(compare_runs)
+    app.command("dimensions")(check_dimensions)
 
 
 def write_server_files(
@@ -92,6 +93,20 @@ def score_predictions(
     """Score prediction files of CIRCO or CIRR as the benchmark's server does, on this machine."""
     for name, value in score_files(files, annotations).items():
         typer.echo(f"{name:<40} {value:6.2f}")
+
+
+def check_dimensions(
+    recipe_name: RecipeOption = "", store_url: StoreOption = "store", images: ImagesOption = None
+) -> None:
+    """Whether vectors as long as the network's, or twice as long, could place every wanted answer first."""
+    from spn4cir_core.operations.dimension_report import dimension_ceilings
+
+    recipe, store = opened(recipe_name, store_url, images)
+    for one in dimension_ceilings(recipe.name, store, recipe.seed):
+        typer.echo(
+            f"{one.query_set}: {one.queries:,} queries, {one.images:,} images: {one.dim} numbers place all answers of "
+            f"{100 * one.reached:.1f} % first, {2 * one.dim} of {100 * one.reached_by_twice:.1f} %"
+        )
 
 
 def draft_queries(
