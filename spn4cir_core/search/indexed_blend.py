@@ -15,6 +15,7 @@ from spn4cir_core.blend.fitted import FittedBlend, part_of, read_blend, title_of
 from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel
 from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
+from spn4cir_core.engine.blas_threads import one_blas_thread
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import as_picture, pixel_sha256
 from spn4cir_core.index.base import INDEXES, VectorIndex
@@ -192,7 +193,9 @@ class IndexedBlend:
                 [*(composed.edited[row] for row in some), *[nothing] * missing],
                 vectors,
             )
-            yield from self.blend.contributions(self.gallery, together)[: len(some)]
+            with one_blas_thread():
+                parts_QUN = self.blend.contributions(self.gallery, together)
+            yield from parts_QUN[: len(some)]
 
     def _candidates(self, query: ComposedQueries, count: int) -> np.ndarray:
         """Rows of the best images of each channel in use, sorted."""

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from spn4cir_core.engine.blas_threads import one_blas_thread
+
+
+def blas_threads() -> list[int]:
+    return [one.num_threads for one in ThreadpoolController().lib_controllers if one.user_api == "blas"]
+
+
+def test_products_inside_are_on_one_thread_and_those_after_as_before() -> None:
+    before = blas_threads()
+    assert before, "numpy multiplies by a BLAS library"
+    with one_blas_thread():
+        assert set(blas_threads()) == {1}
+        assert (np.ones((3, 4), np.float32) @ np.ones((4, 2), np.float32) == 4).all()
+    assert blas_threads() == before
