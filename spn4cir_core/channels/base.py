@@ -128,14 +128,29 @@ class VectorChannel(Channel):
     def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
         """One matrix product; all NaN where either side has no vectors of the name."""
         vectors_QD = self.query_vectors(queries)
-        if self.vectors not in gallery.vectors or vectors_QD is None:
+        if self.vectors not in gallery.vectors or vectors_QD is None or np.isnan(vectors_QD).all():
             columns = len(gallery.captions) if rows_K is None else len(rows_K)
             return np.full((len(queries), columns), np.nan, np.float32)
         target_ND = gallery.vectors[self.vectors]
         target_KD = target_ND if rows_K is None else target_ND[rows_K]
         query_QD = np.asarray(vectors_QD, np.float32)
+        check_lengths(query_QD.shape[1], target_KD.shape[-1])
         score_QV: np.ndarray = query_QD @ target_KD.reshape(-1, query_QD.shape[1]).T
         return score_QV if target_KD.ndim == 2 else score_QV.reshape(len(query_QD), *target_KD.shape[:2]).max(-1)
+
+
+def check_lengths(query: int, picture: int) -> None:
+    """Check that vectors of a query and of a picture have as many numbers.
+
+    Raises:
+        InputError: they do not: a model behind the same name or path gives other vectors now.
+    """
+    if query != picture:
+        raise InputError(
+            f"the encoder gives queries {query} numbers, the pictures' vectors have {picture}: the model behind its "
+            "name has changed since; pin its revision, and embed the pictures anew: "
+            "spn4cir run --select image_embeddings+"
+        )
 
 
 class WordChannel(Channel):

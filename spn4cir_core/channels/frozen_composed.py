@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from spn4cir_core.channels.base import ComposedQueries, VectorChannel
+from spn4cir_core.channels.base import ComposedQueries, VectorChannel, check_lengths
 
 COMPOSED = "composed"
 """Name of the query vectors of an encoder that reads a picture and a text in one."""
@@ -36,8 +36,12 @@ class FrozenComposed(VectorChannel):
         parts = [weight * queries.vectors[name] for name, weight in weights.items() if name in queries.vectors]
         if not parts:
             return None
+        for part_QD in parts[1:]:
+            check_lengths(part_QD.shape[1], parts[0].shape[1])
         total_QD = np.sum([np.nan_to_num(part_QD) for part_QD in parts], axis=0, dtype=np.float32)
         norms_Q1 = np.linalg.norm(total_QD, axis=1, keepdims=True)
         summed_QD = np.where(norms_Q1 > 0, total_QD / np.maximum(norms_Q1, 1e-12), np.nan)
         composed_QD = queries.vectors.get(COMPOSED)
+        if composed_QD is not None:
+            check_lengths(composed_QD.shape[1], summed_QD.shape[1])
         return summed_QD if composed_QD is None else np.where(np.isnan(composed_QD), summed_QD, composed_QD)

@@ -12,7 +12,7 @@ from PIL import Image
 from spn4cir_core.blend.blend import best_positions
 from spn4cir_core.blend.evidence import PICTURE, TEXT, ComposedSide, Sentences, TextSide, composed_queries
 from spn4cir_core.blend.fitted import FittedBlend, part_of, read_blend, title_of
-from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel
+from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel, check_lengths
 from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
 from spn4cir_core.engine.blas_threads import one_blas_thread
@@ -255,6 +255,7 @@ class IndexedBlend:
         new = [number for number, row in enumerate(rows) if row is None and pictures[number] is not None]
         if new:
             encoded_BD = np.asarray(self.encode_pictures([as_picture(pictures[number]) for number in new]), np.float32)
+            check_lengths(encoded_BD.shape[1], known_ND.shape[1])
             vectors_QD[new] = encoded_BD / np.maximum(np.linalg.norm(encoded_BD, axis=1, keepdims=True), 1e-12)
         return vectors_QD
 

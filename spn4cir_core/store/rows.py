@@ -50,7 +50,7 @@ class Rows:
         """(N, D) values that are lists of equal length, in the order of the keys, which may repeat.
 
         Raises:
-            StoreError: a key has no value.
+            StoreError: a key has no value, or values of several lengths are there.
         """
         rows_of: dict[str, list[int]] = {}
         for row, key in enumerate(keys):
@@ -63,6 +63,11 @@ class Rows:
             flat = part[VALUE].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(part), -1)
             if not len(vectors_ND):
                 vectors_ND = np.zeros((len(keys), flat.shape[1]), vectors_ND.dtype)
+            if flat.shape[1] != vectors_ND.shape[1]:
+                raise StoreError(
+                    f"{self.folder} holds vectors of {vectors_ND.shape[1]} and of {flat.shape[1]} numbers: the model "
+                    "behind the same name has changed. Pin its revision, delete this folder and run again"
+                )
             pairs = [(row, there) for there, key in enumerate(part[KEY].to_pylist()) for row in rows_of.pop(key, ())]
             if pairs:
                 rows, there = np.array(pairs).T

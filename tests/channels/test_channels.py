@@ -106,3 +106,18 @@ def test_the_text_is_compared_with_pictures_where_an_encoder_read_it() -> None:
     unread = {name: vectors for name, vectors in composed.vectors.items() if name != "text"}
     without = ComposedQueries.of(composed.modified_texts, composed.reference_captions, unread, WordKinds())
     assert np.isnan(CHANNELS.build("text_to_picture").scores(gallery(), without)).all()
+
+
+@pytest.mark.parametrize("kind", ["picture", "text_to_picture", "edited_caption_meaning", "frozen_composed"])
+def test_an_encoder_whose_vectors_have_another_length_now_is_one_error(kind: str) -> None:
+    longer = np.eye(5, dtype=np.float32)[:1]
+    vectors = {name: longer for name in ("picture", "caption", "text")}
+    changed = ComposedQueries.of(["red"], ["a red hat"], vectors, WordKinds())
+    with pytest.raises(InputError, match="gives queries 5 numbers, the pictures' vectors have 4: the model behind"):
+        CHANNELS.build(kind).scores(gallery(), changed)
+
+
+def test_queries_without_vectors_have_no_scores() -> None:
+    nothing = ComposedQueries.of(["red"], [None], {"picture": np.full((1, 1), np.nan, np.float32)}, WordKinds())
+    scores = CHANNELS.build("picture").scores(gallery(), nothing)
+    assert scores.shape == (1, 6) and np.isnan(scores).all()

@@ -5,6 +5,7 @@ import pytest
 
 from spn4cir_core.channels.base import ComposedQueries, Gallery
 from spn4cir_core.channels.frozen_composed import FrozenComposed
+from spn4cir_core.errors import InputError
 from spn4cir_core.texts.word_kinds import WordKinds
 
 NAN = np.full(4, np.nan, np.float32)
@@ -48,3 +49,10 @@ def test_what_the_encoder_composed_goes_before_the_sum() -> None:
 @pytest.mark.parametrize("name", ["picture", "text"])
 def test_queries_of_one_side_alone(name: str) -> None:
     np.testing.assert_allclose(scores(**{name: unit(1, 4)})[0], cosine(unit(1, 4)[0]), atol=1e-6)
+
+
+def test_parts_of_different_lengths_are_one_error() -> None:
+    with pytest.raises(InputError, match="gives queries 3 numbers, the pictures' vectors have 4"):
+        scores(picture=unit(1, 1), text=unit(1, 2)[:, :3])
+    with pytest.raises(InputError, match="gives queries 3 numbers"):
+        scores(picture=unit(1, 1), text=unit(1, 2), composed=unit(1, 3)[:, :3])

@@ -20,3 +20,11 @@ def test_vectors_come_in_the_order_of_the_keys(tmp_path: Path) -> None:
     assert rows.vectors([]).dtype == np.float32
     with pytest.raises(StoreError, match="no value of 2 keys, such as 'c'"):
         rows.vectors(["a", "c", "none"])
+
+
+def test_vectors_of_a_model_that_has_changed_since_are_one_error(tmp_path: Path) -> None:
+    rows = Rows(tmp_path, pa.list_(pa.float32()))
+    rows.append(["a"], pa.array([[1, 2]], pa.list_(pa.float32())))
+    rows.append(["b"], pa.array([[1, 2, 3]], pa.list_(pa.float32())))
+    with pytest.raises(StoreError, match="vectors of 2 and of 3 numbers: the model behind the same name has changed"):
+        rows.vectors(["a", "b"])
