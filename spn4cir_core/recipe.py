@@ -139,8 +139,9 @@ def packaged_recipes() -> dict[str, str]:
 def load_recipe(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Load a packaged recipe by name, or a TOML file by path, and apply overrides.
 
-    A recipe may name another one as ``base = "…"`` and override some of its keys. A value that starts
-    with ``./`` or ``../`` is a path relative to the file it stands in.
+    A recipe may name another one as ``base = "…"`` and override some of its keys; of several, ``base = ["…", "…"]``,
+    each overrides those before it, and one that several of them build on is read once, before them all. A value that
+    starts with ``./`` or ``../`` is a path relative to the file it stands in.
 
     Raises:
         RecipeError: unknown name, unreadable file, unknown key, or a value out of range.
@@ -232,6 +233,26 @@ def _model_of(model: type[Settings], key: str, kind: Any) -> type[Settings] | No
 
 
 def _read(source: str | Path, above: tuple[str, ...]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for tables in _layers(source, above).values():
+        merged = merge(merged, tables_under_new_keys(tables, Recipe, merged))
+    return merged
+
+
+def _layers(source: str | Path, above: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The recipe's own tables, last, and those of its bases, each base once and before what overrides it."""
+    tables = _own_tables(source)
+    base, chain, layers = tables.pop("base", []), (*above, _identity(source)), dict[str, dict[str, Any]]()
+    for name in map(str, base if isinstance(base, list) else [base]):
+        if _identity(name) in chain:
+            circle = [*chain[chain.index(_identity(name)) :], _identity(name)]
+            raise RecipeError(f"recipe {source}: its bases go in a circle: {' → '.join(circle)}")
+        below = _layers(name, chain)
+        layers |= {identity: own for identity, own in below.items() if identity not in layers}
+    return {**layers, _identity(source): tables}
+
+
+def _own_tables(source: str | Path) -> dict[str, Any]:
     packaged = resources.files("spn4cir_core") / "recipes" / f"{source}.toml"
     path = Path(source)
     if str(source) in packaged_recipes():
@@ -249,17 +270,7 @@ def _read(source: str | Path, above: tuple[str, ...]) -> dict[str, Any]:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"recipe {source} is not valid TOML: {error}") from error
-    if is_recipe_file(path):
-        tables = anchored(tables, path.absolute().parent)
-    base = tables.pop("base", None)
-    if base is None:
-        return tables_under_new_keys(tables, Recipe, {})
-    chain = (*above, _identity(source))
-    if _identity(str(base)) in chain:
-        circle = [*chain[chain.index(_identity(str(base))) :], _identity(str(base))]
-        raise RecipeError(f"recipe {source}: its bases go in a circle: {' → '.join(circle)}")
-    below = _read(str(base), chain)
-    return merge(below, tables_under_new_keys(tables, Recipe, below))
+    return anchored(tables, path.absolute().parent) if is_recipe_file(path) else tables
 
 
 def _identity(source: str | Path) -> str:

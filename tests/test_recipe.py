@@ -101,6 +101,24 @@ def test_what_is_changed_of_published_settings_is_named() -> None:
         load_recipe("demo", {"eval_report": {"published": "none"}})
 
 
+@pytest.mark.parametrize("kind", ["tgcir", "blip4cir", "sprc"])
+@pytest.mark.parametrize("data", ["fashioniq", "cirr"])
+def test_our_settings_with_another_backbone_are_its_published_ones_and_ours(data: str, kind: str) -> None:
+    ours, published, better = (
+        load_recipe(f"{data}{end}", FOLDER) for end in (f"_{kind}_better", f"_{kind}", "_better")
+    )
+    for name in ("images", "splits", "templates", "modified_texts", "triplets", "false_negatives", "blend"):
+        assert getattr(ours, name) == getattr(better, name), name
+    assert ours.pairs == better.pairs.model_copy(update={"max_pairs": published.pairs.max_pairs})
+    pixels = published.stage1_checkpoint.backbone.model_copy(update={"pixels": "managed"})
+    assert ours.stage1_checkpoint == published.stage1_checkpoint.model_copy(update={"backbone": pixels})
+    validation = better.stage2_checkpoint.validation
+    assert validation.keep == "best" and validation.origins == ("annotated",)
+    assert ours.stage2_checkpoint == published.stage2_checkpoint.model_copy(update={"validation": validation})
+    assert ours.eval_report.evaluators == better.eval_report.evaluators != published.eval_report.evaluators
+    assert ours.eval_report.published == f"{data}_{kind}" and "pairs.window" in ours.eval_report.differences
+
+
 def test_a_folder_goes_to_the_recipes_own_reader(tmp_path: Path) -> None:
     assert chosen_recipe("cirr", tmp_path).images.reader.plugin_kind == "cirr"
     assert chosen_recipe("", tmp_path).name == "folder"
@@ -153,9 +171,20 @@ def test_a_base_is_overridden_key_by_key_and_overrides_come_last(tmp_path: Path)
     assert (splits.validation_share, splits.evaluation_share, splits.near_duplicate_bits) == (0.25, 0.5, 1)
 
 
+def test_of_several_bases_each_overrides_those_before_it_and_a_shared_one_is_read_first(tmp_path: Path) -> None:
+    write(tmp_path, 'base = "demo"\nseed = 1\n[splits]\nvalidation_share = 0.1\nevaluation_share = 0.1\n', "root.toml")
+    write(tmp_path, 'base = "./root.toml"\nseed = 2\n[splits]\nvalidation_share = 0.2\n', "one.toml")
+    write(tmp_path, 'base = "./root.toml"\n[splits]\nvalidation_share = 0.3\n', "two.toml")
+    for bases, validation in ((["one", "two"], 0.3), (["two", "one"], 0.2), (["one", "two", "one"], 0.3)):
+        listed = ", ".join(f'"./{base}.toml"' for base in bases)
+        recipe = load_recipe(write(tmp_path, f'base = [{listed}]\nname = "mine"\n'))
+        splits = recipe.splits
+        assert (recipe.seed, splits.validation_share, splits.evaluation_share) == (2, validation, 0.1), bases
+
+
 def test_bases_that_go_in_a_circle_are_refused(tmp_path: Path) -> None:
     write(tmp_path, 'base = "./b.toml"\n', "a.toml")
-    write(tmp_path, 'base = "./a.toml"\n', "b.toml")
+    write(tmp_path, 'base = ["demo", "./a.toml"]\n', "b.toml")
     with pytest.raises(RecipeError, match="go in a circle"):
         load_recipe(tmp_path / "a.toml")
 
