@@ -71,9 +71,10 @@ CLAIMS: tuple[tuple[str, Trained, Trained], ...] = (
 
 @dataclass(frozen=True)
 class Hits:
-    """What a trained network found: of Q queries at K cut-offs, one array a seed."""
+    """Which targets a trained network has among its first hits: of Q queries at K cut-offs."""
 
     by_seed: dict[int, np.ndarray]
+    """(Q, K) of 0 and 1."""
     references: list[str]
     """(Q,) reference image of each query."""
 
@@ -98,14 +99,18 @@ def hits_of(report: Artifact, model: str) -> tuple[np.ndarray, list[str]]:
     return hits_at(ranks["rank"].to_numpy(), KS), queries["reference_id"].to_pylist()
 
 
+def models_of(level: str) -> Sequence[str]:
+    """The networks that a level alone has: after a comma it names what it changes, in stage 2 or, where parts are
+    replaced, in stage 1, with which its training ends."""
+    return ("stage1",) if "replaced" in level else ("stage1", "control", "stage2")[2 * ("," in level) :]
+
+
 def all_hits(results: Sequence[Result], store: Store) -> dict[Trained, Hits]:
-    """The hits of all that was trained, by level and model, each once: after a comma a level names what it changes,
-    in stage 1 (replaced parts, where training ends with it) or in stage 2."""
+    """The hits of all that was trained, by level and model, each once."""
     hits: dict[Trained, Hits] = {}
     for result in results:
         report, level = store.current(result.recipe, "eval_report"), result.levels["training"]
-        models = ("stage1",) if "replaced" in level else ("stage1", "control", "stage2")[2 * ("," in level) :]
-        for model in models if report else ():
+        for model in models_of(level) if report else ():
             hits_QK, references = hits_of(report, model)  # type: ignore[arg-type]
             hits.setdefault((level, model), Hits({}, references)).by_seed[result.seed] = hits_QK
     return hits
