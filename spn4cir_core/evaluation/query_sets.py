@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.evaluation.base import EVALUATORS, Evaluator, QuerySet
+from spn4cir_core.evaluation.gallery_sample import sampled
 from spn4cir_core.evaluation.settings import EvaluationSettings
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact
@@ -24,4 +26,9 @@ def sets_by_evaluator(
     evaluators: tuple[Evaluator, ...] = settings.evaluators or tuple(
         EVALUATORS.build(kind) for kind in EVALUATORS.members
     )
-    return [(evaluator, evaluator.query_sets(parents, files, seed)) for evaluator in evaluators]
+    sets = [(evaluator, evaluator.query_sets(parents, files, seed)) for evaluator in evaluators]
+    size = settings.gallery_sample
+    if size is None:
+        return sets
+    embeddings = read_embeddings(parents["image_embeddings"])
+    return [(evaluator, [sampled(one, size, embeddings, seed) for one in made]) for evaluator, made in sets]

@@ -26,6 +26,8 @@ class EvaluationSettings(Settings):
     searched_by: Annotated[IndexSettings | None, OmitDefaultFromFingerprint()] = None
     """Tell beside recall@k what a search through such an index of each gallery finds; None: tell nothing."""
 
+    gallery_sample: Annotated[int | None, OmitDefaultFromFingerprint()] = Field(default=None, ge=10)
+    """For quick evaluation: rank about so many images of each gallery, hard ones among them; None: all."""
     published: Annotated[str, OmitDefaultFromFingerprint()] = ""
     """The packaged recipe of published settings that these are to be compared with; inherited through ``base``."""
     differences: Annotated[tuple[str, ...], OmitDefaultFromFingerprint()] = ()
