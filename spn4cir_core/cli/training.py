@@ -1,4 +1,4 @@
-"""The commands that show trainings in TensorBoard and average them."""
+"""The commands that show trainings in TensorBoard, average them, and look at their negatives."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command()(tensorboard)
     app.command()(soup)
+    app.command()(negatives)
 
 
 def tensorboard(
@@ -47,3 +48,12 @@ def soup(
     for one in write_soup(loaded, others, opened_store, out):
         typer.echo(f"{'in ' if one.is_in else 'out'}  alone {one.alone:.3f}  with it {one.added:.3f}  {one.name}")
     typer.echo(f'start from it with: [stage1_checkpoint] start_from = "{out}", steps = 0')
+
+
+def negatives(recipe: RecipeOption = "", store: StoreOption = "store", images: ImagesOption = None) -> None:
+    """How many of the hardest candidates are false negatives, by miner and rank, as far as the recipe's rules know."""
+    from spn4cir_core.operations.miner_rates import miner_rates
+
+    for one in miner_rates(*opened(recipe, store, images)):
+        ranks = f"{one.first}" if one.first == one.last else f"{one.first}-{one.last}"
+        typer.echo(f"{one.miner:<30} rank {ranks:<8} {100 * one.rate:5.1f} % of {one.candidates:,}")
