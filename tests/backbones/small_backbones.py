@@ -79,6 +79,7 @@ def write_tgcir(folder: Path) -> dict[str, Any]:
 
 
 def write_frozen(folder: Path) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
     return {"kind": "frozen", "hidden": 16, "encoder": {"kind": "open_clip", **write_open_clip(folder, 49408)}}
 
 
