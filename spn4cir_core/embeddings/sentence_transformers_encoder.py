@@ -15,7 +15,7 @@ from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.models.fixed_batches import ROWS_ON_CPU, ROWS_ON_GPU, Dtype, side_by_side, torch_device
-from spn4cir_core.models.model_source import find_model
+from spn4cir_core.models.model_source import find_model, load_error
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
 log = logging.getLogger(__name__)
@@ -148,5 +148,5 @@ class SentenceTransformersEncoder(ImageEncoder):
                     **where,
                 )
         except (OSError, ValueError, KeyError, ImportError) as error:
-            raise InputError(f"image encoder: cannot load {self.model!r}: {' '.join(str(error).split())}") from error
+            raise load_error("image encoder", self.model, error) from error
         return model.eval()

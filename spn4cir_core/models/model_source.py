@@ -59,6 +59,20 @@ def find_model(model: str, revision: str) -> ModelSource:
     return ModelSource(model, revision, None)
 
 
+def load_error(role: str, model: str, error: Exception) -> InputError:
+    """The one sentence to raise when a library cannot load a model.
+
+    Args:
+        role: what the model is for, such as ``reranker``.
+    """
+    if "trust_remote_code" in str(error):
+        return InputError(
+            f"{role}: {model!r} needs code from its own repository, which is never run here; take a model that "
+            "transformers or sentence-transformers loads without it"
+        )
+    return InputError(f"{role}: cannot load {model!r}: {' '.join(str(error).split())}")
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns

@@ -13,7 +13,7 @@ from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.fixed_batches import ROWS_ON_CPU, ROWS_ON_GPU, Dtype, torch_device
-from spn4cir_core.models.model_source import find_model
+from spn4cir_core.models.model_source import find_model, load_error
 from spn4cir_core.reranking.base import Reranker, Score, Shortlist
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
@@ -123,5 +123,5 @@ class MultimodalCrossEncoder(Reranker):
                     **where,
                 )
         except (OSError, ValueError, KeyError, ImportError) as error:
-            raise InputError(f"reranker: cannot load {self.model!r}: {' '.join(str(error).split())}") from error
+            raise load_error("reranker", self.model, error) from error
         return model.eval()

@@ -134,3 +134,12 @@ def test_a_damaged_folder_is_one_sentence(two_towers: dict[str, Any], tmp_path: 
         SentenceTransformersEncoder(model=str(folder)).start()
     assert "\n" not in str(caught.value)
     assert set(SentenceTransformersEncoder.model_fields) >= encoders.QUERY_SETTINGS
+
+
+def test_a_model_with_code_of_its_own_is_refused(two_towers: dict[str, Any], tmp_path: Path) -> None:
+    own_code = shutil.copytree(two_towers["model"], tmp_path / "own_code")
+    auto_map = {"AutoConfig": "own.Config", "AutoModel": "own.Model", "AutoProcessor": "own.Processor"}
+    (own_code / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": auto_map}))
+    (own_code / "own.py").write_text("raise SystemExit('this must never run')")
+    with pytest.raises(InputError, match="needs code from its own repository, which is never run here"):
+        SentenceTransformersEncoder(model=str(own_code)).start()

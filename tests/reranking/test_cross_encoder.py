@@ -92,3 +92,12 @@ def test_weights_and_layers_are_in_the_fingerprint(folder: Path, tmp_path: Path)
     layer.write_text(json.dumps({**json.loads(layer.read_text()), "false_token_id": 0}))
     assert whole != MultimodalCrossEncoder(model=str(copy)).fingerprint(files)
     assert whole != MultimodalCrossEncoder(model=str(folder), prompt="x").fingerprint(files)
+
+
+def test_a_model_with_code_of_its_own_is_refused(folder: Path, tmp_path: Path) -> None:
+    own_code = shutil.copytree(folder, tmp_path / "own_code")
+    auto_map = {"AutoConfig": "own.Config", "AutoModel": "own.Model", "AutoProcessor": "own.Processor"}
+    (own_code / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": auto_map}))
+    (own_code / "own.py").write_text("raise SystemExit('this must never run')")
+    with pytest.raises(InputError, match="needs code from its own repository, which is never run here"):
+        MultimodalCrossEncoder(model=str(own_code)).start(ImageFiles(tmp_path))

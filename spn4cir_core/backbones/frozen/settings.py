@@ -27,7 +27,7 @@ def _reads_texts(encoder: ImageEncoder) -> ImageEncoder:
 
 
 class Frozen(Backbone):
-    """Heads on the vectors of an encoder that reads pictures and texts: CLIP, SigLIP, Qwen3-VL-Embedding, GME, BGE-VL.
+    """Heads on the vectors of an encoder that reads pictures and texts: CLIP, SigLIP, Qwen3-VL-Embedding.
 
     Both heads begin as the identity. With the composer ``sum`` an untrained network is the encoder as it is downloaded:
     a target is its vector of the picture, a query the sum of its unit vectors of reference image and text. Pictures and
