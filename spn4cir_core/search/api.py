@@ -239,7 +239,7 @@ def create_app(
         response_class=Response,
     )
     if judging is not None:
-        add_judging(app, judging, failures)
+        add_judging(app, judging, service.current, failures)
     for path, (file, kind) in PAGE_FILES.items():
         app.add_api_route(path, _static(file, kind), methods=["GET"], include_in_schema=False)
     for error, answer in FAILURES.items():

@@ -3,10 +3,11 @@
 // Loaded before page.js, whose functions (at, make, ask) it calls.
 
 const VERDICTS = [["right", "✓"], ["wrong", "✗"], ["unsure", "?"]]; // keys 1, 2, 3
-const WHOLE_QUERY = "";
+const WHOLE_QUERY = "", POOLED = "pooled", QUEUE_LENGTH = 50;
 let takesJudgements = false;
 let verdicts = new Map(); // image id → verdict, of the query on the page and the judge by name
 let judged = null;        // the answer that is judged: its index, references and text
+let queueEnd = null;      // number of the query after which the queue has been worked through; null: no queue
 
 const judgeName = () => at("judge").value.trim();
 
@@ -23,9 +24,10 @@ function verdictButton(name, sign, label) {
   return button;
 }
 
+// What is asked of the server and shown: hits of one query, whose answer names the index and the model.
 // Adds the buttons to the hits of one column. Verdicts are of the query, so that all columns show the same.
 function offerJudging(section, list, answer) {
-  if (!isJudgeable(answer)) return;
+  if (answer.model !== POOLED && !isJudgeable(answer)) return;
   [...list.children].forEach((item, rank) => {
     const hit = answer.hits[rank], group = make("span", "verdicts");
     group.role = "group";
@@ -88,15 +90,57 @@ async function judge(answer, name, hit = { image_id: WHOLE_QUERY }) {
       headers: { "content-type": "application/json" },
       body: JSON.stringify({
         judge: judgeName(), model: answer.model, index: answer.index, image_ids: answer.image_ids, text: answer.text,
-        image_id: hit.image_id, rank: hit.rank ?? null, verdict, shown: hit.rank === undefined ? answer.hits.map((each) => each.image_id) : [],
+        image_id: hit.image_id, rank: hit.rank ?? null, verdict, shown: hit.image_id === WHOLE_QUERY ? answer.hits.map((each) => each.image_id) : [],
       }),
     });
     at("error").hidden = true;
+    if (answer.model === POOLED && isDone(answer)) await nextOfQueue();
   } catch (error) {
     showing(before);
     at("error").textContent = "Not kept: " + error.message;
     at("error").hidden = false;
   }
+}
+
+const isDone = ({ hits }) => verdicts.has(WHOLE_QUERY) || hits.every((hit) => verdicts.has(hit.image_id));
+
+// The next query of the queue: first hits of all models in random order, without saying whose.
+async function nextOfQueue() {
+  const number = ++latest;
+  at("status").textContent = "Searching with all models…";
+  at("serves").textContent = "";
+  try {
+    const next = await (await ask("api/judging/next?" + new URLSearchParams({ judge: judgeName() }))).json();
+    if (number !== latest) return;
+    queueEnd ??= Math.min(next.total, next.number + QUEUE_LENGTH);
+    const wide = next.judged + " judged: how often the first hit is right is known to ± " + Math.round(100 * next.half_width) + " points.";
+    if (!next.reference || next.number >= queueEnd) return endQueue(next.total ? "Done, thank you: " + wide : "There are no held-out queries to judge.");
+    showOfQueue(next);
+    at("status").textContent = "Query " + (next.number + 1) + " of " + queueEnd + ". " + wide;
+  } catch (error) {
+    if (number === latest) fail(error);
+  }
+}
+
+function showOfQueue(next) {
+  forgetVerdicts();
+  [reference, further, asked] = [next.reference, [], next.text];
+  at("text").value = next.text;
+  showReference();
+  const [section] = layOut([{ name: "composed", query: "composed" }]);
+  section.querySelector("h2").textContent = "Which of these are right?";
+  const answer = { index: next.index, model: POOLED, query: "composed", text: next.text, image_ids: [next.reference.image_id], hits: next.hits, vectors: "" };
+  const list = make("ol", "grid");
+  list.append(...next.hits.map((hit) => tile(hit)));
+  fill(section, list);
+  offerJudging(section, list, answer);
+  list.querySelector(".tile").focus({ preventScroll: true });
+}
+
+function endQueue(says) {
+  queueEnd = null;
+  at("columns").hidden = true;
+  at("status").textContent = says;
 }
 
 // Before another query is asked.
@@ -114,6 +158,7 @@ function startJudging() {
     item.judge(number);
     (item.nextElementSibling ?? item).querySelector(".tile").focus();
   });
+  at("queue").addEventListener("click", () => { queueEnd = null; nextOfQueue(); });
   at("judge").value = localStorage.getItem("judge") ?? "";
   at("judge").addEventListener("change", () => {
     localStorage.setItem("judge", judgeName());

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import cast
+from typing import Literal, cast
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.judgements.judgement import JudgedHit, Judgement, Purpose, same_purpose
@@ -13,6 +13,8 @@ from spn4cir_core.search.service import NoSuchImage
 from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.roles import ROLES, ModelName
+
+ShownBy = ModelName | Literal["pooled"]
 
 
 class NoSuchIndex(InputError):
@@ -31,11 +33,11 @@ class Judging:
         self._store, self.log = store, JudgementLog(store, recipe)
         self._split_of = lru_cache(2)(self._read_splits)
 
-    def add(self, judge: str, model: ModelName, index_fingerprint: str, hits: Sequence[JudgedHit]) -> Purpose:
+    def add(self, judge: str, model: ShownBy, index_fingerprint: str, hits: Sequence[JudgedHit]) -> Purpose:
         """Keep a judge's verdicts on hits of one query; returns what they serve.
 
         Args:
-            model: the one that showed the hits.
+            model: the one that showed the hits; ``pooled`` where the hits of all were shown together.
             index_fingerprint: of the index that it answered from.
 
         Raises:
@@ -45,7 +47,7 @@ class Judging:
             StoreError: the log cannot be written.
         """
         index = self._index(index_fingerprint)
-        made_by = index.summary["parents"].get(ROLES[model].artifact, "")
+        made_by = index.summary["parents"].get(ROLES[model].artifact, "") if model in ROLES else ""
         judgements = [
             Judgement(
                 **vars(hit), judge=judge, model=model, model_fingerprint=made_by, index_fingerprint=index.fingerprint
@@ -82,6 +84,23 @@ class Judging:
             NoSuchIndex, NoSuchImage: as :meth:`add`.
         """
         return same_purpose(reference_ids, self.purposes(self._index(index_fingerprint), reference_ids))
+
+    def splits(self, index_fingerprint: str) -> Mapping[str, Purpose]:
+        """The split of every image of the corpus, as the index was made with.
+
+        Raises:
+            NoSuchIndex: the store holds no such index.
+        """
+        return self._split_of(self._index(index_fingerprint).summary["parents"]["splits"])
+
+    def parent(self, index_fingerprint: str, noun: str) -> Artifact | None:
+        """An artefact that the index was made with.
+
+        Raises:
+            NoSuchIndex: the store holds no such index.
+        """
+        fingerprint = self._index(index_fingerprint).summary["parents"].get(noun)
+        return None if fingerprint is None else self._store.get(noun, fingerprint)
 
     def _index(self, fingerprint: str) -> Artifact:
         index = self._store.get("search_index", fingerprint)

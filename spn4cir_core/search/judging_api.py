@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, Field, model_validator
 
 from spn4cir_core.judgements.judgement import WHOLE_QUERY, JudgedHit, Purpose, one_line
-from spn4cir_core.search.judging import Judging
-from spn4cir_core.search.service import MOST_REFERENCES
-from spn4cir_core.training.roles import ModelName
+from spn4cir_core.search.judging import Judging, ShownBy
+from spn4cir_core.search.judging_queue import QueueOfIndex
+from spn4cir_core.search.service import MOST_REFERENCES, IndexedImage, SearchService
 
 LONGEST_NAME, LONGEST_TEXT, LONGEST_ID = 80, 1000, 4096
 MOST_SHOWN = 200
@@ -45,7 +46,7 @@ class GivenJudgement(BaseModel):
     }
 
     judge: JudgeName = ""
-    model: ModelName
+    model: Annotated[ShownBy, Field(description="The one that showed the hit; pooled: from /api/judging/next.")]
     index: IndexFingerprint
     image_ids: References = Field(description="The reference images.")
     text: Text
@@ -88,11 +89,42 @@ class OwnJudgements(BaseModel):
     verdicts: dict[str, str]
 
 
+class NextQuery(BaseModel):
+    """The next query of the queue (null: none is left), and how wide the interval of the first hit's share of right
+    answers still is."""
+
+    index: str
+    number: int = Field(description="Queries of the queue that this judge has done.")
+    total: int = Field(description="Queries in the queue.")
+    reference: IndexedImage | None
+    text: str = ""
+    hits: list[IndexedImage] = Field(default=[], description="First hits of all models, in random order.")
+    judged: int = Field(description="Queries whose first hit has been judged by anybody.")
+    half_width: float = Field(description="Of the 95 % interval of that share, from 0 to 1.")
+
+
 class JudgingEndpoints:
     """The functions behind the addresses."""
 
-    def __init__(self, judging: Judging) -> None:
-        self._judging = judging
+    def __init__(self, judging: Judging, service: Callable[[], SearchService]) -> None:
+        self._judging, self._service, self._queue = judging, service, QueueOfIndex(judging)
+
+    def next(self, judge: Annotated[JudgeName, Query()] = "") -> NextQuery:
+        """The next query that is worth judging; the first call searches with all models and takes a while."""
+        service = self._service()
+        item = self._queue.next(service, one_line(judge) or ANONYMOUS)
+        share, total = self._queue.share_right(service), len(self._queue.queue(service).queries)
+        state = {"total": total, "judged": share.judged, "half_width": share.half_width}
+        if item is None:
+            return NextQuery(index=service.fingerprint, number=total, reference=None, **state)
+        return NextQuery(
+            index=service.fingerprint,
+            number=item.number,
+            reference=item.reference,
+            text=item.modified_text,
+            hits=item.hits,
+            **state,
+        )
 
     def add(self, given: GivenJudgement) -> JudgementPurpose:
         """Keep a judgement; it is on the disk when this answers."""
@@ -112,9 +144,15 @@ class JudgingEndpoints:
         return OwnJudgements(purpose=self._judging.purpose(index, references), verdicts=verdicts)
 
 
-def add_judging(app: FastAPI, judging: Judging, failures: dict[int | str, dict[str, Any]]) -> None:
-    """Add the addresses to the application."""
-    endpoints = JudgingEndpoints(judging)
+def add_judging(
+    app: FastAPI,
+    judging: Judging,
+    service: Callable[[], SearchService],
+    failures: dict[int | str, dict[str, Any]],
+) -> None:
+    """Add the addresses to the application; ``service`` gives the one that answers now."""
+    endpoints = JudgingEndpoints(judging, service)
     address = "/api/judgements"
     app.add_api_route(address, endpoints.add, methods=["POST"], status_code=201, responses=failures)
     app.add_api_route(address, endpoints.own, methods=["GET"], responses=failures)
+    app.add_api_route("/api/judging/next", endpoints.next, methods=["GET"], responses=failures)

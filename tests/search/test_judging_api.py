@@ -150,6 +150,26 @@ def test_what_is_no_judgement_is_refused(
     assert judging.log.judgements() == []
 
 
+def test_the_queue_gives_query_after_query_and_says_how_wide_the_interval_is(
+    client: TestClient, judging: Judging
+) -> None:
+    def following(judge: str = "Ann") -> Any:
+        return client.get("/api/judging/next", params={"judge": judge}).json()
+
+    first = following()
+    assert first["number"] == 0 and first["judged"] == 0 and first["total"] > 3 and first["hits"]
+    verdict = {"judge": "Ann", "model": "pooled", "index": first["index"], "verdict": "right"}
+    query = {"image_ids": [first["reference"]["image_id"]], "text": first["text"]}
+    for hit in first["hits"]:
+        answer = client.post("/api/judgements", json=verdict | query | {"image_id": hit["image_id"]})
+        assert answer.json() == {"purpose": "evaluation"}
+    second = following()
+    assert (second["number"], second["judged"], second["total"]) == (1, 1, first["total"])
+    assert second["half_width"] < first["half_width"] and second["text"] != first["text"]
+    assert following("Bob")["text"] == first["text"]
+    assert judging.log.judgements()[0].model == "pooled"
+
+
 def test_a_full_log_is_said(client: TestClient, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judgement_log, "MOST_JUDGEMENTS", 1)
     assert client.post("/api/judgements", json=given).status_code == 201

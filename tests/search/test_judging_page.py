@@ -161,6 +161,27 @@ def test_a_judgement_that_is_not_kept_is_said_and_not_shown(page: Page, judging:
     assert pressed(page) == [] and judging.log.judgements() == []
 
 
+def test_the_queue_is_worked_through_by_keys(page: Page, judging: Judging) -> None:
+    page.locator("#judging").evaluate("(details) => { details.open = true; }")
+    page.click("#queue")
+    page.wait_for_selector("#status:has-text('Query 1 of')")
+    assert page.locator(".column").count() == 1 and page.locator(".measure").count() == 0, "no score, no model"
+    hits = page.locator(".column li[data-id]").count()
+    first = page.input_value("#text")
+    for _ in range(hits - 1):
+        page.keyboard.press("1")
+    with page.expect_response(lambda answer: "judging/next" in answer.url):
+        page.keyboard.press("2")
+    page.wait_for_selector("#status:has-text('Query 2 of')")
+    page.wait_for_selector(".column li[data-id]")
+    verdicts = judging.log.judgements()
+    assert [each.verdict for each in verdicts] == [*["right"] * (hits - 1), "wrong"]
+    assert {each.model for each in verdicts} == {"pooled"} and page.input_value("#text") != first
+    with page.expect_response(lambda answer: "judging/next" in answer.url):
+        page.get_by_role("button", name="None of these").click()
+    page.wait_for_selector("#status:has-text('Query 3 of')")
+
+
 def test_an_upload_and_a_text_alone_are_not_judged(page: Page, address: str, pictures: Path) -> None:
     page.set_input_files("#upload", pictures / "toys/04.png")
     page.wait_for_selector(".column.image ol .tile")

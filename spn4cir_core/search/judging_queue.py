@@ -1,0 +1,206 @@
+"""Which queries are worth judging: held-out edits, those more often on whose first hit the models disagree."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow.compute as pc
+
+from spn4cir_core.judgements.agreement import JudgedQuery, judged_queries
+from spn4cir_core.judgements.judgement import EVALUATION, WHOLE_QUERY, Purpose, query_id
+from spn4cir_core.judgements.stratified import Share, Tally, stratified_order, stratified_share
+from spn4cir_core.search.judging import Judging
+from spn4cir_core.search.models import INDEXED, NoSuchModel
+from spn4cir_core.search.service import IndexedImage, SearchService
+from spn4cir_core.training.roles import ModelName
+from spn4cir_core.triplets.triplet_tables import read_triplets
+
+log = logging.getLogger(__name__)
+POOLED: Literal["pooled"] = "pooled"
+"""Stands for the model where the hits of all were shown together."""
+MOST_QUERIES = 300
+"""Held-out edits that are searched with every model before the first one is shown."""
+DEPTH = 2
+"""First hits of each model that are pooled."""
+SEARCHED = 200
+"""Hits of a search, of which those of the evaluation split are pooled."""
+SPREAD_OF_AGREEMENT, SPREAD_OF_DISAGREEMENT = 0.3, 0.5
+"""Expected standard deviation of "the first hit is right": where all models agree, it mostly is, or mostly is not."""
+SEARCHES_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class PooledQuery:
+    """A query and the first hits of each model."""
+
+    reference_id: str
+    modified_text: str
+    hits: Mapping[ModelName, tuple[str, ...]]
+    """At most ``DEPTH`` image ids of the evaluation split, best first."""
+
+    @property
+    def query_id(self) -> str:
+        """As of judgements on it."""
+        return query_id((self.reference_id,), self.modified_text)
+
+    @property
+    def pooled_ids(self) -> tuple[str, ...]:
+        """The hits of all models, each once, in an order that says nothing of the models."""
+        pooled = sorted({image_id for hits in self.hits.values() for image_id in hits})
+        random.Random(self.query_id).shuffle(pooled)
+        return tuple(pooled)
+
+    @property
+    def first_hits(self) -> int:
+        """How many different first hits the models have: 1 where all agree."""
+        return len({hits[0] for hits in self.hits.values() if hits})
+
+
+@dataclass(frozen=True)
+class QueueItem:
+    """The next query to be judged."""
+
+    number: int
+    """Of this judge, from 0."""
+    reference: IndexedImage
+    modified_text: str
+    hits: list[IndexedImage]
+
+
+class JudgingQueue:
+    """The pooled queries of one index, in the order in which they are to be judged: the same for all judges."""
+
+    def __init__(self, queries: Sequence[PooledQuery], seed: int = 0) -> None:
+        self._strata = _strata(queries)
+        spread_of = {count: SPREAD_OF_AGREEMENT if count == 1 else SPREAD_OF_DISAGREEMENT for count in self._strata}
+        self.queries = stratified_order(self._strata, spread_of, seed)
+
+    def next(self, verdicts: Mapping[str, Mapping[str, str]]) -> tuple[int, PooledQuery] | None:
+        """The first query with a hit that the judge has not judged, and how many come before it; None after the last.
+
+        Args:
+            verdicts: query id → image id → verdict of this judge; the empty image id is the whole query.
+        """
+        for number, query in enumerate(self.queries):
+            own = verdicts.get(query.query_id, {})
+            if WHOLE_QUERY not in own and not own.keys() >= set(query.pooled_ids):
+                return number, query
+        return None
+
+    def share_right(self, model: ModelName, judged: Iterable[JudgedQuery]) -> Share:
+        """How often the model's first hit is right, over all queries of the queue (recall@1 by what was judged)."""
+        by_id = {query.query_id: query for query in judged}
+        return stratified_share([_tally(queries, model, by_id) for queries in self._strata.values()])
+
+
+class QueueOfIndex:
+    """Makes the queue of the index that is served, once, at its first use."""
+
+    def __init__(self, judging: Judging) -> None:
+        self._judging = judging
+        self._queues: dict[str, JudgingQueue] = {}
+        self._making = threading.Lock()
+
+    def next(self, service: SearchService, judge: str) -> QueueItem | None:
+        """The judge's next query; None where all are judged, or the corpus has no held-out edits."""
+        verdicts: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for each in self._judging.log.judgements():
+            if each.judge == judge:
+                verdicts[each.query_id][each.image_id] = each.verdict
+                if each.verdict == "withdrawn":
+                    del verdicts[each.query_id][each.image_id]
+        item = self.queue(service).next(verdicts)
+        if item is None:
+            return None
+        number, query = item
+        hits = [service.image(image_id) for image_id in query.pooled_ids]
+        return QueueItem(number, service.image(query.reference_id), query.modified_text, hits)
+
+    def share_right(self, service: SearchService, model: ModelName = INDEXED) -> Share:
+        """As :meth:`JudgingQueue.share_right`, by all that has been judged."""
+        judged = judged_queries(self._judging.log.judgements(), self._judging.log.purposes())
+        return self.queue(service).share_right(model, judged)
+
+    def queue(self, service: SearchService) -> JudgingQueue:
+        """The queue of the service's index; whoever asks meanwhile waits."""
+        with self._making:
+            if service.fingerprint not in self._queues:
+                self._queues = {service.fingerprint: JudgingQueue(pooled_queries(service, self._judging))}
+            return self._queues[service.fingerprint]
+
+
+def pooled_queries(service: SearchService, judging: Judging, most: int = MOST_QUERIES) -> list[PooledQuery]:
+    """Held-out edits with the first hits of every model that can be asked, among images that serve evaluation."""
+    split_of = judging.splits(service.fingerprint)
+    edits = _held_out_edits(judging, service.fingerprint, split_of, most)
+    with ThreadPoolExecutor(SEARCHES_AT_ONCE) as pool:
+        hits_of = {
+            model.name: list(pool.map(lambda edit, name=model.name: _hits(service, name, edit, split_of), edits))
+            for model in service.models()
+            if not model.missing and _opens(service, model.name)
+        }
+    return [
+        PooledQuery(*edit, {name: hits[number] for name, hits in hits_of.items()})
+        for number, edit in enumerate(edits)
+        if all(hits[number] for hits in hits_of.values())
+    ]
+
+
+def _opens(service: SearchService, model: ModelName) -> bool:
+    try:
+        service.search([], [], "a picture", "text", 1, model)
+    except NoSuchModel as error:
+        log.warning("judging: %s", error)
+        return False
+    return True
+
+
+def _held_out_edits(
+    judging: Judging, index_fingerprint: str, split_of: Mapping[str, Purpose], most: int
+) -> list[tuple[str, str]]:
+    """Reference image and text of generated triplets of the evaluation split, drawn by a fixed seed."""
+    triplets = judging.parent(index_fingerprint, "triplets")
+    if triplets is None:
+        return []
+    table = read_triplets(triplets, "reference_id", "modified_texts", "origin", "split")
+    held_out = table.filter(pc.and_(pc.equal(table["split"], EVALUATION), pc.equal(table["origin"], "generated")))
+    edits = {
+        (row["reference_id"], text)
+        for row in held_out.to_pylist()
+        for text in row["modified_texts"][:1]
+        if split_of.get(row["reference_id"]) == EVALUATION
+    }
+    return random.Random(0).sample(sorted(edits), min(most, len(edits)))
+
+
+def _hits(
+    service: SearchService, model: ModelName, edit: tuple[str, str], split_of: Mapping[str, Purpose]
+) -> tuple[str, ...]:
+    reference_id, text = edit
+    hits = service.search([reference_id], [], text, "composed", SEARCHED, model).hits
+    return tuple(hit.image_id for hit in hits if split_of.get(hit.image_id) == EVALUATION)[:DEPTH]
+
+
+def _strata(queries: Sequence[PooledQuery]) -> dict[int, list[PooledQuery]]:
+    """Queries by the number of different first hits."""
+    strata: defaultdict[int, list[PooledQuery]] = defaultdict(list)
+    for query in queries:
+        strata[query.first_hits].append(query)
+    return dict(sorted(strata.items()))
+
+
+def _tally(queries: Sequence[PooledQuery], model: ModelName, judged: Mapping[str, JudgedQuery]) -> Tally:
+    decided = right = 0
+    for query in queries:
+        answer, first = judged.get(query.query_id), query.hits[model][0]
+        if answer is not None and first in (*answer.right_ids, *answer.wrong_ids):
+            decided += 1
+            right += first in answer.right_ids
+    return Tally(len(queries), decided, right)
