@@ -18,6 +18,7 @@ from spn4cir_core.annotations.annotation_tables import (
     TRIPLETS_FILE,
 )
 from spn4cir_core.annotations.import_annotations import read_records
+from spn4cir_core.annotations.judged import QUERIES_CORPUS, judged_annotations
 from spn4cir_core.annotations.settings import AnnotationsInput
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.images.files import image_files
@@ -27,16 +28,20 @@ from spn4cir_core.store.fingerprints import file_sha256
 
 log = logging.getLogger(__name__)
 NAMED_DROPS = 5
+JUDGEMENTS = "judgements"
+"""Stands for the path of a file among the hashes."""
 
 
 def outside(tables: AnnotationsInput, store: Store) -> dict[str, str]:
-    """Hashes of all annotation files, by path.
+    """Hashes of all annotation files, by path, and of the files made of judgements.
 
     Raises:
         InputError: a file is missing or leads out of the root.
     """
     reader, files = tables.images.reader, image_files(tables.images, store)
-    return {file.path: file_sha256(files.locate(file.path)) for file in reader.annotation_files(store.root)}
+    digests = {file.path: file_sha256(files.locate(file.path)) for file in reader.annotation_files(store.root)}
+    judged = judged_annotations(store, tables.name, tables.annotations.judgements_step)
+    return digests if judged is None else digests | {JUDGEMENTS: judged.fingerprint}
 
 
 def read_annotations(work: Work[AnnotationsInput]) -> None:
@@ -66,7 +71,7 @@ def read_annotations(work: Work[AnnotationsInput]) -> None:
         ):
             draft.write_rows(map(asdict, rows), schema, name)
     draft.rows = len(triplets) + len(queries)
-    draft.details = {
+    draft.details |= {
         "annotated_triplets": len(triplets),
         "queries": len(queries),
         "triplet_kinds": dict(Counter(triplet.kind or "none" for triplet in triplets)),
@@ -110,6 +115,12 @@ def _read_corpora(work: Work[AnnotationsInput], images: Artifact) -> tuple[list[
             records = read_records(file.layout, files.locate(file.path), {}, file.as_published)
             triplets += parser.triplets_of(file.path, records, file.pictures) if file.holds == "triplets" else []
             queries += parser.queries_of(file.path, records, file.pictures) if file.holds == "queries" else []
+    judged = judged_annotations(work.store, work.settings.name, work.settings.annotations.judgements_step)
+    if judged is not None:
+        work.draft.details["judgements"] = judged.judgements
+        for corpus, data in judged.triplets.items():
+            triplets += Parser(corpus, "", kept_ids, reasons, drops).triplets(data)
+        queries += Parser(QUERIES_CORPUS, "", kept_ids, reasons, drops).queries(judged.queries)
     return triplets, queries, drops
 
 
@@ -120,5 +131,6 @@ ANNOTATIONS = Stage(
     version=4,
     write=read_annotations,
     external_inputs=outside,
+    fingerprint_part={"name": None},
     main_file=TRIPLETS_FILE,
 )

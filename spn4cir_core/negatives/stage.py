@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
+from spn4cir_core.annotations.judged import TRIPLET_CORPORA
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.plugins import kind_of
 from spn4cir_core.engine.stage import Stage, Work
@@ -34,7 +36,8 @@ def mine_false_negatives(work: Work[FalseNegativesInput]) -> None:
     draft = work.draft
     with draft.timed("read"):
         training = read_training_set(work.parents["triplets"])
-    tally = Tally(training, work.settings.false_negatives.most_per_guard)
+    rejected = rejected_candidates(work.parents["annotations"])
+    tally = Tally(training, work.settings.false_negatives.most_per_guard, rejected)
     with draft.timed("compute"):
         context = GuardContext(work, training)
         guards = work.settings.false_negatives.guards
@@ -63,11 +66,23 @@ def read_training_set(triplets: Artifact) -> TrainingSet:
     )
 
 
+def rejected_candidates(annotations: Artifact) -> dict[str, list[str]]:
+    """Images that people judged to be wrong answers, by id of the judged triplet: hard negatives, never masked."""
+    return {
+        f"annotated/{row['annotation_id']}": [name for name, score in row["soft_targets"] if score < 0]
+        for row in read_annotated_triplets(annotations, "annotation_id", "soft_targets").to_pylist()
+        if row["annotation_id"].partition("/")[0] in TRIPLET_CORPORA
+    }
+
+
 class Tally:
     """Applies the guards triplet by triplet, and counts the candidates they exclude."""
 
-    def __init__(self, training: TrainingSet, most_per_guard: int) -> None:
-        self.training, self.most = training, most_per_guard
+    def __init__(
+        self, training: TrainingSet, most_per_guard: int, rejected: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """``rejected``: triplet id → images that people call wrong, which no guard excludes."""
+        self.training, self.most, self.rejected = training, most_per_guard, rejected or {}
         self.row_of = training.candidate_rows()
         self.rows: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
@@ -103,6 +118,8 @@ class Tally:
         reference = self.row_of[self.training.reference_ids[triplet]]
         rows = rule(triplet)
         rows = rows[(rows != target) & (rows != reference)]
+        if wrong := self.rejected.get(self.training.triplet_ids[triplet]):
+            rows = rows[~np.isin(rows, [self.row_of[image_id] for image_id in wrong if image_id in self.row_of])]
         nearest = nearest_rows(rows, target, self.most)
         self.rows[reason] += len(nearest)
         self.cut[reason] += len(rows) - len(nearest)

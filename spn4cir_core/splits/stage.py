@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets, read_queries
+from spn4cir_core.annotations.judged import TRIPLET_CORPORA
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.growth import Corpus, Load
@@ -173,9 +174,9 @@ def _requested_splits(images: pa.Table, annotations: Artifact) -> list[set[str]]
         lists = ("more_reference_ids", "target_ids", "negative_ids")
         for image_id in (query["reference_id"], *(image_id for name in lists for image_id in query[name])):
             requested[image_id].add(EVALUATION)
-    for triplet in read_annotated_triplets(annotations, "reference_id", "target_id").to_pylist():
+    for triplet in read_annotated_triplets(annotations, "reference_id", "target_id", "corpus").to_pylist():
         for image_id in (triplet["reference_id"], triplet["target_id"]):
-            requested[image_id] = requested[image_id] or {TRAIN}
+            requested[image_id] = requested[image_id] or {TRIPLET_CORPORA.get(triplet["corpus"], TRAIN)}
     return list(requested.values())
 
 

@@ -63,6 +63,23 @@ def false_negatives(artifact: Artifact) -> list[tuple[str, str, str]]:
     return [tuple(row.values()) for row in artifact.table().to_pylist()]
 
 
+def test_what_people_judged_wrong_is_never_excluded(hand_written: Any) -> None:
+    triplets = [
+        triplet("annotated/judged_train/2", "c", "a", "make it a cat", origin="annotated"),
+        triplet("annotated/toys/2", "c", "a", "Make it a cat.", origin="annotated"),
+    ]
+    near = [("e", "a"), ("b", "a"), ("d", "a")]
+    wrong = [("b", -1.0), ("e", -1.0), ("elsewhere", -1.0), ("d", 1.0)]
+    soft = [{"annotation_id": name, "soft_targets": wrong} for name in ("judged_train/2", "toys/2")]
+    artifact = mine(hand_written, triplets, near, soft=soft, guards=("near_duplicate",))
+    assert false_negatives(artifact) == [
+        ("annotated/judged_train/2", "d", "near_duplicate"),
+        ("annotated/toys/2", "b", "near_duplicate"),
+        ("annotated/toys/2", "d", "near_duplicate"),
+        ("annotated/toys/2", "e", "near_duplicate"),
+    ]
+
+
 def test_reasons_are_sorted_rows_without_the_own_target_and_reference(hand_written: Any) -> None:
     triplets = [
         triplet("t1", "c", "a", "make it a cat"),

@@ -1,0 +1,44 @@
+"""People's judgements on search hits as annotation files: a beginning of the log, so that equal runs read the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spn4cir_core.judgements.agreement import judged_queries
+from spn4cir_core.judgements.judgement import Purpose
+from spn4cir_core.judgements.judgement_files import queries_csv, triplets_csv
+from spn4cir_core.judgements.judgement_log import JudgementLog
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.fingerprints import fingerprint
+
+QUERIES_CORPUS = "judged"
+TRIPLET_CORPORA: dict[str, Purpose] = {"judged_train": "train", "judged_validation": "validation"}
+"""Name of the corpus → the split of its images."""
+
+
+@dataclass(frozen=True)
+class JudgedAnnotations:
+    """What the judgements say, as annotation files."""
+
+    queries: bytes
+    """``queries.csv`` of the corpus ``QUERIES_CORPUS``."""
+    triplets: dict[str, bytes]
+    """``triplets.csv`` by corpus."""
+    judgements: int
+    """How many judgements they were made of."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal where the files are equal, whatever was judged beside."""
+        return fingerprint([self.queries.decode(), {name: data.decode() for name, data in self.triplets.items()}])
+
+
+def judged_annotations(store: Store, recipe: str, step: int) -> JudgedAnnotations | None:
+    """The annotations of as many judgements as are a multiple of ``step``; None where there are fewer, or step is 0."""
+    log = JudgementLog(store, recipe)
+    count = len(log) // step * step if step else 0
+    if not count:
+        return None
+    queries = judged_queries(log.judgements(first=count), log.purposes())
+    triplets = {corpus: triplets_csv(queries, [purpose])[0] for corpus, purpose in TRIPLET_CORPORA.items()}
+    return JudgedAnnotations(queries_csv(queries)[0], triplets, count)
