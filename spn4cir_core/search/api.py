@@ -38,6 +38,8 @@ PAGE_FILES = {
     "/": ("page.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
     "/judging.js": ("judging.js", "text/javascript"),
+    "/recent.js": ("recent.js", "text/javascript"),
+    "/region.js": ("region.js", "text/javascript"),
 }
 """File and media type by address."""
 DESCRIPTION = (

@@ -125,6 +125,8 @@ function showReference() {
   at("frame").replaceChildren(reference ? show(reference, picture) : "No reference image yet");
   at("reference-caption").textContent = reference ? reference.caption || reference.image_id : "";
   at("adding").hidden = !reference;
+  at("region-buttons").hidden = !reference;
+  endRegion();
   at("further").hidden = !further.length;
   at("further").replaceChildren(...further.map(furtherTile));
 }
@@ -300,6 +302,7 @@ function remember() {
   for (const image of [reference, ...further]) if (image?.image_id) query.append("image", image.image_id);
   if (asked) query.set("text", asked);
   if (beside()) query.set("beside", beside());
+  addRecent(reference ? [reference, ...further] : [], asked);
   history.pushState({ reference, further, asked }, "", query.size ? "?" + query : location.pathname);
 }
 
@@ -405,7 +408,18 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
+// Light or dark as the system has it, until the reader says otherwise.
+const setTheme = (theme) => { if (theme) document.documentElement.dataset.theme = theme; };
+setTheme(localStorage.getItem("theme"));
+at("theme").addEventListener("click", () => {
+  const isDark = getComputedStyle(document.documentElement).getPropertyValue("color-scheme") === "dark"
+    || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+  localStorage.setItem("theme", isDark ? "light" : "dark");
+  setTheme(localStorage.getItem("theme"));
+});
 startJudging();
+startRecent();
+startRegion();
 const opened = new URLSearchParams(location.search);
 const [named, ...more] = opened.getAll("image").map((name) => ({ image_id: name, caption: name }));
 // The start page is fetched in any case: it says what the pictures are called and how many there are.

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets, read_queries
-from spn4cir_core.annotations.judged import TRIPLET_CORPORA
+from spn4cir_core.annotations.judged import QUERIES_CORPUS, TRIPLET_CORPORA
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.embeddings.vectors import read_embeddings
 from spn4cir_core.engine.growth import Corpus, Load
@@ -165,18 +165,22 @@ def _embedding_links(
 
 
 def _requested_splits(images: pa.Table, annotations: Artifact) -> list[set[str]]:
-    """The requested splits of each image: by the corpus, by a query, by an annotated triplet."""
+    """The requested splits of each image: by the corpus, by a query, by an annotated triplet.
+
+    Judgements request none: what they serve is the split that the images had, and judging must not move others.
+    """
     requested = {
         image_id: {split} if split else set()
         for image_id, split in zip(images["image_id"].to_pylist(), images["split"].to_pylist(), strict=True)
     }
-    for query in read_queries(annotations):
+    for query in (query for query in read_queries(annotations) if query["corpus"] != QUERIES_CORPUS):
         lists = ("more_reference_ids", "target_ids", "negative_ids")
         for image_id in (query["reference_id"], *(image_id for name in lists for image_id in query[name])):
             requested[image_id].add(EVALUATION)
-    for triplet in read_annotated_triplets(annotations, "reference_id", "target_id", "corpus").to_pylist():
+    triplets = read_annotated_triplets(annotations, "reference_id", "target_id", "corpus").to_pylist()
+    for triplet in (triplet for triplet in triplets if triplet["corpus"] not in TRIPLET_CORPORA):
         for image_id in (triplet["reference_id"], triplet["target_id"]):
-            requested[image_id] = requested[image_id] or {TRIPLET_CORPORA.get(triplet["corpus"], TRAIN)}
+            requested[image_id] = requested[image_id] or {TRAIN}
     return list(requested.values())
 
 

@@ -165,8 +165,9 @@ def test_the_queue_gives_query_after_query_and_says_how_wide_the_interval_is(
         assert answer.json() == {"purpose": "evaluation"}
     second = following()
     assert (second["number"], second["judged"], second["total"]) == (1, 1, first["total"])
-    assert second["half_width"] < first["half_width"] and second["text"] != first["text"]
-    assert following("Bob")["text"] == first["text"]
+    assert second["half_width"] < first["half_width"]
+    assert (second["reference"], second["text"]) != (first["reference"], first["text"])
+    assert following("Bob")["reference"] == first["reference"]
     assert judging.log.judgements()[0].model == "pooled"
 
 

