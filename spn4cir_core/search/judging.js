@@ -6,6 +6,8 @@ const VERDICTS = [["right", "✓"], ["wrong", "✗"], ["unsure", "?"]]; // keys 
 const WHOLE_QUERY = "", POOLED = "pooled", QUEUE_LENGTH = 50;
 let takesJudgements = false;
 let verdicts = new Map(); // image id → verdict, of the query on the page and the judge by name
+let sending = Promise.resolve(); // one after the other, so that the last verdict on a hit is the last one to be stored
+let unsent = 0;
 let judged = null;        // the answer that is judged: its index, references and text
 let queueEnd = null;      // number of the query after which the queue has been worked through; null: no queue
 
@@ -59,7 +61,7 @@ async function readVerdicts(answer) {
   try {
     const given = await (await ask(ofQuery(answer))).json();
     if (judged !== answer) return;
-    verdicts = new Map(Object.entries(given.verdicts));
+    verdicts = new Map([...Object.entries(given.verdicts), ...verdicts]); // what was judged meanwhile is newer
     showVerdicts();
     at("serves").textContent = given.purpose ? "Judgements on this query serve " + { train: "training", validation: "fitting", evaluation: "evaluation" }[given.purpose] + "."
       : "The reference images are of different splits: this query cannot be judged.";
@@ -75,6 +77,14 @@ function showVerdicts() {
   }
 }
 
+function send(judgement) {
+  const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(judgement) };
+  unsent += 1;
+  const sent = sending.then(() => ask("api/judgements", options)).finally(() => { unsent -= 1; });
+  sending = sent.catch(() => {}); // the next one is sent all the same
+  return sent;
+}
+
 // The same verdict again takes it back.
 async function judge(answer, name, hit = { image_id: WHOLE_QUERY }) {
   const before = verdicts.get(hit.image_id), verdict = before === name ? "withdrawn" : name;
@@ -85,21 +95,17 @@ async function judge(answer, name, hit = { image_id: WHOLE_QUERY }) {
   };
   showing(verdict === "withdrawn" ? undefined : name);
   try {
-    await ask("api/judgements", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({
-        judge: judgeName(), model: answer.model, index: answer.index, image_ids: answer.image_ids, text: answer.text,
-        image_id: hit.image_id, rank: hit.rank ?? null, verdict, shown: hit.image_id === WHOLE_QUERY ? answer.hits.map((each) => each.image_id) : [],
-      }),
+    await send({
+      judge: judgeName(), model: answer.model, index: answer.index, image_ids: answer.image_ids, text: answer.text,
+      image_id: hit.image_id, rank: hit.rank ?? null, verdict, shown: hit.image_id === WHOLE_QUERY ? answer.hits.map((each) => each.image_id) : [],
     });
     at("error").hidden = true;
-    if (answer.model === POOLED && isDone(answer)) await nextOfQueue();
   } catch (error) {
     showing(before);
     at("error").textContent = "Not kept: " + error.message;
     at("error").hidden = false;
   }
+  if (!unsent && answer.model === POOLED && judged === answer && isDone(answer)) nextOfQueue();
 }
 
 const isDone = ({ hits }) => verdicts.has(WHOLE_QUERY) || hits.every((hit) => verdicts.has(hit.image_id));
@@ -162,6 +168,7 @@ function startJudging() {
   at("judge").value = localStorage.getItem("judge") ?? "";
   at("judge").addEventListener("change", () => {
     localStorage.setItem("judge", judgeName());
+    verdicts = new Map();
     if (judged) readVerdicts(judged);
   });
 }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from PIL import Image
 
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.models import Models
@@ -54,6 +52,15 @@ def background(page: Page) -> str:
     return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 
+def until(page: Page, condition: str) -> None:
+    """Wait until a JavaScript expression is true; the page's policy forbids playwright's own way, which is eval."""
+    for _ in range(600):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never true: {condition}")
+
+
 def search(page: Page, text: str) -> None:
     page.fill("#text", text)
     page.get_by_role("button", name="Search", exact=True).click()
@@ -85,16 +92,15 @@ def test_an_upload_is_no_recent_query(page: Page, pictures: Path) -> None:
 def test_a_region_of_the_reference_image_is_searched_with_and_the_text_stays(page: Page) -> None:
     page.locator("#start .tile[title='toys/04.png']").click()
     search(page, "a red circle")
+    until(page, "document.querySelector('#frame img').naturalWidth > 0")
     page.click("#crop")
     assert page.evaluate("document.activeElement.id") == "region"
-    with page.expect_request(lambda sent: b"image/png" in (sent.post_data_buffer or b"")) as sent:
-        page.click("#use-region")
-    body = sent.value.post_data_buffer or b""
-    start = body.index(b"\x89PNG")
-    with Image.open(io.BytesIO(body[start:])) as region:
-        assert region.size == (pytest.approx(24, abs=1), pytest.approx(24, abs=1)), "the middle of 48 by 40 pixels"
+    page.click("#use-region")
     page.wait_for_selector("#reference-caption:has-text('a region of: a green square')")
     page.wait_for_selector(".column.composed ol .tile")
+    until(page, "document.querySelector('#frame img').naturalWidth > 0")
+    size = page.evaluate("((image) => [image.naturalWidth, image.naturalHeight])(document.querySelector('#frame img'))")
+    assert size == pytest.approx([24, 24], abs=1), "the middle of 48 by 40 pixels"
     assert page.input_value("#text") == "a red circle" and not page.locator("#region").is_visible()
 
 

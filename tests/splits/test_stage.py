@@ -161,8 +161,8 @@ def test_judging_moves_no_image_to_another_split(hand_written: HandWritten) -> N
     ids = world(hand_written, 40)
     before = splits_of(SPLITS.run(recipe(), hand_written.store)[0])
     of_split = {split: [name for name in ids if before[name] == split] for split in set(before.values())}
-    (asked, *_), (one, other, *_) = of_split["evaluation"], of_split["train"]
-    query = {"reference_id": asked, "target_ids": [one], "corpus": "judged"}
+    (reference, *_), (one, other, *_) = of_split["evaluation"], of_split["train"]
+    query = {"reference_id": reference, "target_ids": [one], "corpus": "judged"}
     hand_written(
         "annotations",
         queries=pa.Table.from_pylist([query], QUERY_SCHEMA),
