@@ -33,7 +33,7 @@ SEARCHED = 200
 """Hits of a search, of which those of the evaluation split are pooled."""
 SPREAD_OF_AGREEMENT, SPREAD_OF_DISAGREEMENT = 0.3, 0.5
 """Expected standard deviation of "the first hit is right": where all models agree, it mostly is, or mostly is not."""
-SEARCHES_AT_ONCE = 4
+SEARCHES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
