@@ -169,6 +169,11 @@ class Network(ABC):
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens each text has before it is cut, special tokens included."""
 
+    def has_word(self, word: str) -> bool:
+        """Whether the vocabulary has a word whole: an encoder of word pieces makes one token of it."""
+        without, with_word = self.token_counts(["", word])
+        return with_word - without <= 1
+
     @property
     @abstractmethod
     def token_limit(self) -> int:

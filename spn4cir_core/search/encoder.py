@@ -56,6 +56,10 @@ class Encoder:
             return ""
         return f"the text has {count} tokens, of which the model reads the first {limit}: its end is not searched for"
 
+    def has_word(self, word: str) -> bool:
+        """Whether the vocabulary has a word whole; others are read by their parts, or not at all."""
+        return self._network.has_word(word)
+
     def encode_queries(
         self,
         images: Picture | Sequence[Picture | None] | None,

@@ -135,6 +135,11 @@ class IndexedBlend:
             },
         )
 
+    @property
+    def reads_captions(self) -> bool:
+        """Whether a channel in use reads captions."""
+        return any(channel.reads_captions for channel in self.blend.used_channels)
+
     def uncaptioned(self, reference: int | None) -> str:
         """Says by which channels a reference image without a caption is searched; empty where it has one, or none
         counts.
@@ -143,8 +148,7 @@ class IndexedBlend:
             reference: row of the reference image; None for a picture that the index does not hold.
         """
         has_caption = reference is not None and bool(self.gallery.captions[reference])
-        reads = any(channel.reads_captions for channel in self.blend.used_channels)
-        if has_caption or not reads or not self.gallery.captioned_N.any():
+        if has_caption or not self.reads_captions or not self.gallery.captioned_N.any():
             return ""
         titles = [title_of(channel.name) for channel in self.blend.channels if channel.without_reference]
         return f"The reference image has no caption; searched by {', '.join(titles) or 'what pictures look like'}."

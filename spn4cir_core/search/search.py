@@ -26,6 +26,7 @@ from spn4cir_core.search.indexed_blend import IndexedBlend, Scored
 from spn4cir_core.search.repeats import Once, Repeats
 from spn4cir_core.search.search_request import SearchRequest
 from spn4cir_core.search.stage import ABOUT, INDEX
+from spn4cir_core.search.unknown_words import unknown_words
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
 from spn4cir_core.training.checkpoints import load_network
 from spn4cir_core.training.roles import STAGE2
@@ -251,7 +252,8 @@ class Searcher:
         numbers_of: defaultdict[Made, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
             numbers_of[request.made].append(number)
-            if note := self.unread(request.queries[0][1]):
+            text = request.queries[0][1]
+            for note in filter(None, (self.unread(text), self.unknown(text))):
                 log.warning("%s", note)
         for made, numbers in numbers_of.items():
             for number, hits in zip(numbers, self._answer([requests[at] for at in numbers], made), strict=True):
@@ -290,6 +292,12 @@ class Searcher:
         """A message where a trained encoder reads only the beginning of a text; empty where all read the whole."""
         encoders = [self.encoder] if self._blend is None else self._blend.encoders.values()
         return next(filter(None, (encoder.unread(text) for encoder in encoders)), "")
+
+    def unknown(self, text: str | None) -> str:
+        """A message on the words of a text that no caption and no encoder's vocabulary has; mostly empty."""
+        encoders = [self.encoder, *(self._blend.encoders.values() if self._blend is not None else ())]
+        captions = self._blend.gallery if self._blend is not None and self._blend.reads_captions else None
+        return unknown_words(text or "", lambda word: any(one.has_word(word) for one in encoders), captions)
 
     def uncaptioned(self, image: Picture | None, reference_id: str | None = None) -> str:
         """A message on the channels that search a reference image without a caption; empty where none is missing."""

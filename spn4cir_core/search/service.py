@@ -187,8 +187,9 @@ class SearchService:
             reranked = self._reranked(opened.searcher, hits, pictures, text) if rerank else None
         uncaptioned = map(opened.searcher.uncaptioned, pictures if text else (), known)
         stays = ORDER_STAYS if rerank and reranked is None else ""
-        notes = " ".join(filter(None, dict.fromkeys([opened.searcher.unread(query_text), *uncaptioned, stays])))
-        return SearchResult((reranked or hits)[:top], opened.vectors, notes, self.fingerprint, reranked is not None)
+        of_text = opened.searcher.unread(query_text), opened.searcher.unknown(query_text)
+        note = " ".join(f"{one.rstrip('.')}." for one in filter(None, dict.fromkeys([*of_text, *uncaptioned, stays])))
+        return SearchResult((reranked or hits)[:top], opened.vectors, note, self.fingerprint, reranked is not None)
 
     def _reranked(
         self, searcher: Searcher, hits: Sequence[Hit], references: Sequence[Image.Image], text: str

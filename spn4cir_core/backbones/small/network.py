@@ -145,6 +145,10 @@ class SmallNetwork(TwoTowerNetwork):
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         return [len(words_of(text)) for text in texts]
 
+    @override
+    def has_word(self, word: str) -> bool:
+        return all(part in self._ids for part in words_of(word))
+
     @property
     @override
     def token_limit(self) -> int:
