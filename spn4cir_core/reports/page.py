@@ -23,6 +23,12 @@ LINE_NAMES = {
 }
 
 
+TRIVIAL_PART = 2
+"""Of a gallery not even so many times as large as k nearly every answer is among the first k."""
+ROWS_BY_K = ("recall", "differences", "composition", "gallery_sizes", "searched", "wordings")
+"""Tables of a query set with one row for each k."""
+
+
 def html_page(
     contents: Contents, galleries: Mapping[str, Any], metrics: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> str:
@@ -33,6 +39,7 @@ def html_page(
         galleries: ``retrieval`` (by query set), ``triplets`` and ``false_negatives``, see ``galleries.py``.
         metrics: what each training stage logged, by model.
     """
+    contents = _with_telling_k(contents)
     names = {name: role.title for name, role in ROLES.items() if name in metrics}
     plots = {
         "training": training_curves(metrics, names),
@@ -52,18 +59,18 @@ def html_page(
 
 def markdown_page(contents: Contents) -> str:
     """The numbers as Markdown, for pull requests."""
-    return _render_report("page_markdown.jinja", contents)
+    return _render_report("page_markdown.jinja", _with_telling_k(contents))
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """A template of this room, every value escaped."""
+    """A template of this room: HTML escapes every value, Markdown those that pass the filter ``cell``."""
     import jinja2
 
     def source(name: str) -> str:
         return resources.files("spn4cir_core.reports").joinpath(name).read_text(encoding="utf-8")
 
     environment = jinja2.Environment(
-        autoescape=True,
+        autoescape=not template.endswith("_markdown.jinja"),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -87,6 +94,23 @@ def _render_report(template: str, contents: Contents, **more: Any) -> str:
         **more,
     }
     return render(template, values)
+
+
+def without_trivial(query_set: Mapping[str, Any]) -> dict[str, Any]:
+    """A query set without the k that are more than half of its gallery; the first k stays in any case."""
+    ks = [k for number, k in enumerate(query_set["ks"]) if not number or k * TRIVIAL_PART <= query_set["gallery"]]
+    left_out = [f"recall@{k}" for k in query_set["ks"] if k not in ks]
+    says = f" Of {query_set['gallery']} pictures {' and '.join(left_out)} would say little, and are not shown."
+    rows = {
+        name: [row for row in lines if row["k"] in ks]
+        for name, lines in query_set.items()
+        if name in ROWS_BY_K and query_set["queries"]
+    }
+    return {**query_set, **rows, "ks": ks, "protocol": query_set["protocol"] + (says if left_out else "")}
+
+
+def _with_telling_k(contents: Contents) -> Contents:
+    return contents | {"query_sets": [without_trivial(row) for row in contents["query_sets"]]}
 
 
 def recall_table(query_set: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -191,5 +215,5 @@ def _pretty(value: Any) -> str:
 
 
 def _cell(value: object) -> str:
-    """A string inside a Markdown table cell; it makes no link and no picture."""
-    return " ".join(re.sub(r"[|\[\]]", r"\\\g<0>", str(value)).split())
+    """A string inside a Markdown table cell; it makes no link, no picture, no HTML tag and no entity."""
+    return " ".join(re.sub(r"[|\[\]<\\]|&(?=#?\w+;)", r"\\\g<0>", str(value)).split())

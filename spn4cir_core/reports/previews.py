@@ -15,7 +15,7 @@ from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.reports.comparison_page import comparison_markdown, pictured, run_comparison
 from spn4cir_core.reports.contents import Contents
 from spn4cir_core.reports.galleries import SHOWN_HITS
-from spn4cir_core.reports.page import recall_table, render
+from spn4cir_core.reports.page import recall_table, render, without_trivial
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.roles import SERVED
@@ -46,6 +46,7 @@ class Preview:
 def headline_markdown(contents: Contents) -> str:
     """Title, sentences and, where something was measured, the table of the headline's query set."""
     query_set = next((row for row in contents["query_sets"] if row["name"] == contents["headline"]["query_set"]), None)
+    query_set = without_trivial(query_set) if query_set else None
     lines = recall_table(query_set) if query_set else []
     shown = [line for line in lines if line["model"] == lines[0]["model"] or line["mode"] == lines[0]["mode"]]
     return render("headline_markdown.jinja", {"headline": contents["headline"], "set": query_set, "lines": shown})

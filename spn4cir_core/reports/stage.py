@@ -145,7 +145,7 @@ EVAL_REPORT = Stage(
         *(role.artifact for role in ROLES.values()),
     ),
     view=RerankedReportInput,
-    version=13,
+    version=14,
     write=write_report,
     external_inputs=_reranker_weights,
     fingerprint_part={"rerank": lambda reranker: reranker},
