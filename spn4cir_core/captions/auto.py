@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar
 
 from PIL import Image
@@ -12,6 +11,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from spn4cir_core.captions.base import CAPTIONERS, Captioner, ToCaption
+from spn4cir_core.captions.labels import LABEL_COLUMNS, column_ranks, folded, label_columns, with_label
 from spn4cir_core.captions.sidecar import first_of
 from spn4cir_core.captions.tags import Tags
 from spn4cir_core.captions.title_text import clean_title, is_file_name
@@ -23,7 +23,7 @@ from spn4cir_core.models.lite0_levels import Lite0Levels
 from spn4cir_core.store.fingerprints import fingerprint, plain
 
 log = logging.getLogger(__name__)
-VERSION = 2
+VERSION = 3
 """Goes up whenever the same metadata would give other words."""
 COLUMNS = ("caption", "title", "alt_text", "alt", "text", "name", "description")
 """What is nearest to a sentence about the picture comes first; a description speaks of the whole product."""
@@ -35,12 +35,15 @@ class Auto(Captioner):
     """The metadata's titles, cleaned; ``fallback`` captions the pictures that have none.
 
     A column counts by its name in any case, with blanks or hyphens for underscores. One that has a single value for
-    all pictures, or file names, is no title.
+    all pictures, or file names, is no title. A title that does not name the picture's label gets it: "Granny Smith
+    apple".
     """
 
     plugin_kind: ClassVar[str] = "auto"
     columns: tuple[str, ...] = COLUMNS
     """Names of columns, the preferred first. A picture's caption is the first of them that has a value."""
+    label_columns: tuple[str, ...] = LABEL_COLUMNS
+    """Names of columns with labels, the preferred first; the first one that has labels completes titles. None: ()."""
     most_words: int = Field(default=40, ge=3, le=1000)
     """A longer title is cut at the end of a sentence or phrase."""
     fallback: Annotated[Captioner, Choice(CAPTIONERS)] = Field(default_factory=Tags)
@@ -57,23 +60,26 @@ class Auto(Captioner):
     @override
     def for_corpus(self, images: Sequence[ToCaption], files: ImageFiles) -> Captioner:
         """With the corpus's own columns, the fullest of the preferred ones first."""
-        rank = _ranks(self.columns)
-        named = {column for image in images for column in image.attributes if _folded(column) in rank}
+        rank = column_ranks(self.columns)
+        named = {column for image in images for column in image.attributes if folded(column) in rank}
         values = {column: [title for image in images if (title := self._title(image, column))] for column in named}
         values = {column: titles for column, titles in values.items() if len(titles) < 2 or len(set(titles)) > 1}
         values = {column: titles for column, titles in values.items() if titles}
         fullest = max((len(titles) for titles in values.values()), default=0)
-        order = sorted(values, key=lambda column: (len(values[column]) < FEW * fullest, rank[_folded(column)], column))
+        order = sorted(values, key=lambda column: (len(values[column]) < FEW * fullest, rank[folded(column)], column))
         if not order:
             self._check_fallback(files, len(images))
         for column in sorted(named - values.keys()):
             log.warning("captions: metadata column %r is not used: it has no titles, or one for all pictures", column)
         self._report_order(order, {column: len(values[column]) for column in order}, len(images))
-        return self.model_copy(update={"columns": tuple(order)})
+        labels = [name for name in label_columns(images, self.label_columns) if name not in order][:1] if order else []
+        if labels:
+            log.info("captions: titles that do not name the metadata's %r get it", *labels)
+        return self.model_copy(update={"columns": tuple(order), "label_columns": tuple(labels)})
 
     @override
     def metadata_columns(self) -> tuple[str, ...]:
-        return (*self.columns, *self.fallback.metadata_columns())
+        return (*self.columns, *self.label_columns, *self.fallback.metadata_columns())
 
     @override
     def opens(self, image: ToCaption) -> bool:
@@ -110,11 +116,11 @@ class Auto(Captioner):
 
     def _titled(self, image: ToCaption) -> tuple[str, str]:
         """Column and title of a picture; both empty where it has none."""
-        rank = _ranks(self.columns)
-        columns = [column for column in image.attributes if _folded(column) in rank]
-        for column in sorted(columns, key=lambda column: (rank[_folded(column)], column)):
+        rank = column_ranks(self.columns)
+        columns = [column for column in image.attributes if folded(column) in rank]
+        for column in sorted(columns, key=lambda column: (rank[folded(column)], column)):
             if title := self._title(image, column):
-                return column, title
+                return column, with_label(title, image, self.label_columns)
         return "", ""
 
     def _title(self, image: ToCaption, column: str) -> str:
@@ -173,16 +179,3 @@ class _Captioning:
             for index, answer in zip(rest, answers, strict=True):
                 captions[index] = answer
         return captions
-
-
-@lru_cache(maxsize=64)
-def _ranks(columns: tuple[str, ...]) -> Mapping[str, int]:
-    ranks: dict[str, int] = {}
-    for rank, column in enumerate(columns):
-        ranks.setdefault(_folded(column), rank)
-    return ranks
-
-
-@lru_cache(maxsize=1 << 10)
-def _folded(column: str) -> str:
-    return column.strip().casefold().replace(" ", "_").replace("-", "_")

@@ -103,6 +103,25 @@ def test_titles_are_cleaned_and_the_fallback_fills_the_gaps(tmp_path: Path, pict
     assert "'label', which is not used by the captioner 'auto'" in artifact.details["notes"][0]
 
 
+def test_titles_and_labels_are_one_caption_and_the_label_is_not_called_unused(
+    tmp_path: Path, pictures: Pictures
+) -> None:
+    reader = folder_of(pictures, tmp_path / "pictures", range(4))
+    rows = [("Granny Smith", "Apple"), ("Royal-Gala", "Apple"), ("Conference", "Pear"), ("Anjou Pear", "Pear")]
+    names = ("file", "title", "label")
+    metadata(
+        tmp_path / "pictures",
+        *(dict(zip(names, (f"{number}.png", *row), strict=True)) for number, row in enumerate(rows)),
+    )
+    artifact, _ = run(recipe(reader, {"kind": "auto", "fallback": {"kind": SIZE}}), pictures.store(tmp_path / "store"))
+    captions = ["Granny Smith apple", "Royal Gala apple", "Conference pear", "Anjou Pear"]
+    assert artifact.table()["caption"].to_pylist() == captions
+    assert not any("not used" in note for note in artifact.details["notes"])
+    bare = {"kind": "auto", "label_columns": [], "fallback": {"kind": SIZE}}
+    artifact, _ = run(recipe(reader, bare), Store(tmp_path / "store"))
+    assert artifact.table()["caption"].to_pylist() == ["Granny Smith", "Royal Gala", "Conference", "Anjou Pear"]
+
+
 def test_a_picture_with_a_title_is_not_opened(
     tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
