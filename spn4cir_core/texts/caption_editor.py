@@ -242,9 +242,12 @@ class _Draft:
             if set(name) & (PREPOSITIONS - {"of"}) and not change.old:
                 self._add(phrase)
                 continue
-            end += self._set_name(name, start, end, bool(change.old) or (bool(attributes) and not self._is_list()))
+            own = self._find(name) if name and not change.old and self._is_list() else None
+            first, last = self._segment(own[0]) if own else (start, end)
+            last += self._set_name(name, first, last, bool(change.old) or (bool(attributes) and not self._is_list()))
             for word in attributes:
-                end += self._set_attribute(word, start, end, used)
+                last += self._set_attribute(word, first, last, used)
+            end = max(end, last)
 
     def _set_attribute(self, word: str, start: int, end: int, used: set[int]) -> int:
         """Put an attribute in the position of one of its kind, else before the thing; the number of words added."""
@@ -285,7 +288,7 @@ class _Draft:
         before = len(self.words)
         alike = self._alike(name[-1], start, end)
         first, last = self._segment(alike[0] if alike else start)
-        whole = not self.words or (first, last) == (0, len(self.words))
+        whole = not self.words or ((first, last) == (0, len(self.words)) and self.kinds.names_thing(name))
         if alike or about or whole:
             head = self._head(first, last) if last > first else first
             at = self._name_start(first, last)

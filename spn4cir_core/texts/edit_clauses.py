@@ -45,6 +45,7 @@ _SAME = re.compile(
     r"^(?:(?:exactly|almost) )?(?:the|that|this|with the)? ?same\b(?P<what>[^,;.]*?)(?=$|,|;|\.| but\b| just\b| only\b|"
     r" with(?:out)?\b| in\b| not\b| as\b| except\b)"
 )
+_INSTEAD = re.compile(r"\binstead\b(?! of)")
 _REPLACE = [
     re.compile(rf"^{pattern}$")
     for pattern in (
@@ -166,7 +167,8 @@ def operations(text: str, caption: str = "") -> list[Operation]:
     operations: list[Operation] = []
     for clause in _clauses(line):
         _append(operations, clause, known)
-    if _SAME.match(line):  # "the same colour, but trousers": what follows is meant, known words or not
+    if _SAME.match(line) or _INSTEAD.search(line):
+        # "the same colour, but trousers", "carrots instead": what is named is meant, known words or not
         operations = [replace(change, verb="set") if change.verb == "say" else change for change in operations]
     return operations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -89,11 +89,13 @@ def is_attribute(word: str) -> bool:
 class WordKinds:
     """Known kinds and learnt ones; without captions only the known ones.
 
-    ``positions`` and ``phrases`` hold, for each stem, sorted numbers of the positions and phrases that it is seen in.
+    ``positions`` and ``phrases`` hold, for each stem, sorted numbers of the positions and phrases that it is seen in;
+    ``heads`` the stems that a noun phrase ends with.
     """
 
     positions: Mapping[str, np.ndarray] = field(default_factory=dict)
     phrases: Mapping[str, np.ndarray] = field(default_factory=dict)
+    heads: frozenset[str] = frozenset()
 
     @classmethod
     def learn(cls, captions: Iterable[str | None]) -> WordKinds:
@@ -109,7 +111,15 @@ class WordKinds:
                 if len(segment) > 1:
                     key = (segment[:index], segment[index + 1 :])
                     positions[stem(word)].add(position_number.setdefault(key, len(position_number)))
-        return cls(_as_arrays(positions), _as_arrays(phrases))
+        return cls(_as_arrays(positions), _as_arrays(phrases), frozenset(stem(segment[-1]) for segment in cuts))
+
+    def names_thing(self, name: Sequence[str]) -> bool:
+        """Whether a name is that of a thing: its last word that captions have ends noun phrases, or they have none.
+
+        Of "vanilla flavour" they have "vanilla yoghurt" only: that says something of a thing.
+        """
+        known = [stem(word) for word in name if stem(word) in self.phrases]
+        return not known or known[-1] in self.heads
 
     def alike(self, one: str, other: str) -> bool:
         """Whether two words are of one kind. A word is of its own kind."""

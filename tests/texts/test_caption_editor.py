@@ -68,6 +68,27 @@ def test_stems_are_shared(one: str, other: str) -> None:
     assert stem(one) == stem(other)
 
 
+FRUIT = WordKinds.learn(["Yoggi Strawberry Yoghurt", "Yoggi Vanilla Yoghurt", "Vine Tomato", "Carrots", "Oat Milk"])
+
+
+@pytest.mark.parametrize(
+    ("caption", "text", "edited"),
+    [
+        ("Vine Tomato", "carrots instead", "carrots"),
+        ("Vine Tomato", "instead, an aubergine", "aubergine"),
+        ("Yoggi Strawberry Yoghurt", "milk instead", "milk"),
+        ("Yoggi Strawberry Yoghurt", "vanilla flavour instead", "yoggi strawberry yoghurt, vanilla flavour"),
+        ("Yoggi Strawberry Yoghurt", "change it to vanilla", "yoggi strawberry yoghurt, vanilla"),
+        ("a red dress with long sleeves", "short sleeves instead", "a red dress with short sleeves"),
+        ("red leather boot, black laces", "make it white laces", "red leather boot, white laces"),
+    ],
+)
+def test_instead_puts_a_thing_in_the_thing_s_position_and_a_quality_beside_it(
+    caption: str, text: str, edited: str
+) -> None:
+    assert edit_caption(caption, text, FRUIT).caption == edited
+
+
 WORDS = st.lists(
     st.sampled_from(
         [
