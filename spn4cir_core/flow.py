@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from spn4cir_core.annotations.stage import ANNOTATIONS
@@ -10,7 +10,7 @@ from spn4cir_core.blend.stage import BLEND
 from spn4cir_core.captions.stage import CAPTIONS
 from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.engine.stage import Stage
-from spn4cir_core.errors import RecipeError
+from spn4cir_core.errors import RecipeError, StoreError
 from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.negatives.stage import FALSE_NEGATIVES
 from spn4cir_core.pairs.stage import PAIRS
@@ -69,6 +69,28 @@ def selected(names: Sequence[str]) -> list[str]:
             raise RecipeError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
         wanted |= {stage, *(downstream_of(stage) if name.endswith("+") else ())}
     return [stage for stage in STAGES if stage in wanted]
+
+
+def check_parents(names: Collection[str], recipe: Recipe, store: Store) -> None:
+    """Check that everything that the named stages are made of is there, or among them.
+
+    Raises:
+        StoreError: it is not; the message names all that is missing.
+    """
+    needed, missing = set(names), list[str]()
+    for stage in reversed(STAGES.values()):
+        if stage.name not in needed:
+            continue
+        if stage.name not in names:
+            if store.current(recipe.name, stage.name) is not None:
+                continue
+            missing.insert(0, stage.name)
+        needed |= set(stage.parents_of(recipe))
+    if missing:
+        raise StoreError(
+            f"{', '.join(name for name in STAGES if name in names)}: recipe {recipe.name!r} has not made "
+            f"{', '.join(missing)} in {store}. Select these too, or run everything: spn4cir run"
+        )
 
 
 def outdated(recipe: Recipe, store: Store) -> dict[str, str | None]:

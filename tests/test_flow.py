@@ -161,6 +161,16 @@ def test_importing_the_flow_loads_neither_torch_nor_transformers() -> None:
     assert shown.stdout.strip() == "[]"
 
 
+def test_all_that_is_missing_above_a_selection_is_named_before_anything_runs(tmp_path: Path) -> None:
+    recipe, store = load_recipe(tiny_recipe_file(tmp_path)), Store(tmp_path / "store")
+    run(recipe, store, ["images", "templates"])
+    ran: list[str] = []
+    with pytest.raises(StoreError) as caught:
+        run(recipe, store, selected(["triplets+"]), on_stage_done=lambda artifact, _: ran.append(artifact.noun))
+    assert "has not made annotations, captions, image_embeddings, splits, pairs, modified_texts in" in str(caught.value)
+    assert not ran
+
+
 def test_a_plus_selects_all_downstream() -> None:
     assert set(selected(["triplets+"])) == flow.downstream_of("triplets") | {"triplets"}
     assert selected(["pairs", "captions"]) == ["captions", "pairs"]

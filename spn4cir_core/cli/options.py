@@ -14,8 +14,26 @@ from spn4cir_core.recipe import Recipe, is_recipe_file, packaged_recipes, recipe
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.remote_store import open_store
 
+RECIPE_VARIABLE = "SPN4CIR_RECIPE"
+
+
+def recipe_named_by(context: typer.Context, option: typer.CallbackParam, value: str) -> str:
+    """The value; standard error names a recipe that is not on the command line, as it was set for another command."""
+    source = context.get_parameter_source(option.name or "")
+    if value and source is not None and source.name == "ENVIRONMENT":
+        typer.echo(f"recipe: {value}, by the environment variable {RECIPE_VARIABLE}", err=True)
+    return value
+
+
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", "-r", envvar="SPN4CIR_RECIPE", help="A packaged name or a TOML file.")
+    str,
+    typer.Option(
+        "--recipe",
+        "-r",
+        envvar=RECIPE_VARIABLE,
+        callback=recipe_named_by,
+        help="A packaged name or a TOML file.",
+    ),
 ]
 StoreOption = Annotated[
     str,

@@ -13,6 +13,8 @@ from spn4cir_core.triplets.sheet import drawn, triplet_sheet
 from spn4cir_core.triplets.triplet_tables import training_triplets
 
 SAMPLES, SHEET_TRIPLETS, NAMED_FILES = 5, 24, 5
+TAGGED_SHARE = 0.5
+"""More captions than this share by offline tags: search finds little of what the text names."""
 REFUSED_SHARE = 0.5
 """Gates that refuse more than this share of the triplets leave the corpus's easy part."""
 
@@ -59,6 +61,12 @@ def _captions(details: Mapping[str, Any]) -> Iterator[str]:
         yield f"caption: {row['image_id']}: {row['caption']}"
     for note in details.get("notes", []):
         yield f"warning: captions: {note}"
+    sources: Mapping[str, int] = details.get("sources", {})
+    if (tagged := sources.get("tags", 0)) > TAGGED_SHARE * sum(sources.values()):
+        yield (
+            f"warning: captions: {tagged:,} of {sum(sources.values()):,} are tags, which know 1,000 things and colour: "
+            "a column 'title' in metadata.csv (docs/data.md) or a vision-language model (docs/captions.md) finds more"
+        )
 
 
 def _triplets(artifact: Artifact) -> Iterator[str]:

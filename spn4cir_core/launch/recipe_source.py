@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -22,7 +23,10 @@ from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import plain
 
 log = logging.getLogger(__name__)
-NAME_CHARACTERS, DIGEST_CHARACTERS = 31, 8
+MOST_CHARACTERS, DIGEST_CHARACTERS = 40, 8
+"""Of a recipe's name, and of the hash in one."""
+NAME_CHARACTERS, STEM_CHARACTERS = 19, 20
+NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 COMPARED_PICTURES = 100
 
 
@@ -71,17 +75,30 @@ def own_name(recipe: Recipe, store: Store) -> Recipe:
     source, owner = RecipeSource.of(recipe), RecipeSource.in_store(recipe.name, store)
     if _is_same(source, owner, recipe, store):
         return recipe
-    digest = hashlib.sha256(f"{source.recipe}\n{source.pictures}".encode()).hexdigest()[:DIGEST_CHARACTERS]
-    name = f"{recipe.name[:NAME_CHARACTERS]}_{digest}"
+    own = [recipe.model_copy(update={"name": name}) for name in _other_names(recipe.name, source, owner, store)]
+    named = next((one for one in own if _is_same(source, RecipeSource.in_store(one.name, store), one, store)), own[-1])
     log.info(
         "the name %r belongs to %s in %s; what is made of %s is kept apart as %r",
         recipe.name,
         owner.pictures if owner.pictures != source.pictures and owner.pictures else owner.recipe or "other pictures",
         store,
         source.pictures if owner.pictures != source.pictures else source.recipe,
-        name,
+        named.name,
     )
-    return recipe.model_copy(update={"name": name})
+    return named
+
+
+def _other_names(name: str, source: RecipeSource, owner: RecipeSource, store: Store) -> list[str]:
+    """Names for a recipe whose own belongs to another, the preferred first: with that of its folder or file behind it.
+
+    The last is the only one's; older builds gave that with all of the name, and a store may have it.
+    """
+    digest = hashlib.sha256(f"{source.recipe}\n{source.pictures}".encode()).hexdigest()[:DIGEST_CHARACTERS]
+    differs = Path(source.pictures if owner.pictures != source.pictures else source.recipe)
+    stem = NOT_IN_NAMES.sub("_", differs.stem.lower()).strip("_")
+    older = f"{name[: MOST_CHARACTERS - DIGEST_CHARACTERS - 1]}_{digest}"
+    readable = [f"{name[:NAME_CHARACTERS]}_{stem[:STEM_CHARACTERS]}"] if stem else []
+    return [*([older] if older in store.recipe_names() else []), *readable, older]
 
 
 def claimed(recipe: Recipe, store: Store) -> Recipe:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.flow import STAGES
+from spn4cir_core.flow import STAGES, check_parents
 from spn4cir_core.launch.launcher import INLINE, Launch
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -28,10 +28,12 @@ def run(
 
     Raises:
         RecipeError: a name is not a stage.
+        StoreError: something that the stages are made of is missing, and is not among them.
     """
     wanted = set(names)
     if unknown := wanted - STAGES.keys():
         raise RecipeError(f"no stage {sorted(unknown)[0]!r}; the stages are {', '.join(STAGES)}")
+    check_parents(wanted, recipe, store)
     artifacts = {}
     for stage in STAGES.values():
         if stage.name in wanted and (launch.machine_rank == 0 or launch.is_multi_process(stage)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,9 @@ from spn4cir_core.flow import STAGES
 from tests.pipelines import tiny_recipe_file
 
 
-def spn4cir(*words: str) -> subprocess.CompletedProcess[str]:
+def spn4cir(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "spn4cir_core.cli.app", *words]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
+    return subprocess.run(line, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,21 @@ def test_search_prints_hits_and_writes_a_contact_sheet(folder: Path) -> None:
 def test_without_a_recipe_the_store_s_last_one_is_used_and_named(folder: Path) -> None:
     done = spn4cir("status", "--store", str(folder / "store"))
     assert done.returncode == 0 and "recipe: tiny" in done.stderr and "would run" not in done.stdout
+
+
+def test_a_recipe_that_the_environment_names_is_said(folder: Path) -> None:
+    recipe, store = str(folder / "tiny.toml"), str(folder / "store")
+    done = spn4cir("status", "--store", store, SPN4CIR_RECIPE=recipe)
+    assert f"recipe: {recipe}, by the environment variable SPN4CIR_RECIPE" in done.stderr
+    assert "environment" not in spn4cir("status", "--store", store, "--recipe", recipe, SPN4CIR_RECIPE="demo").stderr
+
+
+def test_a_selection_without_its_parents_names_all_that_are_missing(folder: Path) -> None:
+    recipe = str(folder / "tiny.toml")
+    done = spn4cir("run", "--select", "triplets+", "--recipe", recipe, "--store", str(folder / "none"))
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and last.startswith("error: triplets, ")
+    assert "images, templates, annotations, captions, image_embeddings, splits, pairs, modified_texts" in last
 
 
 def test_an_error_names_the_command_with_its_recipe_and_store(folder: Path) -> None:

@@ -38,6 +38,15 @@ def test_samples_of_captions_and_triplets_and_a_sheet(store: Store, tmp_path: Pa
         assert min(sheet.size) > 100
 
 
+@pytest.mark.parametrize(
+    ("sources", "warned"),
+    [({"tags": 3}, True), ({"tags": 2, "title": 1}, True), ({"title": 2, "tags": 2}, False), ({}, False)],
+)
+def test_captions_that_are_mostly_tags_are_warned_of(sources: dict[str, int], warned: bool) -> None:
+    lines = outcome({"captions": fake("captions", {"sample": [], "sources": sources})})
+    assert any("are tags" in line for line in lines) is warned
+
+
 def test_gates_that_refuse_most_are_warned_of(store: Store) -> None:
     triplets = store.current(NAME, "triplets")
     assert triplets is not None

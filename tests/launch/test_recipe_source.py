@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from spn4cir_core.api import run
-from spn4cir_core.launch.recipe_source import claimed, last_recipe, named_in, own_name
+from spn4cir_core.launch.recipe_source import RecipeSource, claimed, last_recipe, named_in, own_name
 from spn4cir_core.recipe import Recipe, load_recipe, recipe_of
 from spn4cir_core.store.artifacts import Store
 
@@ -47,7 +49,25 @@ def test_two_folders_of_one_recipe_do_not_answer_for_each_other(source: str, tmp
     assert made[0] == made[2] != made[1]
     assert (current(one, store), current(other, store)) == (made[0], made[1])
     assert own_name(one, store).name == one.name
-    assert own_name(other, store).name.startswith(f"{one.name}_")
+    assert own_name(other, store).name == f"{one.name}_other"
+
+
+def test_three_folders_of_one_name_are_kept_apart(tmp_path: Path, store: Store) -> None:
+    folders = [tmp_path / str(shade) / "New shoes (2)" for shade in (10, 120, 200)]
+    recipes = [recipe_of("", pictures(folder, int(folder.parent.name))) for folder in folders]
+    made = [scanned(recipe, store) for recipe in recipes]
+    assert len(set(made)) == 3 and [current(recipe, store) for recipe in recipes] == made
+    names = [own_name(recipe, store).name for recipe in recipes]
+    assert names[:2] == ["folder", "folder_new_shoes_2"] and names[2].startswith("folder_") and len(set(names)) == 3
+
+
+def test_a_second_folder_of_a_store_from_before_names_had_the_folder_in_them(tmp_path: Path, store: Store) -> None:
+    one, other = (recipe_of("", pictures(tmp_path / name, shade)) for name, shade in (("one", 10), ("other", 200)))
+    scanned(one, store)
+    source = RecipeSource.of(other)
+    digest = hashlib.sha256(f"{source.recipe}\n{source.pictures}".encode()).hexdigest()[:8]
+    store.set_recipe_note(f"folder_{digest}", asdict(source))
+    assert own_name(other, store).name == f"folder_{digest}"
 
 
 def test_a_folder_that_never_ran_has_nothing(tmp_path: Path, store: Store) -> None:
