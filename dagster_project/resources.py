@@ -14,6 +14,7 @@ from dagster_project.run_processes import follow_run
 from spn4cir_core.engine.progress import Throttled
 from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import Spn4cirError
+from spn4cir_core.flow import check_parents
 from spn4cir_core.launch.launcher import Launch, launch_from
 from spn4cir_core.launch.recipe_source import claimed, own_name
 from spn4cir_core.recipe import Recipe, load_recipe
@@ -58,6 +59,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
         try:
             recipe, store = self.load()
             claimed(recipe, store)
+            check_parents([stage.name], recipe, store)
             launch = launch_from({name: getattr(self, name) for name in Launch.model_fields})
             if launch.starts(stage, recipe, store):
                 artifact, reused = run_through_pipes(context, launch, stage, recipe, store)

@@ -23,8 +23,8 @@ class RunOutcome:
     """The assets of the run; the last part of a key is the stage's name."""
     reused: dict[str, bool] = field(default_factory=dict)
     """Stage → whether its artefact was already there."""
-    failed: set[str] = field(default_factory=set)
-    """Stages that have failed."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Stage that has failed → why, in one line."""
     failed_checks: list[str] = field(default_factory=list)
 
     @property
@@ -48,7 +48,7 @@ class RunOutcome:
             if not evaluation.passed:
                 self.failed_checks.append(f"{evaluation.check_name} of {evaluation.asset_key.path[-1]}")
         elif event.is_step_failure and event.step_key:
-            self.failed.add(event.step_key.rpartition("__")[2])
+            self.failed[event.step_key.rpartition("__")[2]] = _why(event)
 
     def end(self, pipeline: Pipeline) -> str:
         """The lines: one for each state that stages are in, and the report's path."""
@@ -63,11 +63,26 @@ class RunOutcome:
         }
         return "\n".join(["done", *(f"{title + ':':<14}{', '.join(names)}" for title, names in lines.items() if names)])
 
+    def error(self) -> str:
+        """One line on what failed; empty where nothing did."""
+        return "; ".join(f"{name}: {why}" for name, why in self.failed.items())
+
     def _late(self, late: list[str]) -> list[str]:
         """This run's stages by name, and the number of others."""
         others = len(set(late) - set(self.names))
         words = [name for name in late if name in self.names] + ([f"{others} not selected"] if others else [])
         return [*words[:-1], f"{words[-1]} (why: spn4cir status)"] if words else []
+
+
+def _why(event: dg.DagsterEvent) -> str:
+    """What a step says of its failure, else the class and message of the innermost error."""
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return " ".join(data.user_failure_data.description.split())
+    error = data.error
+    while error and error.cause:
+        error = error.cause
+    return " ".join(error.message.split()) if error else "no reason is known"
 
 
 def _now(pipeline: Pipeline) -> tuple[list[str], str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 
@@ -54,6 +56,7 @@ class WatchedExecutor(dg.Executor):
 
     Before the first it ends the runs whose process is gone, whose pool slots this one would wait for; while a step
     waits, the log names the run that has the slot; after the last it says what was computed and what was up to date.
+    The process's last line is the error of a step that failed.
     """
 
     def __init__(self, executor: dg.Executor, pipeline: Pipeline) -> None:
@@ -88,6 +91,8 @@ class WatchedExecutor(dg.Executor):
             log.warning("interrupted. What is finished is kept: run the same again, and it goes on from there.")
             raise
         log.info(outcome.end(self.pipeline))
+        if error := outcome.error():  # Dagster prints two stacks and its own summary after this
+            atexit.register(print, f"error: {error}", file=sys.stderr, flush=True)
 
 
 def blocking_pool(event: dg.DagsterEvent) -> str:

@@ -1,23 +1,49 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import dagster as dg
+from PIL import Image
 
 from dagster_project.definitions import definitions_for
 from dagster_project.resources import Pipeline
 from dagster_project.run_outcome import RunOutcome
+from spn4cir_core.captions.base import Captioner, ToCaption
+from spn4cir_core.images.files import ImageFiles
 from tests.dagster_project.executed_jobs import coloured_corpus
 from tests.pipelines import tiny_recipe_file
 
 
-def outcome_of(pipeline: Pipeline, *names: str) -> list[str]:
-    """The last lines of a run of these assets, without the report's path."""
+class Raises(Captioner):
+    """Fails with an error that nobody expected, of more than one line."""
+
+    plugin_kind: ClassVar[str] = "tests.dagster_project.test_run_outcome:Raises"
+
+    def fingerprint(self, files: ImageFiles) -> str:
+        return "raises"
+
+    def prompt(self, image: ToCaption) -> str:
+        return ""
+
+    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str]]:
+        raise ValueError("the weights\n  are gone")
+
+
+def run_of(pipeline: Pipeline, *names: str) -> RunOutcome:
+    """What a run of these assets has told."""
     defs, keys = definitions_for(pipeline), [dg.AssetKey(name) for name in names]
     outcome = RunOutcome(keys)
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process(asset_selection=keys, raise_on_error=False)
     for event in result.all_events:
         outcome.add(event)
+    return outcome
+
+
+def outcome_of(pipeline: Pipeline, *names: str) -> list[str]:
+    """The last lines of a run of these assets, without the report's path."""
+    outcome = run_of(pipeline, *names)
     title, *lines = outcome.end(pipeline).splitlines()
     assert title == "done"
     return lines
@@ -30,6 +56,18 @@ def test_each_stage_stands_under_what_became_of_it(tmp_path: Path) -> None:
     assert outcome_of(pipeline, "images") == ["up to date:   images", f"would run:    {others}"]
     failed = outcome_of(pipeline, "splits")
     assert failed == ["failed:       splits", f"would run:    {others.replace('16', '15')}"]
+
+
+def test_an_error_is_one_line_with_the_innermost_cause(tmp_path: Path) -> None:
+    recipe = tiny_recipe_file(tmp_path, captions={"captioner": {"kind": Raises.plugin_kind}})
+    pipeline = Pipeline(recipe=str(recipe), store=str(tmp_path / "store"))
+    assert run_of(pipeline, "images").error() == ""
+    assert run_of(pipeline, "captions").error() == "captions: ValueError: the weights are gone"
+
+
+def test_all_that_is_missing_above_a_stage_is_named(tmp_path: Path) -> None:
+    pipeline = Pipeline(recipe=str(tiny_recipe_file(tmp_path)), store=str(tmp_path / "store"))
+    assert "has not made images, annotations, image_embeddings in" in run_of(pipeline, "splits").error()
 
 
 def test_a_stage_below_one_that_would_run_is_not_called_up_to_date(tmp_path: Path) -> None:

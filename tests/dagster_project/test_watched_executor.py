@@ -131,3 +131,10 @@ def test_a_command_says_in_a_few_lines_what_was_up_to_date_and_what_was_computed
         outcomes.append(re.findall(r"^(up to date|computed|would run|report): +(.*)", printed, re.M))
     rest = ("would run", "16 not selected (why: spn4cir status)")
     assert outcomes == [[("computed", "images"), rest], [("up to date", "images"), rest]]
+
+
+def test_a_command_that_fails_ends_with_one_line_on_why(home: Home) -> None:
+    with home.materialize("captions") as command:
+        printed = command.communicate()[0]
+    assert command.returncode == 1
+    assert re.match(r"error: captions: recipe '\w+' has not made images", printed.strip().splitlines()[-1]), printed
