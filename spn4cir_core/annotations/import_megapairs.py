@@ -1,4 +1,8 @@
-"""MegaPairs' files: one JSON object a line, ``{q_img, q_text, t_img, hns}``."""
+"""MegaPairs' files: one JSON object a line, ``{q_img, q_text, t_img, hns}``, as its data set card has them.
+
+``hns[0]`` is the query image itself. It is left out here: no reference image is an answer to its own query in search,
+and the objective ``reference_negatives`` makes it a negative in training.
+"""
 
 from __future__ import annotations
 

@@ -264,7 +264,8 @@ def test_lasco_names_images_by_their_paths(tmp_path: Path) -> None:
 
 
 def test_megapairs_keeps_all_texts_and_the_hard_negatives(tmp_path: Path) -> None:
-    row = {"q_img": "0/a.jpg", "q_text": ["make it red", "in red"], "t_img": "0/b.jpg", "hns": ["0/c.jpg", "0/b.jpg"]}
+    negatives = ["0/a.jpg", "0/c.jpg", "0/b.jpg"]  # the first is the query image, as published
+    row = {"q_img": "0/a.jpg", "q_text": ["make it red", "in red"], "t_img": "0/b.jpg", "hns": negatives}
     file = written(tmp_path / "pairs.jsonl", "\n".join(json.dumps(line) for line in (row, row | {"t_img": "0/d.jpg"})))
     assert import_annotations("megapairs", [file], tmp_path / "triplets.csv") == (2, {})
     first, second = parsed(tmp_path / "triplets.csv")[0]

@@ -38,7 +38,9 @@ def parents(store: Store, vectors: np.ndarray, **columns: Any) -> None:
             "splits.parquet": pa.table(
                 {"image_id": ids, "component": pa.array([0] * rows, pa.int32()), "split": split}
             ),
-            "near_duplicates.parquet": links(columns.get("near", []), "image_a", "image_b"),
+            "near_duplicates.parquet": links(columns.get("near", []), "image_a", "image_b").append_column(
+                "found_by", pa.array([columns.get("found_by", "phash")] * len(columns.get("near", [])), pa.string())
+            ),
         },
     }
     if "captions" in columns:
@@ -126,6 +128,23 @@ def test_constraints_and_counts(tmp_path: Path) -> None:
         "drawn pair is already annotated",
         "drawn target is in its reference's component of near-duplicates",
     } <= set(drops)
+
+
+@pytest.mark.parametrize(
+    ("found_by", "pair_views", "paired"),
+    [("phash", False, False), ("phash", True, False), ("group", False, False), ("group", True, True)],
+)
+def test_views_of_one_product_are_a_pair_by_option_only_and_near_duplicates_never(
+    tmp_path: Path, found_by: str, pair_views: bool, paired: bool
+) -> None:
+    product = {(a, b) for a in range(5) for b in range(a + 1, 5)}
+    parents(Store(tmp_path), clustered(20, 6), near=sorted(product), found_by=found_by)
+    rows = [
+        [int(pair[key][5:10]) for key in ("reference_id", "target_id")]
+        for pair in run(Store(tmp_path), per_reference=19, pair_views=pair_views).table().to_pylist()
+    ]
+    assert any((min(row), max(row)) in product for row in rows) is paired
+    assert any(max(row) >= 5 for row in rows)
 
 
 def test_max_pairs_keeps_a_random_choice(tmp_path: Path) -> None:
