@@ -142,4 +142,4 @@ def test_the_customers_command_succeeds_from_a_clean_shell_and_fails_with_the_st
     assert done.returncode == 0, done.stderr[-2000:]
     missing = command("--select", "triplets+", folder=project.folder / "nowhere", recipe=project.recipe)
     assert missing.returncode != 0
-    assert "Materialise images first" in missing.stderr + missing.stdout
+    assert "has not made images" in missing.stderr + missing.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def test_pages_escape_what_they_show_and_twins_lie_beside(
     tags.feed(page)
     assert "script" not in tags.tags and "&lt;script&gt;" in page and tags.tags.count("article") == len(STAGES)
     assert "1,234" in page and "2 min" in page and "captions join images" in page
-    assert "<script" not in summary_markdown(said)
+    assert not re.search(r"(?<!\\)<script", summary_markdown(said))
     assert json.loads(paths[2].read_text(encoding="utf-8")) == said
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="--out"):
