@@ -13,6 +13,9 @@ that queries outside the fit like best is taken."""
 START = 0.3
 """Weight of every channel before a fit."""
 BOOTSTRAPS = 100
+FEW_QUERIES = 20
+"""With fewer queries no channel is left out: that one does not help them is chance, and it may be the one that reads the
+text."""
 HARDEST = 200
 """Candidates of each query that the likelihood is computed over, beside its targets: the best of an even blend."""
 EXCLUDED = -1e6
@@ -53,7 +56,8 @@ def fit_weights(
 
     Deterministic. The listwise likelihood is that of ListNet (Cao et al. 2007, equation 5, top one). A channel without
     which queries outside the fit (the other half of them) do not worse by more than one standard error gets the weight
-    0, one after another (Breiman et al. 1984, section 3.4.3).
+    0, one after another (Breiman et al. 1984, section 3.4.3). Fewer than 20 queries decide neither that nor how strong
+    the pull to equal weights is: all channels stay, under the strongest one.
 
     Args:
         standard_QCN: calibrated scores, 0 where a channel has none.
@@ -68,8 +72,9 @@ def fit_weights(
     scores_QCN = _without_excluded(standard_QCN, excluded)
     sample = _Sample.of(scores_QCN, targets)
     alive_C = np.abs(standard_QCN).max((0, 2)) > 0
-    prior_strength = _best_prior(sample, alive_C, prior_strengths)
-    weight_C = _eliminated(sample, alive_C, prior_strength)
+    few = len(standard_QCN) < FEW_QUERIES
+    prior_strength = max(prior_strengths) if few else _best_prior(sample, alive_C, prior_strengths)
+    weight_C = _fitted(sample, alive_C if few else _helpful(sample, alive_C, prior_strength), prior_strength)
     drawn_BC = _bootstrapped(sample, weight_C, seed, prior_strength)
     alone_C = np.array([recall_at_1(scores_QCN, unit, targets) for unit in np.eye(len(alive_C))])
     recall = recall_at_1(scores_QCN, weight_C, targets)
@@ -188,9 +193,14 @@ def _best_prior(sample: _Sample, alive_C: np.ndarray, strengths: Sequence[float]
     return min(strengths, key=lambda strength: _held_out_loss(sample, alive_C, strength).mean())
 
 
-def _eliminated(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:
-    """Fit, leaving channels out one after another while queries that were not fitted on do hardly worse without one."""
+def _fitted(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:
+    """Weights (C,) of the channels in use, every query counting alike."""
     even_Q = np.full(len(sample.score_QMC), 1 / len(sample.score_QMC))
+    return _minimise(sample, alive_C, np.full(len(alive_C), START), prior_strength, even_Q)
+
+
+def _helpful(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:
+    """(C,) bool: what stays when channels go one by one while queries outside the fit do hardly worse without."""
     alive_C = alive_C.copy()
     loss_Q = _held_out_loss(sample, alive_C, prior_strength)
     while alive_C.sum() > 1:
@@ -201,7 +211,7 @@ def _eliminated(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> 
         if worse_Q.mean() > worse_Q.std() / len(worse_Q) ** 0.5:
             break
         alive_C, loss_Q = fewer[best], losses[best]
-    return _minimise(sample, alive_C, np.full(len(alive_C), START), prior_strength, even_Q)
+    return alive_C
 
 
 def _held_out_loss(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:

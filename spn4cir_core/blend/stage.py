@@ -266,7 +266,7 @@ BLEND = Stage(
         *(role.artifact for role in TRAINED.values()),
     ),
     view=BlendInput,
-    version=3,
+    version=4,
     write=write_blend,
     external_inputs=_sentence_weights,
     growth=constant,

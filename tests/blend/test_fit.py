@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spn4cir_core.blend.fit import fit_weights, recall_at_1
+from spn4cir_core.blend.fit import FEW_QUERIES, fit_weights, recall_at_1
 
 QUERIES, CANDIDATES = 120, 60
 
@@ -62,3 +62,10 @@ def test_equal_scores_at_the_top_count_by_their_share() -> None:
 def test_no_queries_is_an_error() -> None:
     with pytest.raises(ValueError, match="no validation queries"):
         fit_weights(np.zeros((0, 2, 3)), [], [])
+
+
+@pytest.mark.parametrize(("queries", "left_out"), [(FEW_QUERIES - 1, False), (QUERIES, True)])
+def test_few_queries_leave_no_channel_out(queries: int, left_out: bool) -> None:
+    data, targets, excluded = scores([6.0, 0.0, 0.5])
+    fit = fit_weights(data[:queries], targets[:queries], excluded[:queries])
+    assert bool((fit.weight_C == 0).any()) is left_out
