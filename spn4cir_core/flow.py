@@ -88,8 +88,8 @@ def check_parents(names: Collection[str], recipe: Recipe, store: Store) -> None:
         needed |= set(stage.parents_of(recipe))
     if missing:
         raise StoreError(
-            f"{', '.join(name for name in STAGES if name in names)}: recipe {recipe.name!r} has not made "
-            f"{', '.join(missing)} in {store}. Select these too, or run everything: spn4cir run"
+            f"recipe {recipe.name!r} has not made {', '.join(missing)} in {store}, for "
+            f"{', '.join(name for name in STAGES if name in names)}. Select these too, or run everything: spn4cir run"
         )
 
 

@@ -14,7 +14,7 @@ START = 0.3
 """Weight of every channel before a fit."""
 BOOTSTRAPS = 100
 FEW_QUERIES = 20
-"""With fewer queries no channel is left out: that one does not help them is chance, and it may be the one that reads the
+"""With fewer queries no channel is left out: that it does not help them is chance, and it may be the one that reads the
 text."""
 HARDEST = 200
 """Candidates of each query that the likelihood is computed over, beside its targets: the best of an even blend."""
