@@ -55,6 +55,10 @@ class Reranking:
         self.unanswered = 0
         """Queries so far of which no candidate got a score, so that the order stayed."""
 
+    def fitted(self, pictures: Sequence[Image.Image]) -> list[Image.Image]:
+        """Copies as small as the reranker needs them."""
+        return [_fitted(picture.convert("RGB"), self.reranker.picture_px) for picture in pictures]
+
     def order(self, references: Sequence[Image.Image], text: str, paths: Sequence[str]) -> list[int] | None:
         """Positions of the first hits in their new order, for the first ``top`` paths; the others are not named.
 

@@ -184,8 +184,11 @@ class SearchService:
         request = SearchRequest.of(pictures or None, query_text, wanted, without, made, known, weights=own_weights)
         with self._in_memory.holding(pictures):
             hits = self._waiting((opened.searcher, request))
-            reranked = self._reranked(opened.searcher, hits, pictures, text) if rerank else None
-        uncaptioned = map(opened.searcher.uncaptioned, pictures if text else (), known)
+            uncaptioned = [*map(opened.searcher.uncaptioned, pictures if text else (), known)]
+            reranking = opened.searcher.reranking if rerank else None
+            small = [] if reranking is None else reranking.fitted(pictures)
+        del pictures, request  # a reranker takes its time, and needs the small ones only
+        reranked = self._reranked(opened.searcher, hits, small, text) if rerank else None
         stays = ORDER_STAYS if rerank and reranked is None else ""
         of_text = opened.searcher.unread(query_text), opened.searcher.unknown(query_text)
         note = " ".join(f"{one.rstrip('.')}." for one in filter(None, dict.fromkeys([*of_text, *uncaptioned, stays])))

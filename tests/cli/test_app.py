@@ -109,3 +109,19 @@ def test_channels_that_add_nothing_to_a_hit_are_not_listed() -> None:
     parts = {"edited caption in captions": 4.0, "modified text in captions": 0.0, "words taken away": -0.004}
     assert shown_channels(parts) == "edited caption in captions +4.00"
     assert shown_channels({"words taken away": -0.5}) == "words taken away -0.50"
+
+
+def test_negatives_and_dimensions_are_printed(folder: Path) -> None:
+    negatives, dimensions = (spn4cir(command, *options(folder)) for command in ("negatives", "dimensions"))
+    assert negatives.returncode == 0, negatives.stderr
+    assert "queries of stage 1" in negatives.stdout and "rank 2-5" in negatives.stdout
+    assert dimensions.returncode == 0, dimensions.stderr
+    assert "numbers place all answers of" in dimensions.stdout
+
+
+def test_a_soup_is_written_where_it_can_be_started_from(folder: Path) -> None:
+    (checkpoint,) = (folder / "store" / "stage1_checkpoint").glob("*/")
+    without_queries = spn4cir("soup", "--with", str(checkpoint), "--out", str(folder / "soup"), *options(folder))
+    assert without_queries.returncode and "validation" in without_queries.stderr, (
+        "the tiny corpus has no validation split"
+    )

@@ -51,3 +51,9 @@ def test_nonsense_leaves_the_order_and_is_counted(
 
 def test_where_no_picture_can_be_opened_the_model_is_not_asked(files: ImageFiles) -> None:
     assert Reranking(ByColour(), files).order([REFERENCE], "blue", ["gone.png"]) is None
+
+
+def test_references_are_made_small_and_stay_as_they_are(files: ImageFiles) -> None:
+    large = Image.new("RGBA", (400, 100), "red")
+    (small,) = Reranking(ByColour(), files).fitted([large])
+    assert small.size == (32, 8) and small.mode == "RGB" and large.size == (400, 100)
