@@ -116,6 +116,8 @@ class Room:
             return member.model_validate(settings)
         except ValidationError as error:
             raise RecipeError(explain(error, f"{self.noun} {value['kind']!r}", member)) from error
+        except RecipeError as error:  # of a plug-in inside this one
+            raise RecipeError(f"{self.noun} {value['kind']!r}: {error}") from error
         except Exception as error:  # whatever a class from elsewhere raises
             raise RecipeError(f"{self.noun} {value['kind']!r} cannot be made: {in_one_line(error)}") from error
 

@@ -27,21 +27,21 @@ def sampled(query_set: QuerySet, size: int, embeddings: Embeddings, seed: int) -
         return query_set
     whole, queries = set(gallery), query_set.queries
     anchors = {image_id for query in queries for image_id in (*query.reference_ids, *query.target_ids)} & whole
-    left = anchors | {image_id for query in queries for image_id in query.negative_ids} & whole
-    left |= _look_alikes(sorted(anchors), gallery, embeddings)
-    others = [image_id for image_id in gallery if image_id not in left]
-    wanted = max(0, size - len(left))
+    staying = anchors | {image_id for query in queries for image_id in query.negative_ids} & whole
+    staying |= _look_alikes(sorted(anchors), gallery, embeddings)
+    others = [image_id for image_id in gallery if image_id not in staying]
+    wanted = max(0, size - len(staying))
     drawn = np.random.default_rng(seed).permutation(len(others))[:wanted]
-    left |= {others[number] for number in drawn}
+    staying |= {others[number] for number in drawn}
     return replace(
         query_set,
-        gallery_ids=tuple(image_id for image_id in gallery if image_id in left),
+        gallery_ids=tuple(image_id for image_id in gallery if image_id in staying),
         galleries={
-            name: tuple(image_id for image_id in image_ids if image_id in left)
+            name: tuple(image_id for image_id in image_ids if image_id in staying)
             for name, image_ids in query_set.galleries.items()
         },
-        protocol=f"{query_set.protocol} For quick evaluation {len(left):,} of the {len(gallery):,} images are ranked: "
-        f"answers, reference images, explicit negatives, their {NEAREST} look-alikes and a sample of the others; "
+        protocol=f"{query_set.protocol} For quick evaluation {len(staying):,} of the {len(gallery):,} images are ranked"
+        f": answers, reference images, explicit negatives, their {NEAREST} look-alikes and a sample of the others; "
         "recall is higher than in the whole gallery.",
     )
 

@@ -53,10 +53,6 @@ class Grid(Reranker):
         return self.side_px
 
     @override
-    def extras(self) -> tuple[str, ...]:
-        return self.model.extras()
-
-    @override
     def fingerprint(self, files: ImageFiles) -> str:
         identity = {"kind": self.plugin_kind, "question": self.question, "side_px": self.side_px, "reading": READING}
         return fingerprint({**identity, "model": self.model.fingerprint(files)})

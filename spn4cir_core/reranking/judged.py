@@ -28,10 +28,6 @@ class Judged(Reranker):
     judge: Annotated[Judge, Choice(JUDGES)]
     """The table of a judge."""
 
-    @override
-    def extras(self) -> tuple[str, ...]:
-        return self.judge.extras()
-
     @property
     @override
     def picture_px(self) -> int:

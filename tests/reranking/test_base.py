@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from spn4cir_core.reranking.base import Score, new_order, usable
+from spn4cir_core.errors import RecipeError
+from spn4cir_core.reranking.base import RERANKERS, Score, new_order, usable
 
 
 def slow_order(scores: Sequence[Score]) -> list[int]:
@@ -41,3 +42,14 @@ def test_scores_that_are_not_one_for_each_candidate_are_none(scores: list[Score]
 
 def test_a_score_that_is_no_finite_number_is_none() -> None:
     assert usable([1, float("nan"), float("inf"), None], 4) == [1.0, None, None, None]
+
+
+def test_a_mistake_in_a_plug_in_inside_names_both() -> None:
+    model = {"kind": "endpoint", "base_url": "http://localhost:1/v1", "model": "m"}
+    with pytest.raises(
+        RecipeError, match=r"^reranker 'judge': judge 'yes': model = .* has no likelihoods here"
+    ) as caught:
+        RERANKERS.build({"kind": "judge", "judge": {"kind": "yes", "model": model}})
+    assert "line" not in str(caught.value)
+    with pytest.raises(RecipeError, match="Did you mean 'grid'"):
+        RERANKERS.build("grdi")

@@ -43,10 +43,6 @@ class Frozen(Backbone):
     composer: Annotated[Composer, Choice(COMPOSERS)] = Sum()
 
     @override
-    def extras(self) -> tuple[str, ...]:
-        return self.encoder.extras()
-
-    @override
     def fingerprint(self) -> str:
         return fingerprint({"settings": self, "weights": self.encoder.fingerprint()})
 
