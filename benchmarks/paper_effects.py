@@ -34,6 +34,7 @@ DRAWS = 2000
 Trained = tuple[str, str]
 """Level of the grid, model."""
 IN_BATCH: Trained = ("true", "control")
+LONG: Trained = ("long: true", "control")
 TARGETS: Trained = ("true, targets replaced", "stage1")
 CLAIMS: tuple[tuple[str, Trained, Trained], ...] = (
     ("positives help, in batch: published", ("+ published", "control"), IN_BATCH),
@@ -63,6 +64,13 @@ CLAIMS: tuple[tuple[str, Trained, Trained], ...] = (
         ("+ ours, slow stage 2", "stage2"),
         ("+ ours, slow stage 2 in batch", "stage2"),
     ),
+    ("twice the steps, positives, in batch: published", ("long: + published", "control"), LONG),
+    ("twice the steps, positives, in batch: ours", ("long: + ours", "control"), LONG),
+    ("twice the steps, the bank: true triplets alone", ("long: true", "stage2"), LONG),
+    ("twice the steps, the bank: with published", ("long: + published", "stage2"), ("long: + published", "control")),
+    ("twice the steps, the bank: with ours", ("long: + ours", "stage2"), ("long: + ours", "control")),
+    ("twice the steps, both beat neither: published", ("long: + published", "stage2"), LONG),
+    ("twice the steps, both beat neither: ours", ("long: + ours", "stage2"), LONG),
     ("replaced targets beat references", TARGETS, ("true, references replaced", "stage1")),
     ("replaced targets beat texts", TARGETS, ("true, texts replaced", "stage1")),
     ("replaced targets beat pairs of both", TARGETS, ("true, queries replaced", "stage1")),
