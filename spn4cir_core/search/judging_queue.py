@@ -25,7 +25,7 @@ from spn4cir_core.triplets.triplet_tables import read_triplets
 log = logging.getLogger(__name__)
 POOLED: Literal["pooled"] = "pooled"
 """Stands for the model where the hits of all were shown together."""
-MOST_QUERIES = 300
+MOST_QUERIES = 200
 """Held-out edits that are searched with every model before the first one is shown."""
 DEPTH = 2
 """First hits of each model that are pooled."""
