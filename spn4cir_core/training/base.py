@@ -10,6 +10,7 @@ BATCH_ORDERS = Room(
         "random": "spn4cir_core.training.batch_orders:RandomBatches",
         "clustered": "spn4cir_core.training.batch_orders:Clustered",
         "same_category": "spn4cir_core.training.batch_orders:SameCategory",
+        "same_reference": "spn4cir_core.training.batch_orders:SameReference",
     },
 )
 

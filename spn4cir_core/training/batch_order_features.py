@@ -41,6 +41,10 @@ class BatchOrderFeatures:
         categories: list[str] = images["category"].take(pa.array(self._rows_in(images["image_id"]))).to_pylist()
         return categories
 
+    def references(self) -> np.ndarray:
+        """(T,) candidate row of each reference image."""
+        return self.triplets.references
+
     def _rows_in(self, image_ids: pa.ChunkedArray) -> np.ndarray:
         targets = self.triplets.candidates["image_id"].take(pa.array(self.triplets.targets))
         rows: np.ndarray = pc.index_in(targets, value_set=image_ids.combine_chunks()).to_numpy()

@@ -44,7 +44,7 @@ def test_categories_are_those_of_the_targets(world: World) -> None:
     assert list(features.categories()) == [known[image] for image in targets]
 
 
-@pytest.mark.parametrize("kind", ["clustered", "same_category"])
+@pytest.mark.parametrize("kind", ["clustered", "same_category", "same_reference"])
 def test_the_order_of_batches_is_a_setting(world: World, kind: str) -> None:
     plain, store = world()
     grouped, _ = world(stage1={"batches": kind})

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from spn4cir_core.training.batch_orders import Clustered, RandomBatches, SameCategory, balanced_clusters, grouped_order
+from spn4cir_core.training.batch_orders import (
+    Clustered,
+    RandomBatches,
+    SameCategory,
+    SameReference,
+    balanced_clusters,
+    grouped_order,
+)
 from spn4cir_core.training.triplet_batches import TrainingTriplets
 
 
@@ -21,6 +28,9 @@ class Known:
 
     def vectors(self) -> np.ndarray:
         return self._vectors
+
+    def references(self) -> np.ndarray:
+        return self.blob
 
     def categories(self) -> Sequence[str]:
         return ["even" if blob % 2 == 0 else "odd" for blob in self.blob]
@@ -88,3 +98,12 @@ def test_categories_become_groups() -> None:
     known = Known(blobs=4, each=3)
     groups = SameCategory().groups(known, 0)
     assert groups is not None and (groups == known.blob % 2).all()
+
+
+def test_triplets_of_one_reference_meet() -> None:
+    known, order = Known(blobs=20, each=4), SameReference(references_per_batch=8)
+    groups = order.groups(known, 0)
+    assert groups is not None and (groups == known.blob).all() and order.runs_per_batch == 8
+    rows = grouped_order(np.arange(80), groups, 16 // order.runs_per_batch, 0, np.random.default_rng(0))
+    pairs = known.blob[rows].reshape(-1, 2)
+    assert (pairs[:, 0] == pairs[:, 1]).all() and sorted(rows.tolist()) == list(range(80))
