@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.blend.blend import best_positions
-from spn4cir_core.blend.evidence import PICTURE, TEXT, ComposedSide, Sentences, TextSide, composed_queries
+from spn4cir_core.blend.evidence import CAPTION, PICTURE, TEXT, ComposedSide, Sentences, TextSide, composed_queries
 from spn4cir_core.blend.fitted import FittedBlend, part_of, read_blend, title_of
 from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel, check_lengths
 from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
@@ -102,7 +102,7 @@ class IndexedBlend:
         artifact: Artifact,
         about: Mapping[str, Any],
         rows: Sequence[Mapping[str, str]],
-        own: Mapping[str, Network],
+        own: Mapping[str, Callable[[], Network]],
     ) -> IndexedBlend:
         """Open what the folder of a ``search_index`` holds.
 
@@ -118,7 +118,7 @@ class IndexedBlend:
         names, encoder = vectors_in_use(blend), _encoder(about["image_encoder"])
         vectors = {name: _open_vectors(artifact, name) for name in names}
         captions = [row["caption"] if _counts(row, blend) else "" for row in rows]
-        sentences = Sentences.of(blend.sentence_encoder) if blend.sentence_encoder else None
+        sentences = Sentences.of(blend.sentence_encoder) if CAPTION in names else None
         return cls(
             blend,
             Gallery(captions, vectors),
@@ -291,12 +291,12 @@ def _largest_first(names: Sequence[str], parts: Sequence[float]) -> dict[str, fl
     return dict(sorted(zip(names, parts, strict=True), key=lambda part: -abs(part[1])))
 
 
-def _is_trained(name: str, files: Mapping[str, Any], own: Mapping[str, Network]) -> bool:
+def _is_trained(name: str, files: Mapping[str, Any], own: Mapping[str, Callable[[], Network]]) -> bool:
     return name in own or network_files(name)[0] in files
 
 
-def _network(artifact: Artifact, name: str, own: Mapping[str, Network]) -> Network:
+def _network(artifact: Artifact, name: str, own: Mapping[str, Callable[[], Network]]) -> Network:
     if name in own:
-        return own[name]
+        return own[name]()
     described, weights = (artifact.file(file) for file in network_files(name))
     return read_checkpoint(described, weights, f"{artifact.noun} {artifact.fingerprint}").network

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from spn4cir_core.search.search_request import SearchRequest
 from spn4cir_core.search.stage import ABOUT, INDEX
 from spn4cir_core.search.unknown_words import unknown_words
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
-from spn4cir_core.training.checkpoints import load_network
+from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, load_network
 from spn4cir_core.training.roles import STAGE2
 
 if TYPE_CHECKING:
@@ -76,19 +76,18 @@ class Searcher:
         self,
         index: Any,
         rows: Sequence[dict[str, str]],
-        network: Network,
+        load_network: Callable[[], Network],
         blend: IndexedBlend | None = None,
         repeats: Repeats | None = None,
         reranking: Reranking | None = None,
     ) -> None:
-        self._index, self._rows, self._network, self._blend = index, rows, network, blend
+        """``load_network`` is called when the network is first needed: a blend may do without."""
+        self._index, self._rows, self._load_network, self._blend = index, rows, load_network, blend
         self.reranking = reranking
         """Puts the first hits of a composed query in order; None where the recipe names no reranker."""
         self._repeats = repeats or Repeats()
         self._row_of = {row["image_id"]: number for number, row in enumerate(rows)}
         self._row_of_pixels = {row["pixel_sha256"]: number for number, row in enumerate(rows)}
-        self.encoder = Encoder(network)
-        """Encodes queries and targets into the space of the index."""
 
     @classmethod
     def open(cls, artifact: Artifact, checkpoint: Artifact | None = None, files: ImageFiles | None = None) -> Searcher:
@@ -113,13 +112,11 @@ class Searcher:
             index = INDEXES.build(about["kind"]).open(artifact.file(INDEX))
         except RuntimeError as error:
             raise StoreError(f"{artifact.path / INDEX} is damaged. Delete {artifact.path} and run again.") from error
-        network = load_network(artifact)
-        complete = index.ntotal == len(rows) * network.target_tokens and len(rows) == about["images"]
-        if not (complete and index.d == network.dim == about["dimensions"]):
-            raise StoreError(
-                f"the parts of {artifact.path} do not belong together: {index.ntotal} vectors of {index.d} dimensions, "
-                f"{len(rows)} images, a network of {network.dim} dimensions. Delete it and run again."
-            )
+        if len(rows) != about["images"] or index.ntotal % len(rows) or index.d != about["dimensions"]:
+            raise _mismatch(artifact, index, rows)
+        for name in (NETWORK, WEIGHTS):
+            artifact.file(name)
+        network = cache(partial(_load_checked, artifact, index, rows))
         blend = IndexedBlend.open(artifact, about, rows, {STAGE2.name: network})
         reranker = RERANKERS.build(about["reranker"]) if "reranker" in about else None
         reranking = None if reranker is None or files is None else Reranking(reranker, files)
@@ -136,12 +133,21 @@ class Searcher:
 
     def beside(self, network: Network, index: Any = None) -> Searcher:
         """Another network over the same images; without ``index`` both networks must share the target encoder."""
-        return Searcher(self._index if index is None else index, self._rows, network, repeats=self._repeats)
+        return Searcher(self._index if index is None else index, self._rows, lambda: network, repeats=self._repeats)
 
-    @property
+    @cached_property
     def network(self) -> Network:
-        """The network that encodes the queries."""
-        return self._network
+        """The network that encodes the queries.
+
+        Raises:
+            StoreError: it does not belong to the index.
+        """
+        return self._load_network()
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Encodes queries and targets into the space of the index."""
+        return Encoder(self.network)
 
     @property
     def rows(self) -> Sequence[dict[str, str]]:
@@ -328,7 +334,7 @@ class Searcher:
     ) -> list[list[Scored]]:
         """The images nearest to the mean of each request's query vectors, best first."""
         mean_KD = np.stack([_mean_vector(queries_QD[part], share_R) for part, share_R in weighted])
-        ranked = best_images_of_each(self._index, mean_KD, wanted, self._network.target_tokens)
+        ranked = best_images_of_each(self._index, mean_KD, wanted, self.network.target_tokens)
         return [[Scored(*pair, {}) for pair in scored] for scored in ranked]
 
     def _hits(self, scored: Sequence[Scored], references: Sequence[int | None], request: SearchRequest) -> list[Hit]:
@@ -365,6 +371,20 @@ class Searcher:
         elif tiles:
             tiles[0] = (tiles[0][0], f"{label} → {tiles[0][1]}")
         return contact_sheet(tiles, SHEET_COLUMNS)
+
+
+def _load_checked(artifact: Artifact, index: Any, rows: Sequence[Mapping[str, str]]) -> Network:
+    network = load_network(artifact)
+    if index.ntotal != len(rows) * network.target_tokens or index.d != network.dim:
+        raise _mismatch(artifact, index, rows)
+    return network
+
+
+def _mismatch(artifact: Artifact, index: Any, rows: Sequence[Mapping[str, str]]) -> StoreError:
+    return StoreError(
+        f"the parts of {artifact.path} do not belong together: {index.ntotal} vectors of {index.d} dimensions for "
+        f"{len(rows)} images. Delete it and run again."
+    )
 
 
 def _mean_vector(queries_RD: np.ndarray, share_R: np.ndarray) -> np.ndarray:
