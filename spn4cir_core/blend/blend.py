@@ -38,6 +38,14 @@ class Blend:
         every = [self.weight_C, self.without_reference_C, self.without_caption_C]
         return tuple(np.flatnonzero(sum(weight_C for weight_C in every if weight_C is not None)).tolist())
 
+    def counts(self, number: int, reference_has_caption: bool) -> bool:
+        """Whether a channel has a weight for some picture where the reference image has a caption, or has none."""
+        with_caption_C = self.weight_C
+        if not reference_has_caption and self.without_reference_C is not None:
+            with_caption_C = self.without_reference_C
+        without_caption_C = self.weight_C if self.without_caption_C is None else self.without_caption_C
+        return bool(with_caption_C[number] or without_caption_C[number])
+
     def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
         """Scores (Q, N) float32, or (Q, K) of some rows. Channels of weight 0 are not computed."""
         columns = len(gallery.captions) if rows_K is None else len(rows_K)

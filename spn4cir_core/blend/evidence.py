@@ -235,12 +235,19 @@ def composed_queries(
     kinds: WordKinds,
     sentences: Sentences | None,
     text_side: TextSide | None = None,
+    needs_sentence: Sequence[bool] | None = None,
 ) -> ComposedQueries:
-    """Queries with edited captions and, where there are encoders for them, the vectors of those and of the texts."""
+    """Queries with edited captions and, where there are encoders for them, the vectors of those and of the texts.
+
+    Args:
+        needs_sentence: of each query whether its edited caption is encoded; None: of all.
+    """
     queries = ComposedQueries.of(modified_texts, reference_captions, vectors, kinds)
+    needed = [True] * len(queries) if needs_sentence is None else needs_sentence
+    captions = [edited.caption if needs else None for edited, needs in zip(queries.edited, needed, strict=True)]
     added: dict[str, np.ndarray] = {}
-    if sentences is not None:
-        added[CAPTION] = sentences.vectors([edited.caption for edited in queries.edited])
+    if sentences is not None and any(captions):
+        added[CAPTION] = sentences.vectors(captions)
     texts_QD = None if text_side is None else text_side.vectors(modified_texts)
     if texts_QD is not None:
         added[TEXT] = texts_QD

@@ -242,7 +242,18 @@ class IndexedBlend:
         if self.composed_side is not None:
             composed_QD = self.composed_side.vectors(pictures, texts, as_picture)
             vectors |= {} if composed_QD is None else {COMPOSED: composed_QD}
-        return composed_queries(texts, captions, vectors, self.kinds, self.sentences, self.text_side)
+        needs_sentence = [self._needs_sentence(bool(caption)) for caption in captions]
+        return composed_queries(texts, captions, vectors, self.kinds, self.sentences, self.text_side, needs_sentence)
+
+    def _needs_sentence(self, reference_has_caption: bool) -> bool:
+        """Whether a channel with a weight reads the edited caption's vector; most blends do without its encoder."""
+        blend = self.blend.blend
+        readers = [
+            number
+            for number in blend.used
+            if isinstance(channel := blend.channels[number], VectorChannel) and channel.of_query == CAPTION
+        ]
+        return any(blend.counts(number, reference_has_caption) for number in readers)
 
     def _row(self, picture: Any, row: int | None) -> int | None:
         if row is not None or picture is None:

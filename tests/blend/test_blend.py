@@ -115,3 +115,21 @@ def test_captions_of_a_few_pictures_do_not_count() -> None:
     few, most = Gallery(["red hat", None, None], vectors), Gallery(["red hat", "blue hat", None], vectors)
     assert few.captioned_N.tolist() == [False] * 3 and most.captioned_N.tolist() == [True, True, False]
     assert not len(Gallery([]).captioned_N)
+
+
+@pytest.mark.parametrize(
+    ("weights", "counts"),
+    [
+        (((1, 0), None, None), (True, True)),
+        (((0, 0), (1, 0), (0, 0)), (False, True)),
+        (((0, 0), (0, 0), (1, 0)), (True, True)),
+    ],
+)
+def test_a_channel_counts_where_it_has_a_weight(
+    weights: tuple[tuple[int, int] | None, ...], counts: tuple[bool, bool]
+) -> None:
+    weight_C, without_reference_C, without_caption_C = (None if row is None else np.array(row) for row in weights)
+    assert weight_C is not None
+    blend = Blend([], Calibration(np.zeros(2), np.ones(2)), weight_C, without_reference_C, without_caption_C)
+    assert (blend.counts(0, True), blend.counts(0, False)) == counts
+    assert not blend.counts(1, True) and not blend.counts(1, False)

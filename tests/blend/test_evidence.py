@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spn4cir_core.blend.evidence import TextSide
+from spn4cir_core.blend.evidence import Sentences, TextSide, composed_queries
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS
 from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.texts.word_kinds import WordKinds
 from tests.embeddings.small_models import write_open_clip
 
 
@@ -35,3 +37,19 @@ def test_an_encoder_without_a_text_side_reads_no_texts(tmp_path: Path) -> None:
     assert TextSide.of_embeddings(Artifact("image_embeddings", tmp_path, {"settings": {}})) is None
     reading = [kind for kind in IMAGE_ENCODERS.members if IMAGE_ENCODERS.member(kind).reads_texts]
     assert reading == ["open_clip", "sentence_transformers"]
+
+
+def test_only_edited_captions_that_are_needed_are_encoded() -> None:
+    sent = list[str]()
+
+    def encode(sentences: Sequence[str]) -> np.ndarray:
+        sent.extend(sentences)
+        return np.ones((len(sentences), 3), np.float32)
+
+    kinds = WordKinds.learn(["a red hat"])
+    texts, captions = ["make it blue", "make it green"], ["a red hat", "a red hat"]
+    queries = composed_queries(texts, captions, {}, kinds, Sentences(encode), needs_sentence=[False, True])
+    assert sent == [queries.edited[1].caption]
+    assert np.isnan(queries.vectors["caption"][0]).all() and (queries.vectors["caption"][1] == 1).all()
+    none = composed_queries(texts, captions, {}, kinds, Sentences(encode), needs_sentence=[False, False])
+    assert "caption" not in none.vectors and len(sent) == 1

@@ -14,6 +14,7 @@ from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, channel_of, read_
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search import indexed_blend
+from spn4cir_core.search import search as search_module
 from spn4cir_core.search import stage as stage_module
 from spn4cir_core.search.encoder import Encoder
 from spn4cir_core.search.search import Searcher
@@ -173,3 +174,18 @@ def test_a_blend_is_read_as_it_was_written(blended: Store) -> None:
     again = FittedBlend.from_table(json.loads(json.dumps(blend.as_table())))
     assert again.channels == blend.channels
     assert np.array_equal(again.calibration.mean_C, blend.calibration.mean_C)
+
+
+def test_a_blend_that_reads_no_network_loads_none(blended: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    weigh(blended, picture=1.0, modified_text=0.7)
+    index, _ = SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)
+    right = Searcher.open(index).search(None, "a red circle", 5)
+
+    def refuse(artifact: Artifact) -> None:
+        raise AssertionError("a network is loaded")
+
+    monkeypatch.setattr(search_module, "load_network", refuse)
+    searcher = Searcher.open(index)
+    assert searcher.search(None, "a red circle", 5) == right
+    with pytest.raises(AssertionError, match="is loaded"):
+        searcher.search(None, "a red circle", 5, made="sum")
