@@ -301,9 +301,13 @@ class Searcher:
 
     def unknown(self, text: str | None) -> str:
         """A message on the words of a text that no caption and no encoder's vocabulary has; mostly empty."""
-        encoders = [self.encoder, *(self._blend.encoders.values() if self._blend is not None else ())]
+        others = () if self._blend is None else self._blend.encoders.values()
         captions = self._blend.gallery if self._blend is not None and self._blend.reads_captions else None
-        return unknown_words(text or "", lambda word: any(one.has_word(word) for one in encoders), captions)
+        return unknown_words(
+            text or "",
+            lambda word: any(one.has_word(word) for one in others) or self.encoder.has_word(word),
+            captions,
+        )
 
     def uncaptioned(self, image: Picture | None, reference_id: str | None = None) -> str:
         """A message on the channels that search a reference image without a caption; empty where none is missing."""
