@@ -51,6 +51,11 @@ class Frozen(Backbone):
         return fingerprint({"kind": self.plugin_kind, "encoder": self.encoder.fingerprint()})
 
     @override
+    def text_tokenizer(self) -> tuple[str, int]:
+        """Words, up to CLIP's limit: the encoder's own tokenizer is not known before it is loaded."""
+        return "words", 77
+
+    @override
     def build(self, texts: Sequence[str], seed: int) -> FrozenNetwork:
         """See the base class; the encoder is loaded to learn how long its vectors are.
 
