@@ -140,6 +140,13 @@ class IndexedBlend:
         """Whether a channel in use reads captions."""
         return any(channel.reads_captions for channel in self.blend.used_channels)
 
+    @property
+    def captions_by_word(self) -> Gallery | None:
+        """The gallery, where captions are read and their words are counted in any case, or few."""
+        counted = any(isinstance(channel, WordChannel) for channel in self.blend.used_channels)
+        few = len(self.gallery.captions) <= COMPARED_IN_FULL
+        return self.gallery if counted or (few and self.reads_captions) else None
+
     def uncaptioned(self, reference: int | None) -> str:
         """Says by which channels a reference image without a caption is searched; empty where it has one, or none
         counts.

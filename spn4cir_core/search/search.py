@@ -302,7 +302,7 @@ class Searcher:
     def unknown(self, text: str | None) -> str:
         """A message on the words of a text that no caption and no encoder's vocabulary has; mostly empty."""
         others = () if self._blend is None else self._blend.encoders.values()
-        captions = self._blend.gallery if self._blend is not None and self._blend.reads_captions else None
+        captions = None if self._blend is None else self._blend.captions_by_word
         return unknown_words(
             text or "",
             lambda word: any(one.has_word(word) for one in others) or self.encoder.has_word(word),
