@@ -46,8 +46,9 @@ function offerJudging(section, list, answer) {
   const none = verdictButton("none", "None of these", "None of these is right");
   none.addEventListener("click", () => judge(answer, "none"));
   section.querySelector(".asked").append(" ", none);
-  if (judged?.index === answer.index) showVerdicts();
-  else readVerdicts(answer);
+  if (judged?.index !== answer.index) readVerdicts(answer);
+  showVerdicts(section);
+  showVerdicts(list); // which is not on the page yet
 }
 
 function ofQuery({ index, image_ids, text }) {
@@ -70,8 +71,8 @@ async function readVerdicts(answer) {
   }
 }
 
-function showVerdicts() {
-  for (const button of document.querySelectorAll(".verdict")) {
+function showVerdicts(within = document) {
+  for (const button of within.querySelectorAll(".verdict")) {
     const imageId = button.closest("li")?.dataset.id ?? WHOLE_QUERY;
     button.ariaPressed = String(verdicts.get(imageId) === button.dataset.verdict);
   }
@@ -141,6 +142,7 @@ function showOfQueue(next) {
   fill(section, list);
   offerJudging(section, list, answer);
   list.querySelector(".tile").focus({ preventScroll: true });
+  scrollTo({ top: 0 });
 }
 
 function endQueue(says) {
@@ -164,7 +166,11 @@ function startJudging() {
     item.judge(number);
     (item.nextElementSibling ?? item).querySelector(".tile").focus();
   });
-  at("queue").addEventListener("click", () => { queueEnd = null; nextOfQueue(); });
+  at("queue").addEventListener("click", () => {
+    queueEnd = null;
+    if (matchMedia("(max-width: 760px)").matches) at("judging").open = at("compare").open = false; // the hits come into sight
+    nextOfQueue();
+  });
   at("judge").value = localStorage.getItem("judge") ?? "";
   at("judge").addEventListener("change", () => {
     localStorage.setItem("judge", judgeName());

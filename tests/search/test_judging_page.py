@@ -154,6 +154,13 @@ def test_columns_of_one_query_share_verdicts_and_each_names_its_model(page: Page
     assert same.count() == 0 or same.get_attribute("aria-pressed") == "true"
 
 
+def test_every_column_shows_what_was_said_before(page: Page, address: str) -> None:
+    first = press(page, 0, "right")
+    page.goto(f"{address}{QUERY}&beside=stage1")
+    for column in ("composed", "stage1"):
+        page.wait_for_selector(f".column.{column} li[data-id='{first}'] .verdict.right[aria-pressed=true]")
+
+
 def test_a_judgement_that_is_not_kept_is_said_and_not_shown(page: Page, judging: Judging) -> None:
     page.route("**/api/judgements", lambda route: route.fulfill(status=422, json={"error": "the log is full"}))
     page.locator(".column.composed .verdict.right").first.click()
