@@ -155,7 +155,7 @@ def test_a_recipe_that_holds_a_secret_is_refused_without_repeating_it(captioner:
 
 
 def test_words_of_data_make_no_links_in_a_markdown_page() -> None:
-    assert _cell(EVIL) == "\\[x\\](javascript:alert(1)) !\\[y\\](http://evil/) <b> \\|", "HTML is escaped by jinja"
+    assert _cell(EVIL) == "\\[x\\](javascript:alert(1)) !\\[y\\](http://evil/) \\<b> \\|", "Markdown escapes HTML too"
 
 
 def test_settings_that_only_sound_like_secrets_are_fine() -> None:
