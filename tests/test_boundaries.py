@@ -38,6 +38,7 @@ ROOMS = (
     "reranking",
     "search",
     "reports",
+    "model_export",
 )
 """The rooms in the order of the flow; an arrow between them never runs against it."""
 ABOVE = ("recipe.py", "flow.py", "launch", "api.py", "ablation", "operations", "cli")

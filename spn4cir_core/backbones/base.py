@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from spn4cir_core.engine.plugins import Plugin, Room
+from spn4cir_core.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +26,21 @@ REFERENCE_TARGETS = "reference_targets"
 Pixels = Literal["managed", "published"]
 """``managed``: upright, colour profiles converted to sRGB, transparency over white, 16 bit scaled to 8. ``published``:
 as Pillow opens the file, made RGB after the transform. RGB and grey pictures without all that are the same in both."""
+
+
+@dataclass(frozen=True)
+class ExportedInputs:
+    """How pictures and texts become what an exported network reads, in words that its loader understands."""
+
+    picture: dict[str, Any]
+    """``fit``: ``squeeze``, ``square``, ``clip`` or ``target_pad``; ``px``."""
+    text: dict[str, Any]
+    """``tokenizer``: ``words`` with their ``vocabulary``, ``bert`` with its ``limit`` (of BLIP-2 also ``most_words`` of
+    a text), or ``clip`` with its ``text_cfg``."""
+    tokenizer: str = ""
+    """Content of the ``tokenizer.json`` of ``bert``."""
+    trunk: Callable[[Tensor], Tensor] | None = None
+    """From (B, 3, px, px) uint8 pixels to image inputs, where a network reads features of a frozen trunk."""
 
 
 class Backbone(Plugin):
@@ -95,6 +112,14 @@ class Network(ABC):
 
         May run a trunk that no stage trains. Row i must not depend on the other images.
         """
+
+    def exported_inputs(self) -> ExportedInputs:
+        """How an exported network reads pictures and texts.
+
+        Raises:
+            InputError: it cannot be exported.
+        """
+        raise InputError(f"{type(self).__name__} does not say how it reads pictures and texts: it cannot be exported")
 
     def expect_texts(self, texts: Sequence[str]) -> None:  # noqa: B027
         """Called with every text of the training, in a fixed order; a frozen text trunk runs over them once here.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,7 +41,9 @@ def visual_tokens(tower: Any, pixels_BCHW: Tensor) -> Tensor:
     """
     weight = next(tower.parameters())
     side = tower.config.image_size
-    with torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
+    recording = torch.compiler.is_exporting()  # without gradients and autocast then, and a graph has no such blocks
+    own_precision = nullcontext() if recording else torch.autocast(weight.device.type, enabled=False)
+    with nullcontext() if recording else torch.no_grad(), own_precision:
         pixels = normalised(pixels_BCHW.to(weight.device), weight.dtype)
         tokens_BPW: Tensor = tower(pixels, interpolate_pos_encoding=pixels.shape[-1] != side).last_hidden_state
     return tokens_BPW

@@ -61,7 +61,7 @@ def _byte_pairs(limit: int, options: tuple[tuple[str, Any], ...]) -> Any:
 def text_features(clip: Any, tokens_BP: Tensor) -> Tensor:
     """(B, D) raw text features; see :func:`text_tokens`."""
     if not _reads_from_left(clip):
-        padding_BP = tokens_BP.new_zeros((len(tokens_BP), clip.context_length - tokens_BP.shape[1]))
+        padding_BP = tokens_BP.new_zeros((tokens_BP.shape[0], clip.context_length - tokens_BP.shape[1]))
         features_BD: Tensor = clip.encode_text(torch.cat([tokens_BP, padding_BP], dim=1))
         return features_BD
     return pooled_text(clip, text_tokens(clip, tokens_BP), tokens_BP)
@@ -83,7 +83,7 @@ def text_tokens(clip: Any, tokens_BP: Tensor) -> Tensor:
 def pooled_text(clip: Any, states_BPW: Tensor, tokens_BP: Tensor) -> Tensor:
     """(B, D) features at the end token, which has the highest id."""
     ends_B = tokens_BP.argmax(dim=-1)
-    pooled_BW = states_BPW[torch.arange(len(states_BPW), device=states_BPW.device), ends_B]
+    pooled_BW = states_BPW[torch.arange(states_BPW.shape[0], device=states_BPW.device), ends_B]
     projection = clip.text_projection
     if projection is None:
         return pooled_BW

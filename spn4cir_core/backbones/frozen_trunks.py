@@ -5,21 +5,26 @@ B images or texts, P tokens. Neither is a module: the weights are those of packa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from spn4cir_core.backbones.base import Network
+from spn4cir_core.backbones.base import ExportedInputs, Network
 from spn4cir_core.models.first_use import FirstUse
-from spn4cir_core.models.minilm import MiniLmTokenizer
+from spn4cir_core.models.lite0 import lite0_scaled
+from spn4cir_core.models.minilm import MiniLm, MiniLmTokenizer, minilm_folder
+from spn4cir_core.models.padding import padded
 from spn4cir_core.models.precision import Precision
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
 
 TEXT_FEATURES = 384
 TOKEN_LIMIT = 128
+PADDING = 0
+"""BERT's ``[PAD]``."""
 
 
 class FrozenTexts:
@@ -30,20 +35,31 @@ class FrozenTexts:
         self.tokenizer = MiniLmTokenizer(TOKEN_LIMIT)
         self._encode = FirstUse(self.encoder.start_with_tokens)
         self._known: dict[tuple[int, ...], Tensor] = {}
+        self._recorded: MiniLm | None = None
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """(B, P) ids, zero where there is no token."""
-        rows = self._keys(texts)
-        ids = torch.zeros((len(rows), max(map(len, rows), default=0)), dtype=torch.int64)
-        for row, key in zip(ids, rows, strict=True):
-            row[: len(key)] = torch.tensor(key)
-        return ids
+        return padded(self._keys(texts), PADDING)
 
     def features(self, tokens_BP: Tensor) -> Tensor:
         """(B, 384) float32 unit vectors on the tokens' device: the masked mean of MiniLM's last layer."""
+        if torch.compiler.is_exporting():
+            return self._computed(tokens_BP)
         keys = [tuple(number for number in row if number) for row in tokens_BP.tolist()]
         self._learn(keys)
         return torch.stack([self._known[key] for key in keys]).to(tokens_BP.device)
+
+    def prepare_recording(self) -> None:
+        """Load MiniLM in float32: a graph can be recorded of operations on tensors alone, and looks nothing up."""
+        self._recorded = MiniLm("cpu", torch.float32)
+
+    def _computed(self, tokens_BP: Tensor) -> Tensor:
+        """As :meth:`features`, of every text anew."""
+        assert self._recorded is not None
+        mask_BP = (tokens_BP != PADDING).long()
+        hidden_BPW = self._recorded(tokens_BP, mask_BP)
+        mean_BW = (hidden_BPW * mask_BP[:, :, None]).sum(1) / mask_BP.sum(1)[:, None]
+        return torch.nn.functional.normalize(mean_BW, dim=-1)
 
     def remember(self, texts: Sequence[str], vectors_TF: np.ndarray) -> None:
         """Take the vectors of texts from a store instead of encoding them."""
@@ -92,3 +108,10 @@ class FrozenTrunksNetwork(Network):
     @override
     def token_limit(self) -> int:
         return TOKEN_LIMIT
+
+    def exported_as(self, picture: dict[str, Any], trunk: Callable[[Tensor], Tensor]) -> ExportedInputs:
+        """What :meth:`exported_inputs` gives: MiniLM's texts, and pictures whose pixels in -1 … 1 pass ``trunk``."""
+        self.texts.prepare_recording()
+        tokenizer = (minilm_folder() / "tokenizer.json").read_text(encoding="utf-8")
+        text = {"tokenizer": "bert", "limit": TOKEN_LIMIT}
+        return ExportedInputs(picture, text, tokenizer, lambda pixels_BCHW: trunk(lite0_scaled(pixels_BCHW)))

@@ -21,6 +21,7 @@ from spn4cir_core.cli import (
     estimate,
     evaluation,
     judgements,
+    model_export,
     serve,
     summary,
     training,
@@ -84,6 +85,8 @@ spn4cir status --recipe shoes.toml  (what would run, and why)
 
 spn4cir summary --recipe shoes.toml  (a page on what each stage made and cost)
 
+spn4cir export-model shoes_model/  (a network to take away, with a loader)
+
 spn4cir triplets --out browse.html  (look at triplets, mark bad ones)
 
 spn4cir ablate grid.toml  (compare recipes over seeds)
@@ -117,6 +120,7 @@ class Commands(typer.core.TyperGroup):
 app = typer.Typer(no_args_is_help=True, cls=Commands, pretty_exceptions_enable=False)
 
 triplets.register(app)
+model_export.register(app)
 serve.register(app)
 judgements.register(app)
 ablate.register(app)

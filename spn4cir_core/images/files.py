@@ -186,7 +186,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
             width, height = image.size
             if width * height > max_pixels:
                 raise PictureError("too many pixels", f"{width} x {height}, at most {max_pixels} are allowed")
-            return _upright(_first_with_content(image), image)
+            return upright_rgb(image)
     except (PictureError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -215,6 +215,11 @@ def as_picture(picture: Picture, max_pixels: int = ImageFiles.max_pixels) -> Ima
             raise PictureError("not a picture", f"an array {picture.shape} of {picture.dtype}; give (H, W, 3) of uint8")
         picture = Image.fromarray(picture)
     return _upright(_rgb(picture), picture)
+
+
+def upright_rgb(opened: Image.Image) -> Image.Image:
+    """An opened picture upright (EXIF), sRGB, transparency over white; of an animation the first frame with content."""
+    return _upright(_first_with_content(opened), opened)
 
 
 def is_plain(path: Path) -> bool:

@@ -87,7 +87,12 @@ def lite0_pixels(images: Sequence[Image], size_px: int) -> torch.Tensor:
     from PIL.Image import Resampling
 
     squares = np.stack([np.asarray(image.resize((size_px, size_px), Resampling.BICUBIC)) for image in images])
-    return torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return lite0_scaled(torch.from_numpy(squares).permute(0, 3, 1, 2))
+
+
+def lite0_scaled(pixels_BCHW: torch.Tensor) -> torch.Tensor:
+    """Pixels of 0 … 255 as float32 in -1 … 1."""
+    return pixels_BCHW.float() / 127.5 - 1
 
 
 def _signature(name: str, tensor: torch.Tensor) -> tuple[str, tuple[int, ...]]:

@@ -79,7 +79,7 @@ class Lite0Levels:
         rows = ROWS_ON_CPU if self.device == "cpu" else ROWS_ON_GPU
 
         def one_batch(images: Sequence[Image]) -> np.ndarray:
-            pixels_BCHW = lite0_pixels([centre_square(image) for image in images], self.size_px)
+            pixels_BCHW = lite0_pixels([largest_square(image) for image in images], self.size_px)
             padding = pixels_BCHW.new_zeros((rows - len(images), *pixels_BCHW.shape[1:]))
             batch = torch.cat([pixels_BCHW, padding]).to(self.device).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode():
@@ -93,7 +93,7 @@ class Lite0Levels:
         return encode
 
 
-def centre_square(image: Image) -> Image:
+def largest_square(image: Image) -> Image:
     """The largest square in the middle: photographs squeezed to a square are told apart less well."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -193,7 +193,7 @@ class Convolution:
 
         hidden, padding = self._padded(hidden.to(self.dtype))
         stride = [self.stride, self.stride]
-        if self._one_kernel is not None:
+        if self._one_kernel is not None and not torch.compiler.is_exporting():
             activation: tuple[str, list[float]] = ("hardtanh", [0.0, CEILING]) if self.is_activated else ("none", [])
             result: Tensor = self._one_kernel(
                 hidden, self.weight, self.bias, [padding, padding], stride, [1, 1], self.groups, *activation, ""

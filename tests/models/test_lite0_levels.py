@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.models.lite0 import LEVEL_FEATURES, PACKAGE, lite0_pixels, load_lite0
-from spn4cir_core.models.lite0_levels import POOLED, Lite0Levels, centre_square, classifier_of_pooled
+from spn4cir_core.models.lite0_levels import POOLED, Lite0Levels, classifier_of_pooled, largest_square
 from spn4cir_core.models.precision import Precision
 
 pytest.importorskip("timm")
@@ -36,7 +36,7 @@ def by_timm(pictures: list[Image.Image]) -> tuple[list[np.ndarray], np.ndarray]:
 
     network: Any = load_lite0()
     with torch.inference_mode():
-        pixels = lite0_pixels([centre_square(picture) for picture in pictures], SIZE_PX)
+        pixels = lite0_pixels([largest_square(picture) for picture in pictures], SIZE_PX)
         outputs = []
         hidden = network.bn1(network.conv_stem(pixels))
         for block in network.blocks:
@@ -97,6 +97,6 @@ def test_the_centre_of_a_picture_is_what_is_seen() -> None:
     wide = Image.new("RGB", (8, 4), "red")
     wide.paste("blue", (2, 0, 6, 4))
     for picture in (wide, wide.rotate(90, expand=True)):
-        seen = centre_square(picture)
+        seen = largest_square(picture)
         assert seen.size == (4, 4)
         assert seen.getcolors() == [(16, (0, 0, 255))]

@@ -13,7 +13,7 @@ from transformers.models.blip.modeling_blip import BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextModel
 from typing_extensions import override
 
-from spn4cir_core.backbones.base import Network
+from spn4cir_core.backbones.base import ExportedInputs, Network
 from spn4cir_core.backbones.blip_layers import checkpoint_layers
 from spn4cir_core.backbones.blip_tokens import BertTokens
 from spn4cir_core.backbones.blip_vision import cast_vision_after_load, empty_vision, visual_tokens
@@ -40,7 +40,7 @@ class Blip4CirNetwork(nn.Module, Network):
         text.hidden_dropout_prob = text.attention_probs_dropout_prob = dropout
         self.config, self.image_px = config, image_px
         self.dim = config.image_text_hidden_size
-        self.words = BertTokens(vocabulary, text.vocab_size, min(max_tokens, text.max_position_embeddings))
+        self.words = BertTokens(vocabulary, min(max_tokens, text.max_position_embeddings), text.vocab_size)
         self.enc = self.words.id_of(ENC)
         self.vision_model = empty_vision(BlipVisionModel, config.vision_config, vision_dtype)
         self.vision_proj = nn.Linear(config.vision_config.hidden_size, self.dim)
@@ -56,6 +56,11 @@ class Blip4CirNetwork(nn.Module, Network):
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(B, 3, px, px) uint8, padded by TargetPad."""
         return target_padded_squares(images, self.image_px)
+
+    @override
+    def exported_inputs(self) -> ExportedInputs:
+        text = {"tokenizer": "bert", "limit": self.words.limit}
+        return ExportedInputs({"fit": "target_pad", "px": self.image_px}, text, self.words.vocabulary)
 
     def image_features(self, images: Tensor) -> Tensor:
         """(B, P, W) visual tokens, the class token first; neither stage changes them."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from spn4cir_core.backbones.base import Network
+from spn4cir_core.backbones.base import ExportedInputs, Network
 from spn4cir_core.backbones.clip_towers import Tokenizer, build_clip, text_features
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.pixels import centre_squares, normalised, target_padded_squares
@@ -47,6 +47,13 @@ class ClipNetwork(nn.Module, Network):
         """(B, 3, px, px) uint8."""
         squares = target_padded_squares if self.preprocessing == "target_pad" else centre_squares
         return squares(images, self.described["image_px"])
+
+    @override
+    def exported_inputs(self) -> ExportedInputs:
+        text_cfg = self.described["model_cfg"]["text_cfg"]
+        read = {name: text_cfg[name] for name in ("context_length", "tokenizer_kwargs") if name in text_cfg}
+        picture = {"fit": self.preprocessing, "px": self.described["image_px"]}
+        return ExportedInputs(picture, {"tokenizer": "clip", "text_cfg": read})
 
     def pixels(self, images_BCHW: Tensor) -> Tensor:
         """uint8 pixels as the visual tower wants them."""

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from typing_extensions import override
 
+from spn4cir_core.backbones.base import ExportedInputs
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenTexts, FrozenTrunksNetwork
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
@@ -72,8 +73,16 @@ class HeadsNetwork(FrozenTrunksNetwork, TwoTowerNetwork):
     @override
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(B, 1280) float32 features of the frozen trunk, one picture at a time."""
+        pixels = lite0_pixels(images, self.image_px).contiguous(memory_format=torch.channels_last)
+        return in_fixed_batches(self._pooled(), pixels)
+
+    def _pooled(self) -> Callable[[Tensor], Tensor]:
+        """From (B, 3, px, px) pixels to (B, 1280) features by the frozen trunk, which is loaded once."""
         if not self._trunk:
             self._trunk.append(load_lite0().to(memory_format=torch.channels_last))
         trunk = self._trunk[0]
-        pixels = lite0_pixels(images, self.image_px).contiguous(memory_format=torch.channels_last)
-        return in_fixed_batches(lambda part: trunk.forward_head(trunk.forward_features(part), pre_logits=True), pixels)
+        return lambda pixels_BCHW: trunk.forward_head(trunk.forward_features(pixels_BCHW), pre_logits=True)
+
+    @override
+    def exported_inputs(self) -> ExportedInputs:
+        return self.exported_as({"fit": "squeeze", "px": self.image_px}, self._pooled())

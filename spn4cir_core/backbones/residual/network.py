@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from spn4cir_core.backbones.base import ExportedInputs
 from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenTexts, FrozenTrunksNetwork
 from spn4cir_core.models.lite0 import LEVEL_FEATURES
+from spn4cir_core.models.lite0_levels import folded_lite0
 
 ROWS_MEASURED = 20_000
 """Training pictures that statistics and principal components are measured on, at most."""
@@ -132,6 +134,7 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
         dropout: float,
         read: Callable[[Sequence[Image.Image]], np.ndarray],
         texts: FrozenTexts,
+        image_px: int,
     ) -> None:
         """``read`` gives the (B, 5528) float16 levels of pictures by the frozen trunk."""
         super().__init__()
@@ -139,7 +142,7 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
         self.hidden, self.rank, self.dropout = hidden, rank, dropout
         self._make_trainable()
         self.query_image: ImageMap | None = None
-        self.texts, self._read = texts, read
+        self.texts, self._read, self.image_px = texts, read, image_px
 
     def _make_trainable(self) -> None:
         self.dim = sum(self.levels.level_dims)
@@ -154,6 +157,11 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(B, 5528) float16 features of the frozen trunk, :class:`~spn4cir_core.models.lite0_levels.Lite0Levels`."""
         return self._read(images)
+
+    @override
+    def exported_inputs(self) -> ExportedInputs:
+        """The trunk in float32, and its features without being rounded to float16."""
+        return self.exported_as({"fit": "square", "px": self.image_px}, folded_lite0(bfloat16=False))
 
     @override
     def expect_images(self, inputs: np.ndarray) -> None:

@@ -54,4 +54,5 @@ class Residual(FrozenBackbone):
             dropout=self.dropout,
             read=FirstUse(self._levels.start),
             texts=FrozenTexts(self.precision),
+            image_px=self.image_px,
         )

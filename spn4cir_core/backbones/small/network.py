@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,23 +13,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
+from spn4cir_core.backbones.base import ExportedInputs
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
+from spn4cir_core.backbones.small.words import FIRST_WORD, PADDING, TOKEN_LIMIT, WordTokens, words_of
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
 
 WIDTH = 96
-TOKEN_LIMIT = 64
-PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
-WORD = re.compile(r"\w+", re.UNICODE)
-
-
-def words_of(text: str) -> list[str]:
-    """The lower-case words of a text."""
-    return WORD.findall(text.lower())
-
-
-def vocabulary_of(texts: Iterable[str]) -> list[str]:
-    """Every word of the texts, sorted."""
-    return sorted({word for text in texts for word in words_of(text)})
 
 
 class Tower(nn.Module, ABC):
@@ -113,7 +101,7 @@ class SmallNetwork(TwoTowerNetwork):
         super().__init__(dim, image, text, make_composer(dim, WIDTH))
         self.image_px = image_px
         self.vocabulary = list(vocabulary)
-        self._ids = {word: number for number, word in enumerate(vocabulary, start=FIRST_WORD)}
+        self._words = WordTokens(vocabulary)
 
     @override
     def state(self) -> dict[str, Any]:
@@ -133,13 +121,12 @@ class SmallNetwork(TwoTowerNetwork):
 
     @override
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """(B, L) word numbers. Words that no training text has are dropped: their vectors would be untrained noise."""
-        known = [[self._ids[word] for word in words_of(text) if word in self._ids] for text in texts]
-        ids = [numbers[:TOKEN_LIMIT] or [UNKNOWN] for numbers in known]
-        tokens_BP = torch.full((len(ids), max(map(len, ids), default=1)), PADDING, dtype=torch.int64)
-        for row, numbers in enumerate(ids):
-            tokens_BP[row, : len(numbers)] = torch.tensor(numbers)
-        return tokens_BP
+        return self._words.ids(texts)
+
+    @override
+    def exported_inputs(self) -> ExportedInputs:
+        text = {"tokenizer": "words", "vocabulary": self.vocabulary}
+        return ExportedInputs({"fit": "squeeze", "px": self.image_px}, text)
 
     @override
     def token_counts(self, texts: Sequence[str]) -> list[int]:

@@ -44,7 +44,7 @@ class Small(Backbone):
         """A network whose vocabulary is every word of the texts."""
         import torch
 
-        from spn4cir_core.backbones.small.network import vocabulary_of
+        from spn4cir_core.backbones.small.words import vocabulary_of
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

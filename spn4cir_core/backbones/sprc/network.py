@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,9 @@ from torch.nn import functional
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel, Blip2TextEmbeddings, Blip2VisionModel
 from typing_extensions import override
 
-from spn4cir_core.backbones.base import Network
+from spn4cir_core.backbones.base import ExportedInputs, Network
 from spn4cir_core.backbones.blip_layers import checkpoint_layers
-from spn4cir_core.backbones.blip_tokens import BertTokens
+from spn4cir_core.backbones.blip_tokens import BertTokens, without_punctuation
 from spn4cir_core.backbones.blip_vision import cast_vision_after_load, empty_vision, visual_tokens
 from spn4cir_core.backbones.pixels import target_padded_squares
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 PROMPT_OUTPUTS = frozenset({"prompt_text_queries", "prompt_distances"})
 WORDS_KEPT = 50
-NOT_WORDS = re.compile(r"[.!\"()*#:;~\s]+")
 UNUSED_BY_READING = ("crossattention", "intermediate_query", "output_query")
 """Parts of a Q-Former that do nothing where there is no image."""
 
@@ -93,7 +91,7 @@ class SprcNetwork(nn.Module, Network):
         former.hidden_dropout_prob = former.attention_probs_dropout_prob = dropout
         self.config, self.image_px = config, image_px
         self.dim, self.target_tokens = config.image_text_hidden_size, config.num_query_tokens
-        self.words = BertTokens(vocabulary, former.vocab_size, max_tokens)
+        self.words = BertTokens(vocabulary, max_tokens, former.vocab_size)
         self.vision_model: Any = empty_vision(Blip2VisionModel, vision, vision_dtype)
         self.vision_model.post_layernorm = nn.Identity()
         self.ln_vision = nn.LayerNorm(vision.hidden_size, eps=vision.layer_norm_eps)
@@ -115,6 +113,11 @@ class SprcNetwork(nn.Module, Network):
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(B, 3, px, px) uint8, padded by TargetPad."""
         return target_padded_squares(images, self.image_px)
+
+    @override
+    def exported_inputs(self) -> ExportedInputs:
+        text = {"tokenizer": "bert", "limit": self.words.limit, "most_words": WORDS_KEPT}
+        return ExportedInputs({"fit": "target_pad", "px": self.image_px}, text, self.words.vocabulary)
 
     def image_features(self, images: Tensor) -> Tensor:
         """(B, P, W) tokens of the vision tower before ``ln_vision``, which stage 1 trains."""
@@ -140,11 +143,11 @@ class SprcNetwork(nn.Module, Network):
 
     @override
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        return self.words.ids([words_of(text, WORDS_KEPT) for text in texts])
+        return self.words.ids([without_punctuation(text, WORDS_KEPT) for text in texts])
 
     @override
     def token_counts(self, texts: Sequence[str]) -> list[int]:
-        return self.words.counts([words_of(text) for text in texts])
+        return self.words.counts([without_punctuation(text) for text in texts])
 
     @property
     @override
@@ -154,7 +157,7 @@ class SprcNetwork(nn.Module, Network):
     def encode_target(self, images: Tensor) -> Tensor:
         """(B, T, D): the query tokens, having looked at the image, each projected."""
         visual_BPW = self._visual(images)
-        seen_BTH = self.former.see(self.query_tokens.expand(len(images), -1, -1), visual_BPW)
+        seen_BTH = self.former.see(self.query_tokens.expand(images.shape[0], -1, -1), visual_BPW)
         return functional.normalize(self.vision_projection(seen_BTH), dim=-1)
 
     def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
@@ -172,7 +175,7 @@ class SprcNetwork(nn.Module, Network):
     def prompts(self, images: Tensor, tokens: Tensor) -> Tensor:
         """(B, T, H) prompts of references and the texts that go with them; no gradient once stage 2 has begun."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.query_former is None):
-            queries_BTH = self.query_tokens.expand(len(images), -1, -1)
+            queries_BTH = self.query_tokens.expand(images.shape[0], -1, -1)
             return self.former.fuse(queries_BTH, tokens, self.words.mask(tokens), self._visual(images))
 
     @property
@@ -219,10 +222,5 @@ class SprcNetwork(nn.Module, Network):
         return normed_BPW
 
 
-def words_of(text: str, most: int | None = None) -> str:
-    """Lower case, the punctuation that BLIP's text processor drops as spaces, at most so many words."""
-    return " ".join(NOT_WORDS.sub(" ", text.lower()).split()[:most])
-
-
 def _with_prompts(mask_BL: Tensor, count: int) -> Tensor:
-    return torch.cat([mask_BL.new_ones(len(mask_BL), count), mask_BL], dim=1)
+    return torch.cat([mask_BL.new_ones(mask_BL.shape[0], count), mask_BL], dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from spn4cir_core.backbones.base import ExportedInputs
 from spn4cir_core.backbones.clip4cir.network import ClipNetwork
 from spn4cir_core.backbones.clip_towers import pooled_text, text_tokens
 
@@ -131,6 +133,11 @@ class TgCirNetwork(ClipNetwork):
         distances_B = (self._shares(reference_BKD, text_BKD) - remain_BK1.detach()).square().mean(dim=(1, 2))
         terms_B3 = torch.stack([sums_B, torch.as_tensor(orthogonality_B), distances_B], dim=1)
         return outputs | {"teacher_queries": functional.normalize(queries_BD, dim=-1), "teacher_terms": terms_B3}
+
+    @override
+    def exported_inputs(self) -> ExportedInputs:
+        inputs = super().exported_inputs()
+        return replace(inputs, text=inputs.text | {"length": self._tokenizer.limit})
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """(B, limit): the token learner means over padding too, as published."""

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch.nn.functional import normalize
 
-from spn4cir_core.backbones.sprc.network import SprcNetwork, words_of
+from spn4cir_core.backbones.blip_tokens import without_punctuation
+from spn4cir_core.backbones.sprc.network import SprcNetwork
 from spn4cir_core.errors import InputError
 from tests.backbones.blip_models import DIM, QUERIES, SIDE_PX, backbone, save_blip2
 
@@ -123,9 +124,9 @@ def test_prompt_tokens_read_within_the_text_stand_behind_its_first_token(network
 
 
 def test_texts_are_processed_as_published() -> None:
-    assert words_of('Make it "RED" (or blue)!  Now: #1~;*.') == "make it red or blue now 1"
-    assert words_of("a b c d", 2) == "a b"
-    assert words_of("what's half-way, then?") == "what's half-way, then?"
+    assert without_punctuation('Make it "RED" (or blue)!  Now: #1~;*.') == "make it red or blue now 1"
+    assert without_punctuation("a b c d", 2) == "a b"
+    assert without_punctuation("what's half-way, then?") == "what's half-way, then?"
 
 
 def test_half_precision_trunk_is_near_the_whole_one(small_table: SmallTable, pixels: torch.Tensor) -> None:
