@@ -18,10 +18,12 @@ from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.triplet_browser import triplet_browser
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.triplets import export as exporting
+from spn4cir_core.triplets.hub_dataset import export_dataset
 from spn4cir_core.triplets.sheet import drawn, triplet_sheet
 from spn4cir_core.triplets.stage import TRIPLETS
 from spn4cir_core.triplets.triplet_tables import training_triplets
 
+ExportedLayout = Literal[exporting.Layout, "hf"]
 ImportedLayout = Literal[importing.Layout, Shop]
 
 
@@ -65,9 +67,9 @@ def import_annotations(
 
 
 def export_triplets(
-    layout: Annotated[exporting.Layout, typer.Option("--format", help="Layout of the file.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
-    split: Annotated[str, typer.Option(help="train, validation or evaluation.")] = "train",
+    layout: Annotated[ExportedLayout, typer.Option("--format", help="Layout of the file; hf: with pictures.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files; of hf a new one.")],
+    split: Annotated[str, typer.Option(help="train, validation or evaluation; hf holds all.")] = "train",
     origins: Annotated[
         exporting.Origins | None,
         typer.Option("--origins", help="Default: generated; of csv all. The published code has the annotated ones."),
@@ -76,12 +78,18 @@ def export_triplets(
         exporting.Suffix | None,
         typer.Option("--suffix", help="Which published class reads the file; default: that of the recipe's backbone."),
     ] = None,
+    licence: Annotated[str, typer.Option(help="Of pictures and texts, for the dataset card of hf.")] = "",
     recipe_name: RecipeOption = "",
     store: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
-    """Write the triplets in the layout of FashionIQ or CIRR, as the published code trains on them, or as CSV."""
+    """Write triplets as FashionIQ or CIRR have them, as CSV, or with pictures as a Hugging Face data set."""
     recipe, opened_store = opened(recipe_name, store, images)
+    if layout == "hf":
+        files = image_files(recipe.images, opened_store)
+        for path in export_dataset(_triplets(recipe, opened_store), files, out, licence):
+            typer.echo(path)
+        return
     suffix = suffix or exporting.SUFFIXES.get(recipe.stage1_checkpoint.backbone.plugin_kind, "clip")
     triplets, pictures = _triplets(recipe, opened_store), opened_store.current(recipe.name, "images")
     names = published_names(pictures) if pictures else {}
