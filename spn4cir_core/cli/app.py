@@ -54,6 +54,7 @@ from spn4cir_core.launch.run_flow import run
 from spn4cir_core.operations.changes import late_above, reusable_artifacts, why_outdated
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe, packaged_recipes
+from spn4cir_core.search.filters import parse_where
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import open_store
 
@@ -201,6 +202,9 @@ def search(
         Once, typer.Option(help="Shown once: near-duplicates (pictures), all views of a product too (products).")
     ] = "pictures",
     rerank: Annotated[bool, typer.Option(help="With the recipe's reranker, where it names one.")] = True,
+    where: Annotated[
+        list[str] | None, typer.Option(help="What hits must have: colour=red, category=shoes; may be repeated.")
+    ] = None,
     recipe_name: RecipeOption = "",
     store_url: StoreOption = "store",
     images: ImagesOption = None,
@@ -210,7 +214,15 @@ def search(
     searcher = _searcher(recipe, store)
     references = [_picture(path, recipe, store) for path in image or []]
     reranks = bool(rerank and searcher.reranking and references and text.strip())
-    hits = searcher.search(references or None, text or None, top, once=once, weights=weight or (), rerank=reranks)
+    hits = searcher.search(
+        references or None,
+        text or None,
+        top,
+        once=once,
+        weights=weight or (),
+        rerank=reranks,
+        where=parse_where(where or ()),
+    )
     for note in filter(None, dict.fromkeys(map(searcher.uncaptioned, references if text else ()))):
         typer.echo(note)
     _show(searcher, references, text, hits, image_files(recipe.images, store), sheet, right=())

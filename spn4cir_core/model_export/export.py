@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spn4cir_core.errors import InputError
 from spn4cir_core.model_export.model_card import model_card
 from spn4cir_core.model_export.standalone import standalone
 from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.whole_folder import whole_folder
 from spn4cir_core.training.checkpoints import load_checkpoint
 
 FORMAT = 1
@@ -60,13 +55,11 @@ def export_model(
         InputError: the folder holds something or cannot be written, or the network cannot be recorded.
         MissingExtra: ONNX is wanted, and its packages are not installed.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} holds something already; name a new folder")
     if onnx:
         from spn4cir_core.model_export.onnx_encoders import need_onnx
 
         need_onnx()
-    with _whole_folder(folder) as scratch:
+    with whole_folder(folder) as scratch:
         errors = _write(checkpoint, report, store, scratch, licence, onnx)
     return ExportedModel(sorted(path for path in folder.rglob("*") if path.is_file()), errors)
 
@@ -106,31 +99,3 @@ def _write(
     from spn4cir_core.model_export.onnx_encoders import write_onnx
 
     return write_onnx(graphs, folder / "onnx")
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A scratch folder beside ``folder``, which becomes it if the block succeeds.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error}; name a folder in one you may write") from error
-    try:
-        yield scratch
-        scratch.chmod(0o777 & ~_umask())
-        scratch.replace(folder)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error}; name a folder in one you may write") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

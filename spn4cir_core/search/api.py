@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Annotated, Any, Literal, Protocol
 
@@ -17,6 +17,7 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import PictureError
 from spn4cir_core.images.formats import FORMATS
 from spn4cir_core.search.access_control import AccessControl
+from spn4cir_core.search.filters import parse_where
 from spn4cir_core.search.judging import Judging, NoSuchIndex
 from spn4cir_core.search.judging_api import add_judging
 from spn4cir_core.search.metrics import MeasuredRequests, Metrics
@@ -73,6 +74,13 @@ EXAMPLE: dict[str, Any] = {
         }
     ],
 }
+CONDITIONS = (
+    "What hits must have, as `COLUMN=VALUE`, such as `colour=red`; `/api/filters` lists both. Several of one column: any "
+    "of them; all columns must agree."
+)
+MOST_VALUES = 200
+"""Values of a column that are listed, the commonest ones."""
+Condition = Annotated[str, Field(max_length=1000)]
 ImageId = Annotated[str, Field(max_length=4096)]
 
 
@@ -90,6 +98,19 @@ class ModelList(BaseModel):
 
     models: list[Model]
     judging: bool
+
+
+class FilterValue(BaseModel):
+    """A value, and how many images have it."""
+
+    value: str
+    count: int
+
+
+class FilterList(BaseModel):
+    """Columns by which hits can be filtered, with their commonest values."""
+
+    filters: dict[str, list[FilterValue]]
 
 
 class Answer(BaseModel):
@@ -171,6 +192,14 @@ class Endpoints:
         """Requests, seconds and batches in Prometheus's text format."""
         return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
+    def filters(self) -> FilterList:
+        """Columns and values for the field `where` of a search, the commonest values first."""
+        listed = {
+            column: [FilterValue(value=value, count=count) for value, count in _commonest(values)]
+            for column, values in self._service.filters().items()
+        }
+        return FilterList(filters=listed)
+
     def thumbnail(self, image_id: Annotated[str, Path(description="An id of the index, percent-encoded.")]) -> Response:
         """A JPEG of at most 320 pixels a side."""
         return Response(self._service.thumbnail(image_id), media_type="image/jpeg", headers=KEEP_THUMBNAILS)
@@ -185,13 +214,15 @@ class Endpoints:
         model: Annotated[ModelName, Form(description="One that /api/models lists without a reason.")] = INDEXED,
         weight: Annotated[list[float], Form(description="Of each reference image; image_id first, then image.")] = [],  # noqa: B006
         rerank: Annotated[bool, Form(description="The recipe's reranker puts the first hits in order; slow.")] = False,
+        where: Annotated[list[Condition], Form(description=CONDITIONS)] = [],  # noqa: B006
     ) -> Answer:
         """The best images for a reference image and a text; a reference of the index is not among its own hits."""
         uploads = [each.file.read(MAX_UPLOAD_BYTES + 1) for each in image]
         if sum(map(len, uploads)) > MAX_UPLOAD_BYTES:
             raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
         image_ids = list(filter(None, image_id))
-        result = self._service.search(image_ids, uploads, text, query, top, model, weight, rerank)
+        conditions = parse_where(where)
+        result = self._service.search(image_ids, uploads, text, query, top, model, weight, rerank, conditions)
         return Answer(
             query=query,
             model=model,
@@ -229,6 +260,7 @@ def create_app(
     failures: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in REFUSALS}
     app.add_api_route("/api/images", endpoints.images, methods=["GET"], responses=failures)
     app.add_api_route("/api/models", endpoints.models, methods=["GET"], responses=failures)
+    app.add_api_route("/api/filters", endpoints.filters, methods=["GET"], responses=failures)
     app.add_api_route("/api/search", endpoints.search, methods=["POST"], responses=failures)
     app.add_api_route("/health", endpoints.health, methods=["GET"])
     app.add_api_route("/ready", endpoints.ready, methods=["GET"], responses={503: {"model": Ready}})
@@ -250,6 +282,10 @@ def create_app(
     app.add_middleware(AccessControl, token=token, max_body_bytes=MAX_UPLOAD_BYTES + MAX_FORM_BYTES)
     app.add_middleware(MeasuredRequests, metrics=metrics)
     return app
+
+
+def _commonest(values: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_VALUES]
 
 
 def _static(file: str, kind: str) -> Callable[[], Response]:

@@ -9,11 +9,12 @@ import pyarrow as pa
 from spn4cir_core.store.artifacts import Artifact
 
 IMAGES_FILE = "search_index.parquet"
-SCHEMA = pa.schema([(name, pa.string()) for name in ("image_id", "path", "caption", "pixel_sha256", "caption_source")])
+TEXTS = ("image_id", "path", "caption", "pixel_sha256", "caption_source", "category", "corpus")
+SCHEMA = pa.schema([*((name, pa.string()) for name in TEXTS), ("attributes", pa.map_(pa.string(), pa.string()))])
 
 
 def read_indexed_images(search_index: Artifact) -> list[dict[str, Any]]:
-    """The rows of all columns of :data:`SCHEMA`; row i belongs to the i-th target of the index.
+    """The rows of all columns of :data:`SCHEMA`; row i belongs to the i-th target of the index. ``attributes`` are pairs.
 
     Raises:
         StoreError: a column is missing, since another version wrote the artefact.

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from spn4cir_core.index.image_index import best_images_of_each
 from spn4cir_core.reranking.base import RERANKERS
 from spn4cir_core.reranking.reordered import Reranking
 from spn4cir_core.search.encoder import Encoder, Made, Query, pair_up, several, shares
+from spn4cir_core.search.filters import Filters, Where
 from spn4cir_core.search.index_table import read_indexed_images
 from spn4cir_core.search.indexed_blend import IndexedBlend, Scored
 from spn4cir_core.search.repeats import Once, Repeats
@@ -75,7 +77,7 @@ class Searcher:
     def __init__(
         self,
         index: Any,
-        rows: Sequence[dict[str, str]],
+        rows: Sequence[dict[str, Any]],
         load_network: Callable[[], Network],
         blend: IndexedBlend | None = None,
         repeats: Repeats | None = None,
@@ -88,6 +90,8 @@ class Searcher:
         self._repeats = repeats or Repeats()
         self._row_of = {row["image_id"]: number for number, row in enumerate(rows)}
         self._row_of_pixels = {row["pixel_sha256"]: number for number, row in enumerate(rows)}
+        self.filters = Filters(rows)
+        """By category, corpus and attributes."""
 
     @classmethod
     def open(cls, artifact: Artifact, checkpoint: Artifact | None = None, files: ImageFiles | None = None) -> Searcher:
@@ -150,8 +154,8 @@ class Searcher:
         return Encoder(self.network)
 
     @property
-    def rows(self) -> Sequence[dict[str, str]]:
-        """One row per indexed image (image_id, path, caption, pixel_sha256), sorted by id."""
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """One row per indexed image (image_id, path, caption, category, corpus, attributes …), sorted by id."""
         return self._rows
 
     def search(
@@ -165,6 +169,7 @@ class Searcher:
         once: Once = "pictures",
         weights: Sequence[float] = (),
         rerank: bool = False,
+        where: Where = MappingProxyType({}),
     ) -> list[Hit]:
         """The best ``top`` images for a reference image, a text, or both; the reference image is never among them.
 
@@ -184,14 +189,16 @@ class Searcher:
             weights: one number above 0 for each of several reference images; empty: equal weights.
             rerank: whether the recipe's reranker puts the first hits in order. Where it gives no usable score the order
                 stays, and the log says it.
+            where: values of ``category``, ``corpus`` or attributes that a hit must have, such as ``{"colour": "red"}``;
+                of several values of one column any.
 
         Raises:
             InputError: neither image nor text, a picture that cannot be read, ``top`` is less than 1, weights that
-                are not one positive number for each reference image, or reranking that is not possible.
+                are not one positive number for each reference image, reranking that is not possible, or no image that fits
+                ``where``.
         """
-        request = SearchRequest.of(
-            image, text, self.shortlisted(top) if rerank else top, without, made, reference_id, once, weights
-        )
+        wanted = self.shortlisted(top) if rerank else top
+        request = SearchRequest.of(image, text, wanted, without, made, reference_id, once, weights, where)
         hits = self.answer([request])[0]
         if rerank:
             hits = self.reranked(hits, [picture for picture, _ in request.queries], text) or hits
@@ -230,6 +237,7 @@ class Searcher:
         made: Made = "composed",
         reference_ids: Sequence[str | None] | None = None,
         once: Once = "pictures",
+        where: Where = MappingProxyType({}),
     ) -> list[list[Hit]]:
         """Q lists of the best ``top`` images of each query; queries are encoded in batches. Arguments: :meth:`search`.
 
@@ -243,7 +251,7 @@ class Searcher:
         alone_R = shares((), 1)
         return self.answer(
             [
-                SearchRequest([query], [reference_id], alone_R, top, without, made, once)
+                SearchRequest([query], [reference_id], alone_R, top, without, made, once, where)
                 for query, reference_id in zip(queries, ids, strict=True)
             ]
         )
@@ -271,27 +279,32 @@ class Searcher:
         references = self._references(queries, [one for request in requests for one in request.reference_ids])
         ends = np.cumsum([len(request) for request in requests]).tolist()
         parts = [slice(end - len(request), end) for end, request in zip(ends, requests, strict=True)]
+        allowed = [self.filters.rows(request.where) for request in requests]
+        first = [self._wanted(request, rows) for request, rows in zip(requests, allowed, strict=True)]
         ranking = self._encoded(queries, references, made)
         answers: list[list[Hit]] = [[] for _ in requests]
         pending, factor = list(range(len(requests))), 1
         while pending:
             missing: list[int] = []
-            for wanted, numbers in self._by_wanted(requests, pending, factor).items():
+            for wanted, numbers in self._by_wanted(first, pending, factor).items():
                 weighted = [(parts[number], requests[number].share_R) for number in numbers]
                 for number, scored in zip(numbers, ranking(weighted, wanted), strict=True):
-                    answers[number] = self._hits(scored, references[parts[number]], requests[number])
+                    fitting = _fitting(scored, allowed[number])
+                    answers[number] = self._hits(fitting, references[parts[number]], requests[number])
                     if len(answers[number]) < requests[number].top and wanted < len(self._rows):
                         missing.append(number)
             pending, factor = missing, 4 * factor
         return answers
 
-    def _by_wanted(
-        self, requests: Sequence[SearchRequest], numbers: Sequence[int], factor: int
-    ) -> dict[int, list[int]]:
+    def _wanted(self, request: SearchRequest, allowed: Collection[int] | None) -> int:
+        """Images to rank at first: of a filtered request so many more that enough of them may fit."""
+        return request.wanted if allowed is None else request.wanted * -(-len(self._rows) // len(allowed))
+
+    def _by_wanted(self, first: Sequence[int], numbers: Sequence[int], factor: int) -> dict[int, list[int]]:
         """Numbers of requests by how many images are ranked for them."""
         numbers_of: defaultdict[int, list[int]] = defaultdict(list)
         for number in numbers:
-            numbers_of[min(len(self._rows), factor * requests[number].wanted)].append(number)
+            numbers_of[min(len(self._rows), factor * first[number])].append(number)
         return numbers_of
 
     def unread(self, text: str | None) -> str:
@@ -389,6 +402,11 @@ def _mismatch(artifact: Artifact, index: Any, rows: Sequence[Mapping[str, str]])
         f"the parts of {artifact.path} do not belong together: {index.ntotal} vectors of {index.d} dimensions for "
         f"{len(rows)} images. Delete it and run again."
     )
+
+
+def _fitting(scored: Sequence[Scored], allowed: Collection[int] | None) -> Sequence[Scored]:
+    """Those whose rows may be hits."""
+    return scored if allowed is None else [one for one in scored if one.row in allowed]
 
 
 def _mean_vector(queries_RD: np.ndarray, share_R: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import Picture
 from spn4cir_core.search.encoder import Made, Query, pair_up, several, shares
+from spn4cir_core.search.filters import Where
 from spn4cir_core.search.repeats import Once
 
 
@@ -31,6 +33,7 @@ class SearchRequest:
     without: Collection[str]
     made: Made
     once: Once
+    where: Where = MappingProxyType({})
 
     def __post_init__(self) -> None:
         """Check the number of hits."""
@@ -52,13 +55,15 @@ class SearchRequest:
         reference_id: str | Sequence[str | None] | None = None,
         once: Once = "pictures",
         weights: Sequence[float] = (),
+        where: Where = MappingProxyType({}),
     ) -> SearchRequest:
         """One question; arguments and errors of :meth:`Searcher.search`."""
         given = several(image)
         pictures: list[Any] = [image] if given is None else given or [None]
         ids = [reference_id] if reference_id is None or isinstance(reference_id, str) else list(reference_id)
         share_R, queries = shares(weights, len(pictures)), pair_up(pictures, text)
-        return cls(queries, [*ids, *[None] * len(queries)][: len(queries)], share_R, top, without, made, once)
+        reference_ids = [*ids, *[None] * len(queries)][: len(queries)]
+        return cls(queries, reference_ids, share_R, top, without, made, once, where)
 
     @property
     def wanted(self) -> int:

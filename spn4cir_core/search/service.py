@@ -6,14 +6,16 @@ import io
 import logging
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from spn4cir_core.errors import InputError, Spn4cirError
 from spn4cir_core.images.files import ImageFiles, PictureError
 from spn4cir_core.images.sandboxed_decoder import ConfinedDecoder
+from spn4cir_core.search.filters import Where
 from spn4cir_core.search.models import INDEXED, Model, Models
 from spn4cir_core.search.pictures_in_memory import PicturesInMemory
 from spn4cir_core.search.search import Hit, Searcher
@@ -81,6 +83,7 @@ class SearchService:
             PicturesInMemory(PIXELS_IN_MEMORY),
         )
         self._reranker = threading.Lock()
+        self._filters = models.indexed.filters.values()
         self._thumbnails = lru_cache(THUMBNAILS_IN_MEMORY)(self._make_thumbnail)
 
     def current(self) -> SearchService:
@@ -129,6 +132,10 @@ class SearchService:
             raise NoSuchImage(f"no image {image_id!r} in the index")
         return IndexedImage(image_id, self._rows[image_id]["caption"])
 
+    def filters(self) -> Mapping[str, Mapping[str, int]]:
+        """Column → how many images have each of its values; see :class:`~spn4cir_core.search.filters.Filters`."""
+        return self._filters
+
     def thumbnail(self, image_id: str) -> bytes:
         """A JPEG of at most 320 px a side.
 
@@ -147,12 +154,14 @@ class SearchService:
         model: ModelName = INDEXED,
         weights: Sequence[float] = (),
         rerank: bool = False,
+        where: Where = MappingProxyType({}),
     ) -> SearchResult:
         """The best ``top`` images for reference images (of the index, then uploads) and a text.
 
         ``query``: which of the two make the query, and how. A reference image of the index is never among its own
         hits. ``weights`` are of the reference images in that order; none: all count alike. With ``rerank`` the first
-        hits are put in order by the recipe's reranker; other searches do not wait for it.
+        hits are put in order by the recipe's reranker; other searches do not wait for it. ``where`` is what hits must
+        have.
 
         Raises:
             NoSuchImage: the index does not hold one of ``image_ids``, or its file cannot be opened any more.
@@ -181,7 +190,10 @@ class SearchService:
         made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
         own_weights = weights if pictures else ()
         wanted = opened.searcher.shortlisted(top) if rerank else top
-        request = SearchRequest.of(pictures or None, query_text, wanted, without, made, known, weights=own_weights)
+        request = SearchRequest.of(
+            pictures or None, query_text, wanted, without, made, known, weights=own_weights, where=where
+        )
+        opened.searcher.filters.rows(where)  # refused here, where no other request waits beside it
         with self._in_memory.holding(pictures):
             hits = self._waiting((opened.searcher, request))
             uncaptioned = [*map(opened.searcher.uncaptioned, pictures if text else (), known)]

@@ -104,8 +104,8 @@ def _queries(work: Work[SearchIndexInput], checkpoint: Checkpoint, rows: pa.Tabl
 
 
 def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
-    """image_id, path, pixel_sha256 and caption (empty where none) of the chosen split, sorted by id."""
-    images = read_manifest(work.parents["images"], *PICTURE)
+    """The columns of the index's table, of the images of the chosen split, sorted by id."""
+    images = read_manifest(work.parents["images"], *PICTURE, "category", "corpus", "attributes")
     captions = read_caption_rows(work.parents["captions"]).rename_columns([IMAGE_ID, CAPTION, "caption_source"])
     table = images.join(captions, "image_id", join_type="left outer").sort_by("image_id")
     for name in (CAPTION, "caption_source"):
@@ -192,7 +192,7 @@ SEARCH_INDEX = Stage(
         "blend",
     ),
     view=SearchIndexInput,
-    version=4,
+    version=5,
     write=write_search_index,
     fingerprint_part={"rerank": lambda reranker: reranker},
     growth=growth,

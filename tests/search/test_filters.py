@@ -1,0 +1,115 @@
+"""Hits of a category, a corpus, or with a value of an attribute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from spn4cir_core.errors import InputError
+from spn4cir_core.search import search as searching
+from spn4cir_core.search.api import create_app
+from spn4cir_core.search.filters import Filters, parse_where
+from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.service import SearchService
+
+ROWS: list[dict[str, Any]] = [
+    {"category": "shoe", "corpus": "shop", "attributes": [("colour", "red"), ("size", "")]},
+    {"category": "shoe", "corpus": "shop", "attributes": [("colour", "blue"), ("category", "boot")]},
+    {"category": "", "corpus": "shop", "attributes": [("colour", "red")]},
+]
+
+
+def test_values_are_counted_and_an_attribute_hides_no_column() -> None:
+    values = Filters(ROWS).values()
+    assert values == {"category": {"shoe": 2}, "colour": {"red": 2, "blue": 1}, "corpus": {"shop": 3}}
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ({"colour": "red"}, {0, 2}),
+        ({"colour": ["red", "blue"]}, {0, 1, 2}),
+        ({"colour": "red", "category": "shoe"}, {0}),
+        ({"corpus": {"shop"}}, {0, 1, 2}),
+    ],
+)
+def test_all_columns_must_agree(where: Any, rows: set[int]) -> None:
+    assert Filters(ROWS).rows(where) == rows
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"size": "4"}, "no image has a column 'size'; there are: category, colour, corpus"),
+        ({"colour": "green"}, "no image has colour 'green'; there are: red, blue"),
+        ({"colour": "blue", "category": "shoe", "corpus": "x"}, "no image has corpus 'x'; there are: shop"),
+    ],
+)
+def test_no_image_fits(where: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Filters(ROWS).rows(where)
+
+
+def test_columns_that_fit_no_image_together() -> None:
+    rows = [*ROWS, {"category": "hat", "corpus": "", "attributes": []}]
+    with pytest.raises(InputError, match="no image fits all of category, colour at once"):
+        Filters(rows).rows({"category": "hat", "colour": "red"})
+    assert Filters(rows).rows({}) is None
+
+
+def test_conditions_as_text() -> None:
+    assert parse_where(["colour=red", "colour = blue", "size=a=b"]) == {"colour": {"red", "blue"}, "size": {"a=b"}}
+    for wrong in ("colour", "=red", "colour="):
+        with pytest.raises(InputError, match="is not COLUMN=VALUE"):
+            parse_where([wrong])
+
+
+@pytest.mark.parametrize("made", ["composed", "sum"])
+def test_hits_are_those_of_the_whole_ranking_that_fit(searcher: Searcher, made: Any) -> None:
+    """Also where few images fit, far down in the ranking."""
+    colour_of = {row["image_id"]: dict(row["attributes"])["colour"] for row in searcher.rows}
+    reference = np.zeros((20, 20, 3), np.uint8)
+    for colours in (["red"], ["green", "blue"]):
+        every = searcher.search(reference, "make it red", len(searcher.rows), once="all", made=made)
+        wanted = [(hit.image_id, hit.score) for hit in every if colour_of[hit.image_id] in colours]
+        where = {"colour": colours}
+        for top in (1, 5, len(searcher.rows)):
+            hits = searcher.search(reference, "make it red", top, once="all", made=made, where=where)
+            assert [(hit.image_id, hit.score) for hit in hits] == wanted[:top]
+            assert [hit.rank for hit in hits] == list(range(len(hits)))
+
+
+def test_a_rare_value_is_found_without_ranking_everything_at_first(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranked are so many more images that enough of them may fit; where that was not enough, more."""
+    asked: list[int] = []
+    nearest = searching.best_images_of_each
+
+    def counted(index: Any, queries_QD: np.ndarray, wanted: int, tokens: int) -> Any:
+        asked.append(wanted)
+        return nearest(index, queries_QD, wanted, tokens)
+
+    monkeypatch.setattr(searching, "best_images_of_each", counted)
+    alone = searcher.beside(searcher.network)
+    hits = alone.search(None, "red", 2, once="all", where={"colour": "red", "label": "bar"})
+    assert len(hits) == 2 and asked[0] == 3 * 9 and len(asked) <= 2
+    many = alone.search_many(None, ["red", "blue"], 3, where={"label": "bar"})
+    assert all(hit.caption.endswith("bar") or hit.image_id == "toys/30.png" for hits in many for hit in hits)
+
+
+def test_the_api_lists_and_takes_conditions(service: SearchService) -> None:
+    client = TestClient(create_app(service, "toys"), base_url="http://127.0.0.1")
+    filters = client.get("/api/filters").json()["filters"]
+    assert filters["colour"][0] == {"value": "blue", "count": 12} and list(filters) == sorted(filters)
+    form = {"image_id": "toys/00.png", "text": "blue", "where": ["colour=green", "label=bar"], "top": "9"}
+    answer = client.post("/api/search", data=form).json()
+    assert answer["hits"] and all(
+        hit["caption"] == "a green bar" for hit in answer["hits"] if "<" not in hit["caption"]
+    )
+    refused = client.post("/api/search", data={**form, "where": ["colour=mauve"]})
+    assert refused.status_code == 422 and "there are: blue, green, red" in refused.json()["error"]
+    assert client.post("/api/search", data={**form, "where": ["x"]}).status_code == 422
