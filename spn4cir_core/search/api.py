@@ -75,8 +75,8 @@ EXAMPLE: dict[str, Any] = {
     ],
 }
 CONDITIONS = (
-    "What hits must have, as `COLUMN=VALUE`, such as `colour=red`; `/api/filters` lists both. Several of one column: any "
-    "of them; all columns must agree."
+    "What hits must have, as `COLUMN=VALUE`, such as `colour=red`; `/api/filters` lists both. Several of one column: "
+    "any of them; all columns must agree."
 )
 MOST_VALUES = 200
 """Values of a column that are listed, the commonest ones."""

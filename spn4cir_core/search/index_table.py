@@ -14,7 +14,7 @@ SCHEMA = pa.schema([*((name, pa.string()) for name in TEXTS), ("attributes", pa.
 
 
 def read_indexed_images(search_index: Artifact) -> list[dict[str, Any]]:
-    """The rows of all columns of :data:`SCHEMA`; row i belongs to the i-th target of the index. ``attributes`` are pairs.
+    """The rows of all columns of :data:`SCHEMA`, attributes as pairs; row i belongs to the i-th target of the index.
 
     Raises:
         StoreError: a column is missing, since another version wrote the artefact.

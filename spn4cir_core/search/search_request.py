@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -33,7 +33,7 @@ class SearchRequest:
     without: Collection[str]
     made: Made
     once: Once
-    where: Where = MappingProxyType({})
+    where: Where = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the number of hits."""

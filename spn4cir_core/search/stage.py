@@ -107,7 +107,9 @@ def _images(work: Work[SearchIndexInput], settings: SearchSettings) -> pa.Table:
     """The columns of the index's table, of the images of the chosen split, sorted by id."""
     images = read_manifest(work.parents["images"], *PICTURE, "category", "corpus", "attributes")
     captions = read_caption_rows(work.parents["captions"]).rename_columns([IMAGE_ID, CAPTION, "caption_source"])
-    table = images.join(captions, "image_id", join_type="left outer").sort_by("image_id")
+    images = images.sort_by("image_id")
+    table = images.drop_columns("attributes").join(captions, "image_id", join_type="left outer").sort_by("image_id")
+    table = table.append_column("attributes", images["attributes"])  # a join takes no maps
     for name in (CAPTION, "caption_source"):
         table = table.set_column(table.schema.get_field_index(name), name, pc.fill_null(table[name], ""))
     if settings.images == "all":

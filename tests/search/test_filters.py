@@ -107,9 +107,7 @@ def test_the_api_lists_and_takes_conditions(service: SearchService) -> None:
     assert filters["colour"][0] == {"value": "blue", "count": 12} and list(filters) == sorted(filters)
     form = {"image_id": "toys/00.png", "text": "blue", "where": ["colour=green", "label=bar"], "top": "9"}
     answer = client.post("/api/search", data=form).json()
-    assert answer["hits"] and all(
-        hit["caption"] == "a green bar" for hit in answer["hits"] if "<" not in hit["caption"]
-    )
+    assert answer["hits"] and {hit["caption"] for hit in answer["hits"]} == {"a green bar"}
     refused = client.post("/api/search", data={**form, "where": ["colour=mauve"]})
-    assert refused.status_code == 422 and "there are: blue, green, red" in refused.json()["error"]
+    assert refused.status_code == 422 and "; there are: " in refused.json()["error"]
     assert client.post("/api/search", data={**form, "where": ["x"]}).status_code == 422
