@@ -28,6 +28,7 @@ from spn4cir_core.cli import (
     triplets,
 )
 from spn4cir_core.cli import images as images_command
+from spn4cir_core.cli import vectors as vectors_command
 from spn4cir_core.cli.hints import CompleteHints, remember, with_options
 from spn4cir_core.cli.options import (
     ImagesOption,
@@ -45,7 +46,7 @@ from spn4cir_core.cli.outcome import outcome, write_triplet_sheet
 from spn4cir_core.engine.log_level import LOG_LEVEL, set_log_level
 from spn4cir_core.engine.plugins import in_one_line
 from spn4cir_core.engine.progress import shown
-from spn4cir_core.errors import Spn4cirError, StoreError
+from spn4cir_core.errors import InputError, Spn4cirError, StoreError
 from spn4cir_core.flow import STAGES, selected
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.launch.launcher import launch_from
@@ -54,7 +55,7 @@ from spn4cir_core.launch.run_flow import run
 from spn4cir_core.operations.changes import late_above, reusable_artifacts, why_outdated
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe, packaged_recipes
-from spn4cir_core.search.filters import parse_where
+from spn4cir_core.search.filters import Where, parse_where
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import open_store
 
@@ -122,6 +123,7 @@ app = typer.Typer(no_args_is_help=True, cls=Commands, pretty_exceptions_enable=F
 
 triplets.register(app)
 model_export.register(app)
+vectors_command.register(app)
 serve.register(app)
 judgements.register(app)
 ablate.register(app)
@@ -205,14 +207,21 @@ def search(
     where: Annotated[
         list[str] | None, typer.Option(help="What hits must have: colour=red, category=shoes; may be repeated.")
     ] = None,
+    vectors: Annotated[
+        str, typer.Option(help="Search a table that spn4cir vectors has filled, by stage 2 alone: lancedb:FOLDER …")
+    ] = "",
     recipe_name: RecipeOption = "",
     store_url: StoreOption = "store",
     images: ImagesOption = None,
 ) -> None:
     """Search with a reference image and a text; prints the hits and writes a contact sheet."""
     recipe, store = opened(recipe_name, store_url, images)
-    searcher = _searcher(recipe, store)
     references = [_picture(path, recipe, store) for path in image or []]
+    conditions = parse_where(where or ())
+    if vectors:
+        _show_table_hits(vectors, recipe, store, references, text, top, conditions)
+        return
+    searcher = _searcher(recipe, store)
     reranks = bool(rerank and searcher.reranking and references and text.strip())
     hits = searcher.search(
         references or None,
@@ -221,7 +230,7 @@ def search(
         once=once,
         weights=weight or (),
         rerank=reranks,
-        where=parse_where(where or ()),
+        where=conditions,
     )
     for note in filter(None, dict.fromkeys(map(searcher.uncaptioned, references if text else ()))):
         typer.echo(note)
@@ -288,6 +297,19 @@ def _searcher(recipe: Recipe, store: Store) -> Searcher:
 def _picture(path: Path, recipe: Recipe, store: Store) -> Image.Image:
     """A picture anywhere on this machine, opened with the limits of the recipe."""
     return ImageFiles(path.absolute().parent, recipe.images.max_pixels).open(path.name)
+
+
+def _show_table_hits(
+    vectors: str, recipe: Recipe, store: Store, references: Sequence[Image.Image], text: str, top: int, where: Where
+) -> None:
+    from spn4cir_core.search.search import current_index
+    from spn4cir_core.search.vector_tables import TableSearcher, table_named
+
+    if len(references) > 1:
+        raise InputError("a vector table is searched with one reference image; leave out --vectors for several")
+    searcher = TableSearcher.open(table_named(vectors, recipe.name), current_index(recipe.name, store))
+    for hit in searcher.search(next(iter(references), None), text or None, top, where):
+        typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}")
 
 
 def _show(

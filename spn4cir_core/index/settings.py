@@ -40,7 +40,11 @@ class IndexSettings(Settings):
 
     def index_for(self, vectors: int) -> Index:
         """The member of :data:`INDEXES` for so many vectors, with those of these settings that it declares."""
-        member = INDEXES.member(self.kind_for(vectors))
+        return self.index_for_kind(self.kind_for(vectors))
+
+    def index_for_kind(self, kind: str) -> Index:
+        """The member of :data:`INDEXES` of a kind, with those of these settings that it declares."""
+        member = INDEXES.member(kind)
         settings = {name: getattr(self, name) for name in member.model_fields if name in type(self).model_fields}
         index = member.model_validate(settings)
         assert isinstance(index, Index)

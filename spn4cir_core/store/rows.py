@@ -56,7 +56,10 @@ class Rows:
         for row, key in enumerate(keys):
             rows_of.setdefault(key, []).append(row)
         vectors_ND = np.zeros((0, 0), self.schema.field(VALUE).type.value_type.to_pandas_dtype())
-        for part in self.scan():
+        for path in self.parts():
+            if rows_of.keys().isdisjoint(read_part(path, [KEY])[KEY].to_pylist()):
+                continue  # nothing of it is wanted: its values are not read
+            part = read_part(path)
             part = part.filter(part[VALUE].is_valid())
             if not len(part):
                 continue

@@ -289,7 +289,8 @@ def test_many_at_once_get_what_one_alone_gets(client: TestClient) -> None:
 
 def test_the_schema_describes_the_api_and_nothing_is_fetched_from_elsewhere(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
-    probes, data = {"/health", "/ready", "/metrics"}, {"/api/images", "/api/models", "/api/search"}
+    probes = {"/health", "/ready", "/metrics"}
+    data = {"/api/images", "/api/models", "/api/filters", "/api/search"}
     assert set(schema["paths"]) == probes | data | {"/thumbnail/{image_id}"}
     assert "multipart/form-data" in schema["paths"]["/api/search"]["post"]["requestBody"]["content"]
     assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]

@@ -1,0 +1,38 @@
+"""The command that keeps a vector table outside the store up to date."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("vectors")(update_vectors)
+
+
+def update_vectors(
+    table: Annotated[str, typer.Argument(help="lancedb:FOLDER_OR_URL, pgvector:[ADDRESS] or faiss:FOLDER.")],
+    recall: Annotated[bool, typer.Option("--recall", help="Compare its answers with those of every vector.")] = False,
+    recipe_name: RecipeOption = "",
+    store_url: StoreOption = "store",
+    images: ImagesOption = None,
+) -> None:
+    """Put the search index's vectors into LanceDB, pgvector or FAISS; later only what has changed since."""
+    from spn4cir_core.search.search import current_index
+    from spn4cir_core.search.vector_tables import RECALL_TOP, measured_table_recall, table_named, update_table
+
+    recipe, store = opened(recipe_name, store_url, images)
+    index, opened_table = current_index(recipe.name, store), table_named(table, recipe.name)
+    change = update_table(opened_table, index, store)
+    typer.echo(
+        f"{change.added:,} images added, {change.replaced:,} replaced, {change.removed:,} removed, "
+        f"{change.unchanged:,} as they were"
+    )
+    if recall:
+        share = measured_table_recall(opened_table, index, store)
+        typer.echo(f"recall@{RECALL_TOP} against every vector: {share:.3f}")
+    typer.echo(f"search it: spn4cir search --vectors {table.partition(':')[0]}:… --text …")
