@@ -103,11 +103,11 @@ class LanceTable(VectorTable):
     ) -> list[Nearest]:
         if self._table is None or self._made_with is None:
             return []
-        asked = self._table.search(query_D.astype(np.float32), vector_column_name="vector").distance_type("dot")
+        request = self._table.search(query_D.astype(np.float32), vector_column_name="vector").distance_type("dot")
         conditions = [_any_of(column, values) for column, values in where.items()]
         if conditions:
-            asked = asked.where(" AND ".join(conditions), prefilter=True)
-        rows = asked.limit(count * self._made_with.tokens).select(["image_id", "path", "caption", "_distance"])
+            request = request.where(" AND ".join(conditions), prefilter=True)
+        rows = request.limit(count * self._made_with.tokens).select(["image_id", "path", "caption", "_distance"])
         best: dict[str, Nearest] = {}
         for row in rows.to_arrow().to_pylist():  # 1 - inner product, best first
             one = Nearest(row["image_id"], row["path"], row["caption"], 1 - float(row["_distance"]))

@@ -194,8 +194,8 @@ class Searcher:
 
         Raises:
             InputError: neither image nor text, a picture that cannot be read, ``top`` is less than 1, weights that
-                are not one positive number for each reference image, reranking that is not possible, or no image that fits
-                ``where``.
+                are not one positive number for each reference image, reranking that is not possible, or ``where`` fits
+                no image.
         """
         wanted = self.shortlisted(top) if rerank else top
         request = SearchRequest.of(image, text, wanted, without, made, reference_id, once, weights, where)

@@ -190,3 +190,19 @@ def test_an_address_that_fails_is_not_shown() -> None:
     with pytest.raises(InputError, match="PostgreSQL") as raised:
         tables.open("toys")
     assert "secret" not in str(raised.value)
+
+
+def test_a_graph_of_pgvector_finds_nearly_all(postgres: str) -> None:
+    """HNSW is approximate: its recall against every vector is stated by ``spn4cir vectors --recall``."""
+    numbers = list(range(200))
+    held = vectors(numbers)
+    opened = VECTOR_TABLES.build({"kind": "pgvector", "uri": postgres, "hnsw": True})
+    opened.open("graph").change(MADE_WITH, [], [row(number) for number in numbers], held)
+    shares = []
+    for query_D in vectors(range(1000, 1020))[:, 0]:
+        wanted = set(np.argsort(-(held @ query_D).max(axis=1))[:10].tolist())
+        nearest = opened.open("graph").search(query_D, 10)
+        shares.append(len({int(one.path[5:-4]) for one in nearest} & wanted) / 10)
+        blue = opened.open("graph").search(query_D, 10, {"colour": ["it's blue"]})
+        assert len(blue) == 10 and all(int(one.path[5:-4]) % 3 == 2 for one in blue)
+    assert np.mean(shares) > 0.8

@@ -86,17 +86,17 @@ def test_a_rare_value_is_found_without_ranking_everything_at_first(
     searcher: Searcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ranked are so many more images that enough of them may fit; where that was not enough, more."""
-    asked: list[int] = []
+    wanted_each: list[int] = []
     nearest = searching.best_images_of_each
 
     def counted(index: Any, queries_QD: np.ndarray, wanted: int, tokens: int) -> Any:
-        asked.append(wanted)
+        wanted_each.append(wanted)
         return nearest(index, queries_QD, wanted, tokens)
 
     monkeypatch.setattr(searching, "best_images_of_each", counted)
     alone = searcher.beside(searcher.network)
     hits = alone.search(None, "red", 2, once="all", where={"colour": "red", "label": "bar"})
-    assert len(hits) == 2 and asked[0] == 3 * 9 and len(asked) <= 2
+    assert len(hits) == 2 and wanted_each[0] == 3 * 9 and len(wanted_each) <= 2
     many = alone.search_many(None, ["red", "blue"], 3, where={"label": "bar"})
     assert all(hit.caption.endswith("bar") or hit.image_id == "toys/30.png" for hits in many for hit in hits)
 

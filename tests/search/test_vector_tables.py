@@ -21,7 +21,7 @@ from spn4cir_core.search.vector_tables import (
     table_named,
     update_table,
 )
-from spn4cir_core.store import rows as kept_rows
+from spn4cir_core.store import rows as stored_rows
 from spn4cir_core.store.artifacts import Artifact, Store
 from tests.measured_store import measured_store, recipe, weigh
 
@@ -69,13 +69,13 @@ def test_a_change_costs_what_has_changed(own_store: Store, monkeypatch: pytest.M
     assert update_table(opened(own_store), few, own_store) == TableChange(18, 0, 0, 0)
     every = indexed(own_store, "all")
     read: list[tuple[str, bool]] = []
-    whole = kept_rows.read_part
+    whole = stored_rows.read_part
 
     def counted(part: Path, columns: list[str] | None = None) -> object:
         read.append((part.name, columns is None))
         return whole(part, columns)
 
-    monkeypatch.setattr(kept_rows, "read_part", counted)
+    monkeypatch.setattr(stored_rows, "read_part", counted)
     assert update_table(opened(own_store), every, own_store) == TableChange(18, 0, 0, 18)
     assert len({name for name, _ in read}) == 2 and len([name for name, values in read if values]) == 1
     read.clear()
@@ -107,8 +107,8 @@ def test_the_commands(own_store: Store, tmp_path: Path) -> None:
     table, words = f"faiss:{tmp_path / 'tables'}", ["--recipe", str(file), "--store", str(own_store.root)]
     filled = CliRunner().invoke(app, ["vectors", table, "--recall", *words], catch_exceptions=False)
     assert "36 images added" in filled.stdout and "against every vector: 1.000" in filled.stdout
-    asked = ["search", "--vectors", table, "--text", "red", "--where", "colour=red", "--top", "4", *words]
-    searched = CliRunner().invoke(app, asked, catch_exceptions=False)
+    words_of_search = ["search", "--vectors", table, "--text", "red", "--where", "colour=red", "--top", "4", *words]
+    searched = CliRunner().invoke(app, words_of_search, catch_exceptions=False)
     assert searched.stdout.count("toys/") == 4
     with pytest.raises(InputError, match="is not KIND:URI"):
         table_named("nonsense", "measured")
