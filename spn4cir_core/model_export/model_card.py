@@ -7,9 +7,9 @@ from importlib import metadata
 from typing import Any
 
 from spn4cir_core.engine.plugins import as_table
-from spn4cir_core.reports.contents import lineage
 from spn4cir_core.reports.page import recall_table, render
 from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.lineage import lineage
 from spn4cir_core.training.checkpoints import Checkpoint
 from spn4cir_core.training.roles import ROLES
 
