@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import resources
+from itertools import islice
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import FastAPI, File, Form, Path, Query, Request, UploadFile
@@ -195,7 +196,7 @@ class Endpoints:
     def filters(self) -> FilterList:
         """Columns and values for the field `where` of a search, the commonest values first."""
         listed = {
-            column: [FilterValue(value=value, count=count) for value, count in _commonest(values)]
+            column: [FilterValue(value=value, count=count) for value, count in islice(values.items(), MOST_VALUES)]
             for column, values in self._service.filters().items()
         }
         return FilterList(filters=listed)
@@ -282,10 +283,6 @@ def create_app(
     app.add_middleware(AccessControl, token=token, max_body_bytes=MAX_UPLOAD_BYTES + MAX_FORM_BYTES)
     app.add_middleware(MeasuredRequests, metrics=metrics)
     return app
-
-
-def _commonest(values: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_VALUES]
 
 
 def _static(file: str, kind: str) -> Callable[[], Response]:

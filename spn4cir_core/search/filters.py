@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from functools import cached_property
 from typing import Any
 
 from spn4cir_core.errors import InputError
@@ -21,15 +21,23 @@ class Filters:
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._rows = rows
 
-    def values(self) -> dict[str, Counter[str]]:
-        """Column → how many images have each of its values; columns sorted, empty values left out."""
-        counted: dict[str, Counter[str]] = {}
-        for row in self._rows:
+    @cached_property
+    def _rows_of(self) -> dict[str, dict[str, set[int]]]:
+        """Column → value → rows of the images that have it; made at the first use, since it reads every row."""
+        rows_of: dict[str, dict[str, set[int]]] = {}
+        for number, row in enumerate(self._rows):
             for column, value in metadata_of(row).items():
-                counted.setdefault(column, Counter())[value] += 1
-        return dict(sorted(counted.items()))
+                rows_of.setdefault(column, {}).setdefault(value, set()).add(number)
+        return dict(sorted(rows_of.items()))
 
-    def rows(self, where: Where) -> frozenset[int] | None:
+    def values(self) -> dict[str, dict[str, int]]:
+        """Column → how many images have each of its values, the commonest first; columns sorted, no empty values."""
+        return {
+            column: {value: len(rows) for value, rows in sorted(values.items(), key=lambda pair: -len(pair[1]))}
+            for column, values in self._rows_of.items()
+        }
+
+    def rows(self, where: Where) -> Set[int] | None:
         """Rows of the images that may be hits; None where there is no condition.
 
         Raises:
@@ -38,7 +46,11 @@ class Filters:
         wanted = {column: {values} if isinstance(values, str) else set(values) for column, values in where.items()}
         if not wanted:
             return None
-        fitting = frozenset(number for number, row in enumerate(self._rows) if _fits(metadata_of(row), wanted))
+        parts = [
+            set[int]().union(*(self._rows_of.get(column, {}).get(value, ()) for value in values))
+            for column, values in wanted.items()
+        ]
+        fitting = set.intersection(*parts)
         if not fitting:
             raise InputError(self._none(wanted))
         return fitting
@@ -50,13 +62,8 @@ class Filters:
                 return f"no image has a column {column!r}; there are: {_some(known)}"
             if not known[column].keys() & set(values):
                 given = ", ".join(sorted(map(repr, values)))
-                common = (value for value, _ in known[column].most_common())
-                return f"no image has {column} {given}; there are: {_some(common)}"
+                return f"no image has {column} {given}; there are: {_some(known[column])}"
         return f"no image fits all of {', '.join(wanted)} at once; leave one out"
-
-
-def _fits(metadata: Mapping[str, str], wanted: Mapping[str, Collection[str]]) -> bool:
-    return all(metadata.get(column) in values for column, values in wanted.items())
 
 
 def metadata_of(row: Mapping[str, Any]) -> dict[str, str]:

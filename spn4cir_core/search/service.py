@@ -83,7 +83,6 @@ class SearchService:
             PicturesInMemory(PIXELS_IN_MEMORY),
         )
         self._reranker = threading.Lock()
-        self._filters = models.indexed.filters.values()
         self._thumbnails = lru_cache(THUMBNAILS_IN_MEMORY)(self._make_thumbnail)
 
     def current(self) -> SearchService:
@@ -134,7 +133,7 @@ class SearchService:
 
     def filters(self) -> Mapping[str, Mapping[str, int]]:
         """Column → how many images have each of its values; see :class:`~spn4cir_core.search.filters.Filters`."""
-        return self._filters
+        return self._models.indexed.filters.values()
 
     def thumbnail(self, image_id: str) -> bytes:
         """A JPEG of at most 320 px a side.
