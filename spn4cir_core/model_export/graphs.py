@@ -56,10 +56,11 @@ def record_encoders(network: Network, inputs: ExportedInputs) -> dict[str, Encod
         InputError: an encoder cannot be recorded.
     """
     trunk = inputs.trunk or (lambda pixels: pixels)
-    rows = len(EXAMPLE_TEXTS)
+    texts = [*EXAMPLE_TEXTS, " ".join((inputs.text.get("vocabulary", ["red"]) * 8)[:8])]
+    rows = len(texts)
     px = int(inputs.picture["px"])
     pixels = torch.randint(0, 256, (rows, 3, px, px), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    both = {"pixels": pixels, "tokens": network.tokenize(EXAMPLE_TEXTS)}
+    both = {"pixels": pixels, "tokens": network.tokenize(texts)}
     functions: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
         "target": (lambda pixels: network.encode_target(trunk(pixels)), ("pixels",)),
         "query": (lambda pixels, tokens: network.encode_query(trunk(pixels), tokens), ("pixels", "tokens")),

@@ -200,7 +200,7 @@ class Convolution:
             )
             return result
         given = torch.nn.functional.conv2d(hidden, self.weight, self.bias, stride, padding, 1, self.groups)
-        return given.clamp_(0.0, CEILING) if self.is_activated else given
+        return torch.nn.functional.relu6(given, inplace=True) if self.is_activated else given
 
     def _padded(self, hidden: Tensor) -> tuple[Tensor, int]:
         """What is to be padded evenly by the kernel, and by how much: TensorFlow's padding may be uneven."""
