@@ -79,7 +79,7 @@ class PostgresTable(VectorTable):
         from psycopg import sql
 
         own = {"table": self._name, **names}
-        return sql.SQL(text).format(**{key: sql.Identifier(name) for key, name in own.items()})  # type: ignore[arg-type]
+        return sql.SQL(text).format(**{key: sql.Identifier(name) for key, name in own.items()})
 
     @override
     def made_with(self) -> MadeWith | None:
