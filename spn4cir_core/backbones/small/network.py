@@ -134,7 +134,7 @@ class SmallNetwork(TwoTowerNetwork):
 
     @override
     def has_word(self, word: str) -> bool:
-        return all(part in self._ids for part in words_of(word))
+        return self._words.has(word)
 
     @property
     @override

@@ -32,6 +32,10 @@ class WordTokens:
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self._ids = {word: number for number, word in enumerate(vocabulary, start=FIRST_WORD)}
 
+    def has(self, word: str) -> bool:
+        """Whether each word of it is one of the vocabulary."""
+        return all(part in self._ids for part in words_of(word))
+
     def ids(self, texts: Sequence[str]) -> Tensor:
         """(B, L) int64. Words that no training text has are dropped: their vectors would be untrained noise."""
         known = [[self._ids[word] for word in words_of(text) if word in self._ids] for text in texts]
