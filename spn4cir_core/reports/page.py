@@ -99,13 +99,17 @@ def _render_report(template: str, contents: Contents, **more: Any) -> str:
 def without_trivial(query_set: Mapping[str, Any]) -> dict[str, Any]:
     """A query set without the k that are more than half of its gallery; the first k stays in any case."""
     ks = [k for number, k in enumerate(query_set["ks"]) if not number or k * TRIVIAL_PART <= query_set["gallery"]]
-    left_out = [f"recall@{k}" for k in query_set["ks"] if k not in ks]
+    hidden = [k for k in query_set["ks"] if k not in ks]
+    left_out = [f"recall@{k}" for k in hidden]
     says = f" Of {query_set['gallery']} pictures {' and '.join(left_out)} would say little, and are not shown."
-    rows = {
+    rows: dict[str, Any] = {
         name: [row for row in lines if row["k"] in ks]
         for name, lines in query_set.items()
         if name in ROWS_BY_K and query_set["queries"]
     }
+    if "reranking" in query_set:
+        measures = [row for row in query_set["reranking"]["measures"] if row["name"] not in {f"R@{k}" for k in hidden}]
+        rows["reranking"] = {**query_set["reranking"], "measures": measures}
     return {**query_set, **rows, "ks": ks, "protocol": query_set["protocol"] + (says if left_out else "")}
 
 

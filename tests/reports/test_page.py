@@ -38,6 +38,13 @@ def test_a_k_of_more_than_half_of_the_gallery_is_left_out_and_said(
     assert [int(k) for k in re.findall(r"recall@(\d+)", pruned["protocol"])] == [k for k in ks if k not in shown]
 
 
+def test_measures_of_a_reranker_are_left_out_alike() -> None:
+    measures = [{"name": name} for name in ("R@1", "R@5", "R@50", "mAP@10")]
+    pruned = without_trivial({**query_set(12, [1, 5, 50]), "reranking": {"top": 9, "measures": measures}})
+    assert [row["name"] for row in pruned["reranking"]["measures"]] == ["R@1", "R@5", "mAP@10"]
+    assert pruned["reranking"]["top"] == 9 and len(measures) == 4
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [
