@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from spn4cir_core.evaluation.equivalents import Equivalents
 from spn4cir_core.images.files import image_files
 from spn4cir_core.judgements.agreement import JudgedQuery
-from spn4cir_core.judgements.judgement import EVALUATION
+from spn4cir_core.judgements.judgement import EVALUATION, one_line
 from spn4cir_core.launch.recipe_source import named_in
 from spn4cir_core.search.judging import Judging
 from spn4cir_core.search.judging_queue import JudgingQueue, PooledQuery, pooled_queries
@@ -48,7 +48,7 @@ def right_answers(judging: Judging, index: str, queries: Sequence[PooledQuery]) 
     right: dict[tuple[str, str], set[str]] = {}
     for row in rows:
         for text in row["modified_texts"][:1]:
-            right.setdefault((row["reference_id"], text), set()).update(equivalents.targets(row))
+            right.setdefault((row["reference_id"], one_line(text)), set()).update(equivalents.targets(row))
     return {query.query_id: right[query.reference_id, query.modified_text] for query in queries}
 
 

@@ -1,4 +1,4 @@
-"""Which queries are worth judging: held-out edits, those more often on whose first hit the models disagree."""
+"""Which queries are worth judging: held-out edits and what people typed, more often where the models disagree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Literal
 import pyarrow.compute as pc
 
 from spn4cir_core.judgements.agreement import JudgedQuery, judged_queries
-from spn4cir_core.judgements.judgement import EVALUATION, WHOLE_QUERY, Purpose, query_id
+from spn4cir_core.judgements.judgement import EVALUATION, WHOLE_QUERY, Purpose, one_line, query_id
 from spn4cir_core.judgements.stratified import Share, Tally, stratified_order, stratified_share
 from spn4cir_core.search.judging import Judging
 from spn4cir_core.search.models import INDEXED, NoSuchModel
@@ -27,6 +27,8 @@ POOLED: Literal["pooled"] = "pooled"
 """Stands for the model where the hits of all were shown together."""
 MOST_QUERIES = 200
 """Held-out edits that are searched with every model before the first one is shown."""
+MOST_TYPED = 200
+"""Queries that people typed and judged: the last so many."""
 DEPTH = 2
 """First hits of each model that are pooled."""
 SEARCHED = 200
@@ -44,6 +46,8 @@ class PooledQuery:
     modified_text: str
     hits: Mapping[ModelName, tuple[str, ...]]
     """At most ``DEPTH`` image ids of the evaluation split, best first."""
+    is_typed: bool = False
+    """Whether somebody typed it and judged a hit; else it is a held-out edit."""
 
     @property
     def query_id(self) -> str:
@@ -79,7 +83,9 @@ class JudgingQueue:
 
     def __init__(self, queries: Sequence[PooledQuery], seed: int = 0) -> None:
         self._strata = _strata(queries)
-        spread_of = {count: SPREAD_OF_AGREEMENT if count == 1 else SPREAD_OF_DISAGREEMENT for count in self._strata}
+        spread_of = {
+            stratum: SPREAD_OF_AGREEMENT if stratum[1] == 1 else SPREAD_OF_DISAGREEMENT for stratum in self._strata
+        }
         self.queries = stratified_order(self._strata, spread_of, seed)
 
     def next(self, verdicts: Mapping[str, Mapping[str, str]]) -> tuple[int, PooledQuery] | None:
@@ -137,9 +143,12 @@ class QueueOfIndex:
 
 
 def pooled_queries(service: SearchService, judging: Judging, most: int = MOST_QUERIES) -> list[PooledQuery]:
-    """Held-out edits with the first hits of every model that can be asked, among images that serve evaluation."""
+    """Held-out edits and typed queries with the first hits of every model that can be asked, among images that serve
+    evaluation."""
     split_of = judging.splits(service.fingerprint)
-    edits = _held_out_edits(judging, service.fingerprint, split_of, most)
+    held_out = _held_out_edits(judging, service.fingerprint, split_of)
+    typed = [query for query in _judged_for_evaluation(judging) if query not in held_out][-MOST_TYPED:]
+    edits = random.Random(0).sample(sorted(held_out), min(most, len(held_out))) + typed
     with ThreadPoolExecutor(SEARCHES_AT_ONCE) as pool:
         hits_of = {
             model.name: list(pool.map(lambda edit, name=model.name: _hits(service, name, edit, split_of), edits))
@@ -147,7 +156,7 @@ def pooled_queries(service: SearchService, judging: Judging, most: int = MOST_QU
             if not model.missing and _opens(service, model.name)
         }
     return [
-        PooledQuery(*edit, {name: hits[number] for name, hits in hits_of.items()})
+        PooledQuery(*edit, {name: hits[number] for name, hits in hits_of.items()}, edit in typed)
         for number, edit in enumerate(edits)
         if all(hits[number] for hits in hits_of.values())
     ]
@@ -162,22 +171,29 @@ def _opens(service: SearchService, model: ModelName) -> bool:
     return True
 
 
-def _held_out_edits(
-    judging: Judging, index_fingerprint: str, split_of: Mapping[str, Purpose], most: int
-) -> list[tuple[str, str]]:
-    """Reference image and text of generated triplets of the evaluation split, drawn by a fixed seed."""
+def _held_out_edits(judging: Judging, index_fingerprint: str, split_of: Mapping[str, Purpose]) -> set[tuple[str, str]]:
+    """Reference image and text of generated triplets of the evaluation split."""
     triplets = judging.parent(index_fingerprint, "triplets")
     if triplets is None:
-        return []
+        return set()
     table = read_triplets(triplets, "reference_id", "modified_texts", "origin", "split")
     held_out = table.filter(pc.and_(pc.equal(table["split"], EVALUATION), pc.equal(table["origin"], "generated")))
-    edits = {
-        (row["reference_id"], text)
+    return {
+        (row["reference_id"], one_line(text))
         for row in held_out.to_pylist()
         for text in row["modified_texts"][:1]
         if split_of.get(row["reference_id"]) == EVALUATION
     }
-    return random.Random(0).sample(sorted(edits), min(most, len(edits)))
+
+
+def _judged_for_evaluation(judging: Judging) -> list[tuple[str, str]]:
+    """Reference image and text of the queries for evaluation that somebody has judged, in the order of the log."""
+    queries = judged_queries(judging.log.judgements(), judging.log.purposes())
+    return [
+        (query.reference_ids[0], query.modified_text)
+        for query in queries
+        if query.purpose == EVALUATION and len(query.reference_ids) == 1
+    ]
 
 
 def _hits(
@@ -188,11 +204,11 @@ def _hits(
     return tuple(hit.image_id for hit in hits if split_of.get(hit.image_id) == EVALUATION)[:DEPTH]
 
 
-def _strata(queries: Sequence[PooledQuery]) -> dict[int, list[PooledQuery]]:
-    """Queries by the number of different first hits."""
-    strata: defaultdict[int, list[PooledQuery]] = defaultdict(list)
+def _strata(queries: Sequence[PooledQuery]) -> dict[tuple[bool, int], list[PooledQuery]]:
+    """Queries by whether they were typed, and by the number of different first hits."""
+    strata: defaultdict[tuple[bool, int], list[PooledQuery]] = defaultdict(list)
     for query in queries:
-        strata[query.first_hits].append(query)
+        strata[query.is_typed, query.first_hits].append(query)
     return dict(sorted(strata.items()))
 
 

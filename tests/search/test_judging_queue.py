@@ -56,6 +56,25 @@ def test_pooled_hits_are_the_models_first_ones_among_the_evaluation_split(
         assert set(query.pooled_ids) == {name for hits in query.hits.values() for name in hits}
 
 
+def test_what_people_typed_and_judged_is_a_stratum_of_its_own(compared: SearchService, judging: Judging) -> None:
+    purposes: dict[str, Purpose] = {**dict.fromkeys(EVALUATION, "evaluation"), "toys/00.png": "train"}
+    reference, hit, other = sorted(EVALUATION)[:3]
+    judging.log.add(
+        [
+            Judgement((reference,), "a word that nobody drew", hit, "right", judge="Ann"),
+            Judgement(("toys/00.png",), "of training", hit, "right", judge="Ann"),
+            Judgement((reference, other), "two references", hit, "right", judge="Ann"),
+        ],
+        purposes,
+    )
+    edit = pooled_queries(compared, judging)[0]
+    judging.log.add([Judgement((edit.reference_id,), edit.modified_text, hit, "right", judge="Ann")], purposes)
+    queries = pooled_queries(compared, judging)
+    assert [query.modified_text for query in queries if query.is_typed] == ["a word that nobody drew"]
+    queue = JudgingQueue(queries)
+    assert len(queue.queries) == len(queries) and len({query.query_id for query in queue.queries}) == len(queries)
+
+
 def test_the_order_of_hits_says_nothing_of_models() -> None:
     queries = [pooled(number, "a", "b") for number in range(200)]
     first = sum(query.pooled_ids[0] == "a" for query in queries)
