@@ -7,7 +7,7 @@ label and a contributor). Each corpus and seed that is finished leaves a JSON fi
 keeps the stages: started again, the command goes on where it ended. Recipes are those that are shipped; overridden is
 only where pictures, splits and captions come from. Queries that are reported are read by the report alone.
 
-    --shuffled          half of the generated triplets get the modified text of another one
+    --shuffled          half of the training pairs get the modified texts of another one
     --captions-of       the blend of a finished run of icons, with the titles of ever fewer gallery pictures
 """
 
@@ -33,12 +33,14 @@ from spn4cir_core.ablation.table import estimate
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.flow import STAGES
 from spn4cir_core.launch.run_flow import run
+from spn4cir_core.pairs.pair_table import read_pairs
 from spn4cir_core.recipe import Recipe, load_recipe, merge
 from spn4cir_core.store.artifacts import Artifact, Store, whole_file
 from spn4cir_core.store.remote_store import open_store
+from spn4cir_core.texts.stages import write_texts
+from spn4cir_core.texts.text_table import MODIFIED_TEXTS_FILE
 from spn4cir_core.training.roles import BLEND, CONTROL, ROLES, STAGE1, STAGE2, TRAINED
-from spn4cir_core.triplets.stage import TRAIN, compose_triplets
-from spn4cir_core.triplets.triplet_tables import TRIPLETS_FILE
+from spn4cir_core.triplets.stage import TRAIN
 
 MODELS = {"stage 1": STAGE1.name, "control": CONTROL.name, "stage 2": STAGE2.name, "served": BLEND.name}
 SHARES = (1.0, 0.5, 0.25, 0.0)
@@ -141,7 +143,7 @@ def measure(corpus: Corpus, name: str, seed: int, data: Path, out: Path, shuffle
     started = time.monotonic()
     recipe = recipe_for(corpus, name + ("_shuffled" if shuffled else ""), seed, folder_of(corpus, name, data, out))
     if shuffled:
-        STAGES["triplets"] = replace(STAGES["triplets"], version=1_000_000, write=write_shuffled)
+        STAGES["modified_texts"] = replace(STAGES["modified_texts"], version=1_000_000, write=write_shuffled)
     artifacts = run(recipe, open_store(str(out / "store")), needed_stages(), shown_progress, shown_stage)
     return read_report(corpus, artifacts) | {"seed": seed, "minutes": round((time.monotonic() - started) / 60, 1)}
 
@@ -167,19 +169,20 @@ def folder_of(corpus: Corpus, name: str, data: Path, out: Path) -> Path | None:
 
 
 def write_shuffled(work: Work[Any]) -> None:
-    """The ``triplets`` stage, after which half of the generated training triplets carry the texts of another one."""
+    """The ``modified_texts`` stage, after which half of the training pairs carry the texts of another one."""
     import pyarrow.parquet as pq
 
-    compose_triplets(work)
-    triplets = pq.read_table(work.draft.path / TRIPLETS_FILE)
-    origins, splits, texts = (triplets[name].to_pylist() for name in ("origin", "split", "modified_texts"))
-    generated = [row for row, kind in enumerate(zip(origins, splits, strict=True)) if kind == ("generated", TRAIN)]
-    rng = np.random.default_rng(work.settings.seed)
-    drawn = rng.choice(generated, len(generated) // 2, replace=False).tolist()
-    moved = dict(zip(drawn, [texts[row] for row in np.roll(drawn, 1).tolist()], strict=True))
-    column = triplets.column_names.index("modified_texts")
-    shuffled = pa.array([moved.get(row, own) for row, own in enumerate(texts)], triplets.schema.field(column).type)
-    work.draft.write_table(triplets.set_column(column, triplets.schema.field(column), shuffled), TRIPLETS_FILE)
+    write_texts(work)
+    table = pq.read_table(work.draft.path / MODIFIED_TEXTS_FILE)
+    pairs = read_pairs(work.parents["pairs"], "pair_id", "split").to_pylist()
+    trained_on = {pair["pair_id"] for pair in pairs if pair["split"] == TRAIN}
+    training = [row for row, pair_id in enumerate(table["pair_id"].to_pylist()) if pair_id in trained_on]
+    drawn_P = np.random.default_rng(work.settings.seed).choice(training, len(training) // 2, replace=False)
+    row_N = np.arange(len(table))
+    row_N[drawn_P] = np.roll(drawn_P, 1)
+    column = table.column_names.index("modified_texts")
+    shuffled = table.set_column(column, table.schema.field(column), table["modified_texts"].take(pa.array(row_N)))
+    work.draft.write_table(shuffled, MODIFIED_TEXTS_FILE)
 
 
 def read_report(corpus: Corpus, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:

@@ -172,7 +172,8 @@ def weigh(store: Store, **weights: float) -> Artifact:
     assert fitted is not None
     table = json.loads(fitted.file(BLEND_FILE).read_text())
     for row in table["channels"]:
-        row["weight"] = row["without_reference"] = row["without_caption"] = weights.get(row["name"], 0.0)
+        for name in ("weight", "without_reference", "without_caption", "without_either"):
+            row[name] = weights.get(row["name"], 0.0)
     table["calibration"]["deviation"] = [deviation or 0.1 for deviation in table["calibration"]["deviation"]]
     weights_fingerprint = fingerprint(weights)
     provenance = {key: fitted.summary[key] for key in ("stage", "version", "settings", "outside", "parents")}

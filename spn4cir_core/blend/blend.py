@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from spn4cir_core.blend.calibration import Calibration
-from spn4cir_core.blend.fit import WeightFit, fit_weights
+from spn4cir_core.blend.fit import Sample, WeightFit, fit_samples, fit_weights
 from spn4cir_core.channels.base import Channel, ComposedQueries, Gallery
+from spn4cir_core.channels.missing_caption import MissingCaption
+
+LEAST_SHARE_CAPTIONED = 0.5
+"""Share of a gallery's pictures that need a caption before captions count for a reference image without one."""
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Channels with their calibration and non-negative weights, (C,).
+    """Channels with their calibration and non-negative weights, (C,), by what has a caption.
 
-    A picture without a caption, and a query whose reference image has none, are scored with weights of their own: what
-    is left of weights that lean on captions would be the picture alone. All weights are of one scale, since each is
-    fitted to the log-odds of being the target.
+    What is left of weights that lean on captions would be too little where there are none. All weights are of one
+    scale: each is fitted to the log-odds of being the target, and those of one kind of reference image together.
 
     Attributes:
-        weight_C: for a picture with a caption, where the reference image has one too.
-        without_reference_C: for a picture with a caption, where the reference image has none; None: as ``weight_C``.
-        without_caption_C: for a picture without a caption; None: as ``weight_C``.
+        weight_C: where the picture and the reference image have a caption.
+        without_reference_C: where only the picture has one; None: as ``weight_C``.
+        without_caption_C: where only the reference image has one; None: as ``weight_C``.
+        without_either_C: where neither has one; None: as ``without_caption_C``.
     """
 
     channels: Sequence[Channel]
@@ -31,20 +37,24 @@ class Blend:
     weight_C: np.ndarray
     without_reference_C: np.ndarray | None = None
     without_caption_C: np.ndarray | None = None
+    without_either_C: np.ndarray | None = None
 
     @property
     def used(self) -> tuple[int, ...]:
         """Positions of the channels that have a weight in any case."""
-        every = [self.weight_C, self.without_reference_C, self.without_caption_C]
-        return tuple(np.flatnonzero(sum(weight_C for weight_C in every if weight_C is not None)).tolist())
+        return tuple(np.flatnonzero(self._weight_RPC.sum((0, 1))).tolist())
+
+    @cached_property
+    def _weight_RPC(self) -> np.ndarray:
+        """(2, 2, C) weights: 1 where the reference image has a caption, 1 where the picture has one."""
+        without_reference_C = self.weight_C if self.without_reference_C is None else self.without_reference_C
+        without_caption_C = self.weight_C if self.without_caption_C is None else self.without_caption_C
+        without_either_C = without_caption_C if self.without_either_C is None else self.without_either_C
+        return np.array([[without_either_C, without_reference_C], [without_caption_C, self.weight_C]], np.float32)
 
     def counts(self, number: int, reference_has_caption: bool) -> bool:
         """Whether a channel has a weight for some picture where the reference image has a caption, or has none."""
-        with_caption_C = self.weight_C
-        if not reference_has_caption and self.without_reference_C is not None:
-            with_caption_C = self.without_reference_C
-        without_caption_C = self.weight_C if self.without_caption_C is None else self.without_caption_C
-        return bool(with_caption_C[number] or without_caption_C[number])
+        return bool(self._weight_RPC[int(reference_has_caption), :, number].any())
 
     def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
         """Scores (Q, N) float32, or (Q, K) of some rows. Channels of weight 0 are not computed."""
@@ -65,14 +75,19 @@ class Blend:
     def weight_of(
         self, number: int, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None
     ) -> np.ndarray:
-        """Weights (Q, K) float32 of one channel, by what captions there are."""
+        """Weights (Q, K) float32 of one channel, by what captions there are.
+
+        Where most pictures have no caption and the reference image is one of them, captions do not count: pictures like
+        it have none either, and the few that have one would outrank them.
+        """
         captioned_K = gallery.captioned_N if rows_K is None else gallery.captioned_N[rows_K]
         captioned_Q = np.array([bool(caption) for caption in queries.reference_captions], bool)
-        whole = float(self.weight_C[number])
-        without_reference = whole if self.without_reference_C is None else float(self.without_reference_C[number])
-        without_caption = whole if self.without_caption_C is None else float(self.without_caption_C[number])
-        weight_Q1 = np.where(captioned_Q, whole, without_reference)[:, None]
-        weight_QK: np.ndarray = np.where(captioned_K, weight_Q1, without_caption).astype(np.float32)
+        weight_RP = self._weight_RPC[:, :, number]
+        if gallery.captioned_N.sum() < LEAST_SHARE_CAPTIONED * len(gallery.captions):
+            alone = 0 if isinstance(self.channels[number], MissingCaption) else weight_RP[0, 0]
+            weight_RP = np.array([[alone, alone], weight_RP[1]], np.float32)
+        weight_QP = weight_RP[captioned_Q.astype(int)]
+        weight_QK: np.ndarray = weight_QP[:, captioned_K.astype(int)]
         return weight_QK
 
     def _part(self, number: int, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None) -> np.ndarray:
@@ -100,48 +115,66 @@ class Blend:
         return row_QK, np.take_along_axis(score_QN, row_QK, 1)
 
 
+class Validation(NamedTuple):
+    """Validation queries, and the gallery whose pictures answer them."""
+
+    gallery: Gallery
+    queries: ComposedQueries
+
+    def scores(self, channels: Sequence[Channel]) -> np.ndarray:
+        """(Q, C, N) scores as the channels give them."""
+        return np.stack([channel.scores(self.gallery, self.queries) for channel in channels], axis=1)
+
+    @property
+    def captioned_Q(self) -> np.ndarray:
+        """Which reference images have a caption."""
+        return np.array([bool(caption) for caption in self.queries.reference_captions], bool)
+
+
 def fit_blend(
     channels: Sequence[Channel],
-    gallery: Gallery,
-    queries: ComposedQueries,
+    validation: Validation,
     targets: Sequence[Sequence[int]],
     excluded: Sequence[int],
     seed: int = 0,
-    without_references: ComposedQueries | None = None,
+    with_fewer_captions: Iterable[Validation] = (),
 ) -> tuple[Blend, WeightFit]:
     """Calibrate the channels and fit their weights on validation queries over their gallery.
 
     Takes Q × C × N × 4 bytes: sample the gallery of a large corpus.
 
     Args:
-        without_references: the same queries with the captions of their reference images hidden.
+        with_fewer_captions: the same queries and pictures, some of which have lost their captions.
 
     Returns:
-        The blend, and the fit of the weights for pictures and reference images that have captions.
+        The blend, and the fit of the weights for reference images that have captions.
 
     Raises:
         ValueError: no queries.
     """
-    score_QCN = np.stack([channel.scores(gallery, queries) for channel in channels], axis=1)
-    calibration = Calibration.of(score_QCN)
+    as_it_is_C = np.array([isinstance(channel, MissingCaption) for channel in channels], bool)
+    score_QCN = validation.scores(channels)
+    calibration = Calibration.of(score_QCN, as_it_is_C)
     standard_QCN = calibration.apply(score_QCN)
-    fit = fit_weights(standard_QCN, targets, excluded, seed)
-    hidden_C = np.array([channel.reads_captions for channel in channels], bool)
-    without_caption_C = _weights(np.where(hidden_C[:, None], 0, standard_QCN), targets, excluded, seed)
-    without_reference_C = None
-    if without_references is not None:
-        hidden_QCN = np.stack([channel.scores(gallery, without_references) for channel in channels], axis=1)
-        without_reference_C = _weights(calibration.apply(hidden_QCN), targets, excluded, seed)
-    return Blend(channels, calibration, fit.weight_C, without_reference_C, without_caption_C), fit
-
-
-def _weights(
-    standard_QCN: np.ndarray, targets: Sequence[Sequence[int]], excluded: Sequence[int], seed: int
-) -> np.ndarray:
-    """Fitted weights (C,); zeros where no channel has a score."""
-    if not standard_QCN.any():
-        return np.zeros(standard_QCN.shape[1])
-    return fit_weights(standard_QCN, targets, excluded, seed).weight_C
+    samples: dict[bool, list[Sample]] = {True: [], False: []}
+    for fewer in with_fewer_captions:
+        fewer_QCN = calibration.apply(fewer.scores(channels))
+        for captioned in samples:
+            rows_Q = np.flatnonzero(fewer.captioned_Q == captioned)
+            if len(rows_Q):
+                samples[captioned].append(Sample.of(fewer_QCN, targets, excluded, fewer.gallery.captioned_N, rows_Q))
+    captioned_N = validation.gallery.captioned_N
+    fit = fit_weights(standard_QCN, targets, excluded, seed, captioned_N=captioned_N, further=samples[True])
+    without_reference_C, without_either_C = fit.weight_C, fit.without_caption_C
+    if samples[False]:
+        without_reference_C, without_either_C = fit_samples(samples[False])
+    no_captions_C = np.array([not channel.reads_captions for channel in channels], bool) & ~as_it_is_C
+    without = [fit.without_caption_C, without_either_C]
+    if not all(weight_C[no_captions_C].any() for weight_C in without):
+        hidden_QCN = np.where(no_captions_C[:, None], standard_QCN, 0)
+        alone_C, _ = fit_samples([Sample.of(hidden_QCN, targets, excluded, np.ones_like(captioned_N))])
+        without = [weight_C if weight_C[no_captions_C].any() else weight_C + alone_C for weight_C in without]
+    return Blend(channels, calibration, fit.weight_C, without_reference_C, *without), fit
 
 
 def best_positions(score_N: np.ndarray, k: int) -> np.ndarray:

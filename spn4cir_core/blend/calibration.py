@@ -22,15 +22,22 @@ class Calibration:
     deviation_C: np.ndarray
 
     @classmethod
-    def of(cls, score_QCN: np.ndarray) -> Calibration:
-        """Measure; a channel that never varies or has no score gets the deviation 0, and counts for nothing."""
+    def of(cls, score_QCN: np.ndarray, as_it_is_C: np.ndarray | None = None) -> Calibration:
+        """Measure; a channel that never varies or has no score gets the deviation 0, and counts for nothing.
+
+        Args:
+            as_it_is_C: which channels' scores are not to be changed; None: none.
+        """
         with np.errstate(invalid="ignore", divide="ignore"):
             known = np.isfinite(score_QCN)
             count_C = np.maximum(1, known.sum((0, 2)))
             mean_C = np.where(known, score_QCN, 0).sum((0, 2), dtype=np.float64) / count_C
             spread_QCN = np.where(known, score_QCN - mean_C[None, :, None], 0)
             deviation_C = np.sqrt((spread_QCN**2).sum((0, 2), dtype=np.float64) / count_C)
-        return cls(mean_C.astype(np.float32), np.where(deviation_C > 1e-6, deviation_C, 0).astype(np.float32))
+        deviation_C = np.where(deviation_C > 1e-6, deviation_C, 0)
+        if as_it_is_C is not None:
+            mean_C, deviation_C = np.where(as_it_is_C, 0, mean_C), np.where(as_it_is_C, 1, deviation_C)
+        return cls(mean_C.astype(np.float32), deviation_C.astype(np.float32))
 
     def apply(self, score_QCN: np.ndarray) -> np.ndarray:
         """Standard scores (Q, C, N) float32; 0 where a score is missing."""

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from spn4cir_core.captions.caption_table import caption_sources, read_captions
+from spn4cir_core.captions.readings import Readings
 from spn4cir_core.channels.base import ComposedQueries, Gallery
 from spn4cir_core.channels.frozen_composed import COMPOSED
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
@@ -148,6 +149,8 @@ class Evidence:
     composed_side: ComposedSide | None = None
     open_picture: Callable[[str], Image.Image] | None = None
     """Opens an image by its id, for the composed side."""
+    readings: Readings | None = None
+    """What else pictures may be called, where the captioner says so."""
 
     @classmethod
     def of(
@@ -176,15 +179,41 @@ class Evidence:
         kinds, text_side = WordKinds.learn(texts.values()), TextSide.of_embeddings(embeddings)
         sentences = Sentences.of(encoder, store)
         composed_side = None if open_picture is None else ComposedSide.of(encoder_of(embeddings))
-        return cls(texts, read_embeddings(embeddings), sentences, kinds, text_side, composed_side, open_picture)
+        readings = Readings.read(captions)
+        return cls(
+            texts, read_embeddings(embeddings), sentences, kinds, text_side, composed_side, open_picture, readings
+        )
 
     def gallery(self, image_ids: Sequence[str], trained: Mapping[str, np.ndarray]) -> Gallery:
         """The pictures as a gallery; ``trained`` holds their target vectors by model, in the same order."""
         captions = [self.captions.get(image_id) for image_id in image_ids]
         vectors = {PICTURE: self.pictures(image_ids), **trained}
         if self.sentences is not None:
-            vectors[CAPTION] = self.sentences.vectors(captions)
+            vectors[CAPTION] = self._meanings(image_ids, captions, self.sentences)
         return Gallery(captions, vectors)
+
+    def _meanings(self, image_ids: Sequence[str], captions: Sequence[str | None], sentences: Sentences) -> np.ndarray:
+        """(N, D) float32 vectors of captions; of a picture with readings the mean of theirs."""
+        vectors_ND = sentences.vectors(captions)
+        if self.readings is not None:
+            read = self.readings.row_of
+            rows = [
+                row for row, (image, text) in enumerate(zip(image_ids, captions, strict=True)) if text and image in read
+            ]
+            if rows:
+                vectors_ND[rows] = self.readings.mean_vectors([image_ids[row] for row in rows], sentences.vectors)
+        return vectors_ND
+
+    def drawn_captions(self, image_ids: Sequence[str], seed: int) -> list[str | None]:
+        """One caption each, of readings one as likely as it is: what a person might have called the picture."""
+        random = np.random.default_rng(seed)
+        captions = [self.captions.get(image_id) for image_id in image_ids]
+        if self.readings is None:
+            return captions
+        return [
+            caption and (self.readings.drawn(image_id, random) or caption)
+            for image_id, caption in zip(image_ids, captions, strict=True)
+        ]
 
     def queries(
         self,
@@ -205,11 +234,10 @@ class Evidence:
             vectors |= {} if composed_QD is None else {COMPOSED: composed_QD}
         return composed_queries(modified_texts, captions, vectors, self.kinds, self.sentences, self.text_side)
 
-    def without_reference_captions(self, queries: ComposedQueries) -> ComposedQueries:
-        """The same queries, of reference images that have no caption."""
-        vectors = {name: vectors_QD for name, vectors_QD in queries.vectors.items() if name != CAPTION}
-        captions = [None] * len(queries)
-        return composed_queries(queries.modified_texts, captions, vectors, self.kinds, self.sentences)
+    def with_captions_of(self, image_ids: Collection[str]) -> Evidence:
+        """The same without the captions of all other images."""
+        captions = {image_id: self.captions[image_id] for image_id in image_ids if image_id in self.captions}
+        return replace(self, captions=captions)
 
     def pictures(self, image_ids: Sequence[str | None]) -> np.ndarray:
         """(N, D) float32 unit vectors of the frozen image encoder; a row of NaN where an image has none."""

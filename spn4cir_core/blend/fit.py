@@ -12,6 +12,8 @@ PRIOR_STRENGTHS = (1.0, 0.1, 0.01, 0.001)
 that queries outside the fit like best is taken."""
 START = 0.3
 """Weight of every channel before a fit."""
+SMALLEST = 0.01
+"""Weight of a channel that is served alone, at the least: its scores count, however little they say."""
 BOOTSTRAPS = 100
 FEW_QUERIES = 20
 """With fewer queries no channel is left out: that it does not help them is chance, and it may be the one that reads the
@@ -27,7 +29,8 @@ class WeightFit:
     """Result of a fit over C channels.
 
     Attributes:
-        weight_C: non-negative; what is served.
+        weight_C: non-negative; what is served, of pictures that have a caption.
+        without_caption_C: of pictures that have none.
         low_C: 2.5 % quantile of the weights over bootstraps of the queries.
         high_C: 97.5 % quantile.
         recall: recall@1 of the blend on the validation queries, 0 … 1.
@@ -37,6 +40,7 @@ class WeightFit:
     """
 
     weight_C: np.ndarray
+    without_caption_C: np.ndarray
     low_C: np.ndarray
     high_C: np.ndarray
     recall: float
@@ -51,6 +55,8 @@ def fit_weights(
     excluded: Sequence[int],
     seed: int = 0,
     prior_strengths: Sequence[float] = PRIOR_STRENGTHS,
+    captioned_N: np.ndarray | None = None,
+    further: Sequence[Sample] = (),
 ) -> WeightFit:
     """Maximise the mean log-likelihood of the targets under a softmax over the candidates, then check recall@1.
 
@@ -63,6 +69,8 @@ def fit_weights(
         standard_QCN: calibrated scores, 0 where a channel has none.
         targets: rows of the correct candidates of each query.
         excluded: row of each query's reference image, or -1.
+        captioned_N: which candidates have a caption; None: all.
+        further: the same queries over candidates of which some have lost their caption; fitted on too, not measured.
 
     Raises:
         ValueError: no queries.
@@ -70,87 +78,147 @@ def fit_weights(
     if not len(standard_QCN):
         raise ValueError("no validation queries to fit weights on")
     scores_QCN = _without_excluded(standard_QCN, excluded)
-    sample = _Sample.of(scores_QCN, targets)
-    alive_C = np.abs(standard_QCN).max((0, 2)) > 0
-    few = len(standard_QCN) < FEW_QUERIES
-    prior_strength = max(prior_strengths) if few else _best_prior(sample, alive_C, prior_strengths)
-    weight_C = _fitted(sample, alive_C if few else _helpful(sample, alive_C, prior_strength), prior_strength)
-    drawn_BC = _bootstrapped(sample, weight_C, seed, prior_strength)
-    alone_C = np.array([recall_at_1(scores_QCN, unit, targets) for unit in np.eye(len(alive_C))])
-    recall = recall_at_1(scores_QCN, weight_C, targets)
-    best = int(np.argmax(np.where(alive_C, alone_C, -1)))
+    channels = standard_QCN.shape[1]
+    captioned_N = np.ones(standard_QCN.shape[2], bool) if captioned_N is None else captioned_N
+    sample = Sample.joined([Sample.of(standard_QCN, targets, excluded, captioned_N), *further])
+    fitted_W, prior_strength = _fitted(sample, prior_strengths)
+    low_W, high_W = np.quantile(_bootstrapped(sample, fitted_W, seed, prior_strength), [0.025, 0.975], axis=0)
+    weight_C, without_caption_C = fitted_W[:channels], fitted_W[channels:]
+
+    def recall_of(captioned_C: np.ndarray, uncaptioned_C: np.ndarray) -> float:
+        return recall_at_1(scores_QCN, captioned_C, targets, uncaptioned_C, captioned_N)
+
+    alone_C = np.array([recall_of(unit_C, unit_C) for unit_C in np.eye(channels)])
+    recall = recall_of(weight_C, without_caption_C)
+    has_scores_C = np.abs(standard_QCN).max((0, 2)) > 0
+    best = int(np.argmax(np.where(has_scores_C, alone_C, -1)))
     fallback = recall < alone_C[best] or not weight_C.any()
     if fallback:
-        weight_C, recall = np.eye(len(alive_C))[best], float(alone_C[best])
-    without_C = np.array(
-        [
-            recall_at_1(scores_QCN, np.where(np.arange(len(alive_C)) == c, 0, weight_C), targets)
-            for c in range(len(alive_C))
-        ]
-    )
-    low_C, high_C = np.quantile(drawn_BC, [0.025, 0.975], axis=0)
-    return WeightFit(weight_C, low_C, high_C, recall, alone_C, without_C, fallback)
+        alone_W = np.concatenate([np.arange(channels) == best, without_caption_C > 0])
+        refitted_W = np.maximum(_evenly(sample, alone_W, prior_strength), SMALLEST)
+        weight_C, without_caption_C = np.where(alone_W, refitted_W, 0).reshape(2, channels)
+        recall = float(alone_C[best])
+    others = 1 - np.eye(channels)
+    without_C = np.array([recall_of(weight_C * other_C, without_caption_C * other_C) for other_C in others])
+    low_C, high_C = low_W[:channels], high_W[:channels]
+    return WeightFit(weight_C, without_caption_C, low_C, high_C, recall, alone_C, without_C, fallback)
 
 
-def recall_at_1(score_QCN: np.ndarray, weight_C: np.ndarray, targets: Sequence[Sequence[int]]) -> float:
+def fit_samples(
+    samples: Sequence[Sample], prior_strengths: Sequence[float] = PRIOR_STRENGTHS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (C,) of candidates with a caption and of those without, as :func:`fit_weights` fits them."""
+    weight_W, _ = _fitted(Sample.joined(samples), prior_strengths)
+    channels = len(weight_W) // 2
+    return weight_W[:channels], weight_W[channels:]
+
+
+def recall_at_1(
+    score_QCN: np.ndarray,
+    weight_C: np.ndarray,
+    targets: Sequence[Sequence[int]],
+    without_caption_C: np.ndarray | None = None,
+    captioned_N: np.ndarray | None = None,
+) -> float:
     """Share of queries whose best candidate is a target; equal scores at the top count by their share of targets."""
     if not np.any(weight_C):
         return 0.0
     hits = []
     for score_CN, rows in zip(score_QCN, targets, strict=True):
         total_N = weight_C @ score_CN
+        if without_caption_C is not None and captioned_N is not None and not captioned_N.all():
+            total_N = np.where(captioned_N, total_N, without_caption_C @ score_CN)
         best = np.flatnonzero(total_N >= total_N.max())
         hits.append(np.isin(best, rows).mean())
     return float(np.mean(hits))
 
 
 @dataclass(frozen=True)
-class _Sample:
-    """The hardest candidates of each query, its T ≤ M targets first: scores (Q, M, C), and 0 or minus infinity, (Q, M),
-    where a candidate counts, and (Q, T), where it is a target."""
+class Sample:
+    """The hardest candidates of each of Q queries, its T ≤ M targets first.
 
-    score_QMC: np.ndarray
+    Weights are two for each channel, W = 2C: those of candidates with a caption, then those of candidates without.
+
+    Attributes:
+        score_QMW: 0 in the half that is not the candidate's.
+        valid_QM: 0, or minus infinity where a candidate does not count.
+        target_QT: 0, or minus infinity where a candidate is no target.
+        number_Q: which query it is; the same one may be there with other captions.
+    """
+
+    score_QMW: np.ndarray
     valid_QM: np.ndarray
     target_QT: np.ndarray
+    number_Q: np.ndarray
 
     @classmethod
-    def of(cls, score_QCN: np.ndarray, targets: Sequence[Sequence[int]]) -> _Sample:
-        even_QN = score_QCN.mean(1)
-        query_count, _, count = score_QCN.shape
+    def of(
+        cls,
+        standard_QCN: np.ndarray,
+        targets: Sequence[Sequence[int]],
+        excluded: Sequence[int],
+        captioned_N: np.ndarray,
+        rows_Q: np.ndarray | None = None,
+    ) -> Sample:
+        """Of the queries ``rows_Q``, or all; other arguments as of :func:`fit_weights`."""
+        rows_Q = np.arange(len(standard_QCN)) if rows_Q is None else rows_Q
+        rows: list[int] = rows_Q.tolist()
+        scores_QCN = _without_excluded(standard_QCN[rows_Q], [excluded[row] for row in rows])
+        known_QN = np.maximum((scores_QCN != 0).sum(1), 1)
+        even_QN = scores_QCN.sum(1) / known_QN  # of what is known of a candidate
+        query_count, _, count = scores_QCN.shape
         hardest = min(count, HARDEST)
         target_QN = np.zeros((query_count, count), bool)
-        for number, rows in enumerate(targets):
-            target_QN[number, list(rows)] = True
+        for number, row in enumerate(rows):
+            target_QN[number, list(targets[row])] = True
         order_QM = np.argsort(np.where(target_QN, np.inf, even_QN), axis=1, kind="stable")[:, ::-1][:, :hardest]
-        score_QCM = np.maximum(np.take_along_axis(score_QCN, order_QM[:, None], 2), -1e4)
-        most = int(target_QN.sum(1).max())
+        score_QCM = np.maximum(np.take_along_axis(scores_QCN, order_QM[:, None], 2), -1e4)
+        has_caption_QM = captioned_N[order_QM][:, None]
+        score_QWM = np.concatenate([np.where(has_caption_QM, score_QCM, 0), np.where(has_caption_QM, 0, score_QCM)], 1)
+        most = int(target_QN.sum(1).max(initial=1))
         target_QT = np.take_along_axis(target_QN, order_QM[:, :most], 1)
         valid_QM = np.take_along_axis(even_QN, order_QM, 1) > EXCLUDED / 2
         return cls(
-            np.ascontiguousarray(score_QCM.transpose(0, 2, 1), np.float64),
+            np.ascontiguousarray(score_QWM.transpose(0, 2, 1), np.float64),
             np.where(valid_QM, 0, -np.inf),
             np.where(target_QT, 0, -np.inf),
+            rows_Q,
         )
 
-    def take(self, rows_Q: np.ndarray, alive_C: np.ndarray) -> _Sample:
-        """Some of the queries and of the channels; both are masks."""
-        score_QMC = np.ascontiguousarray(self.score_QMC[rows_Q][:, :, alive_C])
-        return _Sample(score_QMC, self.valid_QM[rows_Q], self.target_QT[rows_Q])
+    @classmethod
+    def joined(cls, samples: Sequence[Sample]) -> Sample:
+        """All queries of several samples over as many candidates each."""
+        most = max(sample.target_QT.shape[1] for sample in samples)
+        targets = [
+            np.pad(sample.target_QT, ((0, 0), (0, most - sample.target_QT.shape[1])), constant_values=-np.inf)
+            for sample in samples
+        ]
+        return cls(
+            np.concatenate([sample.score_QMW for sample in samples]),
+            np.concatenate([sample.valid_QM for sample in samples]),
+            np.concatenate(targets),
+            np.concatenate([sample.number_Q for sample in samples]),
+        )
 
-    def losses(self, weight_C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def take(self, rows_Q: np.ndarray, alive_W: np.ndarray) -> Sample:
+        """Some of the queries and of the weights; both are masks."""
+        score_QMW = np.ascontiguousarray(self.score_QMW[rows_Q][:, :, alive_W])
+        return Sample(score_QMW, self.valid_QM[rows_Q], self.target_QT[rows_Q], self.number_Q[rows_Q])
+
+    def losses(self, weight_W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Negative log-likelihood of each query, (Q,), and its gradient by the candidates' scores, (Q, M)."""
-        logit_QM = self.score_QMC @ weight_C
+        logit_QM = self.score_QMW @ weight_W
         all_Q, share_QM = _softmax(logit_QM + self.valid_QM)
         targets = self.target_QT.shape[1]
         right_Q, right_share_QT = _softmax(logit_QM[:, :targets] + self.target_QT)
         share_QM[:, :targets] -= right_share_QT
         return all_Q - right_Q, share_QM
 
-    def loss(self, weight_C: np.ndarray, query_weight_Q: np.ndarray) -> tuple[float, np.ndarray]:
-        """Weighted sum of the queries' losses, and its gradient by the weights, (C,)."""
-        loss_Q, slope_QM = self.losses(weight_C)
-        gradient_C = (query_weight_Q[:, None] * slope_QM).ravel() @ self.score_QMC.reshape(-1, len(weight_C))
-        return float(query_weight_Q @ loss_Q), gradient_C
+    def loss(self, weight_W: np.ndarray, query_weight_Q: np.ndarray) -> tuple[float, np.ndarray]:
+        """Weighted sum of the queries' losses, and its gradient by the weights, (W,)."""
+        loss_Q, slope_QM = self.losses(weight_W)
+        gradient_W = (query_weight_Q[:, None] * slope_QM).ravel() @ self.score_QMW.reshape(-1, len(weight_W))
+        return float(query_weight_Q @ loss_Q), gradient_W
 
 
 def _softmax(logit_QM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,7 +231,7 @@ def _softmax(logit_QM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _minimise(
-    sample: _Sample, alive_C: np.ndarray, start_C: np.ndarray, prior_strength: float, query_weight_Q: np.ndarray
+    sample: Sample, alive_W: np.ndarray, start_W: np.ndarray, prior_strength: float, query_weight_Q: np.ndarray
 ) -> np.ndarray:
     """Non-negative weights of least loss, by L-BFGS-B; ``query_weight_Q`` sums to 1.
 
@@ -172,7 +240,7 @@ def _minimise(
     from scipy.optimize import minimize
 
     fitted_Q = query_weight_Q > 0
-    part, part_weight_Q = sample.take(fitted_Q, alive_C), query_weight_Q[fitted_Q]
+    part, part_weight_Q = sample.take(fitted_Q, alive_W), query_weight_Q[fitted_Q]
 
     def loss(weight_A: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient_A = part.loss(weight_A, part_weight_Q)
@@ -181,58 +249,77 @@ def _minimise(
         value += prior_strength / 2 * apart_A @ apart_A + 0.5 * small_A @ weight_A
         return float(value), gradient_A + prior_strength * apart_A + small_A
 
-    weight_C = np.zeros(len(alive_C))
-    if alive_C.any():
-        bounds = [(0.0, None)] * int(alive_C.sum())
-        weight_C[alive_C] = minimize(loss, start_C[alive_C], jac=True, method="L-BFGS-B", bounds=bounds).x
-    return weight_C
+    weight_W = np.zeros(len(alive_W))
+    if alive_W.any():
+        bounds = [(0.0, None)] * int(alive_W.sum())
+        weight_W[alive_W] = minimize(loss, start_W[alive_W], jac=True, method="L-BFGS-B", bounds=bounds).x
+    return weight_W
 
 
-def _best_prior(sample: _Sample, alive_C: np.ndarray, strengths: Sequence[float]) -> float:
+def _fitted(sample: Sample, prior_strengths: Sequence[float]) -> tuple[np.ndarray, float]:
+    """Weights (W,), those of channels that do not help 0, and the strength of the prior that they are fitted with."""
+    alive_W = np.abs(np.where(np.isinf(sample.valid_QM)[:, :, None], 0, sample.score_QMW)).max((0, 1)) > 0
+    if len(np.unique(sample.number_Q)) < FEW_QUERIES:
+        prior_strength = max(prior_strengths)
+    else:
+        prior_strength = _best_prior(sample, alive_W, prior_strengths)
+        alive_W = _helpful(sample, alive_W, prior_strength)
+    return _evenly(sample, alive_W, prior_strength), prior_strength
+
+
+def _evenly(sample: Sample, alive_W: np.ndarray, prior_strength: float) -> np.ndarray:
+    """Weights (W,) of the channels in use, every query counting alike."""
+    even_Q = np.full(len(sample.score_QMW), 1 / len(sample.score_QMW))
+    return _minimise(sample, alive_W, np.full(len(alive_W), START), prior_strength, even_Q)
+
+
+def _best_prior(sample: Sample, alive_W: np.ndarray, strengths: Sequence[float]) -> float:
     """The strength of least loss on queries outside the fit, the first of equal ones."""
-    return min(strengths, key=lambda strength: _held_out_loss(sample, alive_C, strength).mean())
+    return min(strengths, key=lambda strength: _held_out_loss(sample, alive_W, strength).mean())
 
 
-def _fitted(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:
-    """Weights (C,) of the channels in use, every query counting alike."""
-    even_Q = np.full(len(sample.score_QMC), 1 / len(sample.score_QMC))
-    return _minimise(sample, alive_C, np.full(len(alive_C), START), prior_strength, even_Q)
-
-
-def _helpful(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:
-    """(C,) bool: what stays when channels go one by one while queries outside the fit do hardly worse without."""
-    alive_C = alive_C.copy()
-    loss_Q = _held_out_loss(sample, alive_C, prior_strength)
-    while alive_C.sum() > 1:
-        fewer = [alive_C & (np.arange(len(alive_C)) != channel) for channel in np.flatnonzero(alive_C)]
-        losses = [_held_out_loss(sample, fewer_C, prior_strength) for fewer_C in fewer]
+def _helpful(sample: Sample, alive_W: np.ndarray, prior_strength: float) -> np.ndarray:
+    """(W,) bool: what stays when channels go one by one while queries outside the fit do hardly worse without."""
+    alive_W = alive_W.copy()
+    loss_Q = _held_out_loss(sample, alive_W, prior_strength)
+    while alive_W.sum() > 1:
+        fewer = [alive_W & (np.arange(len(alive_W)) != channel) for channel in np.flatnonzero(alive_W)]
+        losses = [_held_out_loss(sample, fewer_W, prior_strength) for fewer_W in fewer]
         best = int(np.argmin([without_Q.mean() for without_Q in losses]))
-        worse_Q = losses[best] - loss_Q
+        worse_Q = _of_queries(sample, losses[best] - loss_Q)
         if worse_Q.mean() > worse_Q.std() / len(worse_Q) ** 0.5:
             break
-        alive_C, loss_Q = fewer[best], losses[best]
-    return alive_C
+        alive_W, loss_Q = fewer[best], losses[best]
+    return alive_W
 
 
-def _held_out_loss(sample: _Sample, alive_C: np.ndarray, prior_strength: float) -> np.ndarray:
+def _held_out_loss(sample: Sample, alive_W: np.ndarray, prior_strength: float) -> np.ndarray:
     """Loss (Q,) of each query under the weights fitted on the half of the queries that it is not in."""
-    number_Q = np.arange(len(sample.score_QMC))
-    loss_Q = np.zeros(len(number_Q))
+    _, order_Q = np.unique(sample.number_Q, return_inverse=True)
+    loss_Q = np.zeros(len(order_Q))
     for half in (0, 1):
-        fitted_Q = (number_Q % 2 == half) if len(number_Q) > 1 else np.ones(1, bool)
-        weight_C = _minimise(sample, alive_C, np.full(len(alive_C), START), prior_strength, fitted_Q / fitted_Q.sum())
-        loss_Q[~fitted_Q] = sample.take(~fitted_Q, alive_C).losses(weight_C[alive_C])[0]
+        fitted_Q = order_Q % 2 == half if order_Q.any() else np.ones(len(order_Q), bool)
+        weight_W = _minimise(sample, alive_W, np.full(len(alive_W), START), prior_strength, fitted_Q / fitted_Q.sum())
+        loss_Q[~fitted_Q] = sample.take(~fitted_Q, alive_W).losses(weight_W[alive_W])[0]
     return loss_Q
 
 
-def _bootstrapped(sample: _Sample, weight_C: np.ndarray, seed: int, prior_strength: float) -> np.ndarray:
-    """Weights (B, C) of the channels in use, fitted on queries drawn with replacement."""
+def _of_queries(sample: Sample, loss_Q: np.ndarray) -> np.ndarray:
+    """Mean of the losses of each distinct query: one query with fewer captions is no second opinion."""
+    _, order_Q, count_D = np.unique(sample.number_Q, return_inverse=True, return_counts=True)
+    mean_D: np.ndarray = np.bincount(order_Q, loss_Q) / count_D
+    return mean_D
+
+
+def _bootstrapped(sample: Sample, weight_W: np.ndarray, seed: int, prior_strength: float) -> np.ndarray:
+    """Weights (B, W) of the channels in use, fitted on queries drawn with replacement."""
     rng = np.random.default_rng(seed)
-    queries = len(sample.score_QMC)
+    _, order_Q = np.unique(sample.number_Q, return_inverse=True)
+    queries = int(order_Q.max()) + 1
     draws = []
     for _ in range(BOOTSTRAPS):
-        drawn_Q = rng.multinomial(queries, np.full(queries, 1 / queries)) / queries
-        draws.append(_minimise(sample, weight_C > 0, weight_C, prior_strength, drawn_Q))
+        drawn_Q = rng.multinomial(queries, np.full(queries, 1 / queries))[order_Q]
+        draws.append(_minimise(sample, weight_W > 0, weight_W, prior_strength, drawn_Q / drawn_Q.sum()))
     return np.array(draws)
 
 

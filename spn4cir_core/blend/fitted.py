@@ -12,6 +12,7 @@ import numpy as np
 from spn4cir_core.blend.blend import Blend
 from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.channels.base import CHANNELS, Channel, ComposedQueries, Gallery
+from spn4cir_core.channels.missing_caption import MissingCaption
 from spn4cir_core.errors import StoreError
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
 from spn4cir_core.store.artifacts import Artifact, read_json
@@ -19,7 +20,7 @@ from spn4cir_core.training.roles import ROLES
 
 BLEND_FILE, BLEND_TABLE = "blend.json", "blend.parquet"
 """What search reads, and the same weights as a table, one row per channel."""
-FORMAT = 1
+FORMAT = 2
 QUERIES_AT_ONCE = 64
 
 
@@ -42,6 +43,8 @@ class ChannelWeight:
     """Weight where the reference image has no caption."""
     without_caption: float = 0
     """Weight of a picture without a caption."""
+    without_either: float = 0
+    """Weight where neither has a caption."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,11 @@ class FittedBlend:
     @cached_property
     def blend(self) -> Blend:
         """What scores."""
-        without_reference_C, without_caption_C = (
+        without = (
             np.array([getattr(channel, name) for channel in self.channels], np.float32)
-            for name in ("without_reference", "without_caption")
+            for name in ("without_reference", "without_caption", "without_either")
         )
-        channels = [channel_of(name) for name in self.names]
-        return Blend(channels, self.calibration, self.weight_C, without_reference_C, without_caption_C)
+        return Blend([channel_of(name) for name in self.names], self.calibration, self.weight_C, *without)
 
     @cached_property
     def weight_C(self) -> np.ndarray:
@@ -78,7 +80,8 @@ class FittedBlend:
     @cached_property
     def scored(self) -> tuple[int, ...]:
         """Positions of the channels that gave pictures different scores when the weights were fitted."""
-        return tuple(np.flatnonzero(self.calibration.deviation_C).tolist())
+        missing_C = np.array([name == MissingCaption.plugin_kind for name in self.names], bool)
+        return tuple(np.flatnonzero(np.where(missing_C, 0, self.calibration.deviation_C)).tolist())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -115,7 +118,13 @@ class FittedBlend:
 
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> FittedBlend:
-        """The reverse of :meth:`as_table`."""
+        """The reverse of :meth:`as_table`.
+
+        Raises:
+            ValueError: another version wrote it.
+        """
+        if table["format"] != FORMAT:
+            raise ValueError(f"format {table['format']}, and not {FORMAT}; bring it up to date with: spn4cir run")
         channels = [{key: value for key, value in row.items() if key != "title"} for row in table["channels"]]
         encoder = table["sentence_encoder"]
         return cls(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,14 +12,14 @@ import pyarrow as pa
 from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
-from spn4cir_core.blend.blend import fit_blend
+from spn4cir_core.blend.blend import Validation, fit_blend
 from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.blend.evidence import Evidence, picture_opener
 from spn4cir_core.blend.fitted import BLEND_FILE, BLEND_TABLE, ChannelWeight, FittedBlend, channel_of, title_of
 from spn4cir_core.blend.settings import BlendInput
 from spn4cir_core.captions.caption_table import caption_sources
-from spn4cir_core.channels.base import ComposedQueries, Gallery
-from spn4cir_core.channels.frozen_composed import FrozenComposed
+from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
+from spn4cir_core.channels.missing_caption import MissingCaption
 from spn4cir_core.engine.growth import constant
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError, MissingExtra
@@ -79,12 +79,14 @@ def write_blend(work: Work[BlendInput]) -> None:
     same = same_networks(work.parents)
     apart = [name for name in TRAINED if same[name] == name]
     trained = apart if of_pictures == VALIDATION else []
-    names = [*settings.channels, *apart]
+    reads_captions = any(channel_of(name).reads_captions for name in settings.channels)
+    names = [*settings.channels, *([MissingCaption.plugin_kind] if reads_captions else []), *apart]
     with draft.timed("compute"):
-        gallery, composed = _scored(work, evidence, images, queries, trained)
+        validation = _encoded(work, evidence, images, queries, trained)
         served, reason = same[STAGE2.name], UNFITTED if settings.channels or trained else NOTHING_TO_FIT
         if queries and reason is UNFITTED:
-            blend, recall, reason = _fitted(names, evidence, gallery, composed, queries, seed)
+            image_ids = images["image_id"].to_pylist()
+            blend, recall, reason = _fitted(names, evidence, image_ids, validation, queries, seed)
         else:
             blend, recall = _unfitted(names, served), None
         encoder = settings.encoder_in_use if evidence.sentences else None
@@ -99,7 +101,8 @@ def write_blend(work: Work[BlendInput]) -> None:
         "served": reason,
         "weights": {channel.name: channel.weight for channel in blend.channels},
         "weights_without_reference_caption": {channel.name: channel.without_reference for channel in blend.channels},
-        "weights_without_captions": {channel.name: channel.without_caption for channel in blend.channels},
+        "weights_without_caption": {channel.name: channel.without_caption for channel in blend.channels},
+        "weights_without_captions": {channel.name: channel.without_either for channel in blend.channels},
     }
     with draft.timed("write"):
         draft.write_json({**blend.as_table(), **details}, BLEND_FILE)
@@ -142,19 +145,20 @@ def _fitted_sources(work: Work[BlendInput]) -> tuple[str, ...]:
 def _fitted(
     names: Sequence[str],
     evidence: Evidence,
-    gallery: Gallery,
-    composed: ComposedQueries,
+    image_ids: Sequence[str],
+    validation: Validation,
     queries: Sequence[ValidationQuery],
     seed: int,
 ) -> tuple[FittedBlend, float, str]:
     """The blend, its recall@1 on the validation queries, and a sentence that says what is served and why."""
     targets, references = [query.targets for query in queries], [query.reference for query in queries]
     channels = [channel_of(name) for name in names]
-    hidden = evidence.without_reference_captions(composed)
-    fitted, fit = fit_blend(channels, gallery, composed, targets, references, seed, hidden)
+    fewer = _with_fewer_captions(evidence, image_ids, validation, references, seed)
+    fitted, fit = fit_blend(channels, validation, targets, references, seed, fewer)
+    without = (fitted.without_reference_C, fitted.without_caption_C, fitted.without_either_C)
     columns = (
         *(fit.weight_C, fit.low_C, fit.high_C, fit.recall_alone_C, fit.recall_without_C),
-        *(weight_C for weight_C in (fitted.without_reference_C, fitted.without_caption_C) if weight_C is not None),
+        *(weight_C for weight_C in without if weight_C is not None),
     )
     figures_of = zip(names, zip(*columns, strict=True), strict=True)
     blend = FittedBlend(
@@ -170,11 +174,25 @@ def _fitted(
     return blend, fit.recall, reason
 
 
+def _with_fewer_captions(
+    evidence: Evidence, image_ids: Sequence[str], validation: Validation, references: Sequence[int], seed: int
+) -> Iterator[Validation]:
+    """The queries over the gallery with the captions of a half of its pictures, and with those of the other half."""
+    order = np.random.default_rng(seed).permutation(len(image_ids))
+    trained = {name: vectors for name, vectors in validation.gallery.vectors.items() if name in TRAINED}
+    composed = {name: vectors for name, vectors in validation.queries.vectors.items() if name in (*TRAINED, COMPOSED)}
+    evidence = replace(evidence, composed_side=None)  # its vectors are there
+    for rows in (order[: len(order) // 2], order[len(order) // 2 :]):
+        half = evidence.with_captions_of([image_ids[row] for row in rows])
+        queries = half.queries([image_ids[row] for row in references], validation.queries.modified_texts, composed)
+        yield Validation(half.gallery(image_ids, trained), queries)
+
+
 def _unfitted(names: Sequence[str], served: str) -> FittedBlend:
     """One trained model alone, its scores as they are."""
     weights = [float(name == served) for name in names]
     channels = tuple(
-        ChannelWeight(name, weight, weight, weight, 0, 0, weight, weight)
+        ChannelWeight(name, weight, weight, weight, 0, 0, weight, weight, weight)
         for name, weight in zip(names, weights, strict=True)
     )
     count = len(names)
@@ -191,10 +209,9 @@ def _validation(work: Work[BlendInput], evidence: Evidence) -> tuple[pa.Table, l
         annotated = _annotated(work, image_ids)
         if len(annotated) >= settings.least_annotated:
             return images, annotated[: settings.max_queries], "annotated", name
-        captions = [evidence.captions.get(image_id) for image_id in image_ids]
-        pictures_ND = np.nan_to_num(evidence.pictures(image_ids))
-        drawn = caption_edit_queries(captions, settings.max_queries, work.settings.seed, pictures_ND)
-        generated = [ValidationQuery(query.reference, query.modified_text, (query.target,)) for query in drawn]
+        captions = evidence.drawn_captions(image_ids, work.settings.seed)
+        drawn = caption_edit_queries(captions, settings.max_queries, work.settings.seed)
+        generated = [ValidationQuery(query.reference, query.modified_text, query.answers) for query in drawn]
         if len(generated) >= LEAST_QUERIES:
             break
     return images, generated, "generated", name
@@ -221,13 +238,13 @@ def _annotated(work: Work[BlendInput], image_ids: Sequence[str]) -> list[Validat
     return [queries[number] for number in order]
 
 
-def _scored(
+def _encoded(
     work: Work[BlendInput],
     evidence: Evidence,
     images: pa.Table,
     queries: Sequence[ValidationQuery],
     models: Sequence[str],
-) -> tuple[Gallery, ComposedQueries]:
+) -> Validation:
     """The gallery and the queries with the vectors of the trained networks, one network in memory at a time."""
     files = image_files(work.settings.images, work.store)
     references, texts = [query.reference for query in queries], [query.modified_text for query in queries]
@@ -243,7 +260,7 @@ def _scored(
         work.progress("encoding validation queries", number + 1, len(models))
     image_ids = images["image_id"].to_pylist()
     reference_ids = [image_ids[row] for row in references]
-    return evidence.gallery(image_ids, targets), evidence.queries(reference_ids, texts, composed)
+    return Validation(evidence.gallery(image_ids, targets), evidence.queries(reference_ids, texts, composed))
 
 
 def _sentence_weights(tables: BlendInput, store: Store) -> Any:
@@ -266,7 +283,7 @@ BLEND = Stage(
         *(role.artifact for role in TRAINED.values()),
     ),
     view=BlendInput,
-    version=4,
+    version=5,
     write=write_blend,
     external_inputs=_sentence_weights,
     growth=constant,

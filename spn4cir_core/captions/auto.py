@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from spn4cir_core.captions.base import CAPTIONERS, Captioner, ToCaption
 from spn4cir_core.captions.labels import LABEL_COLUMNS, column_ranks, folded, label_columns, with_label
+from spn4cir_core.captions.readings import Reading
 from spn4cir_core.captions.sidecar import first_of
 from spn4cir_core.captions.tags import Tags
 from spn4cir_core.captions.title_text import clean_title, is_file_name
@@ -108,6 +109,16 @@ class Auto(Captioner):
         """A title hangs on the metadata, not on the pixels."""
         _, title = self._titled(image)
         return f"title {image.path} {title}" if title else self.fallback.row_key(image)
+
+    @override
+    def readings(self, images: Sequence[ToCaption], captions: Sequence[str]) -> list[Sequence[Reading]]:
+        """The fallback's; a title has none."""
+        untitled = [number for number, image in enumerate(images) if not self._titled(image)[1]]
+        rows = [images[number] for number in untitled], [captions[number] for number in untitled]
+        readings: list[Sequence[Reading]] = [() for _ in images]
+        for number, own in zip(untitled, self.fallback.readings(*rows) if untitled else (), strict=True):
+            readings[number] = own
+        return readings
 
     @override
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], list[str | None]]:

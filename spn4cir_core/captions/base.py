@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from spn4cir_core.captions.readings import Reading
 from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.lite0_levels import Lite0Levels
@@ -84,6 +85,15 @@ class Captioner(Plugin):
     def row_key(self, image: ToCaption) -> str:
         """Key of one stored caption, beside :meth:`fingerprint`: the picture's pixels and its prompt."""
         return f"{image.pixel_sha256} {self.prompt(image)}"
+
+    def readings(self, images: Sequence[ToCaption], captions: Sequence[str]) -> list[Sequence[Reading]]:
+        """What else each picture may be called, with its probability; none where the captioner does not say.
+
+        Args:
+            images: with the features of :meth:`trunk_for`.
+            captions: as they were written.
+        """
+        return [() for _ in images]
 
     @abstractmethod
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], Sequence[str | None]]:

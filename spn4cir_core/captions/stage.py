@@ -16,8 +16,10 @@ from spn4cir_core.captions.base import REFUSED, Captioner, ToCaption
 from spn4cir_core.captions.caption_table import CAPTIONS_FILE, SCHEMA
 from spn4cir_core.captions.cleaning import clean_captions
 from spn4cir_core.captions.notes import caption_warnings, pictures_without_values, unused_columns
+from spn4cir_core.captions.readings import READINGS_FILE, Reading, readings_table
 from spn4cir_core.captions.settings import CaptionsInput
 from spn4cir_core.engine.batches import RowJob, fill
+from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, image_files
@@ -45,7 +47,9 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     captioner = settings.captioner.for_corpus(images, files)
     model_fingerprint = captioner.fingerprint(files)
     rows = GivenRows(work.store.rows("captions", model_fingerprint), pa.string())
-    items = _with_features(work, captioner, files, {captioner.row_key(image): image for image in images}, rows.keys())
+    items = _with_features(
+        work, captioner, files, {captioner.row_key(image): image for image in images}, rows.keys(), work.processes
+    )
     caption = FirstUse(lambda: captioner.start(files))
     job = RowJob(
         "captioning",
@@ -74,6 +78,9 @@ def write_captions(work: Work[CaptionsInput]) -> None:
                 "its answers could not be used. Check its table, columns or model, or use another captioner"
             )
         draft.write_table(_table(captioner, model_fingerprint, captioned), CAPTIONS_FILE)
+        readings = _readings(work, captioner, files, captioned)
+        if readings:
+            draft.write_table(readings_table(readings), READINGS_FILE)
     draft.rows = len(captioned)
     silent = sum(captions_by_key.get(captioner.row_key(image)) == "" for image in images)
     refused = int(counts.get(REFUSED, 0))
@@ -108,6 +115,7 @@ def _with_features(
     files: ImageFiles,
     items: Mapping[str, ToCaption],
     known: Collection[str],
+    processes: Processes,
 ) -> dict[str, ToCaption]:
     """The images; those without a caption have the features that their captioner reads of them."""
     keys_of: dict[Lite0Levels, list[str]] = {}
@@ -127,10 +135,22 @@ def _with_features(
             work.store,
             progress=work.progress,
             seconds=work.draft.seconds,
-            processes=work.processes,
+            processes=processes,
         )
         seen |= {key: replace(items[key], features=row_F) for key, row_F in zip(keys, features_NF, strict=True)}
     return seen
+
+
+def _readings(
+    work: Work[CaptionsInput], captioner: Captioner, files: ImageFiles, captioned: Sequence[tuple[ToCaption, str]]
+) -> dict[str, Sequence[Reading]]:
+    """What else pictures may be called, by image id."""
+    read = {image.image_id: image for image, _ in captioned if captioner.trunk_for(image) is not None}
+    if not read:
+        return {}
+    images = list(_with_features(work, captioner, files, read, (), ALONE).values())
+    readings = captioner.readings(images, [caption for image, caption in captioned if image.image_id in read])
+    return {image.image_id: own for image, own in zip(images, readings, strict=True) if own}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from spn4cir_core.captions.base import Captioner, ToCaption
-from spn4cir_core.captions.colours import dominant_colour
+from spn4cir_core.captions.colours import NAMED, dominant_colour
+from spn4cir_core.captions.readings import Reading
 from spn4cir_core.captions.title_text import without_slug
 from spn4cir_core.errors import MissingExtra
 from spn4cir_core.images.files import ImageFiles
@@ -29,8 +30,10 @@ from spn4cir_core.store.fingerprints import (
     plain,
 )
 
-VERSION = 3
-"""Goes up whenever the same picture would get other words."""
+VERSION = 4
+"""Goes up whenever the same picture would get other words or readings."""
+READINGS = 10
+"""Most likely labels that a picture may be called by, as in ConSE (Norouzi et al. 2014, section 4)."""
 SINGULAR_ENDS = ("ss", "us", "is", "as")
 SINGULAR_WORDS = {"flandres", "hen-of-the-woods", "lens", "pyrenees", "triceratops"}
 """Singular words whose final s :data:`SINGULAR_ENDS` does not cover, among the 1,000 labels."""
@@ -113,6 +116,23 @@ class Tags(Captioner):
             ]
 
         return caption
+
+    @override
+    def readings(self, images: Sequence[ToCaption], captions: Sequence[str]) -> list[Sequence[Reading]]:
+        """The caption with each of the most likely labels; none where the metadata names what the picture shows."""
+        names, probabilities = label_names(), classifier_of_pooled()
+
+        def of(image: ToCaption, caption: str) -> Sequence[Reading]:
+            if image.features is None or self.trunk_for(image) is None:
+                return ()
+            share_C = probabilities(image.features[None, :POOLED])[0]
+            best = np.argsort(-share_C, kind="stable")[:READINGS]
+            label = names[best[0]] if share_C[best[0]] >= self.min_probability else ""
+            colour = next((colour for colour in NAMED if phrase(colour, label) == caption), "")
+            total = share_C[best].sum()
+            return [(phrase(colour, names[row]), float(share_C[row] / total)) for row in best] if colour else ()
+
+        return [of(image, caption) for image, caption in zip(images, captions, strict=True)]
 
     def _drops(self, given_label: str) -> bool:
         return bool(self.label_attribute) and self.without_label == "drop" and not given_label

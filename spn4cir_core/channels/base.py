@@ -16,8 +16,6 @@ from spn4cir_core.texts.caption_editor import EditedCaption, edit_caption
 from spn4cir_core.texts.caption_words import CaptionWords
 from spn4cir_core.texts.word_kinds import WordKinds
 
-LEAST_SHARE_CAPTIONED = 0.5
-"""Share of a gallery's pictures that need a caption before captions count at all."""
 RARE_WORDS = 10
 """Captions with a query's rarest words among which the best ones are looked for, for each one wanted."""
 
@@ -47,12 +45,8 @@ class Gallery:
 
     @cached_property
     def captioned_N(self) -> np.ndarray:
-        """(N,) bool: which pictures have a caption that counts; none where fewer than half of them have one.
-
-        A few pictures with captions would else outrank all that have none: a caption that fits says more than vectors.
-        """
-        has_caption_N = np.array([bool(caption) for caption in self.captions], bool)
-        return has_caption_N & (has_caption_N.mean() >= LEAST_SHARE_CAPTIONED if len(has_caption_N) else False)
+        """(N,) bool: which pictures have a caption."""
+        return np.array([bool(caption) for caption in self.captions], bool)
 
     @cached_property
     def words(self) -> CaptionWords:
@@ -192,6 +186,7 @@ CHANNELS = Room(
         "edited_caption_meaning": "spn4cir_core.channels.edited_caption:EditedCaptionMeaning",
         "reference_caption": "spn4cir_core.channels.reference_caption:ReferenceCaption",
         "removed_words": "spn4cir_core.channels.removed_words:RemovedWords",
+        "missing_caption": "spn4cir_core.channels.missing_caption:MissingCaption",
         "text_to_picture": "spn4cir_core.channels.text_to_picture:TextToPicture",
     },
 )

@@ -14,6 +14,7 @@ GATES = Room(
         "captions_say_the_same": "spn4cir_core.triplets.caption_gates:CaptionsSayTheSame",
         "captions_nearly_equal": "spn4cir_core.triplets.caption_gates:CaptionsNearlyEqual",
         "captions_need_many_edits": "spn4cir_core.triplets.caption_gates:CaptionsNeedManyEdits",
+        "text_misses_change": "spn4cir_core.triplets.caption_gates:TextMissesChange",
         "text_names_target": "spn4cir_core.triplets.caption_gates:TextNamesTarget",
         "pair_too_similar": "spn4cir_core.triplets.score_gates:PairTooSimilar",
         "pair_too_dissimilar": "spn4cir_core.triplets.score_gates:PairTooDissimilar",

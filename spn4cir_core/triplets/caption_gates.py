@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import pairwise
 
 from typing_extensions import override
 
+from spn4cir_core.texts.caption_editor import edit_caption
+from spn4cir_core.texts.caption_words import caption_words
 from spn4cir_core.texts.differences import bag_of_words, caption_meaning, split_phrases
 from spn4cir_core.texts.edits import edits
 from spn4cir_core.triplets.figures import names_target_in_full
@@ -111,6 +114,36 @@ class TextNamesTarget(Gate):
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
         named = names_target_in_full(triplet.modified_texts, triplet.target_caption)
         return "the text alone describes the target" if named else ""
+
+
+class TextMissesChange(Gate):
+    """Refuse a triplet one of whose texts is about another change than that between its two captions.
+
+    A text passes if the reference's caption, edited by its rules, is nearer to the target's, or if it names every word
+    that the target's caption adds (that it lacks, where it adds none). For texts made of captions: a model may say the
+    same in words that no caption has.
+    """
+
+    @override
+    def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
+        reference, target = triplet.reference_caption, triplet.target_caption
+        old, new = _single_words(reference), _single_words(target)
+        change, apart = (new - old) or (old - new), _words_apart(reference, target)
+        for text in triplet.modified_texts:
+            names_change = bool(change) and change <= _single_words(text)
+            if not names_change and _words_apart(edit_caption(reference, text).caption, target) >= apart:
+                return "the text is about another change"
+        return ""
+
+
+def _single_words(text: str) -> set[str]:
+    return {word for word in caption_words(text) if " " not in word}
+
+
+def _words_apart(one: str, other: str) -> int:
+    """Words, and pairs of neighbours, that only one of two captions has."""
+    first, second = Counter(caption_words(one)), Counter(caption_words(other))
+    return (first - second).total() + (second - first).total()
 
 
 def _captions(triplet: Triplet) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spn4cir_core.blend.blend import Blend, fit_blend
+from spn4cir_core.blend.blend import Blend, Validation, fit_blend
 from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.channels.base import CHANNELS, ComposedQueries, Gallery
 from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
@@ -34,7 +34,7 @@ def corpus(described: float = 1.0) -> tuple[Gallery, ComposedQueries, list[tuple
 
 def test_the_fitted_blend_beats_every_channel_and_finds_the_target() -> None:
     gallery, queries, targets, references = corpus()
-    blend, fit = fit_blend([CHANNELS.build(kind) for kind in KINDS], gallery, queries, targets, references)
+    blend, fit = fit_blend([CHANNELS.build(kind) for kind in KINDS], Validation(gallery, queries), targets, references)
     assert fit.recall >= fit.recall_alone_C.max() and fit.recall > 0.7
     assert blend.weight_C[0] == 0  # these pictures are noise
     rows, _ = blend.best(gallery, queries, 1, references)
@@ -57,7 +57,7 @@ def test_best_rows_are_those_of_a_plain_sort() -> None:
 
 def test_contributions_add_up_to_the_score() -> None:
     gallery, queries, targets, references = corpus()
-    blend, _ = fit_blend([CHANNELS.build(kind) for kind in KINDS], gallery, queries, targets, references)
+    blend, _ = fit_blend([CHANNELS.build(kind) for kind in KINDS], Validation(gallery, queries), targets, references)
     rows = np.array([3, 1, 8])
     np.testing.assert_allclose(
         blend.contributions(gallery, queries, rows).sum(1), blend.scores(gallery, queries, rows), rtol=1e-4, atol=1e-4
@@ -83,38 +83,50 @@ def test_more_hits_than_pictures_are_all_pictures() -> None:
 def test_no_queries_cannot_be_fitted() -> None:
     empty = ComposedQueries([], [], [], {})
     with pytest.raises(ValueError, match="no validation queries"):
-        fit_blend([CHANNELS.build("edited_caption")], Gallery(["red hat"]), empty, [], [])
+        fit_blend([CHANNELS.build("edited_caption")], Validation(Gallery(["red hat"]), empty), [], [])
 
 
-def test_a_picture_without_a_caption_is_scored_by_weights_of_its_own() -> None:
+def test_weights_hang_on_what_has_a_caption() -> None:
     gallery = Gallery(["red hat", None], {"picture": np.eye(2, dtype=np.float32)})
     pictures = np.array([[0.6, 0.8], [0.6, 0.8]], np.float32)
     queries = ComposedQueries.of(["make it red"] * 2, ["blue hat", None], {"picture": pictures}, WordKinds())
-    channels = [CHANNELS.build("picture"), CHANNELS.build("modified_text")]
-    calibration = Calibration(np.zeros(2, np.float32), np.ones(2, np.float32))
-    weights = (np.array([1.0, 10.0]), np.array([2.0, 20.0]), np.array([3.0, 30.0]))
-    blend = Blend(channels, calibration, *weights)
+    channels = [CHANNELS.build("picture"), CHANNELS.build("modified_text"), CHANNELS.build("missing_caption")]
+    calibration = Calibration(np.zeros(3, np.float32), np.ones(3, np.float32))
+    weights = ([1.0, 10.0, 0.0], [2.0, 20.0, 0.0], [3.0, 30.0, 0.5], [4.0, 40.0, 0.25])
+    blend = Blend(channels, calibration, *map(np.array, weights))
     words = channels[1].scores(gallery, queries)[:, 0]
-    expected = [[0.6 + 10 * words[0], 3 * 0.8], [2 * 0.6 + 20 * words[1], 3 * 0.8]]
+    expected = [[0.6 + 10 * words[0], 3 * 0.8 + 0.5], [2 * 0.6 + 20 * words[1], 4 * 0.8 + 0.25]]
     np.testing.assert_allclose(blend.scores(gallery, queries), expected, rtol=1e-5)
     np.testing.assert_allclose(blend.contributions(gallery, queries).sum(1), expected, rtol=1e-5)
 
 
-def test_weights_without_captions_are_fitted_with_captions_hidden() -> None:
+def halves(gallery: Gallery, queries: ComposedQueries, references: list[int]) -> list[Validation]:
+    """The gallery with the captions of every other picture, and of the others."""
+    validation = []
+    for first in (0, 1):
+        captions = [caption if row % 2 == first else None for row, caption in enumerate(gallery.captions)]
+        of_references = [captions[row] for row in references]
+        kinds = WordKinds.learn(gallery.captions)
+        composed = ComposedQueries.of(queries.modified_texts, of_references, queries.vectors, kinds)
+        validation.append(Validation(Gallery(captions, gallery.vectors), composed))
+    return validation
+
+
+def test_pictures_without_captions_are_no_worse_off_than_evidence_says() -> None:
+    """Pictures alone tell every target; captions of a half of the gallery must not hide the other half."""
     gallery, queries, targets, references = corpus()
-    hidden = ComposedQueries.of(queries.modified_texts, [None] * len(queries), queries.vectors, WordKinds())
-    channels = [CHANNELS.build(kind) for kind in KINDS]
-    blend, _ = fit_blend(channels, gallery, queries, targets, references, without_references=hidden)
-    assert blend.without_caption_C is not None and blend.without_reference_C is not None
-    assert not blend.without_caption_C[1:].any() and blend.without_caption_C[0] > 0
-    assert blend.without_reference_C[1] > 0 or blend.without_reference_C[2] > 0
-
-
-def test_captions_of_a_few_pictures_do_not_count() -> None:
-    vectors = {"picture": np.eye(3, dtype=np.float32)}
-    few, most = Gallery(["red hat", None, None], vectors), Gallery(["red hat", "blue hat", None], vectors)
-    assert few.captioned_N.tolist() == [False] * 3 and most.captioned_N.tolist() == [True, True, False]
-    assert not len(Gallery([]).captioned_N)
+    vectors = gallery.vectors["picture"]
+    queries.vectors["picture"][:] = vectors[[rows[0] for rows in targets]]  # type: ignore[index]
+    channels = [CHANNELS.build(kind) for kind in (*KINDS, "missing_caption")]
+    fewer = halves(gallery, queries, references)
+    blend, fit = fit_blend(channels, Validation(gallery, queries), targets, references, with_fewer_captions=fewer)
+    assert fit.weight_C[-1] == 0 and blend.without_caption_C is not None and blend.without_either_C is not None
+    assert not blend.without_caption_C[1:5].any() and blend.without_caption_C[0] > 0 < blend.without_either_C[0]
+    for validation in fewer:
+        rows, _ = blend.best(*validation, 1, references)
+        hits = np.array([row in of_query for row, of_query in zip(rows[:, 0], targets, strict=True)])
+        uncaptioned = np.array([not validation.gallery.captions[of_query[0]] for of_query in targets])
+        assert hits[uncaptioned].mean() > 0.9 and hits[~uncaptioned].mean() > 0.9
 
 
 @pytest.mark.parametrize(
@@ -133,3 +145,34 @@ def test_a_channel_counts_where_it_has_a_weight(
     blend = Blend([], Calibration(np.zeros(2), np.ones(2)), weight_C, without_reference_C, without_caption_C)
     assert (blend.counts(0, True), blend.counts(0, False)) == counts
     assert not blend.counts(1, True) and not blend.counts(1, False)
+
+
+def test_pictures_without_captions_are_ordered_even_where_only_captions_help() -> None:
+    gallery, queries, targets, references = corpus()  # these pictures are noise
+    channels = [CHANNELS.build(kind) for kind in (*KINDS, "missing_caption")]
+    fewer = halves(gallery, queries, references)
+    blend, _ = fit_blend(channels, Validation(gallery, queries), targets, references, with_fewer_captions=fewer)
+    for captions in ([None] * len(CAPTIONS), ["red hat", *[None] * (len(CAPTIONS) - 1)]):
+        scores = blend.scores(Gallery(captions, gallery.vectors), queries)
+        assert (np.ptp(scores[:, 1:], axis=1) > 0).all()
+
+
+def test_where_no_picture_has_a_caption_none_is_ahead() -> None:
+    queries = ComposedQueries.of(["make it red"], [None], {}, WordKinds())
+    channel = CHANNELS.build("missing_caption")
+    assert channel.scores(Gallery([None, ""]), queries).tolist() == [[0, 0]]
+    assert channel.scores(Gallery([None, "red hat"]), queries).tolist() == [[1, 0]]
+    assert channel.scores(Gallery([]), queries).shape == (1, 0)
+
+
+def test_a_few_captions_do_not_count_where_the_reference_image_has_none() -> None:
+    vectors = {"picture": np.eye(3, dtype=np.float32)}
+    few, most = (Gallery(captions, vectors) for captions in (["red hat", None, None], ["red hat", None, "red shirt"]))
+    queries = ComposedQueries.of(["make it red"] * 2, [None, "blue hat"], {"picture": np.eye(3)[:2]}, WordKinds())
+    channels = [CHANNELS.build(kind) for kind in ("picture", "modified_text", "missing_caption")]
+    calibration = Calibration(np.zeros(3, np.float32), np.ones(3, np.float32))
+    weights = ([1.0, 10.0, 0.0], [2.0, 20.0, 0.0], [3.0, 0.0, 0.5], [4.0, 0.0, 0.25])
+    blend = Blend(channels, calibration, *map(np.array, weights))
+    assert blend.scores(few, queries)[0].tolist() == [4, 0, 0]
+    assert blend.scores(most, queries)[0, 0] > 10 and blend.scores(most, queries)[0, 1] == 0.25
+    assert blend.scores(few, queries)[1, 0] > 5 and blend.scores(few, queries)[1, 1] == 3.5

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spn4cir_core.blend.fit import FEW_QUERIES, fit_weights, recall_at_1
+from spn4cir_core.blend.fit import FEW_QUERIES, Sample, fit_samples, fit_weights, recall_at_1
 
 QUERIES, CANDIDATES = 120, 60
 
@@ -69,3 +69,36 @@ def test_few_queries_leave_no_channel_out(queries: int, left_out: bool) -> None:
     data, targets, excluded = scores([6.0, 0.0, 0.5])
     fit = fit_weights(data[:queries], targets[:queries], excluded[:queries])
     assert bool((fit.weight_C == 0).any()) is left_out
+
+
+def test_candidates_without_a_caption_have_weights_of_their_own() -> None:
+    """Channel 0 tells targets with a caption, channel 1 those without one."""
+    data, targets, excluded = scores([0.0, 0.0])
+    captioned_N = np.arange(CANDIDATES) % 2 == 0
+    for number, (row,) in enumerate(targets):
+        data[number, 0 if captioned_N[row] else 1, row] += 4
+    fit = fit_weights(data, targets, excluded, captioned_N=captioned_N)
+    assert fit.weight_C[0] > 0 == fit.weight_C[1] and fit.without_caption_C[1] > 0 == fit.without_caption_C[0]
+    whole = recall_at_1(data, fit.weight_C, targets)
+    assert recall_at_1(data, fit.weight_C, targets, fit.without_caption_C, captioned_N) == fit.recall > whole
+
+
+def test_a_sample_holds_scores_in_the_half_that_is_the_candidates() -> None:
+    data, targets, excluded = scores([1.0, 1.0])
+    captioned_N = np.arange(CANDIDATES) % 3 > 0
+    sample = Sample.of(data, targets, excluded, captioned_N, np.array([5, 8]))
+    assert sample.number_Q.tolist() == [5, 8] and sample.score_QMW.shape == (2, CANDIDATES, 4)
+    for number, query in enumerate((5, 8)):
+        row = targets[query][0]
+        expected = np.zeros(4)
+        expected[slice(0, 2) if captioned_N[row] else slice(2, 4)] = data[query, :, row]
+        np.testing.assert_allclose(sample.score_QMW[number, 0], expected)
+        assert np.isinf(sample.valid_QM[number]).sum() == 1  # the reference image
+
+
+def test_the_same_query_twice_weighs_no_more_than_once() -> None:
+    data, targets, excluded = scores([1.0, 0.3])
+    sample = Sample.of(data, targets, excluded, np.ones(CANDIDATES, bool))
+    once, twice = fit_samples([sample]), fit_samples([sample, sample])
+    np.testing.assert_allclose(once[0], twice[0], rtol=1e-3)
+    np.testing.assert_array_equal(once[1], 0)

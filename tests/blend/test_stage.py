@@ -105,7 +105,7 @@ def test_with_training_pictures_the_trained_channels_are_not_fitted(tmp_path: Pa
 
 def test_channels_that_are_left_out_have_no_part(tmp_path: Path) -> None:
     blend, _ = fitted(corpus(tmp_path, CAPTIONS), channels=("picture", "modified_text"))
-    assert blend.names == ("picture", "modified_text", "stage1", "control", "stage2")
+    assert blend.names == ("picture", "modified_text", "missing_caption", "stage1", "control", "stage2")
 
 
 def test_where_nothing_can_be_weighed_the_trained_model_is_served(tmp_path: Path) -> None:

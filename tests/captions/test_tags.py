@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from spn4cir_core.captions.auto import Auto
 from spn4cir_core.captions.base import ToCaption
 from spn4cir_core.captions.tags import Tags, is_plural, label_names, phrase
-from spn4cir_core.models.lite0_levels import Lite0Levels
+from spn4cir_core.models.lite0_levels import POOLED, Lite0Levels, classifier_of_pooled
 from tests.captions.conftest import Pictures
 
 pytest.importorskip("timm")
@@ -83,6 +84,29 @@ def test_features_that_are_there_already_are_not_computed_again(
     monkeypatch.setattr(Lite0Levels, "start", None)
     seen = [replace(image, features=row) for image, row in zip(images, features, strict=True)]
     assert tags.start(pictures.files)(seen, opened) == alone
+
+
+def test_readings_are_the_caption_by_its_most_likely_labels(pictures: Pictures) -> None:
+    tags = Tags(size_px=96, min_probability=0)
+    images, opened = pictures.images[:3], pictures.open()[:3]
+    features = Lite0Levels(96).start()(opened)
+    seen = [replace(image, features=row) for image, row in zip(images, features, strict=True)]
+    captions = tags.start(pictures.files)(seen, opened)
+    for caption, row, own in zip(captions, features, tags.readings(seen, captions), strict=True):
+        assert own[0][0] == caption and len(own) == 10
+        share_C = classifier_of_pooled()(row[None, :POOLED])[0]
+        best = sorted(range(1000), key=lambda label: -share_C[label])[:10]
+        assert all(text.endswith(label_names()[label]) for (text, _), label in zip(own, best, strict=True))
+        np.testing.assert_allclose([share for _, share in own], share_C[best] / share_C[best].sum(), rtol=1e-6)
+    assert tags.readings(images, captions) == [()] * 3, "without features"
+    assert tags.readings(seen, ["not ours"] * 3) == [()] * 3
+    given = replace(seen[0], attributes={"label": "hat"})
+    assert LABELLED.readings([given], ["a red hat"]) == [()]
+    titled = replace(seen[1], attributes={"title": "A green hat"})
+    assert Auto(fallback=tags).readings([titled, replace(seen[0], attributes={})], ["A green hat", captions[0]]) == [
+        (),
+        tags.readings(seen[:1], captions[:1])[0],
+    ]
 
 
 def test_no_network_looks_at_a_picture_whose_label_is_given() -> None:

@@ -68,6 +68,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"reference_caption": "red circle, red star", "target_caption": "blue circle, blue star, red ring"},
         "captions are more than 2 edits apart",
     ),
+    ("text_misses_change", {"modified_texts": ("make it blue", "make it pink")}, "the text is about another change"),
+    ("text_misses_change", {"modified_texts": ("make it red",)}, "the text is about another change"),
+    ("text_misses_change", {"modified_texts": ("with a cat",)}, "the text is about another change"),
     ("text_names_target", {"modified_texts": ("x", "on sand, a small blue circle")}, "the text alone describes"),
     ("pair_too_similar", {"score": 0.99}, "the images' cosine is above 0.98"),
     ("pair_too_dissimilar", {"score": -0.2}, "the images' cosine is below 0.1"),
@@ -76,18 +79,31 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("round_trip_fails", {"triplet_id": "poor"}, "reference and text find more than 50 % of the images before"),
     ("judge_says_no", {"triplet_id": "poor"}, "the judge's score is below 0.5"),
 ]
+WORDINGS = [
+    {"modified_texts": ("red becomes blue, on sand",)},
+    {"modified_texts": ("put it on sand and paint it blue",)},
+    {"reference_caption": "red hat with a dot", "target_caption": "red hat", "modified_texts": ("take away the dot",)},
+    {"reference_caption": "red hat", "target_caption": "red hat with a dot", "modified_texts": ("put a dot on it",)},
+    {"reference_caption": "红色帽子", "target_caption": "蓝色帽子", "modified_texts": ("换成蓝色",)},
+]
 TWO_EDITS = {"reference_caption": "red circle, red star, red ring", "target_caption": "blue circle, red star"}
 FINE: list[dict[str, Any]] = [
     {},
     {
         "reference_caption": "a small red square, small blue square, small pink square",
         "target_caption": "a small red square, small blue square, small pink square, small black square",
+        "modified_texts": ("add a black square",),
     },
-    {"target_caption": "a can of tomatoes that I canned"},
-    {"reference_caption": "two dogs and two cats", "target_caption": "two dogs and two cats and two birds"},
+    {"target_caption": "a can of tomatoes that I canned", "modified_texts": ("tomatoes that I canned",)},
+    {
+        "reference_caption": "two dogs and two cats",
+        "target_caption": "two dogs and two cats and two birds",
+        "modified_texts": ("add birds",),
+    },
     {"score": None},
-    {"split": "evaluation", "target_caption": "a shirt"},
-    TWO_EDITS,
+    {"split": "evaluation", "target_caption": "a shirt", "modified_texts": ("remove the small red circle on grass",)},
+    {**TWO_EDITS, "modified_texts": ("make the circle blue and remove the red ring",)},
+    *WORDINGS,
     {"triplet_id": "good"},
     {"triplet_id": "not scored"},
 ]
