@@ -281,15 +281,19 @@ def test_the_rerankers_answer_comes_later_and_moves_nothing(
         page.wait_for_selector(".column.composed ol .tile")
         until(page, "document.getElementById('status').textContent.includes('A reranker is looking')")
         first = shown(page, "composed")
+        loaded = "[...document.querySelectorAll('.column img')].every((image) => image.naturalWidth > 0)"
+        until(page, loaded)
         page.locator(".column.composed .tile").nth(5).focus()
         page.evaluate("scrollTo(0, 120)")
         position = (
             "[scrollY, document.documentElement.scrollHeight, document.querySelector('.column ol').offsetTop].join()"
         )
         before, focused = page.evaluate(position), page.evaluate("document.activeElement.title")
+        while not held:  # the route's handler runs while the page is waited for
+            page.wait_for_timeout(50)
         held[0].continue_()
         until(page, "document.getElementById('status').textContent.includes('In the reranker')")
-        until(page, "[...document.querySelectorAll('.column img')].every((image) => image.naturalWidth > 0)")
+        until(page, loaded)
         reference = ImageFiles(pictures).open("toys/04.png")
         right = searcher.search(reference, "a blue one", 24, reference_id="toys/04.png", rerank=True)
         assert shown(page, "composed") == [hit.image_id for hit in right] != first
