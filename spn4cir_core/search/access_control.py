@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OPEN_TO_ALL = ("/", "/page.js", "/judging.js", "/recent.js", "/region.js", "/health", "/ready")
+OPEN_TO_ALL = ("/", "/page.js", "/judging.js", "/recent.js", "/region.js", "/filters.js", "/health", "/ready")
 """The page itself holds no data; it asks for the token and sends it with every request for some."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 LOOPBACK_HOST = re.compile(rf"({'|'.join(map(re.escape, LOOPBACK_NAMES))})(:[0-9]{{1,5}})?", re.IGNORECASE)

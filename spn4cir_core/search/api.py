@@ -42,6 +42,7 @@ PAGE_FILES = {
     "/judging.js": ("judging.js", "text/javascript"),
     "/recent.js": ("recent.js", "text/javascript"),
     "/region.js": ("region.js", "text/javascript"),
+    "/filters.js": ("filters.js", "text/javascript"),
 }
 """File and media type by address."""
 DESCRIPTION = (

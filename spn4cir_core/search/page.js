@@ -240,6 +240,7 @@ async function answer({ query, model, rerank }) {
   if (model) form.append("model", model);
   form.append("top", TOP);
   form.append("text", asked);
+  for (const condition of conditions()) form.append("where", condition);
   for (const image of reference ? [reference, ...further] : []) {
     if (image.file) form.append("image", image.file, "picture");
     else form.append("image_id", image.image_id);
@@ -301,14 +302,15 @@ function remember() {
   const query = new URLSearchParams();
   for (const image of [reference, ...further]) if (image?.image_id) query.append("image", image.image_id);
   if (asked) query.set("text", asked);
+  for (const condition of conditions()) query.append("where", condition);
   if (beside()) query.set("beside", beside());
   addRecent(reference ? [reference, ...further] : [], asked);
-  history.pushState({ reference, further, asked }, "", query.size ? "?" + query : location.pathname);
+  history.pushState({ reference, further, asked, where: conditions() }, "", query.size ? "?" + query : location.pathname);
 }
 
 const beside = () => offered.filter((name) => at("beside-" + name).checked).join(" ");
 
-function changeBeside() {
+function askAgain() {
   if (!reference && !asked) return;
   remember();
   search();
@@ -322,7 +324,7 @@ async function offerModels() {
   for (const { name, title, missing } of others) {
     const label = make("label", missing ? "missing" : ""), box = make("input");
     Object.assign(box, { type: "checkbox", id: "beside-" + name, disabled: Boolean(missing) });
-    box.addEventListener("change", changeBeside);
+    box.addEventListener("change", askAgain);
     label.append(box, " " + title);
     if (missing) label.append(make("small", "", missing));
     at("models").append(label);
@@ -383,6 +385,7 @@ function restore(state) {
   further = state?.further ?? [];
   at("add").checked = false;
   asked = at("text").value = state?.asked ?? "";
+  setConditions(state?.where ?? []);
   at("error").hidden = true;
   showReference();
   if (reference || asked) search();
@@ -396,7 +399,7 @@ at("text").addEventListener("keydown", (event) => {
 at("upload").addEventListener("change", (event) => { upload(event.target.files[0]); event.target.value = ""; });
 at("choose").addEventListener("click", () => { shuffle(); at("corpus-heading").scrollIntoView({ block: "center" }); });
 at("shuffle").addEventListener("click", shuffle);
-for (const name of ["image", "text", "sum"]) at("beside-" + name).addEventListener("change", changeBeside);
+for (const name of ["image", "text", "sum"]) at("beside-" + name).addEventListener("change", askAgain);
 for (const kind of ["mouseover", "focusin"]) at("columns").addEventListener(kind, (event) => mark(event.target.closest(".tile")?.title));
 at("columns").addEventListener("mouseleave", () => mark());
 addEventListener("popstate", (event) => restore(event.state));
@@ -423,12 +426,12 @@ startRegion();
 const opened = new URLSearchParams(location.search);
 const [named, ...more] = opened.getAll("image").map((name) => ({ image_id: name, caption: name }));
 // The start page is fetched in any case: it says what the pictures are called and how many there are.
-Promise.all([start(0), offerModels().catch(fail)]).then(() => {
+Promise.all([start(0), offerModels().catch(fail), offerFilters().catch(fail)]).then(() => {
   for (const name of (opened.get("beside") ?? "").split(" ")) {
     if (offered.includes(name) && !at("beside-" + name).disabled) at("beside-" + name).checked = true;
   }
   at("compare").open = Boolean(beside()) || matchMedia("(min-width: 761px)").matches;
   if (named || opened.get("text")) {
-    restore({ reference: named ?? null, further: more, asked: opened.get("text") ?? "" });
+    restore({ reference: named ?? null, further: more, asked: opened.get("text") ?? "", where: opened.getAll("where") });
   }
 });

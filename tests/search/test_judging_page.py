@@ -135,7 +135,7 @@ def test_each_judge_sees_his_own_and_names_are_text(page: Page, judging: Judging
     page.wait_for_selector(".verdict[aria-pressed=true]", state="detached")
     press(page, 0, "wrong")
     assert [each.judge for each in judging.log.judgements()] == ["anonymous", EVIL]
-    assert page.locator("script").count() == 4
+    assert page.locator("script").count() == 5
 
 
 def test_columns_of_one_query_share_verdicts_and_each_names_its_model(page: Page, judging: Judging) -> None:

@@ -13,7 +13,7 @@ from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import SearchService
 from tests.browsers import chromium
-from tests.measured_store import EVIL
+from tests.measured_store import EVIL, image_rows
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from tests.search.serving import served
@@ -120,6 +120,27 @@ def test_a_region_is_drawn_by_the_mouse_and_moved_by_keys(page: Page) -> None:
     page.keyboard.press("Shift+ArrowLeft")
     style = page.locator("#region").evaluate("(region) => [region.style.left, region.style.width].map(parseFloat)")
     assert style == pytest.approx([15, 35], abs=1)
+
+
+def test_hits_are_filtered_by_columns_and_the_address_names_the_filter(page: Page, address: str) -> None:
+    page.locator("#start .tile[title='toys/04.png']").click()
+    search(page, "a red circle")
+    page.locator("#filters").evaluate("(details) => { details.open = true; }")
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        page.select_option("#filters select[name=colour]", "blue")
+    page.wait_for_selector(".column.composed ol .tile")
+    blue = {row["image_id"] for row in image_rows() if row["attributes"]["colour"] == "blue"}
+    hits = page.locator(".column.composed .tile")
+    shown = {tile.get_attribute("title") for tile in hits.all()}
+    assert shown and shown <= blue
+    assert "where=colour%3Dblue" in page.url
+    page.reload()
+    page.wait_for_selector(".column.composed ol .tile")
+    assert page.input_value("#filters select[name=colour]") == "blue"
+    assert {tile.get_attribute("title") for tile in hits.all()} == shown
+    page.go_back()
+    page.wait_for_selector(".column.composed ol .tile")
+    until(page, "document.querySelector('#filters select[name=colour]').value === ''")
 
 
 def test_light_and_dark_are_chosen_and_stay(page: Page) -> None:
