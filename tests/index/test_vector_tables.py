@@ -206,3 +206,20 @@ def test_a_graph_of_pgvector_finds_nearly_all(postgres: str) -> None:
         blue = opened.open("graph").search(query_D, 10, {"colour": ["it's blue"]})
         assert len(blue) == 10 and all(int(one.path[5:-4]) % 3 == 2 for one in blue)
     assert np.mean(shares) > 0.8
+
+
+def test_lancedb_on_s3(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lancedb", reason="needs pip install 'spn4cir[lancedb]'")
+    access = {"ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any", "REGION": "us-east-1", "ALLOW_HTTP": "true"}
+    for name, value in (access | {"ENDPOINT": f"http://127.0.0.1:{s3_port}"}).items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+
+    def opened() -> VectorTable:
+        table: VectorTable = VECTOR_TABLES.build({"kind": "lancedb", "uri": "s3://bucket/tables"}).open("toys")
+        return table
+
+    opened().change(MADE_WITH, [], [row(number) for number in range(20)], vectors(range(20)))
+    opened().change(MADE_WITH, [row(1).image_id], [row(2, "2"), row(30)], vectors([2, 30]))
+    held = dict(zip(range(20), vectors(range(20)), strict=True)) | {30: vectors([30])[0]}
+    del held[1]
+    assert_is_exact(opened(), held)
