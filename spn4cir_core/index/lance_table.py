@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -18,6 +19,8 @@ from spn4cir_core.index.faiss_table import check_name
 
 ABOUT = "_about"
 """Ending of the table that says which version of the vectors is current: one row, replaced as a whole."""
+NEVER, OLD_VERSIONS = timedelta(days=36_500), timedelta(days=7)
+"""Age from which on versions are deleted: before the new one is the current one, and after."""
 
 
 class LanceTables(VectorTables):
@@ -93,8 +96,10 @@ class LanceTable(VectorTable):
                 table.add(rows)
         else:
             table = self._database.create_table(f"{self._name}_{made_with.encoder[:12]}", rows, mode="overwrite")
+        table.optimize(cleanup_older_than=NEVER)  # puts the small files of many changes together
         about = {"table": table.name, "version": table.version, "made_with": json.dumps(asdict(made_with))}
         self._database.create_table(self._name + ABOUT, pa.Table.from_pylist([about]), mode="overwrite")
+        table.optimize(cleanup_older_than=OLD_VERSIONS)
         self._read()
 
     @override
