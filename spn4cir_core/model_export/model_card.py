@@ -59,6 +59,6 @@ def _licences(extras: tuple[str, ...]) -> dict[str, str]:
 
 
 def _licence(package: str) -> str:
-    described = metadata.metadata(package)
+    described: Any = metadata.metadata(package)
     classified = [line.rpartition(" :: ")[2] for line in described.get_all("Classifier", []) if "License ::" in line]
     return described.get("License-Expression") or described.get("License") or ", ".join(classified) or UNKNOWN

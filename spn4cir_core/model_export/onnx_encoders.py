@@ -48,7 +48,7 @@ def _written(graph: EncoderGraph, path: Path) -> str:
     import torch
 
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    names = {"input_names": list(graph.inputs), "output_names": ["vectors"]}
+    names: dict[str, Any] = {"input_names": list(graph.inputs), "output_names": ["vectors"]}
     try:
         exported: Any = torch.onnx.export(
             graph.program, tuple(graph.inputs.values()), dynamo=True, verbose=False, external_data=False, **names

@@ -161,4 +161,4 @@ def _share(table: VectorTable, query_D: np.ndarray, vectors_NTD: np.ndarray) -> 
     best = np.sort((vectors_NTD @ query_D).max(axis=1))[::-1][:RECALL_TOP]
     rounding = 1e-5
     scores: Sequence[float] = [one.score for one in table.search(query_D, RECALL_TOP)]
-    return sum(score >= best[-1] - rounding for score in scores) / len(best)
+    return sum(bool(score >= best[-1] - rounding) for score in scores) / len(best)
