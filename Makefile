@@ -6,7 +6,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export SPN4CIR_STORE ?= $(CURDIR)/store
 QUIET := DAGSTER_DISABLE_TELEMETRY=1 PYTHONWARNINGS=ignore
 
-.PHONY: demo ui test check clean
+.PHONY: demo ui test check gpu-check clean
 
 demo: $(VENV)/.demo  ## pictures -> report and one search answer, on the built-in corpus
 	@$(BIN)/spn4cir dagster-home
@@ -23,6 +23,9 @@ check: $(VENV)/.dev  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+gpu-check: $(VENV)/.demo  ## what a GPU does here: gpu-check/gpu-check.md and .json; run again, it goes on where it stopped
+	$(BIN)/python -m benchmarks.gpu_check --out gpu-check
 
 $(VENV)/.demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
