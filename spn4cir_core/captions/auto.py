@@ -79,6 +79,11 @@ class Auto(Captioner):
         return self.model_copy(update={"columns": tuple(order), "label_columns": tuple(labels)})
 
     @override
+    def for_uploads(self) -> Captioner | None:
+        """The fallback's: an upload has no title."""
+        return self.fallback.for_uploads()
+
+    @override
     def metadata_columns(self) -> tuple[str, ...]:
         return (*self.columns, *self.label_columns, *self.fallback.metadata_columns())
 

@@ -66,6 +66,13 @@ class Captioner(Plugin):
         """Where this picture's caption comes from, for the artefact; by default the captioner's kind."""
         return self.plugin_kind
 
+    def for_uploads(self) -> Captioner | None:
+        """What captions a picture that is searched with and is not of the corpus, while a person waits; None: nothing.
+
+        By default nothing: a model that writes sentences takes too long.
+        """
+        return None
+
     def metadata_columns(self) -> tuple[str, ...]:
         """The columns of the metadata that it reads; by default none."""
         return ()

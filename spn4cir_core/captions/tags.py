@@ -76,6 +76,10 @@ class Tags(Captioner):
         return Lite0Levels(self.size_px, self.precision, torch_device(self.device))
 
     @override
+    def for_uploads(self) -> Captioner | None:
+        return self
+
+    @override
     def metadata_columns(self) -> tuple[str, ...]:
         return (self.label_attribute,) if self.label_attribute else ()
 

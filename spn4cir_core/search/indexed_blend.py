@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,12 +13,13 @@ from PIL import Image
 from spn4cir_core.blend.blend import best_positions
 from spn4cir_core.blend.evidence import CAPTION, PICTURE, TEXT, ComposedSide, Sentences, TextSide, composed_queries
 from spn4cir_core.blend.fitted import FittedBlend, part_of, read_blend, title_of
+from spn4cir_core.captions.base import CAPTIONERS, Captioner, ToCaption
 from spn4cir_core.channels.base import ComposedQueries, Gallery, VectorChannel, WordChannel, check_lengths
 from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
 from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
 from spn4cir_core.engine.blas_threads import one_blas_thread
 from spn4cir_core.errors import StoreError
-from spn4cir_core.images.files import as_picture, pixel_sha256
+from spn4cir_core.images.files import ImageFiles, as_picture, pixel_sha256
 from spn4cir_core.index.base import INDEXES, VectorIndex
 from spn4cir_core.index.image_index import candidate_images
 from spn4cir_core.models.first_use import FirstUse
@@ -95,6 +97,8 @@ class IndexedBlend:
     """Its reading of pictures and texts together, where a channel in use has it."""
     indexes: Mapping[str, VectorIndex]
     """Indexes by name of vectors; empty where all images are compared."""
+    caption_upload: Callable[[Image.Image], str] | None = None
+    """Captions a picture that the index does not hold, as the corpus was captioned; None: nothing does."""
 
     @classmethod
     def open(
@@ -133,6 +137,7 @@ class IndexedBlend:
                 name: INDEXES.build(kind).open(artifact.file(index_file(name)))
                 for name, kind in about["channel_indexes"].items()
             },
+            None if about.get("captioner") is None else _upload_captions(about["captioner"]),
         )
 
     @property
@@ -154,7 +159,7 @@ class IndexedBlend:
         Args:
             reference: row of the reference image; None for a picture that the index does not hold.
         """
-        has_caption = reference is not None and bool(self.gallery.captions[reference])
+        has_caption = bool(self.caption_upload if reference is None else self.gallery.captions[reference])
         if has_caption or not self.reads_captions or not self.gallery.captioned_N.any():
             return ""
         titles = [title_of(channel.name) for channel in self.blend.channels if channel.without_reference]
@@ -241,7 +246,7 @@ class IndexedBlend:
             references: rows of the reference images, where they are images of the index.
         """
         rows = [self._row(picture, row) for (picture, _), row in zip(queries, references, strict=True)]
-        captions = [None if row is None else self.gallery.captions[row] for row in rows]
+        captions = [self._caption(picture, row) for (picture, _), row in zip(queries, rows, strict=True)]
         pictures, texts = [picture for picture, _ in queries], [text for _, text in queries]
         vectors = {name: encoder.encode_queries(pictures, texts) for name, encoder in self.encoders.items()}
         if PICTURE in self.gallery.vectors:
@@ -262,6 +267,12 @@ class IndexedBlend:
         ]
         return any(blend.counts(number, reference_has_caption) for number in readers)
 
+    def _caption(self, picture: Any, row: int | None) -> str | None:
+        """The caption in the index, or one made for an upload."""
+        if row is not None:
+            return self.gallery.captions[row]
+        return None if picture is None or self.caption_upload is None else self.caption_upload(as_picture(picture))
+
     def _row(self, picture: Any, row: int | None) -> int | None:
         if row is not None or picture is None:
             return row
@@ -280,6 +291,18 @@ class IndexedBlend:
             check_lengths(encoded_BD.shape[1], known_ND.shape[1])
             vectors_QD[new] = encoded_BD / np.maximum(np.linalg.norm(encoded_BD, axis=1, keepdims=True), 1e-12)
         return vectors_QD
+
+
+def _upload_captions(table: Mapping[str, Any]) -> Callable[[Image.Image], str]:
+    """Captions one picture by the captioner of that table, loaded at its first picture."""
+    captioner: Captioner = CAPTIONERS.build(dict(table))
+    caption = FirstUse(lambda: captioner.start(ImageFiles(Path())))
+    upload = ToCaption("", "", "", "")
+
+    def of(picture: Image.Image) -> str:
+        return caption([upload], [picture])[0] or ""
+
+    return of
 
 
 def _counts(row: Mapping[str, str], blend: FittedBlend) -> bool:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spn4cir_core.blend.evidence import Evidence
-from spn4cir_core.blend.fitted import BLEND_FILE, read_blend
+from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, read_blend
+from spn4cir_core.captions.base import CAPTIONERS, Captioner
 from spn4cir_core.captions.caption_table import CAPTION, IMAGE_ID, read_caption_rows
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.plugins import as_table
@@ -34,7 +35,7 @@ from spn4cir_core.search.repeats import repeats_table
 from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
 from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE, read_splits
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.store.artifacts import Artifact, whole_file
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, Checkpoint, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import STAGE2, TRAINED
@@ -70,6 +71,9 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
         "dimensions": int(vectors_VD.shape[1]),
         "image_encoder": as_table(work.settings.image_embeddings.encoder),
     }
+    captioner = upload_captioner(work.parents["captions"], read_blend(work.parents["blend"]))
+    if captioner is not None:
+        about["captioner"] = as_table(captioner)
     if work.settings.rerank is not None:
         about["reranker"] = as_table(work.settings.rerank)
     if about["kind"] != "flat":
@@ -90,6 +94,16 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
         own_NTD = vectors_VD.reshape(len(rows), -1, vectors_VD.shape[1])
         draft.write_json({**about, "channel_indexes": _write_blend(work, rows, own_NTD)}, ABOUT)
     draft.rows, draft.details = len(rows), {**about, "encoded": encoded, "reused": len(rows) - encoded}
+
+
+def upload_captioner(captions: Artifact, blend: FittedBlend) -> Captioner | None:
+    """What captions uploads as the corpus was captioned; None where nothing does it fast, or captions do not count."""
+    table = captions.summary["settings"].get("captions", {}).get("captioner")
+    captioner: Captioner | None = None if table is None else CAPTIONERS.build(table).for_uploads()
+    if captioner is None or not any(channel.reads_captions for channel in blend.used_channels):
+        return None
+    counts = blend.caption_sources is None or captioner.plugin_kind in blend.caption_sources
+    return captioner if counts else None
 
 
 def _queries(work: Work[SearchIndexInput], checkpoint: Checkpoint, rows: pa.Table) -> np.ndarray:
@@ -194,7 +208,7 @@ SEARCH_INDEX = Stage(
         "blend",
     ),
     view=SearchIndexInput,
-    version=5,
+    version=6,
     write=write_search_index,
     fingerprint_part={"rerank": lambda reranker: reranker},
     growth=growth,

