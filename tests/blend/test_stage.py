@@ -52,6 +52,7 @@ def corpus(root: Path, captions: Sequence[str], split: str = "validation", shown
     ids = [row["image_id"] for row in rows]
     images = {**{name: [row[name] for row in rows] for name in ("image_id", "pixel_sha256")}, "path": ids}
     images |= {"category": [""] * len(ids), "corpus": ["noise"] * len(ids)}
+    images |= {"attributes": pa.array([[]] * len(ids), pa.map_(pa.string(), pa.string()))}
     write(store, "images", {"images.parquet": pa.table(images)})
     captioned = [number for number, caption in enumerate(captions) if caption]
     text = pa.array([captions[number] for number in captioned], pa.string())
