@@ -199,6 +199,7 @@ class Searcher:
         """
         wanted = self.shortlisted(top) if rerank else top
         request = SearchRequest.of(image, text, wanted, without, made, reference_id, once, weights, where)
+        self._log_notes([request])
         hits = self.answer([request])[0]
         if rerank:
             hits = self.reranked(hits, [picture for picture, _ in request.queries], text) or hits
@@ -249,12 +250,18 @@ class Searcher:
         queries = pair_up(images, texts)
         ids = reference_ids or [None] * len(queries)
         alone_R = shares((), 1)
-        return self.answer(
-            [
-                SearchRequest([query], [reference_id], alone_R, top, without, made, once, where)
-                for query, reference_id in zip(queries, ids, strict=True)
-            ]
-        )
+        requests = [
+            SearchRequest([query], [reference_id], alone_R, top, without, made, once, where)
+            for query, reference_id in zip(queries, ids, strict=True)
+        ]
+        self._log_notes(requests)
+        return self.answer(requests)
+
+    def _log_notes(self, requests: Sequence[SearchRequest]) -> None:
+        """Log what the requests' texts lose, once for each text."""
+        for text in dict.fromkeys(request.queries[0][1] for request in requests):
+            for note in filter(None, (self.unread(text), self.unknown(text))):
+                log.warning("%s", note)
 
     def answer(self, requests: Sequence[SearchRequest]) -> list[list[Hit]]:
         """The hits of each request, as :meth:`search` gives them for it alone; all are encoded and scored in batches.
@@ -266,9 +273,6 @@ class Searcher:
         numbers_of: defaultdict[Made, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
             numbers_of[request.made].append(number)
-            text = request.queries[0][1]
-            for note in filter(None, (self.unread(text), self.unknown(text))):
-                log.warning("%s", note)
         for made, numbers in numbers_of.items():
             for number, hits in zip(numbers, self._answer([requests[at] for at in numbers], made), strict=True):
                 answers[number] = hits

@@ -73,7 +73,9 @@ def test_command_line_and_page_say_them(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         searcher.search(None, "gren", 1)
-    assert "unknown words: gren (near: green)" in caplog.text
+    searcher.search_many(None, ["gren", "gren"], 1)
+    assert caplog.text.count("unknown words: gren (near: green)") == 2, "once for each text of a call"
     with TestClient(create_app(service, "shop"), base_url="http://localhost") as client:
         answer = client.post("/api/search", data={"text": "gren", "query": "text"}).json()
     assert "unknown words: gren (near: green)." in answer["note"]
+    assert caplog.text.count("unknown words") == 2, "the answer says it, and not the server's log"
