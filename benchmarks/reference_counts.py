@@ -43,7 +43,7 @@ from spn4cir_core.training.roles import BLEND, CONTROL, ROLES, STAGE1, STAGE2, T
 from spn4cir_core.triplets.stage import TRAIN
 
 MODELS = {"stage 1": STAGE1.name, "control": CONTROL.name, "stage 2": STAGE2.name, "served": BLEND.name}
-SHARES = (1.0, 0.5, 0.25, 0.0)
+SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
 @dataclass(frozen=True)
