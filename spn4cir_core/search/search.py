@@ -386,7 +386,9 @@ class Searcher:
         """
         tiles = [_tile(hit, files) for hit in hits]
         label = f"query: {text}" if text else "query: this picture"
-        pictures = several(reference) or ([] if reference is None else [reference])
+        pictures = several(reference)
+        if pictures is None:
+            pictures = [] if reference is None else [reference]
         if pictures:
             tiles[:0] = [(as_picture(picture).convert("RGB"), label) for picture in pictures]
         elif tiles:

@@ -49,6 +49,9 @@ def test_search_prints_hits_and_writes_a_contact_sheet(folder: Path) -> None:
     assert len([line for line in done.stdout.splitlines() if ".png" in line]) == 3
     with Image.open(sheet) as opened:
         assert min(opened.size) > 50
+    sheet.unlink()
+    by_text = spn4cir("search", "--text", "make it blue", "--top", "3", "--sheet", str(sheet), *options(folder))
+    assert by_text.returncode == 0 and sheet.is_file(), by_text.stderr
     refused = spn4cir(*words, "--image", str(picture), "--weight", "1", *options(folder))
     assert refused.returncode and "1 weights for 2 reference images" in refused.stderr
 

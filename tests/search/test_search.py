@@ -138,6 +138,8 @@ def test_contact_sheet_shows_query_and_hits(store: Store, index: Artifact) -> No
     with_picture = searcher.contact_sheet(reference, "a bar", hits, files(store))
     assert with_picture.width > 5 * 128
     assert searcher.contact_sheet(None, "a bar", hits, files(store)).width < with_picture.width
+    alone = [searcher.contact_sheet(none, "a bar", hits, files(store)).tobytes() for none in (None, [])]
+    assert alone[0] == alone[1], "an empty list is no reference image"
 
 
 def test_several_references_are_the_weighted_mean_of_their_scores(store: Store, index: Artifact) -> None:
