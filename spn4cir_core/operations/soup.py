@@ -12,7 +12,9 @@ from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.models.devices import choose_device
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import Store, read_json, write_json
+from spn4cir_core.splits.split_tables import split_of_images
+from spn4cir_core.store.artifacts import Artifact, Store, read_json, write_json
+from spn4cir_core.store.lineage import lineage
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, Checkpoint, as_module, read_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import STAGE1
@@ -37,7 +39,8 @@ def write_soup(recipe: Recipe, sources: Sequence[str], store: Store, folder: Pat
         folder: where the soup goes; ``[stage1_checkpoint] start_from`` takes it.
 
     Raises:
-        InputError: fewer than two checkpoints, one that cannot be averaged with the first, or no validation queries.
+        InputError: fewer than two checkpoints, one that cannot be averaged with the first, one of the store that was
+            trained on validation images of the recipe, or no validation queries.
         StoreError: a checkpoint is missing or damaged, or the recipe has not been run.
     """
     from safetensors.torch import load_file, save_file
@@ -45,6 +48,7 @@ def write_soup(recipe: Recipe, sources: Sequence[str], store: Store, folder: Pat
     folders = _folders(recipe, sources, store)
     if len(folders) < 2:
         raise InputError("a soup needs two checkpoints or more; name others by --with")
+    _check_splits(recipe, sources, store)
     checkpoints = {name: read_checkpoint(path / NETWORK, path / WEIGHTS, name) for name, path in folders.items()}
     first, *others = checkpoints
     for other in others:
@@ -69,6 +73,27 @@ def _folders(recipe: Recipe, sources: Sequence[str], store: Store) -> dict[str, 
             raise StoreError(f"{source!r} is neither a recipe of {store} with a {STAGE1.artifact} nor its folder")
         folders[source] = path if artifact is None else artifact.path
     return folders
+
+
+def _check_splits(recipe: Recipe, sources: Sequence[str], store: Store) -> None:
+    """Refuse checkpoints of the store that have seen images which the choice is made by."""
+    splits = store.current(recipe.name, "splits")
+    if splits is None:
+        return
+    validation = _images_of(splits, "validation")
+    for source in sources:
+        artifact = store.current(source, STAGE1.artifact)
+        theirs = None if artifact is None else lineage({artifact.noun: artifact}, store).get("splits")
+        if theirs is not None and (seen := len(validation & _images_of(theirs, "train"))):
+            raise InputError(
+                f"{source} cannot be chosen by the validation queries of {recipe.name}: it was trained on {seen:,} of "
+                f"their {len(validation):,} images, as another seed or other [splits] settings split the images "
+                "differently; give both recipes the same seed and [splits], and vary settings of [stage1_checkpoint]"
+            )
+
+
+def _images_of(splits: Artifact, split: str) -> set[str]:
+    return {image_id for image_id, name in split_of_images(splits).items() if name == split}
 
 
 def _check_alike(one: str, one_folder: Path, other: str, other_folder: Path) -> None:

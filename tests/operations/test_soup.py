@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.operations.soup import write_soup
 from spn4cir_core.recipe import Recipe
+from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS
 from spn4cir_core.training.given_checkpoint import given_network
@@ -69,6 +71,25 @@ def test_the_soup_is_the_mean_of_what_is_in(trained: tuple[Recipe, Store, Path],
         if tensor.is_floating_point():
             torch.testing.assert_close(tensor, torch.stack([one[name] for one in taken]).mean(0))
     assert ingredients[0].alone == max(one.alone for one in ingredients)
+
+
+def test_a_checkpoint_that_was_trained_on_validation_images_is_refused(
+    trained: tuple[Recipe, Store, Path], tmp_path: Path
+) -> None:
+    recipe, store, _ = trained
+    own = store.current(recipe.name, "splits")
+    assert own is not None
+    all_train = {image: "train" for image in split_of_images(own)}
+    with store.writing("splits", "0" * 16, {"parents": {}}) as draft:
+        columns = {"image_id": list(all_train), "split": list(all_train.values())}
+        draft.write_table(pa.table(columns), "splits.parquet")
+    with store.writing("stage1_checkpoint", "1" * 16, {"parents": {"splits": "0" * 16}}):
+        pass
+    checkpoint = store.get("stage1_checkpoint", "1" * 16)
+    assert checkpoint is not None
+    store.point("seed1", checkpoint)
+    with pytest.raises(InputError, match=r"seed1 cannot be chosen .* trained on 4 of their 4 images, as another seed"):
+        write_soup(recipe, ["seed1"], store, tmp_path / "soup")
 
 
 def test_what_cannot_be_averaged_is_refused(trained: tuple[Recipe, Store, Path], tmp_path: Path) -> None:
