@@ -31,7 +31,7 @@ def list_judgements(
     count: Annotated[int, typer.Option(min=1, help="How many queries, the last ones.")] = ENOUGH_QUERIES,
 ) -> None:
     """Show the judged queries with the majority's verdicts, and how far judges agree."""
-    log = _log(recipe_name, store_url, images)
+    log = _existing_log(recipe_name, store_url, images)
     given = log.judgements()
     queries = judged_queries(given, log.purposes())
     if len(queries) > count:
@@ -40,9 +40,16 @@ def list_judgements(
     for query in queries[-count:]:
         typer.echo(_line(query))
     by_purpose = Counter(query.purpose or "nothing: its references are of several splits" for query in queries)
+    if other := sum(len(query.other_split_ids) for query in queries):
+        typer.echo(
+            f"not counted above: {_counted(other, 'hit')} of another split than the reference image; "
+            "training must not learn from what evaluation asks, so they serve neither"
+        )
+    judges = {each.judge for each in given}
     typer.echo(
-        f"\n{len(given):,} judgements by {len({each.judge for each in given})} judges on {len(queries):,} queries"
-        + "".join(f"; {number:,} serve {purpose}" for purpose, number in sorted(by_purpose.items()))
+        f"\n{_counted(len(given), 'judgement')} by {_counted(len(judges), 'judge')} on "
+        f"{_counted(len(queries), 'query', 'queries')}"
+        + "".join(f"; {number:,} serve{'s' * (number == 1)} {use}" for use, number in sorted(by_purpose.items()))
     )
     kappa = kappa_of(given)
     typer.echo("agreement: no hit has two judges" if kappa is None else f"agreement: Fleiss' kappa {kappa:.2f}")
@@ -56,7 +63,7 @@ def export_judgements(
     images: ImagesOption = None,
 ) -> None:
     """Write the majority's verdicts as queries.csv (evaluation) and triplets.csv (training), and every judgement."""
-    log = _log(recipe_name, store_url, images)
+    log = _existing_log(recipe_name, store_url, images)
     given, purposes = log.judgements(), log.purposes()
     queries = judged_queries(given, purposes)
     query_rows, no_queries = queries_csv(queries)
@@ -90,6 +97,17 @@ def import_judgements(
 def _log(recipe_name: str, store_url: str, images: Path | None) -> JudgementLog:
     recipe, store = opened(recipe_name, store_url, images)
     return JudgementLog(store, recipe.name)
+
+
+def _existing_log(recipe_name: str, store_url: str, images: Path | None) -> JudgementLog:
+    log = _log(recipe_name, store_url, images)
+    if not log.path.parent.is_dir():
+        raise StoreError(f"there is no store in {log.path.parent}; name one with --store")
+    return log
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _line(query: JudgedQuery) -> str:
