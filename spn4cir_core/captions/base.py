@@ -106,8 +106,8 @@ class Captioner(Plugin):
     def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], Sequence[str | None]]:
         """Load the model and return the function that captions a batch (images upright, RGB).
 
-        The function returns one string per image: ``""`` where it has no caption, None where it failed and the
-        stage's next run tries again; both are counted as drops. If it has an attribute ``counts``, a mapping of
+        The function returns one string per image: ``""`` where it has no caption, None where it failed and is asked
+        again when captions are next written; both are counted as drops. If it has an attribute ``counts``, a mapping of
         names to numbers, the artefact's details get it.
         """
 

@@ -18,7 +18,7 @@ from spn4cir_core.captions.cleaning import clean_captions
 from spn4cir_core.captions.notes import caption_warnings, pictures_without_values, unused_columns
 from spn4cir_core.captions.readings import READINGS_FILE, Reading, readings_table
 from spn4cir_core.captions.settings import CaptionsInput
-from spn4cir_core.engine.batches import RowJob, fill
+from spn4cir_core.engine.batches import RowJob, fill, text_values
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
@@ -32,7 +32,7 @@ from spn4cir_core.store.rows import GivenRows
 
 log = logging.getLogger(__name__)
 NO_CAPTION = "the captioner had nothing to say"
-FAILED = "the captioner failed; the next run of the stage asks again"
+FAILED = "the captioner failed; asked again with new pictures, or once this artefact's folder is deleted"
 SAMPLE_ROWS = 8
 
 
@@ -56,7 +56,7 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         rows,
         items,
         Opening(files, captioner),
-        lambda loaded: pa.array(list(caption(*zip(*loaded, strict=True))), pa.string()),
+        lambda loaded: text_values(caption(*zip(*loaded, strict=True))),
         settings.batch_rows,
         settings.shard_rows,
         settings.readers,

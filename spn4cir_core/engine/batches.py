@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from spn4cir_core.engine.child_processes import ReadIn
 from spn4cir_core.engine.child_processes import readers as pool_of
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress
+from spn4cir_core.errors import InputError
 from spn4cir_core.store.rows import Rows
 
 Item = TypeVar("Item")
@@ -69,6 +70,9 @@ def fill(job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float]
 
     Returns:
         How many values were computed, by all processes.
+
+    Raises:
+        InputError: a batch gave more or fewer values than it has items.
     """
     items, rows = job.items, job.rows
     missing = sorted(items.keys() - rows.keys())
@@ -87,7 +91,7 @@ def fill(job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float]
                 reading = [pool.submit(job.read, items[key]) for key in batches[number + 1]]
             seconds["read"] += time.perf_counter() - started
             started = time.perf_counter()
-            shard_values.append(job.compute(loaded))
+            shard_values.append(_computed(job, loaded))
             shard_keys += batch
             seconds["compute"] += time.perf_counter() - started
             if (number + 1) % job.shard_batches == 0 or number + 1 == len(batches):
@@ -99,3 +103,26 @@ def fill(job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float]
             progress(job.label, done, len(items))
     processes.wait()
     return len(missing)
+
+
+def _computed(job: RowJob[Any], loaded: list[Any]) -> pa.Array:
+    values = job.compute(loaded)
+    if len(values) != len(loaded):
+        raise InputError(
+            f"{job.label}: {len(values)} answers for a batch of {len(loaded)}; the plug-in must give one for each"
+        )
+    return values
+
+
+def text_values(texts: Sequence[str | None]) -> pa.Array:
+    """The texts that a plug-in gives for a batch, as an Arrow array; null where one failed.
+
+    Raises:
+        InputError: it gives something else than a list of texts.
+    """
+    if isinstance(texts, str):
+        raise InputError(f"a list of texts is expected for a batch, one for each; the plug-in gave the text {texts!r}")
+    for text in (listed := list(texts)):
+        if not isinstance(text, str | None):
+            raise InputError(f"a text or None is expected of the plug-in, got {type(text).__name__} {text!r:.200}")
+    return pa.array(listed, pa.string())

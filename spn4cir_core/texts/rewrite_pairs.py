@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from spn4cir_core.engine.batches import RowJob, fill
+from spn4cir_core.engine.batches import RowJob, fill, text_values
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.first_use import FirstUse
@@ -47,7 +47,7 @@ def rewrite_pairs(
         rows,
         items,
         lambda pair: (pair, tuple(files.open(shown.path) for shown in _shown_to(rewriter, pair))),
-        lambda loaded: pa.array(list(rewrite(*zip(*loaded, strict=True))), pa.string()),
+        lambda loaded: text_values(rewrite(*zip(*loaded, strict=True))),
         settings.batch_rows,
         settings.shard_rows,
         settings.readers,

@@ -1,20 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from typing_extensions import override
 
-from spn4cir_core.captions.base import REFUSED
-from spn4cir_core.captions.stage import CAPTIONS
+from spn4cir_core.captions.base import REFUSED, Captioner, ToCaption
+from spn4cir_core.captions.stage import CAPTIONS, FAILED
 from spn4cir_core.captions.tags import is_plural
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.fingerprints import fingerprint
 from tests.captions.conftest import Pictures
 
 SHAPES = {"kind": "shapes", "scenes": 8, "validation_scenes": 0, "edits": 3, "test_scenes": 2}
@@ -105,6 +108,52 @@ def test_a_picture_that_the_models_processor_refuses_has_a_reason_of_its_own(
         assert artifact.summary["drops"] == {REFUSED: 1}, "the second time, it alone is asked again"
         assert artifact.details["captioner_counts"] == {REFUSED: 1} and artifact.summary["rows"] == more
         folder_of(pictures, tmp_path / "pictures", range(more, more + 1))
+
+
+class Given(Captioner):
+    """A captioner of one's own that gives the same answer for every batch."""
+
+    answer: Any
+
+    @override
+    def fingerprint(self, files: ImageFiles) -> str:
+        return fingerprint(self)
+
+    @override
+    def prompt(self, image: ToCaption) -> str:
+        return ""
+
+    @override
+    def start(self, files: ImageFiles) -> Callable[[Sequence[ToCaption], Sequence[Image.Image]], Any]:
+        return lambda images, opened: self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (["one"], "captioning: 1 answers for a batch of 3"),
+        (["one"] * 4, "captioning: 4 answers for a batch of 3"),
+        ("one", "gave the text 'one'"),
+        (["one", 2, "three"], "expected of the plug-in, got int 2"),
+    ],
+)
+def test_answers_of_a_plugin_that_fit_no_picture_end_the_run(
+    tmp_path: Path, pictures: Pictures, answer: Any, message: str
+) -> None:
+    store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(3))
+    with pytest.raises(InputError, match=message):
+        run(recipe(reader, {"kind": f"{__name__}:Given", "answer": answer}), store)
+
+
+def test_a_failed_picture_is_asked_again_as_the_drop_says(tmp_path: Path, pictures: Pictures) -> None:
+    store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(3))
+    made = recipe(reader, {"kind": f"{__name__}:Given", "answer": ["one", None, "three"]})
+    artifact, _ = run(made, store)
+    assert artifact.summary["drops"] == {FAILED: 1} and "folder is deleted" in FAILED
+    assert run(made, store)[1], "with the same input nothing is asked"
+    shutil.rmtree(artifact.path)
+    with pytest.raises(InputError, match="3 answers for a batch of 1"):
+        run(made, store)
 
 
 def test_a_changed_side_file_is_read_again(tmp_path: Path, pictures: Pictures) -> None:

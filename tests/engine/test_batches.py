@@ -11,7 +11,7 @@ import pytest
 from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.processes import Processes
 from spn4cir_core.engine.progress import silent
-from spn4cir_core.errors import StoreError
+from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.store.rows import KEY, VALUE, GivenRows, Rows
 from tests.processes_in_threads import together
 
@@ -105,6 +105,15 @@ def test_progress_and_seconds_are_told(tmp_path: Path) -> None:
         "compute",
         "write",
     }
+
+
+@pytest.mark.parametrize("values", [[1], [1, 2, 3, 4, 5], []])
+def test_a_batch_gives_one_value_for_each_item_or_ends_the_run(tmp_path: Path, values: list[int]) -> None:
+    rows, items, work = Rows(tmp_path, pa.int64()), {str(number): number for number in range(4)}, Doubler()
+    job = RowJob("doubling", rows, items, work.load, lambda _: pa.array(values, pa.int64()), 4, 8, 1)
+    with pytest.raises(InputError, match=f"doubling: {len(values)} answers for a batch of 4"):
+        fill(job, silent, defaultdict(float))
+    assert not rows.keys()
 
 
 def test_an_error_in_a_batch_keeps_the_finished_shards(tmp_path: Path) -> None:
