@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -29,11 +30,13 @@ COLOURS = {
 class MainColour(Captioner):
     """Names the colour that lies nearest to the picture's mean: "a mostly red picture"."""
 
+    plugin_version: ClassVar[int] = 1
+    """Raised when this code is edited: captions are then made again."""
     words: str = "a mostly {colour} picture"
     """A setting of the recipe."""
 
     def fingerprint(self, files: ImageFiles) -> str:
-        """All that decides a caption besides the picture: here the settings. A changed one captions anew."""
+        """All that decides a caption besides the picture: settings and version. A changed one captions anew."""
         return fingerprint(self)
 
     def prompt(self, image: ToCaption) -> str:

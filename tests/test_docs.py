@@ -136,6 +136,12 @@ def test_a_block_that_is_not_run_says_why_and_none_hides_its_language(page: Path
         assert block.language in RUN or not COMMANDS.search(block.text), f"commands without a language:\n{block.text}"
 
 
+@pytest.mark.parametrize("page", ["docs/extending.md", "examples/own_captioner.py"])
+def test_a_captioner_of_one_s_own_shows_its_version(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "plugin_version: ClassVar[int] = 1" in text, "edited code is not noticed without it"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):

@@ -145,6 +145,17 @@ def test_answers_of_a_plugin_that_fit_no_picture_end_the_run(
         run(recipe(reader, {"kind": f"{__name__}:Given", "answer": answer}), store)
 
 
+def test_edited_code_makes_captions_anew_once_its_version_is_raised(
+    tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(3))
+    made = recipe(reader, {"kind": f"{__name__}:Given", "answer": ["one", "two", "three"]})
+    assert not run(made, store)[1] and run(made, store)[1]
+    monkeypatch.setattr(type(made.captions.captioner), "plugin_version", 2)
+    again, reused = run(made, store)
+    assert not reused and again.details["computed"] == 3
+
+
 def test_a_failed_picture_is_asked_again_as_the_drop_says(tmp_path: Path, pictures: Pictures) -> None:
     store, reader = pictures.store(tmp_path / "store"), folder_of(pictures, tmp_path / "pictures", range(3))
     made = recipe(reader, {"kind": f"{__name__}:Given", "answer": ["one", None, "three"]})
