@@ -13,7 +13,7 @@ from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, chosen_recipe, opened
 from spn4cir_core.engine.progress import shown
 from spn4cir_core.errors import InputError, StoreError
-from spn4cir_core.evaluation.comparison import Run
+from spn4cir_core.evaluation.comparison import Run, query_set_names
 from spn4cir_core.evaluation.draft_queries import Source, draft
 from spn4cir_core.evaluation.score_files import score_files
 from spn4cir_core.evaluation.submission import Answering, ReferenceFate, Text, read_server_queries, submit
@@ -178,6 +178,7 @@ def _compare_with_before(recipe: Recipe, store: Store, out: Path, model: str, qu
     if older is None:
         raise StoreError(f"recipe {recipe.name!r} has one report in {store}, and none before it to compare with")
     runs = [Run("before", "before", older), Run("now", "now", now)]
+    query_set_names(runs, query_set)  # a name that neither has is an error; one that only one has is a finding
     try:
         comparison = run_comparison(runs, model, query_set, draws, 0)
     except InputError as error:

@@ -71,8 +71,7 @@ def compared_sets(runs: Sequence[Run], model: str, wanted: str = "") -> list[Com
     Raises:
         InputError: no set is common to two runs, or a report has no such model.
     """
-    reports = [read_json(run.report.file("report.json")) for run in runs]
-    names = list(dict.fromkeys(row["name"] for report in reports for row in report["query_sets"] if row["queries"]))
+    reports, names = _reports(runs), query_set_names(runs)
     comparable = []
     for name in [wanted] if wanted else names:
         abouts = [next((row for row in report["query_sets"] if row["name"] == name), None) for report in reports]
@@ -91,6 +90,23 @@ def compared_sets(runs: Sequence[Run], model: str, wanted: str = "") -> list[Com
     if not comparable:
         raise InputError(f"no two of the runs share a query set; they have {', '.join(map(repr, names)) or 'none'}")
     return comparable
+
+
+def query_set_names(runs: Sequence[Run], wanted: str = "") -> list[str]:
+    """The query sets that any of the runs was asked.
+
+    Raises:
+        InputError: the wanted one is not among them.
+    """
+    sets = [row for report in _reports(runs) for row in report["query_sets"] if row["queries"]]
+    names = list(dict.fromkeys(row["name"] for row in sets))
+    if wanted and wanted not in names:
+        raise InputError(f"there is no query set {wanted!r}; the reports have {', '.join(map(repr, names)) or 'none'}")
+    return names
+
+
+def _reports(runs: Sequence[Run]) -> list[Row]:
+    return [read_json(run.report.file("report.json")) for run in runs]
 
 
 def _run_answers(run: Run, about: Row, model: str) -> RunAnswers:

@@ -134,6 +134,8 @@ def test_compare_before_ends_in_a_diagnosis(tmp_path: Path) -> None:
         spn4cir(*words)
     write_checkpoint(store, "stage2_checkpoint", seed=7)
     EVAL_REPORT.run(measured_recipe(tmp_path / "pictures"), store)
+    with pytest.raises(InputError, match="there is no query set 'nosuch'; the reports have '"):
+        spn4cir(*words, "--queries", "nosuch")
     lines = spn4cir(*words).splitlines()
     start = lines.index(str(tmp_path / "page.html"))
     assert lines[start : start + 3] == [str(tmp_path / f"page{ending}") for ending in (".html", ".md", ".json")]
