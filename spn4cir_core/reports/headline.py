@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spn4cir_core.evaluation.tables import ALL
@@ -48,10 +48,15 @@ def headline(sets: Sequence[Row]) -> dict[str, Any]:
             *([_gain(query_set, best, served, STAGE2)] if served != STAGE2 else []),
             *(_gain(query_set, best, STAGE2, ROLES[name]) for name in STAGE2.compared_with),
         ],
-        "caution": ""
-        if query_set["headline"]
-        else "These queries were generated; text alone answers many of them. They do not measure composition.",
+        "caution": " ".join(_cautions(query_set)),
     }
+
+
+def _cautions(query_set: Row) -> Iterator[str]:
+    if query_set["queries"] < FEW_QUERIES:
+        yield f"{_too_few(query_set['queries'])}. No figure of this set is more than chance."
+    if not query_set["headline"]:
+        yield "These queries were generated; text alone answers many of them. They do not measure composition."
 
 
 def _too_few(queries: int) -> str:
@@ -74,7 +79,7 @@ def _against_shortcuts(query_set: Row, served: ModelRole, k: int) -> str:
         for mode, name in (("image", "the picture alone"), ("text", "the text alone"), ("sum", "their plain sum"))
     ]
     rows = [_find_difference(query_set, k, served.name, served.name, mode) for mode in ("image", "text", "sum")]
-    beaten = [_beyond_chance(row) and row["low"] > 0 for row in rows]
+    beaten = [_beyond_chance(row, query_set) and row["low"] > 0 for row in rows]
     verdict = (
         "Picture and text together beat all three beyond chance."
         if all(beaten)
@@ -90,18 +95,18 @@ def _gain(query_set: Row, k: int, role: ModelRole, other: ModelRole) -> str:
         return f"{role.subject} makes no difference to any rank, compared with {other.baseline}."
     more = f"{abs(points[0]):.1f} points {'lower' if points[0] < 0 else 'higher'} than {other.baseline}"
     span = f"95 % interval {_signed(points[1])} to {_signed(points[2])}"
-    if _beyond_chance(row) and row["low"] > 0:
+    if _beyond_chance(row, query_set) and row["low"] > 0:
         verdict = "a gain beyond chance"
-    elif _beyond_chance(row) and row["high"] < 0:
+    elif _beyond_chance(row, query_set) and row["high"] < 0:
         verdict = "a loss beyond chance"
     else:
         verdict = "no difference that so many queries can show"
     return f"{role.subject} ends {more} ({span}): {verdict}."
 
 
-def _beyond_chance(difference: Row) -> bool:
-    """By the randomisation test too: of few reference images an interval is too narrow."""
-    return bool(difference["p"] < SIGNIFICANT)
+def _beyond_chance(difference: Row, query_set: Row) -> bool:
+    """By the randomisation test too: of few reference images an interval is too narrow; of few queries nothing is."""
+    return bool(difference["p"] < SIGNIFICANT and query_set["queries"] >= FEW_QUERIES)
 
 
 def _find(rows: Sequence[Row], **wanted: Any) -> Row:

@@ -107,6 +107,10 @@ def test_a_blend_is_what_a_headline_speaks_of_and_is_compared_with_stage_2() -> 
 
 
 @pytest.mark.parametrize(("queries", "title"), [(1, "One query says nothing"), (3, "3 queries say nothing")])
-def test_a_few_queries_say_nothing(queries: int, title: str) -> None:
-    assert headline([measured((0.09, 0.04, 0.13), queries=queries)])["title"].startswith(title)
-    assert "say nothing" not in headline([measured((0.09, 0.04, 0.13), queries=20)])["title"]
+def test_a_few_queries_say_nothing_and_nothing_of_theirs_is_beyond_chance(queries: int, title: str) -> None:
+    few, enough = (headline([measured((0.09, 0.04, 0.13), queries=number)]) for number in (queries, 20))
+    assert few["title"].startswith(title) and few["caution"].startswith(title)
+    assert "do not beat all three beyond chance" in few["sentences"][1]
+    assert "no difference that so many queries can show" in few["sentences"][2]
+    assert "say nothing" not in enough["title"] and enough["caution"] == ""
+    assert "beat all three beyond chance" in enough["sentences"][1] and "a gain beyond chance" in enough["sentences"][2]
