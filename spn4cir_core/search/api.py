@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from importlib import resources
 from itertools import islice
 from typing import Annotated, Any, Literal, Protocol
 
-from fastapi import FastAPI, File, Form, Path, Query, Request, UploadFile
+from fastapi import Depends, FastAPI, File, Form, Path, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -34,7 +35,8 @@ MAX_FORM_BYTES = 64_000
 MAX_TEXT = 1000
 MOST_WAITING = 512
 """Requests with a body that are under way at a time; a further one is refused at once, and may be sent again."""
-REFUSALS = (401, 403, 404, 408, 411, 413, 422, 429)
+REFUSALS = (401, 403, 404, 408, 411, 413, 415, 422, 429)
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 KEEP_THUMBNAILS = {"cache-control": "private, max-age=3600"}
 PAGE_FILES = {
     "/": ("page.html", "text/html"),
@@ -116,7 +118,8 @@ class FilterList(BaseModel):
 
 
 class Answer(BaseModel):
-    """The hits, best first. Scores are cosines and comparable within one model and kind of query only."""
+    """The hits, best first. Scores of the blend are weighted sums of its channels' scores, those of a network alone are
+    cosines; they are comparable within one model and kind of query only."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
@@ -239,6 +242,19 @@ class Endpoints:
         )
 
 
+SEARCH_FIELDS = frozenset(inspect.signature(Endpoints.search).parameters) - {"self"}
+
+
+async def is_search_form(request: Request) -> None:
+    """Refuse a body that is no form (415), and a form with fields that a search does not have (422)."""
+    content = request.headers.get("content-type", "")
+    if content and content.partition(";")[0].strip().lower() not in FORMS:
+        raise HTTPException(415, f"a search is sent as a form ({FORMS[0]}), not as {content[:100]}")
+    if unknown := sorted((await request.form()).keys() - SEARCH_FIELDS):
+        fields = ", ".join(sorted(SEARCH_FIELDS))
+        raise HTTPException(422, f"there is no field {unknown[0][:100]!r}; a search has {fields}")
+
+
 def create_app(
     service: ServiceSource,
     name: str,
@@ -263,7 +279,8 @@ def create_app(
     app.add_api_route("/api/images", endpoints.images, methods=["GET"], responses=failures)
     app.add_api_route("/api/models", endpoints.models, methods=["GET"], responses=failures)
     app.add_api_route("/api/filters", endpoints.filters, methods=["GET"], responses=failures)
-    app.add_api_route("/api/search", endpoints.search, methods=["POST"], responses=failures)
+    form = [Depends(is_search_form)]
+    app.add_api_route("/api/search", endpoints.search, methods=["POST"], responses=failures, dependencies=form)
     app.add_api_route("/health", endpoints.health, methods=["GET"])
     app.add_api_route("/ready", endpoints.ready, methods=["GET"], responses={503: {"model": Ready}})
     app.add_api_route("/metrics", endpoints.metrics, methods=["GET"], responses=failures, response_class=Response)

@@ -118,6 +118,16 @@ def test_questions_that_cannot_be_answered(client: TestClient, form: dict[str, A
     assert answer.status_code == status and says in answer.json()["error"]
 
 
+def test_what_is_no_form_of_a_search_is_refused(client: TestClient) -> None:
+    sent = client.post("/api/search", json={"image_id": "toys/04.png", "text": "red"})
+    assert sent.status_code == 415
+    assert sent.json()["error"] == "a search is sent as a form (multipart/form-data), not as application/json"
+    for upload in (None, png(Image.new("RGB", (40, 40)))):
+        unknown = ask(client, upload, text="red", query="text", tpo="3")
+        assert unknown.status_code == 422
+        assert unknown.json()["error"].startswith("there is no field 'tpo'; a search has image, image_id, model, query")
+
+
 @pytest.mark.parametrize("query", ["composed", "image", "text", "sum"])
 def test_several_references_are_asked_together(
     client: TestClient, searcher: Searcher, pictures: Path, query: str
