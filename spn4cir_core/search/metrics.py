@@ -26,6 +26,9 @@ ROUTES = (
     "/api/images",
     "/api/models",
     "/api/search",
+    "/api/filters",
+    "/api/judgements",
+    "/api/judging/next",
 )
 """Addresses that are labels of their own; all thumbnails are one, and so is everything else."""
 

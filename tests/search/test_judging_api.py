@@ -202,3 +202,12 @@ def test_a_server_without_a_log_takes_none(service: SearchService, given: dict[s
     without = TestClient(create_app(service, "toys"), "http://127.0.0.1")
     assert without.post("/api/judgements", json=given).status_code == 404
     assert not without.get("/api/models").json()["judging"]
+
+
+def test_every_address_of_the_api_is_a_route_of_the_metrics(client: TestClient) -> None:
+    addresses = [address for address in client.get("/openapi.json").json()["paths"] if "{" not in address]
+    for address in addresses:
+        client.get(address)
+    figures = client.get("/metrics").text
+    assert "/api/judgements" in addresses
+    assert [address for address in addresses if f'spn4cir_requests_total{{route="{address}"' not in figures] == []
