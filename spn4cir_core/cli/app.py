@@ -235,6 +235,8 @@ def search(
     for note in filter(None, dict.fromkeys(map(searcher.uncaptioned, references if text else ()))):
         typer.echo(note)
     _show(searcher, references, text, hits, image_files(recipe.images, store), sheet, right=())
+    if note := searcher.left_out(hits, searcher.indexed(references), once, conditions):
+        typer.echo(f"{note}; --once all shows them")
 
 
 @app.command()

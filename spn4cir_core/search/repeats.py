@@ -53,6 +53,11 @@ class Repeats:
         if once == "products":
             yield from self.views.get(row, ())
 
+    def left_out(self, rows: Iterable[int], once: Once) -> set[int]:
+        """Rows of the images that repeat one of these, and are none of them."""
+        shown = set(rows)
+        return {repeat for row in shown for repeat in self.of(row, once)} - shown
+
     def without_repeats(
         self, scored: Iterable[Scored], references: Iterable[int | None], once: Once
     ) -> Iterator[Scored]:

@@ -333,6 +333,29 @@ class Searcher:
         (reference,) = self._references([(image, "")], [reference_id])
         return self._blend.uncaptioned(reference)
 
+    def left_out(
+        self,
+        hits: Sequence[Hit],
+        references: Sequence[int | None],
+        once: Once = "pictures",
+        where: Where = MappingProxyType({}),
+    ) -> str:
+        """A message on the near-duplicates that hits leave out; empty where there are none, or all are shown.
+
+        Args:
+            references: what :meth:`indexed` gives.
+        """
+        rows = [row for row in references if row is not None] + [self._row_of[hit.image_id] for hit in hits]
+        repeats, allowed = self._repeats.left_out(rows, once), self.filters.rows(where)
+        count = len(repeats if allowed is None else repeats.intersection(allowed))
+        noun = "near-duplicate or view" if once == "products" else "near-duplicate"
+        return f"{count} {noun}{'s' * (count > 1)} left out" if count else ""
+
+    def indexed(self, images: Sequence[Picture], reference_ids: Sequence[str | None] = ()) -> list[int | None]:
+        """The rows of reference images; None for one that is no image of the index."""
+        ids = [*reference_ids, *[None] * len(images)][: len(images)]
+        return self._references([(image, "") for image in images], ids)
+
     def _references(self, queries: Sequence[Query], reference_ids: Sequence[str | None]) -> list[int | None]:
         """Rows of the reference images that are images of the index."""
         rows = []

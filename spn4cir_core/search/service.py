@@ -198,12 +198,15 @@ class SearchService:
             uncaptioned = [*map(opened.searcher.uncaptioned, pictures if text else (), known)]
             reranking = opened.searcher.reranking if rerank else None
             small = [] if reranking is None else reranking.fitted(pictures)
+            references = opened.searcher.indexed(pictures, known)
         del pictures, request  # a reranker takes its time, and needs the small ones only
         reranked = self._reranked(opened.searcher, hits, small, text) if rerank else None
         stays = ORDER_STAYS if rerank and reranked is None else ""
+        shown = (reranked or hits)[:top]
         of_text = opened.searcher.unread(query_text), opened.searcher.unknown(query_text)
-        note = " ".join(f"{one.rstrip('.')}." for one in filter(None, dict.fromkeys([*of_text, *uncaptioned, stays])))
-        return SearchResult((reranked or hits)[:top], opened.vectors, note, self.fingerprint, reranked is not None)
+        notes = [*of_text, *uncaptioned, stays, opened.searcher.left_out(shown, references, where=where)]
+        note = " ".join(f"{one.rstrip('.')}." for one in filter(None, dict.fromkeys(notes)))
+        return SearchResult(shown, opened.vectors, note, self.fingerprint, reranked is not None)
 
     def _reranked(
         self, searcher: Searcher, hits: Sequence[Hit], references: Sequence[Image.Image], text: str

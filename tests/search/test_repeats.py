@@ -54,6 +54,22 @@ def test_near_duplicates_are_shown_once_and_leave_room(searcher: Searcher, pictu
     assert "toys/35.png" in ids(searcher, pictures / "toys/19.png", None)
 
 
+def test_an_answer_says_how_many_near_duplicates_it_leaves_out(
+    searcher: Searcher, service: SearchService, pictures: Path
+) -> None:
+    note, every = "1 near-duplicate left out", searcher.search(None, "a red circle", 35)
+    assert searcher.left_out(every, []) == note
+    assert searcher.left_out(searcher.search(None, "a red circle", 36, once="all"), [], "all") == ""
+    assert searcher.left_out([hit for hit in every if hit.image_id not in ("toys/19.png", "toys/35.png")], []) == ""
+    twin = pictures / "toys/19.png"
+    hits = searcher.search(twin, "a red circle", 2)
+    assert searcher.left_out(hits, searcher.indexed([twin])) == note and searcher.left_out(hits, [None]) == ""
+    assert note in service.search([], [], "a red circle", "text", 35).note
+    assert note in service.search(["toys/19.png"], [], "a red circle", "composed", 2).note
+    assert note in service.search([], [twin.read_bytes()], "a red circle", "composed", 2).note
+    assert note not in service.search(["toys/04.png"], [], "a red circle", "composed", 1).note
+
+
 @pytest.mark.parametrize(
     ("once", "reference", "left"),
     [
