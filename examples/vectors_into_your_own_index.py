@@ -19,8 +19,10 @@ parser.add_argument("--image", required=True, help="the reference image")
 parser.add_argument("--text", required=True, help="the modified text")
 arguments = parser.parse_args()
 
-encoder = spn.open_encoder(spn.load_recipe(images=arguments.folder), arguments.store)
-paths = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in (".jpg", ".png"))
+recipe = spn.load_recipe(images=arguments.folder)
+encoder = spn.open_encoder(recipe, arguments.store)
+names = spn.read_table(recipe, arguments.store, "images", columns=["path"])["path"].to_pylist()
+paths = [arguments.folder / name for name in names]
 targets_ND = encoder.encode_targets(paths)
 index = faiss.IndexFlatIP(encoder.dim)
 index.add(targets_ND)

@@ -15,7 +15,7 @@ import spn4cir_core
 from spn4cir_core.errors import InputError, RecipeError, StoreError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.search.encoder import Encoder
+from spn4cir_core.search.encoder import Encoder, Made
 from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -143,6 +143,16 @@ def test_vectors_in_an_index_of_ones_own_find_what_the_trained_model_finds(
         others = rows[query] != query  # the reference image is never its own hit
         assert np.allclose(scores[query][others][:5], [hit.score for hit in hits], atol=1e-5)
         assert paths[rows[query][others][0]].as_posix().endswith(hits[0].path)
+
+
+@pytest.mark.parametrize("made", ["composed", "sum"])
+def test_a_searcher_without_its_blend_scores_as_an_index_of_ones_own(
+    encoder: Encoder, searcher: Searcher, paths: list[Path], made: Made
+) -> None:
+    """The comparison of docs/extending.md."""
+    scores_N = encoder.encode_targets(paths) @ encoder.encode_queries(paths[0], TEXT, made)[0]
+    hits = searcher.beside(searcher.network).search(paths[0], TEXT, top=5, made=made, once="all")
+    np.testing.assert_allclose([hit.score for hit in hits], np.sort(scores_N[1:])[::-1][:5], atol=1e-5)
 
 
 def test_what_cannot_be_encoded_is_named(encoder: Encoder, paths: list[Path], tmp_path: Path) -> None:

@@ -142,6 +142,11 @@ def test_a_captioner_of_one_s_own_shows_its_version(page: str) -> None:
     assert "plugin_version: ClassVar[int] = 1" in text, "edited code is not noticed without it"
 
 
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "examples").glob("*.py"))], ids=lambda page: page.name)
+def test_pictures_to_encode_come_from_the_manifest_whatever_their_format(page: Path) -> None:
+    assert "rglob(" not in page.read_text(encoding="utf-8"), "one format alone: a folder of others gives no vectors"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
