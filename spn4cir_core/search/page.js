@@ -110,6 +110,7 @@ function tile(image, best = 1) {
   }
   const caption = make("span", "caption", image.caption || image.image_id);
   caption.ariaHidden = "true"; // the picture's alt text says it
+  caption.title = image.caption || image.image_id; // whole, where the tile ends after two lines
   says.append(caption);
   button.append(says);
   button.addEventListener("click", () => choose(image));
@@ -124,6 +125,7 @@ function showReference() {
   picture.addEventListener("error", () => picture.replaceWith("This picture cannot be shown"));
   at("frame").replaceChildren(reference ? show(reference, picture) : "No reference image yet");
   at("reference-caption").textContent = reference ? reference.caption || reference.image_id : "";
+  at("reference-caption").title = at("reference-caption").textContent;
   at("adding").hidden = !reference;
   at("region-buttons").hidden = !reference;
   endRegion();

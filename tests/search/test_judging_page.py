@@ -126,6 +126,13 @@ def test_none_of_these_is_one_judgement_on_all_that_is_shown(page: Page, judging
     assert pressed(page) == [("", "none")]
 
 
+def test_hits_of_a_text_alone_have_no_buttons_and_the_page_says_which_have(page: Page, address: str) -> None:
+    page.goto(address + "?text=a+red+bar")
+    page.wait_for_selector(".column.text .tile")
+    assert page.locator(".verdicts").count() == 0
+    assert "with a reference image" in (page.locator("#judging .hint").text_content() or "")
+
+
 def test_each_judge_sees_his_own_and_names_are_text(page: Page, judging: Judging) -> None:
     press(page, 0, "right")
     page.locator("#judging").evaluate("(details) => { details.open = true; }")

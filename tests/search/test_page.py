@@ -168,11 +168,13 @@ def test_every_picture_has_an_alternative_text_and_loads(page: Page) -> None:
 
 
 def test_captions_and_names_are_text_never_markup(page: Page, pictures: Path, tmp_path: Path) -> None:
-    assert page.locator("#start .tile[title='toys/30.png'] .caption").text_content() == EVIL
+    caption = page.locator("#start .tile[title='toys/30.png'] .caption")
+    assert caption.text_content() == EVIL and caption.get_attribute("title") == EVIL
     page.locator("#start .tile[title='toys/30.png']").click()
     search(page, "<img src=x onerror=alert(1)>")
     page.wait_for_selector(".column.composed .tile")
     assert page.locator("#reference-caption").text_content() == EVIL
+    assert page.locator("#reference-caption").get_attribute("title") == EVIL
     named = tmp_path / "<img src=x onerror=alert(2)>.png"
     named.write_bytes((pictures / "toys/04.png").read_bytes())
     page.set_input_files("#upload", named)
