@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -45,9 +46,12 @@ def soup(
     from spn4cir_core.operations.soup import write_soup
 
     loaded, opened_store = opened(recipe, store, images)
-    for one in write_soup(loaded, others, opened_store, out):
+    ingredients = write_soup(loaded, others, opened_store, out)
+    for one in ingredients:
         typer.echo(f"{'in ' if one.is_in else 'out'}  alone {one.alone:.3f}  with it {one.added:.3f}  {one.name}")
-    typer.echo(f'start from it with: [stage1_checkpoint] start_from = "{out}", steps = 0')
+    if sum(one.is_in for one in ingredients) == 1:
+        typer.echo(f"nothing was averaged: the soup is {ingredients[0].name} alone, no mean with it was as good")
+    typer.echo(f"start from it with\n[stage1_checkpoint]\nstart_from = {json.dumps(str(out.resolve()))}\nsteps = 0")
 
 
 def negatives(recipe: RecipeOption = "", store: StoreOption = "store", images: ImagesOption = None) -> None:

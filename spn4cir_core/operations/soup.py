@@ -21,7 +21,7 @@ from spn4cir_core.training.roles import STAGE1
 from spn4cir_core.training.soup import Ingredient, greedy_soup
 from spn4cir_core.training.text_features import remember_texts
 from spn4cir_core.training.validation import Validation, score_of
-from spn4cir_core.training.validation_queries import read_validation
+from spn4cir_core.training.validation_queries import LEAST_QUERIES, read_validation
 
 if TYPE_CHECKING:
     from spn4cir_core.training.soup import State
@@ -40,7 +40,7 @@ def write_soup(recipe: Recipe, sources: Sequence[str], store: Store, folder: Pat
 
     Raises:
         InputError: fewer than two checkpoints, one that cannot be averaged with the first, one of the store that was
-            trained on validation images of the recipe, or no validation queries.
+            trained on validation images of the recipe, too few validation queries, or a folder of other files.
         StoreError: a checkpoint is missing or damaged, or the recipe has not been run.
     """
     from safetensors.torch import load_file, save_file
@@ -49,6 +49,8 @@ def write_soup(recipe: Recipe, sources: Sequence[str], store: Store, folder: Pat
     if len(folders) < 2:
         raise InputError("a soup needs two checkpoints or more; name others by --with")
     _check_splits(recipe, sources, store)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / ACCOUNT).is_file():
+        raise InputError(f"{folder} holds other files than a soup's; name a new folder with --out")
     checkpoints = {name: read_checkpoint(path / NETWORK, path / WEIGHTS, name) for name, path in folders.items()}
     first, *others = checkpoints
     for other in others:
@@ -118,7 +120,10 @@ def _validation(recipe: Recipe, checkpoint: Checkpoint, store: Store) -> Validat
     settings = recipe.stage1_checkpoint.validation
     queries = read_validation(settings, present["triplets"], present, recipe.seed)
     if queries is None:
-        raise InputError("the recipe has too few validation queries to choose by; raise [splits] validation_share")
+        raise InputError(
+            f"the {len(_images_of(present['splits'], 'validation')):,} validation images of the recipe give fewer than "
+            f"{LEAST_QUERIES} validation queries, too few to choose by; raise [splits] validation_share"
+        )
     files = image_files(recipe.images, store)
     inputs = image_inputs(checkpoint.backbone, checkpoint.network, queries.gallery, files, store)
     remember_texts(checkpoint.network, queries.texts, store)

@@ -92,6 +92,20 @@ def test_a_checkpoint_that_was_trained_on_validation_images_is_refused(
         write_soup(recipe, ["seed1"], store, tmp_path / "soup")
 
 
+def test_a_folder_of_other_files_is_left_alone_and_a_soup_is_written_anew(
+    trained: tuple[Recipe, Store, Path], tmp_path: Path
+) -> None:
+    recipe, store, folder = trained
+    copy = str(shutil.copytree(folder, tmp_path / "copy"))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"picture")
+    with pytest.raises(InputError, match="photos holds other files than a soup's"):
+        write_soup(recipe, [copy], store, tmp_path / "photos")
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.png"]
+    for _ in range(2):
+        write_soup(recipe, [copy], store, tmp_path / "soup")
+
+
 def test_what_cannot_be_averaged_is_refused(trained: tuple[Recipe, Store, Path], tmp_path: Path) -> None:
     recipe, store, folder = trained
     with pytest.raises(InputError, match="two checkpoints or more"):
