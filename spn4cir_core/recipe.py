@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from spn4cir_core.annotations.settings import AnnotationSettings
 from spn4cir_core.blend.settings import BlendSettings
@@ -50,10 +51,16 @@ class LoadedFrom:
     images: str = field(default="", compare=False)
 
 
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,39}", name):
+        raise ValueError("up to 40 lower-case letters, digits and _ are expected, the first no _")
+    return name
+
+
 class Recipe(Settings):
     """All settings of one pipeline. Each table carries the name of the artefact it steers."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")
+    name: Annotated[str, AfterValidator(_checked_name)]
     seed: int = Field(default=0, ge=0, lt=2**31)
     images: ImageSettings
     annotations: AnnotationSettings = AnnotationSettings()

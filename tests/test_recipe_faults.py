@@ -50,6 +50,13 @@ def test_so_are_those_of_other_stages_and_of_plug_ins(tables: dict[str, Any]) ->
         load_recipe("demo", tables)
 
 
+@pytest.mark.parametrize("name", ["badCrash", "", "_shoes", "my shoes", "x" * 41, "shoes\n"])
+def test_a_name_that_is_no_folder_s_name_is_refused_in_words(name: str) -> None:
+    with pytest.raises(RecipeError, match="up to 40 lower-case letters, digits and _ are expected"):
+        load_recipe("demo", {"name": name})
+    assert load_recipe("demo", {"name": "x" * 40}).name == "x" * 40
+
+
 def test_a_template_of_a_megabyte_is_refused_in_a_short_message(tmp_path: Path) -> None:
     bank = tmp_path / "bank.toml"
     bank.write_text(f'[[template]]\nid = "long"\ntext = "make it {{target}} {"x" * 1_000_000}"\n')

@@ -134,12 +134,19 @@ class Room:
         module_name, _, class_name = target.partition(":")
         try:
             loaded = getattr(importlib.import_module(module_name), class_name)
+        except ModuleNotFoundError as error:
+            is_own = error.name is not None and f"{module_name}.".startswith(f"{error.name}.")
+            hint = "; PYTHONPATH must name its folder: PYTHONPATH=. for the working directory" if is_own else ""
+            raise RecipeError(f"{self.noun} {kind!r}: cannot load {target!r}: {error}{hint}") from error
         except (ImportError, AttributeError) as error:
             raise RecipeError(f"{self.noun} {kind!r}: cannot load {target!r}: {error}") from error
         except Exception as error:  # a module from elsewhere runs its code when it is imported
             raise RecipeError(f"{self.noun} {kind!r}: cannot load {target!r}: {in_one_line(error)}") from error
         if not (isinstance(loaded, type) and issubclass(loaded, Plugin)):
-            raise RecipeError(f"{self.noun} {kind!r}: {target!r} is not a spn4cir_core.engine.plugins.Plugin")
+            raise RecipeError(
+                f"{self.noun} {kind!r}: {target!r} is not a spn4cir_core.engine.plugins.Plugin; derive it from the "
+                f"base class of a {self.noun} (docs/extending.md)"
+            )
         if "plugin_kind" not in loaded.__dict__:
             loaded.plugin_kind = kind
         return loaded

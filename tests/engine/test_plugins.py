@@ -56,14 +56,26 @@ def test_the_kind_is_part_of_the_fingerprinted_settings() -> None:
         ({"kind": "loud", "volum": 1}, r"speaker 'loud': unknown key 'volum'; did you mean 'volume'\?"),
         ({"kind": "loud", "zzz": 1}, "unknown key 'zzz'; known keys: channel_count, volume"),
         ({"kind": "loud", "volume": -1}, "volume = -1"),
-        ({"kind": "broken"}, "cannot load 'no.such.module:Speaker'"),
+        (
+            {"kind": "broken"},
+            r"cannot load 'no\.such\.module:Speaker': No module named 'no'; PYTHONPATH must name its folder",
+        ),
         ({"kind": f"{__name__}:Nobody"}, "cannot load"),
-        ({"kind": f"{__name__}:Bystander"}, r"is not a spn4cir_core\.engine\.plugins\.Plugin"),
+        ({"kind": f"{__name__}:Bystander"}, r"\.plugins\.Plugin; derive it from the base class of a speaker"),
     ],
 )
 def test_what_cannot_be_built_says_why_and_what_is_known(value: object, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         ROOM.build(value)
+
+
+def test_a_module_that_lacks_another_package_has_no_hint_at_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lacking_speakers.py").write_text("import no_such_package\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(RecipeError, match=r"No module named 'no_such_package'$"):
+        ROOM.build({"kind": "lacking_speakers:Speaker"})
 
 
 def test_a_strangers_class_carries_its_dotted_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
