@@ -161,8 +161,9 @@ def _recall_lines(now: Recalls, other: Recalls, names: set[str], label: str) -> 
     for key, value in now.items():
         name, model, k = key
         if name in names and key in other:
-            then, change = other[key], value - other[key]
-            yield f"  {name}, {ROLES[model].label}, recall@{k}: {then:.3f} {label}, {value:.3f} now ({change:+.3f})"
+            then, change = 100 * other[key], 100 * (value - other[key])
+            was = f"{then:.1f} % {label}"
+            yield f"  {name}, {ROLES[model].label}, recall@{k}: {was}, {100 * value:.1f} % now ({change:+.1f} points)"
 
 
 def _ruler_lines(differences: Mapping[str, list[str]], now: Artifact, before: Artifact) -> Iterator[str]:
@@ -180,11 +181,16 @@ def _changed_lines(now: Mapping[str, Artifact], before: Mapping[str, Artifact], 
             yield f"  {name}: not there before"
             continue
         newer, older = _numbers(now[name]), _numbers(before[name])
-        numbers = [f"{key} {older.get(key)} → {newer.get(key)}" for key in newer if newer[key] != older.get(key)]
+        differing = [key for key in newer if newer[key] != older.get(key)]
+        numbers = [f"{key} {_short(older.get(key))} → {_short(newer[key])}" for key in differing]
         reasons = [*numbers, *own_reasons(before[name], now[name].summary)]
         yield f"  {name}: {'; '.join(reasons) or 'made from other inputs, with the same counts'}"
     if not changed:
         yield "  the same"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _numbers(artifact: Artifact) -> dict[str, Any]:

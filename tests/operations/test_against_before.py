@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from spn4cir_core.operations.against_before import (
+    _changed_lines,
     composed_recalls,
     diagnosis,
     measure_again,
@@ -44,6 +45,10 @@ def test_reports_over_the_same_queries_and_gallery_are_measured_alike(
     recipe, store, before = measured
     write_checkpoint(store, "stage2_checkpoint", seed=7)
     now, _ = EVAL_REPORT.run(recipe, store)
+    (key, then), *_ = composed_recalls(before).items()
+    value = composed_recalls(now)[key]
+    figures = f"{100 * then:.1f} % before, {100 * value:.1f} % now ({100 * (value - then):+.1f} points)"
+    assert f"recall@{key[2]}: {figures}" in "\n".join(diagnosis(recipe, store, now, before))
     assert ruler_differences(now, before) and not any(ruler_differences(now, before).values())
     assert "recalls measured alike in" in recall_is_not_worse(RecipeArtifacts(NAME, store, recipe)).says
 
@@ -80,3 +85,12 @@ def test_what_cannot_be_compared_is_said(measured: tuple[Recipe, Store, Artifact
     write_checkpoint(store, "stage2_checkpoint", seed=7)
     EVAL_REPORT.run(recipe, store)
     assert "cannot be measured again" not in recall_is_not_worse(RecipeArtifacts(NAME, store, recipe)).says
+
+
+def test_losses_are_shown_with_a_few_digits() -> None:
+    alike = {"rows": 1, "drops": {}, "version": 1, "settings": {}, "outside": {}}
+    was, now = (
+        {"stage2": Artifact("stage2", Path(), {**alike, "fingerprint": str(loss), "details": {"last_loss": loss}})}
+        for loss in (1.2345678901234567, 0.3333333333333333)
+    )
+    assert list(_changed_lines(now, was, ["stage2"])) == ["  stage2: last_loss 1.235 → 0.3333"]
