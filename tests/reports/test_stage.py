@@ -137,6 +137,13 @@ def test_page_is_accessible(made: Artifact) -> None:
     assert ("html", {"lang": "en"}) in page.tags
 
 
+def test_the_contents_name_sections_as_their_headings_do(made: Artifact) -> None:
+    text = made.file("report.html").read_text(encoding="utf-8")
+    headings = dict(re.findall(r'<section id="([\w-]+)">\s*<h2>([^<]*)', text))
+    links = re.findall(r'<a href="#([\w-]+)">([^<]*)</a>', text[text.index("<nav") : text.index("</nav>")])
+    assert links and [(to, name) for to, name in links if not headings[to].startswith(name)] == []
+
+
 @pytest.mark.parametrize("name", ["report.html", "report.md"])
 def test_captions_texts_and_settings_are_escaped(made: Artifact, name: str) -> None:
     text = made.file(name).read_text(encoding="utf-8")
