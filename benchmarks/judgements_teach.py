@@ -29,7 +29,7 @@ from spn4cir_core.ablation.grid import needed_stages
 from spn4cir_core.api import open_searcher
 from spn4cir_core.images.files import image_files
 from spn4cir_core.judgements.agreement import JudgedQuery, judged_queries
-from spn4cir_core.judgements.judgement import WHOLE_QUERY, Judgement, Purpose, Verdict
+from spn4cir_core.judgements.judgement import WHOLE_QUERY, Judgement, Purpose
 from spn4cir_core.judgements.judgement_log import JudgementLog
 from spn4cir_core.launch.run_flow import run
 from spn4cir_core.recipe import Recipe, load_recipe, merge
@@ -82,10 +82,9 @@ def judged(query: tuple[str, str], hit_ids: Sequence[str], right: frozenset[str]
     first = next((rank for rank, image_id in enumerate(shown) if image_id in right), None)
     if first is None:
         return [Judgement((reference,), text, WHOLE_QUERY, "none", shown_ids=shown, judge="simulated")]
-    verdicts: list[Verdict] = ["wrong"] * first + ["right"]
     return [
-        Judgement((reference,), text, image_id, verdict, rank, judge="simulated")
-        for rank, (image_id, verdict) in enumerate(zip(shown, verdicts, strict=False))
+        Judgement((reference,), text, image_id, "right" if rank == first else "wrong", rank, judge="simulated")
+        for rank, image_id in enumerate(shown[: first + 1])
     ]
 
 
