@@ -30,10 +30,10 @@ def test_a_long_stage_tells_how_far_it_is_every_ten_seconds_and_a_short_one_noth
         return Stage(name, (), Settings, 1, write)
 
     pipeline = Pipeline(recipe="demo", store=str(tmp_path))
-    pipeline.materialize(context, stage("captions", 3600))
+    pipeline.materialize(context, stage("images", 3600))
     lines = [line for _, line in logged if line.startswith("captioning: ")]
     assert len(lines) == 360 and lines[0] == "captioning: 40 of 14,400 (4.0/s, about 3,590 s left)"
     assert min(later - time for (time, _), (later, _) in pairwise(logged)) >= 10
     before = len(logged)
-    pipeline.materialize(context, stage("pairs", 5))
+    pipeline.materialize(context, stage("templates", 5))
     assert len(logged) == before

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from spn4cir_core.annotations.annotation_tables import TRIPLET_SCHEMA
 from spn4cir_core.engine.plugins import explain
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.images.files import ImageFiles
@@ -55,7 +56,7 @@ def corpus(hand_written: Any, tmp_path: Path) -> Callable[..., Any]:
         Image.new("RGB", (40, 40), colour).save(tmp_path / "pictures" / path(name))
     hand_written(
         "annotations",
-        annotated_triplets=pa.Table.from_pylist([], pa.schema([("annotation_id", pa.string())])),
+        annotated_triplets=pa.Table.from_pylist([], TRIPLET_SCHEMA),
     )
     hand_written("splits", splits=[{"image_id": "a"}])
     angles = np.radians([VECTORS[name] for name in sorted(VECTORS)])

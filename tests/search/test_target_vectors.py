@@ -25,6 +25,7 @@ def corpus_of(store: Store, rows: list[dict[str, Any]], made: str) -> None:
     """Make these the recipe's images."""
     attributes = pa.array([[] for _ in rows], pa.map_(pa.string(), pa.string()))
     columns = {key: [row[key] for row in rows] for key in ("image_id", "path", "category", "pixel_sha256")}
+    columns["corpus"] = ["" for _ in rows]
     write(store, "images", {"images.parquet": pa.table({**columns, "attributes": attributes})}, key=made)
 
 
