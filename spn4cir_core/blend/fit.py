@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spn4cir_core.engine.blas_threads import one_blas_thread
+
 PRIOR_STRENGTHS = (1.0, 0.1, 0.01, 0.001)
 """Strengths of the pull to equal weights, which keeps near-equal channels from trading weight at random. The one
 that queries outside the fit like best is taken."""
@@ -201,13 +203,14 @@ class Sample:
         )
 
     def take(self, rows_Q: np.ndarray, alive_W: np.ndarray) -> Sample:
-        """Some of the queries and of the weights; both are masks."""
-        score_QMW = np.ascontiguousarray(self.score_QMW[rows_Q][:, :, alive_W])
+        """Some of the queries and of the weights; both are masks. Scores lie weight by weight, for fast products."""
+        score_WQM = np.ascontiguousarray(self.score_QMW[rows_Q][:, :, alive_W].transpose(2, 0, 1))
+        score_QMW = score_WQM.transpose(1, 2, 0)
         return Sample(score_QMW, self.valid_QM[rows_Q], self.target_QT[rows_Q], self.number_Q[rows_Q])
 
     def losses(self, weight_W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Negative log-likelihood of each query, (Q,), and its gradient by the candidates' scores, (Q, M)."""
-        logit_QM = self.score_QMW @ weight_W
+        logit_QM = (weight_W @ self._score_WX).reshape(self.valid_QM.shape)
         all_Q, share_QM = _softmax(logit_QM + self.valid_QM)
         targets = self.target_QT.shape[1]
         right_Q, right_share_QT = _softmax(logit_QM[:, :targets] + self.target_QT)
@@ -217,8 +220,13 @@ class Sample:
     def loss(self, weight_W: np.ndarray, query_weight_Q: np.ndarray) -> tuple[float, np.ndarray]:
         """Weighted sum of the queries' losses, and its gradient by the weights, (W,)."""
         loss_Q, slope_QM = self.losses(weight_W)
-        gradient_W = (query_weight_Q[:, None] * slope_QM).ravel() @ self.score_QMW.reshape(-1, len(weight_W))
+        gradient_W = self._score_WX @ (query_weight_Q[:, None] * slope_QM).ravel()
         return float(query_weight_Q @ loss_Q), gradient_W
+
+    @property
+    def _score_WX(self) -> np.ndarray:
+        """(W, Q × M) scores; of a sample from :meth:`take` without a copy."""
+        return self.score_QMW.transpose(2, 0, 1).reshape(self.score_QMW.shape[2], -1)
 
 
 def _softmax(logit_QM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +260,8 @@ def _minimise(
     weight_W = np.zeros(len(alive_W))
     if alive_W.any():
         bounds = [(0.0, None)] * int(alive_W.sum())
-        weight_W[alive_W] = minimize(loss, start_W[alive_W], jac=True, method="L-BFGS-B", bounds=bounds).x
+        with one_blas_thread():
+            weight_W[alive_W] = minimize(loss, start_W[alive_W], jac=True, method="L-BFGS-B", bounds=bounds).x
     return weight_W
 
 

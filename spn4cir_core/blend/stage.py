@@ -283,7 +283,7 @@ BLEND = Stage(
         *(role.artifact for role in TRAINED.values()),
     ),
     view=BlendInput,
-    version=5,
+    version=6,
     write=write_blend,
     external_inputs=_sentence_weights,
     growth=constant,
