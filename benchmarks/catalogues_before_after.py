@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.against import Build
-from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.whole_file import read_json
 
 READ = ("images", "templates", "annotations", "captions", "image_embeddings", "splits")
 MINED = ("pairs", "modified_texts", "triplets", "false_negatives")

@@ -32,7 +32,7 @@ from spn4cir_core.index.faiss_index import Codes
 from spn4cir_core.index.image_index import best_images_of_each
 from spn4cir_core.index.settings import IndexSettings
 from spn4cir_core.search.indexed_blend import COMPARED_IN_FULL, IndexedBlend
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.texts.word_kinds import WordKinds
 from spn4cir_core.training.roles import STAGE2
 

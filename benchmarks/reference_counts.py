@@ -35,8 +35,9 @@ from spn4cir_core.flow import STAGES
 from spn4cir_core.launch.run_flow import run
 from spn4cir_core.pairs.pair_table import read_pairs
 from spn4cir_core.recipe import Recipe, load_recipe, merge
-from spn4cir_core.store.artifacts import Artifact, Store, whole_file
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import open_store
+from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.texts.stages import write_texts
 from spn4cir_core.texts.text_table import MODIFIED_TEXTS_FILE
 from spn4cir_core.training.roles import BLEND, CONTROL, ROLES, STAGE1, STAGE2, TRAINED

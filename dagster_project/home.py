@@ -12,8 +12,8 @@ from pathlib import Path
 import dagster as dg
 
 from spn4cir_core.errors import InputError, Spn4cirError
-from spn4cir_core.store.artifacts import whole_file
 from spn4cir_core.store.locks import in_turn
+from spn4cir_core.store.whole_file import whole_file
 
 SETTINGS = Path(__file__).with_name("dagster.yaml")
 DEFAULT_FOLDER = ".dagster"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spn4cir_core.ablation.grid import MEASURES, Levels, Result
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.training.roles import CONTROL, ROLES, STAGE2
 
 GAIN = f"{STAGE2.label} − {CONTROL.label}"

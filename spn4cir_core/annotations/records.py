@@ -12,7 +12,7 @@ from typing import Any
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import QUERIES, TRIPLETS
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.user_files import read_json_file
 
 SOURCE = "source"

@@ -15,7 +15,8 @@ from spn4cir_core.channels.base import CHANNELS, Channel, ComposedQueries, Galle
 from spn4cir_core.channels.missing_caption import MissingCaption
 from spn4cir_core.errors import StoreError
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
-from spn4cir_core.store.artifacts import Artifact, read_json
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.training.roles import ROLES
 
 BLEND_FILE, BLEND_TABLE = "blend.json", "blend.parquet"

@@ -14,7 +14,8 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.summary_page import summary_html, summary_markdown
-from spn4cir_core.store.artifacts import Store, whole_file
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.whole_file import whole_file
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from spn4cir_core.errors import StoreError
-from spn4cir_core.store.artifacts import Artifact, Draft, whole_file
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.draft import Draft
+from spn4cir_core.store.whole_file import whole_file
 
 EMBEDDINGS_FILE, IMAGE_ID = "image_embeddings.parquet", "image_id"
 FILE_ROWS = 1 << 20

@@ -16,7 +16,8 @@ from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import AlreadyWritten, InputChanged, LaunchError, StoreError
-from spn4cir_core.store.artifacts import Artifact, Draft, Store
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.draft import Draft
 from spn4cir_core.store.fingerprints import fingerprint, fingerprint_key, plain
 from spn4cir_core.store.lineage import Ancestors, LineagePath
 

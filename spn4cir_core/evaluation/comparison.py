@@ -20,7 +20,8 @@ from spn4cir_core.evaluation.report_tables import (
     read_rows_of_set,
 )
 from spn4cir_core.evaluation.significance import randomisation_p
-from spn4cir_core.store.artifacts import Artifact, read_json
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.whole_file import read_json
 
 CURVE_KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
 Row = Mapping[str, Any]

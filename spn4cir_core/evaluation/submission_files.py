@@ -11,7 +11,7 @@ from typing import Any, Literal
 from spn4cir_core.annotations.import_annotations import read_records
 from spn4cir_core.annotations.records import Record
 from spn4cir_core.errors import InputError
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.user_files import read_json_file
 
 Benchmark = Literal["circo", "cirr"]

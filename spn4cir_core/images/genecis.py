@@ -15,7 +15,7 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import AnnotationFile, FoundFile
 from spn4cir_core.images.benchmark import GALLERIES, NAME, Benchmark, first_folder
 from spn4cir_core.images.formats import FORMATS
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.user_files import read_json_file
 
 Task = Literal["focus_attribute", "change_attribute", "focus_object", "change_object"]

@@ -18,7 +18,7 @@ from spn4cir_core.images.folder import picture_names
 from spn4cir_core.images.folder_metadata import GROUP_COLUMN, VARIANT_COLUMN
 from spn4cir_core.images.name_matching import match_names, several_names
 from spn4cir_core.images.user_tables import as_text, read_table
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.store.whole_file import whole_file
 
 Shop = Literal["shopify", "woocommerce"]
 OUT = "metadata.csv"

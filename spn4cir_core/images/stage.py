@@ -33,7 +33,8 @@ from spn4cir_core.images.manifest import (
 from spn4cir_core.images.one_colour import one_colour_images, one_colour_warning
 from spn4cir_core.images.sandboxed_decoder import CRASHED
 from spn4cir_core.images.settings import ImageSettings, ImagesInput
-from spn4cir_core.store.artifacts import Artifact, Draft, Store
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.draft import Draft
 from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 

@@ -22,7 +22,7 @@ from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.index.base import ImageRow, MadeWith, Nearest, VectorIndex, VectorTable, VectorTables
 from spn4cir_core.index.image_index import best_images
 from spn4cir_core.index.settings import IndexSettings
-from spn4cir_core.store.artifacts import read_json, whole_file, write_json
+from spn4cir_core.store.whole_file import read_json, whole_file, write_json
 
 LIST, VECTORS, ROWS = "table.json", "vectors.faiss", "rows.parquet"
 MOST_SEGMENTS = 8

@@ -25,7 +25,7 @@ from spn4cir_core import errors
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.errors import LaunchError, ProcessLost, Spn4cirError
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import read_json, write_json
+from spn4cir_core.store.whole_file import read_json, write_json
 
 RECIPE, MESSAGES = "recipe.json", "messages"
 PEER_DIED_MESSAGES = (

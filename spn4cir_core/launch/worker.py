@@ -35,8 +35,9 @@ from spn4cir_core.launch.launcher import LAUNCHED_BY
 from spn4cir_core.launch.messages import LaunchFolder
 from spn4cir_core.launch.recipe_source import own_name
 from spn4cir_core.recipe import Recipe, load_recipe
-from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import open_store
+from spn4cir_core.store.whole_file import read_json
 
 LOOK_EVERY_S = 0.3
 STOP_S = 10

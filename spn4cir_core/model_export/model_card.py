@@ -8,8 +8,9 @@ from typing import Any
 
 from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.reports.page import recall_table, render
-from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.lineage import lineage
+from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.training.checkpoints import Checkpoint
 from spn4cir_core.training.roles import ROLES
 

@@ -22,7 +22,8 @@ from spn4cir_core.negatives.guard import GuardContext
 from spn4cir_core.negatives.read_false_negatives import FALSE_NEGATIVES_FILE, SCHEMA
 from spn4cir_core.negatives.rules import NO_ROWS, Rows, Rule, TrainingSet, nearest_rows
 from spn4cir_core.negatives.settings import FalseNegativesInput
-from spn4cir_core.store.artifacts import Artifact, Store, whole_file
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.triplets.triplet import normalised
 from spn4cir_core.triplets.triplet_tables import read_candidates, read_triplets

@@ -18,8 +18,9 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.operations.changes import own_reasons
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.answers import answers_of
-from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.lineage import ancestor, lineage
+from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.training.roles import BLEND, ROLES, STAGE2, TRAINED
 
 JUDGED = (BLEND, STAGE2)

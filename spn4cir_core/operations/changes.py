@@ -11,8 +11,9 @@ from spn4cir_core.errors import StoreError
 from spn4cir_core.flow import STAGES, downstream_of, outdated
 from spn4cir_core.images.stage import picture_changes
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import SUMMARY, Artifact, Store
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.store.summaries import SUMMARY
 
 NOT_MADE = "not made yet"
 OUTSIDE = "what it reads from outside the store has changed"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from spn4cir_core.errors import StoreError
 from spn4cir_core.evaluation.dimension_check import ceiling
 from spn4cir_core.evaluation.report_tables import QUERIES_FILE, read_rows_of_set
-from spn4cir_core.store.artifacts import Store, read_json
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.training.checkpoints import load_network
 from spn4cir_core.training.roles import STAGE2
 

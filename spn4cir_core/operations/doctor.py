@@ -23,8 +23,9 @@ from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.images.stage import counted
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import SUMMARY, Artifact, Store
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import RemoteStore
+from spn4cir_core.store.summaries import SUMMARY
 
 PACKAGE = "spn4cir"
 State = Literal["ok", "note", "broken"]

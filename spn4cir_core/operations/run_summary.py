@@ -14,7 +14,9 @@ from spn4cir_core.flow import STAGES
 from spn4cir_core.operations.changes import NOT_MADE, why_outdated
 from spn4cir_core.operations.checks import CHECKS, Check, RecipeArtifacts
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import SUMMARY, Artifact, Store, read_json
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.summaries import SUMMARY
+from spn4cir_core.store.whole_file import read_json
 
 UP_TO_DATE, WOULD_RUN, COMPUTED = "up to date", "would run", "computed"
 """The words of `spn4cir status`, of a run's last lines and of the page."""

@@ -13,8 +13,9 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.models.devices import choose_device
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.splits.split_tables import split_of_images
-from spn4cir_core.store.artifacts import Artifact, Store, read_json, write_json
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.lineage import lineage
+from spn4cir_core.store.whole_file import read_json, write_json
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, Checkpoint, as_module, read_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import STAGE1

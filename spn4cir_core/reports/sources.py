@@ -13,8 +13,9 @@ from spn4cir_core.evaluation.query_sets import sets_by_evaluator
 from spn4cir_core.evaluation.settings import ReportInput
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.reports.suspicious import Likeness
-from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.lineage import lineage
+from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.training.checkpoints import read_metrics
 from spn4cir_core.training.roles import TRAINED
 

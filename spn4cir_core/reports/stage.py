@@ -23,7 +23,8 @@ from spn4cir_core.reports.settings import RerankedReportInput
 from spn4cir_core.reports.sources import Sources
 from spn4cir_core.reports.thumbnails import Thumbnails
 from spn4cir_core.reranking.measure_reranking import rerank_answers, reranking_summary
-from spn4cir_core.store.artifacts import Store, whole_file
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.training.roles import ROLES
 
 

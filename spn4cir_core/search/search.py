@@ -29,7 +29,8 @@ from spn4cir_core.search.repeats import Once, Repeats
 from spn4cir_core.search.search_request import SearchRequest
 from spn4cir_core.search.stage import ABOUT, INDEX
 from spn4cir_core.search.unknown_words import unknown_words
-from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, load_network
 from spn4cir_core.training.roles import STAGE2
 

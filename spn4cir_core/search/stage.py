@@ -35,7 +35,8 @@ from spn4cir_core.search.repeats import repeats_table
 from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors
 from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE, read_splits
-from spn4cir_core.store.artifacts import Artifact, whole_file
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.training.checkpoints import NETWORK, WEIGHTS, Checkpoint, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.roles import STAGE2, TRAINED

@@ -22,11 +22,9 @@ import json
 import os
 import re
 import shutil
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +34,15 @@ import pyarrow.parquet as pq
 from spn4cir_core.errors import AlreadyWritten, StoreError
 from spn4cir_core.store import table_groups
 from spn4cir_core.store.checksums import check_file, compare
+from spn4cir_core.store.draft import Draft
 from spn4cir_core.store.fingerprints import file_sha256
 from spn4cir_core.store.fingerprints import fingerprint as hash_of
 from spn4cir_core.store.locks import locked
+from spn4cir_core.store.summaries import SUMMARY, SUMMARY_DIGEST, read_pointer, read_summary
+from spn4cir_core.store.whole_file import as_note, sync_folder, write_json
 
-SUMMARY = "summary.json"
-SUMMARY_DIGEST = "summary_mark"
-"""Hash of the rest of the summary."""
-SUMMARY_PARTS: dict[str, type] = {
-    "fingerprint": str,
-    "rows": int,
-    "drops": dict,
-    "seconds": dict,
-    "details": dict,
-    "files": dict,
-}
 PIECE_ROWS = 1 << 20
 RECIPE_NOTE = "source.json"
-NAME = re.compile(r"\w+", re.ASCII)
 UNWRITABLE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -174,52 +163,6 @@ class Artifact:
             compare(self._file(name), recorded["sha256"], self.path)
 
 
-@dataclass
-class Draft:
-    """An artefact being written. What lies in ``path`` survives a kill and is there on the next try."""
-
-    path: Path
-    rows: int = 0
-    drops: Counter[str] = field(default_factory=Counter)
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    details: dict[str, Any] = field(default_factory=dict)
-
-    def file(self, name: str) -> Path:
-        """Where to write one of the artefact's files; its folder exists."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def write_table(self, table: pa.Table, name: str) -> None:
-        """Write a Parquet table into the draft."""
-        path = self.file(name)
-        with whole_file(path) as scratch:
-            table_groups.write_table(scratch, table)
-
-    def write_rows(self, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, name: str) -> None:
-        """Write rows as a Parquet table into the draft; no more than a row group of them is a table at a time."""
-        with whole_file(self.file(name)) as scratch:
-            table_groups.write_batches(scratch, schema, table_groups.batches_of(rows, schema))
-
-    def write_json(self, value: Any, name: str) -> None:
-        """Write JSON into the draft."""
-        write_json(self.file(name), value)
-
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Count rows left out, under a reason a person can read."""
-        if count:
-            self.drops[reason] += count
-
-    @contextmanager
-    def timed(self, cause: str) -> Iterator[None]:
-        """Add the block's wall seconds to ``seconds[cause]``: read, compute or write."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[cause] += time.perf_counter() - started
-
-
 class Store:
     """Where artefacts live. Several recipes may share a store; equal work is then done once."""
 
@@ -337,7 +280,7 @@ class Store:
         if target.exists() and not (target / SUMMARY).is_file():  # its summary was lost: nobody can read the rest
             shutil.rmtree(target)
         draft.path.replace(target)
-        _sync(self.root / noun)
+        sync_folder(self.root / noun)
 
     def _held(self, noun: str, fingerprint: str) -> AbstractContextManager[None]:
         """The lock of one artefact."""
@@ -365,99 +308,3 @@ class Store:
         path = self.root / "recipes" / recipe / f"{noun}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, value)
-
-
-def read_summary(path: Path) -> dict[str, Any]:
-    """An artefact's summary, compared with its own mark.
-
-    Raises:
-        StoreError: it cannot be read, or was changed.
-    """
-    summary = read_json(path)
-    digest = summary.pop(SUMMARY_DIGEST, None) if isinstance(summary, dict) else ""
-    if not _is_summary(summary) or digest not in (None, hash_of(summary)):
-        raise StoreError(f"{path} is damaged: it was changed. Delete {path.parent} and run again.")
-    return dict(summary)
-
-
-def read_pointer(path: Path) -> dict[str, str | None]:
-    """The ``fingerprint`` that a recipe's pointer names, and the one ``before``; None for each that there is not.
-
-    Raises:
-        StoreError: it is damaged, or names something else than a folder beside its like.
-    """
-    value = read_json(path)
-    fingerprints = {name: value.get(name) if isinstance(value, dict) else "?" for name in ("fingerprint", "before")}
-    if not all(
-        fingerprint is None or (isinstance(fingerprint, str) and NAME.fullmatch(fingerprint))
-        for fingerprint in fingerprints.values()
-    ):
-        raise StoreError(f"{path} is damaged. Delete it and run again: nothing is computed anew.")
-    return fingerprints
-
-
-def as_note(read: Callable[[], bytes | None]) -> dict[str, Any]:
-    """A JSON object that is worth having and can be missed: empty where it cannot be read."""
-    try:
-        value = json.loads(read() or b"{}")
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a scratch path beside ``path``; rename it into place only if the block succeeds."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        scratch.touch()
-        mode = scratch.stat().st_mode  # that of the umask; some writers make files that their owner alone can read
-        yield scratch
-        scratch.chmod(mode)
-        with scratch.open("rb") as stream:
-            os.fsync(stream.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    with whole_file(path) as scratch:
-        scratch.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        StoreError: the file is not valid JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and run again.") from error
-
-
-def _is_summary(value: Any) -> bool:
-    """Whether a summary has the parts that every one has, each of its kind, and can be hashed."""
-    if not (isinstance(value, dict) and all(isinstance(value.get(name), kind) for name, kind in SUMMARY_PARTS.items())):
-        return False
-    try:
-        hash_of(value)
-    except UnicodeEncodeError:
-        return False
-    return all(
-        isinstance(recorded, dict)
-        and isinstance(recorded.get("bytes"), int)
-        and isinstance(recorded.get("sha256"), str)
-        for recorded in value["files"].values()
-    )
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from spn4cir_core.errors import MissingExtra, StoreError, StoreUnreachable
-from spn4cir_core.store.artifacts import UNWRITABLE, whole_file
+from spn4cir_core.store.artifacts import UNWRITABLE
+from spn4cir_core.store.whole_file import whole_file
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")

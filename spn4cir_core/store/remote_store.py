@@ -24,21 +24,15 @@ from urllib.request import url2pathname
 from uuid import uuid4
 
 from spn4cir_core.errors import StoreError
-from spn4cir_core.store.artifacts import (
-    RECIPE_NOTE,
-    SUMMARY,
-    Artifact,
-    Draft,
-    Store,
-    as_note,
-    read_summary,
-    whole_file,
-)
+from spn4cir_core.store.artifacts import RECIPE_NOTE, Artifact, Store
+from spn4cir_core.store.draft import Draft
 from spn4cir_core.store.fingerprints import file_sha256
 from spn4cir_core.store.locks import in_turn
 from spn4cir_core.store.remote_files import RemoteFiles
 from spn4cir_core.store.remote_locks import RemoteLock, remote_lock
 from spn4cir_core.store.rows import read_part
+from spn4cir_core.store.summaries import SUMMARY, read_summary
+from spn4cir_core.store.whole_file import as_note, whole_file
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")

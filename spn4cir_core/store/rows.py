@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spn4cir_core.errors import StoreError
-from spn4cir_core.store.artifacts import whole_file
+from spn4cir_core.store.whole_file import whole_file
 
 KEY, VALUE = "key", "value"
 

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from spn4cir_core.engine.stage import Work
-from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.texts.fill_templates import Template
 from spn4cir_core.texts.settings import TemplatesInput
 from spn4cir_core.texts.templates import load_bank

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from spn4cir_core.backbones.base import BACKBONES, Backbone, Network
 from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import Spn4cirError, StoreError, TrainingError
-from spn4cir_core.store.artifacts import Artifact, Draft, read_json, whole_file, write_json
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.draft import Draft
+from spn4cir_core.store.whole_file import read_json, whole_file, write_json
 from spn4cir_core.training.roles import STAGE1, STAGE2, TRAINED, ModelRole
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.models.devices import choose_device
-from spn4cir_core.store.artifacts import Draft
+from spn4cir_core.store.draft import Draft
 from spn4cir_core.training.checkpoints import Resume, as_module
 from spn4cir_core.training.collectives import any_of, from_first
 from spn4cir_core.training.following import Follower

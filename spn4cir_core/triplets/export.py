@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from spn4cir_core.annotations.import_fashioniq import captions_of
 from spn4cir_core.errors import InputError
-from spn4cir_core.store.artifacts import Artifact, whole_file, write_json
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.whole_file import whole_file, write_json
 from spn4cir_core.triplets.triplet import SCHEMA
 from spn4cir_core.triplets.triplet_tables import read_triplets
 

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.store.artifacts import Artifact, Draft
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.draft import Draft
 from spn4cir_core.triplets.gate_triplets import Refused
 from spn4cir_core.triplets.sheet import drawn, triplet_sheet
 from spn4cir_core.triplets.triplet import SCHEMA, Triplet

@@ -18,7 +18,8 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.pairs.pair_table import PairColumn, read_pairs
 from spn4cir_core.splits.split_tables import component_of_images, split_of_images
-from spn4cir_core.store.artifacts import Artifact, Draft
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.draft import Draft
 from spn4cir_core.texts.text_table import read_modified_texts
 from spn4cir_core.triplets.figures import text_figures
 from spn4cir_core.triplets.gate_triplets import gate_triplets, models_and_verdicts

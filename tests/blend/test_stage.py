@@ -20,7 +20,8 @@ from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.images.files import ImageFiles, pixel_sha256
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.stage import SEARCH_INDEX
-from spn4cir_core.store.artifacts import Store, read_json
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.triplets.triplet import SCHEMA as TRIPLETS
 from tests.measured_store import recipe, write, write_checkpoint
 

@@ -12,7 +12,8 @@ from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputChanged, LaunchError, StoreError
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.splits.settings import SplitSettings
-from spn4cir_core.store.artifacts import Store, read_json
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.whole_file import read_json
 from tests.processes_in_threads import together
 
 

@@ -14,7 +14,8 @@ from spn4cir_core.negatives.rules import Rule
 from spn4cir_core.negatives.settings import FalseNegativeSettings
 from spn4cir_core.negatives.stage import FALSE_NEGATIVES
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import Artifact, whole_file
+from spn4cir_core.store.artifacts import Artifact
+from spn4cir_core.store.whole_file import whole_file
 
 CAPTIONS = {"a": "red cat", "b": "a red cat", "c": "blue dog", "d": "Red cat.", "e": ""}
 

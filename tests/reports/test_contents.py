@@ -9,7 +9,7 @@ import pytest
 from spn4cir_core.evaluation.query_sets import sets_by_evaluator
 from spn4cir_core.evaluation.report_tables import RECALL_FILE, read_report_table
 from spn4cir_core.reports import sources, stage
-from spn4cir_core.store.artifacts import read_json
+from spn4cir_core.store.whole_file import read_json
 from tests.measured_store import measured_store, recipe
 
 SENTENCE = "Blend of channels also reads captions of the gallery, which published rows do not"

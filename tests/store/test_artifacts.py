@@ -12,7 +12,9 @@ import pyarrow as pa
 import pytest
 
 from spn4cir_core.errors import AlreadyWritten, StoreError
-from spn4cir_core.store.artifacts import Artifact, Draft, Store, read_json, whole_file
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.draft import Draft
+from spn4cir_core.store.whole_file import read_json, whole_file
 
 
 def write(store: Store, fingerprint: str = "abc", rows: int = 3) -> Artifact:

@@ -15,7 +15,8 @@ from safetensors.numpy import save_file
 
 from spn4cir_core.errors import StoreError
 from spn4cir_core.store import checksums
-from spn4cir_core.store.artifacts import Artifact, Draft, Store
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.draft import Draft
 from spn4cir_core.store.rows import Rows
 
 KINDS: dict[str, Callable[[Draft], None]] = {

@@ -17,7 +17,9 @@ from spn4cir_core.images.settings import ImagesInput
 from spn4cir_core.operations import changes, doctor
 from spn4cir_core.operations.changes import why_outdated
 from spn4cir_core.recipe import Recipe, load_recipe
-from spn4cir_core.store.artifacts import SUMMARY, Store, whole_file
+from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.summaries import SUMMARY
+from spn4cir_core.store.whole_file import whole_file
 
 
 def write(work: Work) -> None:

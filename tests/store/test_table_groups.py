@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spn4cir_core.store import table_groups
-from spn4cir_core.store.artifacts import Draft
+from spn4cir_core.store.draft import Draft
 
 SCHEMA = pa.schema([("name", pa.string()), ("notes", pa.map_(pa.string(), pa.string())), ("number", pa.int64())])
 ROWS = st.lists(

@@ -10,7 +10,8 @@ from torch import nn
 from spn4cir_core.errors import RecipeError, StoreError
 from spn4cir_core.models.devices import choose_device
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import Artifact, Draft, Store
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.draft import Draft
 from spn4cir_core.training import checkpoints
 from spn4cir_core.training.checkpoints import Resume, same_networks
 from spn4cir_core.training.stages import STAGE1_CHECKPOINT

@@ -17,7 +17,8 @@ import torch
 from spn4cir_core.errors import InputError, RecipeError, TrainingError
 from spn4cir_core.objectives.base import OBJECTIVES
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store.artifacts import Artifact, Store, read_json
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.training import train_stage
 from spn4cir_core.training.checkpoints import load_checkpoint, read_checkpoint, read_metrics
 from spn4cir_core.training.stages import CANDIDATE_BANK, CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
