@@ -35,12 +35,14 @@ def run_summary(recipe: Recipe, store: Store, reused: Mapping[str, bool] | None 
     stages = [_stage(name, recipe, store, why.get(name, []), ran) for name in STAGES]
     made = [stage for stage in stages if stage["state"] != NOT_MADE]
     report = store.current(recipe.name, "eval_report")
+    headline = report.details.get("headline", {}) if report else {}
     return {
         "recipe": recipe.name,
         "store": str(store),
         "written": _time(datetime.now().timestamp()),
         "version": metadata.version("spn4cir"),
-        "headline": list(report.details.get("headline", {}).get("sentences", [])) if report else [],
+        "headline": list(headline.get("sentences", [])),
+        "caution": headline.get("caution", ""),
         "report": str(report.path / "report.html") if report and "report.html" in report.summary["files"] else "",
         "late": len(why),
         "failed_checks": sum(check["passed"] is False for stage in stages for check in stage["checks"]),

@@ -83,6 +83,21 @@ def test_a_check_that_needs_what_is_missing_is_neither_passed_nor_failed(
     assert {check["passed"] for check in checks} == {None, True} and "has no images" in checks[0]["says"]
 
 
+def test_the_headline_comes_with_its_caution(
+    hand_written: HandWritten, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spn4cir_core.operations.run_summary.why_outdated", lambda recipe, store: {})
+    store = hand_written.store
+    with store.writing("eval_report", "e1", {"version": 1, "parents": {}}) as draft:
+        draft.details["headline"] = {"sentences": ["R@1 is 96 %."], "caution": "They measure no composition."}
+    artifact = store.get("eval_report", "e1")
+    assert artifact is not None
+    store.point(recipe.name, artifact)
+    said = run_summary(recipe, store)
+    for page in (summary_html(said), summary_markdown(said)):
+        assert page.index("R@1 is 96 %.") < page.index("They measure no composition.")
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
