@@ -7,6 +7,7 @@ import dagster as dg
 
 from dagster_project.resources import Pipeline
 from spn4cir_core.operations.checks import CHECKS, Check, RecipeArtifacts
+from spn4cir_core.operations.findings import finding_of
 
 
 def checks(prefix: Sequence[str]) -> list[dg.AssetChecksDefinition]:
@@ -20,7 +21,7 @@ def _asset_check(prefix: Sequence[str], noun: str, check: Check, blocking: bool)
     )
     def run(pipeline: Pipeline) -> dg.AssetCheckResult:
         recipe, store = pipeline.load()
-        finding = check(RecipeArtifacts(recipe.name, store, recipe))
+        finding = finding_of(check, RecipeArtifacts(recipe.name, store, recipe))
         metadata: dict[str, Any] = {"examples": finding.examples} if finding.examples else {}
         severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
         return dg.AssetCheckResult(

@@ -6,7 +6,7 @@ import os
 
 import dagster as dg
 
-from dagster_project import assets
+from dagster_project import assets, sqlite_connections  # noqa: F401 -- it sets up connections
 from dagster_project.automation import jobs, nightly_sync, sync_when_changed
 from dagster_project.checks import checks
 from dagster_project.executors import executor_for

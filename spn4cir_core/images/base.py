@@ -89,6 +89,10 @@ class Reader(Plugin):
     def files(self, store_root: Path) -> Iterator[FoundFile]:
         """Every file that claims to be a picture, sorted by path. Files that claim nothing are ignored."""
 
+    def state(self, store_root: Path) -> str | None:
+        """What changes whenever anything that :meth:`files` reads changes; None where only reading tells."""
+        return None
+
     def ignored(self, store_root: Path) -> Mapping[str, int]:
         """Extension, in lower case, → number of files that are no pictures; by default none are counted."""
         return {}
@@ -97,10 +101,14 @@ class Reader(Plugin):
         """Folder of one corpus relative to the root, where its annotation files lie; empty: the root itself."""
         return corpus
 
+    def corpora(self, store_root: Path) -> set[str]:
+        """Names of the corpora that have files."""
+        return {file.corpus for file in self.files(store_root) if file.corpus}
+
     def annotation_files(self, store_root: Path) -> Iterator[AnnotationFile]:
         """The annotation files there are, in a fixed order; by default the two CSV files in each corpus's folder."""
         root = self.root(store_root)
-        for corpus in sorted({file.corpus for file in self.files(store_root) if file.corpus}):
+        for corpus in sorted(self.corpora(store_root)):
             for name, holds in ((TRIPLETS, "triplets"), (QUERIES, "queries")):
                 path = PurePosixPath(self.corpus_folder(corpus), name).as_posix()
                 if (root / path).exists():

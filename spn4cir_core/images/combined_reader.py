@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Choice
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import READERS, AnnotationFile, FoundFile, Reader
-from spn4cir_core.store.fingerprints import OmitFromFingerprint
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
 
 class Together(Reader):
@@ -49,6 +50,12 @@ class Together(Reader):
             if one.path == other.path:
                 raise InputError(f"two readers find {one.path!r}; give each a folder of its own")
         yield from listing
+
+    @override
+    def state(self, store_root: Path) -> str | None:
+        """That of all readers together; None where one of them does not know its own."""
+        states = [reader.state(store_root) for reader in self.readers]
+        return None if None in states or type(self) is not Together else fingerprint(states)
 
     def linked_folders(self) -> tuple[Path, ...]:
         """Those of all readers together."""

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
+from typing_extensions import override
+
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import QUERIES, TRIPLETS, FoundFile, Reader
 from spn4cir_core.images.files import EXTENSIONS
 from spn4cir_core.images.folder_metadata import COCO_METADATA, GROUP_COLUMN, METADATA, Metadata, read_metadata
 from spn4cir_core.images.formats import file_format
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint
+from spn4cir_core.store.folder_state import folder_state
 
 CAPTION_FILES = ("captions.csv", "captions.json", "captions.jsonl", "captions.parquet")
 OWN_FILES = (*METADATA, *COCO_METADATA, TRIPLETS, QUERIES, *CAPTION_FILES)
@@ -64,14 +67,34 @@ class Folder(Reader):
         """Every picture of every corpus. A file that only the metadata names is listed too."""
         root = self.root(store_root)
         roots = (root, *self.linked_folders())
-        if self.subdirectories == "categories":
-            listing = list(self._corpus(roots, "", root.name or "corpus"))
-        else:
-            folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _hidden(entry.name))
-            listing = [file for name in folders for file in self._corpus(roots, name, name)]
+        listing = [file for name, folder in self._folder_of(root).items() for file in self._corpus(roots, folder, name)]
+        if self.subdirectories == "corpora":
             # A picture beside the corpora belongs to none: the scan drops it and says so.
             listing += [FoundFile(entry.name, "") for entry in root.iterdir() if _is_picture(entry, roots)]
         yield from sorted(listing, key=lambda file: file.path)
+
+    @override
+    def state(self, store_root: Path) -> str | None:
+        """That of all below the directory; of a reader derived from this one nothing is known."""
+        return folder_state(self.root(store_root)) if type(self) is Folder else None
+
+    @override
+    def corpora(self, store_root: Path) -> set[str]:
+        """Looks no further than the first picture of each, where it has one."""
+        root = self.root(store_root)
+        roots = (root, *self.linked_folders())
+        return {
+            name
+            for name, folder in self._folder_of(root).items()
+            if next(picture_names(root / folder, roots), None) or next(self._corpus(roots, folder, name), None)
+        }
+
+    def _folder_of(self, root: Path) -> dict[str, str]:
+        """Corpus → its folder, relative to the root."""
+        if self.subdirectories == "categories":
+            return {root.name or "corpus": ""}
+        names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _hidden(entry.name))
+        return dict(zip(names, names, strict=True))
 
     def ignored(self, store_root: Path) -> Mapping[str, int]:
         """The files that are neither pictures nor this package's own tables."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -35,7 +36,9 @@ from spn4cir_core.images.sandboxed_decoder import CRASHED
 from spn4cir_core.images.settings import ImageSettings, ImagesInput
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.draft import Draft
-from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.store.fingerprints import fingerprint, plain
+from spn4cir_core.store.folder_state import code_state
+from spn4cir_core.store.notes import CHECKED, read_note, write_note
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
 log = logging.getLogger(__name__)
@@ -73,10 +76,31 @@ def list_files(settings: ImageSettings, store: Store) -> list[Listed]:
 def outside(tables: ImagesInput, store: Store) -> str:
     """A digest of names, bytes and metadata of all files the stage would look at.
 
+    The store keeps it while the file system says that no file has changed, so that nothing is read then.
+    """
+    settings = tables.images
+    state = settings.reader.state(store.root)
+    if state is None or code_state() is None:
+        return _digest(settings, store)
+    root, folders = settings.reader.root(store.root), settings.reader.linked_folders()
+    corpus = fingerprint({"settings": plain(settings), "folders": list(map(os.fspath, (root, *folders)))})
+    note = store.root / CHECKED / "images" / corpus
+    seen = [state, code_state(), DECODER_VERSION, MERGED, *readable_formats()]
+    match read_note(note):
+        case [str(digest), noted] if noted == seen:
+            return digest
+    digest = _digest(settings, store)
+    write_note(note, [digest, seen])
+    return digest
+
+
+def _digest(settings: ImageSettings, store: Store) -> str:
+    """Of the listed files, from their bytes.
+
     The version of the decoder is in it where one of the files is decoded otherwise than by the first version, and that
     of the merging of duplicates where their metadata can differ.
     """
-    listing = list_files(tables.images, store)
+    listing = list_files(settings, store)
     described = [
         [
             legible(listed.file.path),
@@ -90,8 +114,8 @@ def outside(tables: ImagesInput, store: Store) -> str:
         for listed in listing
     ]
     paths = {listed.sha256: listed.file.path for listed in listing if listed.sha256 is not None}
-    plain = all_plain(image_files(tables.images, store), paths, store, tables.images.workers)
-    later: dict[str, Any] = {} if plain else {"decoder": DECODER_VERSION, "formats": readable_formats()}
+    are_plain = all_plain(image_files(settings, store), paths, store, settings.workers)
+    later: dict[str, Any] = {} if are_plain else {"decoder": DECODER_VERSION, "formats": readable_formats()}
     if has_gaps([listed.file for listed in listing]):
         later["duplicates"] = MERGED
     return fingerprint({"files": described, **later} if later else described)

@@ -13,6 +13,7 @@ from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.operations.changes import NOT_MADE, why_outdated
 from spn4cir_core.operations.checks import CHECKS, Check, RecipeArtifacts
+from spn4cir_core.operations.findings import finding_of
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.summaries import SUMMARY
@@ -107,7 +108,7 @@ def _shared_with(artifact: Artifact, recipe: Recipe, store: Store) -> list[str]:
 def _checked(check: Check, stops: bool, recipe: Recipe, store: Store) -> dict[str, Any]:
     name, asks = check.__name__.replace("_", " "), (check.__doc__ or "").strip()
     try:
-        finding = check(RecipeArtifacts(recipe.name, store))
+        finding = finding_of(check, RecipeArtifacts(recipe.name, store))
     except Spn4cirError as error:
         return {"name": name, "asks": asks, "stops": stops, "passed": None, "says": str(error), "examples": []}
     return {

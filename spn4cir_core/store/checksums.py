@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from spn4cir_core.errors import StoreError
 from spn4cir_core.store.fingerprints import file_sha256
+from spn4cir_core.store.notes import CHECKED, read_note, write_note
 
 NOTED_BYTES = 64 << 20
 """Files of this size and more are not hashed again by each process: the store keeps a note of what was compared."""
-CHECKED = "checked"
 
 _seen: dict[Path, tuple[str, list[int]]] = {}
 
@@ -26,16 +23,16 @@ def check_file(path: Path, sha256: str, folder: Path) -> None:
     Raises:
         StoreError: the bytes are not those that were written.
     """
-    state = _state(path)
+    state = file_state(path)
     if _seen.get(path) == (sha256, state):
         return
     root = folder.parents[1]
     note = root / CHECKED / path.relative_to(root)
     noted = state[1] >= NOTED_BYTES
-    if not noted or _read(note) != [sha256, state]:
+    if not noted or read_note(note) != [sha256, state]:
         compare(path, sha256, folder)
         if noted:
-            _write(note, [sha256, state])
+            write_note(note, [sha256, state])
     _seen[path] = (sha256, state)
 
 
@@ -52,23 +49,7 @@ def compare(path: Path, sha256: str, folder: Path) -> None:
         )
 
 
-def _state(path: Path) -> list[int]:
-    """What changes when a file is written again."""
+def file_state(path: Path) -> list[int]:
+    """What changes when a file is written again: time of change in ns, bytes, inode."""
     status = path.stat()
     return [status.st_mtime_ns, status.st_size, status.st_ino]
-
-
-def _read(note: Path) -> object:
-    try:
-        return json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _write(note: Path, value: object) -> None:
-    """Keep the note where the store can be written; without it the file is only hashed again."""
-    with suppress(OSError):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        scratch = note.with_name(f".{note.name}.{os.getpid()}.tmp")
-        scratch.write_text(json.dumps(value), encoding="utf-8")
-        scratch.replace(note)

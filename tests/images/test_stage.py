@@ -18,7 +18,7 @@ from spn4cir_core.images.manifest import MANIFEST_FILE, manifest_column, read_ma
 from spn4cir_core.images.settings import ImageSettings
 from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.recipe import Recipe
-from spn4cir_core.store import table_groups
+from spn4cir_core.store import folder_state, table_groups
 from spn4cir_core.store.artifacts import Artifact, Store
 
 
@@ -130,6 +130,35 @@ def test_changed_bytes_of_equal_size_and_changed_metadata_are_seen(tmp_path: Pat
     assert (tmp_path / "in" / "001.png").stat().st_size == size
     marks.append(IMAGES.run(recipe(tmp_path / "in"), store)[0].fingerprint)
     assert len(set(marks)) == 4
+
+
+def test_a_folder_that_holds_still_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever changes in it, the fingerprint is that of a store that knows nothing."""
+    monkeypatch.setattr(folder_state, "SETTLED_NS", -(10**15))
+    monkeypatch.setattr(scan, "code_state", lambda: "this code")
+    folder, known = tmp_path / "photos", Store(tmp_path / "store")
+    write_pictures(folder / "shoes", 3)
+
+    def wanted(store: Store, **reader: Any) -> str | None:
+        return IMAGES.wanted(recipe(folder, **reader), store)
+
+    first = wanted(known)
+    with monkeypatch.context() as patch:
+        patch.setattr(scan, "list_files", lambda settings, store: pytest.fail("it was read again"))
+        assert wanted(known) == first
+    for number, change in enumerate(
+        (
+            lambda: write_pictures(folder / "shoes", 1, start=7),
+            lambda: (folder / "metadata.csv").write_text("file,title\nshoes/000.png,one shoe\n"),
+            lambda: (folder / "metadata.csv").write_text("file,title\nshoes/000.png,two shoe\n"),
+            lambda: shutil.copyfile(folder / "shoes" / "001.png", folder / "shoes" / "002.png"),
+            lambda: (folder / "shoes" / "000.png").unlink(),
+        )
+    ):
+        change()
+        os.utime(folder / "shoes" / "001.png", ns=(number, number))  # no tick of the clock hides a change
+        assert wanted(known) == wanted(Store(tmp_path / f"new{number}")) != first
+    assert wanted(known, subdirectories="corpora") == wanted(Store(tmp_path / "other"), subdirectories="corpora")
 
 
 def test_drops_have_a_reason_and_small_pictures_follow_the_setting(tmp_path: Path) -> None:
