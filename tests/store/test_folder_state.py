@@ -73,6 +73,12 @@ def test_a_file_that_has_just_changed_has_no_state(folder: Path, monkeypatch: py
     assert folder_state(folder) is None
 
 
+def test_a_linked_folder_leaves_no_state(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (folder / "linked").symlink_to(tmp_path / "corpus")
+    assert folder_state(folder) is None
+
+
 def test_the_code_has_a_state() -> None:
     code_state.cache_clear()
     assert code_state()
