@@ -11,6 +11,7 @@ import numpy as np
 
 from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.blend.fit import Sample, WeightFit, fit_samples, fit_weights
+from spn4cir_core.blend.ties import LEAST_SHARE_EQUAL, share_equal, with_tie_break
 from spn4cir_core.channels.base import Channel, ComposedQueries, Gallery
 from spn4cir_core.channels.missing_caption import MissingCaption
 
@@ -164,11 +165,19 @@ def fit_blend(
             if len(rows_Q):
                 samples[captioned].append(Sample.of(fewer_QCN, targets, excluded, fewer.gallery.captioned_N, rows_Q))
     captioned_N = validation.gallery.captioned_N
-    fit = fit_weights(standard_QCN, targets, excluded, seed, captioned_N=captioned_N, further=samples[True])
+    no_captions_C = np.array([not channel.reads_captions for channel in channels], bool) & ~as_it_is_C
+    has_ties = share_equal(validation.gallery.captions) >= LEAST_SHARE_EQUAL
+    fit = fit_weights(
+        *(standard_QCN, targets, excluded, seed),
+        captioned_N=captioned_N,
+        further=samples[True],
+        tie_breaks_C=no_captions_C if has_ties else None,
+    )
     without_reference_C, without_either_C = fit.weight_C, fit.without_caption_C
     if samples[False]:
         without_reference_C, without_either_C = fit_samples(samples[False])
-    no_captions_C = np.array([not channel.reads_captions for channel in channels], bool) & ~as_it_is_C
+        if fit.tie_break is not None and not without_reference_C[no_captions_C].any():
+            without_reference_C = with_tie_break(without_reference_C, fit.tie_break)
     without = [fit.without_caption_C, without_either_C]
     if not all(weight_C[no_captions_C].any() for weight_C in without):
         hidden_QCN = np.where(no_captions_C[:, None], standard_QCN, 0)

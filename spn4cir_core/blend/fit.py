@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spn4cir_core.blend.ties import best_tie_break, with_tie_break
 from spn4cir_core.engine.blas_threads import one_blas_thread
 
 PRIOR_STRENGTHS = (1.0, 0.1, 0.01, 0.001)
@@ -39,6 +40,7 @@ class WeightFit:
         recall_alone_C: of each channel alone.
         recall_without_C: of the blend with one channel left out.
         fallback: whether the best single channel is served because the fitted blend was below it.
+        tie_break: channel whose weight is not fitted and orders pictures of equal captions alone; None: none is.
     """
 
     weight_C: np.ndarray
@@ -49,6 +51,7 @@ class WeightFit:
     recall_alone_C: np.ndarray
     recall_without_C: np.ndarray
     fallback: bool
+    tie_break: int | None = None
 
 
 def fit_weights(
@@ -59,6 +62,7 @@ def fit_weights(
     prior_strengths: Sequence[float] = PRIOR_STRENGTHS,
     captioned_N: np.ndarray | None = None,
     further: Sequence[Sample] = (),
+    tie_breaks_C: np.ndarray | None = None,
 ) -> WeightFit:
     """Maximise the mean log-likelihood of the targets under a softmax over the candidates, then check recall@1.
 
@@ -73,6 +77,8 @@ def fit_weights(
         excluded: row of each query's reference image, or -1.
         captioned_N: which candidates have a caption; None: all.
         further: the same queries over candidates of which some have lost their caption; fitted on too, not measured.
+        tie_breaks_C: channels of which the best one alone is to order what the others leave equal, where none of them
+            has a weight and recall does not fall by it; None: none.
 
     Raises:
         ValueError: no queries.
@@ -100,10 +106,19 @@ def fit_weights(
         refitted_W = np.maximum(_evenly(sample, alone_W, prior_strength), SMALLEST)
         weight_C, without_caption_C = np.where(alone_W, refitted_W, 0).reshape(2, channels)
         recall = float(alone_C[best])
+    low_C, high_C = low_W[:channels], high_W[:channels]
+    tie_break = None
+    if tie_breaks_C is not None:
+        tie_break = best_tie_break(
+            weight_C, tie_breaks_C & has_scores_C, alone_C, lambda own_C: recall_of(own_C, without_caption_C)
+        )
+    if tie_break is not None:
+        weight_C = with_tie_break(weight_C, tie_break)
+        low_C[tie_break] = high_C[tie_break] = weight_C[tie_break]
+        recall = max(recall, recall_of(weight_C, without_caption_C))
     others = 1 - np.eye(channels)
     without_C = np.array([recall_of(weight_C * other_C, without_caption_C * other_C) for other_C in others])
-    low_C, high_C = low_W[:channels], high_W[:channels]
-    return WeightFit(weight_C, without_caption_C, low_C, high_C, recall, alone_C, without_C, fallback)
+    return WeightFit(weight_C, without_caption_C, low_C, high_C, recall, alone_C, without_C, fallback, tie_break)
 
 
 def fit_samples(

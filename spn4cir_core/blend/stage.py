@@ -17,6 +17,7 @@ from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.blend.evidence import Evidence, picture_opener
 from spn4cir_core.blend.fitted import BLEND_FILE, BLEND_TABLE, ChannelWeight, FittedBlend, channel_of, title_of
 from spn4cir_core.blend.settings import BlendInput
+from spn4cir_core.blend.ties import share_equal
 from spn4cir_core.captions.caption_table import caption_sources
 from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
 from spn4cir_core.channels.missing_caption import MissingCaption
@@ -164,13 +165,18 @@ def _fitted(
     blend = FittedBlend(
         tuple(ChannelWeight(name, *map(float, figures)) for name, figures in figures_of), fitted.calibration
     )
-    titles = [
-        f"{title_of(blend.names[number])} ({blend.weight_C[number]:.2f})" for number in np.flatnonzero(blend.weight_C)
-    ]
-    if len(titles) == 1:
-        reason = f"The channel {titles[0]} alone: no sum of channels was better on {len(queries)} validation queries."
+    titles = [f"{title_of(name)} ({weight:.2f})" for name, weight in zip(blend.names, blend.weight_C, strict=True)]
+    added = [titles[number] for number in np.flatnonzero(blend.weight_C) if number != fit.tie_break]
+    if len(added) == 1:
+        reason = f"The channel {added[0]} alone: no sum of channels was better on {len(queries)} validation queries."
     else:
-        reason = f"A sum of {len(titles)} channels, fitted on {len(queries)} validation queries: {', '.join(titles)}."
+        reason = f"A sum of {len(added)} channels, fitted on {len(queries)} validation queries: {', '.join(added)}."
+    if fit.tie_break is not None:
+        share = share_equal(validation.gallery.captions)
+        reason += (
+            f" Pictures that captions leave equal are ordered by {titles[fit.tie_break]}: {share:.0%} of them share "
+            "their caption with another one."
+        )
     return blend, fit.recall, reason
 
 
@@ -283,7 +289,7 @@ BLEND = Stage(
         *(role.artifact for role in TRAINED.values()),
     ),
     view=BlendInput,
-    version=6,
+    version=7,
     write=write_blend,
     external_inputs=_sentence_weights,
     growth=constant,

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import TRIPLET_SCHEMA, TRIPLETS_FILE
-from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, read_blend
+from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, channel_of, read_blend, title_of
 from spn4cir_core.blend.settings import BlendSettings
 from spn4cir_core.blend.stage import BLEND, LEAST_QUERIES, NOTHING_TO_FIT, UNFITTED
+from spn4cir_core.blend.ties import TIE_BREAK
 from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.images.files import ImageFiles, pixel_sha256
 from spn4cir_core.search.search import Searcher
@@ -31,6 +32,7 @@ CAPTIONS = [
         ("red", "blue", "green"), ("hat", "shirt", "belt"), ("", " with stars", " with a dot")
     )
 ]
+COLOURS, THINGS = ("red", "blue", "green"), ("hat", "shirt", "belt", "car", "dress")
 TEXTS = ("make it blue", "quux frobnicated", "without stars", "换成蓝色", "change red to green", "")
 
 
@@ -91,6 +93,15 @@ def test_weights_are_fitted_on_validation_captions_and_served_recall_is_no_worse
     assert weights["edited_caption"] > 0 and weights["text_to_picture"] == 0
     assert all(channel.low <= channel.weight + 1e-6 <= channel.high + 2e-6 for channel in blend.channels)
     assert "edited caption in captions" in table["served"]
+
+
+def test_what_orders_pictures_of_equal_captions_is_named_beside_what_is_served(tmp_path: Path) -> None:
+    blend, table = fitted(corpus(tmp_path, [f"{colour} {thing}" for colour, thing in product(COLOURS, THINGS)] * 3))
+    looks = [channel for channel in blend.channels if channel.weight and not channel_of(channel.name).reads_captions]
+    assert [0 < channel.weight <= TIE_BREAK for channel in looks] == [True], table["served"]
+    title = title_of(looks[0].name)
+    assert f"leave equal are ordered by {title} (0.01): 100% of them share their caption" in table["served"]
+    assert "leave equal" not in fitted(corpus(tmp_path / "distinct", CAPTIONS))[1]["served"]
 
 
 def test_the_same_corpus_gives_the_same_blend(tmp_path: Path) -> None:
