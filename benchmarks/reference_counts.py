@@ -8,7 +8,7 @@ keeps the stages: started again, the command goes on where it ended. Recipes are
 only where pictures, splits and captions come from. Queries that are reported are read by the report alone.
 
     --shuffled          half of the training pairs get the modified texts of another one
-    --captions-of       the blend of a finished run of icons, with the titles of ever fewer gallery pictures
+    --captions-of       the blend of a finished run, with the captions of ever fewer gallery pictures
 """
 
 from __future__ import annotations
@@ -290,7 +290,7 @@ def with_fewer_captions(name: str, seed: int, out: Path) -> str:
     from spn4cir_core.training.image_inputs import image_inputs
 
     store = open_store(str(out / "store"))
-    recipe = recipe_for(CORPORA[name], name, seed, out / "corpora" / name)
+    recipe = recipe_for(CORPORA[name], name, seed, out / "corpora" / name if CORPORA[name].build else None)
     artifacts = {stage: _current(store, recipe.name, stage) for stage in needed_stages()}
     blend, files = read_blend(artifacts["blend"]), image_files(recipe.images, store)
     evidence = Evidence.of(
@@ -341,7 +341,9 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--shuffled", action="store_true")
-    parser.add_argument("--captions-of", choices=[name for name in CORPORA if name.startswith("icons")])
+    parser.add_argument(
+        "--captions-of", choices=[name for name, corpus in CORPORA.items() if corpus.query_set == "annotated"]
+    )
     parser.add_argument("--only-print", action="store_true", help="the table of what is finished")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
