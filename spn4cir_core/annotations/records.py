@@ -12,7 +12,7 @@ from typing import Any
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import QUERIES, TRIPLETS
-from spn4cir_core.store.whole_file import whole_file
+from spn4cir_core.store.outputs import output_file
 from spn4cir_core.user_files import read_json_file
 
 SOURCE = "source"
@@ -135,15 +135,10 @@ def write_records(records: Iterable[Record], paths: ImagePaths, out: Path) -> tu
 
 
 def _write_csv(rows: list[dict[str, str]], out: Path) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(out) as scratch, scratch.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-            stream.flush()
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error}; name a file in a folder you may write") from error
+    with output_file(out) as scratch, scratch.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _json(value: Any) -> str:

@@ -60,7 +60,8 @@ from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import open_store
 
 if TYPE_CHECKING:
-    from spn4cir_core.search.search import Hit, Searcher
+    from spn4cir_core.search.hits import Hit
+    from spn4cir_core.search.search import Searcher
 
 Once = Literal["pictures", "products", "all"]
 

@@ -27,6 +27,7 @@ from spn4cir_core.recipe import Recipe, packaged_recipes, reads_a_folder
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
 from spn4cir_core.reports.stage import EVAL_REPORT
 from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.outputs import write_output
 from spn4cir_core.store.remote_store import open_store
 from spn4cir_core.training.checkpoints import load_checkpoint
 from spn4cir_core.training.roles import LAST_TRAINED, ROLES, SERVED, ModelName, TrainedName
@@ -177,7 +178,7 @@ def _compare_with_before(recipe: Recipe, store: Store, out: Path, model: str, qu
     now, older = _made(recipe.name, store, "eval_report"), store.before(recipe.name, "eval_report")
     if older is None:
         raise StoreError(f"recipe {recipe.name!r} has one report in {store}, and none before it to compare with")
-    runs = [Run("before", "before", older), Run("now", "now", now)]
+    runs = [Run("before", f"{recipe.name} before", older), Run("now", f"{recipe.name} now", now)]
     query_set_names(runs, query_set)  # a name that neither has is an error; one that only one has is a finding
     try:
         comparison = run_comparison(runs, model, query_set, draws, 0)
@@ -202,11 +203,7 @@ def _write_comparison(comparison: dict[str, Any], run: Run, store: Store, files:
     typer.echo(markdown)
     for ending, text in contents.items():
         path = out.with_suffix(ending)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error}; name a file in a folder you may write") from error
+        write_output(path, text.encode())
         typer.echo(path)
 
 

@@ -13,6 +13,7 @@ from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.judgements.agreement import JudgedQuery, judged_queries, kappa_of
 from spn4cir_core.judgements.judgement_files import log_csv, queries_csv, read_log, triplets_csv
 from spn4cir_core.judgements.judgement_log import JudgementLog
+from spn4cir_core.store.outputs import write_output
 
 ENOUGH_QUERIES = 20
 judgements = typer.Typer(no_args_is_help=True, help="What people judged on the search page: list, export, import.")
@@ -70,7 +71,7 @@ def export_judgements(
     trained, no_triplets = triplets_csv(queries, ["train", "validation"])
     files = {"queries.csv": query_rows, "triplets.csv": trained, "judgements.csv": log_csv(given, purposes)}
     for name, content in files.items():
-        _write(out / name, content)
+        write_output(out / name, content)
         typer.echo(out / name)
     for reason, number in sorted((no_queries + no_triplets).items()):
         typer.echo(f"{number:,} queries left out: {reason}")
@@ -115,11 +116,3 @@ def _line(query: JudgedQuery) -> str:
     counts = (len(query.right_ids), len(query.wrong_ids), len(query.undecided_ids))
     columns = " ".join(f"{number:>5}" for number in counts)
     return f"{query.purpose or 'nothing':<12} {columns}  {references}: {query.modified_text}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error}; name a folder you may write") from error

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
-from spn4cir_core.errors import InputError
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.summary_page import summary_html, summary_markdown
 from spn4cir_core.store.artifacts import Store
-from spn4cir_core.store.whole_file import whole_file
+from spn4cir_core.store.outputs import write_output
 
 
 def register(app: typer.Typer) -> None:
@@ -54,11 +53,6 @@ def write_pages(contents: Mapping[str, Any], page: Path) -> list[Path]:
         ".json": json.dumps(contents, ensure_ascii=False, indent=1) + "\n",
     }
     paths = [page.with_suffix(ending) for ending in contents]
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        for path, text in zip(paths, contents.values(), strict=True):
-            with whole_file(path) as scratch:
-                scratch.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {page}: {error}; name a file in a folder you may write with --out") from error
+    for path, text in zip(paths, contents.values(), strict=True):
+        write_output(path, text.encode())
     return paths

@@ -17,6 +17,7 @@ from spn4cir_core.images.shop_exports import Shop, import_shop
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reports.triplet_browser import triplet_browser
 from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.outputs import write_output
 from spn4cir_core.triplets import export as exporting
 from spn4cir_core.triplets.hub_dataset import export_dataset
 from spn4cir_core.triplets.sheet import drawn, triplet_sheet
@@ -110,23 +111,15 @@ def browse_triplets(
     recipe, store = opened(recipe_name, store_url, images)
     triplets = _triplets(recipe, store)
     page = triplet_browser(recipe.name, TRIPLETS.settings_of(recipe), store, triplets, count).encode()
-    _write(out, page)
+    write_output(out, page)
     typer.echo(f"page: {out}")
     if sheet is not None:
         training = training_triplets(triplets)
         shown = [(triplet, triplet.modified_texts[0]) for triplet in drawn(training, sheet_count)]
         content = BytesIO()
         triplet_sheet(shown, image_files(recipe.images, store)).save(content, "JPEG", quality=80)
-        _write(sheet, content.getvalue())
+        write_output(sheet, content.getvalue())
         typer.echo(f"sheet: {sheet}")
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error}; name a file in a folder you may write") from error
 
 
 def _triplets(recipe: Recipe, store: Store) -> Artifact:

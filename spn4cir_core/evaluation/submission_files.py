@@ -11,7 +11,7 @@ from typing import Any, Literal
 from spn4cir_core.annotations.import_annotations import read_records
 from spn4cir_core.annotations.records import Record
 from spn4cir_core.errors import InputError
-from spn4cir_core.store.whole_file import whole_file
+from spn4cir_core.store.outputs import output_file
 from spn4cir_core.user_files import read_json_file
 
 Benchmark = Literal["circo", "cirr"]
@@ -112,13 +112,9 @@ def write_submission(path: Path, rankings: Mapping[str, Sequence[str]], form: Fo
     """
     number = int if form.benchmark == "circo" else str
     content = form.head | {query: [number(name) for name in names] for query, names in rankings.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as scratch:
-            scratch.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
-            validate_submission(scratch, annotations, form.names)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error}; name a folder that you may write") from error
+    with output_file(path) as scratch:
+        scratch.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
+        validate_submission(scratch, annotations, form.names)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -62,6 +62,16 @@ class ConfinedDecoder:
                 raise PictureError(CRASHED, "it needs too much memory") from error
         return Image.frombytes("RGB", size, pixels)
 
+    def close(self) -> None:
+        """End the process, unless it decodes just now: then it ends with this one."""
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._process is not None:
+                    self._process.shutdown()
+                self._process = None
+            finally:
+                self._lock.release()
+
 
 def _decode(data: bytes, max_pixels: int) -> tuple[tuple[int, int], bytes]:
     limit_decoding(max_pixels)

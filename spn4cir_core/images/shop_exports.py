@@ -18,7 +18,7 @@ from spn4cir_core.images.folder import picture_names
 from spn4cir_core.images.folder_metadata import GROUP_COLUMN, VARIANT_COLUMN
 from spn4cir_core.images.name_matching import match_names, several_names
 from spn4cir_core.images.user_tables import as_text, read_table
-from spn4cir_core.store.whole_file import whole_file
+from spn4cir_core.store.outputs import output_file
 
 Shop = Literal["shopify", "woocommerce"]
 OUT = "metadata.csv"
@@ -186,11 +186,7 @@ def _write(rows: list[dict[str, str]], out: Path) -> None:
     columns = [
         name for name in dict.fromkeys([*FIRST_COLUMNS, *(name for row in rows for name in row)]) if name in filled
     ]
-    try:
-        with whole_file(out) as scratch, scratch.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-            stream.flush()
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error}; name a file in a folder you may write") from error
+    with output_file(out) as scratch, scratch.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -10,7 +10,7 @@ from typing import Any
 from spn4cir_core.model_export.model_card import model_card
 from spn4cir_core.model_export.standalone import standalone
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.store.whole_folder import whole_folder
+from spn4cir_core.store.outputs import whole_folder
 from spn4cir_core.training.checkpoints import load_checkpoint
 
 FORMAT = 1

@@ -37,10 +37,28 @@ def run_comparison(runs: Sequence[Run], model: str, query_set: str, draws: int, 
     return {
         "model": model,
         "model_name": TITLES[model],
+        "title": comparison_title(sets),
         "modes": MODE_NAMES,
         "runs": [{"label": run.label, "name": run.name, "fingerprint": run.report.fingerprint} for run in runs],
         "query_sets": sets,
     }
+
+
+def comparison_title(sets: Sequence[Mapping[str, Any]]) -> str:
+    """The result in one line: of the first query set that measures composition, else of the first."""
+    shown = next((one for one in sets if one["headline"]), sets[0])
+    if shown["unlike"]:
+        return "These runs were not asked the same"
+    recalls = [(row["label"], row["cells"][0]) for row in shown["rows"]]
+    measure = recalls[0][1]["measure"]
+    if len(shown["rows"]) != 2:
+        return f"{measure}: " + ", ".join(f"{label} {100 * cell['value']:.1f} %" for label, cell in recalls)
+    gain = shown["differences"][0]
+    (before, _), (after, _) = recalls
+    points = (
+        f"{100 * gain['difference']:+.1f} points of {measure} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+    )
+    return f"{after} against {before}: {points}"
 
 
 def comparison_html(contents: Mapping[str, Any], files: ImageFiles | None, captions: Mapping[str, str]) -> str:

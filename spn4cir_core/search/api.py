@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
 from itertools import islice
 from typing import Annotated, Any, Literal, Protocol
@@ -20,12 +21,12 @@ from spn4cir_core.images.files import PictureError
 from spn4cir_core.images.formats import FORMATS
 from spn4cir_core.search.access_control import AccessControl
 from spn4cir_core.search.filters import parse_where
+from spn4cir_core.search.hits import Hit
 from spn4cir_core.search.judging import Judging, NoSuchIndex
 from spn4cir_core.search.judging_api import add_judging
 from spn4cir_core.search.metrics import MeasuredRequests, Metrics
 from spn4cir_core.search.models import INDEXED, Model, NoSuchModel
 from spn4cir_core.search.request_limit import RequestLimit
-from spn4cir_core.search.search import Hit
 from spn4cir_core.search.service import IndexedImage, NoSuchImage, QueryKind, SearchService
 from spn4cir_core.training.roles import ModelName
 
@@ -273,7 +274,9 @@ def create_app(
     """
     metrics = metrics or Metrics()
     # No documentation pages: theirs load scripts from elsewhere. The schema itself is served.
-    app = FastAPI(title="spn4cir search", description=DESCRIPTION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="spn4cir search", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=closing(service)
+    )
     endpoints = Endpoints(service, name, metrics, judging is not None)
     failures: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in REFUSALS}
     app.add_api_route("/api/images", endpoints.images, methods=["GET"], responses=failures)
@@ -301,6 +304,17 @@ def create_app(
     app.add_middleware(AccessControl, token=token, max_body_bytes=MAX_UPLOAD_BYTES + MAX_FORM_BYTES)
     app.add_middleware(MeasuredRequests, metrics=metrics)
     return app
+
+
+def closing(source: ServiceSource) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What closes the service once the last request is answered."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        source.current().close()
+
+    return lifespan
 
 
 def _static(file: str, kind: str) -> Callable[[], Response]:

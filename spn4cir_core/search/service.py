@@ -16,9 +16,10 @@ from spn4cir_core.errors import InputError, Spn4cirError
 from spn4cir_core.images.files import ImageFiles, PictureError
 from spn4cir_core.images.sandboxed_decoder import ConfinedDecoder
 from spn4cir_core.search.filters import Where
+from spn4cir_core.search.hits import Hit
 from spn4cir_core.search.models import INDEXED, Model, Models
 from spn4cir_core.search.pictures_in_memory import PicturesInMemory
-from spn4cir_core.search.search import Hit, Searcher
+from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.search_request import SearchRequest
 from spn4cir_core.search.waiting_requests import WaitingRequests
 from spn4cir_core.training.roles import ModelName
@@ -84,6 +85,10 @@ class SearchService:
         )
         self._reranker = threading.Lock()
         self._thumbnails = lru_cache(THUMBNAILS_IN_MEMORY)(self._make_thumbnail)
+
+    def close(self) -> None:
+        """End the process that decodes uploads; a later upload starts another."""
+        self._uploads.close()
 
     def current(self) -> SearchService:
         """Itself: it answers from one index for good."""

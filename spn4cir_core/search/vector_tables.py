@@ -15,8 +15,8 @@ from spn4cir_core.images.files import Picture, as_picture, pixel_sha256
 from spn4cir_core.index.base import VECTOR_TABLES, ImageRow, MadeWith, VectorTable, VectorTables
 from spn4cir_core.search.encoder import Encoder, pair_up
 from spn4cir_core.search.filters import Where, metadata_of
+from spn4cir_core.search.hits import Hit
 from spn4cir_core.search.index_table import IMAGES_FILE, read_indexed_images
-from spn4cir_core.search.search import Hit
 from spn4cir_core.search.target_vectors import stored_vectors, target_fingerprint
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import fingerprint

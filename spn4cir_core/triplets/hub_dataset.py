@@ -12,7 +12,7 @@ from typing import Any
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.store.artifacts import Artifact
-from spn4cir_core.store.whole_folder import whole_folder
+from spn4cir_core.store.outputs import whole_folder
 from spn4cir_core.triplets.triplet import SCHEMA
 from spn4cir_core.triplets.triplet_tables import read_triplets
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,19 @@ def test_another_process_gives_the_same_pixels_and_outlives_what_kills_it(monkey
     with pytest.raises(PictureError, match=CRASHED):
         decoder.decode(b"P6ABORT" + b" " * 40)
     assert decoder.decode(stream.getvalue()).size == (7, 9), "the next one gets a new process"
+
+
+def test_closing_ends_the_process_and_the_next_picture_starts_another() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (9, 7)).save(stream, "PNG")
+    decoder = ConfinedDecoder(10**6)
+    decoder.close()  # nothing to end yet
+    others = set(multiprocessing.active_children())
+    for _ in range(2):
+        assert decoder.decode(stream.getvalue()).size == (9, 7)
+        assert len(set(multiprocessing.active_children()) - others) == 1
+        decoder.close()
+        assert not set(multiprocessing.active_children()) - others
 
 
 def test_a_lack_of_memory_is_told_of_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,22 @@ def test_a_run_against_itself_differs_in_nothing(store: Store) -> None:
     assert query_set["changed"] == []
 
 
+def test_the_title_is_the_result_and_markdown_has_no_entities(store: Store) -> None:
+    runs = [run(store, "first", "Ann's"), run(store, "second", "b")]
+    comparison = run_comparison(runs, "stage2", "annotated", 100, 0)
+    gain = comparison["query_sets"][0]["differences"][0]
+    points = "{:+.1f} points of R@1 ({:+.1f} to {:+.1f})".format(
+        *(100 * gain[name] for name in ("difference", "low", "high"))
+    )
+    assert comparison["title"] == f"b against Ann's: {points}"
+    assert comparison_markdown(comparison).startswith(f"# b against Ann's: {points}\n")
+    assert f"<h1>b against Ann&#39;s: {points}</h1>" in comparison_html(comparison, None, {})
+    three = run_comparison([*runs, run(store, "first", "c")], "stage2", "annotated", 100, 0)["title"]
+    assert three.startswith("R@1: Ann's ") and three.count(" %") == 3
+    other = run_comparison([run(store, "third"), run(store, "other")], "stage2", "", 100, 0)
+    assert other["title"] == "These runs were not asked the same"
+
+
 def test_runs_of_one_label_are_seeds(store: Store) -> None:
     runs = [run(store, "first", "a"), run(store, "second", "b"), run(store, "third", "b")]
     (query_set,) = run_comparison(runs, "stage2", "labels", 200, 0)["query_sets"]

@@ -56,7 +56,7 @@ def test_cards_show_pictures_reasons_and_doubts(page: str) -> None:
         cards, key=lambda card: ('data-origin="annotated"' not in card, "Refused" in card)
     )
     assert "data:image/jpeg;base64," in annotated and "picture not found" in annotated
-    assert "cosine" not in annotated and "cosine 0.500" in shown and "rank 4" in shown
+    assert "cosine" not in annotated and "cosine 0.500" in shown and "neighbour 5" in shown
     assert "the text alone describes the target" in shown and "Refused" not in shown
     assert "Refused: captions say the same" in refused and 'value="keep"' in refused
     assert 'value="keep"' not in shown
@@ -77,7 +77,7 @@ def test_ranks_of_a_frozen_model_are_shown_and_filtered_by(compose: Compose, row
     recipe = Recipe.model_construct(name="test", images=images, triplets=TripletSettings())
     page = triplet_browser(recipe.name, TRIPLETS.settings_of(recipe), hand_written.store, triplets, 10)
     shown, refused = sorted(re.findall(r"<article.*?</article>", page, re.DOTALL), key=lambda card: "Refused" in card)
-    assert "rank among 3: by text 0" in shown and 'data-answers="text"' in shown
+    assert "rank among 3: by text 1" in shown and 'data-answers="text"' in shown
     assert "the text alone finds the target among the first 1" in shown  # doubted by a gate that is not in use
     assert "by reference 0" in refused
     assert '<select id="answered">' in page

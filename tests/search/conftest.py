@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +14,11 @@ from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import SearchService
 from spn4cir_core.search.stage import SEARCH_INDEX
 from spn4cir_core.store.artifacts import Artifact, Store
+from tests.browsers import chromium
 from tests.measured_store import measured_store, recipe
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="package")
@@ -38,3 +44,9 @@ def searcher(index: Artifact) -> Searcher:
 @pytest.fixture(scope="package")
 def service(searcher: Searcher, pictures: Path) -> SearchService:
     return SearchService(Models(searcher), ImageFiles(pictures))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started

@@ -193,7 +193,7 @@ def test_a_path_of_the_index_that_leaves_the_root_is_not_opened(searcher: Search
     (tmp_path / "pictures").mkdir()
     (tmp_path / "secret.png").write_bytes(png(Image.new("RGB", (9, 9))))
     rows[4]["path"] = "../secret.png"
-    moved = Searcher(searcher._index, rows, lambda: searcher.network)
+    moved = Searcher(searcher.index, rows, lambda: searcher.network)
     browser = TestClient(
         create_app(SearchService(Models(moved), ImageFiles(tmp_path / "pictures")), "x"), "http://localhost"
     )

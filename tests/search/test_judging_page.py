@@ -15,7 +15,7 @@ from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import SearchService
 from spn4cir_core.store.artifacts import Artifact, Store
-from tests.browsers import chromium
+from tests.browsers import watched_page
 from tests.measured_store import EVIL, NAME
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 QUERY = "?image=toys%2F20.png&text=a+red+bar"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +47,10 @@ def judging(store: Store) -> Iterator[Judging]:
 @pytest.fixture(params=[{"width": 1280, "height": 900}, {"width": 390, "height": 844}], ids=["desktop", "phone"])
 def page(browser: Browser, address: str, judging: Judging, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page with the hits of a query."""
-    is_phone = request.param["width"] < 600
-    context = browser.new_context(viewport=request.param, has_touch=is_phone)
-    opened, complaints = context.new_page(), list[str]()
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    open_query(opened, address)
-    yield opened
-    assert opened.evaluate("document.documentElement.scrollWidth") <= request.param["width"]
-    context.close()
-    assert complaints == []
+    with watched_page(browser, viewport=request.param, has_touch=request.param["width"] < 600) as opened:
+        open_query(opened, address)
+        yield opened
+        assert opened.evaluate("document.documentElement.scrollWidth") <= request.param["width"]
 
 
 def open_query(page: Page, address: str) -> None:

@@ -94,7 +94,7 @@ def test_a_model_with_stage_2s_target_encoder_shares_the_index(own: Store) -> No
     checkpoint = as_stage1_of_stage2(own)
     models = models_of(own)
     opened = models.open("stage1")
-    assert opened.vectors == SHARED and opened.searcher._index is models.indexed._index
+    assert opened.vectors == SHARED and opened.searcher.index is models.indexed.index
     assert_hits_are_those_of_a_slow_scan(models, "stage1", checkpoint, own)
     ours, theirs = (each.query(None, "a red circle") for each in (models.indexed, opened.searcher))
     assert not np.allclose(ours, theirs)

@@ -13,7 +13,7 @@ from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import SearchService
 from spn4cir_core.store.artifacts import Store
-from tests.browsers import chromium
+from tests.browsers import watched_page
 from tests.measured_store import EVIL
 from tests.reranking.rerankers import ByColour
 from tests.search.test_reranked import reranking_searcher
@@ -29,12 +29,6 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def address(searcher: Searcher, pictures: Path) -> Iterator[str]:
     same = Opened(searcher.beside(searcher.network), SHARED)
     models = Models(searcher, {"stage1": lambda: same, "control": "there is none"})
@@ -45,17 +39,13 @@ def address(searcher: Searcher, pictures: Path) -> Iterator[str]:
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
 def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The opened page; at the end nothing may have been complained of or fetched from elsewhere."""
-    context = browser.new_context(viewport=request.param, has_touch=request.param is PHONE)
-    opened, complaints, requests = context.new_page(), [], []
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-    opened.on("request", lambda sent: requests.append(sent.url))
-    opened.goto(address)
-    opened.wait_for_selector("#start .tile")
-    yield opened
-    assert opened.evaluate("document.documentElement.scrollWidth") <= request.param["width"]
-    context.close()
-    assert complaints == []
+    requests: list[str] = []
+    with watched_page(browser, viewport=request.param, has_touch=request.param is PHONE) as opened:
+        opened.on("request", lambda sent: requests.append(sent.url))
+        opened.goto(address)
+        opened.wait_for_selector("#start .tile")
+        yield opened
+        assert opened.evaluate("document.documentElement.scrollWidth") <= request.param["width"]
     assert all(url.startswith((address, "blob:" + address, "data:")) for url in requests)
 
 

@@ -12,7 +12,7 @@ from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.models import Models
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import SearchService
-from tests.browsers import chromium
+from tests.browsers import watched_page
 from tests.measured_store import EVIL, image_rows
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -25,12 +25,6 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def address(searcher: Searcher, pictures: Path) -> Iterator[str]:
     with served(SearchService(Models(searcher), ImageFiles(pictures))) as there:
         yield there
@@ -38,14 +32,10 @@ def address(searcher: Searcher, pictures: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="light")
-    opened, complaints = context.new_page(), list[str]()
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(address)
-    opened.wait_for_selector("#start .tile")
-    yield opened
-    context.close()
-    assert complaints == []
+    with watched_page(browser, viewport={"width": 1280, "height": 1000}, color_scheme="light") as opened:
+        opened.goto(address)
+        opened.wait_for_selector("#start .tile")
+        yield opened
 
 
 def background(page: Page) -> str:

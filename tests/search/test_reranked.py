@@ -11,8 +11,9 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.reranking.base import RERANKERS
+from spn4cir_core.search.hits import Hit
 from spn4cir_core.search.models import Models
-from spn4cir_core.search.search import Hit, Searcher
+from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import ORDER_STAYS, SearchService
 from spn4cir_core.search.stage import SEARCH_INDEX
 from spn4cir_core.store.artifacts import Artifact, Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import tempfile
 import zlib
 from pathlib import Path
@@ -76,6 +77,14 @@ HOSTILE = {
         "cannot be decoded",
     ),
 }
+
+
+def test_a_server_that_ends_ends_its_decoder(searcher: Searcher, pictures: Path) -> None:
+    service, others = SearchService(Models(searcher), ImageFiles(pictures)), set(multiprocessing.active_children())
+    with TestClient(create_app(service, "toys"), base_url="http://127.0.0.1") as client:
+        assert ask(client, png(Image.new("RGB", (9, 9))), text="in red").status_code == 200
+        assert len(set(multiprocessing.active_children()) - others) == 1
+    assert not set(multiprocessing.active_children()) - others
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -1,4 +1,4 @@
-"""A folder outside the store that is written whole or not at all."""
+"""Files and folders outside the store that somebody asks for: each is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spn4cir_core.errors import InputError
+from spn4cir_core.store.whole_file import whole_file
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[Path]:
+    """Yield a scratch file beside ``path``, whose folder is made; it takes its place only if the block succeeds.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as scratch:
+            yield scratch
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error}; name a file in a folder you may write") from error
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file; errors of :func:`output_file`."""
+    with output_file(path) as scratch:
+        scratch.write_bytes(content)
 
 
 @contextmanager
