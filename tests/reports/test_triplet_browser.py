@@ -79,7 +79,7 @@ def test_ranks_of_a_frozen_model_are_shown_and_filtered_by(compose: Compose, row
     shown, refused = sorted(re.findall(r"<article.*?</article>", page, re.DOTALL), key=lambda card: "Refused" in card)
     assert "rank among 3: by text 1" in shown and 'data-answers="text"' in shown
     assert "the text alone finds the target among the first 1" in shown  # doubted by a gate that is not in use
-    assert "by reference 0" in refused
+    assert "by reference 1" in refused
     assert '<select id="answered">' in page
 
 

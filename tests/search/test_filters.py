@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.search import search as searching
+from spn4cir_core.search import ranking
 from spn4cir_core.search.api import create_app
 from spn4cir_core.search.filters import Filters, parse_where
 from spn4cir_core.search.search import Searcher
@@ -88,13 +88,13 @@ def test_a_rare_value_is_found_without_ranking_everything_at_first(
 ) -> None:
     """Ranked are so many more images that enough of them may fit; where that was not enough, more."""
     wanted_each: list[int] = []
-    nearest = searching.best_images_of_each
+    nearest = ranking.best_images_of_each
 
     def counted(index: Any, queries_QD: np.ndarray, wanted: int, tokens: int) -> Any:
         wanted_each.append(wanted)
         return nearest(index, queries_QD, wanted, tokens)
 
-    monkeypatch.setattr(searching, "best_images_of_each", counted)
+    monkeypatch.setattr(ranking, "best_images_of_each", counted)
     alone = searcher.beside(searcher.network)
     hits = alone.search(None, "red", 2, once="all", where={"colour": "red", "label": "bar"})
     assert len(hits) == 2 and wanted_each[0] == 3 * 9 and len(wanted_each) <= 2
