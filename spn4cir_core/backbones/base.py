@@ -253,6 +253,7 @@ BACKBONES = Room(
         "sprc": "spn4cir_core.backbones.sprc.settings:Sprc",
         "residual": "spn4cir_core.backbones.residual.settings:Residual",
         "frozen": "spn4cir_core.backbones.frozen.settings:Frozen",
+        "lora": "spn4cir_core.backbones.lora.settings:Lora",
     },
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -12,13 +11,12 @@ from pydantic import Field
 from typing_extensions import override
 
 from spn4cir_core.embeddings.base import ImageEncoder
-from spn4cir_core.engine.progress import without_loading_bar
-from spn4cir_core.errors import InputError, MissingExtra
-from spn4cir_core.models.fixed_batches import ROWS_ON_CPU, ROWS_ON_GPU, Dtype, side_by_side, torch_device
-from spn4cir_core.models.model_source import find_model, load_error
+from spn4cir_core.errors import InputError
+from spn4cir_core.models.fixed_batches import Dtype
+from spn4cir_core.models.model_source import find_model
+from spn4cir_core.models.sentence_transformers_model import encoded_rows, load_sentence_transformers
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
-log = logging.getLogger(__name__)
 QUERY_SETTINGS = {"query_prompt", "together"}
 """What decides the vector of a query, and none of a picture's."""
 
@@ -69,13 +67,13 @@ class SentenceTransformersEncoder(ImageEncoder):
             InputError: it cannot be loaded, reads no pictures, or has fewer dimensions than are to be left.
             MissingExtra: sentence-transformers is not installed.
         """
-        model = self._load()
+        model = self.load()
         self._require(model, "image")
         return lambda images: self._encoded(model, list(images), self.prompt)
 
     @override
     def start_texts(self) -> Callable[[Sequence[str]], np.ndarray]:
-        model = self._load()
+        model = self.load()
         self._require(model, "text")
         return lambda texts: self._encoded(model, list(texts), self.query_prompt)
 
@@ -86,7 +84,7 @@ class SentenceTransformersEncoder(ImageEncoder):
         Raises:
             InputError: as :meth:`start`, or the model does not read a picture and a text in one.
         """
-        model = self._load()
+        model = self.load()
         if not model.supports(("image", "text")):
             raise InputError(
                 f"image encoder: {self.model} reads a picture or a text, not both in one; leave out together = true: "
@@ -97,30 +95,7 @@ class SentenceTransformersEncoder(ImageEncoder):
         )
 
     def _encoded(self, model: Any, inputs: Sequence[Any], prompt: str) -> np.ndarray:
-        """(B, D) float32; a row of NaN where the model's processor refuses the input, a picture too elongated for it.
-
-        On a CPU one input at a time, so that a vector depends on nothing beside it.
-        """
-        import torch
-
-        device = torch.device(torch_device(self.device)).type
-        rows = ROWS_ON_CPU if device == "cpu" else ROWS_ON_GPU
-
-        def encoded(part: Sequence[Any]) -> np.ndarray:
-            try:
-                with torch.autocast(device, getattr(torch, self.dtype), enabled=self.dtype != "float32"):
-                    vectors_BD: torch.Tensor = model.encode(
-                        part, prompt=prompt or None, batch_size=rows, show_progress_bar=False, convert_to_tensor=True
-                    )
-                return vectors_BD.float().cpu().numpy()
-            except (ArithmeticError, ValueError) as error:
-                if len(part) > 1:
-                    return np.concatenate([encoded([one]) for one in part])
-                log.warning("%s refuses an input: %s", self.model, error)
-                return np.full((1, int(model.get_embedding_dimension())), np.nan, np.float32)
-
-        parts = [inputs[start : start + rows] for start in range(0, len(inputs), rows)]
-        return np.concatenate(side_by_side(encoded, parts, device))
+        return encoded_rows(model, inputs, prompt, self.device, self.dtype)
 
     def _require(self, model: Any, modality: str) -> None:
         if not model.supports(modality):
@@ -129,24 +104,14 @@ class SentenceTransformersEncoder(ImageEncoder):
                 "take a multimodal embedding model"
             )
 
-    def _load(self) -> Any:
-        import torch
+    def load(self) -> Any:
+        """The model itself, in eval mode.
 
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise MissingExtra("sentence-transformers", "sentence") from error
+        Raises:
+            InputError: it cannot be loaded.
+            MissingExtra: sentence-transformers is not installed.
+        """
         source = find_model(self.model, self.revision)
-        where: dict[str, Any] = {"local_files_only": True} if source.folder else {"revision": source.revision}
-        try:
-            with without_loading_bar():
-                model = SentenceTransformer(
-                    source.name,
-                    device=torch_device(self.device),
-                    truncate_dim=self.dimensions,
-                    model_kwargs={"dtype": torch.float32, "use_safetensors": True},
-                    **where,
-                )
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise load_error("image encoder", self.model, error) from error
-        return model.eval()
+        return load_sentence_transformers(
+            "SentenceTransformer", "image encoder", source, self.device, truncate_dim=self.dimensions
+        )

@@ -1,14 +1,17 @@
-"""Sentence vectors by a frozen text encoder: the MiniLM that comes as a package, or any encoder of transformers."""
+"""Sentence vectors by a frozen text encoder.
+
+The MiniLM that comes as a package, any encoder of transformers, or any model of sentence-transformers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Settings
@@ -18,7 +21,8 @@ from spn4cir_core.models.fixed_batches import side_by_side, torch_device
 from spn4cir_core.models.minilm import WIDTH, MiniLm, MiniLmTokenizer, minilm_folder
 from spn4cir_core.models.model_source import ModelSource, find_model
 from spn4cir_core.models.precision import Precision, precision_of
-from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
+from spn4cir_core.models.sentence_transformers_model import encoded_rows, load_sentence_transformers
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint, fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +45,14 @@ class SentenceEncoder(Settings):
     """``builtin:minilm``, a folder (safetensors), or a hub id ``owner/name``."""
     revision: str = "main"
     """Revision of a hub id. Pin a commit: ``main`` may change without notice."""
+    library: Annotated[Literal["transformers", "sentence_transformers"], OmitDefaultFromFingerprint()] = "transformers"
+    """What loads the model. ``sentence_transformers`` takes pooling, further layers and the longest text from the
+    model's own folder, as its authors meant it, and computes in float32; ``pooling``, ``max_tokens`` and ``precision``
+    are then not read."""
+    prompt: Annotated[str, OmitDefaultFromFingerprint()] = ""
+    """Instruction before every text; with ``library = "sentence_transformers"``."""
+    dimensions: Annotated[int | None, OmitDefaultFromFingerprint()] = Field(default=None, ge=1)
+    """Only the first so many numbers of a vector, for models trained for that (Matryoshka); with the same library."""
     pooling: Literal["mean", "first"] = "mean"
     """The mean of the last layer's tokens, or the first token (as BGE has it)."""
     max_tokens: int = Field(default=128, ge=8)
@@ -49,9 +61,16 @@ class SentenceEncoder(Settings):
     """What the network computes in; :meth:`fingerprint` holds what it comes to."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
 
+    @model_validator(mode="after")
+    def _is_read_by_its_library(self) -> Self:
+        if self.library == "transformers" and (self.prompt or self.dimensions is not None):
+            raise ValueError('prompt and dimensions need library = "sentence_transformers"')
+        return self
+
     @override
     def extras(self) -> tuple[str, ...]:
-        return ("offline",) if self.model == MINILM else ()
+        needed = {"offline": self.model == MINILM, "sentence": self.library == "sentence_transformers"}
+        return tuple(extra for extra, is_needed in needed.items() if is_needed)
 
     def fingerprint(self) -> str:
         """Hash of weights, settings, and what is computed in.
@@ -60,6 +79,9 @@ class SentenceEncoder(Settings):
             InputError: the model is not there.
             MissingExtra: MiniLM's package is not installed.
         """
+        if self.library == "sentence_transformers":
+            deciding = {"library": self.library, "prompt": self.prompt, "dimensions": self.dimensions}
+            return fingerprint({**deciding, "weights": self._source().tree_fingerprint})
         deciding = {"pooling": self.pooling, "max_tokens": self.max_tokens, "weights": self._source().fingerprint}
         return fingerprint({**deciding, "precision": precision_of(self.precision), "length_step": LENGTH_STEP})
 
@@ -71,12 +93,26 @@ class SentenceEncoder(Settings):
         Raises:
             InputError: the model cannot be loaded, or its checkpoint lacks weights.
         """
+        if self.library == "sentence_transformers":
+            return self._of_sentence_transformers()
         tokenize, encode = _loaded(self._on_a_device(), self._source().fingerprint)
         return lambda texts: encode(tokenize(texts) if texts else [])
 
     def start_with_tokens(self) -> EncodeTokens:
         """As :meth:`start`, of texts that are token ids already, special tokens included."""
         return _loaded(self._on_a_device(), self._source().fingerprint)[1]
+
+    def _of_sentence_transformers(self) -> Callable[[Sequence[str]], np.ndarray]:
+        import torch
+
+        model = _loaded_by_sentence_transformers(self._on_a_device(), self.fingerprint())
+
+        def encode(texts: Sequence[str]) -> np.ndarray:
+            vectors_BD = torch.from_numpy(encoded_rows(model, list(texts), self.prompt, self.device))
+            unit_BD: np.ndarray = torch.nn.functional.normalize(vectors_BD, dim=-1).numpy()
+            return unit_BD
+
+        return lambda texts: encode(texts) if texts else np.zeros((0, model.get_embedding_dimension()), np.float32)
 
     def _on_a_device(self) -> SentenceEncoder:
         return self.model_copy(update={"device": torch_device(self.device)})
@@ -157,6 +193,14 @@ def _loaded(encoder: SentenceEncoder, weights: str) -> tuple[Callable[[Sequence[
         return hidden_BPW
 
     return tokenize, encoder._token_encoder(hidden, model.config.hidden_size)
+
+
+@lru_cache(2)
+def _loaded_by_sentence_transformers(encoder: SentenceEncoder, weights: str) -> Any:
+    """Loaded once a process; ``weights`` tells changed files apart."""
+    return load_sentence_transformers(
+        "SentenceTransformer", "sentence encoder", encoder._source(), encoder.device, truncate_dim=encoder.dimensions
+    )
 
 
 def _load(source: ModelSource) -> tuple[Any, Any]:

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spn4cir_core.objectives.bank_shard import BankShard
+    from spn4cir_core.reranking.base import Reranker
 
 START_QUERIES, MEMORY = "start_queries", "memory"
+JUDGED_ROWS, JUDGED_SCORES, SWAPPED_QUERIES = "judged_rows", "judged_scores", "swapped_queries"
+COMPUTED_BY_THE_LOOP = frozenset({START_QUERIES, MEMORY, JUDGED_ROWS, JUDGED_SCORES, SWAPPED_QUERIES})
 """Outputs that the training loop itself computes for an objective that needs them."""
 
 OBJECTIVES = Room(
@@ -34,10 +37,12 @@ OBJECTIVES = Room(
         "window": "spn4cir_core.objectives.window:Window",
         "guide": "spn4cir_core.objectives.guide:Guide",
         "soft_labels": "spn4cir_core.objectives.soft_labels:SoftLabels",
+        "judged_labels": "spn4cir_core.objectives.judged_labels:JudgedLabels",
         "hard_mixing": "spn4cir_core.objectives.hard_mixing:HardMixing",
         "memory_queue": "spn4cir_core.objectives.memory_queue:MemoryQueue",
         "negative_types": "spn4cir_core.objectives.negative_types:NegativeTypes",
         "reference_negatives": "spn4cir_core.objectives.reference_negatives:ReferenceNegatives",
+        "swapped_texts": "spn4cir_core.objectives.swapped_texts:SwappedTexts",
         "pull": "spn4cir_core.objectives.pull:Pull",
         "mixture": "spn4cir_core.objectives.mixture:Mixture",
         "target_guided": "spn4cir_core.objectives.target_guided:TargetGuided",
@@ -76,7 +81,9 @@ class Batch:
     image at one position of the batch with the text at another. Each call is a pass of the query encoder."""
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
     """(B, …) tensors that :attr:`Objective.needs` names: ``start_queries`` (the queries by the weights that the stage
-    started from, without gradients), and those of :meth:`Network.extra_outputs`, with gradients."""
+    started from, without gradients); ``judged_rows`` (B, K) of the bank and ``judged_scores`` (B, 1 + K), the target's
+    first, NaN where there is none; ``swapped_queries`` (B, D) of the texts with one word swapped, zero where a text has
+    none, with gradients; and those of :meth:`Network.extra_outputs`, with gradients."""
     bank_shard: BankShard | None = None
     """The rows of the bank that this process holds, where the bank is spread over processes that all see the whole
     batch. Rows still count in the whole bank, and ``bank_ND`` is all of it, memory-mapped."""
@@ -129,9 +136,15 @@ class Objective(Plugin):
         """Names of the outputs that :meth:`loss` reads besides vectors and rows; each costs time or memory.
 
         ``start_queries`` (a copy of the network, and one more pass of the query encoder), ``memory`` (it changes
-        ``batch.memory`` and must be called once a step), or a name among :attr:`Network.output_names`.
+        ``batch.memory`` and must be called once a step), ``judged_rows`` and ``judged_scores`` (by :attr:`rerankers`),
+        ``swapped_queries`` (one more pass of the query encoder), or a name among :attr:`Network.output_names`.
         """
         return frozenset().union(*(objective.needs for objective in self.within))
+
+    @property
+    def rerankers(self) -> tuple[Reranker, ...]:
+        """What scores each triplet's hardest candidates before stage 2, for an objective that needs it."""
+        return tuple(reranker for objective in self.within for reranker in objective.rerankers)
 
     @property
     def target_momentum(self) -> float | None:

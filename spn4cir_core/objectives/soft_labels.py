@@ -44,12 +44,18 @@ class SoftLabels(AgainstNegatives):
 
         with torch.no_grad():
             guides_BD, agreed_B = guides(batch, self.by)
-            guided = _log_softmax(agreed_B, negatives.scores_with(guides_BD), negatives.live_BK, self.guide_temperature)
-        ours = _log_softmax(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)
-        return ((ours.exp() - guided.exp()) * (ours - guided)).sum(dim=1) / 2
+            guided = log_shares(agreed_B, negatives.scores_with(guides_BD), negatives.live_BK, self.guide_temperature)
+        ours = log_shares(negatives.positive_B, negatives.scores_BK, negatives.live_BK, batch.temperature)
+        return symmetric_divergence(ours, guided)
 
 
-def _log_softmax(positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor, temperature: Tensor | float) -> Tensor:
+def symmetric_divergence(one: Tensor, other: Tensor) -> Tensor:
+    """(B,) ``½ KL(p‖r) + ½ KL(r‖p)`` of (B, C) logarithms of p and r."""
+    return ((one.exp() - other.exp()) * (one - other)).sum(dim=1) / 2
+
+
+def log_shares(positive_B: Tensor, scores_BK: Tensor, live_BK: Tensor, temperature: Tensor | float) -> Tensor:
+    """(B, 1 + K) log-softmax of the target's score and those of the candidates that are live."""
     import torch
 
     others_BK = (scores_BK / temperature).masked_fill(~live_BK, FAR)

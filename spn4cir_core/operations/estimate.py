@@ -22,6 +22,8 @@ from spn4cir_core.store.artifacts import Artifact, Store
 
 GROWS_WITH_ROWS, GROWS_WITH_IMAGES = (".parquet", ".jsonl"), (".npy", ".faiss")
 """Ends of the names of files that grow with a corpus; models and pages do not."""
+RERANKING = "reranking"
+"""The line of the report's reranked queries; a part of ``eval_report`` that grows with the queries."""
 LISTS_VISITED = 32
 """Lists of an inverted file that a search visits, where none was measured."""
 
@@ -32,7 +34,7 @@ class Rates(Settings):
     largest_number: ClassVar[float] = math.inf
     """A processor makes more products a second than any other setting counts."""
     seconds_per_row: dict[str, float] = Field(default={})
-    """Stage → seconds per unit of its work; the last column of the table names the unit."""
+    """Stage, or ``reranking`` → seconds per unit of its work; the last column of the table names the unit."""
     products_per_s: float | None = Field(default=None, gt=0)
     """Float32 multiply-adds per second on the processor."""
     accelerator_products_per_s: float | None = Field(default=None, gt=0)
@@ -62,7 +64,7 @@ def load_rates(path: Path) -> Rates:
         message = explain(error, str(path), Rates) if isinstance(error, ValidationError) else f"{path}: {error}"
         raise InputError(message) from error
     for stage, seconds in rates.seconds_per_row.items():
-        if stage not in STAGES or not (math.isfinite(seconds) and seconds >= 0):
+        if stage not in (*STAGES, RERANKING) or not (math.isfinite(seconds) and seconds >= 0):
             raise InputError(f"{path}: seconds_per_row.{stage} = {seconds}: the stages are {', '.join(STAGES)}")
     return rates
 
@@ -131,7 +133,8 @@ def _capped(count: float, most: int | None) -> float:
 
 
 def estimate(recipe: Recipe, store: Store, images: int, processes: int = 1, rates: Rates | None = None) -> list[Cost]:
-    """Estimate the cost of that many images: one line per stage, in flow order, and one for results kept per picture.
+    """Estimate the cost of that many images: one line per stage, in flow order, one for the report's reranking where
+    the recipe has a reranker, and one for results kept per picture.
 
     Args:
         processes: number that share the stages which several can run, one per accelerator; an ideal division.
@@ -149,6 +152,9 @@ def estimate(recipe: Recipe, store: Store, images: int, processes: int = 1, rate
         _cost(stage, recipe, store, (now, then), speeds, given.seconds_per_row.get(stage.name), processes)
         for stage in STAGES.values()
     ]
+    if recipe.rerank is not None:
+        report = store.current(recipe.name, "eval_report")
+        costs.append(_reranking(report, sum(then.queries.values()), given.seconds_per_row.get(RERANKING)))
     return [*costs, Cost("rows/", 0.0, 0.0, _cached(store) * images / max(1.0, now.images), "results per picture")]
 
 
@@ -186,6 +192,15 @@ def _cost(
     )
 
 
+def _reranking(report: Artifact | None, queries: float, given: float | None) -> Cost:
+    """So many queries at the mean seconds of the report's queries."""
+    measured = (report.details if report else {}).get(RERANKING, {}).get("s_per_query")
+    if given is None and measured is None:
+        return Cost(RERANKING, None, 0.0, None, "nothing measured here; give seconds_per_row (per query)")
+    rate, basis = (given, "given") if given is not None else (float(measured), "measured here")
+    return Cost(RERANKING, rate * queries, 0.0, None, f"{basis}: {rate:g} s per query of the report")
+
+
 def _seconds(
     artifact: Artifact | None, now: Load, then: Load, speeds: Speeds, given: float | None
 ) -> tuple[float | None, str]:
@@ -217,9 +232,11 @@ def _of_products(load: Load, seconds: float) -> str:
 
 
 def _measured(artifact: Artifact | None) -> dict[str, float]:
+    """Seconds of computing and of all else, without those of reranking, which has a line of its own."""
     seconds: Mapping[str, float] = artifact.summary["seconds"] if artifact else {}
-    compute = seconds.get("compute", 0.0)
-    return {"compute": compute, "around": sum(seconds.values()) - compute}
+    reranking = float(artifact.details.get(RERANKING, {}).get("spent_s", 0.0)) if artifact else 0.0
+    compute = max(0.0, seconds.get("compute", 0.0) - reranking)
+    return {"compute": compute, "around": max(0.0, sum(seconds.values()) - reranking - compute)}
 
 
 def _computed(artifact: Artifact | None, rows: float) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from spn4cir_core.engine.growth import Corpus, Load
@@ -10,6 +12,7 @@ from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.evaluation.answer_tables import tables_by_file
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.measure import HITS, Answers
+from spn4cir_core.evaluation.measure_reranking import rerank_answers, reranking_summary
 from spn4cir_core.evaluation.report_tables import RECALL_FILE
 from spn4cir_core.evaluation.tables import tables
 from spn4cir_core.images.files import ImageFiles, image_files
@@ -22,7 +25,6 @@ from spn4cir_core.reports.previews import EXAMPLES, HEADLINE, example_sheet, exa
 from spn4cir_core.reports.settings import RerankedReportInput
 from spn4cir_core.reports.sources import Sources
 from spn4cir_core.reports.thumbnails import Thumbnails
-from spn4cir_core.reranking.measure_reranking import rerank_answers, reranking_summary
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.training.roles import ROLES
@@ -52,7 +54,7 @@ def write_report(work: Work[RerankedReportInput]) -> None:
         _write_text(work, "report.html", html_page(report, shown, sources.metrics))
         _write_text(work, "report.md", markdown_page(report))
     _count(work, sources)
-    work.draft.details = _details(report)
+    work.draft.details |= _details(report)
 
 
 def _reranked(
@@ -64,7 +66,12 @@ def _reranked(
         return {}
     rows = read_manifest(work.parents["images"], *PICTURE).to_pylist()
     pictures = {row["image_id"]: (row["path"], row["pixel_sha256"]) for row in rows}
-    measured = rerank_answers(reranker, answers, pictures, files, work.store, work.progress, work.draft.seconds)
+    seconds: defaultdict[str, float] = defaultdict(float)
+    measured = rerank_answers(reranker, answers, pictures, files, work.store, work.progress, seconds)
+    for name, spent in seconds.items():
+        work.draft.seconds[name] += spent
+    known = [reranked.seconds for reranked in measured.values() if reranked.seconds is not None]
+    work.draft.details["reranking"] = {"spent_s": sum(seconds.values()), "s_per_query": fmean(known) if known else None}
     drawn = settings.bootstrap_draws, work.settings.seed
     return {
         answer.query_set.name: reranking_summary(

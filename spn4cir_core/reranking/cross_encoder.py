@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from spn4cir_core.engine.progress import without_loading_bar
-from spn4cir_core.errors import InputError, MissingExtra
+from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.models.fixed_batches import ROWS_ON_CPU, ROWS_ON_GPU, Dtype, torch_device
-from spn4cir_core.models.model_source import find_model, load_error
+from spn4cir_core.models.fixed_batches import Dtype, torch_device
+from spn4cir_core.models.model_source import find_model
+from spn4cir_core.models.sentence_transformers_model import load_sentence_transformers, rows_at_once
 from spn4cir_core.reranking.base import Reranker, Score, Shortlist
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
@@ -61,13 +61,14 @@ class MultimodalCrossEncoder(Reranker):
         Raises:
             InputError: the model cannot be loaded, or does not read a picture and a text in one.
         """
-        model = self._load()
+        source = find_model(self.model, self.revision)
+        model = load_sentence_transformers("CrossEncoder", "reranker", source, self.device)
         if not model.supports("image") or not model.supports(("image", "text")):
             raise InputError(
                 f"reranker: {self.model} reads {', '.join(map(str, model.modalities))}, and not a picture and a text "
                 "in one; take a multimodal reranker"
             )
-        rows = ROWS_ON_CPU if torch_device(self.device) == "cpu" else ROWS_ON_GPU
+        rows = rows_at_once(self.device)
 
         def scores(shortlist: Shortlist) -> list[Score]:
             pictures: Any = shortlist.references if len(shortlist.references) > 1 else shortlist.references[0]
@@ -104,24 +105,3 @@ class MultimodalCrossEncoder(Reranker):
             )
         numbers: list[Score] = predicted.float().cpu().tolist()
         return numbers
-
-    def _load(self) -> Any:
-        import torch
-
-        try:
-            from sentence_transformers import CrossEncoder
-        except ImportError as error:
-            raise MissingExtra("sentence-transformers", "sentence") from error
-        source = find_model(self.model, self.revision)
-        where: dict[str, Any] = {"local_files_only": True} if source.folder else {"revision": source.revision}
-        try:
-            with without_loading_bar():
-                model = CrossEncoder(
-                    source.name,
-                    device=torch_device(self.device),
-                    model_kwargs={"dtype": torch.float32, "use_safetensors": True},
-                    **where,
-                )
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise load_error("reranker", self.model, error) from error
-        return model.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,13 +16,16 @@ from spn4cir_core.engine.growth import Corpus, Load, per_candidate
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
+from spn4cir_core.objectives.base import SWAPPED_QUERIES, Objective
 from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.texts.swapped_words import swapped_texts
 from spn4cir_core.training.batch_order_features import BatchOrderFeatures
 from spn4cir_core.training.cached_features import cached_features
 from spn4cir_core.training.checkpoints import METRICS, Checkpoint, load_checkpoint
 from spn4cir_core.training.embed_candidates import BANK, open_references, write_bank
 from spn4cir_core.training.given_checkpoint import given_fingerprint, given_network
 from spn4cir_core.training.image_inputs import image_inputs
+from spn4cir_core.training.judged_candidates import hardest_candidates, judged_candidates, reranker_of
 from spn4cir_core.training.roles import CONTROL, STAGE1, STAGE2
 from spn4cir_core.training.settings import (
     BankInput,
@@ -36,7 +40,7 @@ from spn4cir_core.training.settings import (
 )
 from spn4cir_core.training.text_features import remember_texts
 from spn4cir_core.training.train_stage import train_stage
-from spn4cir_core.training.training import Bank, Training
+from spn4cir_core.training.training import Bank, JudgedCandidates, Training
 from spn4cir_core.training.triplet_batches import (
     FalseNegatives,
     TrainingTriplets,
@@ -118,14 +122,17 @@ def _train(
     """Train by the one loop, and write the checkpoint."""
     targets_are_frozen = bank is not None and bank.following is None
     validation = _validation(work, settings, start, targets_are_frozen)
+    swapped = _swapped_texts(work, settings.objective, triplets)
     remember_texts(
         start.network,
-        [*triplets.all_texts(), *(validation.queries.texts if validation else ())],
+        [*triplets.all_texts(), *chain(*swapped.values()), *(validation.queries.texts if validation else ())],
         work.store,
         progress=work.progress,
         seconds=work.draft.seconds,
         processes=work.processes,
     )
+    false_negatives = _false_negatives(work, triplets)
+    judged = None if bank is None else _judged(work, settings, start, triplets, inputs, bank, false_negatives)
     training = Training(
         name=name,
         seed=work.settings.seed,
@@ -139,11 +146,48 @@ def _train(
         triplets=_grouped(work, settings, triplets, None if bank is None else bank.vectors_ND),
         inputs=inputs,
         bank=bank,
-        false_negatives=_false_negatives(work, triplets),
+        false_negatives=false_negatives,
         validation=validation,
+        judged=judged,
+        swapped_texts=swapped,
         processes=work.processes,
     )
     train_stage(training, work.draft, work.progress)
+
+
+def _swapped_texts(
+    work: Work[AnyTraining], objective: Objective, triplets: TrainingTriplets
+) -> Mapping[str, Sequence[str]]:
+    needed = SWAPPED_QUERIES in objective.needs
+    return swapped_texts(triplets.all_texts(), work.settings.seed) if needed else {}
+
+
+def _judged(
+    work: Work[AnyTraining],
+    settings: Stage1Settings | Stage2Settings,
+    start: Checkpoint,
+    triplets: TrainingTriplets,
+    inputs: np.ndarray,
+    bank: Bank,
+    false_negatives: FalseNegatives,
+) -> JudgedCandidates | None:
+    reranker = reranker_of(settings.objective)
+    if reranker is None:
+        return None
+    with work.draft.timed("compute"):
+        rows_TK = hardest_candidates(
+            start.network, triplets, inputs, bank.vectors_ND, false_negatives, reranker.top, settings.device
+        )
+    return judged_candidates(
+        reranker,
+        triplets,
+        rows_TK,
+        image_files(work.settings.images, work.store),
+        work.store,
+        progress=work.progress,
+        seconds=work.draft.seconds,
+        processes=work.processes,
+    )
 
 
 def open_bank(bank: Artifact, checkpoint: Artifact) -> np.ndarray:
@@ -254,6 +298,12 @@ def _backbone_weights(tables: Stage1Input, store: Store) -> Any:
     return {"backbone": settings.backbone.bare_fingerprint(), "start_from": given}
 
 
+def _judge(tables: Stage2Input, store: Store) -> str | None:
+    """Hash of the reranker that gives soft labels, its model's weights included."""
+    reranker = reranker_of(tables.stage2_checkpoint.objective)
+    return None if reranker is None else reranker.fingerprint(image_files(tables.images, store))
+
+
 def _excludes_false_negatives(tables: Stage1Input) -> bool:
     return tables.stage1_checkpoint.exclude_known_positives == "false_negatives"
 
@@ -336,6 +386,7 @@ STAGE2_CHECKPOINT = Stage(
     version=1,
     write=write_stage2,
     multi_process=True,
+    external_inputs=_judge,
     fingerprint_part={"stage2_checkpoint": deciding_settings},
     reads_also=READS_OF_TRIPLETS,
     main_file=METRICS,

@@ -11,13 +11,20 @@ import numpy as np
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.objectives.base import MEMORY, START_QUERIES, Batch
+from spn4cir_core.objectives.base import (
+    COMPUTED_BY_THE_LOOP,
+    JUDGED_ROWS,
+    JUDGED_SCORES,
+    START_QUERIES,
+    SWAPPED_QUERIES,
+    Batch,
+)
 from spn4cir_core.training.checkpoints import as_module
 from spn4cir_core.training.gradient_cache import Encode, GradientCache
 from spn4cir_core.training.momentum_targets import MomentumTargets
 from spn4cir_core.training.optimisers import Precision
 from spn4cir_core.training.training import Training
-from spn4cir_core.training.triplet_batches import TripletBatch
+from spn4cir_core.training.triplet_batches import TripletBatch, random_of
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +82,9 @@ class StepBatches:
             positions = references_M.cpu().numpy(), texts_M.cpu().numpy()
             return cache.vectors(self._queries(self.network, triplets, tokens_BL, *positions))
 
-        outputs |= self._extra_outputs(triplets, tokens_BL, cache)
+        if SWAPPED_QUERIES in self.training.objective.needs:
+            outputs[SWAPPED_QUERIES] = self._swapped_queries(triplets, step, cache, queries_BD)
+        outputs |= self._judged(triplets) | self._extra_outputs(triplets, tokens_BL, cache)
         numbers = {text: number for number, text in enumerate(dict.fromkeys(triplets.texts))}
         return Batch(
             queries_BD=queries_BD,
@@ -93,6 +102,34 @@ class StepBatches:
             bank_shard=self.shard,
             memory=self.memory,
         )
+
+    def _judged(self, triplets: TripletBatch) -> dict[str, Tensor]:
+        import torch
+
+        judged = self.training.judged
+        if judged is None:
+            return {}
+        rows = {JUDGED_ROWS: judged.rows_TK, JUDGED_SCORES: judged.scores_TL}
+        return {name: torch.from_numpy(values[triplets.triplets_B]).to(self.device) for name, values in rows.items()}
+
+    def _swapped_queries(self, triplets: TripletBatch, step: int, cache: GradientCache, like: Tensor) -> Tensor:
+        """(B, D) queries of texts with one word swapped; zero where there is none, or it is the triplet's own."""
+        import torch
+
+        training = self.training
+        random_B = random_of(training.seed, training.name, "swapped texts", step).random(len(triplets.texts))
+        swapped: dict[int, str] = {}
+        for position, (row, text) in enumerate(triplets.visits()):
+            own = training.triplets.texts[row]
+            if variants := [other for other in training.swapped_texts.get(text, ()) if other not in own]:
+                swapped[position] = variants[int(random_B[position] * len(variants))]
+        queries_BD = torch.zeros_like(like)
+        if not swapped:
+            return queries_BD
+        positions_M = np.array(list(swapped))
+        tokens_ML = self.network.tokenize(list(swapped.values()))
+        queries = self._queries(self.network, triplets, tokens_ML, positions_M, np.arange(len(positions_M)))
+        return queries_BD.index_put((torch.from_numpy(positions_M).to(self.device),), cache.vectors(queries))
 
     def _targets(self, triplets: TripletBatch, cache: GradientCache, like: Tensor) -> Tensor:
         import torch
@@ -157,7 +194,7 @@ def needed_outputs(training: Training) -> frozenset[str]:
     Raises:
         RecipeError: the network has no such output.
     """
-    needed = training.objective.needs - {START_QUERIES, MEMORY}
+    needed = training.objective.needs - COMPUTED_BY_THE_LOOP
     if missing := needed - training.network.output_names:
         raise RecipeError(
             f"objective {training.objective.plugin_kind!r} needs the outputs {', '.join(sorted(missing))}, which "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,16 @@ class Bank:
 
 
 @dataclass(frozen=True)
+class JudgedCandidates:
+    """K hard candidates of each of the T triplets, scored by a reranker."""
+
+    rows_TK: np.ndarray
+    """int64 candidate rows."""
+    scores_TL: np.ndarray
+    """(T, 1 + K) float32, the target's first; NaN where there is none."""
+
+
+@dataclass(frozen=True)
 class Training:
     """One stage of training."""
 
@@ -54,6 +64,10 @@ class Training:
     """None: the targets are encoded, with gradients, at each step."""
     false_negatives: FalseNegatives
     validation: Validation | None = None
+    judged: JudgedCandidates | None = None
+    """What a reranker thinks of the hardest candidates, where the objective reads it."""
+    swapped_texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Texts with one word swapped by text, where the objective reads their queries."""
     processes: Processes = ALONE
 
     @property

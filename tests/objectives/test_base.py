@@ -24,9 +24,10 @@ SETTINGS = {
     "positive_margin": [{}, {"rule": "absolute"}],
     "unime": [{}, {"top_k": 2}],
     "in_batch": [{}, {"direction": "both"}],
+    "judged_labels": [{"reranker": {"kind": "tests.reranking.rerankers:ByColour"}}],
     "hard_mixing": [{}, {"hardest": 3, "mixtures": 4}],
 }
-ONE_STAGE = {"bank": 2, "pull": 2, "memory_queue": 1, "prompt_alignment": 1, "target_guided": 1}
+ONE_STAGE = {"bank": 2, "pull": 2, "judged_labels": 2, "memory_queue": 1, "prompt_alignment": 1, "target_guided": 1}
 TARGETS_HELD = {"soft_labels", "hard_mixing", "target_guided"}
 """Objectives that read the targets' vectors without a gradient in a part that is no mere comparison."""
 CASES = [
@@ -142,6 +143,11 @@ def test_keeping_all_of_the_nearest_is_keeping_all(stage: int, table: dict) -> N
         (1, {"kind": "pull"}, "reads the output 'start_queries', and the batch has prompt_distances, "),
         (1, {"kind": "guide", "by": "start_queries"}, "reads the output 'start_queries'"),
         (1, {"kind": "soft_labels", "by": "start_queries"}, "reads the output 'start_queries'"),
+        (
+            1,
+            {"kind": "judged_labels", **SETTINGS["judged_labels"][0]},
+            "needs a candidate bank, which only stage 2 has",
+        ),
         (2, {"kind": "memory_queue"}, "is for stage 1"),
     ],
 )

@@ -19,6 +19,7 @@ from spn4cir_core.operations.estimate import Cost, Rates, estimate, grown, load_
 from spn4cir_core.pairs.stage import PAIRS
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Store
+from tests.reranking.rerankers import ByColour
 
 SPEED = 1e9
 
@@ -130,6 +131,19 @@ def test_epochs_grow_with_the_triplets(recipe: Recipe, store: Store) -> None:
     )
     capped = by_stage(estimate(few, store, 10_000))
     assert capped["stage1_checkpoint"].seconds == pytest.approx(4 * (15_000 + 8 * 300) / 100 + 80)
+
+
+def test_reranking_grows_with_the_queries_and_not_with_the_report(recipe: Recipe, store: Store) -> None:
+    reranked = recipe.model_copy(update={"rerank": ByColour()})
+    assert "reranking" not in by_stage(estimate(recipe, store, 10_000))
+    assert by_stage(estimate(reranked, store, 10_000))["reranking"].seconds is None
+    seconds = {"spent_s": 30.0, "s_per_query": 0.25}
+    put(store, "eval_report", 100, {"compute": 32}, queries={"drawn": 100}, reranking=seconds)
+    costs = by_stage(estimate(reranked, store, 10_000, rates=Rates(products_per_s=1e30)))
+    assert costs["reranking"].seconds == pytest.approx(0.25 * 1000)
+    assert costs["eval_report"].seconds == pytest.approx(2 * 10), "30 of its 32 s were the reranker's"
+    given = by_stage(estimate(reranked, store, 10_000, rates=Rates(seconds_per_row={"reranking": 2.0})))
+    assert given["reranking"].seconds == pytest.approx(2000)
 
 
 def test_products_never_take_more_than_was_measured(recipe: Recipe, store: Store) -> None:

@@ -243,9 +243,10 @@ def test_every_objective_trains_stage_2(world: World) -> None:
     for stage in (STAGE1_CHECKPOINT, CANDIDATE_BANK):
         stage.run(recipe, store)
     mixture = {"kind": "mixture", "parts": [{"kind": "bank"}, {"kind": "reference_negatives"}, {"kind": "pull"}]}
-    may_refuse_all = {"guide", "positive_margin", "unime", "window"}
+    judged = {"kind": "judged_labels", "reranker": {"kind": "tests.reranking.rerankers:ByColour"}}
+    may_refuse_all = {"guide", "positive_margin", "swapped_texts", "unime", "window"}
     for kind in sorted(set(OBJECTIVES.members) - {"memory_queue", "prompt_alignment", "target_guided"}):
-        table = mixture if kind == "mixture" else {"kind": kind}
+        table = {"mixture": mixture, "judged_labels": judged}.get(kind, {"kind": kind})
         recipe, _ = world(stage2={"steps": 2, "objective": table})
         made = STAGE2_CHECKPOINT.run(recipe, store)[0]
         assert np.isfinite(losses(made)).all(), kind

@@ -12,15 +12,13 @@ from PIL import Image
 from torch import Tensor, nn
 from typing_extensions import override
 
+from spn4cir_core.backbones.byte_tokens import BYTE_LIMIT, byte_tokens, cut_text, texts_of
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.store.fingerprints import fingerprint
-
-BYTE_LIMIT = 2000
-"""A text's UTF-8 bytes are its tokens here: the encoder reads texts, and cuts them at a limit of its own."""
 
 
 class TextSide:
@@ -52,12 +50,12 @@ def unit(vectors_BD: np.ndarray) -> np.ndarray:
 
 
 class Texts:
-    """Vectors of texts by their bytes; each text passes the encoder once, which is loaded at the first new one."""
+    """Vectors of texts; each text passes the encoder once, which is loaded at the first new one."""
 
     def __init__(self, encoder: ImageEncoder, dim: int) -> None:
         self.side, self._dim = TextSide(encoder), dim
         self._encode = FirstUse(self.side.start)
-        self._known: dict[bytes, Tensor] = {}
+        self._known: dict[str, Tensor] = {}
 
     def remember(self, texts: Sequence[str], vectors_TD: np.ndarray) -> None:
         """Take the vectors of texts from a store instead of encoding them.
@@ -72,22 +70,18 @@ class Texts:
             )
         # A row of its own each: one that is a part of a large array would keep all of it in memory.
         rows = (torch.from_numpy(row.copy()) for row in vectors_TD)
-        self._known.update(zip(map(_key, texts), rows, strict=True))
+        self._known.update(zip(map(cut_text, texts), rows, strict=True))
 
     def vectors(self, tokens_BL: Tensor) -> Tensor:
         """(B, D) float32 unit vectors on the tokens' device."""
-        keys = [bytes(number - 1 for number in row if number) for row in tokens_BL.tolist()]
-        self.learn([key.decode("utf-8", "ignore") for key in keys])
-        return torch.stack([self._known[key] for key in keys]).to(tokens_BL.device)
+        texts = texts_of(tokens_BL)
+        self.learn(texts)
+        return torch.stack([self._known[text] for text in texts]).to(tokens_BL.device)
 
     def learn(self, texts: Sequence[str]) -> None:
         """Encode the texts that are not known yet."""
-        if new := sorted({text for text in texts if _key(text) not in self._known}):
+        if new := sorted({text for text in texts if cut_text(text) not in self._known}):
             self.remember(new, self._encode(new))
-
-
-def _key(text: str) -> bytes:
-    return text.encode()[:BYTE_LIMIT].decode("utf-8", "ignore").encode()
 
 
 class Head(nn.Module):
@@ -154,11 +148,7 @@ class FrozenNetwork(TwoTowerNetwork):
 
     @override
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        keys = [_key(text) for text in texts]
-        tokens = torch.zeros((len(keys), max(map(len, keys), default=0)), dtype=torch.int64)
-        for row, key in zip(tokens, keys, strict=True):
-            row[: len(key)] = torch.tensor(list(key), dtype=torch.int64) + 1
-        return tokens
+        return byte_tokens(texts)
 
     @override
     def token_counts(self, texts: Sequence[str]) -> list[int]:

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from spn4cir_core.backbones.base import BACKBONES
-from spn4cir_core.backbones.frozen.network import BYTE_LIMIT, FrozenNetwork, Texts, unit
+from spn4cir_core.backbones.byte_tokens import BYTE_LIMIT
+from spn4cir_core.backbones.frozen.network import FrozenNetwork, Texts, unit
 from spn4cir_core.backbones.frozen.settings import Frozen
 from spn4cir_core.embeddings.open_clip_encoder import OpenClipEncoder
 from spn4cir_core.errors import InputError, RecipeError

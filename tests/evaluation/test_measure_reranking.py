@@ -12,9 +12,9 @@ from PIL import Image
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.evaluation.base import Query, QuerySet
 from spn4cir_core.evaluation.measure import Answers
+from spn4cir_core.evaluation.measure_reranking import Reranked, rerank_answers, reranking_summary
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.reranking.base import RERANKERS, Reranker
-from spn4cir_core.reranking.measure_reranking import Reranked, rerank_answers, reranking_summary
 from spn4cir_core.store.artifacts import Store
 from tests.reranking.rerankers import ByColour, Nonsense
 

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from PIL import Image
 
-from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.progress import Progress
-from spn4cir_core.evaluation.base import MAP_K, Query
+from spn4cir_core.evaluation.base import MAP_K
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.recall import average_precision, bootstrap_means, hits_at, interval
 from spn4cir_core.evaluation.significance import randomisation_p
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.models.first_use import FirstUse
-from spn4cir_core.reranking.base import Reranker, Score, new_order
-from spn4cir_core.reranking.reordered import OpenedShortlist
+from spn4cir_core.reranking.base import Reranker, new_order
+from spn4cir_core.reranking.stored_scores import Scored, ToScore, stored_scores
 from spn4cir_core.store.artifacts import Store
-from spn4cir_core.store.fingerprints import fingerprint
-from spn4cir_core.store.rows import GivenRows
 from spn4cir_core.training.roles import served_among
-
-SCORED = pa.struct([("scores", pa.list_(pa.float32())), ("seconds", pa.float64())])
-"""Scores of a query's candidates, and the seconds that they took."""
-READERS = 2
 
 
 @dataclass(frozen=True)
@@ -51,13 +41,6 @@ class Reranked:
     seconds: float | None
 
 
-@dataclass(frozen=True)
-class _ToScore:
-    query: Query
-    reference_paths: tuple[str, ...]
-    paths: tuple[str, ...]
-
-
 def rerank_answers(
     reranker: Reranker,
     answers: Sequence[Answers],
@@ -76,76 +59,41 @@ def rerank_answers(
     Raises:
         InputError: the model cannot be used, or a reference image cannot be read.
     """
-    of_sets: list[tuple[Answers, str, np.ndarray, list[str]]] = []
-    items: dict[str, _ToScore] = {}
+    queries: list[ToScore] = []
+    hits: list[tuple[Answers, str, np.ndarray]] = []
     for answer in answers:
         model = served_among(answer.models).name
         rows_QK = answer.candidates[model][:, : reranker.top]
-        keys = []
+        hits.append((answer, model, rows_QK))
         for query, rows_K in zip(answer.query_set.queries, rows_QK, strict=True):
-            hits = [answer.query_set.gallery_ids[row] for row in rows_K if row >= 0]
-            hashes = [pictures[image_id][1] for image_id in (*query.reference_ids, *hits)]
-            keys.append(fingerprint([query.modified_text, len(query.reference_ids), hashes]))
-            paths = [pictures[image_id][0] for image_id in (*query.reference_ids, *hits)]
-            cut = len(query.reference_ids)
-            items[keys[-1]] = _ToScore(query, tuple(paths[:cut]), tuple(paths[cut:]))
-        of_sets.append((answer, model, rows_QK, keys))
-    rows = GivenRows(store.rows("rerankings", reranker.fingerprint(files)), SCORED)
-    job = RowJob(
-        "reranking",
-        rows,
-        items,
-        lambda item: _opened(item, files, reranker.picture_px),
-        _scoring(FirstUse(lambda: reranker.start(files))),
-        1,
-        reranker.shard_rows,
-        READERS,
-    )
-    fill(job, progress, seconds)
-    known = rows.values(items)
+            candidates = [answer.query_set.gallery_ids[row] for row in rows_K if row >= 0]
+            references, shown = (
+                tuple(pictures[image_id] for image_id in image_ids) for image_ids in (query.reference_ids, candidates)
+            )
+            queries.append(ToScore(query.modified_text, references, shown))
+    scored = iter(stored_scores(reranker, queries, files, store, progress, seconds))
     return {
-        answer.query_set.name: _reranked(answer, model, rows_QK, [known.get(key) for key in keys])
-        for answer, model, rows_QK, keys in of_sets
+        answer.query_set.name: _reranked(answer, model, rows_QK, [*islice(scored, len(rows_QK))])
+        for answer, model, rows_QK in hits
     }
 
 
-def _opened(item: _ToScore, files: ImageFiles, side_px: int) -> OpenedShortlist:
-    references: list[Image.Image] = [files.open(path) for path in item.reference_paths]
-    return OpenedShortlist.of(files, references, item.query.modified_text, item.paths, side_px)
-
-
-def _scoring(score: Callable[..., Sequence[Score]]) -> Callable[[list[OpenedShortlist]], pa.Array]:
-    """A function from opened queries to their stored values; null where no candidate got a score."""
-
-    def scored(batch: list[OpenedShortlist]) -> pa.Array:
-        values: list[dict[str, Any] | None] = []
-        for opened in batch:
-            started = time.perf_counter()
-            scores = opened.scores(score)
-            elapsed = time.perf_counter() - started
-            answered = any(one is not None for one in scores)
-            values.append({"scores": scores, "seconds": elapsed} if answered else None)
-        return pa.array(values, SCORED)
-
-    return scored
-
-
-def _reranked(answer: Answers, model: str, rows_QK: np.ndarray, values: Sequence[dict[str, Any] | None]) -> Reranked:
+def _reranked(answer: Answers, model: str, rows_QK: np.ndarray, scored: Sequence[Scored | None]) -> Reranked:
     set_row = {image_id: row for row, image_id in enumerate(answer.query_set.gallery_ids)}
     at = answer.query_set.map_ks.index(MAP_K)
     ranks_Q = answer.ranks[model, "composed"].copy()
     precision_Q = answer.precision[model, "composed"][:, at].copy()
-    for number, (query, value) in enumerate(zip(answer.query_set.queries, values, strict=True)):
-        if value is None:
+    for number, (query, given) in enumerate(zip(answer.query_set.queries, scored, strict=True)):
+        if given is None:
             continue
         hits = [int(row) for row in rows_QK[number] if row >= 0]
-        ordered = np.array([hits[position] for position in new_order(value["scores"])])
+        ordered = np.array([hits[position] for position in new_order(given.scores)])
         right_K = np.isin(ordered, [set_row[image_id] for image_id in query.target_ids])
         ranks_Q[number] = _rank(right_K, int(ranks_Q[number]))
         precision_Q[number] = average_precision(right_K[:MAP_K], len(query.target_ids))
-    answered = [value["seconds"] for value in values if value is not None]
+    answered = [given.seconds for given in scored if given is not None]
     seconds = float(np.mean(answered)) if answered else None
-    return Reranked(model, ranks_Q, precision_Q, len(values) - len(answered), seconds)
+    return Reranked(model, ranks_Q, precision_Q, len(scored) - len(answered), seconds)
 
 
 def _rank(right_K: np.ndarray, former: int) -> int:

@@ -1,0 +1,1 @@
+"""Low-rank adapters inside an encoder that reads pictures and texts."""
