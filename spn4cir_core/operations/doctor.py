@@ -40,6 +40,7 @@ EXTRAS = {
     "gpu": "FAISS on the GPU",
     "s3": "the store on S3",
     "sentence": "embedding models of sentence-transformers",
+    "lora": "adapters inside embedding models",
     "quantized": "captioners and rewriters in 4 or 8 bits",
 }
 """What each optional extra brings."""
