@@ -62,6 +62,7 @@ def recipe_of(folder: Path) -> Path:
         "images": {"reader": {"kind": "folder", "folder": str(folder / "pictures")}},
         "image_embeddings": {"encoder": {"kind": "vision_tower", "model": "builtin:shapes", "pooling": "flatten"}},
         "splits": {"near_duplicates_by": []},
+        "pairs": {"per_reference": 2},
         "stage1_checkpoint": {"steps": 20, "batch_size": 64, "backbone": {"kind": "small"}},
         "stage2_checkpoint": {"steps": 20, "batch_size": 64},
         "blend": {"channels": ["picture", "modified_text", "edited_caption", "reference_caption", "removed_words"]},
