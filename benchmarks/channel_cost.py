@@ -4,8 +4,8 @@
 
 Captions and vectors are drawn: captions as the titles of a catalogue ("red wide trousers with belt, lined"; a few
 common words and thousands of rare ones), vectors at random. What is timed is the product's search of an opened index,
-query after query, in processor time of one thread, without the networks that encode a query. DIR keeps the FAISS
-indexes of each size.
+for one query after another and for as many at once as ``--at-once`` says, in processor time of one thread, without the
+networks that encode a query. DIR keeps the FAISS indexes of each size.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,20 +101,21 @@ def opened(kind: Index, folder: Path, vectors_ND: np.ndarray) -> VectorIndex:
     return kind.open(path)
 
 
-def milliseconds(search: Callable[[int], object], queries: int) -> float:
-    """The median over queries, after one of each wording that does not count."""
+def milliseconds(search: Callable[[slice], object], queries: int, at_once: int) -> float:
+    """A query, the median over batches after a first one that does not count."""
     seconds = []
-    for number in range(queries):
+    for start in range(0, max(queries, 5 * at_once), at_once):
         started = time.thread_time()
-        search(number)
-        seconds.append(time.thread_time() - started)
-    return 1000 * statistics.median(seconds[3:])
+        search(slice(start, start + at_once))
+        seconds.append((time.thread_time() - started) / at_once)
+    return 1000 * statistics.median(seconds[1:])
 
 
-def measure(rows: int, dimensions: int, queries: int, folder: Path) -> list[str]:
+def measure(rows: int, dimensions: int, queries: int, at_once: Sequence[int], folder: Path) -> list[str]:
     rng = np.random.default_rng(0)
     captions, vectors_ND = captions_of(rows, rng), unit_rows(rows, dimensions, rng)
-    references = rng.integers(rows, size=queries).tolist()
+    count = max(queries, 5 * max(at_once))
+    references = rng.integers(rows, size=count).tolist()
     texts, picture = texts_of(captions, references, rng), Image.new("RGB", (8, 8))
     index = opened(IndexSettings().index_for(rows), folder, vectors_ND)
     indexes = dict.fromkeys(VECTORS, opened(Codes(), folder, vectors_ND)) if rows > COMPARED_IN_FULL else {}
@@ -122,9 +123,9 @@ def measure(rows: int, dimensions: int, queries: int, folder: Path) -> list[str]
     networks: dict[str, Any] = {STAGE2.name: Drawn(dimensions, rng)}
     kinds = WordKinds.learn(captions)
     sentences = Sentences(lambda new: unit_rows(len(new), dimensions, rng))
-    query_QD = unit_rows(queries, dimensions, rng)
+    query_QD = unit_rows(count, dimensions, rng)
 
-    def searching(channels: Sequence[str]) -> Callable[[int], object]:
+    def searching(channels: Sequence[str]) -> Callable[[slice], object]:
         indexed = IndexedBlend(
             blend_of(channels),
             gallery,
@@ -133,18 +134,36 @@ def measure(rows: int, dimensions: int, queries: int, folder: Path) -> list[str]
             sentences,
             networks,
             lambda pictures: query_QD,
+            None,
+            None,
             indexes,
         )
-        return lambda number: indexed.best([(picture, texts[number])], [references[number]], WANTED)
 
-    alone = milliseconds(lambda number: best_images_of_each(index, query_QD[number : number + 1], WANTED, 1), queries)
-    lines = [f"| {rows:,} | vector search alone ({type(index).__name__}) | {alone:.2f} | 1 |"]
+        def search(part: slice) -> object:
+            own = [(picture, text) for text in texts[part]]
+            each = [(slice(number, number + 1), np.ones(1)) for number in range(len(own))]
+            return indexed.best(indexed.compose(own, references[part]), each, WANTED)
+
+        return search
+
+    lines = []
+    alone = {
+        batch: milliseconds(lambda part: best_images_of_each(index, query_QD[part], WANTED, 1), queries, batch)
+        for batch in at_once
+    }
+    lines.append(cells(rows, f"vector search alone ({type(index).__name__})", alone, alone))
     for title, channels in [*((title_of(name), (name,)) for name in CHANNELS), ("**blend of all seven**", CHANNELS)]:
-        own = milliseconds(searching(channels), queries)
-        lines.append(f"| {rows:,} | {title} | {own:.2f} | {own / alone:.2f} |")
+        own = {batch: milliseconds(searching(channels), queries, batch) for batch in at_once}
+        lines.append(cells(rows, title, own, alone))
     memory = gallery.words.nbytes / 2**20
-    lines.append(f"| {rows:,} | memory of the sparse channels, MiB | {memory:.0f} | |")
+    lines.append(f"| {rows:,} | memory of the sparse channels | {memory:.0f} MiB |{' |' * (len(at_once) - 1)}")
     return lines
+
+
+def cells(rows: int, title: str, own: Mapping[int, float], alone: Mapping[int, float]) -> str:
+    """A row of the table: milliseconds, and how many times those of the search alone."""
+    ratios = " | ".join(f"{own[batch]:.2f} ({own[batch] / alone[batch]:.2f})" for batch in own)
+    return f"| {rows:,} | {title} | {ratios} |"
 
 
 def main() -> None:
@@ -152,12 +171,15 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--dimensions", type=int, default=256)
     parser.add_argument("--queries", type=int, default=33)
+    parser.add_argument("--at-once", nargs="+", type=int, default=[1, 32, 64])
     parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    print("| pictures | what | ms a query | ratio |\n|---|---|---|---|")
+    print(f"| pictures | what | {' | '.join(f'ms a query, {batch} at once (ratio)' for batch in options.at_once)} |")
+    print("|---" * (2 + len(options.at_once)) + "|")
     for rows in options.rows:
-        print("\n".join(measure(rows, options.dimensions, options.queries, options.folder)), flush=True)
+        lines = measure(rows, options.dimensions, options.queries, options.at_once, options.folder)
+        print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class Blend:
         captioned_K = gallery.captioned_N if rows_K is None else gallery.captioned_N[rows_K]
         captioned_Q = np.array([bool(caption) for caption in queries.reference_captions], bool)
         weight_RP = self._weight_RPC[:, :, number]
-        if gallery.captioned_N.sum() < LEAST_SHARE_CAPTIONED * len(gallery.captions):
+        if gallery.captioned_share < LEAST_SHARE_CAPTIONED:
             alone = 0 if isinstance(self.channels[number], MissingCaption) else weight_RP[0, 0]
             weight_RP = np.array([[alone, alone], weight_RP[1]], np.float32)
         weight_QP = weight_RP[captioned_Q.astype(int)]

@@ -61,13 +61,16 @@ def best_images(index: VectorIndex, query_1D: np.ndarray, wanted: int, tokens: i
     return best_images_of_each(index, query_1D, wanted, tokens)[0]
 
 
-def candidate_images(index: VectorIndex, query_1D: np.ndarray, wanted: int, tokens: int) -> np.ndarray:
-    """Images of the T · wanted best vectors by the index's own scores, ascending: to be scored again, in any order."""
-    multiply_from_few_queries(query_1D.shape[1])
+def candidate_images(index: VectorIndex, queries_QD: np.ndarray, wanted: int, tokens: int) -> list[np.ndarray]:
+    """For each query the images of the T · wanted best vectors by the index's own scores, to be scored again.
+
+    In any order and, with T vectors an image, perhaps several times. An index of codes gives a query the same ones
+    whoever asks beside it.
+    """
+    multiply_from_few_queries(queries_QD.shape[1])
     with one_faiss_thread():
-        _, rows_1K = index.search(np.ascontiguousarray(query_1D, np.float32), min(index.ntotal, wanted * tokens))
-    images: np.ndarray = np.unique(rows_1K[rows_1K >= 0] // tokens)
-    return images
+        _, rows_QK = index.search(np.ascontiguousarray(queries_QD, np.float32), min(index.ntotal, wanted * tokens))
+    return [rows_K[rows_K >= 0] // tokens for rows_K in rows_QK]
 
 
 def best_images_of_each(

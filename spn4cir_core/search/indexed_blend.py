@@ -26,6 +26,7 @@ from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.search.encoder import Encoder, Query
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.caption_editor import edit_caption
+from spn4cir_core.texts.caption_words import distinct_rows
 from spn4cir_core.texts.word_kinds import WordKinds
 from spn4cir_core.training.checkpoints import read_checkpoint
 
@@ -175,17 +176,22 @@ class IndexedBlend:
             weighted: of each request which of the queries are its own, and what each of them counts, 1 in sum.
         """
         if len(self.gallery.captions) > COMPARED_IN_FULL:
-            return [self._best_candidates(part_of(composed, part), share_R, wanted) for part, share_R in weighted]
+            rows_of = self._candidates(composed, max(wanted, CANDIDATES))
+            return [
+                self._best_candidates(part_of(composed, part), rows_of[part], share_R, wanted)
+                for part, share_R in weighted
+            ]
         rows_N = np.arange(len(self.gallery.captions))
         parts_UN = self._contributions(composed, [row for part, _ in weighted for row in range(part.start, part.stop)])
         return [
             self._sorted(_shared([next(parts_UN) for _ in share_R], share_R), rows_N, wanted) for _, share_R in weighted
         ]
 
-    def _best_candidates(self, queries: ComposedQueries, share_R: np.ndarray, wanted: int) -> list[Scored]:
-        """The best images of one request, among the candidates of each channel for each of its queries."""
-        each = (part_of(queries, slice(number, number + 1)) for number in range(len(queries)))
-        rows_K = np.unique(np.concatenate([self._candidates(one, max(wanted, CANDIDATES)) for one in each]))
+    def _best_candidates(
+        self, queries: ComposedQueries, rows_of: Sequence[np.ndarray], share_R: np.ndarray, wanted: int
+    ) -> list[Scored]:
+        """The best images of one request, among the candidates of each of its queries."""
+        rows_K = distinct_rows(rows_of)
         return self._sorted(
             _shared([*self.blend.contributions(self.gallery, queries, rows_K)], share_R), rows_K, wanted
         )
@@ -213,18 +219,22 @@ class IndexedBlend:
                 parts_QUN = self.blend.contributions(self.gallery, together)
             yield from parts_QUN[: len(some)]
 
-    def _candidates(self, query: ComposedQueries, count: int) -> np.ndarray:
-        """Rows of the best images of each channel in use, sorted."""
-        rows: list[np.ndarray] = []
+    def _candidates(self, queries: ComposedQueries, count: int) -> list[np.ndarray]:
+        """Rows of the best images of each channel in use, for each query; all queries pass over an index together."""
+        rows_of: list[list[np.ndarray]] = [[] for _ in range(len(queries))]
         for channel in self.blend.used_channels:
-            vectors_1D = channel.query_vectors(query) if isinstance(channel, VectorChannel) else None
-            if isinstance(channel, VectorChannel) and vectors_1D is not None:
-                query_1D = np.nan_to_num(vectors_1D)
+            vectors_QD = channel.query_vectors(queries) if isinstance(channel, VectorChannel) else None
+            if isinstance(channel, VectorChannel) and vectors_QD is not None:
+                asking = np.flatnonzero(~np.isnan(vectors_QD).any(axis=1))
                 tokens = self.gallery.vectors[channel.vectors].shape[1] if self._has_tokens(channel.vectors) else 1
-                rows.append(candidate_images(self.indexes[channel.vectors], query_1D, count, tokens))
+                proposed = candidate_images(self.indexes[channel.vectors], vectors_QD[asking], count, tokens)
+                for number, images in zip(asking.tolist(), proposed, strict=True):
+                    rows_of[number].append(images)
             elif isinstance(channel, WordChannel):
-                rows.append(channel.best_rows(self.gallery, query, count))
-        return np.unique(np.concatenate(rows)) if rows else np.arange(min(count, len(self.gallery.captions)))
+                for number, own in enumerate(rows_of):
+                    own.append(channel.best_rows(self.gallery, part_of(queries, slice(number, number + 1)), count))
+        first = np.arange(min(count, len(self.gallery.captions)))
+        return [np.concatenate(rows) if any(map(len, rows)) else first for rows in rows_of]
 
     def _has_tokens(self, name: str) -> bool:
         return self.gallery.vectors[name].ndim == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import random
@@ -101,6 +102,9 @@ class SearchService:
             self.search(list(self._rows)[:1], [], WARM_UP_TEXT, "composed", 1)
         except InputError as error:
             log.warning("search: the first picture cannot be searched with: %s", error)
+        gc.unfreeze()
+        gc.collect()  # what is left of an index before
+        gc.freeze()  # rows and captions stay for good: looking through them for garbage takes longer than a search
         self.is_warm = True
 
     def __len__(self) -> int:

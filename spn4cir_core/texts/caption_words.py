@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ from spn4cir_core.texts.word_kinds import stem
 K1 = 1.2
 """Saturation of repeated words, the usual value (Robertson and Zaragoza 2009)."""
 LOOK_UPS = 16
-"""Looking up a row among those of a word costs about as much as summing so many entries."""
+"""Reading the words of a caption costs about as much as summing so many entries."""
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 _SAYS_NOTHING = ARTICLES | set(
     [
@@ -157,9 +157,7 @@ class CaptionWords:
             if missing > 0:
                 row_P, _ = self._postings(number)
                 rows.append(row_P[:missing] if rows else row_P)
-        if len(rows) == 1:
-            return rows[0]
-        return np.unique(np.concatenate(rows)) if rows else np.zeros(0, np.int64)
+        return distinct_rows(rows)
 
     def _known(self, words: Sequence[str]) -> dict[int, int]:
         return {self.column[word]: count for word, count in Counter(words).items() if word in self.column}
@@ -181,14 +179,28 @@ class CaptionWords:
         return sum_N if rows_K is None else sum_N[rows_K]
 
     def _looked_up(self, weight: Mapping[int, float], rows_K: np.ndarray) -> np.ndarray:
+        """As :meth:`_sums`, from the rows' own words."""
+        order_W = np.argsort(list(weight))
+        column_W = np.array(list(weight), np.int64)[order_W]
+        by_row = self._by_row
+        first_K, length_K = by_row.indptr[rows_K], np.diff(by_row.indptr)[rows_K]
+        end_K = np.cumsum(length_K)
+        entry_E = np.arange(end_K[-1]) + np.repeat(first_K - end_K + length_K, length_K)
+        column_E = by_row.indices[entry_E]
+        at_E = np.minimum(np.searchsorted(column_W, column_E), len(column_W) - 1)
+        has_E = column_W[at_E] == column_E
+        weight_WK = np.zeros((len(weight), len(rows_K)), np.float32)
+        row_E = np.repeat(np.arange(len(rows_K)), length_K)
+        weight_WK[order_W[at_E[has_E]], row_E[has_E]] = by_row.data[entry_E[has_E]]
         sum_K = np.zeros(len(rows_K), np.float32)
-        for number, value in weight.items():
-            row_P, weight_P = self._postings(number)
-            own_K = rows_K.astype(row_P.dtype)  # else all of row_P would be converted
-            at_K = np.minimum(np.searchsorted(row_P, own_K), len(row_P) - 1)
-            has_K = row_P[at_K] == own_K
-            sum_K[has_K] += value * weight_P[at_K[has_K]]
+        for value, weight_K in zip(weight.values(), weight_WK, strict=True):  # in one order, however they are added
+            sum_K += value * weight_K
         return sum_K
+
+    @cached_property
+    def _by_row(self) -> Any:
+        """The same matrix by caption."""
+        return self.weights_NV.tocsr()
 
     def _finished(self, sum_K: np.ndarray, best: Any, rows_K: np.ndarray | None) -> np.ndarray:
         if not np.any(best):
@@ -199,8 +211,20 @@ class CaptionWords:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the matrix, in bytes."""
-        return int(self.weights_NV.data.nbytes + self.weights_NV.indices.nbytes + self.weights_NV.indptr.nbytes)
+        """Memory of the matrix in bytes, by word and by caption."""
+        matrices = self.weights_NV, self._by_row
+        return sum(int(one.data.nbytes + one.indices.nbytes + one.indptr.nbytes) for one in matrices)
+
+
+def distinct_rows(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """The distinct values of integer arrays, ascending; sorted, which numpy does faster than its own ``unique``."""
+    if not rows:
+        return np.zeros(0, np.int64)
+    row_K = np.sort(np.concatenate(rows))
+    is_first_K = np.ones(len(row_K), bool)
+    is_first_K[1:] = row_K[1:] != row_K[:-1]
+    distinct_K: np.ndarray = row_K[is_first_K]
+    return distinct_K
 
 
 def _saturated(count: Any) -> Any:

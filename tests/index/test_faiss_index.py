@@ -59,17 +59,27 @@ def test_codes_propose_what_a_slow_scan_finds(
     codes.write(index, tmp_path / "codes")
     opened = codes.open(tmp_path / "codes")
     for query in vectors[:30] + 0.1 * vectors[30:60]:
-        proposed = candidate_images(opened, query[None], 300, 1).tolist()
-        assert len(proposed) == 300 and proposed == sorted(proposed)
+        proposed = candidate_images(opened, query[None], 300, 1)[0].tolist()
+        assert len(proposed) == len(set(proposed)) == 300
         assert set(slow_best(vectors, query, 10, 1)) <= set(proposed)
-        assert slow_best(vectors, query, 1, 3)[0] in candidate_images(opened, query[None], 100, 3)
+        assert slow_best(vectors, query, 1, 3)[0] in candidate_images(opened, query[None], 100, 3)[0]
+
+
+@pytest.mark.parametrize("flat_up_to", [5000, 100], ids=["all codes", "codes in cells"])
+def test_codes_propose_the_same_whoever_asks_beside(vectors: np.ndarray, flat_up_to: int) -> None:
+    index = INDEXES.build({"kind": "codes", "flat_up_to": flat_up_to, "probed_share": 0.3}).build(vectors, 0)
+    queries = vectors[:70] + 0.1 * vectors[70:140]
+    alone = [set(candidate_images(index, query[None], 300, 1)[0].tolist()) for query in queries]
+    for count in (2, 5, 33, 70):
+        together = candidate_images(index, queries[:count], 300, 1)
+        assert [set(images.tolist()) for images in together] == alone[:count]
 
 
 def test_too_few_vectors_are_compared_as_they_are_and_odd_dimensions_have_codes(vectors: np.ndarray) -> None:
     codes = INDEXES.build("codes")
     assert type(codes.build(vectors[:999], 0)).__name__ == "IndexFlatIP"
     index = codes.build(vectors[:, :15], 0)
-    assert vectors[5, :15] @ vectors[5, :15] > 0 and 5 in candidate_images(index, vectors[5:6, :15], 10, 1)
+    assert vectors[5, :15] @ vectors[5, :15] > 0 and 5 in candidate_images(index, vectors[5:6, :15], 10, 1)[0]
 
 
 def test_an_index_that_finds_little_says_so(vectors: np.ndarray) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spn4cir_core.texts import caption_words as caption_words_module
-from spn4cir_core.texts.caption_words import K1, CaptionWords, caption_words
+from spn4cir_core.texts.caption_words import K1, CaptionWords, caption_words, distinct_rows
 
 CAPTIONS = ["red hat", "red hat, red belt", "blue hat with feather", None, "", "红色的衣服"]
 
@@ -71,6 +71,12 @@ def test_phrases_tell_same_words_apart() -> None:
 
 def test_memory_is_counted() -> None:
     words = CaptionWords.of(CAPTIONS)
-    assert (
-        words.nbytes == words.weights_NV.data.nbytes + words.weights_NV.indices.nbytes + words.weights_NV.indptr.nbytes
-    )
+    by_word, by_caption = words.weights_NV, words.weights_NV.tocsr()
+    arrays = [array for one in (by_word, by_caption) for array in (one.data, one.indices, one.indptr)]
+    assert words.nbytes == sum(array.nbytes for array in arrays)
+
+
+def test_distinct_rows_are_those_of_a_set() -> None:
+    rows = [np.array([5, 1, 5]), np.array([], np.int64), np.array([7, 1])]
+    assert distinct_rows(rows).tolist() == [1, 5, 7]
+    assert distinct_rows([]).tolist() == distinct_rows([np.array([], np.int64)]).tolist() == []
