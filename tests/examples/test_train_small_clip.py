@@ -1,0 +1,50 @@
+"""The example that trains a small CLIP: its folder is an image encoder of ours that reads the titles' words."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examples import train_small_clip
+from spn4cir_core.embeddings.sentence_transformers_encoder import SentenceTransformersEncoder
+
+pytest.importorskip("sentence_transformers")
+COLOURS = ("red", "blue", "green", "yellow")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    with (folder / "metadata.csv").open("w", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(["file", "title", "keep_in"])
+        for colour in (*COLOURS, "black"):
+            Image.new("RGB", (40, 30), colour).save(folder / f"{colour}.png")
+            writer.writerow([f"{colour}.png", f"a {colour} card", "evaluation" if colour == "black" else "train"])
+    return folder
+
+
+def test_titles_find_their_pictures(pictures: Path, tmp_path: Path) -> None:
+    assert [path.stem for path, _ in train_small_clip.titled_pictures(pictures)] == list(COLOURS), (
+        "black is for evaluation"
+    )
+    train_small_clip.main([str(pictures), "--out", str(tmp_path / "encoder"), "--steps", "40", "--image-px", "32"])
+    encoder = SentenceTransformersEncoder(model=str(tmp_path / "encoder"), device="cpu")
+    of_pictures = encoder.start()([Image.open(pictures / f"{colour}.png").convert("RGB") for colour in COLOURS])
+    of_texts = encoder.start_texts()([f"a {colour} card" for colour in COLOURS])
+    assert (of_texts @ of_pictures.T).argmax(1).tolist() == [0, 1, 2, 3]
+    assert np.isfinite(encoder.start_texts()(["zebra?"])).all()
+
+
+def test_pictures_move_on_white(pictures: Path) -> None:
+    import torch
+
+    square = train_small_clip.squares([pictures / "red.png"], 32).float() / 255
+    assert square[0, :, 0, 0].tolist() == [1, 1, 1] and square[0, :, 16, 16].tolist() == [1, 0, 0]
+    moved = train_small_clip.moved(square, torch.Generator().manual_seed(0))
+    assert not torch.equal(moved, square) and moved.min() >= 0 and moved.max() <= 1
+    assert moved[0, :, 16, 16].tolist() == [1, 0, 0]
