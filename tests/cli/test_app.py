@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+import typer.main
 from PIL import Image
 
-from spn4cir_core.cli.app import shown_channels
+from spn4cir_core.cli.app import app
+from spn4cir_core.cli.command_table import COMMANDS
+from spn4cir_core.cli.search import shown_channels
 from spn4cir_core.flow import STAGES
 from tests.pipelines import tiny_recipe_file
 
@@ -38,6 +44,32 @@ def options(folder: Path) -> list[str]:
 def test_help_shows_examples() -> None:
     shown = spn4cir("--help")
     assert shown.returncode == 0 and "spn4cir run --images photos/" in shown.stdout
+
+
+def test_help_names_every_command_as_its_docstring_does_and_loads_none() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, (_, about) in COMMANDS.items():
+        first, *_ = (group.get_command(None, name).help or "").split("\n\n")
+        assert " ".join(first.split()) == about
+    script = "import sys\nfrom spn4cir_core.cli.app import main\ntry: main()\nfinally: print(*sys.modules)"
+    line = [sys.executable, "-c", script, "--help"]
+    loaded = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    assert "dimensions" in loaded and "spn4cir_core.cli.hints" in loaded
+    assert not {"pydantic", "pyarrow", "numpy", "spn4cir_core.recipe"} & set(loaded.split())
+
+
+def test_every_module_s_commands_are_in_the_table() -> None:
+    for module in {module for module, _ in COMMANDS.values()}:
+        own = typer.Typer()
+        import_module(f"spn4cir_core.cli.{module}").register(own)
+        own.callback()(lambda: None)
+        named: Any = typer.main.get_group(own)
+        assert set(named.commands) == {name for name, (home, _) in COMMANDS.items() if home == module}
+
+
+def test_a_mistyped_command_is_answered_with_the_right_one() -> None:
+    shown = spn4cir("serach")
+    assert shown.returncode and "search" in shown.stderr
 
 
 def test_search_prints_hits_and_writes_a_contact_sheet(folder: Path) -> None:
