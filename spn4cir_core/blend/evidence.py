@@ -192,6 +192,21 @@ class Evidence:
             vectors[CAPTION] = self._meanings(image_ids, captions, self.sentences)
         return Gallery(captions, vectors)
 
+    def meanings(self, image_ids: Sequence[str]) -> np.ndarray:
+        """(N, D) float32 vectors of the images' captions; NaN for an image without one. Needs ``sentences``."""
+        assert self.sentences is not None
+        captions = [self.captions.get(image_id) for image_id in image_ids]
+        any_caption = next(iter(self.captions.values()), None)  # D is known from a caption alone
+        self.sentences.vectors([any_caption])
+        return self._meanings(image_ids, captions, self.sentences)
+
+    def meaning_key(self, image_id: str) -> str:
+        """What the vector of an image's caption is made of; empty where it has none."""
+        caption = self.captions.get(image_id)
+        if not caption or self.readings is None or image_id not in self.readings.row_of:
+            return caption or ""
+        return repr(self.readings.of(image_id))
+
     def _meanings(self, image_ids: Sequence[str], captions: Sequence[str | None], sentences: Sentences) -> np.ndarray:
         """(N, D) float32 vectors of captions; of a picture with readings the mean of theirs."""
         vectors_ND = sentences.vectors(captions)

@@ -59,6 +59,14 @@ class Readings:
         shares_R = table[SHARES].combine_chunks().flatten().to_numpy()
         return cls(row_of, lists.offsets.to_numpy(), words.dictionary.to_pylist(), words.indices.to_numpy(), shares_R)
 
+    def of(self, image_id: str) -> list[Reading]:
+        """The readings of a picture that has some."""
+        start, end = self.start_M1[self.row_of[image_id] :][:2]
+        return [
+            (self.captions[number], float(self.share_R[at]))
+            for at, number in enumerate(self.number_R[start:end], start)
+        ]
+
     def drawn(self, image_id: str, random: np.random.Generator) -> str | None:
         """One of a picture's readings, as likely as it is; None where it has none."""
         row = self.row_of.get(image_id)

@@ -52,6 +52,9 @@ class Work(Generic[View]):
     processes: Processes = ALONE
     ancestors: Mapping[str, Artifact] = field(default_factory=dict)
     """What ``Stage.reads_also`` declares, by name."""
+    earlier: Artifact | None = None
+    """The recipe's artefact of this stage before this one, whose files may be shared; it decides nothing of what
+    the new one says."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,15 @@ class Stage(Generic[View]):
         processes: Processes,
     ) -> Work[View]:
         ancestors = Ancestors(store, parents, self.reads_also)
-        return Work(self.settings_of(recipe), store, parents, draft, progress, processes, ancestors)
+        earlier = self._earlier(recipe, store)
+        return Work(self.settings_of(recipe), store, parents, draft, progress, processes, ancestors, earlier)
+
+    def _earlier(self, recipe: Tables, store: Store) -> Artifact | None:
+        """None also where it is damaged."""
+        with suppress(StoreError):
+            earlier = store.current(recipe.name, self.name)
+            return None if earlier is None or earlier.damage() else earlier
+        return None
 
     def _check_external_inputs(self, recipe: Tables, store: Store, inputs: Mapping[str, Any], draft: Draft) -> None:
         """What was read while it changed belongs to no fingerprint: an edit that is taken back would bring it up."""

@@ -265,6 +265,9 @@ def exhaustive(index: Any) -> VectorIndex | None:
     """The vectors of an approximate index, every one of which is compared; None where that index is none of ours."""
     import faiss
 
+    if hasattr(index, "exhaustive"):
+        every: VectorIndex = index.exhaustive()
+        return every
     lists = index.lists if isinstance(index, GraphOfGroups) else index
     if hasattr(lists, "nprobe"):
         return AllLists(lists)

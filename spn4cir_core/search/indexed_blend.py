@@ -20,10 +20,12 @@ from spn4cir_core.embeddings.base import IMAGE_ENCODERS, ImageEncoder
 from spn4cir_core.engine.blas_threads import one_blas_thread
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import ImageFiles, as_picture, pixel_sha256
-from spn4cir_core.index.base import INDEXES, VectorIndex
+from spn4cir_core.index.base import VectorIndex
 from spn4cir_core.index.image_index import candidate_images
+from spn4cir_core.index.sharded_index import ShardedVectors
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.search.encoder import Encoder, Query
+from spn4cir_core.search.index_table import read_shard_lists
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.caption_editor import edit_caption
 from spn4cir_core.texts.caption_words import distinct_rows
@@ -37,6 +39,8 @@ COMPARED_IN_FULL = 20_000
 """Up to so many images, all are scored; above, only the candidates of each channel."""
 SCORED_TOGETHER = 4
 """Queries in one matrix product."""
+CODES = "codes"
+"""What an index of a shard is for that proposes candidates."""
 CANDIDATES = 300
 """Best images of each channel in use that all channels score, in addition to the wanted number."""
 
@@ -47,16 +51,6 @@ class Scored(NamedTuple):
     score: float
     row: int
     channels: dict[str, float]
-
-
-def vectors_file(name: str) -> str:
-    """File of the (N, D) or (N, T, D) vectors of one channel."""
-    return f"vectors_{name}.npy"
-
-
-def index_file(name: str) -> str:
-    """File of the codes of these vectors, where there are too many to compare all."""
-    return f"vectors_{name}.faiss"
 
 
 def network_files(model: str) -> tuple[str, str]:
@@ -112,7 +106,7 @@ class IndexedBlend:
         """Open what the folder of a ``search_index`` holds.
 
         Args:
-            about: the content of ``index.json``: the image encoder and the channels' indexes.
+            about: the content of ``index.json``: the image encoder, and what captions uploads.
             rows: caption and pixel_sha256 of every image, in the order of the vectors.
             own: model → its network, of those that are already open.
 
@@ -121,7 +115,9 @@ class IndexedBlend:
         """
         blend, files = read_blend(artifact), artifact.summary["files"]
         names, encoder = vectors_in_use(blend), _encoder(about["image_encoder"])
-        vectors = {name: _open_vectors(artifact, name) for name in names}
+        sharded = {name: _open_vectors(artifact, name) for name in names}
+        are_proposed = len(rows) > COMPARED_IN_FULL
+        vectors: dict[str, Any] = {name: one if are_proposed else one.whole() for name, one in sharded.items()}
         captions = [row["caption"] if _counts(row, blend) else "" for row in rows]
         sentences = Sentences.of(blend.sentence_encoder) if CAPTION in names else None
         return cls(
@@ -134,10 +130,7 @@ class IndexedBlend:
             FirstUse(encoder.start),
             TextSide.of(encoder) if reads_text_vectors(blend) else None,
             ComposedSide.of(encoder) if any(isinstance(one, FrozenComposed) for one in blend.used_channels) else None,
-            {
-                name: INDEXES.build(kind).open(artifact.file(index_file(name)))
-                for name, kind in about["channel_indexes"].items()
-            },
+            {name: one.index(CODES) for name, one in sharded.items()} if are_proposed else {},
             None if about.get("captioner") is None else _upload_captions(about["captioner"]),
         )
 
@@ -324,13 +317,13 @@ def _encoder(table: Mapping[str, Any]) -> ImageEncoder:
     return encoder
 
 
-def _open_vectors(artifact: Artifact, name: str) -> np.ndarray:
-    path = artifact.file(vectors_file(name))
-    try:
-        vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}). Delete {path.parent} and run again.") from error
-    return vectors
+def _open_vectors(artifact: Artifact, name: str) -> ShardedVectors:
+    listed = read_shard_lists(artifact)
+    if name not in listed:
+        raise StoreError(
+            f"{artifact.noun} {artifact.fingerprint} has no vectors {name!r}; delete {artifact.path} and run"
+        )
+    return ShardedVectors.open(artifact, name, listed[name])
 
 
 def _shared(parts_RUK: Sequence[np.ndarray], share_R: np.ndarray) -> np.ndarray:

@@ -14,18 +14,19 @@ import numpy as np
 from spn4cir_core.blend.fitted import read_blend
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.images.files import ImageFiles, Picture, as_picture
-from spn4cir_core.index.base import INDEXES, VectorIndex
+from spn4cir_core.index.base import VectorIndex
+from spn4cir_core.index.sharded_index import ShardedVectors
+from spn4cir_core.index.vector_shards import SEARCH
 from spn4cir_core.reranking.base import RERANKERS
 from spn4cir_core.reranking.reordered import Reranking
 from spn4cir_core.search.encoder import Made, pair_up, shares
 from spn4cir_core.search.filters import Where
 from spn4cir_core.search.hits import Hit, hits_sheet
-from spn4cir_core.search.index_table import read_indexed_images
+from spn4cir_core.search.index_table import ABOUT, read_indexed_images, read_shard_lists
 from spn4cir_core.search.indexed_blend import IndexedBlend
 from spn4cir_core.search.ranking import ImageRanking
 from spn4cir_core.search.repeats import Once, Repeats
 from spn4cir_core.search.search_request import SearchRequest
-from spn4cir_core.search.stage import ABOUT, INDEX
 from spn4cir_core.search.unknown_words import unknown_words
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.whole_file import read_json
@@ -76,11 +77,9 @@ class Searcher(ImageRanking):
                 f"one is {checkpoint.fingerprint}; materialise search_index again"
             )
         rows = read_indexed_images(artifact)
-        try:
-            index = INDEXES.build(about["kind"]).open(artifact.file(INDEX))
-        except RuntimeError as error:
-            raise StoreError(f"{artifact.path / INDEX} is damaged. Delete {artifact.path} and run again.") from error
-        if len(rows) != about["images"] or index.ntotal % len(rows) or index.d != about["dimensions"]:
+        vectors = ShardedVectors.open(artifact, STAGE2.name, read_shard_lists(artifact)[STAGE2.name])
+        index = vectors.index(SEARCH)
+        if not len(rows) == len(vectors) == about["images"] or index.d != about["dimensions"]:
             raise _mismatch(artifact, index, rows)
         for name in (NETWORK, WEIGHTS):
             artifact.file(name)

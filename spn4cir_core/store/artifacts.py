@@ -33,9 +33,8 @@ import pyarrow.parquet as pq
 
 from spn4cir_core.errors import AlreadyWritten, StoreError
 from spn4cir_core.store import table_groups
-from spn4cir_core.store.checksums import check_file, compare
+from spn4cir_core.store.checksums import check_file, compare, share_note
 from spn4cir_core.store.draft import Draft
-from spn4cir_core.store.fingerprints import file_sha256
 from spn4cir_core.store.fingerprints import fingerprint as hash_of
 from spn4cir_core.store.locks import locked
 from spn4cir_core.store.summaries import SUMMARY, SUMMARY_DIGEST, read_pointer, read_summary
@@ -85,11 +84,16 @@ class Artifact:
         Raises:
             StoreError: the artefact has no such file, or it was damaged: its size or its checksum is another.
         """
-        path = self._file(name)
+        path = self.size_checked(name)
         check_file(path, self.summary["files"][name]["sha256"], self.path)
         return path
 
-    def _file(self, name: str) -> Path:
+    def size_checked(self, name: str) -> Path:
+        """Path of one of the artefact's files, of which nothing is read.
+
+        Raises:
+            StoreError: the artefact has no such file, or its size is another.
+        """
         path = self.path / name
         recorded = self.summary["files"].get(name)
         if recorded is None:
@@ -104,6 +108,14 @@ class Artifact:
                 f"Delete {self.path} and run again."
             )
         return path
+
+    def share(self, name: str, draft: Draft, new_name: str = "") -> None:
+        """Put one of its files into a draft too, as :meth:`Draft.link` does.
+
+        Raises:
+            StoreError: the artefact has no such file, or its size is another.
+        """
+        draft.link(self.size_checked(name), self.summary["files"][name]["sha256"], new_name or name)
 
     def table(self, name: str = "", columns: list[str] | None = None) -> pa.Table:
         """Read one of the artefact's Parquet tables, by default the one named like the artefact.
@@ -148,7 +160,7 @@ class Artifact:
         """Says which of its files is missing or has another size, and what to do; empty where none is."""
         for name in self.summary["files"]:
             try:
-                self._file(name)
+                self.size_checked(name)
             except StoreError as error:
                 return str(error)
         return ""
@@ -160,7 +172,7 @@ class Artifact:
             StoreError: a file is missing or its bytes are not those that were written.
         """
         for name, recorded in self.summary["files"].items():
-            compare(self._file(name), recorded["sha256"], self.path)
+            compare(self.size_checked(name), recorded["sha256"], self.path)
 
 
 class Store:
@@ -259,7 +271,8 @@ class Store:
         return is_in_words or (isinstance(error, OSError) and error.errno in UNWRITABLE)
 
     def _publish(self, noun: str, fingerprint: str, draft: Draft, provenance: dict[str, Any]) -> None:
-        files = sorted(path for path in draft.path.rglob("*") if path.is_file())
+        files = sorted(path for path in draft.path.rglob("*") if path.is_file() and path.name != SUMMARY)
+        names = [path.relative_to(draft.path).as_posix() for path in files]
         summary = {
             "noun": noun,
             "fingerprint": fingerprint,
@@ -269,9 +282,7 @@ class Store:
             "seconds": {cause: round(value, 3) for cause, value in sorted(draft.seconds.items())},
             "details": draft.details,
             "files": {
-                path.relative_to(draft.path).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-                for path in files
-                if path.name != SUMMARY
+                name: {"bytes": (draft.path / name).stat().st_size, "sha256": draft.sha256(name)} for name in names
             },
         }
         plain = json.loads(json.dumps(summary))  # hashed as it will be read
@@ -281,6 +292,8 @@ class Store:
             shutil.rmtree(target)
         draft.path.replace(target)
         sync_folder(self.root / noun)
+        for name, (source, _) in draft.linked.items():
+            share_note(source, target / name, self.root)
 
     def _held(self, noun: str, fingerprint: str) -> AbstractContextManager[None]:
         """The lock of one artefact."""

@@ -11,7 +11,8 @@ from spn4cir_core.store.notes import CHECKED, read_note, write_note
 NOTED_BYTES = 64 << 20
 """Files of this size and more are not hashed again by each process: the store keeps a note of what was compared."""
 
-_seen: dict[Path, tuple[str, list[int]]] = {}
+_seen: set[tuple[str | int, ...]] = set()
+"""Checksum and state of the files that this process has compared; a hard link is the same file."""
 
 
 def check_file(path: Path, sha256: str, folder: Path) -> None:
@@ -24,7 +25,7 @@ def check_file(path: Path, sha256: str, folder: Path) -> None:
         StoreError: the bytes are not those that were written.
     """
     state = file_state(path)
-    if _seen.get(path) == (sha256, state):
+    if (sha256, *state) in _seen:
         return
     root = folder.parents[1]
     note = root / CHECKED / path.relative_to(root)
@@ -33,7 +34,13 @@ def check_file(path: Path, sha256: str, folder: Path) -> None:
         compare(path, sha256, folder)
         if noted:
             write_note(note, [sha256, state])
-    _seen[path] = (sha256, state)
+    _seen.add((sha256, *state))
+
+
+def share_note(path: Path, linked: Path, root: Path) -> None:
+    """Let a hard link of a file count as compared where the file does; both must lie in the store ``root``."""
+    if path.is_relative_to(root) and (noted := read_note(root / CHECKED / path.relative_to(root))) is not None:
+        write_note(root / CHECKED / linked.relative_to(root), noted)
 
 
 def compare(path: Path, sha256: str, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from spn4cir_core.store import table_groups
+from spn4cir_core.store.fingerprints import file_sha256
 from spn4cir_core.store.whole_file import whole_file, write_json
 
 
@@ -25,6 +27,23 @@ class Draft:
     drops: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     details: dict[str, Any] = field(default_factory=dict)
+    linked: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    """Files of finished artefacts, by name: where they are from, and their checksum, which is not computed again."""
+
+    def link(self, source: Path, sha256: str, name: str) -> None:
+        """Share a file of a finished artefact: a hard link where the file system has them, else a copy."""
+        target = self.file(name)
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(source)
+        except OSError:
+            with whole_file(target) as scratch:
+                shutil.copyfile(source, scratch)
+        self.linked[name] = source, sha256
+
+    def sha256(self, name: str) -> str:
+        """Checksum of one of its files; that of a shared file is known."""
+        return self.linked[name][1] if name in self.linked else file_sha256(self.path / name)
 
     def file(self, name: str) -> Path:
         """Where to write one of the artefact's files; its folder exists."""

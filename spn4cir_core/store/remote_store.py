@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 from urllib.request import url2pathname
 from uuid import uuid4
 
+from typing_extensions import override
+
 from spn4cir_core.errors import StoreError
 from spn4cir_core.store.artifacts import RECIPE_NOTE, Artifact, Store
 from spn4cir_core.store.draft import Draft
@@ -74,10 +76,11 @@ class RemoteArtifact(Artifact):
         """Location of the artefact as messages print it."""
         return self.remote.location(f"{self.noun}/{self.path.name}")
 
-    def _file(self, name: str) -> Path:
+    @override
+    def size_checked(self, name: str) -> Path:
         if name in self.summary["files"] and not (self.path / name).is_file():
             self._fetch(name)
-        return super()._file(name)
+        return super().size_checked(name)
 
     def verify(self) -> None:
         """Fetch every file anew and compare it with its recorded checksum.
@@ -87,7 +90,7 @@ class RemoteArtifact(Artifact):
         """
         for name in self.summary["files"]:
             self._fetch(name, anew=True)
-            super()._file(name)
+            super().size_checked(name)
 
     def damage(self) -> str:
         """As :meth:`Artifact.damage`, of the files on this machine; the others are fetched when they are read."""

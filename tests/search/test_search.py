@@ -108,7 +108,9 @@ def test_a_recipe_trained_anew_since_is_told(tmp_path: Path, caplog: pytest.LogC
     assert newest.fingerprint in caplog.text and "--select search_index" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "search_index.parquet", "model.safetensors", "network.json"])
+@pytest.mark.parametrize(
+    "name", ["vectors/stage2.rows.npy", "search_index.parquet", "model.safetensors", "network.json"]
+)
 def test_damaged_folders_are_refused(index: Artifact, tmp_path: Path, name: str) -> None:
     copied = tmp_path / "copy"
     shutil.copytree(index.path, copied)
@@ -121,8 +123,9 @@ def test_parts_of_two_indexes_are_refused(index: Artifact, store: Store, tmp_pat
     small, _ = SEARCH_INDEX.run(with_search(recipe(store.root.parent / "pictures"), images="train"), store)
     copied = tmp_path / "copy"
     shutil.copytree(index.path, copied)
-    shutil.copyfile(small.file("index.faiss"), copied / "index.faiss")
-    names = {**index.summary["files"], "index.faiss": small.summary["files"]["index.faiss"]}
+    name = "vectors/stage2.rows.npy"
+    shutil.copyfile(small.file(name), copied / name)
+    names = {**index.summary["files"], name: small.summary["files"][name]}
     with pytest.raises(StoreError, match="do not belong together"):
         Searcher.open(Artifact("search_index", copied, {**index.summary, "files": names}))
 
