@@ -11,7 +11,7 @@ from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import read_queries
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
-from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.filters import Where, parse_where
@@ -49,7 +49,7 @@ def search(
         list[str] | None, typer.Option(help="What hits must have: colour=red, category=shoes; may be repeated.")
     ] = None,
     vectors: Annotated[
-        str, typer.Option(help="Search a table that spn4cir vectors has filled, by stage 2 alone: lancedb:FOLDER …")
+        str, typer.Option(help="Let tables that spn4cir vectors has filled propose the candidates: lancedb:FOLDER …")
     ] = "",
     recipe_name: RecipeOption = "",
     store_url: StoreOption = "store",
@@ -59,10 +59,7 @@ def search(
     recipe, store = opened(recipe_name, store_url, images)
     references = [_picture(path, recipe, store) for path in image or []]
     conditions = parse_where(where or ())
-    if vectors:
-        _show_table_hits(vectors, recipe, store, references, text, top, conditions)
-        return
-    searcher = _searcher(recipe, store)
+    searcher = _table_searcher(vectors, recipe, store, conditions) if vectors else _searcher(recipe, store)
     reranks = bool(rerank and searcher.reranking and references and text.strip())
     hits = searcher.search(
         references or None,
@@ -111,22 +108,17 @@ def _searcher(recipe: Recipe, store: Store) -> Searcher:
     return Searcher.of_recipe(recipe.name, store, image_files(recipe.images, store))
 
 
+def _table_searcher(vectors: str, recipe: Recipe, store: Store, where: Where) -> Searcher:
+    from spn4cir_core.search.search import current_index
+    from spn4cir_core.search.vector_tables import IndexTables
+
+    tables, index = IndexTables.named(vectors, recipe.name), current_index(recipe.name, store)
+    return tables.searcher(index, image_files(recipe.images, store), where)
+
+
 def _picture(path: Path, recipe: Recipe, store: Store) -> Image.Image:
     """A picture anywhere on this machine, opened with the limits of the recipe."""
     return ImageFiles(path.absolute().parent, recipe.images.max_pixels).open(path.name)
-
-
-def _show_table_hits(
-    vectors: str, recipe: Recipe, store: Store, references: Sequence[Image.Image], text: str, top: int, where: Where
-) -> None:
-    from spn4cir_core.search.search import current_index
-    from spn4cir_core.search.vector_tables import TableSearcher, table_named
-
-    if len(references) > 1:
-        raise InputError("a vector table is searched with one reference image; leave out --vectors for several")
-    searcher = TableSearcher.open(table_named(vectors, recipe.name), current_index(recipe.name, store))
-    for hit in searcher.search(next(iter(references), None), text or None, top, where):
-        typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}")
 
 
 def _show(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
+from spn4cir_core.training.roles import STAGE2
 
 
 def register(app: typer.Typer) -> None:
@@ -23,16 +24,15 @@ def update_vectors(
 ) -> None:
     """Put the search index's vectors into LanceDB, pgvector or FAISS; later only what has changed since."""
     from spn4cir_core.search.search import current_index
-    from spn4cir_core.search.vector_tables import RECALL_TOP, measured_table_recall, table_named, update_table
+    from spn4cir_core.search.vector_tables import RECALL_TOP, IndexTables
 
     recipe, store = opened(recipe_name, store_url, images)
-    index, opened_table = current_index(recipe.name, store), table_named(table, recipe.name)
-    change = update_table(opened_table, index, store)
-    typer.echo(
-        f"{change.added:,} images added, {change.replaced:,} replaced, {change.removed:,} removed, "
-        f"{change.unchanged:,} as they were"
-    )
+    index, tables = current_index(recipe.name, store), IndexTables.named(table, recipe.name)
+    for name, change in tables.update(index).items():
+        typer.echo(
+            f"{name}: {change.added:,} images added, {change.replaced:,} replaced, {change.removed:,} removed, "
+            f"{change.unchanged:,} as they were"
+        )
     if recall:
-        share = measured_table_recall(opened_table, index, store)
-        typer.echo(f"recall@{RECALL_TOP} against every vector: {share:.3f}")
+        typer.echo(f"recall@{RECALL_TOP} of {STAGE2.name} against every vector: {tables.recall(index):.3f}")
     typer.echo(f"search it: spn4cir search --vectors {table.partition(':')[0]}:… --text …")

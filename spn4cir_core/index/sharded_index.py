@@ -11,7 +11,7 @@ import numpy as np
 from spn4cir_core.errors import StoreError
 from spn4cir_core.index.base import VectorIndex
 from spn4cir_core.index.faiss_index import exhaustive
-from spn4cir_core.index.vector_shards import ShardList, gathered, open_array, open_index, rows_file
+from spn4cir_core.index.vector_shards import KEY_BYTES, ShardList, gathered, open_array, open_index, rows_file
 from spn4cir_core.store.artifacts import Artifact
 
 
@@ -88,6 +88,14 @@ class ShardedVectors:
         rows_K = np.atleast_1d(np.asarray(rows))
         vectors = gathered(self.parts, self.shard_N[rows_K], self.row_N[rows_K])
         return vectors if np.ndim(rows) else vectors[0]
+
+    def keys(self) -> np.ndarray:
+        """(N,) bytes: of each image what its vectors are made of."""
+        key_N = np.empty(len(self), f"S{KEY_BYTES}")
+        for number, shard in enumerate(self.listed.shards):
+            here = np.flatnonzero(self.shard_N == number)
+            key_N[here] = open_array(self.artifact, shard.file("keys.npy"))[self.row_N[here]]
+        return key_N
 
     def whole(self) -> np.ndarray:
         """All of them in the order of the images: memory-mapped where one shard has them so, else in memory."""

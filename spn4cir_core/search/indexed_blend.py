@@ -102,6 +102,7 @@ class IndexedBlend:
         about: Mapping[str, Any],
         rows: Sequence[Mapping[str, str]],
         own: Mapping[str, Callable[[], Network]],
+        indexes: Mapping[str, VectorIndex] | None = None,
     ) -> IndexedBlend:
         """Open what the folder of a ``search_index`` holds.
 
@@ -109,6 +110,8 @@ class IndexedBlend:
             about: the content of ``index.json``: the image encoder, and what captions uploads.
             rows: caption and pixel_sha256 of every image, in the order of the vectors.
             own: model → its network, of those that are already open.
+            indexes: by name of vectors, what proposes the candidates; None: codes of the artefact, where there are more
+                images than are compared.
 
         Raises:
             StoreError: an older version made the index, without a blend.
@@ -116,7 +119,9 @@ class IndexedBlend:
         blend, files = read_blend(artifact), artifact.summary["files"]
         names, encoder = vectors_in_use(blend), _encoder(about["image_encoder"])
         sharded = {name: _open_vectors(artifact, name) for name in names}
-        are_proposed = len(rows) > COMPARED_IN_FULL
+        are_proposed = indexes is not None or len(rows) > COMPARED_IN_FULL
+        if indexes is None:
+            indexes = {name: one.index(CODES) for name, one in sharded.items()} if are_proposed else {}
         vectors: dict[str, Any] = {name: one if are_proposed else one.whole() for name, one in sharded.items()}
         captions = [row["caption"] if _counts(row, blend) else "" for row in rows]
         sentences = Sentences.of(blend.sentence_encoder) if CAPTION in names else None
@@ -130,7 +135,7 @@ class IndexedBlend:
             FirstUse(encoder.start),
             TextSide.of(encoder) if reads_text_vectors(blend) else None,
             ComposedSide.of(encoder) if any(isinstance(one, FrozenComposed) for one in blend.used_channels) else None,
-            {name: one.index(CODES) for name, one in sharded.items()} if are_proposed else {},
+            indexes,
             None if about.get("captioner") is None else _upload_captions(about["captioner"]),
         )
 
@@ -168,7 +173,7 @@ class IndexedBlend:
             composed: queries by :meth:`compose`.
             weighted: of each request which of the queries are its own, and what each of them counts, 1 in sum.
         """
-        if len(self.gallery.captions) > COMPARED_IN_FULL:
+        if self.indexes or len(self.gallery.captions) > COMPARED_IN_FULL:
             rows_of = self._candidates(composed, max(wanted, CANDIDATES))
             return [
                 self._best_candidates(part_of(composed, part), rows_of[part], share_R, wanted)

@@ -59,12 +59,19 @@ class Searcher(ImageRanking):
         """Puts the first hits of a composed query in order; None where the recipe names no reranker."""
 
     @classmethod
-    def open(cls, artifact: Artifact, checkpoint: Artifact | None = None, files: ImageFiles | None = None) -> Searcher:
+    def open(
+        cls,
+        artifact: Artifact,
+        checkpoint: Artifact | None = None,
+        files: ImageFiles | None = None,
+        indexes: Mapping[str, VectorIndex] | None = None,
+    ) -> Searcher:
         """Open a ``search_index`` artefact.
 
         Args:
             checkpoint: the stage-2 checkpoint the index must have been made with, if that is to be checked.
             files: opens the indexed pictures for a reranker; None: there is no reranking.
+            indexes: by name of vectors, what proposes candidates; None: the artefact's own.
 
         Raises:
             StoreError: the index is damaged, its parts do not belong together, or it is of another checkpoint.
@@ -78,13 +85,13 @@ class Searcher(ImageRanking):
             )
         rows = read_indexed_images(artifact)
         vectors = ShardedVectors.open(artifact, STAGE2.name, read_shard_lists(artifact)[STAGE2.name])
-        index = vectors.index(SEARCH)
+        index = vectors.index(SEARCH) if indexes is None else indexes[STAGE2.name]
         if not len(rows) == len(vectors) == about["images"] or index.d != about["dimensions"]:
             raise _mismatch(artifact, index, rows)
         for name in (NETWORK, WEIGHTS):
             artifact.file(name)
         network = cache(partial(_load_checked, artifact, index, rows))
-        blend = IndexedBlend.open(artifact, about, rows, {STAGE2.name: network})
+        blend = IndexedBlend.open(artifact, about, rows, {STAGE2.name: network}, indexes)
         reranker = RERANKERS.build(about["reranker"]) if "reranker" in about else None
         reranking = None if reranker is None or files is None else Reranking(reranker, files)
         return cls(index, rows, network, blend, Repeats.open(artifact, rows), reranking)

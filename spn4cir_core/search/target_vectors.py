@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -90,20 +90,6 @@ class TargetVectors:
         padded = np.stack([*inputs, *[inputs[0]] * (BATCH_ROWS - len(inputs))])
         vectors = encode_gallery(self._checkpoint.network, padded)[: len(inputs)]
         return pa.array(list(vectors.reshape(len(inputs), -1)), self._rows.schema.field(VALUE).type)
-
-
-def stored_vectors(store: Store, encoder: str, pixel_keys: Sequence[str], tokens: int, dim: int) -> np.ndarray:
-    """(N, T, D) float32 vectors of pictures that a search index has encoded; parts without any of them are not read.
-
-    Args:
-        encoder: its :func:`target_fingerprint`.
-        pixel_keys: ``pixel_sha256`` of each picture.
-
-    Raises:
-        StoreError: one has no vectors in this store.
-    """
-    rows = Rows(store.rows("target_vectors", encoder), pa.list_(pa.float32()))
-    return rows.vectors(pixel_keys).reshape(len(pixel_keys), tokens, dim)
 
 
 def target_fingerprint(checkpoint: Checkpoint) -> str:

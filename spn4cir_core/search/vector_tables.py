@@ -1,29 +1,29 @@
-"""The images of a search index in a vector table outside the store: kept up to date by what changed, and searched."""
+"""The vectors of a search index in tables outside the store: kept up to date by what changed, and searched."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from spn4cir_core.errors import InputError, StoreError
-from spn4cir_core.images.files import Picture, as_picture, pixel_sha256
+from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.index.base import VECTOR_TABLES, ImageRow, MadeWith, VectorTable, VectorTables
-from spn4cir_core.search.encoder import Encoder, pair_up
+from spn4cir_core.index.sharded_index import ShardedVectors
 from spn4cir_core.search.filters import Where, metadata_of
-from spn4cir_core.search.hits import Hit
-from spn4cir_core.search.index_table import IMAGES_FILE, read_indexed_images
-from spn4cir_core.search.target_vectors import stored_vectors, target_fingerprint
-from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.search.index_table import read_indexed_images, read_shard_lists
+from spn4cir_core.search.search import Searcher
+from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.store.fingerprints import fingerprint
-from spn4cir_core.training.checkpoints import Checkpoint, load_checkpoint
 from spn4cir_core.training.roles import STAGE2
 
 RECALL_QUERIES, RECALL_TOP = 100, 10
+ROUNDING = 1e-5
+"""What an engine's float32 score may be off by."""
 
 
 @dataclass(frozen=True)
@@ -36,129 +36,162 @@ class TableChange:
     unchanged: int
 
 
-def table_named(spec: str, recipe: str) -> VectorTable:
-    """The table of a recipe in ``KIND:URI``, such as ``lancedb:shoes.lance`` or ``pgvector:``.
+class TableIndex:
+    """A vector table as an index of the N images of a search index; images of other ids are left out."""
 
-    Raises:
-        InputError: it is no such text, or the place cannot be reached.
-        MissingExtra: its package is not installed.
-        RecipeError: the kind is unknown.
-    """
-    kind, colon, uri = spec.partition(":")
-    if not colon:
-        kinds = ", ".join(VECTOR_TABLES.members)
-        raise InputError(f"{spec!r} is not KIND:URI, such as lancedb:shoes.lance; kinds: {kinds}")
-    tables: VectorTables = VECTOR_TABLES.build({"kind": kind, "uri": uri})
-    return tables.open(f"spn4cir_{re.sub(r'[^A-Za-z0-9_]', '_', recipe)}"[:63])
+    def __init__(
+        self, table: VectorTable, made_with: MadeWith, row_of: Mapping[str, int], where: Mapping[str, Collection[str]]
+    ) -> None:
+        self._table, self._made_with, self._row_of, self._where = table, made_with, row_of, where
+
+    @property
+    def ntotal(self) -> int:
+        """V = N · T."""
+        return len(self._row_of) * self._made_with.tokens
+
+    @property
+    def d(self) -> int:
+        """D, the dimensions of a vector."""
+        return self._made_with.dim
+
+    def search(self, queries_QD: np.ndarray, k: int, /) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`VectorIndex.search`: of each image its best score, at the row of its first vector."""
+        tokens = self._made_with.tokens
+        score_QK = np.full((len(queries_QD), k), -np.inf, np.float32)
+        row_QK = np.full((len(queries_QD), k), -1, np.int64)
+        for query, query_D in enumerate(queries_QD):
+            nearest = self._table.search(query_D, -(-k // tokens), self._where)
+            known = [(one.score, self._row_of[one.image_id]) for one in nearest if one.image_id in self._row_of]
+            for at, (score, row) in enumerate(known):
+                score_QK[query, at], row_QK[query, at] = score, row * tokens
+        return score_QK, row_QK
 
 
-def update_table(table: VectorTable, index: Artifact, store: Store) -> TableChange:
-    """Make a table hold the images of a ``search_index``: only what is new or changed is read and written.
+class IndexTables:
+    """The tables of one recipe: one for each name of vectors that its search index has."""
 
-    Raises:
-        StoreError: the vectors of a new image are not in the store.
-    """
-    wanted = made_with(index, load_checkpoint(index))
+    def __init__(self, tables: VectorTables, recipe: str) -> None:
+        self._tables, self._recipe = tables, re.sub(r"[^A-Za-z0-9_]", "_", recipe)
+
+    @classmethod
+    def named(cls, spec: str, recipe: str) -> IndexTables:
+        """Those of a recipe in ``KIND:URI``, such as ``lancedb:shoes.lance`` or ``pgvector:``.
+
+        Raises:
+            InputError: it is no such text.
+            RecipeError: the kind is unknown.
+        """
+        kind, colon, uri = spec.partition(":")
+        if not colon:
+            kinds = ", ".join(VECTOR_TABLES.members)
+            raise InputError(f"{spec!r} is not KIND:URI, such as lancedb:shoes.lance; kinds: {kinds}")
+        return cls(VECTOR_TABLES.build({"kind": kind, "uri": uri}), recipe)
+
+    def table(self, name: str) -> VectorTable:
+        """The table of the vectors of that name.
+
+        Raises:
+            InputError: the engine cannot be reached.
+            MissingExtra: its package is not installed.
+        """
+        ending = "" if name == STAGE2.name else f"__{name}"
+        return self._tables.open(f"spn4cir_{self._recipe}"[: 63 - len(ending)] + ending)
+
+    def update(self, index: Artifact) -> dict[str, TableChange]:
+        """Make the tables hold the images of a ``search_index``: only what is new or changed is read and written.
+
+        An image without vectors of a name, such as one without a caption, is in no table of that name.
+
+        Returns:
+            By name of vectors.
+        """
+        rows = [_image_row(row) for row in read_indexed_images(index)]
+        return {
+            name: _update(self.table(name), made_with(index, vectors), rows, vectors)
+            for name, vectors in _vectors(index).items()
+        }
+
+    def searcher(
+        self, index: Artifact, files: ImageFiles | None = None, where: Where = MappingProxyType({})
+    ) -> Searcher:
+        """What answers as the ``search_index`` does, among the candidates that the tables propose.
+
+        Args:
+            index: what the tables were updated from.
+            files: as of :meth:`Searcher.open`.
+            where: conditions that the engine keeps too, as of :meth:`Searcher.search`: hits must be asked for with them
+                or stricter ones.
+
+        Raises:
+            StoreError: a table is empty, or was made with another checkpoint or blend.
+        """
+        row_of = {row["image_id"]: number for number, row in enumerate(read_indexed_images(index))}
+        conditions = {column: {values} if isinstance(values, str) else set(values) for column, values in where.items()}
+        indexes = {}
+        for name, vectors in _vectors(index).items():
+            table, wanted = self.table(name), made_with(index, vectors)
+            _check(table.made_with(), wanted)
+            indexes[name] = TableIndex(table, wanted, row_of, conditions)
+        return Searcher.open(index, files=files, indexes=indexes)
+
+    def recall(self, index: Artifact, seed: int = 0) -> float:
+        """Mean share of the ``RECALL_TOP`` best images by stage 2 that its table finds, against every vector.
+
+        Queries are captions of images drawn at random; an image that scores as much as the last of the best counts as
+        one of them.
+        """
+        searcher, table = Searcher.open(index), self.table(STAGE2.name)
+        vectors = _vectors(index)[STAGE2.name].whole()
+        drawn = np.random.default_rng(seed).permutation(len(searcher.rows))[:RECALL_QUERIES]
+        captions = [searcher.rows[number]["caption"] or "a picture" for number in drawn]
+        queries_QD = searcher.encoder.encode_queries(None, captions)
+        return float(np.mean([_share(table, query_D, vectors) for query_D in queries_QD]))
+
+
+def made_with(index: Artifact, vectors: ShardedVectors) -> MadeWith:
+    """What vectors of a ``search_index`` were made with."""
+    parents = index.summary["parents"]
+    return MadeWith(vectors.listed.space, parents[STAGE2.artifact], parents["blend"], vectors.shape[-1], vectors.tokens)
+
+
+def _vectors(index: Artifact) -> dict[str, ShardedVectors]:
+    return {name: ShardedVectors.open(index, name, listed) for name, listed in read_shard_lists(index).items()}
+
+
+def _update(table: VectorTable, wanted: MadeWith, rows: list[ImageRow], vectors: ShardedVectors) -> TableChange:
     before = table.made_with()
+    rows = [replace(row, version=f"{row.version}-{key.hex()}") for row, key in zip(rows, vectors.keys(), strict=True)]
     there = table.versions() if before is not None and before.encoder == wanted.encoder else {}
-    indexed = read_indexed_images(index)
-    rows = [_image_row(row) for row in indexed]
-    new = [number for number, row in enumerate(rows) if there.get(row.image_id) != row.version]
-    removed = there.keys() - {row.image_id for row in rows}
+    new = np.array([number for number, row in enumerate(rows) if there.get(row.image_id) != row.version], np.int64)
+    vectors_NTD = vectors[new].reshape(len(new), wanted.tokens, wanted.dim)
+    has_vectors_N = np.isfinite(vectors_NTD).all(axis=(1, 2))
+    without = {rows[number].image_id for number in new[~has_vectors_N]}
+    new, vectors_NTD = new[has_vectors_N], vectors_NTD[has_vectors_N]
+    removed = there.keys() - ({row.image_id for row in rows} - without)
     replaced = sum(rows[number].image_id in there for number in new)
-    if new or removed or before != wanted:
-        keys = [indexed[number]["pixel_sha256"] for number in new]
-        vectors_NTD = stored_vectors(store, wanted.encoder, keys, wanted.tokens, wanted.dim)
+    if len(new) or removed or before != wanted:
         table.change(wanted, removed, [rows[number] for number in new], vectors_NTD)
-    return TableChange(len(new) - replaced, replaced, len(removed), len(rows) - len(new))
+    return TableChange(len(new) - replaced, replaced, len(removed), len(rows) - len(new) - len(without))
 
 
-def made_with(index: Artifact, checkpoint: Checkpoint) -> MadeWith:
-    """What the vectors of a ``search_index`` were made with."""
-    parents, network = index.summary["parents"], checkpoint.network
-    encoder = target_fingerprint(checkpoint)
-    return MadeWith(encoder, parents[STAGE2.artifact], parents["blend"], network.dim, network.target_tokens)
+def _check(own: MadeWith | None, wanted: MadeWith) -> None:
+    if own is None:
+        raise StoreError("a vector table of this index is empty; fill it with: spn4cir vectors")
+    if own != wanted:
+        other = next(one.name for one in fields(MadeWith) if getattr(own, one.name) != getattr(wanted, one.name))
+        raise StoreError(
+            f"the vector table was made with {other} {asdict(own)[other]}, the search index with "
+            f"{asdict(wanted)[other]}; bring it up to date with: spn4cir vectors"
+        )
 
 
 def _image_row(row: dict[str, Any]) -> ImageRow:
     says = {name: row[name] for name in ("path", "caption")} | {"metadata": metadata_of(row)}
-    return ImageRow(row["image_id"], fingerprint(says | {"pixels": row["pixel_sha256"]}), **says)
+    return ImageRow(row["image_id"], fingerprint(says), **says)
 
 
-class TableSearcher:
-    """Answers by stage 2's vectors in a table; conditions are the engine's work."""
-
-    def __init__(self, table: VectorTable, encoder: Encoder, id_of_pixels: dict[str, str]) -> None:
-        self._table, self.encoder, self._id_of_pixels = table, encoder, id_of_pixels
-
-    @classmethod
-    def open(cls, table: VectorTable, index: Artifact) -> TableSearcher:
-        """Search a table with the network of the ``search_index`` that it was updated from.
-
-        Raises:
-            StoreError: the table is empty, or was made with another checkpoint or blend.
-        """
-        checkpoint = load_checkpoint(index)
-        own, wanted = table.made_with(), made_with(index, checkpoint)
-        if own is None:
-            raise StoreError("the vector table is empty; fill it with: spn4cir vectors")
-        if own != wanted:
-            other = next(one.name for one in fields(MadeWith) if getattr(own, one.name) != getattr(wanted, one.name))
-            raise StoreError(
-                f"the vector table was made with {other} {asdict(own)[other]}, the search index with "
-                f"{asdict(wanted)[other]}; bring it up to date with: spn4cir vectors"
-            )
-        ids = index.table(IMAGES_FILE, ["pixel_sha256", "image_id"])
-        pairs = zip(ids["pixel_sha256"].to_pylist(), ids["image_id"].to_pylist(), strict=True)
-        return cls(table, Encoder(checkpoint.network), dict(pairs))
-
-    def search(
-        self,
-        image: Picture | None = None,
-        text: str | None = None,
-        top: int = 10,
-        where: Where = MappingProxyType({}),
-        without: Collection[str] = (),
-    ) -> list[Hit]:
-        """The best ``top`` images for a reference image, a text, or both; the reference image is never among them.
-
-        Args:
-            where: what hits must have; see :meth:`Searcher.search`.
-            without: image ids that must not be hits.
-
-        Raises:
-            InputError: neither image nor text, a picture that cannot be read, or ``top`` is less than 1.
-        """
-        if top < 1:
-            raise InputError(f"top = {top}: ask for at least one image")
-        (query,) = pair_up([image], [text])
-        own = set() if image is None else {self._id_of_pixels.get(pixel_sha256(as_picture(image)), "")}
-        left_out = {*without, *own}
-        conditions = {column: {values} if isinstance(values, str) else set(values) for column, values in where.items()}
-        query_D = self.encoder.encode_queries([query[0]], [query[1]])[0]
-        nearest = self._table.search(query_D, top + len(left_out), conditions)
-        hits = [one for one in nearest if one.image_id not in left_out][:top]
-        return [Hit(one.image_id, one.path, one.caption, one.score, rank) for rank, one in enumerate(hits)]
-
-
-def measured_table_recall(table: VectorTable, index: Artifact, store: Store, seed: int = 0) -> float:
-    """Mean share of the ``RECALL_TOP`` best images that a table finds, by comparison with every vector.
-
-    The queries are captions of images drawn at random; an image that scores as much as the last of the best counts as
-    one of them. Every vector is read.
-    """
-    checkpoint = load_checkpoint(index)
-    about, rows = made_with(index, checkpoint), read_indexed_images(index)
-    keys = [row["pixel_sha256"] for row in rows]
-    vectors_NTD = stored_vectors(store, about.encoder, keys, about.tokens, about.dim)
-    drawn = np.random.default_rng(seed).permutation(len(rows))[:RECALL_QUERIES]
-    captions = [rows[number]["caption"] or "a picture" for number in drawn]
-    queries_QD = Encoder(checkpoint.network).encode_queries(None, captions)
-    return float(np.mean([_share(table, query_D, vectors_NTD) for query_D in queries_QD]))
-
-
-def _share(table: VectorTable, query_D: np.ndarray, vectors_NTD: np.ndarray) -> float:
-    best = np.sort((vectors_NTD @ query_D).max(axis=1))[::-1][:RECALL_TOP]
-    rounding = 1e-5
-    scores: Sequence[float] = [one.score for one in table.search(query_D, RECALL_TOP)]
-    return sum(bool(score >= best[-1] - rounding) for score in scores) / len(best)
+def _share(table: VectorTable, query_D: np.ndarray, vectors: np.ndarray) -> float:
+    score_N = (vectors @ query_D).reshape(len(vectors), -1).max(axis=1)
+    best = np.sort(score_N)[::-1][:RECALL_TOP]
+    scores = [one.score for one in table.search(query_D, RECALL_TOP)]
+    return float(np.count_nonzero(np.array(scores) >= best[-1] - ROUNDING) / len(best))
