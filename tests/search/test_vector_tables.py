@@ -120,9 +120,9 @@ def test_images_without_vectors_are_in_no_table_and_come_once_they_have_some(own
     vectors = ShardedVectors.__getitem__
 
     def without_first(shards: ShardedVectors, rows: int | np.ndarray) -> np.ndarray:
-        found = vectors(shards, rows)
-        found[np.asarray(rows) == 0] = np.nan
-        return found
+        vectors_K = vectors(shards, rows)
+        vectors_K[np.asarray(rows) == 0] = np.nan
+        return vectors_K
 
     def cut() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
@@ -157,10 +157,10 @@ def test_the_commands(own_store: Store, tmp_path: Path) -> None:
     filled = CliRunner().invoke(app, ["vectors", table, "--recall", *words], catch_exceptions=False)
     assert "picture: 36 images added" in filled.stdout and "of stage2 against every vector: 1.000" in filled.stdout
     reference = ["--image", str(pictures / "toys" / "04.png")]
-    asked = ["search", *reference, *reference, "--text", "red", "--where", "colour=red", "--top", "4", *words]
-    asked += ["--sheet", str(tmp_path / "hits.jpg")]
+    words_of_search = ["search", *reference, *reference, "--text", "red", "--where", "colour=red", "--top", "4", *words]
+    words_of_search += ["--sheet", str(tmp_path / "hits.jpg")]
     by_table, by_index = (
-        re.findall(r"toys/\d\d", CliRunner().invoke(app, [*asked, *more], catch_exceptions=False).stdout)
+        re.findall(r"toys/\d\d", CliRunner().invoke(app, [*words_of_search, *more], catch_exceptions=False).stdout)
         for more in (["--vectors", table], [])
     )
     assert len(by_table) == 4 and by_table == by_index
