@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examples import train_small_clip
+from examples.train_small_clip import train as train_small_clip
 from spn4cir_core.embeddings.sentence_transformers_encoder import SentenceTransformersEncoder
 
 pytest.importorskip("sentence_transformers")

@@ -1,6 +1,6 @@
 """Train a small CLIP from scratch on a folder's own titles: a picture and text encoder that needs no download.
 
-    python examples/train_small_clip.py PICTURES --out encoder --steps 1500
+    python examples/train_small_clip/train.py PICTURES --out encoder --steps 1500
 
 PICTURES holds pictures and a ``metadata.csv`` with the columns ``file`` and ``title``; where it has ``keep_in``, only
 rows of ``train`` are learnt from, so that evaluation stays honest. ``encoder/`` is a folder of sentence-transformers:
