@@ -1,7 +1,7 @@
 """Captions as weighted words: a sparse matrix that scores every caption by the words of a query (BM25).
 
-Product of scipy, in columns by word: a query touches the captions of its own words and no other. Four channels share
-one matrix, which a BM25 library that holds its own index would not allow.
+In runs by word: a query touches the captions of its own words and no other. Four channels share one matrix, which a
+BM25 library that holds its own index would not allow; importing scipy for it takes longer than a search.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,20 +80,45 @@ def _stems(word: str) -> list[str]:
     return [stem(word)]
 
 
+class Runs(NamedTuple):
+    """E entries of a sparse matrix in runs, one for each of its rows or of its columns."""
+
+    start: np.ndarray
+    """(runs + 1,) int64: run i has the entries from ``start[i]`` to ``start[i + 1]``."""
+    number_E: np.ndarray
+    """(E,) int32: the column of an entry where runs are rows; its row, ascending, where they are columns."""
+    weight_E: np.ndarray
+    """(E,) float32."""
+
+    @classmethod
+    def of(cls, run_E: np.ndarray, runs: int, number_E: np.ndarray, weight_E: np.ndarray) -> Runs:
+        """Of entries in any order; those of a run stay in theirs."""
+        order_E = np.argsort(run_E, kind="stable")
+        start = np.concatenate([[0], np.cumsum(np.bincount(run_E, minlength=runs))])
+        return cls(start, number_E[order_E].astype(np.int32), weight_E[order_E])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory in bytes."""
+        return self.start.nbytes + self.number_E.nbytes + self.weight_E.nbytes
+
+
 @dataclass(frozen=True)
 class CaptionWords:
-    """The words of N captions.
+    """The words of N captions, V different ones.
 
     Attributes:
-        weights_NV: scipy CSC matrix, float32: BM25's weight of each word in each caption, times the word's rarity.
-            Without BM25's correction for length, which prefers short captions to equal ones.
+        by_word: the captions of each word, with BM25's weight of the word in them, times its rarity. Without BM25's
+            correction for length, which prefers short captions to equal ones.
+        by_caption: the same, the words of each caption.
         norm_N: Euclidean norm of each caption's weights.
         column: the column of each word.
         rarity_V: BM25's inverse document frequency.
         has_words_N: whether a caption has words at all.
     """
 
-    weights_NV: Any
+    by_word: Runs
+    by_caption: Runs
     norm_N: np.ndarray
     column: Mapping[str, int]
     rarity_V: np.ndarray
@@ -101,9 +126,7 @@ class CaptionWords:
 
     @classmethod
     def of(cls, captions: Iterable[str | None]) -> CaptionWords:
-        """Count and weigh the words of each caption; about 12 bytes a word of a caption while searched."""
-        from scipy import sparse
-
+        """Count and weigh the words of each caption; about 16 bytes a word of a caption while searched."""
         column: dict[str, int] = {}
         row_count = 0
         rows: list[int] = []
@@ -121,10 +144,9 @@ class CaptionWords:
         rarity_V = np.log1p((has_words_N.sum() - seen_V + 0.5) / (seen_V + 0.5)).astype(np.float32)
         weight_E = (_saturated(count_E) * rarity_V[column_E]).astype(np.float32)
         norm_N = np.sqrt(np.bincount(row_E, weight_E**2, row_count)).astype(np.float32)
-        shape = (row_count, len(column))
-        weights_NV = sparse.csc_matrix((weight_E, (row_E, column_E)), shape=shape)
-        weights_NV.sort_indices()
-        return cls(weights_NV, norm_N, column, rarity_V, has_words_N)
+        by_word = Runs.of(column_E, len(column), row_E, weight_E)
+        by_caption = Runs.of(row_E, row_count, column_E, weight_E)
+        return cls(by_word, by_caption, norm_N, column, rarity_V, has_words_N)
 
     def coverage(self, words: Sequence[str], rows_K: np.ndarray | None = None) -> np.ndarray:
         """Share of the query's words, by rarity, that each caption has: (N,) float32 or (K,), about 0 … 1.
@@ -164,8 +186,8 @@ class CaptionWords:
 
     def _postings(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows that have a word, ascending, and its weight in each."""
-        start, end = self.weights_NV.indptr[number : number + 2]
-        return self.weights_NV.indices[start:end], self.weights_NV.data[start:end]
+        start, end = self.by_word.start[number : number + 2]
+        return self.by_word.number_E[start:end], self.by_word.weight_E[start:end]
 
     def _sums(self, weight: Mapping[int, float], rows_K: np.ndarray | None) -> np.ndarray:
         """Sums of the rows; of few rows only their entries are looked up, of many all are summed."""
@@ -182,25 +204,20 @@ class CaptionWords:
         """As :meth:`_sums`, from the rows' own words."""
         order_W = np.argsort(list(weight))
         column_W = np.array(list(weight), np.int64)[order_W]
-        by_row = self._by_row
-        first_K, length_K = by_row.indptr[rows_K], np.diff(by_row.indptr)[rows_K]
+        start, column_A, weight_A = self.by_caption
+        first_K, length_K = start[rows_K], start[rows_K + 1] - start[rows_K]
         end_K = np.cumsum(length_K)
         entry_E = np.arange(end_K[-1]) + np.repeat(first_K - end_K + length_K, length_K)
-        column_E = by_row.indices[entry_E]
+        column_E = column_A[entry_E]
         at_E = np.minimum(np.searchsorted(column_W, column_E), len(column_W) - 1)
         has_E = column_W[at_E] == column_E
         weight_WK = np.zeros((len(weight), len(rows_K)), np.float32)
         row_E = np.repeat(np.arange(len(rows_K)), length_K)
-        weight_WK[order_W[at_E[has_E]], row_E[has_E]] = by_row.data[entry_E[has_E]]
+        weight_WK[order_W[at_E[has_E]], row_E[has_E]] = weight_A[entry_E[has_E]]
         sum_K = np.zeros(len(rows_K), np.float32)
         for value, weight_K in zip(weight.values(), weight_WK, strict=True):  # in one order, however they are added
             sum_K += value * weight_K
         return sum_K
-
-    @cached_property
-    def _by_row(self) -> Any:
-        """The same matrix by caption."""
-        return self.weights_NV.tocsr()
 
     def _finished(self, sum_K: np.ndarray, best: Any, rows_K: np.ndarray | None) -> np.ndarray:
         if not np.any(best):
@@ -212,8 +229,7 @@ class CaptionWords:
     @property
     def nbytes(self) -> int:
         """Memory of the matrix in bytes, by word and by caption."""
-        matrices = self.weights_NV, self._by_row
-        return sum(int(one.data.nbytes + one.indices.nbytes + one.indptr.nbytes) for one in matrices)
+        return self.by_word.nbytes + self.by_caption.nbytes
 
 
 def distinct_rows(rows: Sequence[np.ndarray]) -> np.ndarray:

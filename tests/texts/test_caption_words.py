@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -71,9 +72,22 @@ def test_phrases_tell_same_words_apart() -> None:
 
 def test_memory_is_counted() -> None:
     words = CaptionWords.of(CAPTIONS)
-    by_word, by_caption = words.weights_NV, words.weights_NV.tocsr()
-    arrays = [array for one in (by_word, by_caption) for array in (one.data, one.indices, one.indptr)]
+    arrays = [array for runs in (words.by_word, words.by_caption) for array in runs]
     assert words.nbytes == sum(array.nbytes for array in arrays)
+
+
+def test_runs_hold_each_word_of_each_caption_once_either_way() -> None:
+    words, right = CaptionWords.of(CAPTIONS), slow_weights(CAPTIONS)
+    for runs, is_by_word in ((words.by_word, True), (words.by_caption, False)):
+        entries = [
+            (*((number, run) if is_by_word else (run, number)), weight)
+            for run, (start, end) in enumerate(pairwise(runs.start.tolist()))
+            for number, weight in zip(runs.number_E[start:end], runs.weight_E[start:end], strict=True)
+        ]
+        assert len(entries) == sum(map(len, right))
+        word_of = {column: word for word, column in words.column.items()}
+        for row, column, weight in entries:
+            assert weight == pytest.approx(right[row][word_of[column]], rel=1e-5)
 
 
 def test_distinct_rows_are_those_of_a_set() -> None:
