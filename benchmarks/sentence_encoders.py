@@ -29,7 +29,7 @@ def sentences(count: int) -> list[str]:
 
 
 def main() -> None:
-    """Print one line for each way: median processor seconds over the turns, texts a second, least cosine with our float32."""
+    """Print one line for each way: median processor seconds, texts a second, least cosine with our float32."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=2000)
     parser.add_argument("--turns", type=int, default=3)
