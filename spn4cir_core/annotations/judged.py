@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
 from spn4cir_core.judgements.agreement import judged_queries
 from spn4cir_core.judgements.judgement import Purpose
 from spn4cir_core.judgements.judgement_files import queries_csv, triplets_csv
 from spn4cir_core.judgements.judgement_log import JudgementLog
-from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import fingerprint
 
 QUERIES_CORPUS = "judged"
@@ -42,3 +43,12 @@ def judged_annotations(store: Store, recipe: str, step: int) -> JudgedAnnotation
     queries = judged_queries(log.judgements(first=count), log.purposes())
     triplets = {corpus: triplets_csv(queries, [purpose])[0] for corpus, purpose in TRIPLET_CORPORA.items()}
     return JudgedAnnotations(queries_csv(queries)[0], triplets, count)
+
+
+def rejected_candidates(annotations: Artifact) -> dict[str, list[str]]:
+    """Images that people judged to be wrong answers, by id of the judged triplet: hard negatives, never masked."""
+    return {
+        f"annotated/{row['annotation_id']}": [name for name, score in row["soft_targets"] if score < 0]
+        for row in read_annotated_triplets(annotations, "annotation_id", "soft_targets").to_pylist()
+        if row["annotation_id"].partition("/")[0] in TRIPLET_CORPORA
+    }

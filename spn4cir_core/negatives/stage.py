@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
-from spn4cir_core.annotations.judged import TRIPLET_CORPORA
+from spn4cir_core.annotations.judged import rejected_candidates
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.plugins import kind_of
 from spn4cir_core.engine.stage import Stage, Work
@@ -65,15 +64,6 @@ def read_training_set(triplets: Artifact) -> TrainingSet:
         texts=[[normalised(text) for text in row["modified_texts"]] for row in rows],
         origins=[row["origin"] for row in rows],
     )
-
-
-def rejected_candidates(annotations: Artifact) -> dict[str, list[str]]:
-    """Images that people judged to be wrong answers, by id of the judged triplet: hard negatives, never masked."""
-    return {
-        f"annotated/{row['annotation_id']}": [name for name, score in row["soft_targets"] if score < 0]
-        for row in read_annotated_triplets(annotations, "annotation_id", "soft_targets").to_pylist()
-        if row["annotation_id"].partition("/")[0] in TRIPLET_CORPORA
-    }
 
 
 class Tally:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 START_QUERIES, MEMORY = "start_queries", "memory"
 JUDGED_ROWS, JUDGED_SCORES, SWAPPED_QUERIES = "judged_rows", "judged_scores", "swapped_queries"
-COMPUTED_BY_THE_LOOP = frozenset({START_QUERIES, MEMORY, JUDGED_ROWS, JUDGED_SCORES, SWAPPED_QUERIES})
+EXPLICIT_ROWS = "explicit_rows"
+COMPUTED_BY_THE_LOOP = frozenset({START_QUERIES, MEMORY, JUDGED_ROWS, JUDGED_SCORES, SWAPPED_QUERIES, EXPLICIT_ROWS})
 """Outputs that the training loop itself computes for an objective that needs them."""
 
 OBJECTIVES = Room(
@@ -37,6 +38,7 @@ OBJECTIVES = Room(
         "window": "spn4cir_core.objectives.window:Window",
         "guide": "spn4cir_core.objectives.guide:Guide",
         "soft_labels": "spn4cir_core.objectives.soft_labels:SoftLabels",
+        "explicit_negatives": "spn4cir_core.objectives.explicit_negatives:ExplicitNegatives",
         "judged_labels": "spn4cir_core.objectives.judged_labels:JudgedLabels",
         "hard_mixing": "spn4cir_core.objectives.hard_mixing:HardMixing",
         "memory_queue": "spn4cir_core.objectives.memory_queue:MemoryQueue",
@@ -82,7 +84,8 @@ class Batch:
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
     """(B, …) tensors that :attr:`Objective.needs` names: ``start_queries`` (the queries by the weights that the stage
     started from, without gradients); ``judged_rows`` (B, K) of the bank and ``judged_scores`` (B, 1 + K), the target's
-    first, NaN where there is none; ``swapped_queries`` (B, D) of the texts with one word swapped, zero where a text has
+    first, NaN where there is none; ``explicit_rows`` (B, K) int64 of the bank, images that people called wrong answers,
+    -1 where a triplet has fewer; ``swapped_queries`` (B, D) of the texts with one word swapped, zero where a text has
     none, with gradients; and those of :meth:`Network.extra_outputs`, with gradients."""
     bank_shard: BankShard | None = None
     """The rows of the bank that this process holds, where the bank is spread over processes that all see the whole
@@ -137,7 +140,8 @@ class Objective(Plugin):
 
         ``start_queries`` (a copy of the network, and one more pass of the query encoder), ``memory`` (it changes
         ``batch.memory`` and must be called once a step), ``judged_rows`` and ``judged_scores`` (by :attr:`rerankers`),
-        ``swapped_queries`` (one more pass of the query encoder), or a name among :attr:`Network.output_names`.
+        ``explicit_rows``, ``swapped_queries`` (one more pass of the query encoder), or a name among
+        :attr:`Network.output_names`.
         """
         return frozenset().union(*(objective.needs for objective in self.within))
 

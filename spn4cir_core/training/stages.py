@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from spn4cir_core.annotations.judged import rejected_candidates
 from spn4cir_core.backbones.base import Network
 from spn4cir_core.engine.growth import Corpus, Load, per_candidate
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
-from spn4cir_core.objectives.base import SWAPPED_QUERIES, Objective
+from spn4cir_core.objectives.base import EXPLICIT_ROWS, SWAPPED_QUERIES, Objective
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.texts.swapped_words import swapped_texts
 from spn4cir_core.training.batch_order_features import BatchOrderFeatures
@@ -149,6 +150,7 @@ def _train(
         false_negatives=false_negatives,
         validation=validation,
         judged=judged,
+        explicit_rows_TK=None if bank is None else _explicit_rows(work, settings.objective, triplets),
         swapped_texts=swapped,
         processes=work.processes,
     )
@@ -160,6 +162,23 @@ def _swapped_texts(
 ) -> Mapping[str, Sequence[str]]:
     needed = SWAPPED_QUERIES in objective.needs
     return swapped_texts(triplets.all_texts(), work.settings.seed) if needed else {}
+
+
+def _explicit_rows(work: Work[AnyTraining], objective: Objective, triplets: TrainingTriplets) -> np.ndarray | None:
+    """(T, K) rows of the bank that people called wrong answers of each triplet, -1 where it has fewer."""
+    if EXPLICIT_ROWS not in objective.needs:
+        return None
+    rejected = rejected_candidates(work.ancestors["annotations"])
+    row_of = {name: row for row, name in enumerate(triplets.candidates["image_id"].to_pylist())}
+    rows_of = [
+        [row for name in rejected.get(triplet, ()) if (row := row_of.get(name, int(target))) != target]
+        for triplet, target in zip(triplets.ids, triplets.targets, strict=True)
+    ]
+    work.draft.details["triplets_with_explicit_negatives"] = sum(map(bool, rows_of))
+    rows_TK = np.full((len(rows_of), max(1, *map(len, rows_of))), -1, np.int64)
+    for rows_K, rows in zip(rows_TK, rows_of, strict=True):
+        rows_K[: len(rows)] = rows
+    return rows_TK
 
 
 def _judged(

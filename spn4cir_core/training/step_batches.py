@@ -13,6 +13,7 @@ from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.errors import RecipeError
 from spn4cir_core.objectives.base import (
     COMPUTED_BY_THE_LOOP,
+    EXPLICIT_ROWS,
     JUDGED_ROWS,
     JUDGED_SCORES,
     START_QUERIES,
@@ -106,10 +107,9 @@ class StepBatches:
     def _judged(self, triplets: TripletBatch) -> dict[str, Tensor]:
         import torch
 
-        judged = self.training.judged
-        if judged is None:
-            return {}
-        rows = {JUDGED_ROWS: judged.rows_TK, JUDGED_SCORES: judged.scores_TL}
+        judged, explicit_rows_TK = self.training.judged, self.training.explicit_rows_TK
+        rows = {} if judged is None else {JUDGED_ROWS: judged.rows_TK, JUDGED_SCORES: judged.scores_TL}
+        rows |= {} if explicit_rows_TK is None else {EXPLICIT_ROWS: explicit_rows_TK}
         return {name: torch.from_numpy(values[triplets.triplets_B]).to(self.device) for name, values in rows.items()}
 
     def _swapped_queries(self, triplets: TripletBatch, step: int, cache: GradientCache, like: Tensor) -> Tensor:

@@ -65,6 +65,9 @@ class Training:
     false_negatives: FalseNegatives
     validation: Validation | None = None
     judged: JudgedCandidates | None = None
+    explicit_rows_TK: np.ndarray | None = None
+    """(T, K) int64 rows of the bank that people called wrong answers of each triplet, -1 where it has fewer; None where
+    the objective does not read them."""
     """What a reranker thinks of the hardest candidates, where the objective reads it."""
     swapped_texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Texts with one word swapped by text, where the objective reads their queries."""

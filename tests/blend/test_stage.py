@@ -13,18 +13,23 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import TRIPLET_SCHEMA, TRIPLETS_FILE
+from spn4cir_core.annotations.settings import AnnotationSettings
+from spn4cir_core.annotations.stage import ANNOTATIONS
 from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, channel_of, read_blend, title_of
 from spn4cir_core.blend.settings import BlendSettings
 from spn4cir_core.blend.stage import BLEND, LEAST_QUERIES, NOTHING_TO_FIT, UNFITTED
 from spn4cir_core.blend.ties import TIE_BREAK
 from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.images.files import ImageFiles, pixel_sha256
+from spn4cir_core.images.manifest import DROP_SCHEMA, DROPS_FILE, DUPLICATE_SCHEMA, DUPLICATES_FILE
+from spn4cir_core.judgements.judgement import Judgement
+from spn4cir_core.judgements.judgement_log import JudgementLog
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.stage import SEARCH_INDEX
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.triplets.triplet import SCHEMA as TRIPLETS
-from tests.measured_store import recipe, write, write_checkpoint
+from tests.measured_store import NAME, recipe, write, write_checkpoint
 
 CAPTIONS = [
     f"{colour} {thing}{extra}"
@@ -157,3 +162,23 @@ def test_bad_captions_give_a_sensible_search_or_one_clear_sentence(tmp_path: Pat
         hits = searcher.search(reference, text, 5)
         assert len(hits) == min(5, len(captions) - 1) and "000.png" not in {hit.image_id for hit in hits}, text
         assert np.isfinite([hit.score for hit in hits]).all(), text
+
+
+@pytest.mark.parametrize(("judgements", "fitted_on"), [(60, "annotated"), (10, "generated")])
+def test_judged_queries_join_the_fit(tmp_path: Path, judgements: int, fitted_on: str) -> None:
+    """Right hits of validation queries, from the log through the annotations; of others, and wrong hits, nothing."""
+    store, captions = corpus(tmp_path, CAPTIONS * 2), CAPTIONS * 2
+    ids = [f"{number:03d}.png" for number in range(len(captions))]
+    pairs = [(one, (one + 9) % len(ids)) for one in range(len(ids))]
+    right = [Judgement((ids[one],), f"{captions[other]}", ids[other], "right", judge="Ann") for one, other in pairs]
+    wrong = [Judgement((ids[one],), f"{captions[other]}", ids[one - 1], "wrong", judge="Ann") for one, other in pairs]
+    JudgementLog(store, NAME).add([*right, *wrong][:judgements], dict.fromkeys(ids, "validation"))
+    made = recipe(tmp_path / "pictures").model_copy(update={"annotations": AnnotationSettings(judgements_step=10)})
+    images = store.current(NAME, "images")
+    assert images is not None
+    none = {DUPLICATES_FILE: DUPLICATE_SCHEMA.empty_table(), DROPS_FILE: DROP_SCHEMA.empty_table()}
+    write(store, "images", {"images.parquet": images.table(), **none}, key="more")
+    ANNOTATIONS.run(made, store)
+    _, table = fitted(store, least_annotated=20)
+    assert table["queries_are"] == fitted_on
+    assert fitted_on == "generated" or table["queries"] == len(right)

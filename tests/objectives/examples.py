@@ -72,7 +72,9 @@ class Example:
         }
         is_swapped_B = torch.tensor(self.text_numbers) != 1
         network["swapped_queries"] = normalize(self.references_BD - self.texts_BD, dim=-1) * is_swapped_B[:, None]
-        return network if self.stage == 1 else {**network, "start_queries": self.start_queries_BD, **self.judged()}
+        if self.stage == 1:
+            return network
+        return {**network, "start_queries": self.start_queries_BD, **self.judged(), **self.explicit()}
 
     def judged(self) -> dict[str, Tensor]:
         """Three candidates that may be negatives of each triplet; the second, and the third target, have no score."""
@@ -83,6 +85,14 @@ class Example:
             scores = [0.3 * np.sin(row + target) ** 2 if row in free else np.nan for row in rows_BK[-1]]
             scores_BL.append([np.nan if target == TARGETS[2] else 0.9, scores[0], np.nan, scores[2]])
         return {"judged_rows": torch.tensor(rows_BK), "judged_scores": torch.tensor(scores_BL)}
+
+    def explicit(self) -> dict[str, Tensor]:
+        """Two candidates that may be negatives of each triplet, of the second triplet none."""
+        rows_BK = []
+        for position, target in enumerate(self.target_rows):
+            free = [row for row in range(CANDIDATES) if row != target and (position, row) not in self.false_negatives]
+            rows_BK.append([-1, -1] if target == TARGETS[1] else [*free[2:], -1, -1][:2])
+        return {"explicit_rows": torch.tensor(rows_BK)}
 
     def compose(self, references_M: Tensor, texts_M: Tensor) -> Tensor:
         return normalize(self.references_BD[references_M] + self.texts_BD[texts_M], dim=-1)

@@ -27,7 +27,10 @@ SETTINGS = {
     "judged_labels": [{"reranker": {"kind": "tests.reranking.rerankers:ByColour"}}],
     "hard_mixing": [{}, {"hardest": 3, "mixtures": 4}],
 }
-ONE_STAGE = {"bank": 2, "pull": 2, "judged_labels": 2, "memory_queue": 1, "prompt_alignment": 1, "target_guided": 1}
+ONE_STAGE = {
+    **dict.fromkeys(("bank", "pull", "judged_labels", "explicit_negatives"), 2),
+    **dict.fromkeys(("memory_queue", "prompt_alignment", "target_guided"), 1),
+}
 TARGETS_HELD = {"soft_labels", "hard_mixing", "target_guided"}
 """Objectives that read the targets' vectors without a gradient in a part that is no mere comparison."""
 CASES = [
@@ -148,6 +151,7 @@ def test_keeping_all_of_the_nearest_is_keeping_all(stage: int, table: dict) -> N
             {"kind": "judged_labels", **SETTINGS["judged_labels"][0]},
             "needs a candidate bank, which only stage 2 has",
         ),
+        (1, {"kind": "explicit_negatives"}, "needs a candidate bank, which only stage 2 has"),
         (2, {"kind": "memory_queue"}, "is for stage 1"),
     ],
 )

@@ -82,6 +82,7 @@ def put_ancestors(store: Store, images: list[str], pixels: list[str]) -> dict[st
         "reference_id": [held_out[0], images[0]],
         "target_id": [held_out[1], held_out[2]],
         "modified_text": [TEXTS[0], TEXTS[1]],
+        "soft_targets": pa.array([[], []], pa.map_(pa.string(), pa.float32())),
     }
     captions = pa.table({"image_id": images, "caption": [CAPTIONS[n % len(CAPTIONS)] for n in range(len(images))]})
     return {

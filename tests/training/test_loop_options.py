@@ -244,7 +244,7 @@ def test_every_objective_trains_stage_2(world: World) -> None:
         stage.run(recipe, store)
     mixture = {"kind": "mixture", "parts": [{"kind": "bank"}, {"kind": "reference_negatives"}, {"kind": "pull"}]}
     judged = {"kind": "judged_labels", "reranker": {"kind": "tests.reranking.rerankers:ByColour"}}
-    may_refuse_all = {"guide", "positive_margin", "swapped_texts", "unime", "window"}
+    may_refuse_all = {"explicit_negatives", "guide", "positive_margin", "swapped_texts", "unime", "window"}
     for kind in sorted(set(OBJECTIVES.members) - {"memory_queue", "prompt_alignment", "target_guided"}):
         table = {"mixture": mixture, "judged_labels": judged}.get(kind, {"kind": kind})
         recipe, _ = world(stage2={"steps": 2, "objective": table})
