@@ -134,7 +134,7 @@ class VectorChannel(Channel):
             columns = len(gallery.captions) if rows_K is None else len(rows_K)
             return np.full((len(queries), columns), np.nan, np.float32)
         target_ND = gallery.vectors[self.vectors]
-        target_KD = target_ND if rows_K is None else np.take(target_ND, rows_K, axis=0)
+        target_KD = target_ND if rows_K is None else target_ND[rows_K]
         query_QD = np.asarray(vectors_QD, np.float32)
         check_lengths(query_QD.shape[1], target_KD.shape[-1])
         target_VD = target_KD.reshape(-1, query_QD.shape[1])

@@ -227,6 +227,8 @@ def key_bytes(keys: Sequence[str]) -> np.ndarray:
 
 def gathered(parts: Sequence[np.ndarray], shard_K: np.ndarray, row_K: np.ndarray) -> np.ndarray:
     """(K, …) rows of several shards."""
+    if len(parts) == 1:
+        return np.take(parts[0], row_K, axis=0).astype(np.float32, copy=False)
     vectors = np.empty((len(row_K), *parts[0].shape[1:]), np.float32)
     for number, part in enumerate(parts):
         here = np.flatnonzero(shard_K == number)

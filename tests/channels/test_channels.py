@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,24 @@ def test_queries_without_vectors_have_no_scores() -> None:
     nothing = ComposedQueries.of(["red"], [None], {"picture": np.full((1, 1), np.nan, np.float32)}, WordKinds())
     scores = CHANNELS.build("picture").scores(gallery(), nothing)
     assert scores.shape == (1, 6) and np.isnan(scores).all()
+
+
+class OnDisk:
+    """Vectors of which only wanted rows are read, as those of a search index."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.shape, self.ndim, self._vectors = vectors.shape, vectors.ndim, vectors
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __getitem__(self, rows: object) -> np.ndarray:
+        assert isinstance(rows, np.ndarray) and len(rows) < len(self), "all would be read"
+        return self._vectors[rows]
+
+
+def test_of_vectors_on_disk_only_the_rows_of_candidates_are_read() -> None:
+    whole, rows = gallery(), np.array([4, 0, 2])
+    vectors: dict[str, Any] = {name: OnDisk(vectors) for name, vectors in whole.vectors.items()}
+    scores = CHANNELS.build("picture").scores(Gallery(CAPTIONS, vectors), queries("make it blue"), rows)
+    np.testing.assert_array_equal(scores, CHANNELS.build("picture").scores(whole, queries("make it blue"), rows))
