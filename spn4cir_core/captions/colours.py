@@ -66,9 +66,8 @@ def _spread_chroma(lab: np.ndarray) -> np.ndarray:
 
 
 def to_lab(rgb: np.ndarray) -> np.ndarray:
-    """sRGB (N, 3) in 0 … 255 to CIELAB (N, 3) under D65, by the CIE 1976 formulas."""
-    scaled = rgb.astype(np.float64) / 255
-    linear = np.where(scaled <= 0.04045, scaled / 12.92, ((scaled + 0.055) / 1.055) ** 2.4)
+    """sRGB (N, 3) of whole numbers in 0 … 255 to CIELAB (N, 3) under D65, by the CIE 1976 formulas."""
+    linear = _linear()[rgb]
     matrix = np.array(
         [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
     )
@@ -110,7 +109,8 @@ def k_means(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    nearest: np.ndarray = np.argmin(np.stack([_squares(points, centre) for centre in centres]), axis=0)
+    """Number of each point's nearest centre: squared distances without the point's own square, equal for all."""
+    nearest: np.ndarray = np.argmin((centres**2).sum(axis=1) - 2 * points @ centres.T, axis=1)
     return nearest
 
 
@@ -118,6 +118,13 @@ def _squares(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """(N,) squared distances."""
     squares: np.ndarray = ((points - centre) ** 2) @ np.ones(3)
     return squares
+
+
+@cache
+def _linear() -> np.ndarray:
+    """(256,) light of each sRGB value (IEC 61966-2-1), 0 … 1."""
+    scaled = np.arange(256) / 255
+    return np.where(scaled <= 0.04045, scaled / 12.92, ((scaled + 0.055) / 1.055) ** 2.4)
 
 
 @cache

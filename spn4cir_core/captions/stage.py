@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 
@@ -19,12 +20,13 @@ from spn4cir_core.captions.notes import caption_warnings, pictures_without_value
 from spn4cir_core.captions.readings import READINGS_FILE, Reading, readings_table
 from spn4cir_core.captions.settings import CaptionsInput
 from spn4cir_core.engine.batches import RowJob, fill, text_values
+from spn4cir_core.engine.blas_threads import one_blas_thread
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
-from spn4cir_core.images.picture_rows import level_rows
+from spn4cir_core.images.picture_rows import NewLevels, level_keys, level_rows
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.models.lite0_levels import Lite0Levels
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -36,6 +38,7 @@ FAILED = "the captioner failed; asked again with new pictures, or once this arte
 SAMPLE_ROWS = 8
 
 
+@one_blas_thread()
 def write_captions(work: Work[CaptionsInput]) -> None:
     """Fill the draft with ``captions.parquet``, in the order of the manifest.
 
@@ -47,22 +50,25 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     captioner = settings.captioner.for_corpus(images, files)
     model_fingerprint = captioner.fingerprint(files)
     rows = GivenRows(work.store.rows("captions", model_fingerprint), pa.string())
-    items = _with_features(
-        work, captioner, files, {captioner.row_key(image): image for image in images}, rows.keys(), work.processes
-    )
-    caption = FirstUse(lambda: captioner.start(files))
+    items = {captioner.row_key(image): image for image in images}
+    known = rows.keys()
+    missing = {key: image for key, image in items.items() if key not in known}
+    items |= _with_features(work, captioner, files, missing, work.processes, only_stored=True)
+    caption, levels = FirstUse(lambda: captioner.start(files)), NewLevels(work.store)
     job = RowJob(
         "captioning",
         rows,
         items,
         Opening(files, captioner),
-        lambda loaded: text_values(caption(*zip(*loaded, strict=True))),
+        lambda loaded: text_values(caption(*_with_new_features(captioner, levels, *zip(*loaded, strict=True)))),
         settings.batch_rows,
         settings.shard_rows,
         settings.readers,
         settings.read_in,
     )
     computed = fill(job, work.progress, draft.seconds, work.processes)
+    levels.write()
+    work.processes.wait()
     counts = _sum(work.processes.gather(json.dumps(caption.counts)))
     if not work.processes.first:
         return
@@ -114,31 +120,51 @@ def _with_features(
     captioner: Captioner,
     files: ImageFiles,
     items: Mapping[str, ToCaption],
-    known: Collection[str],
     processes: Processes,
+    *,
+    only_stored: bool,
 ) -> dict[str, ToCaption]:
-    """The images; those without a caption have the features that their captioner reads of them."""
-    keys_of: dict[Lite0Levels, list[str]] = {}
-    for key, image in items.items():
-        if key not in known and (trunk := captioner.trunk_for(image)) is not None:
-            keys_of.setdefault(trunk, []).append(key)
+    """The images with the features that their captioner reads of them: of all, or of those that are in the store."""
     seen = dict(items)
-    for trunk, keys in keys_of.items():
-        if not trunk.is_installed:
-            continue  # the captioner says so, or does without
+    for trunk, keys in _by_trunk(captioner, items).items():
+        stored = level_keys(trunk, work.store)
+        keys = [key for key in keys if not only_stored or items[key].pixel_sha256 in stored]
         shown = [items[key] for key in keys]
-        pictures = pa.table({name: [getattr(image, name) for image in shown] for name in PICTURE})
         features_NF = level_rows(
             trunk,
-            pictures,
+            pa.table({name: [getattr(image, name) for image in shown] for name in PICTURE}),
             files,
             work.store,
             progress=work.progress,
             seconds=work.draft.seconds,
             processes=processes,
         )
-        seen |= {key: replace(items[key], features=row_F) for key, row_F in zip(keys, features_NF, strict=True)}
+        rows = np.asarray(features_NF)  # rows of a memory map are slow to make
+        seen |= {key: replace(items[key], features=row_F) for key, row_F in zip(keys, rows, strict=True)}
     return seen
+
+
+def _with_new_features(
+    captioner: Captioner, levels: NewLevels, images: Sequence[ToCaption], pictures: Sequence[Image.Image]
+) -> tuple[list[ToCaption], Sequence[Image.Image]]:
+    """A batch whose pictures are open: what its captioner reads of them is computed where the store did not have it."""
+    seen = list(images)
+    unseen = {str(number): image for number, image in enumerate(images) if image.features is None}
+    for trunk, keys in _by_trunk(captioner, unseen).items():
+        numbers = [int(key) for key in keys]
+        hashes = [images[number].pixel_sha256 for number in numbers]
+        for number, row_F in zip(numbers, levels(trunk, hashes, [pictures[number] for number in numbers]), strict=True):
+            seen[number] = replace(images[number], features=row_F)
+    return seen, pictures
+
+
+def _by_trunk(captioner: Captioner, items: Mapping[str, ToCaption]) -> dict[Lite0Levels, list[str]]:
+    """Keys of the images by the network that their captioner reads; without one, the captioner says so."""
+    keys_of: dict[Lite0Levels, list[str]] = {}
+    for key, image in items.items():
+        if (trunk := captioner.trunk_for(image)) is not None and trunk.is_installed:
+            keys_of.setdefault(trunk, []).append(key)
+    return keys_of
 
 
 def _readings(
@@ -148,7 +174,7 @@ def _readings(
     read = {image.image_id: image for image, _ in captioned if captioner.trunk_for(image) is not None}
     if not read:
         return {}
-    images = list(_with_features(work, captioner, files, read, (), ALONE).values())
+    images = list(_with_features(work, captioner, files, read, ALONE, only_stored=False).values())
     readings = captioner.readings(images, [caption for image, caption in captioned if image.image_id in read])
     return {image.image_id: own for image, own in zip(images, readings, strict=True) if own}
 

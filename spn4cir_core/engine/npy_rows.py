@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -28,6 +28,15 @@ def write_rows(file: int, rows: int, start: int, block: np.ndarray) -> None:
     _write(file, header, 0)
     if len(block):
         _write(file, block.reshape(-1).view(np.uint8).data, len(header) + start * (block.nbytes // len(block)))
+
+
+def scatter_rows(file: int, rows: int, block: np.ndarray, numbers: Sequence[Sequence[int]]) -> None:
+    """Write row i of the block as each of the rows ``numbers[i]``. As :func:`write_rows`."""
+    header, flat = header_of(rows, block), np.ascontiguousarray(block).reshape(len(block), -1).view(np.uint8)
+    _write(file, header, 0)
+    for row, targets in zip(flat, numbers, strict=True):
+        for number in targets:
+            _write(file, row.data, len(header) + number * row.nbytes)
 
 
 def header_of(rows: int, block: np.ndarray) -> bytes:

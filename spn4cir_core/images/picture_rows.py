@@ -12,7 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from spn4cir_core.engine.batches import RowJob, fill
-from spn4cir_core.engine.npy_rows import mapped_rows, scratch_file, write_rows
+from spn4cir_core.engine.npy_rows import mapped_rows, scatter_rows, scratch_file
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.images.files import ImageFiles
@@ -56,7 +56,7 @@ def picture_rows(
     """
     keys: list[str] = images["pixel_sha256"].to_pylist()
     pictures = {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)}
-    rows = Rows(store.rows("image_inputs", fingerprint), pa.large_binary())
+    rows = _rows(store, fingerprint)
     job = RowJob(
         label,
         rows,
@@ -95,6 +95,43 @@ def level_rows(
     )
 
 
+class NewLevels:
+    """Features of pictures that are open anyway, kept where :func:`level_rows` of later stages reads them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._encode: dict[Lite0Levels, Callable[[Sequence[Image.Image]], np.ndarray]] = {}
+        self._unwritten: dict[Lite0Levels, dict[str, bytes]] = {}
+
+    def __call__(self, trunk: Lite0Levels, pixel_sha256: Sequence[str], pictures: Sequence[Image.Image]) -> np.ndarray:
+        """(B, 5528) float16 features of B pictures with hashes of their pixels."""
+        encode = self._encode.setdefault(trunk, trunk.start())
+        features_BF = encode(pictures)
+        unwritten = self._unwritten.setdefault(trunk, {})
+        unwritten.update(zip(pixel_sha256, map(_as_bytes, features_BF), strict=True))
+        if len(unwritten) >= SHARD_ROWS:
+            self._write(trunk)
+        return features_BF
+
+    def write(self) -> None:
+        """Store what has not been stored yet."""
+        for trunk in [trunk for trunk, unwritten in self._unwritten.items() if unwritten]:
+            self._write(trunk)
+
+    def _write(self, trunk: Lite0Levels) -> None:
+        unwritten = self._unwritten.pop(trunk)
+        _rows(self._store, trunk.fingerprint()).append(list(unwritten), pa.array(unwritten.values(), pa.large_binary()))
+
+
+def _rows(store: Store, fingerprint: str) -> Rows:
+    return Rows(store.rows("image_inputs", fingerprint), pa.large_binary())
+
+
+def level_keys(trunk: Lite0Levels, store: Store) -> set[str]:
+    """``pixel_sha256`` of the pictures whose features are in the store."""
+    return _rows(store, trunk.fingerprint()).keys()
+
+
 def _in_order(rows: Rows, keys: Sequence[str], processes: Processes) -> np.ndarray:
     """Rows of the keys, mapped from a scratch file that is written in one pass over the parts."""
     with scratch_file(rows.folder, processes) as file:
@@ -107,14 +144,26 @@ def _in_order(rows: Rows, keys: Sequence[str], processes: Processes) -> np.ndarr
 
 
 def _write(rows: Rows, keys: Sequence[str], file: IO[bytes]) -> None:
-    rows_of: dict[str, list[int]] = {}
+    numbers_of: dict[str, list[int]] = {}
     for number, key in enumerate(keys):
-        rows_of.setdefault(key, []).append(number)
+        numbers_of.setdefault(key, []).append(number)
     for part in rows.scan():
-        for key, value in zip(part[KEY].to_pylist(), part[VALUE], strict=True):
-            for number in rows_of.pop(key, ()):
-                row = np.load(io.BytesIO(value.as_py()), allow_pickle=False)
-                write_rows(file.fileno(), len(keys), number, row[None])
+        numbers = [numbers_of.pop(key, []) for key in part[KEY].to_pylist()]
+        if any(numbers):
+            block = _from_bytes(part[VALUE])
+            scatter_rows(file.fileno(), len(keys), block, numbers)
+
+
+def _from_bytes(values: pa.ChunkedArray) -> np.ndarray:
+    """(R, …) rows that :func:`_as_bytes` saved one by one. They differ in their numbers alone."""
+    array = values.combine_chunks()
+    first = array[0].as_py()
+    row: np.ndarray = np.load(io.BytesIO(first), allow_pickle=False)
+    start = array.offset * len(first)
+    saved = np.frombuffer(array.buffers()[2], np.uint8)[start : start + len(array) * len(first)]
+    numbers = np.ascontiguousarray(saved.reshape(len(array), len(first))[:, len(first) - row.nbytes :])
+    rows: np.ndarray = numbers.view(row.dtype).reshape(len(array), *row.shape)
+    return rows
 
 
 def _as_bytes(row: np.ndarray) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import util
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,8 +25,8 @@ POOLED = LEVEL_FEATURES[0]
 """The first features are the last level, pooled: what the ImageNet classifier and picture vectors are made of."""
 GRID = 3
 ROWS_ON_CPU, ROWS_ON_GPU = 4, 32
-FIRST_STAGE_IN_BFLOAT16 = 5
-"""Depthwise and projecting convolutions before this stage stay float32, which keeps the cosine above 0.999."""
+FLOAT32_LAYERS = 2
+"""The first convolutions, and the projection that begins each stage, stay float32: rounding them costs the most."""
 CEILING = 6.0
 """Ceiling of ReLU6, the network's activation."""
 BLOCKS_AND_STRIDES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
@@ -55,7 +56,7 @@ class Lite0Levels:
         Raises:
             MissingExtra: the weight package is not installed.
         """
-        deciding = {"size_px": self.size_px, "precision": precision_of(self.precision), "version": 2}
+        deciding = {"size_px": self.size_px, "precision": precision_of(self.precision), "version": 3}
         return fingerprint({"kind": "lite0 levels", **deciding, "weights": file_sha256(weights_file())})
 
     def start(self) -> Callable[[Sequence[Image]], np.ndarray]:
@@ -127,21 +128,23 @@ def folded_lite0(bfloat16: bool, device: str = "cpu") -> Callable[[Tensor], Tens
     import torch
 
     tensors = iter(list(lite0_weights().values())[:-2])
+    layers = count()
 
-    def convolution(stage: int, stride: int = 1, *, expands: bool = False, is_activated: bool = True) -> Convolution:
-        rounded = bfloat16 and (expands or stage >= FIRST_STAGE_IN_BFLOAT16)
+    def convolution(stride: int = 1, *, is_activated: bool = True, begins_stage: bool = False) -> Convolution:
+        number = next(layers)
+        rounded = bfloat16 and number >= FLOAT32_LAYERS and not begins_stage
         folded = _folded(*(next(tensors) for _ in range(TENSORS_OF_A_LAYER)))
         return Convolution(*folded, stride, is_activated, torch.bfloat16 if rounded else torch.float32, device)
 
-    stem = convolution(0, stride=2)
+    stem = convolution(stride=2)
     stages: list[list[list[Convolution]]] = []
     for stage, (blocks, stride) in enumerate(BLOCKS_AND_STRIDES):
         stages.append([])
         for number in range(blocks):
-            expand = [convolution(stage, expands=True)] if stage else []
-            depthwise = convolution(stage, 1 if number else stride)
-            stages[-1].append([*expand, depthwise, convolution(stage, is_activated=False)])
-    head = convolution(len(stages))
+            expand = [convolution()] if stage else []
+            depthwise = convolution(1 if number else stride)
+            stages[-1].append([*expand, depthwise, convolution(is_activated=False, begins_stage=not number)])
+    head = convolution()
     assert next(tensors, None) is None
 
     def levels(pixels_BCHW: Tensor) -> Tensor:
@@ -182,33 +185,46 @@ class Convolution:
 
         self.dtype, self.stride, self.is_activated = dtype, stride, is_activated
         self.groups = len(weight) if weight.shape[1] == 1 else 1  # depthwise: one input channel each
-        self.weight = weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
-        self.bias = bias.to(device, dtype)
-        one_kernel = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if device == "cpu" else None
-        self._one_kernel = one_kernel if torch.backends.mkldnn.is_available() else None  # type: ignore[no-untyped-call]
+        self.weight, self.bias = weight.to(device, dtype), bias.to(device, dtype)
+        is_available = torch.backends.mkldnn.is_available() if device == "cpu" else False  # type: ignore[no-untyped-call]
+        self._one_kernel = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if is_available else None
+        self._reordered: dict[tuple[int, ...], tuple[Tensor, int]] = {}
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """(B, C, H, W) in, (B, C', H', W') out, padded as TensorFlow does."""
+        """(B, C, H, H) in, (B, C', H', H') out, padded as TensorFlow does."""
         import torch
 
-        hidden, padding = self._padded(hidden.to(self.dtype))
-        stride = [self.stride, self.stride]
-        if self._one_kernel is not None and not torch.compiler.is_exporting():
-            activation: tuple[str, list[float]] = ("hardtanh", [0.0, CEILING]) if self.is_activated else ("none", [])
-            result: Tensor = self._one_kernel(
-                hidden, self.weight, self.bias, [padding, padding], stride, [1, 1], self.groups, *activation, ""
-            )
-            return result
-        given = torch.nn.functional.conv2d(hidden, self.weight, self.bias, stride, padding, 1, self.groups)
-        return torch.nn.functional.relu6(given, inplace=True) if self.is_activated else given
+        hidden, stride = hidden.to(self.dtype), [self.stride, self.stride]
+        if self._one_kernel is None or torch.compiler.is_exporting():
+            weight, padding = self._evenly_padded(hidden.shape[-1])
+            given = torch.nn.functional.conv2d(hidden, weight, self.bias, stride, padding, 1, self.groups)
+            return torch.nn.functional.relu6(given, inplace=True) if self.is_activated else given
+        weight, padding = self._reordered_for(tuple(hidden.shape))
+        activation: tuple[str, list[float]] = ("hardtanh", [0.0, CEILING]) if self.is_activated else ("none", [])
+        result: Tensor = self._one_kernel(
+            hidden, weight, self.bias, [padding, padding], stride, [1, 1], self.groups, *activation, ""
+        )
+        return result
 
-    def _padded(self, hidden: Tensor) -> tuple[Tensor, int]:
-        """What is to be padded evenly by the kernel, and by how much: TensorFlow's padding may be uneven."""
+    def _reordered_for(self, shape: tuple[int, ...]) -> tuple[Tensor, int]:
+        """The weight as oneDNN wants it for inputs of a shape, or would reorder it in every call, and the padding."""
         import torch
 
-        kernel, height = self.weight.shape[-1], hidden.shape[-2]
-        pixels = max((-(-height // self.stride) - 1) * self.stride + kernel - height, 0)
-        if pixels % 2 == 0:
-            return hidden, pixels // 2
-        padded = torch.nn.functional.pad(hidden, [pixels // 2, pixels - pixels // 2] * 2)
-        return padded.contiguous(memory_format=torch.channels_last), 0
+        if shape not in self._reordered:
+            weight, padding = self._evenly_padded(shape[-1])
+            layout = [padding, padding], [self.stride, self.stride], [1, 1], self.groups, shape
+            self._reordered[shape] = torch.ops.mkldnn._reorder_convolution_weight(weight, *layout), padding
+        return self._reordered[shape]
+
+    def _evenly_padded(self, side: int) -> tuple[Tensor, int]:
+        """The weight, and the padding of each edge in pixels.
+
+        TensorFlow pads the far edges by one pixel more where the sum is odd. A row and a column of zeros before the
+        weight's own say the same, and no copy of the picture is needed, which would take longer than the convolution.
+        """
+        import torch
+
+        kernel = self.weight.shape[-1]
+        pixels = max((-(-side // self.stride) - 1) * self.stride + kernel - side, 0)
+        weight = torch.nn.functional.pad(self.weight, [1, 0, 1, 0]) if pixels % 2 else self.weight
+        return weight.contiguous(memory_format=torch.channels_last), (pixels + 1) // 2

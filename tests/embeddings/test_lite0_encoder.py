@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spn4cir_core.captions.caption_table import CAPTIONS_FILE
 from spn4cir_core.captions.stage import CAPTIONS
 from spn4cir_core.embeddings.lite0_encoder import Lite0Encoder
 from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
 from spn4cir_core.embeddings.vectors import read_embeddings
-from spn4cir_core.images.files import image_files
+from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.models.lite0 import PACKAGE
@@ -82,6 +83,23 @@ def test_each_picture_passes_the_network_once(tmp_path: Path, seen: list[int], f
     _, grown = run(made, store, first)
     assert sum(seen) == 2
     assert (read_embeddings(grown).vectors_ND[:5] == vectors_ND).all()
+
+
+def test_captions_open_each_picture_once(tmp_path: Path, seen: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    made, store = recipe(tmp_path / "pictures"), Store(tmp_path / "store")
+    draw(tmp_path / "pictures", range(5))
+    IMAGES.run(made, store)
+    opened: list[str] = []
+    open_picture = ImageFiles.open
+    monkeypatch.setattr(ImageFiles, "open", lambda self, path: opened.append(path) or open_picture(self, path))  # type: ignore[func-returns-value]
+    captions = CAPTIONS.run(made, store)[0]
+    assert sorted(opened) == [f"{number}.png" for number in range(5)]
+
+    again = Store(tmp_path / "again")  # captions whose features another stage has computed
+    IMAGES.run(made, again)
+    IMAGE_EMBEDDINGS.run(made, again)
+    assert CAPTIONS.run(made, again)[0].table(CAPTIONS_FILE) == captions.table(CAPTIONS_FILE)
+    assert sum(seen) == 10
 
 
 def run(made: Recipe, store: Store, first: str) -> tuple[Artifact, Artifact]:

@@ -90,7 +90,7 @@ def checkpoint_of(kind_table: dict[str, Any], store: Store) -> Artifact:
     return artifact
 
 
-@pytest.mark.parametrize(("kind", "off"), [("residual", 3e-3), ("tgcir", 1e-5), ("sprc", 1e-5)])
+@pytest.mark.parametrize(("kind", "off"), [("residual", 2e-2), ("tgcir", 1e-5), ("sprc", 1e-5)])
 def test_it_answers_as_the_package_does(
     kind: str,
     off: float,
