@@ -11,13 +11,19 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from dagster_project.automation import sync_when_changed
 from dagster_project.definitions import definitions_for
 from dagster_project.resources import Pipeline
-from dagster_project.sync import state_of, sync_request
+from dagster_project.sync import RUN_KEY, state_of, sync_request
 from spn4cir_core.flow import STAGES
+from spn4cir_core.judgements.judgement import Judgement
+from spn4cir_core.judgements.judgement_log import JudgementLog
+from spn4cir_core.splits.split_tables import split_of_images
 from tests.pipelines import tiny_recipe_file
 
 ROOT = Path(__file__).parents[2]
+ENOUGH = 3
+"""Judgements that start a run."""
 BANK = '[sets]\nmine = ["m1"]\n\n[[template]]\nid = "m1"\ntext = "{text}"\n'
 
 
@@ -28,7 +34,7 @@ class Project:
         self.folder, self.instance = folder, instance
         self.bank = folder / "bank.toml"
         self.edit_bank("now {added}")
-        tables = {"templates": {"bank": str(self.bank), "use": ["mine"]}}
+        tables = {"templates": {"bank": str(self.bank), "use": ["mine"]}, "annotations": {"judgements_step": ENOUGH}}
         self.recipe = tiny_recipe_file(folder, **tables)
         self.pipeline = Pipeline(recipe=str(self.recipe), store=str(folder / "store"))
         self.defs = definitions_for(self.pipeline)
@@ -38,6 +44,15 @@ class Project:
 
     def run(self, job: str = "everything", **options: object) -> dg.ExecuteInProcessResult:
         return self.defs.resolve_job_def(job).execute_in_process(instance=self.instance, **options)  # type: ignore[arg-type]
+
+    def look(self, cursor: str | None) -> tuple[dg.RunRequest | str, str | None]:
+        """What the sensor says, a skip by its reason, and its cursor."""
+        context = dg.build_sensor_context(
+            self.instance, cursor, repository_def=self.defs.get_repository_def(), resources={"pipeline": self.pipeline}
+        )
+        outcome = sync_when_changed(context)
+        said = outcome if isinstance(outcome, dg.RunRequest) else str(outcome.skip_message)  # type: ignore[union-attr]
+        return said, context.cursor
 
     def wanted(self) -> dg.RunRequest | dg.SkipReason:
         return sync_request(self.instance, self.defs.get_repository_def(), state_of(self.pipeline))
@@ -143,3 +158,39 @@ def test_the_customers_command_succeeds_from_a_clean_shell_and_fails_with_the_st
     missing = command("--select", "triplets+", folder=project.folder / "nowhere", recipe=project.recipe)
     assert missing.returncode != 0
     assert "has not made images" in missing.stderr + missing.stdout
+
+
+def test_enough_judgements_start_one_run(project: Project) -> None:
+    recipe, store = project.pipeline.load()
+    splits = store.current(recipe.name, "splits")
+    assert splits is not None
+    images = [image_id for image_id, split in sorted(split_of_images(splits).items()) if split == "train"]
+    log, purposes = JudgementLog(store, recipe.name), dict.fromkeys(images, "train")
+    judgements = [Judgement((images[0],), f"text {number}", images[1], "right", judge="Ann") for number in range(4)]
+
+    said, cursor = project.look(None)
+    log.add(judgements[: ENOUGH - 1], purposes)  # type: ignore[arg-type]
+    said, cursor = project.look(cursor)
+    assert said == "everything is up to date"
+    log.add(judgements[ENOUGH - 1 : ENOUGH], purposes)  # type: ignore[arg-type]
+    said, cursor = project.look(cursor)
+    assert "something changed" in str(said)
+    request, cursor = project.look(cursor)
+    assert isinstance(request, dg.RunRequest) and request.asset_selection is not None
+    late = {key.path[-1] for key in request.asset_selection}
+    assert {"annotations", "triplets", "stage2_checkpoint", "blend"} <= late
+    assert not late & {"images", "captions", "image_embeddings", "templates"}
+    log.add(judgements[ENOUGH:], purposes)  # type: ignore[arg-type]
+    again, cursor = project.look(cursor)
+    assert isinstance(again, dg.RunRequest) and again.run_key == request.run_key, "Dagster starts a key once"
+
+    job = project.defs.resolve_job_def("everything")
+    tags = {**request.tags, RUN_KEY: str(request.run_key)}
+    started = project.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    assert "a run is active" in str(project.look(cursor)[0])
+    result = project.run(asset_selection=[dg.AssetKey("annotations")])
+    assert computed(result) == {"annotations"}
+    annotations = store.current(recipe.name, "annotations")
+    assert annotations is not None and annotations.details["judgements"] == ENOUGH
+    project.instance.delete_run(started.run_id)
+    assert "annotations" not in state_of(project.pipeline).late
