@@ -2,9 +2,9 @@
 
     python -m benchmarks.ray_steps --images DIR --processes 1 2      # from the repository's root; needs the extra [ray]
 
-Recipe ``folder``: the network sees each picture once, for tags, vectors and training inputs. *Directly* is `spn4cir run`
-of the same stages; all begin with a new store. A step's time is Dagster's, from its start to its end; what it computed is
-what the artefact says. A Ray head of two processors is started on this machine.
+Recipe ``folder``: the network sees each picture once, for tags, vectors and training inputs. *Directly* is
+`spn4cir run` of the same stages; all begin with a new store. A step's time is Dagster's, from its start to its end;
+what it computed is what the artefact says. A Ray head of two processors is started on this machine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.dagster_overhead import ROOT, cost
 from benchmarks.grow_corpus import line
 from spn4cir_core.store.artifacts import Store
 from tests.dagster_project.executed_jobs import FEATURES, features, shipped_instance
+from tests.pipelines import toml_of
 
 
 def computed(store: Path) -> dict[str, float]:
@@ -58,10 +59,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="spn4cir-ray-") as name:
         folder = Path(name)
         recipe = folder / "ray_steps.toml"
-        recipe.write_text(
-            f'base = "folder"\nname = "ray_steps"\n[images]\nreader = {{ kind = "folder", folder = "{given.images.absolute()}" }}\n',
-            encoding="utf-8",
-        )
+        reader = {"kind": "folder", "folder": str(given.images.absolute())}
+        tables = {"base": "folder", "name": "ray_steps", "images": {"reader": reader}}
+        recipe.write_text(toml_of(tables), encoding="utf-8")
         words = ["-c", "from spn4cir_core.cli.app import main; main()", "run", "--select", ",".join(FEATURES)]
         for processes in given.processes:
             store = folder / f"direct{processes}"

@@ -21,7 +21,7 @@ from spn4cir_core.blend.ties import share_equal
 from spn4cir_core.captions.caption_table import caption_sources
 from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
 from spn4cir_core.channels.missing_caption import MissingCaption
-from spn4cir_core.engine.growth import constant
+from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError, MissingExtra
 from spn4cir_core.evaluation.encode import encode_gallery, encode_queries
@@ -40,6 +40,8 @@ MOST_PICTURES = 4000
 """Pictures of the gallery that weights are fitted on; a seeded sample of more."""
 LEAST_QUERIES = 20
 """With fewer queries over the validation split, training pictures are added, and trained channels are not fitted."""
+FIT_IN_QUERIES = 300
+"""What a blend costs whatever its queries (models loaded, weights fitted again and again), as so many queries would."""
 LEAST_SHARE_OF_SOURCE = 0.1
 """Captions of a rarer source (tags that fill gaps between titles) count as missing: no weight is fitted on them."""
 FITTED_ON = ("train", "validation")
@@ -269,6 +271,12 @@ def _encoded(
     return Validation(evidence.gallery(image_ids, targets), evidence.queries(reference_ids, texts, composed))
 
 
+def growth(corpus: Corpus, settings: BlendInput) -> Load:
+    """Validation queries, one of each picture of that split up to the most, and the fit's own work."""
+    queries = min(settings.blend.max_queries, corpus.splits.get("validation", 0))
+    return Load(FIT_IN_QUERIES + queries, "validation query", read_rows=corpus.images)
+
+
 def _sentence_weights(tables: BlendInput, store: Store) -> Any:
     """Which sentence encoder takes part: another one, or none, makes other weights."""
     encoder = tables.blend.encoder_in_use
@@ -292,5 +300,5 @@ BLEND = Stage(
     version=7,
     write=write_blend,
     external_inputs=_sentence_weights,
-    growth=constant,
+    growth=growth,
 )

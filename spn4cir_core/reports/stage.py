@@ -135,6 +135,7 @@ def growth(corpus: Corpus, settings: RerankedReportInput) -> Load:
         gallery,
         "held-out image",
         accelerator_products=searches * gallery * corpus.bank_dimensions,
+        read_rows=1,  # pages and plots are written once
         held_rows=corpus.images,
         held_floats=gallery * corpus.bank_dimensions,
     )
