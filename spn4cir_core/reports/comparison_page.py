@@ -55,10 +55,8 @@ def comparison_title(sets: Sequence[Mapping[str, Any]]) -> str:
         return f"{measure}: " + ", ".join(f"{label} {100 * cell['value']:.1f} %" for label, cell in recalls)
     gain = shown["differences"][0]
     (before, _), (after, _) = recalls
-    points = (
-        f"{100 * gain['difference']:+.1f} points of {measure} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
-    )
-    return f"{after} against {before}: {points}"
+    points, low, high = (f"{100 * gain[name]:+.1f}".replace("-", "−") for name in ("difference", "low", "high"))
+    return f"{after} against {before}: {points} points of {measure} ({low} to {high})"
 
 
 def comparison_html(contents: Mapping[str, Any], files: ImageFiles | None, captions: Mapping[str, str]) -> str:

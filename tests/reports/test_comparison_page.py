@@ -87,9 +87,8 @@ def test_the_title_is_the_result_and_markdown_has_no_entities(store: Store) -> N
     runs = [run(store, "first", "Ann's"), run(store, "second", "b")]
     comparison = run_comparison(runs, "stage2", "annotated", 100, 0)
     gain = comparison["query_sets"][0]["differences"][0]
-    points = "{:+.1f} points of R@1 ({:+.1f} to {:+.1f})".format(
-        *(100 * gain[name] for name in ("difference", "low", "high"))
-    )
+    points, low, high = (f"{100 * gain[name]:+.1f}".replace("-", "−") for name in ("difference", "low", "high"))
+    points = f"{points} points of R@1 ({low} to {high})"
     assert comparison["title"] == f"b against Ann's: {points}"
     assert comparison_markdown(comparison).startswith(f"# b against Ann's: {points}\n")
     assert f"<h1>b against Ann&#39;s: {points}</h1>" in comparison_html(comparison, None, {})
