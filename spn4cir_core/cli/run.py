@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from spn4cir_core.launch.launcher import launch_from
 from spn4cir_core.launch.recipe_source import claimed
 from spn4cir_core.launch.run_flow import run
 from spn4cir_core.operations.changes import late_above
+from spn4cir_core.operations.estimate import record_run
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -52,6 +54,7 @@ def run_stages(
     main_port: MainPortOption = None,
 ) -> None:
     """Bring every stage up to date; what is already there is not computed again."""
+    started = time.monotonic()
     launch = launch_from(
         {
             "processes": processes,
@@ -76,6 +79,8 @@ def run_stages(
         artifacts = run(recipe, store, names, progress, on_stage_done, launch)
     if launch.machine_rank == 0:
         _show_pages(recipe, store, artifacts, reused)
+        if len(reused) == len(STAGES) and not any(reused.values()):
+            record_run(recipe, store, artifacts.values(), time.monotonic() - started)
 
 
 def _show_pages(recipe: Recipe, store: Store, artifacts: Mapping[str, Artifact], reused: Mapping[str, bool]) -> None:

@@ -105,7 +105,8 @@ def claimed(recipe: Recipe, store: Store) -> Recipe:
     """As :func:`own_name`; the store keeps that the name belongs to this recipe, and that it ran last."""
     owned = own_name(recipe, store)
     with suppress(OSError, StoreError):  # a store that can only be read is good for what is up to date
-        store.set_recipe_note(owned.name, {**asdict(RecipeSource.of(owned)), "when": time.time()})
+        note = {**store.recipe_note(owned.name), **asdict(RecipeSource.of(owned)), "when": time.time()}
+        store.set_recipe_note(owned.name, note)
     return owned
 
 

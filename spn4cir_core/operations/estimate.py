@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +21,8 @@ from spn4cir_core.flow import STAGES
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 
+AROUND_STAGES = "around_stages_s"
+"""In the recipe's note in the store: seconds of the last run that computed everything, those of its stages left out."""
 GROWS_WITH_ROWS, GROWS_WITH_IMAGES = (".parquet", ".jsonl"), (".npy", ".faiss")
 """Ends of the names of files that grow with a corpus; models and pages do not."""
 RERANKING = "reranking"
@@ -155,7 +158,18 @@ def estimate(recipe: Recipe, store: Store, images: int, processes: int = 1, rate
     if recipe.rerank is not None:
         report = store.current(recipe.name, "eval_report")
         costs.append(_reranking(report, sum(then.queries.values()), given.seconds_per_row.get(RERANKING)))
+    around_s = store.recipe_note(recipe.name).get(AROUND_STAGES)
+    if isinstance(around_s, int | float):
+        costs.append(Cost("around stages", float(around_s), 0.0, 0.0, "start, listing and pages of the last whole run"))
     return [*costs, Cost("rows/", 0.0, 0.0, _cached(store) * images / max(1.0, now.images), "results per picture")]
+
+
+def record_run(recipe: Recipe, store: Store, artifacts: Iterable[Artifact], seconds: float) -> None:
+    """Keep what a run of all stages, which found none of them made, took beside them; for :func:`estimate`."""
+    spent = sum(sum(artifact.summary["seconds"].values()) for artifact in artifacts)
+    with suppress(OSError, StoreError):  # as launch.recipe_source.claimed
+        note = {**store.recipe_note(recipe.name), AROUND_STAGES: round(max(0.0, seconds - spent), 1)}
+        store.set_recipe_note(recipe.name, note)
 
 
 @dataclass(frozen=True)
@@ -271,8 +285,8 @@ def products_per_s() -> float:
     """Float32 multiply-adds per second of this machine's processor, by the best of a few matrix products."""
     import numpy as np
 
-    rows, block = np.ones((1024, 512), np.float32), np.ones((512, 8192), np.float32)
-    return _best(lambda: rows @ block, 1024 * 512 * 8192)
+    rows, block = np.ones((256, 512), np.float32), np.ones((512, 4096), np.float32)
+    return _best(lambda: rows @ block, 256 * 512 * 4096, tries=50)
 
 
 def accelerator_products_per_s() -> float | None:
@@ -290,9 +304,10 @@ def accelerator_products_per_s() -> float | None:
     return _best(product, 4096 * 512 * 65536)
 
 
-def _best(product: Any, multiply_adds: int) -> float:
+def _best(product: Any, multiply_adds: int, tries: int = 5) -> float:
+    """Multiply-adds per second of the fastest try; many short ones find a moment in which nothing else runs."""
     seconds = math.inf
-    for _ in range(5):
+    for _ in range(tries):
         started = time.perf_counter()
         product()
         seconds = min(seconds, time.perf_counter() - started)

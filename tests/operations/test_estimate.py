@@ -15,7 +15,7 @@ from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.operations import estimate as estimating
-from spn4cir_core.operations.estimate import Cost, Rates, estimate, grown, load_rates, measured_corpus
+from spn4cir_core.operations.estimate import Cost, Rates, estimate, grown, load_rates, measured_corpus, record_run
 from spn4cir_core.pairs.stage import PAIRS
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Store
@@ -43,12 +43,12 @@ def recipe() -> Recipe:
 
 
 def put(store: Store, noun: str, rows: int, seconds: dict[str, float], files: int = 0, **details: Any) -> None:
-    with store.writing(noun, f"{noun}1", {}) as draft:
+    with store.writing(noun, f"{noun}{rows}", {}) as draft:
         draft.rows, draft.details = rows, details
         draft.seconds.update(seconds)
         draft.file(f"{noun}.parquet").write_bytes(bytes(files))
         draft.file("model.safetensors").write_bytes(bytes(70))
-    artifact = store.get(noun, f"{noun}1")
+    artifact = store.get(noun, f"{noun}{rows}")
     assert artifact is not None
     store.point("test", artifact)
 
@@ -212,6 +212,23 @@ def test_every_stage_and_the_results_per_picture_have_a_line(recipe: Recipe, sto
     costs = estimate(recipe, store, 10_000)
     assert [cost.stage for cost in costs] == [*STAGES, "rows/"]
     assert costs[-1].disk_bytes == 3000
+
+
+def test_what_a_whole_run_took_beside_its_stages_has_a_line(recipe: Recipe, store: Store) -> None:
+    assert "around stages" not in by_stage(estimate(recipe, store, 10_000))
+    store.set_recipe_note("test", {"recipe": "folder"})
+    images, captions = store.current("test", "images"), store.current("test", "captions")
+    assert images is not None and captions is not None
+    record_run(recipe, store, [images, captions], 60.0)
+    assert store.recipe_note("test")["recipe"] == "folder"
+    assert by_stage(estimate(recipe, store, 10_000))["around stages"].seconds == pytest.approx(60 - 3 - 51)
+
+
+def test_a_blend_grows_until_it_has_all_its_queries(recipe: Recipe, store: Store) -> None:
+    put(store, "splits", 1001, {"compute": 1}, images={"train": 800, "validation": 100, "evaluation": 100})
+    put(store, "blend", 3, {"compute": 4})
+    assert by_stage(estimate(recipe, store, 3000))["blend"].seconds == pytest.approx(4 * (300 + 300) / (300 + 100))
+    assert by_stage(estimate(recipe, store, 10**6))["blend"].seconds == pytest.approx(4 * (300 + 500) / (300 + 100))
 
 
 def test_a_stage_without_a_law_of_its_own_grows_with_the_images(
