@@ -83,8 +83,10 @@ class Layout:
         shared: numbers of the earlier shards that stay, ascending.
         shard_N: of each image the number of its shard among these; one more than the last for those to be written.
         row_N: its row there.
-        moved_K: images to be written whose vectors an earlier shard has.
-        new_K: images to be written whose vectors none has.
+        moved_K: images to be written whose vectors an earlier shard has, ascending.
+        new_K: images to be written whose vectors none has, ascending.
+        earlier_shard_N: of each image the number of the earlier shard that has its vectors; -1: none.
+        earlier_row_N: its row there.
     """
 
     shared: Sequence[int]
