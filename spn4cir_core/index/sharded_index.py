@@ -11,7 +11,8 @@ import numpy as np
 from spn4cir_core.errors import StoreError
 from spn4cir_core.index.base import VectorIndex
 from spn4cir_core.index.faiss_index import exhaustive
-from spn4cir_core.index.vector_shards import KEY_BYTES, ShardList, gathered, open_array, open_index, rows_file
+from spn4cir_core.index.shard_layout import KEY_BYTES
+from spn4cir_core.index.vector_shards import ShardList, gathered, open_array, open_index, rows_file
 from spn4cir_core.store.artifacts import Artifact
 
 

@@ -1,9 +1,7 @@
 """Vectors of images in shards: a grown corpus writes one shard more and shares the others with the index before it.
 
-A shard is a file of vectors, one of keys, and indexes of them; none is ever changed. What an image's vectors are made
-of is its key, so that a shard's rows are used as long as images of these keys are there. Rows of images that are gone
-stay until they are more than the others; and a shard that is no larger than what is written beside it is written into
-that: a vector is copied at most log₂ N times, however the corpus grows.
+A shard is a file of vectors, one of keys, and indexes of them; none is ever changed. Which of them stay is said by
+:mod:`spn4cir_core.index.shard_layout`.
 """
 
 from __future__ import annotations
@@ -17,12 +15,12 @@ from pydantic import BaseModel, ConfigDict
 
 from spn4cir_core.errors import StoreError
 from spn4cir_core.index.base import INDEXES, Index, VectorIndex
+from spn4cir_core.index.shard_layout import KEY_BYTES, Layout, key_bytes, layout_of
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.store.draft import Draft
 from spn4cir_core.store.whole_file import whole_file
 
 FOLDER = "vectors"
-KEY_BYTES = 16
 
 
 class Shard(BaseModel):
@@ -73,65 +71,6 @@ class VectorSource:
 
 SEARCH = "search"
 """What an index is for that answers by itself."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """In which shard the vectors of N images lie.
-
-    Attributes:
-        shared: numbers of the earlier shards that stay, ascending.
-        shard_N: of each image the number of its shard among these; one more than the last for those to be written.
-        row_N: its row there.
-        moved_K: images to be written whose vectors an earlier shard has, ascending.
-        new_K: images to be written whose vectors none has, ascending.
-        earlier_shard_N: of each image the number of the earlier shard that has its vectors; -1: none.
-        earlier_row_N: its row there.
-    """
-
-    shared: Sequence[int]
-    shard_N: np.ndarray
-    row_N: np.ndarray
-    moved_K: np.ndarray
-    new_K: np.ndarray
-    earlier_shard_N: np.ndarray
-    earlier_row_N: np.ndarray
-
-
-def layout_of(key_N: np.ndarray, earlier: Sequence[np.ndarray]) -> Layout:
-    """Which of the earlier shards stay, and what is written.
-
-    Args:
-        key_N: bytes, of the images in order.
-        earlier: bytes, of the rows of each earlier shard.
-    """
-    shard_N, row_N = np.full(len(key_N), -1, np.int64), np.zeros(len(key_N), np.int64)
-    for number, key_R in enumerate(earlier):
-        _, images, rows = np.intersect1d(key_N, key_R, assume_unique=True, return_indices=True)
-        free = shard_N[images] < 0
-        shard_N[images[free]], row_N[images[free]] = number, rows[free]
-    counts = np.bincount(shard_N[shard_N >= 0], minlength=len(earlier))
-    stays = {number for number, key_R in enumerate(earlier) if counts[number] > 0 and len(key_R) <= 2 * counts[number]}
-    written = len(key_N) - sum(int(counts[number]) for number in stays)
-    for number in sorted(stays, key=lambda one: int(counts[one])):
-        if counts[number] <= written:
-            stays.remove(number)
-            written += int(counts[number])
-    shared = sorted(stays)
-    is_written_N = ~np.isin(shard_N, shared)
-    number_of = np.full(len(earlier) + 1, len(shared), np.int64)
-    number_of[shared] = np.arange(len(shared))
-    new_row_N = row_N.copy()
-    new_row_N[is_written_N] = np.arange(int(is_written_N.sum()))
-    return Layout(
-        shared,
-        np.where(is_written_N, len(shared), number_of[shard_N]),
-        new_row_N,
-        np.flatnonzero(is_written_N & (shard_N >= 0)),
-        np.flatnonzero(shard_N < 0),
-        shard_N,
-        row_N,
-    )
 
 
 @dataclass(frozen=True)
@@ -220,11 +159,6 @@ class ShardWriter:
 def rows_file(name: str) -> str:
     """File of (N, 2) int32: of each image the number of its shard and its row there."""
     return f"{FOLDER}/{name}.rows.npy"
-
-
-def key_bytes(keys: Sequence[str]) -> np.ndarray:
-    """(N,) hashes of the keys, of ``KEY_BYTES`` bytes each."""
-    return np.array([hashlib.sha256(key.encode()).digest()[:KEY_BYTES] for key in keys], f"S{KEY_BYTES}")
 
 
 def gathered(parts: Sequence[np.ndarray], shard_K: np.ndarray, row_K: np.ndarray) -> np.ndarray:
