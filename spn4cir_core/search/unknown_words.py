@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from functools import cache
 
 from spn4cir_core.channels.base import Gallery
 from spn4cir_core.texts.caption_words import caption_words
 from spn4cir_core.texts.differences import split_phrases
+from spn4cir_core.texts.near_words import NearWords
 from spn4cir_core.texts.word_kinds import KNOWN_KINDS, is_attribute, stem
 
 LEAST_ALIKE = 0.75
@@ -56,16 +58,27 @@ def _in(word: str, gallery: Gallery | None) -> bool:
 
 def _with_nearest(word: str, gallery: Gallery | None) -> str:
     """The word, and the nearest one of the captions, or of the colours, sizes and patterns that edits know."""
-    known = {stem(name): name for names in KNOWN_KINDS for name in sorted(names) if " " not in name}
-    column: Sequence[str] = () if gallery is None else [name for name in gallery.words.column if " " not in name]
-    nearest = get_close_matches(stem(word), [*known, *column], 1, LEAST_ALIKE)
-    return f"{word} (near: {_written(nearest[0], known, gallery)})" if nearest else word
+    alike = _known().alike(stem(word), LEAST_ALIKE)
+    alike += [] if gallery is None else gallery.words.near.alike(stem(word), LEAST_ALIKE)
+    nearest = get_close_matches(stem(word), alike, 1, LEAST_ALIKE)
+    return f"{word} (near: {_written(nearest[0], gallery)})" if nearest else word
 
 
-def _written(stemmed: str, known: dict[str, str], gallery: Gallery | None) -> str:
+@cache
+def _known_names() -> dict[str, str]:
+    """Stem → name of each colour, size and pattern."""
+    return {stem(name): name for names in KNOWN_KINDS for name in sorted(names) if " " not in name}
+
+
+@cache
+def _known() -> NearWords:
+    return NearWords(_known_names())
+
+
+def _written(stemmed: str, gallery: Gallery | None) -> str:
     """The word that a stem is of, as it is written in a caption."""
-    if stemmed in known or gallery is None:
-        return known.get(stemmed, stemmed)
+    if stemmed in _known_names() or gallery is None:
+        return _known_names().get(stemmed, stemmed)
     caption = gallery.captions[int(gallery.words.rows_with([stemmed], 1)[0])] or ""
     words = (part for phrase in split_phrases(caption) for part in phrase)
     return next((word for word in words if stem(word) == stemmed), stemmed)

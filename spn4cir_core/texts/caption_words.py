@@ -10,13 +10,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from spn4cir_core.texts.differences import ARTICLES, split_phrases
+from spn4cir_core.texts.near_words import NearWords
 from spn4cir_core.texts.word_kinds import stem
 
 K1 = 1.2
@@ -180,6 +181,11 @@ class CaptionWords:
                 row_P, _ = self._postings(number)
                 rows.append(row_P[:missing] if rows else row_P)
         return distinct_rows(rows)
+
+    @cached_property
+    def near(self) -> NearWords:
+        """The words themselves, without the pairs."""
+        return NearWords(word for word in self.column if " " not in word)
 
     def _known(self, words: Sequence[str]) -> dict[int, int]:
         return {self.column[word]: count for word, count in Counter(words).items() if word in self.column}
