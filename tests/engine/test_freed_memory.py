@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS_OF_A_SECOND_ARRAY = """
+import resource, sys
+import numpy as np
+from spn4cir_core.engine.freed_memory import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.full(40_000_000, 1, np.uint8)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to")
+def test_freed_memory_is_used_again() -> None:
+    def faults(mode: str) -> int:
+        command = [sys.executable, "-c", FAULTS_OF_A_SECOND_ARRAY, mode]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert faults("keep") < faults("give back") / 2
