@@ -32,6 +32,7 @@ from spn4cir_core.judgements.agreement import JudgedQuery, judged_queries
 from spn4cir_core.judgements.judgement import WHOLE_QUERY, Judgement, Purpose
 from spn4cir_core.judgements.judgement_log import JudgementLog
 from spn4cir_core.launch.run_flow import run
+from spn4cir_core.objectives.base import OBJECTIVES
 from spn4cir_core.recipe import Recipe, load_recipe, merge
 from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Store
@@ -47,11 +48,23 @@ Answers = Mapping[tuple[str, str], frozenset[str]]
 """Reference image and modified text → right images."""
 
 
-def claims() -> Iterator[Claim]:
-    """Every number of judgements against none."""
+def claims(weights: Sequence[float] = ()) -> Iterator[Claim]:
+    """Every number of judgements against none; weighted explicit negatives against the same judgements without."""
     for model in MODELS:
         for count in COUNTS[1:]:
             yield f"{model}: {count} judgements over none", (str(count), model), ("0", model)
+    most = str(COUNTS[-1])
+    for weight in weights:
+        yield f"stage2: explicit negatives × {weight}", (f"{most} × {weight}", "stage2"), (most, "stage2")
+
+
+def with_explicit_negatives(recipe: Recipe, weight: float) -> Recipe:
+    """The recipe whose stage 2 weighs the wrong hits of judged queries beside its own objective."""
+    own = {"kind": recipe.stage2_checkpoint.objective.plugin_kind, **recipe.stage2_checkpoint.objective.model_dump()}
+    parts = [own, {"kind": "explicit_negatives", "weight": weight}]
+    objective = OBJECTIVES.build({"kind": "mixture", "parts": parts})
+    stage2 = recipe.stage2_checkpoint.model_copy(update={"objective": objective})
+    return recipe.model_copy(update={"stage2_checkpoint": stage2})
 
 
 def recipe_with(pictures: Path, split_column: str, count: int, seed: int, share: float) -> Recipe:
@@ -136,6 +149,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("teach"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--split-column", default="keep_in", help="Metadata column that names the evaluation pictures.")
+    parser.add_argument("--explicit", type=float, nargs="*", default=[], help="Weights of explicit negatives.")
     parser.add_argument("--share", type=float, default=1.0, help="Part of the grid's steps, for a quick look.")
     given = parser.parse_args()
     store, started, hits = Store(given.store), time.monotonic(), dict[Trained, Hits]()
@@ -147,11 +161,15 @@ def main() -> None:
         if not count:
             splits = cast("dict[str, Purpose]", split_of_images(artifacts["splits"]))
             judgements = simulated(recipe, store, right_answers(given.triplets, splits), splits)
-        for model in MODELS:
-            hits_QK, references = hits_of(artifacts["eval_report"], model)
-            hits.setdefault((str(count), model), Hits({}, references)).by_seed[seed] = hits_QK
+        reports = {(str(count), model): artifacts["eval_report"] for model in MODELS}
+        for weight in given.explicit if count == COUNTS[-1] else ():
+            weighted = run(with_explicit_negatives(recipe, weight), store, ["stage2_checkpoint", "eval_report"])
+            reports[f"{count} × {weight}", "stage2"] = weighted["eval_report"]
+        for (level, model), report in reports.items():
+            hits_QK, references = hits_of(report, model)
+            hits.setdefault((level, model), Hits({}, references)).by_seed[seed] = hits_QK
         print(f"seed {seed}, {logged}, {(time.monotonic() - started) / 60:.1f} min", flush=True)
-        text = tables(hits, claims()).replace("training triplets", "judgements")
+        text = tables(hits, claims(given.explicit)).replace("training triplets", "judgements")
         (given.store / "judgements_teach.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.judgements_teach import claims, counted, judged, log_judgements, recipe_with, right_answers
+from benchmarks.judgements_teach import (
+    claims,
+    counted,
+    judged,
+    log_judgements,
+    recipe_with,
+    right_answers,
+    with_explicit_negatives,
+)
+from spn4cir_core import load_recipe
 from spn4cir_core.annotations.judged import judged_annotations
 from spn4cir_core.judgements.agreement import judged_queries
 from spn4cir_core.judgements.judgement import Judgement, Purpose
@@ -63,3 +72,12 @@ def test_every_count_is_compared_with_none() -> None:
     assert pairs == [
         ((count, model), ("0", model)) for model in ("stage1", "control", "stage2") for count in ("50", "200", "800")
     ]
+
+
+def test_explicit_negatives_are_weighed_beside_stage_2s_own_objective() -> None:
+    recipe = load_recipe("folder", images="photos")
+    objective = with_explicit_negatives(recipe, 2.0).stage2_checkpoint.objective
+    own, explicit = objective.within
+    assert own == recipe.stage2_checkpoint.objective and explicit.plugin_kind == "explicit_negatives"
+    assert [part.weight for part in objective.parts] == [1.0, 2.0]  # type: ignore[attr-defined]
+    assert list(claims([2.0]))[-1][1:] == (("800 × 2.0", "stage2"), ("800", "stage2"))
