@@ -130,8 +130,8 @@ CORPORA = {
             DRAWN,
             {
                 "triplets": {"origins": ["generated"]},
-                "stage1_checkpoint": {"steps": 800},
-                "stage2_checkpoint": {"steps": 300},
+                "stage1_checkpoint": {"steps": 800, "validation": {"queries": "caption_edits"}},
+                "stage2_checkpoint": {"steps": 300, "validation": {"queries": "caption_edits"}},
             },
         ),
     ),

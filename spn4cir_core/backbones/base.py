@@ -16,6 +16,7 @@ from spn4cir_core.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from spn4cir_core.embeddings.base import ImageEncoder
     from spn4cir_core.models.text_features import TextEncoder
 
 
@@ -66,6 +67,14 @@ class Backbone(Plugin):
         """Whether :meth:`Network.read_images` gets pictures as they are stored, in any mode and as they lie."""
         return False
 
+    @property
+    def inputs_encoder(self) -> ImageEncoder | None:
+        """An image encoder whose unit vectors are the network's image inputs; None: the network reads pictures itself.
+
+        They are shared with ``image_embeddings``: where both name the same encoder, pictures pass it once.
+        """
+        return None
+
     def bare_fingerprint(self) -> str:
         """Hash of all that :meth:`build_bare` reads: where a published file is put in, no other weights are needed."""
         return self.fingerprint()
@@ -101,6 +110,8 @@ class Network(ABC):
     target_tokens: int = 1
     """T: vectors that a target has. Above one, :meth:`encode_target` gives (B, T, D), and a query's score with a
     target is the highest cosine with any of its vectors."""
+    features_dtype: Literal["float16", "float32"] = "float16"
+    """What stage 1 keeps :meth:`image_features` in, where it freezes what they are made by."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

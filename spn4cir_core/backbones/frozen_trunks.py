@@ -35,6 +35,7 @@ class FrozenTexts:
         self.tokenizer = MiniLmTokenizer(TOKEN_LIMIT)
         self._encode = FirstUse(self.encoder.start_with_tokens)
         self._known: dict[tuple[int, ...], Tensor] = {}
+        self._ids: dict[str, tuple[int, ...]] = {}
         self._recorded: MiniLm | None = None
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
@@ -63,15 +64,24 @@ class FrozenTexts:
 
     def remember(self, texts: Sequence[str], vectors_TF: np.ndarray) -> None:
         """Take the vectors of texts from a store instead of encoding them."""
+        self._remember_ids(texts)
         # A row of its own each: one that is a part of a large array would keep all of it in memory.
         self._known.update(zip(self._keys(texts), (torch.from_numpy(row.copy()) for row in vectors_TF), strict=True))
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Encode the texts that are not known yet."""
+        self._remember_ids(texts)
         self._learn(self._keys(texts))
 
     def _keys(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        if all(text in self._ids for text in texts):
+            return [self._ids[text] for text in texts]
         return [tuple(ids) for ids in self.tokenizer.ids(texts)]
+
+    def _remember_ids(self, texts: Sequence[str]) -> None:
+        """A training reads its texts again and again; what is only asked once is cut into tokens each time."""
+        new = [text for text in texts if text not in self._ids]
+        self._ids.update(zip(new, map(tuple, self.tokenizer.ids(new)), strict=True))
 
     def _learn(self, keys: Sequence[tuple[int, ...]]) -> None:
         if new := sorted(set(keys) - self._known.keys()):

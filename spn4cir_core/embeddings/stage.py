@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spn4cir_core.embeddings.picture_vectors import UNIT_VECTORS
 from spn4cir_core.embeddings.settings import EmbeddingsInput
 from spn4cir_core.embeddings.vectors import EMBEDDINGS_FILE, IMAGE_ID, write_vectors
 from spn4cir_core.engine.batches import RowJob, fill
@@ -38,7 +39,7 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
     images = read_manifest(work.parents["images"], *PICTURE)
     keys = images["pixel_sha256"].to_pylist()
     model_fingerprint = settings.encoder.fingerprint()
-    rows = Rows(work.store.rows("image_embeddings", model_fingerprint), pa.list_(pa.float32()))
+    rows = Rows(work.store.rows(UNIT_VECTORS.noun, model_fingerprint), UNIT_VECTORS.type)
     files = image_files(work.settings.images, work.store)
     read: Callable[[Any], Any] = files.open_known
     compute: Callable[[list[Any]], np.ndarray] = FirstUse(settings.encoder.start)
@@ -51,7 +52,7 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
         rows,
         items,
         read,
-        lambda loaded: _unit_rows(compute(loaded)),
+        lambda loaded: UNIT_VECTORS.encode(compute(loaded)),
         settings.batch_rows,
         settings.shard_rows,
         settings.readers,
@@ -100,15 +101,6 @@ def _features(
 
 def _itself(features: Any) -> Any:
     return features
-
-
-def _unit_rows(raw_BD: np.ndarray) -> pa.Array:
-    """B unit vectors as Arrow lists of float32; null for a vector that is zero or not finite."""
-    vectors_BD = np.asarray(raw_BD, np.float64)
-    norms_B = np.linalg.norm(vectors_BD, axis=1)
-    good_B = np.isfinite(norms_B) & (norms_B > 0)
-    units_BD = (vectors_BD / np.where(good_B, norms_B, 1)[:, None]).astype(np.float32)
-    return pa.array([row if ok else None for row, ok in zip(units_BD, good_B, strict=True)], pa.list_(pa.float32()))
 
 
 def _finite(rows: Rows, wanted: set[str]) -> set[str]:

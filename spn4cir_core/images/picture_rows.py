@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
@@ -26,6 +27,18 @@ SHARD_ROWS = 256
 BATCH_ROWS, READERS = 64, 2
 
 
+@dataclass(frozen=True)
+class RowLayout:
+    """How the store keeps what a network reads of pictures."""
+
+    noun: str
+    type: pa.DataType
+    encode: Callable[[np.ndarray], pa.Array]
+    """From (B, …) rows to B values; null for a row that is not to be read."""
+    decode: Callable[[pa.ChunkedArray], np.ndarray]
+    """From R values, none of them null, to (R, …) rows."""
+
+
 def picture_rows(
     fingerprint: str,
     read: Callable[[Sequence[Image.Image]], np.ndarray],
@@ -34,6 +47,7 @@ def picture_rows(
     store: Store,
     *,
     label: str = "image inputs",
+    layout: RowLayout | None = None,
     progress: Progress = silent,
     seconds: defaultdict[str, float] | None = None,
     batch_rows: int = BATCH_ROWS,
@@ -49,6 +63,7 @@ def picture_rows(
     Args:
         fingerprint: of all that decides ``read``, which gives (B, …) rows of B pictures.
         open_picture: opens a picture by its path and ``pixel_sha256``.
+        layout: how the store keeps them; by default any array, under ``image_inputs``.
         processes: several share the reading and one scratch file; all of them must call this.
 
     Raises:
@@ -56,19 +71,20 @@ def picture_rows(
     """
     keys: list[str] = images["pixel_sha256"].to_pylist()
     pictures = {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)}
-    rows = _rows(store, fingerprint)
+    layout = ARRAYS if layout is None else layout
+    rows = Rows(store.rows(layout.noun, fingerprint), layout.type)
     job = RowJob(
         label,
         rows,
         pictures,
         open_picture,
-        lambda pictures: pa.array([_as_bytes(row) for row in read(pictures)], pa.large_binary()),
+        lambda pictures: layout.encode(read(pictures)),
         batch_rows,
         SHARD_ROWS,
         readers,
     )
     fill(job, progress, defaultdict(float) if seconds is None else seconds, processes)
-    return _in_order(rows, keys, processes) if keys else np.empty((0,))
+    return _in_order(rows, keys, layout, processes) if keys else np.empty((0,))
 
 
 def level_rows(
@@ -124,7 +140,7 @@ class NewLevels:
 
 
 def _rows(store: Store, fingerprint: str) -> Rows:
-    return Rows(store.rows("image_inputs", fingerprint), pa.large_binary())
+    return Rows(store.rows(ARRAYS.noun, fingerprint), ARRAYS.type)
 
 
 def level_keys(trunk: Lite0Levels, store: Store) -> set[str]:
@@ -132,25 +148,26 @@ def level_keys(trunk: Lite0Levels, store: Store) -> set[str]:
     return _rows(store, trunk.fingerprint()).keys()
 
 
-def _in_order(rows: Rows, keys: Sequence[str], processes: Processes) -> np.ndarray:
-    """Rows of the keys, mapped from a scratch file that is written in one pass over the parts."""
+def _in_order(rows: Rows, keys: Sequence[str], layout: RowLayout, processes: Processes) -> np.ndarray:
+    """Rows of the keys, zeros for null, mapped from a scratch file that is written in one pass over the parts."""
     with scratch_file(rows.folder, processes) as file:
         if processes.first:
-            _write(rows, keys, file)
+            _write(rows, keys, layout, file)
         processes.wait()
         inputs = mapped_rows(file)
         processes.wait()
     return inputs
 
 
-def _write(rows: Rows, keys: Sequence[str], file: IO[bytes]) -> None:
+def _write(rows: Rows, keys: Sequence[str], layout: RowLayout, file: IO[bytes]) -> None:
     numbers_of: dict[str, list[int]] = {}
     for number, key in enumerate(keys):
         numbers_of.setdefault(key, []).append(number)
-    for part in rows.scan():
+    for table in rows.scan():
+        part = table.filter(table[VALUE].is_valid()) if table[VALUE].null_count else table
         numbers = [numbers_of.pop(key, []) for key in part[KEY].to_pylist()]
         if any(numbers):
-            block = _from_bytes(part[VALUE])
+            block = layout.decode(part[VALUE])
             scatter_rows(file.fileno(), len(keys), block, numbers)
 
 
@@ -170,3 +187,10 @@ def _as_bytes(row: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.save(stream, row, allow_pickle=False)
     return stream.getvalue()
+
+
+def _arrays(rows: np.ndarray) -> pa.Array:
+    return pa.array([_as_bytes(row) for row in rows], pa.large_binary())
+
+
+ARRAYS = RowLayout("image_inputs", pa.large_binary(), _arrays, _from_bytes)

@@ -20,10 +20,12 @@ BATCH_ROWS = 64
 def cached_features(
     network: Network, inputs: np.ndarray, folder: Path, device: str, progress: Progress, processes: Processes
 ) -> np.ndarray:
-    """(N, …) float16 features of N image inputs, mapped from a scratch file in ``folder`` that several processes share.
+    """(N, …) features of N image inputs, mapped from a scratch file in ``folder`` that several processes share.
+
+    They are stored in the network's ``features_dtype``.
 
     Raises:
-        TrainingError: a feature is not finite in float16.
+        TrainingError: a feature is not finite in it.
     """
     import torch
 
@@ -35,10 +37,10 @@ def cached_features(
             batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BATCH_ROWS])).to(torch_device)
             features = network.image_features(batch)
             assert features is not None, f"{type(network).__name__} says that it keeps features, and has none"
-            block = features.to(torch.float16).cpu().numpy()
+            block = features.to(getattr(torch, network.features_dtype)).cpu().numpy()
             if not np.isfinite(block).all():
                 raise TrainingError(
-                    "the frozen towers give features that are not finite in float16; set "
+                    f"the frozen towers give features that are not finite in {network.features_dtype}; set "
                     "stage1_checkpoint.keep_features = false"
                 )
             write_rows(file.fileno(), len(inputs), start, block)

@@ -103,9 +103,11 @@ def write_stage2(work: Work[Stage2Input]) -> None:
 def _train_stage1(work: Work[AnyStage1], name: str, start: Checkpoint, triplets: TrainingTriplets, steps: int) -> None:
     """Stage 1 and its control: both encoders, by stage 1's settings, from the given start."""
     settings = work.settings.stage1_checkpoint
-    inputs = _features_or_inputs(work, settings, steps, start, triplets.candidates)
+    inputs = _inputs(work, start, triplets.candidates)
     if name == STAGE1.name and not settings.start_from:
         start.network.expect_images(inputs)
+    if settings.keep_features and start.network.keeps_features_in_stage1 and steps:
+        inputs = _features(work, settings, start, inputs)
     _train(work, name, settings, start, triplets, steps, start.network.frozen_in_stage1(), inputs)
 
 
@@ -297,13 +299,8 @@ def _inputs(work: Work[AnyTraining], start: Checkpoint, images: pa.Table) -> np.
     )
 
 
-def _features_or_inputs(
-    work: Work[AnyTraining], settings: Stage1Settings, steps: int, start: Checkpoint, images: pa.Table
-) -> np.ndarray:
-    """What stage 1 reads of each image: its inputs, or the features of towers that it freezes."""
-    inputs = _inputs(work, start, images)
-    if not (settings.keep_features and start.network.keeps_features_in_stage1 and steps):
-        return inputs
+def _features(work: Work[AnyTraining], settings: Stage1Settings, start: Checkpoint, inputs: np.ndarray) -> np.ndarray:
+    """What the towers that stage 1 freezes make of each image's inputs."""
     folder = work.store.rows("image_inputs", start.backbone.inputs_fingerprint())
     with work.draft.timed("compute"):
         return cached_features(start.network, inputs, folder, settings.device, work.progress, work.processes)

@@ -17,6 +17,8 @@ from spn4cir_core.training.cached_features import BATCH_ROWS, cached_features
 class Doubling(nn.Module):
     """A network as far as this needs one."""
 
+    features_dtype = "float16"
+
     def __init__(self, by: float) -> None:
         super().__init__()
         self.by, self.passes = by, 0

@@ -11,11 +11,13 @@ from PIL import Image
 
 from spn4cir_core.backbones.base import BACKBONES
 from spn4cir_core.backbones.small.settings import Small
+from spn4cir_core.embeddings.vision_tower import VisionTower
 from spn4cir_core.engine.plugins import as_table
 from spn4cir_core.errors import InputError
 from spn4cir_core.images import picture_rows as module
 from spn4cir_core.images.files import ImageFiles, pixel_sha256
 from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.rows import Rows
 from spn4cir_core.training.image_inputs import image_inputs
 from tests.backbones.small_backbones import WRITERS
 
@@ -76,6 +78,23 @@ def test_a_new_kind_of_input_is_read_anew(files: ImageFiles, tmp_path: Path) -> 
     store, larger = Store(tmp_path / "store"), Small(dim=8, image_px=24)
     assert image_inputs(BACKBONE, BACKBONE.build([], 0), table(["0"]), files, store).shape == (1, 3, 16, 16)
     assert image_inputs(larger, larger.build([], 0), table(["0"]), files, store).shape == (1, 3, 24, 24)
+
+
+def test_pictures_pass_an_encoder_once_for_their_vectors_and_the_network(
+    files: ImageFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = VisionTower(pooling="flatten")
+    backbone, store = Small(dim=8, encoder=encoder, encoder_tokens=9), Store(tmp_path / "store")
+    network = backbone.build([], 0)
+    inputs = image_inputs(backbone, network, table(["3", "1"]), files, store).copy()
+    expected = network.read_images([files.open("3.png"), files.open("1.png")])
+    np.testing.assert_allclose(inputs, expected, rtol=1e-6)
+    rows = Rows(store.rows("image_embeddings", encoder.fingerprint()), pa.list_(pa.float32()))
+    assert sorted(rows.keys()) == sorted(table(["1", "3"])["pixel_sha256"].to_pylist())
+    rows.append([pixel_sha256(plain(2))], pa.array([None], rows.schema.field("value").type))
+    monkeypatch.setattr(VisionTower, "start", lambda self: pytest.fail("the vectors are there"))
+    again = image_inputs(backbone, network, table(["1", "2", "3"]), files, store)
+    np.testing.assert_array_equal(again, [inputs[1], np.zeros_like(inputs[0]), inputs[0]])
 
 
 @pytest.mark.parametrize("kind", ["clip4cir", "tgcir", "blip4cir", "sprc"])

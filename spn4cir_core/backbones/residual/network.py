@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from spn4cir_core.models.lite0_levels import folded_lite0
 
 ROWS_MEASURED = 20_000
 """Training pictures that statistics and principal components are measured on, at most."""
+ROWS_AT_ONCE = 2048
+"""Pictures whose features are in memory in float64 at once."""
+LEVEL_STARTS = [0, *accumulate(LEVEL_FEATURES[:-1])]
 LEAST_DEVIATION = 1e-3
 EIGENVALUE_POWER = -0.25
 """Components are scaled by this power of their variance: half-way between plain and whitened principal components."""
@@ -45,8 +49,8 @@ class Levels(nn.Module):
     def measure(self, inputs_NF: np.ndarray) -> None:
         """Measure statistics on training pictures; fewer pictures than components leave fewer components."""
         every = max(1, -(-len(inputs_NF) // ROWS_MEASURED))
-        sample_MF = torch.from_numpy(np.asarray(inputs_NF[::every], np.float32))
-        for level, part_MG in enumerate(torch.split(sample_MF, list(LEVEL_FEATURES), dim=1)):
+        for level, (start, features) in enumerate(zip(LEVEL_STARTS, LEVEL_FEATURES, strict=True)):
+            part_MG = torch.from_numpy(np.asarray(inputs_NF[::every, start : start + features], np.float32))
             mean_G = part_MG.mean(0)
             scale_G = 1 / (part_MG.std(0, correction=0) + LEAST_DEVIATION)
             standard_MG = (part_MG - mean_G) * scale_G
@@ -70,13 +74,21 @@ class Levels(nn.Module):
 
 def _principal_components(standard_MG: Tensor, wanted: int) -> Tensor:
     """(G, D) directions of largest variance, scaled by ``EIGENVALUE_POWER``, signs fixed, D <= wanted."""
-    covariance_GG = standard_MG.double().T @ standard_MG.double() / len(standard_MG)
-    variance_G, direction_GG = torch.linalg.eigh(covariance_GG)
-    rank = int((variance_G > 1e-6 * variance_G[-1].clamp(min=1e-12)).sum())
-    dims = max(1, min(wanted, rank))
-    direction_GD = direction_GG[:, -dims:].flip(1)
+    from scipy.linalg import eigh
+
+    features = standard_MG.shape[1]
+    covariance_GG = torch.zeros(features, features, dtype=torch.float64)
+    for block_BG in torch.split(standard_MG, ROWS_AT_ONCE):
+        wide_BG = block_BG.double()
+        covariance_GG.addmm_(wide_BG.T, wide_BG, alpha=1 / len(standard_MG))
+    largest = (max(0, features - wanted), features - 1)
+    symmetric_GG = covariance_GG.numpy().T  # in Fortran's order, so that it is not copied
+    variance_D, direction_GD = map(torch.from_numpy, eigh(symmetric_GG, overwrite_a=True, subset_by_index=largest))
+    rank = int((variance_D > 1e-6 * variance_D[-1].clamp(min=1e-12)).sum())
+    dims = max(1, rank)
+    direction_GD = direction_GD[:, -dims:].flip(1)
     largest_D = direction_GD.gather(0, direction_GD.abs().argmax(0, keepdim=True))
-    scale_D = variance_G[-dims:].flip(0).clamp(min=1e-12) ** EIGENVALUE_POWER
+    scale_D = variance_D[-dims:].flip(0).clamp(min=1e-12) ** EIGENVALUE_POWER
     components_GD: Tensor = (direction_GD * largest_D.sign() * scale_D).float()
     return components_GD
 
@@ -125,6 +137,8 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
     Before :meth:`expect_images` has measured the training pictures, the components are the features' first ones.
     """
 
+    features_dtype = "float32"
+
     def __init__(
         self,
         *,
@@ -171,6 +185,16 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
             self._make_trainable()
 
     @override
+    def image_features(self, images: Tensor) -> Tensor:
+        """(B, D) components of the levels, which no stage trains once :meth:`expect_images` has measured them."""
+        return images.float() if images.shape[-1] == self.dim else self.levels(images)
+
+    @property
+    @override
+    def keeps_features_in_stage1(self) -> bool:
+        return True
+
+    @override
     def untie_query_encoder(self) -> None:
         if self.query_image is None:
             self.query_image = copy.deepcopy(self.image).requires_grad_(True)
@@ -182,7 +206,7 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
 
     @override
     def encode_target(self, images: Tensor) -> Tensor:
-        vectors_BD: Tensor = self.image(self.levels(images))
+        vectors_BD: Tensor = self.image(self.image_features(images))
         return vectors_BD
 
     @override
@@ -190,7 +214,7 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
         if images is None and tokens is None:
             raise ValueError("a query needs images, texts, or both")
         image_map = self.image if self.query_image is None else self.query_image
-        image_BD: Tensor | None = None if images is None else image_map(self.levels(images))
+        image_BD: Tensor | None = None if images is None else image_map(self.image_features(images))
         if tokens is None:
             assert image_BD is not None
             return image_BD

@@ -11,9 +11,13 @@ from typing_extensions import override
 from spn4cir_core.backbones.frozen_backbone import FrozenBackbone
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.models.lite0_levels import Lite0Levels
+from spn4cir_core.store.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.residual.network import ResidualNetwork
+
+VERSION = 2
+"""Goes up whenever the same settings train to other weights; checkpoints of earlier versions can be read."""
 
 
 class Residual(FrozenBackbone):
@@ -33,6 +37,11 @@ class Residual(FrozenBackbone):
     rank: int = Field(default=64, ge=1)
     """Directions of the image vector that a text can scale."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @override
+    def fingerprint(self) -> str:
+        """As of all frozen backbones, with the version of what training computes with the features."""
+        return fingerprint({"frozen": super().fingerprint(), "version": VERSION})
 
     @override
     def inputs_fingerprint(self) -> str:

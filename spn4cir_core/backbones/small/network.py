@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from spn4cir_core.backbones.base import ExportedInputs
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.small.words import FIRST_WORD, PADDING, TOKEN_LIMIT, WordTokens, words_of
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
+from spn4cir_core.embeddings.picture_vectors import unit_vectors
 
 WIDTH = 96
 
@@ -64,6 +66,24 @@ class ImageTower(Tower):
         return Encoded(self.out(tokens_BPW.flatten(1)), tokens_BPW, padding)
 
 
+class FrozenTower(Tower):
+    """The vector of a frozen image encoder, cut into T tokens that are mapped one by one."""
+
+    def __init__(self, features: int, tokens: int, dim: int) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.norm = nn.LayerNorm(features // tokens)
+        self.linear = nn.Linear(features // tokens, WIDTH)
+        self.positions = nn.Parameter(torch.randn(tokens, WIDTH) * 0.02)
+        self.out = nn.Linear(tokens * WIDTH, dim)
+
+    def encode(self, inputs: Tensor) -> Encoded:
+        """Encode (B, F) vectors."""
+        tokens_BPW = self.linear(self.norm(inputs.float().view(len(inputs), self.tokens, -1))) + self.positions
+        padding = torch.zeros(tokens_BPW.shape[:2], dtype=torch.bool, device=tokens_BPW.device)
+        return Encoded(self.out(tokens_BPW.flatten(1)), tokens_BPW, padding)
+
+
 class TextTower(Tower):
     """Word and position embeddings, one transformer layer, mean pooling."""
 
@@ -85,6 +105,16 @@ class TextTower(Tower):
         return Encoded(self.out(mean_BW), tokens_BPW, padding_BP)
 
 
+@dataclass(frozen=True)
+class FrozenImages:
+    """A frozen image encoder in place of convolutions."""
+
+    read: Callable[[Sequence[Image.Image]], np.ndarray]
+    """From B pictures to (B, F) float32 vectors."""
+    features: int
+    tokens: int
+
+
 class SmallNetwork(TwoTowerNetwork):
     """Shared image tower, text tower, composer."""
 
@@ -95,17 +125,20 @@ class SmallNetwork(TwoTowerNetwork):
         dim: int,
         image_px: int,
         make_composer: Callable[[int, int], ComposerNetwork],
+        frozen: FrozenImages | None = None,
     ) -> None:
         """``make_composer(dim, token_dim)`` is called last, so that the towers' weights do not depend on it."""
-        image, text = ImageTower(dim), TextTower(len(vocabulary), dim)
+        image = ImageTower(dim) if frozen is None else FrozenTower(frozen.features, frozen.tokens, dim)
+        text = TextTower(len(vocabulary), dim)
         super().__init__(dim, image, text, make_composer(dim, WIDTH))
-        self.image_px = image_px
+        self.image_px, self.frozen = image_px, frozen
         self.vocabulary = list(vocabulary)
         self._words = WordTokens(vocabulary)
 
     @override
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "vocabulary": self.vocabulary}
+        frozen = {} if self.frozen is None else {"image_features": self.frozen.features}
+        return {**super().state(), "vocabulary": self.vocabulary, **frozen}
 
     @override
     def checkpoint_activations(self) -> None:
@@ -114,7 +147,9 @@ class SmallNetwork(TwoTowerNetwork):
                 part.checkpointed = True
 
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """(B, 3, px, px) uint8."""
+        """(B, 3, px, px) uint8, or (B, F) float32 unit vectors by the frozen encoder."""
+        if self.frozen is not None:
+            return unit_vectors(self.frozen.read(images))[0]
         size = (self.image_px, self.image_px)
         resized = [image if image.size == size else image.resize(size, Image.Resampling.BICUBIC) for image in images]
         return np.stack([np.asarray(image, dtype=np.uint8).transpose(2, 0, 1) for image in resized])
@@ -125,6 +160,8 @@ class SmallNetwork(TwoTowerNetwork):
 
     @override
     def exported_inputs(self) -> ExportedInputs:
+        if self.frozen is not None:
+            return super().exported_inputs()
         text = {"tokenizer": "words", "vocabulary": self.vocabulary}
         return ExportedInputs({"fit": "squeeze", "px": self.image_px}, text)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spn4cir_core.backbones.residual.network import Levels
+from spn4cir_core.backbones.residual.network import EIGENVALUE_POWER, LEAST_DEVIATION, Levels
 from spn4cir_core.backbones.residual.settings import Residual
 from spn4cir_core.models.lite0 import LEVEL_FEATURES
 from tests.backbones.small_backbones import write_residual
@@ -52,6 +52,34 @@ def test_before_the_first_step_a_query_is_the_reference_and_targets_are_the_froz
     assert (queries_ND * targets_ND).sum(1).min() > 0.99
     frozen_ND = torch.nn.functional.normalize(network.levels(rows), dim=-1)  # type: ignore[operator]
     torch.testing.assert_close(targets_ND, frozen_ND)
+
+
+def test_components_stand_for_the_features_that_they_were_made_of(inputs: np.ndarray, settings: Residual) -> None:
+    network = settings.build([], 0)
+    network.expect_images(inputs)
+    rows = torch.from_numpy(inputs)
+    components = network.image_features(rows)
+    assert (
+        components is not None and components.shape == (len(inputs), network.dim) and network.keeps_features_in_stage1
+    )
+    tokens = network.tokenize(["make it red"] * len(rows))
+    assert isinstance(network, torch.nn.Module)
+    network.eval()
+    with torch.no_grad():
+        assert torch.equal(network.encode_target(components), network.encode_target(rows))
+        assert torch.equal(network.encode_query(components, tokens), network.encode_query(rows, tokens))
+
+
+def test_components_are_those_of_a_whole_decomposition(inputs: np.ndarray) -> None:
+    levels = Levels([5] * 4)
+    levels.measure(inputs)
+    for level, part in enumerate(np.split(inputs.astype(np.float64), np.cumsum(LEVEL_FEATURES)[:-1], axis=1)):
+        standard = (part - part.mean(0)) / (part.std(0) + LEAST_DEVIATION)
+        values, directions = np.linalg.eigh(standard @ standard.T / len(part))  # few rows: their products are smaller
+        scores = directions[:, :-6:-1] * np.sqrt(len(part) * values[:-6:-1]) * values[:-6:-1] ** EIGENVALUE_POWER
+        scores /= np.sqrt((scores**2).sum(1).mean())
+        own = levels(torch.from_numpy(inputs))[:, 5 * level : 5 * level + 5].numpy()
+        np.testing.assert_allclose(np.abs(own), np.abs(scores), rtol=2e-2, atol=2e-3)
 
 
 def test_few_pictures_leave_few_components_and_a_checkpoint_knows_how_many(settings: Residual) -> None:
