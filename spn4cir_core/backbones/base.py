@@ -165,7 +165,7 @@ class Network(ABC):
         """(B, …) float features of image inputs by towers that stage 2 freezes; None where none is worth keeping.
 
         :meth:`encode_target` and :meth:`encode_query` take them in place of the inputs, which are then of another
-        dtype (uint8 pixels, say). The candidate bank keeps them, one row per image, so that stage 2 reads no
+        dtype (uint8 pixels, say) or width. The candidate bank keeps them, one row per image, so that stage 2 reads no
         picture and runs no frozen tower.
         """
         return None
