@@ -162,9 +162,9 @@ def _by_trunk(captioner: Captioner, items: Mapping[str, ToCaption]) -> dict[Lite
     """Keys of the images by the network that their captioner reads; without one, the captioner says so."""
     keys_of: dict[Lite0Levels, list[str]] = {}
     for key, image in items.items():
-        if (trunk := captioner.trunk_for(image)) is not None and trunk.is_installed:
+        if (trunk := captioner.trunk_for(image)) is not None:
             keys_of.setdefault(trunk, []).append(key)
-    return keys_of
+    return {trunk: keys for trunk, keys in keys_of.items() if trunk.is_installed}
 
 
 def _readings(
