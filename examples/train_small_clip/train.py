@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,9 +164,10 @@ def save(model: Any, processor: Any, out: Path) -> None:
     """Write the folder that ``SentenceTransformer(…)`` loads."""
     from sentence_transformers import SentenceTransformer
 
-    model.save_pretrained(out / "clip")
-    processor.save_pretrained(out / "clip")
-    SentenceTransformer(str(out / "clip"), device="cpu").save(str(out), create_model_card=False)
+    with tempfile.TemporaryDirectory() as plain:
+        model.save_pretrained(plain)
+        processor.save_pretrained(plain)
+        SentenceTransformer(plain, device="cpu").save(str(out), create_model_card=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
