@@ -21,6 +21,7 @@ from spn4cir_core.blend.ties import share_equal
 from spn4cir_core.captions.caption_table import caption_sources
 from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
 from spn4cir_core.channels.missing_caption import MissingCaption
+from spn4cir_core.engine.blas_threads import one_blas_thread
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError, MissingExtra
@@ -65,6 +66,7 @@ class ValidationQuery:
     targets: tuple[int, ...]
 
 
+@one_blas_thread()
 def write_blend(work: Work[BlendInput]) -> None:
     """Score validation queries by every channel, fit the weights, and write them with their uncertainty."""
     draft, settings, seed = work.draft, work.settings.blend, work.settings.seed

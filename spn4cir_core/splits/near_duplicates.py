@@ -6,6 +6,7 @@ from itertools import count, pairwise
 
 import numpy as np
 
+from spn4cir_core.engine.blas_threads import one_blas_thread
 from spn4cir_core.errors import InputError
 
 HASH_BITS = 64
@@ -124,7 +125,8 @@ def candidate_cosine(vectors_ND: np.ndarray, wanted: float, strictest: float) ->
         return wanted
     rows = np.unique(np.linspace(0, total - 1, SAMPLE_ROWS).astype(np.int64))
     others = np.asarray(vectors_ND, np.float32)
-    nth = [np.partition(np.asarray(vectors_ND[row], np.float32) @ others.T, rank)[rank] for row in rows.tolist()]
+    with one_blas_thread():  # row by row
+        nth = [np.partition(np.asarray(vectors_ND[row], np.float32) @ others.T, rank)[rank] for row in rows.tolist()]
     return float(np.clip(np.mean(nth), wanted, max(wanted, strictest)))
 
 
