@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,7 +137,7 @@ def draft_queries(
 
 def compare_runs(
     runs: Annotated[
-        list[str] | None, typer.Argument(help="[LABEL=]RECIPE[@STORE], at least two; one label: seeds.")
+        list[str] | None, typer.Argument(help=r"[LABEL=]RECIPE\[@STORE], at least two; one label: seeds.")
     ] = None,
     before: Annotated[
         bool, typer.Option("--before", help="Compare one recipe's report with the one before it.")
@@ -161,9 +162,21 @@ def compare_runs(
             "or one recipe with its report before: spn4cir compare --before demo"
         )
     compared = [_run(spec, store, images) for spec in runs or []]
+    _check_distinct([run for run, _, _ in compared])
     files = next((image_files(known.images, store) for _, store, known in compared if known), None)
     comparison = run_comparison([run for run, _, _ in compared], model, query_set, draws, 0)
     _write_comparison(comparison, compared[0][0], compared[0][1], files, out)
+
+
+def _check_distinct(runs: Sequence[Run]) -> None:
+    """Refuse a report that is named twice below one label, as if it were two seeds."""
+    counts = Counter((run.label, run.report.fingerprint) for run in runs)
+    (label, report), count = counts.most_common(1)[0]
+    if count > 1:
+        raise InputError(
+            f"the report {report} is named {count} times as {label!r}: seeds are runs of recipes that differ in "
+            "`seed`; name another run, or give each a label of its own, LABEL=RECIPE"
+        )
 
 
 def _only(runs: list[str] | None, recipe: str) -> str:

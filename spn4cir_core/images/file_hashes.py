@@ -1,4 +1,4 @@
-"""SHA-256 of files, stored by path, size and modification time, so that listing a corpus again is cheap."""
+"""SHA-256 of files, stored by path, size and times of writing and change, so that listing a corpus again is cheap."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: 
         except PictureError:
             continue
         status = located[path].stat()
-        keys[path] = f"{status.st_size} {status.st_mtime_ns} {path}"
+        keys[path] = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {path}"
     rows = Rows(store.rows("file_hashes", fingerprint(files.root.resolve())), pa.string())
     items = {key: located[path] for path, key in keys.items()}
     job = RowJob(

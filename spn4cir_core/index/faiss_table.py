@@ -59,6 +59,8 @@ class FaissTables(VectorTables):
 
     @override
     def open(self, name: str) -> FaissTable:
+        if not self.uri:
+            raise InputError("vector table 'faiss' needs a folder, such as faiss:shoe_vectors")
         return FaissTable(Path(self.uri) / check_name(name), self.index)
 
 
@@ -200,7 +202,10 @@ class FaissTable(VectorTable):
         """A segment that no list names yet."""
         name = f"segment-{uuid4().hex[:12]}"
         folder = self.folder / name
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"cannot write {folder}: {error}; name a folder that you may write") from error
         vectors_VD = vectors_NTD.reshape(-1, vectors_NTD.shape[-1])
         kind = self._settings.kind_for(len(vectors_VD))
         member = self._settings.index_for_kind(kind)

@@ -38,6 +38,8 @@ class LanceTables(VectorTables):
     @override
     def open(self, name: str) -> LanceTable:
         check_name(name)
+        if not self.uri:
+            raise InputError("vector table 'lancedb' needs a folder or an address, such as lancedb:shoe_vectors")
         try:
             import lancedb
         except ImportError as error:

@@ -41,6 +41,9 @@ EXTRAS = {
     "s3": "the store on S3",
     "sentence": "embedding models of sentence-transformers",
     "lora": "adapters inside embedding models",
+    "lancedb": "vector tables in LanceDB",
+    "pgvector": "vector tables in PostgreSQL",
+    "onnx": "exported networks as ONNX files",
     "quantized": "captioners and rewriters in 4 or 8 bits",
 }
 """What each optional extra brings."""

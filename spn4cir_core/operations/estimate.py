@@ -236,8 +236,12 @@ def _seconds(
     steady = (measured["compute"] - fast_now) * then.rows / rows
     read_now, read_then = now.read_rows or rows, then.read_rows or then.rows
     around = measured["around"] * read_then / max(1.0, read_now)
-    basis = f"{sum(measured.values()):,.1f} s for {rows:,.0f} {now.unit}{'s' if rows != 1 else ''} here"
+    basis = f"{sum(measured.values()):,.1f} s for {rows:,.0f} {now.unit if rows == 1 else _plural(now.unit)} here"
     return steady + around + fast, basis + _of_products(then, fast)
+
+
+def _plural(unit: str) -> str:
+    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
 
 
 def _of_products(load: Load, seconds: float) -> str:

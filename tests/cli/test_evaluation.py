@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,9 @@ def test_compare_writes_a_page_and_its_twins(tmp_path: Path) -> None:
         spn4cir("compare", recipe)
     with pytest.raises(StoreError, match="no eval_report of recipe 'gone'"):
         spn4cir("compare", recipe, "gone", "--store", store.root)
+    with pytest.raises(InputError, match=f"{report.fingerprint} is named 2 times as '{NAME}'"):
+        spn4cir("compare", NAME, NAME, "--store", store.root)
+    assert "RECIPE[@STORE]" in re.sub(r"\s", "", spn4cir("compare", "--help"))
     printed = spn4cir("compare", NAME, "other", "--store", store.root, "--out", tmp_path / "b.html", "--draws", "100")
     assert "0 : 0" in Path(printed.splitlines()[-3]).read_text()  # two names of one report
 

@@ -129,7 +129,13 @@ def test_changed_bytes_of_equal_size_and_changed_metadata_are_seen(tmp_path: Pat
     os.utime(tmp_path / "in" / "001.png", ns=(1, 1))
     assert (tmp_path / "in" / "001.png").stat().st_size == size
     marks.append(IMAGES.run(recipe(tmp_path / "in"), store)[0].fingerprint)
-    assert len(set(marks)) == 4
+    before = (tmp_path / "in" / "001.png").stat()
+    while (tmp_path / "in" / "001.png").stat().st_ctime_ns == before.st_ctime_ns:  # clocks of file systems tick
+        Image.new("RGB", (20, 20), "green").save(tmp_path / "in" / "001.png", compress_level=0)
+        os.utime(tmp_path / "in" / "001.png", ns=(1, 1))  # equal size and time of writing, as from some archives
+    assert (tmp_path / "in" / "001.png").stat().st_size == size
+    marks.append(IMAGES.run(recipe(tmp_path / "in"), store)[0].fingerprint)
+    assert len(set(marks)) == 5
 
 
 def test_a_folder_that_holds_still_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

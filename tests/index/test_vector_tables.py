@@ -179,6 +179,13 @@ def test_names_and_places_that_cannot_be(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("", "../x", "a b", 'a"; DROP TABLE x', "9x", "x" * 64):
         with pytest.raises(InputError, match="letters, digits and underscores"):
             tables.open(name)
+    (tmp_path / "file").touch()
+    table = VECTOR_TABLES.build({"kind": "faiss", "uri": str(tmp_path / "file")}).open("toys")
+    with pytest.raises(InputError, match="name a folder that you may write"):
+        table.change(MADE_WITH, [], [row(0)], vectors([0]))
+    for kind in ("faiss", "lancedb"):
+        with pytest.raises(InputError, match=f"'{kind}' needs a folder"):
+            VECTOR_TABLES.build({"kind": kind, "uri": ""}).open("toys")
     monkeypatch.delenv("SPN4CIR_PGVECTOR", raising=False)
     with pytest.raises(InputError, match="SPN4CIR_PGVECTOR"):
         VECTOR_TABLES.build("pgvector").open("toys")
