@@ -120,7 +120,7 @@ def test_compare_writes_a_page_and_its_twins(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no eval_report of recipe 'gone'"):
         spn4cir("compare", recipe, "gone", "--store", store.root)
     with pytest.raises(InputError, match=f"{report.fingerprint} is named 2 times as '{NAME}'"):
-        spn4cir("compare", NAME, NAME, "--store", store.root)
+        spn4cir("compare", NAME, NAME, "--store", store.root, "--out", tmp_path / "twice.html")
     assert "RECIPE[@STORE]" in re.sub(r"\s", "", spn4cir("compare", "--help"))
     printed = spn4cir("compare", NAME, "other", "--store", store.root, "--out", tmp_path / "b.html", "--draws", "100")
     assert "0 : 0" in Path(printed.splitlines()[-3]).read_text()  # two names of one report
