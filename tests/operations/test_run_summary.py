@@ -122,7 +122,7 @@ def test_pages_escape_what_they_show_and_twins_lie_beside(
     assert not re.search(r"(?<!\\)<script", summary_markdown(said))
     assert json.loads(paths[2].read_text(encoding="utf-8")) == said
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--out"):
+    with pytest.raises(InputError, match="name a file in a folder"):
         write_pages(said, tmp_path / "file" / "page.html")
 
 
