@@ -38,7 +38,7 @@ def unknown_words(text: str, has_word: Callable[[str], bool], gallery: Gallery |
         return f"unknown words: {', '.join(_with_nearest(word, gallery) for word in unknown)}"
     if gallery is None or not words or any(_in(word, gallery) for word in words):
         return ""
-    return f"no caption has {' or '.join(map(repr, words))}: only encoders read this text"
+    return f"no caption has {' or '.join(map(repr, words))}: hits can fit it by meaning at most"
 
 
 def _words(text: str) -> Iterator[str]:

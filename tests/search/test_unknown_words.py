@@ -45,7 +45,7 @@ def test_words_that_nothing_knows_are_named_with_near_ones(text: str, says: str)
 
 def test_a_word_of_a_vocabulary_or_of_no_searched_caption() -> None:
     knows = {"zeppelin", "boot"}.__contains__
-    says = "no caption has 'zeppelin' or 'yellow': only encoders read this text"
+    says = "no caption has 'zeppelin' or 'yellow': hits can fit it by meaning at most"
     assert unknown_words("a zeppelin, yellow", knows, GALLERY) == says
     assert unknown_words("a zeppelin on the boot", knows, GALLERY) == ""
     assert unknown_words("a zeppelin", knows, None) == ""
