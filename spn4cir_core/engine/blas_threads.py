@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -11,12 +12,12 @@ from threadpoolctl import ThreadpoolController
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let numpy multiply on the caller's thread alone, which also keeps the order of its sums."""
-    with _controller().limit(limits=1, user_api="blas"):
+    """Let numpy and scipy multiply on the caller's thread alone, which also keeps the order of their sums."""
+    with _controller("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas"):
         yield
 
 
 @cache
-def _controller() -> ThreadpoolController:
-    """Knows numpy's library, which has to be loaded by now; looking for it takes milliseconds."""
+def _controller(scipy_is_loaded: bool) -> ThreadpoolController:
+    """Knows numpy's library, which has to be loaded by now, and scipy's own once that is; looking takes milliseconds."""
     return ThreadpoolController()
