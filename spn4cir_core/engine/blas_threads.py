@@ -19,5 +19,5 @@ def one_blas_thread() -> Iterator[None]:
 
 @cache
 def _controller(scipy_is_loaded: bool) -> ThreadpoolController:
-    """Knows numpy's library, which has to be loaded by now, and scipy's own once that is; looking takes milliseconds."""
+    """Knows numpy's library, which has to be loaded by now, and scipy's once that is; looking takes milliseconds."""
     return ThreadpoolController()
