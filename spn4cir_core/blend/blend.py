@@ -14,6 +14,7 @@ from spn4cir_core.blend.fit import Sample, WeightFit, fit_samples, fit_weights
 from spn4cir_core.blend.ties import LEAST_SHARE_EQUAL, share_equal, with_tie_break
 from spn4cir_core.channels.base import Channel, ComposedQueries, Gallery
 from spn4cir_core.channels.missing_caption import MissingCaption
+from spn4cir_core.channels.picture import Picture
 
 LEAST_SHARE_CAPTIONED = 0.5
 """Share of a gallery's pictures that need a caption before captions count for a reference image without one."""
@@ -166,12 +167,13 @@ def fit_blend(
                 samples[captioned].append(Sample.of(fewer_QCN, targets, excluded, fewer.gallery.captioned_N, rows_Q))
     captioned_N = validation.gallery.captioned_N
     no_captions_C = np.array([not channel.reads_captions for channel in channels], bool) & ~as_it_is_C
+    looks_C = np.array([isinstance(channel, Picture) for channel in channels], bool)  # of a query without a text, too
     has_ties = share_equal(validation.gallery.captions) >= LEAST_SHARE_EQUAL
     fit = fit_weights(
         *(standard_QCN, targets, excluded, seed),
         captioned_N=captioned_N,
         further=samples[True],
-        tie_breaks_C=no_captions_C if has_ties else None,
+        tie_breaks_C=no_captions_C if has_ties else looks_C,
     )
     without_reference_C, without_either_C = fit.weight_C, fit.without_caption_C
     if samples[False]:

@@ -177,10 +177,8 @@ def _fitted(
         reason = f"A sum of {len(added)} channels, fitted on {len(queries)} validation queries: {', '.join(added)}."
     if fit.tie_break is not None:
         share = share_equal(validation.gallery.captions)
-        reason += (
-            f" Pictures that captions leave equal are ordered by {titles[fit.tie_break]}: {share:.0%} of them share "
-            "their caption with another one."
-        )
+        shared = f": {share:.0%} of them share their caption with another one" if share else ""
+        reason += f" Pictures that captions leave equal are ordered by {titles[fit.tie_break]}{shared}."
     return blend, fit.recall, reason
 
 

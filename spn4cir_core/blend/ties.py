@@ -1,7 +1,8 @@
 """A say in ties: what orders pictures of equal captions where the fitted weights read captions alone.
 
 Where many pictures share a caption, every validation query may be answered by captions alone, so that a fit leaves out
-what sees pictures; pictures of one caption would then stand in the order of the gallery.
+what sees pictures; pictures of one caption would then stand in the order of the gallery. So would all pictures whose
+captions have nothing of a query, be they distinct: there frozen similarity, which costs a search nothing, has the say.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 from spn4cir_core.texts.differences import caption_meaning
 
 LEAST_SHARE_EQUAL = 0.1
-"""Share of the captioned pictures whose caption another one has too, from which ties are broken."""
+"""Share of the captioned pictures whose caption another one has too, from which each channel that sees pictures may
+break ties."""
 TIE_BREAK = 0.01
 """Weight of what breaks ties, in log-odds a standard deviation; less where all weights are below 1."""
 

@@ -75,6 +75,22 @@ def test_where_captions_are_distinct_nothing_changes() -> None:
     assert fit.tie_break is None and blend.weight_C[TRAINED] == 0
 
 
+def test_of_distinct_captions_those_that_have_nothing_of_a_query_are_ordered_by_looks() -> None:
+    queries, rows = 30, 40
+    vectors_ND = np.random.default_rng(0).normal(size=(rows, 8)).astype(np.float32)
+    channels = [CHANNELS.build(kind) for kind in ("modified_text", "picture", "missing_caption")]
+    captions = [f"thing {row}" for row in range(rows)]
+    words = WordKinds.learn(captions)
+    texts, answers = [f"thing {row}" for row in range(queries)], [[row] for row in range(queries)]
+    gallery = Gallery(captions, {"picture": vectors_ND})
+    asked = ComposedQueries.of(texts, ["a belt"] * queries, {"picture": -vectors_ND[:queries]}, words)
+    blend, fit = fit_blend(channels, Validation(gallery, asked), answers, [-1] * queries)
+    assert fit.tie_break == 1 and 0 < blend.weight_C[1] <= TIE_BREAK
+    without_a_text = ComposedQueries.of([""], ["a belt"], {"picture": vectors_ND[7:8]}, words)
+    order, _ = blend.best(gallery, without_a_text, 3, [-1])
+    assert order[0, 0] == 7
+
+
 def scores(encoder: float) -> tuple[np.ndarray, list[list[int]], list[int]]:
     """(60, 3, 40): four equal captions answer each query; an encoder adds ``encoder`` to the second; noise."""
     random = np.random.default_rng(0)
