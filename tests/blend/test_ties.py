@@ -83,8 +83,8 @@ def test_of_distinct_captions_those_that_have_nothing_of_a_query_are_ordered_by_
     words = WordKinds.learn(captions)
     texts, answers = [f"thing {row}" for row in range(queries)], [[row] for row in range(queries)]
     gallery = Gallery(captions, {"picture": vectors_ND})
-    asked = ComposedQueries.of(texts, ["a belt"] * queries, {"picture": -vectors_ND[:queries]}, words)
-    blend, fit = fit_blend(channels, Validation(gallery, asked), answers, [-1] * queries)
+    composed = ComposedQueries.of(texts, ["a belt"] * queries, {"picture": -vectors_ND[:queries]}, words)
+    blend, fit = fit_blend(channels, Validation(gallery, composed), answers, [-1] * queries)
     assert fit.tie_break == 1 and 0 < blend.weight_C[1] <= TIE_BREAK
     without_a_text = ComposedQueries.of([""], ["a belt"], {"picture": vectors_ND[7:8]}, words)
     order, _ = blend.best(gallery, without_a_text, 3, [-1])
