@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
+
+from spn4cir_core.backbones.base import Network
 
 BYTE_LIMIT = 2000
 """Longer texts lose their end, after a whole character."""
@@ -31,3 +34,20 @@ def byte_tokens(texts: Sequence[str]) -> Tensor:
 def texts_of(tokens_BL: Tensor) -> list[str]:
     """The texts that :func:`byte_tokens` was given, up to the limit."""
     return [bytes(number - 1 for number in row if number).decode("utf-8", "ignore") for row in tokens_BL.tolist()]
+
+
+class ByteTokens(Network):
+    """The part of such a network that makes tokens; their numbers and their limit are in bytes."""
+
+    @override
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        return byte_tokens(texts)
+
+    @override
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.encode()) for text in texts]
+
+    @property
+    @override
+    def token_limit(self) -> int:
+        return BYTE_LIMIT

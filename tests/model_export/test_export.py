@@ -90,16 +90,17 @@ def checkpoint_of(kind_table: dict[str, Any], store: Store) -> Artifact:
     return artifact
 
 
-@pytest.mark.parametrize(("kind", "off"), [("residual", 2e-2), ("tgcir", 1e-5), ("sprc", 1e-5)])
+@pytest.mark.parametrize(("kind", "off"), [("residual", 3e-3), ("tgcir", 1e-5), ("sprc", 1e-5)])
 def test_it_answers_as_the_package_does(
     kind: str,
     off: float,
     small_table: Callable[[str], dict[str, Any]],  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    """``residual`` rounds its stored picture features to float16, and computes in bfloat16 where that is fast."""
+    """``residual`` rounds its stored picture features to float16. What is exported computes in float32."""
     store = Store(tmp_path / "store")
-    checkpoint = checkpoint_of(small_table(kind), store)
+    precision = {"precision": "float32"} if kind == "residual" else {}
+    checkpoint = checkpoint_of({**small_table(kind), **precision}, store)
     export_model(checkpoint, None, store, tmp_path / "model")
     assert_equal_answers(tmp_path / "model", Encoder(load_network(checkpoint)), pictures(tmp_path / "pictures"), off)
     assert "not stated" in (tmp_path / "model" / "README.md").read_text()

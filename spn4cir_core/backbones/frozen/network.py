@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from typing_extensions import override
 
-from spn4cir_core.backbones.byte_tokens import BYTE_LIMIT, byte_tokens, cut_text, texts_of
+from spn4cir_core.backbones.byte_tokens import ByteTokens, cut_text, texts_of
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
 from spn4cir_core.embeddings.base import ImageEncoder
@@ -112,7 +112,7 @@ class TextTower(nn.Module):
         return encoded
 
 
-class FrozenNetwork(TwoTowerNetwork):
+class FrozenNetwork(ByteTokens, TwoTowerNetwork):
     """Image head, text head, composer."""
 
     def __init__(
@@ -145,16 +145,3 @@ class FrozenNetwork(TwoTowerNetwork):
     @override
     def expect_texts(self, texts: Sequence[str]) -> None:
         self.texts.learn(texts)
-
-    @override
-    def tokenize(self, texts: Sequence[str]) -> Tensor:
-        return byte_tokens(texts)
-
-    @override
-    def token_counts(self, texts: Sequence[str]) -> list[int]:
-        return [len(text.encode()) for text in texts]
-
-    @property
-    @override
-    def token_limit(self) -> int:
-        return BYTE_LIMIT

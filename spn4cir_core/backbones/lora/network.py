@@ -12,14 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from typing_extensions import override
 
-from spn4cir_core.backbones.base import Network
-from spn4cir_core.backbones.byte_tokens import BYTE_LIMIT, byte_tokens, texts_of
+from spn4cir_core.backbones.byte_tokens import ByteTokens, texts_of
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.lora.adapters import QUERY, TARGET, AdaptedEncoder
 from spn4cir_core.backbones.pixels import target_padded_squares
 
 
-class LoraNetwork(nn.Module, Network):
+class LoraNetwork(nn.Module, ByteTokens):
     """Adapters inside one encoder: one for targets, and from stage 2 on another for queries; and a composer."""
 
     def __init__(
@@ -59,19 +58,6 @@ class LoraNetwork(nn.Module, Network):
     @override
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         return target_padded_squares(images, self.image_px)
-
-    @override
-    def tokenize(self, texts: Sequence[str]) -> Tensor:
-        return byte_tokens(texts)
-
-    @override
-    def token_counts(self, texts: Sequence[str]) -> list[int]:
-        return [len(text.encode()) for text in texts]
-
-    @property
-    @override
-    def token_limit(self) -> int:
-        return BYTE_LIMIT
 
     @override
     def encode_target(self, images: Tensor) -> Tensor:
