@@ -14,7 +14,7 @@ from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
-from spn4cir_core.training.stages import open_bank
+from spn4cir_core.training.prepare_training import open_bank
 from spn4cir_core.training.text_features import remember_texts
 from spn4cir_core.training.triplet_batches import TrainingTriplets, read_training_triplets
 

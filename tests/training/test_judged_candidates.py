@@ -20,7 +20,8 @@ from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
 from spn4cir_core.training.judged_candidates import hardest_candidates, judged_candidates, reranker_of
-from spn4cir_core.training.stages import CANDIDATE_BANK, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT, open_bank
+from spn4cir_core.training.prepare_training import open_bank
+from spn4cir_core.training.stages import CANDIDATE_BANK, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
 from spn4cir_core.training.triplet_batches import read_false_negatives, read_training_triplets
 from spn4cir_core.triplets.triplet_tables import read_candidates
 from tests.reranking.rerankers import ByColour, Nonsense
