@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from spn4cir_core.models.products import Linear
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -65,8 +67,8 @@ class GatedResidualNetwork(ComposerNetwork):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.gate = nn.Sequential(nn.Linear(2 * dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
-        self.change = nn.Sequential(nn.Linear(2 * dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.gate = nn.Sequential(Linear(2 * dim, hidden), nn.GELU(), Linear(hidden, dim))
+        self.change = nn.Sequential(Linear(2 * dim, hidden), nn.GELU(), Linear(hidden, dim))
         _start_as_zero(self.gate[-1], bias=2.0)
         _start_as_zero(self.change[-1])
 
@@ -87,10 +89,10 @@ class CombinerNetwork(ComposerNetwork):
     def __init__(self, dim: int, hidden: int, dropout: float, joint_hidden: int | None = None) -> None:
         super().__init__()
         joint = hidden if joint_hidden is None else joint_hidden
-        self.image = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout))
-        self.text = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout))
-        self.joint = nn.Sequential(nn.Linear(2 * hidden, joint), nn.ReLU(), nn.Dropout(dropout), nn.Linear(joint, dim))
-        self.mixture = nn.Sequential(nn.Linear(2 * hidden, joint), nn.ReLU(), nn.Dropout(dropout), nn.Linear(joint, 1))
+        self.image = nn.Sequential(Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout))
+        self.text = nn.Sequential(Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout))
+        self.joint = nn.Sequential(Linear(2 * hidden, joint), nn.ReLU(), nn.Dropout(dropout), Linear(joint, dim))
+        self.mixture = nn.Sequential(Linear(2 * hidden, joint), nn.ReLU(), nn.Dropout(dropout), Linear(joint, 1))
 
     @override
     def forward(self, image: Encoded | None, text: Encoded | None) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from spn4cir_core.models.products import product
 from spn4cir_core.objectives.bank_shard import BankShard
 from spn4cir_core.objectives.similarity import nearest_tokens
 
@@ -59,15 +60,12 @@ def softmax_parts(
     peak_B = queries_BD.new_full((len(queries_BD),), -torch.inf)
     mass_B = queries_BD.new_zeros(len(queries_BD))
     mean_BD = torch.zeros_like(queries_BD)
-    buffer = queries_BD.new_empty(len(queries_BD), min(block_rows, len(bank)) * tokens)
     starts = range(0, len(bank), block_rows)
     edges = torch.tensor([*starts, len(bank)], device=excluded_M2.device)
     cuts = torch.searchsorted(excluded_M2[:, 1].contiguous(), edges).tolist()
     for number, start in enumerate(starts):
         vectors_VD = bank[start : start + block_rows].to(queries_BD.device, queries_BD.dtype).flatten(0, -2)
-        scores_BV = buffer[:, : len(vectors_VD)]
-        torch.mm(scaled_BD, vectors_VD.T, out=scores_BV)
-        logits_BC, nearest_BC = _highest(scores_BV, tokens)
+        logits_BC, nearest_BC = _highest(product(scaled_BD, vectors_VD), tokens)
         pairs = excluded_M2[cuts[number] : cuts[number + 1]]
         if len(pairs):
             logits_BC[pairs[:, 0], pairs[:, 1] - start] = -torch.inf
@@ -95,7 +93,7 @@ def _highest(scores_BV: Tensor, tokens: int) -> tuple[Tensor, Tensor | None]:
 def _add_weighted(mean_BD: Tensor, weights_BC: Tensor, nearest_BC: Tensor | None, vectors_VD: Tensor) -> None:
     """Add weights times vectors. One token of a candidate has all its weight, so picking it beats a product."""
     if nearest_BC is None:
-        mean_BD.addmm_(weights_BC, vectors_VD)
+        mean_BD.add_(product(weights_BC, vectors_VD.T))
         return
     candidates = weights_BC.shape[1]
     firsts_C = torch.arange(0, len(vectors_VD), len(vectors_VD) // candidates, device=vectors_VD.device)

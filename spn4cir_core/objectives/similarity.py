@@ -15,9 +15,11 @@ def similarities(queries_BD: Tensor, candidates: Tensor) -> Tensor:
         candidates: (N, D) unit vectors, or (N, T, D) where a candidate has T of them: its similarity is then the
             highest of the T, and gradients flow through that one alone (SPRC's query against Q-Former tokens).
     """
+    from spn4cir_core.models.products import product
+
     if candidates.ndim == 2:
-        return queries_BD @ candidates.T
-    cosines_BNT = (queries_BD @ candidates.flatten(0, 1).T).view(len(queries_BD), *candidates.shape[:2])
+        return product(queries_BD, candidates)
+    cosines_BNT = product(queries_BD, candidates.flatten(0, 1)).view(len(queries_BD), *candidates.shape[:2])
     return cosines_BNT.max(dim=2).values
 
 

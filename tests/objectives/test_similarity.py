@@ -8,7 +8,7 @@ from spn4cir_core.objectives.similarity import nearest_tokens, similarities
 
 def test_one_vector_a_candidate_is_the_plain_product() -> None:
     queries_BD, candidates_ND = torch.randn(3, 5), torch.randn(4, 5)
-    assert torch.equal(similarities(queries_BD, candidates_ND), queries_BD @ candidates_ND.T)
+    torch.testing.assert_close(similarities(queries_BD, candidates_ND), queries_BD @ candidates_ND.T)
 
 
 def test_several_vectors_a_candidate_count_by_the_nearest() -> None:

@@ -18,6 +18,7 @@ from spn4cir_core.backbones.two_towers import TwoTowerNetwork
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError
 from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.models.products import Linear
 from spn4cir_core.store.fingerprints import fingerprint
 
 
@@ -89,9 +90,9 @@ class Head(nn.Module):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        last = nn.Linear(hidden, dim, bias=False)
+        last = Linear(hidden, dim, bias=False)
         nn.init.zeros_(last.weight)
-        self.correction = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), last)
+        self.correction = nn.Sequential(nn.LayerNorm(dim), Linear(dim, hidden), nn.GELU(), last)
 
     def forward(self, vectors_BD: Tensor) -> Encoded:
         """Map vectors; the result is its own single token."""

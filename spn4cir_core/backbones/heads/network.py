@@ -17,6 +17,7 @@ from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenTexts, Fro
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
 from spn4cir_core.models.fixed_batches import in_fixed_batches
 from spn4cir_core.models.lite0 import lite0_pixels, load_lite0
+from spn4cir_core.models.products import Linear
 
 IMAGE_FEATURES = 1280
 
@@ -27,8 +28,8 @@ class Head(nn.Module):
     def __init__(self, features: int, hidden: int, dim: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(features)
-        self.linear = nn.Linear(features, dim)
-        self.correction = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.linear = Linear(features, dim)
+        self.correction = nn.Sequential(Linear(features, hidden), nn.GELU(), Linear(hidden, dim))
 
     def forward(self, features_BF: Tensor) -> Encoded:
         """Map features; the vector is its own single token."""

@@ -18,6 +18,7 @@ from spn4cir_core.backbones.base import ExportedInputs
 from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenTexts, FrozenTrunksNetwork
 from spn4cir_core.models.lite0 import LEVEL_FEATURES
 from spn4cir_core.models.lite0_levels import folded_lite0
+from spn4cir_core.models.products import Linear, product
 
 ROWS_MEASURED = 20_000
 """Training pictures that statistics and principal components are measured on, at most."""
@@ -65,7 +66,7 @@ class Levels(nn.Module):
         parts = torch.split(inputs_BF.float(), list(LEVEL_FEATURES), dim=1)
         return torch.cat(
             [
-                (part_BG - getattr(self, f"mean{level}")) @ getattr(self, f"components{level}")
+                product(part_BG - getattr(self, f"mean{level}"), getattr(self, f"components{level}").T)
                 for level, part_BG in enumerate(parts)
             ],
             dim=1,
@@ -98,7 +99,7 @@ class ImageMap(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(dim, dim, bias=False)
+        self.linear = Linear(dim, dim, bias=False)
         nn.init.eye_(self.linear.weight)
 
     def forward(self, levels_BD: Tensor) -> Tensor:
@@ -111,11 +112,11 @@ class Change(nn.Module):
 
     def __init__(self, dim: int, hidden: int, rank: int, dropout: float) -> None:
         super().__init__()
-        self.text = nn.Sequential(nn.Linear(TEXT_FEATURES, hidden), nn.GELU(), nn.Dropout(dropout))
-        self.add = nn.Linear(hidden, dim)
-        self.look = nn.Linear(dim, rank, bias=False)
-        self.gate = nn.Linear(hidden, rank)
-        self.write = nn.Linear(rank, dim, bias=False)
+        self.text = nn.Sequential(Linear(TEXT_FEATURES, hidden), nn.GELU(), nn.Dropout(dropout))
+        self.add = Linear(hidden, dim)
+        self.look = Linear(dim, rank, bias=False)
+        self.gate = Linear(hidden, rank)
+        self.write = Linear(rank, dim, bias=False)
         for layer in (self.add, self.write):
             nn.init.normal_(layer.weight, std=START_DEVIATION)
         nn.init.zeros_(self.add.bias)
