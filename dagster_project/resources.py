@@ -14,9 +14,10 @@ from dagster_project.run_processes import follow_run
 from spn4cir_core.engine.progress import Throttled
 from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import Spn4cirError
-from spn4cir_core.flow import check_parents
+from spn4cir_core.flow import STAGES, check_parents
 from spn4cir_core.launch.launcher import Launch, launch_from
 from spn4cir_core.launch.recipe_source import claimed, own_name
+from spn4cir_core.operations.requirements import check_requirements
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.remote_store import open_store
@@ -60,6 +61,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
             recipe, store = self.load()
             claimed(recipe, store)
             check_parents([stage.name], recipe, store)
+            check_requirements(recipe, store, _stages_of_run(context))
             launch = launch_from({name: getattr(self, name) for name in Launch.model_fields})
             if launch.starts(stage, recipe, store):
                 artifact, reused = run_through_pipes(context, launch, stage, recipe, store)
@@ -72,6 +74,12 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
                 raise dg.RetryRequested(max_retries=self.retries, seconds_to_wait=wait_s) from error
             raise dg.Failure(str(error), allow_retries=False) from error
         return materialization(artifact, reused, previews(artifact, recipe, store))
+
+
+def _stages_of_run(context: dg.AssetExecutionContext) -> set[str]:
+    """The stages that the run is to make, so that its first step says what a later one lacks."""
+    selection = context.run.asset_selection
+    return set(STAGES) if selection is None else {key.path[-1] for key in selection}
 
 
 def pipeline_from_environment() -> Pipeline:

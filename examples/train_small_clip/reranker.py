@@ -15,11 +15,13 @@ captioner and a language model in their stead.
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
+from PIL import Image
 from pydantic import Field
 from typing_extensions import override
 
@@ -53,7 +55,7 @@ class EditedTitle(Reranker):
 
     @override
     def start(self, files: ImageFiles) -> Callable[[Shortlist], Sequence[Score]]:
-        of_pictures, of_texts = self.encoder.start(), self.encoder.start_texts()
+        of_pictures, of_texts = _each_picture_once(self.encoder.start()), self.encoder.start_texts()
         with Path(self.titles).open(encoding="utf-8", newline="") as rows:
             titles = sorted({row["title"] for row in csv.DictReader(rows) if row.get("keep_in") != "evaluation"} - {""})
         titles_TD = _unit(of_texts(titles))
@@ -66,6 +68,19 @@ class EditedTitle(Reranker):
             return [float(score) for score in candidates_ND @ (edited_D + self.picture_weight * reference_D)]
 
         return scores
+
+
+def _each_picture_once(encode: Callable[[Sequence[Image.Image]], np.ndarray]) -> Callable[..., np.ndarray]:
+    """The encoder with a memory: lists of candidates repeat the pictures of a corpus."""
+    known: dict[bytes, np.ndarray] = {}
+
+    def vectors(pictures: Sequence[Image.Image]) -> np.ndarray:
+        keys = [hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).digest() for picture in pictures]
+        new = {key: picture for key, picture in zip(keys, pictures, strict=True) if key not in known}
+        known.update(zip(new, encode(list(new.values())) if new else (), strict=True))
+        return np.stack([known[key] for key in keys])
+
+    return vectors
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

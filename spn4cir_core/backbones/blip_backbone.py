@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from typing_extensions import override
@@ -11,7 +11,7 @@ from typing_extensions import override
 from spn4cir_core.backbones.base import Backbone, Pixels
 from spn4cir_core.backbones.blip_model import BlipModel, open_model
 from spn4cir_core.models.fixed_batches import Dtype
-from spn4cir_core.models.model_source import find_model
+from spn4cir_core.models.model_source import find_model, missing_model
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, fingerprint
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class BlipBackbone(Backbone):
     @override
     def reads_stored_pixels(self) -> bool:
         return self.pixels == "published"
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return missing_model(self.model, self.revision)
 
     @override
     def fingerprint(self) -> str:

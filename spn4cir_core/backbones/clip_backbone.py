@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from spn4cir_core.backbones.base import Backbone, Pixels
 from spn4cir_core.backbones.published import read_published
 from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.models.clip_pixels import MEAN, STD
+from spn4cir_core.models.model_source import missing_by
 from spn4cir_core.models.open_clip_weights import TrainedWith, trained_with, trained_with_of_file
 from spn4cir_core.models.weight_files import load_strictly, weights_sha256
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, fingerprint, plain
@@ -58,6 +59,10 @@ class ClipBackbone(Backbone):
             RecipeError: open_clip knows no such model or tag.
         """
         return fingerprint({"settings": self, "weights": self._weights_fingerprint()})
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return missing_by(self._folder)
 
     @override
     def bare_fingerprint(self) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.operations.estimate import Cost, Rates, estimate, load_rates
+from spn4cir_core.operations.requirements import missing_requirements
 from spn4cir_core.reports.summary_page import duration, size
 
 EXAMPLE = """
@@ -37,6 +38,8 @@ def estimate_costs(
 ) -> None:
     """Estimate time, memory and disk of each stage for a larger corpus, from what this store has measured."""
     recipe, opened_store = opened(recipe_name, store, images)
+    for sentence in missing_requirements(recipe):
+        typer.echo(sentence)
     costs = estimate(recipe, opened_store, count, processes, load_rates(rates) if rates else Rates())
     typer.echo(table(costs))
 

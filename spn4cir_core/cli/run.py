@@ -29,6 +29,7 @@ from spn4cir_core.launch.recipe_source import claimed
 from spn4cir_core.launch.run_flow import run
 from spn4cir_core.operations.changes import late_above
 from spn4cir_core.operations.estimate import record_run
+from spn4cir_core.operations.requirements import check_requirements
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -68,6 +69,7 @@ def run_stages(
     store = open_store(store_url)
     recipe = claimed(chosen_recipe(recipe_name, images), store)
     names = selected([name.strip() for name in select.split(",")]) if select else list(STAGES)
+    check_requirements(recipe, store, names)
     above = late_above(names, recipe, store) if select else {}
     reused = dict[str, bool]()
 

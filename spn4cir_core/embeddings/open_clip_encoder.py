@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from typing_extensions import override
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.models.model_source import missing_by
 from spn4cir_core.models.open_clip_weights import TrainedWith, trained_with, trained_with_of_file
 from spn4cir_core.models.weight_files import weights_sha256
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint, fingerprint
@@ -42,6 +43,10 @@ class OpenClipEncoder(ImageEncoder):
     """What the network computes in; weights stay float32."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return missing_by(self._folder)
 
     @override
     def fingerprint(self) -> str:

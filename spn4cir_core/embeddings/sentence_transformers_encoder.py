@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from typing_extensions import override
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError
 from spn4cir_core.models.fixed_batches import Dtype
-from spn4cir_core.models.model_source import find_model
+from spn4cir_core.models.model_source import find_model, missing_model
 from spn4cir_core.models.sentence_transformers_model import encoded_rows, load_sentence_transformers
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
@@ -46,6 +46,10 @@ class SentenceTransformersEncoder(ImageEncoder):
     @override
     def extras(self) -> tuple[str, ...]:
         return ("sentence",)
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return missing_model(self.model, self.revision)
 
     @override
     def fingerprint(self) -> str:

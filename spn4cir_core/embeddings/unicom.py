@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError
 from spn4cir_core.models.clip_pixels import clip_pixels
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.models.model_source import missing_by
 from spn4cir_core.models.weight_files import load_strictly, read_weights, weights_sha256
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
@@ -66,6 +67,10 @@ class Unicom(ImageEncoder):
         if model not in SHAPES:
             raise ValueError(f"unicom has no model {model!r}; it has {', '.join(SHAPES)}")
         return model
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return missing_by(self._file)
 
     @override
     def fingerprint(self) -> str:

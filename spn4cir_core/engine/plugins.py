@@ -12,13 +12,16 @@ import importlib
 import logging
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from spn4cir_core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 log = logging.getLogger(__name__)
 SHOWN_CHARACTERS = 500
@@ -54,6 +57,13 @@ class Settings(BaseModel):
 
     def extras(self) -> tuple[str, ...]:
         """Names of the optional extras of this package that work with these settings needs."""
+        return ()
+
+    def missing(self) -> Iterable[str]:
+        """A sentence for each folder or file on this machine that the settings name and that is not there.
+
+        Nothing is loaded, and a hub id is not looked up.
+        """
         return ()
 
 
@@ -216,8 +226,14 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
         elif problem["type"] == "missing":
             lines.append(f"{location}: key {key!r} is missing")
         else:
-            lines.append(f"{location}: {key} = {shown(problem['input'])}: {problem['msg']}")
+            lines.append(f"{location}: {key} = {shown(problem['input'])}: {message_of(problem)}")
     return "\n".join(lines)
+
+
+def message_of(problem: ErrorDetails) -> str:
+    """What is wrong; of an error that a validator of ours raises its own words, without pydantic's "Value error,"."""
+    raised = problem.get("ctx", {}).get("error")
+    return str(raised) if isinstance(raised, Exception) else problem["msg"]
 
 
 def shown(value: object) -> str:

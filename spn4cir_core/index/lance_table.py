@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -19,6 +20,8 @@ from spn4cir_core.index.faiss_table import check_name
 
 ABOUT = "_about"
 """Ending of the table that says which version of the vectors is current: one row, replaced as a whole."""
+QUIET = ("LANCEDB_LOG", "error")
+"""LanceDB otherwise warns that a new table is new; a level that the user's environment names stays."""
 NEVER, OLD_VERSIONS = timedelta(days=36_500), timedelta(days=7)
 """Age from which on versions are deleted: before the new one is the current one, and after."""
 
@@ -40,6 +43,7 @@ class LanceTables(VectorTables):
         check_name(name)
         if not self.uri:
             raise InputError("vector table 'lancedb' needs a folder or an address, such as lancedb:shoe_vectors")
+        os.environ.setdefault(*QUIET)  # read when it is imported
         try:
             import lancedb
         except ImportError as error:

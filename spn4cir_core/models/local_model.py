@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError, MissingExtra, RecipeError
 from spn4cir_core.models.answer_text import THOUGHTS_END, THOUGHTS_START, one_line, without_thoughts
 from spn4cir_core.models.fixed_batches import torch_device
-from spn4cir_core.models.model_source import ModelSource, find_model
+from spn4cir_core.models.model_source import ModelSource, find_model, missing_model
 from spn4cir_core.store.fingerprints import OmitFromFingerprint
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class LocalModel(Plugin):
     @override
     def extras(self) -> tuple[str, ...]:
         return ("quantized",) if self.quantize != "none" else ()
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return missing_model(self.model, self.revision)
 
     @abstractmethod
     def check_type(self, model_type: str) -> None:

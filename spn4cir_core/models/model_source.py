@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -57,6 +58,19 @@ def find_model(model: str, revision: str) -> ModelSource:
     if model.startswith(("/", ".", "~")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         raise InputError(f"model folder {folder} does not exist; give a folder, a hub id owner/name, or builtin:shapes")
     return ModelSource(model, revision, None)
+
+
+def missing_model(model: str, revision: str) -> Iterator[str]:
+    """What :func:`find_model` raises, as a sentence; of a hub id nothing is known."""
+    return missing_by(lambda: find_model(model, revision))
+
+
+def missing_by(look_up: Callable[[], object]) -> Iterator[str]:
+    """The sentence of the error that a look-up for a file raises; nothing where it raises none."""
+    try:
+        look_up()
+    except InputError as error:
+        yield str(error)
 
 
 def load_error(role: str, model: str, error: Exception) -> InputError:

@@ -5,7 +5,7 @@ The MiniLM that comes as a package, any encoder of transformers, or any model of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -19,7 +19,7 @@ from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError
 from spn4cir_core.models.fixed_batches import side_by_side, torch_device
 from spn4cir_core.models.minilm import WIDTH, MiniLm, MiniLmTokenizer, minilm_folder
-from spn4cir_core.models.model_source import ModelSource, find_model
+from spn4cir_core.models.model_source import ModelSource, find_model, missing_model
 from spn4cir_core.models.precision import Precision, precision_of
 from spn4cir_core.models.sentence_transformers_model import encoded_rows, load_sentence_transformers
 from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint, fingerprint
@@ -71,6 +71,10 @@ class SentenceEncoder(Settings):
     def extras(self) -> tuple[str, ...]:
         needed = {"offline": self.model == MINILM, "sentence": self.library == "sentence_transformers"}
         return tuple(extra for extra, is_needed in needed.items() if is_needed)
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return () if self.model == MINILM else missing_model(self.model, self.revision)
 
     def fingerprint(self) -> str:
         """Hash of weights, settings, and what is computed in.

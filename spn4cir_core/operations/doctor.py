@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,16 +18,15 @@ from uuid import uuid4
 
 from packaging.requirements import Requirement
 
-from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.images.stage import counted
+from spn4cir_core.operations.requirements import PACKAGE, installed, missing_packages, packages_of, settings_below
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import RemoteStore
 from spn4cir_core.store.summaries import SUMMARY
 
-PACKAGE = "spn4cir"
 State = Literal["ok", "note", "broken"]
 LOW_DISK_BYTES, EMPTY_DISK_BYTES = 20 << 30, 1 << 30
 EXTRAS = {
@@ -69,6 +68,7 @@ def examine(store: Store, recipe: Recipe) -> Iterator[Symptom]:
     yield gpu()
     yield faiss_build()
     yield from extras(recipe)
+    yield from models(recipe)
     yield from pictures(recipe)
     yield from disk(store)
     yield from server(store)
@@ -100,14 +100,6 @@ def _package(requirement: Requirement) -> Symptom:
     if not requirement.specifier.contains(version, prereleases=True):
         return Symptom(name, "broken", f"{version}, wanted {requirement.specifier}", cure)
     return Symptom(name, "ok", f"{version} ({requirement.specifier or 'any'})")
-
-
-def installed(name: str) -> str | None:
-    """The installed version of a package, or None."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def gpu() -> Symptom:
@@ -154,14 +146,12 @@ def _has_gpu() -> bool:
 
 def extras(recipe: Recipe) -> Iterator[Symptom]:
     """The optional extras: what each brings, what of it is missing, and whether the recipe cannot do without."""
-    lines = [Requirement(line) for line in metadata.requires(PACKAGE) or ()]
     needed: dict[str, list[str]] = {}
-    for extra, location in needed_extras(recipe):
-        needed.setdefault(extra, []).append(location)
+    for settings, location in settings_below(recipe):
+        for extra in settings.extras():
+            needed.setdefault(extra, []).append(location)
     for extra, brings in EXTRAS.items():
-        wanted = [line for line in lines if line.marker and line.marker.evaluate({"extra": extra})]
-        wanted = [line for line in wanted if not line.marker or not line.marker.evaluate({"extra": ""})]
-        missing = sorted(line.name for line in wanted if installed(line.name) is None)
+        wanted, missing = packages_of(extra), missing_packages(extra)
         whole = bool(wanted) and not missing
         lacks = f"without {', '.join(missing)}" if wanted else "not known to the installed version"
         cure = "" if whole else f"pip install '{PACKAGE}[{extra}]'"
@@ -170,19 +160,12 @@ def extras(recipe: Recipe) -> Iterator[Symptom]:
         yield Symptom(f"extra {extra}", state, f"{brings}: {'installed' if whole else lacks}{asks}", cure)
 
 
-def needed_extras(value: object, location: str = "") -> Iterator[tuple[str, str]]:
-    """(extra, where in the recipe) of everything below the value that needs one."""
-    if isinstance(value, Settings):
-        for extra in value.extras():
-            yield extra, location
-        for name in (name for name in type(value).model_fields if name not in value.optional):
-            yield from needed_extras(getattr(value, name), f"{location}.{name}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from needed_extras(item, location)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from needed_extras(item, location)
+def models(recipe: Recipe) -> Iterator[Symptom]:
+    """Folders of models and weight files that the recipe names and that are not there."""
+    for settings, location in settings_below(recipe):
+        for sentence in settings.missing():
+            cure = "correct the path in the recipe (./ is relative to the recipe's file), or put the model there"
+            yield Symptom(location, "broken", sentence, cure)
 
 
 def pictures(recipe: Recipe) -> Iterator[Symptom]:

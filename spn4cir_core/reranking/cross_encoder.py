@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -12,7 +12,7 @@ from typing_extensions import override
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.fixed_batches import Dtype, torch_device
-from spn4cir_core.models.model_source import find_model
+from spn4cir_core.models.model_source import find_model, missing_model
 from spn4cir_core.models.sentence_transformers_model import load_sentence_transformers, rows_at_once
 from spn4cir_core.reranking.base import Reranker, Score, Shortlist
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
@@ -47,6 +47,10 @@ class MultimodalCrossEncoder(Reranker):
     @override
     def extras(self) -> tuple[str, ...]:
         return ("sentence",)
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return missing_model(self.model, self.revision)
 
     @override
     def fingerprint(self, files: ImageFiles) -> str:

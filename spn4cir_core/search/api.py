@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from spn4cir_core.engine.plugins import message_of
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import PictureError
 from spn4cir_core.images.formats import FORMATS
@@ -328,7 +329,8 @@ def _failed(status: int, message: str) -> JSONResponse:
 
 def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return _failed(422, "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()))
+    problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {message_of(each)}" for each in error.errors()]
+    return _failed(422, "; ".join(problems))
 
 
 def _refused(_: Request, error: Exception) -> JSONResponse:

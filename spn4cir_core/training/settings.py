@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
+from typing_extensions import override
 
 from spn4cir_core.backbones.base import BACKBONES, Backbone
 from spn4cir_core.engine.plugins import Choice, Settings
@@ -147,6 +149,11 @@ class Stage1Settings(Schedule):
     keep_features: bool = True
     """Where a backbone's towers are frozen in stage 1 too, run them once per picture before the first step, and read
     what they gave (float16) from a scratch file: BLIP4CIR 0.9 MB an image, SPRC 0.7 MB. Else each step runs them."""
+
+    @override
+    def missing(self) -> Iterable[str]:
+        path = Path(self.start_from).expanduser()
+        return () if not self.start_from or path.exists() else (f"start_from: no checkpoint file or folder at {path}",)
 
 
 class FrozenTarget(Settings):

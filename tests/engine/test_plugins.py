@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import pytest
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from spn4cir_core.engine.plugins import Plugin, Room, as_table
 from spn4cir_core.errors import RecipeError
@@ -111,3 +111,21 @@ def test_the_old_and_the_new_key_together_are_an_error() -> None:
 def test_a_renamed_setting_keeps_the_fingerprint_of_its_old_name() -> None:
     assert plain(Renamed(volume=4)) == {"kind": "renamed", "volum": 4}
     assert as_table(Renamed(volume=4)) == {"kind": "renamed", "volume": 4}
+
+
+class Picky(Plugin):
+    plugin_kind = "picky"
+    words: tuple[str, ...] = ()
+
+    @field_validator("words")
+    @classmethod
+    def _is_known(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if "no" in words:
+            raise ValueError("it says no")
+        return words
+
+
+def test_a_validator_s_error_is_said_in_its_own_words() -> None:
+    with pytest.raises(RecipeError) as error:
+        Room("speaker", {"picky": f"{__name__}:Picky"}).build({"kind": "picky", "words": ["no"]})
+    assert str(error.value) == "speaker 'picky': words = ['no']: it says no"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -213,6 +217,24 @@ def test_a_graph_of_pgvector_finds_nearly_all(postgres: str) -> None:
         blue = opened.open("graph").search(query_D, 10, {"colour": ["it's blue"]})
         assert len(blue) == 10 and all(int(one.path[5:-4]) % 3 == 2 for one in blue)
     assert np.mean(shares) > 0.8
+
+
+def test_lancedb_does_not_warn_that_a_new_table_is_new(tmp_path: Path) -> None:
+    """In a process of its own: the level is read when the library is imported."""
+    pytest.importorskip("lancedb", reason="needs pip install 'spn4cir[lancedb]'")
+    program = """
+import sys
+from spn4cir_core.index.base import VECTOR_TABLES
+from tests.index.test_vector_tables import MADE_WITH, row, vectors
+table = VECTOR_TABLES.build({"kind": "lancedb", "uri": sys.argv[1]}).open("toys")
+table.change(MADE_WITH, [], [row(0)], vectors([0]))
+print(table.versions())
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "LANCEDB_LOG"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert row(0).image_id in ast.literal_eval(ended.stdout) and ended.stderr == ""
 
 
 def test_lancedb_on_s3(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from spn4cir_core.cli.app import app
-from spn4cir_core.operations import doctor
+from spn4cir_core.operations import doctor, requirements
 from spn4cir_core.operations.doctor import Symptom
-from spn4cir_core.recipe import load_recipe
+from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Store
 
 YAML = Path(__file__).parents[2] / "dagster.yaml"
@@ -56,7 +56,7 @@ def test_missing_and_wrong_versions_are_broken_and_the_gpu_build_of_faiss_will_d
 def test_an_extra_says_what_it_brings_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ['uvicorn>=0.30; extra == "serve"', 'fastapi; extra == "serve"', 'timm>=1.0; extra == "offline"']
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["torch>=2.6", *lines])
-    monkeypatch.setattr(doctor, "installed", {"torch": "3", "timm": "1.0.1", "fastapi": "1"}.get)
+    monkeypatch.setattr(requirements, "installed", {"torch": "3", "timm": "1.0.1", "fastapi": "1"}.get)
     symptoms = by_name(doctor.extras(load_recipe("demo")))
     assert symptoms["extra offline"].state == "ok"
     assert symptoms["extra serve"].state == "note" and "without uvicorn" in symptoms["extra serve"].finding
@@ -71,19 +71,31 @@ def test_what_the_recipe_cannot_do_without_is_broken_if_it_is_missing(
     here = load_recipe("folder", {"images": {"reader": {"kind": "folder", "folder": str(tmp_path)}}})
     small = load_recipe("demo", {"captions": {"captioner": local}, "modified_texts": {"tokenizer": "bert"}})
     judged = load_recipe("demo", {"triplets": {"ranker": {"kind": "sentences"}}})
-    assert list(doctor.needed_extras(load_recipe("demo"))) == []
-    assert {setting for extra, setting in doctor.needed_extras(here) if extra == "offline"} == {
+
+    def needed(recipe: Recipe) -> set[tuple[str, str]]:
+        return {(extra, where) for one, where in requirements.settings_below(recipe) for extra in one.extras()}
+
+    assert needed(load_recipe("demo")) == set()
+    assert {setting for extra, setting in needed(here) if extra == "offline"} == {
         "captions.captioner.fallback",
         "image_embeddings.encoder",
         "stage1_checkpoint.backbone",
     }
-    assert set(doctor.needed_extras(small)) == {("quantized", "captions.captioner"), ("offline", "modified_texts")}
-    assert list(doctor.needed_extras(judged)) == [("offline", "triplets.ranker.encoder")]
+    assert needed(small) == {("quantized", "captions.captioner"), ("offline", "modified_texts")}
+    assert needed(judged) == {("offline", "triplets.ranker.encoder")}
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: ['timm>=1.0; extra == "offline"'])
-    monkeypatch.setattr(doctor, "installed", {"torch": "3"}.get)
+    monkeypatch.setattr(requirements, "installed", {"torch": "3"}.get)
     broken = by_name(doctor.extras(here))["extra offline"]
     assert broken.state == "broken" and "without timm; folder needs it for captions.captioner" in broken.finding
     assert broken.cure == "pip install 'spn4cir[offline]'"
+
+
+def test_a_model_folder_that_is_not_there_is_broken(tmp_path: Path) -> None:
+    model = str(tmp_path / "none")
+    recipe = load_recipe("demo", {"rerank": {"kind": "cross_encoder", "model": model}})
+    (broken,) = doctor.models(recipe)
+    assert (broken.what, broken.state) == ("rerank", "broken") and model in broken.finding
+    assert list(doctor.models(load_recipe("demo"))) == []
 
 
 def test_the_folder_of_the_pictures_is_looked_for(tmp_path: Path) -> None:
