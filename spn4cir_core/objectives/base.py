@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 START_QUERIES, MEMORY = "start_queries", "memory"
 JUDGED_ROWS, JUDGED_SCORES, SWAPPED_QUERIES = "judged_rows", "judged_scores", "swapped_queries"
-EXPLICIT_ROWS = "explicit_rows"
-COMPUTED_BY_THE_LOOP = frozenset({START_QUERIES, MEMORY, JUDGED_ROWS, JUDGED_SCORES, SWAPPED_QUERIES, EXPLICIT_ROWS})
+EXPLICIT_ROWS, REWORDED_QUERIES = "explicit_rows", "reworded_queries"
+COMPUTED_BY_THE_LOOP = frozenset(
+    {START_QUERIES, MEMORY, JUDGED_ROWS, JUDGED_SCORES, SWAPPED_QUERIES, REWORDED_QUERIES, EXPLICIT_ROWS}
+)
 """Outputs that the training loop itself computes for an objective that needs them."""
 
 OBJECTIVES = Room(
@@ -45,6 +47,7 @@ OBJECTIVES = Room(
         "negative_types": "spn4cir_core.objectives.negative_types:NegativeTypes",
         "reference_negatives": "spn4cir_core.objectives.reference_negatives:ReferenceNegatives",
         "swapped_texts": "spn4cir_core.objectives.swapped_texts:SwappedTexts",
+        "wording_consistency": "spn4cir_core.objectives.wording_consistency:WordingConsistency",
         "pull": "spn4cir_core.objectives.pull:Pull",
         "mixture": "spn4cir_core.objectives.mixture:Mixture",
         "target_guided": "spn4cir_core.objectives.target_guided:TargetGuided",
@@ -86,7 +89,8 @@ class Batch:
     started from, without gradients); ``judged_rows`` (B, K) of the bank and ``judged_scores`` (B, 1 + K), the target's
     first, NaN where there is none; ``explicit_rows`` (B, K) int64 of the bank, images that people called wrong answers,
     -1 where a triplet has fewer; ``swapped_queries`` (B, D) of the texts with one word swapped, zero where a text has
-    none, with gradients; and those of :meth:`Network.extra_outputs`, with gradients."""
+    none, with gradients; ``reworded_queries`` (B, D) of another text of the triplet, zero where it has one alone, with
+    gradients; and those of :meth:`Network.extra_outputs`, with gradients."""
     bank_shard: BankShard | None = None
     """The rows of the bank that this process holds, where the bank is spread over processes that all see the whole
     batch. Rows still count in the whole bank, and ``bank_ND`` is all of it, memory-mapped."""
@@ -140,8 +144,8 @@ class Objective(Plugin):
 
         ``start_queries`` (a copy of the network, and one more pass of the query encoder), ``memory`` (it changes
         ``batch.memory`` and must be called once a step), ``judged_rows`` and ``judged_scores`` (by :attr:`rerankers`),
-        ``explicit_rows``, ``swapped_queries`` (one more pass of the query encoder), or a name among
-        :attr:`Network.output_names`.
+        ``explicit_rows``, ``swapped_queries`` and ``reworded_queries`` (one more pass of the query encoder each), or a
+        name among :attr:`Network.output_names`.
         """
         return frozenset().union(*(objective.needs for objective in self.within))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from spn4cir_core.objectives.base import (
     EXPLICIT_ROWS,
     JUDGED_ROWS,
     JUDGED_SCORES,
+    REWORDED_QUERIES,
     START_QUERIES,
     SWAPPED_QUERIES,
     Batch,
@@ -85,6 +87,8 @@ class StepBatches:
 
         if SWAPPED_QUERIES in self.training.objective.needs:
             outputs[SWAPPED_QUERIES] = self._swapped_queries(triplets, step, cache, queries_BD)
+        if REWORDED_QUERIES in self.training.objective.needs:
+            outputs[REWORDED_QUERIES] = self._reworded_queries(triplets, step, cache, queries_BD)
         outputs |= self._judged(triplets) | self._extra_outputs(triplets, tokens_BL, cache)
         numbers = {text: number for number, text in enumerate(dict.fromkeys(triplets.texts))}
         return Batch(
@@ -114,20 +118,37 @@ class StepBatches:
 
     def _swapped_queries(self, triplets: TripletBatch, step: int, cache: GradientCache, like: Tensor) -> Tensor:
         """(B, D) queries of texts with one word swapped; zero where there is none, or it is the triplet's own."""
+        swapped_of, own = self.training.swapped_texts, self.training.triplets.texts
+        others = [[new for new in swapped_of.get(text, ()) if new not in own[row]] for row, text in triplets.visits()]
+        return self._other_queries(others, "swapped texts", triplets, step, cache, like)
+
+    def _reworded_queries(self, triplets: TripletBatch, step: int, cache: GradientCache, like: Tensor) -> Tensor:
+        """(B, D) queries of another text of each triplet; zero where it has one alone."""
+        own = self.training.triplets.texts
+        others = [[other for other in own[row] if other != text] for row, text in triplets.visits()]
+        return self._other_queries(others, "reworded texts", triplets, step, cache, like)
+
+    def _other_queries(
+        self,
+        others: Sequence[Sequence[str]],
+        purpose: str,
+        triplets: TripletBatch,
+        step: int,
+        cache: GradientCache,
+        like: Tensor,
+    ) -> Tensor:
+        """(B, D) queries of each triplet's reference with one of its other texts; zero where it has none."""
         import torch
 
-        training = self.training
-        random_B = random_of(training.seed, training.name, "swapped texts", step).random(len(triplets.texts))
-        swapped: dict[int, str] = {}
-        for position, (row, text) in enumerate(triplets.visits()):
-            own = training.triplets.texts[row]
-            if variants := [other for other in training.swapped_texts.get(text, ()) if other not in own]:
-                swapped[position] = variants[int(random_B[position] * len(variants))]
+        random_B = random_of(self.training.seed, self.training.name, purpose, step).random(len(others))
+        drawn = {
+            position: texts[int(random_B[position] * len(texts))] for position, texts in enumerate(others) if texts
+        }
         queries_BD = torch.zeros_like(like)
-        if not swapped:
+        if not drawn:
             return queries_BD
-        positions_M = np.array(list(swapped))
-        tokens_ML = self.network.tokenize(list(swapped.values()))
+        positions_M = np.array(list(drawn))
+        tokens_ML = self.network.tokenize(list(drawn.values()))
         queries = self._queries(self.network, triplets, tokens_ML, positions_M, np.arange(len(positions_M)))
         return queries_BD.index_put((torch.from_numpy(positions_M).to(self.device),), cache.vectors(queries))
 

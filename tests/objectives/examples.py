@@ -72,6 +72,7 @@ class Example:
         }
         is_swapped_B = torch.tensor(self.text_numbers) != 1
         network["swapped_queries"] = normalize(self.references_BD - self.texts_BD, dim=-1) * is_swapped_B[:, None]
+        network["reworded_queries"] = normalize(2 * self.references_BD + self.texts_BD, dim=-1) * is_swapped_B[:, None]
         if self.stage == 1:
             return network
         return {**network, "start_queries": self.start_queries_BD, **self.judged(), **self.explicit()}

@@ -119,7 +119,8 @@ class TestContract:
         queries_BD = batch.queries_BD.clone().requires_grad_(True)
         OBJECTIVES.build(table).loss(replace(batch, queries_BD=queries_BD)).backward()
         assert queries_BD.grad is not None
-        wanted_BD = batch.output("start_queries") if table["kind"] == "pull" else batch.targets_BD
+        drawn_to = {"pull": "start_queries", "wording_consistency": "reworded_queries"}.get(table["kind"])
+        wanted_BD = batch.targets_BD if drawn_to is None else batch.output(drawn_to)
         assert (queries_BD.grad * wanted_BD).sum().item() < 0
 
     def test_its_table_gives_it_back(self, stage: int, table: dict) -> None:

@@ -49,7 +49,7 @@ def test_each_text_with_a_swap_that_is_not_its_triplets_own_has_a_query(
     assert len(outputs) == 7
     seen = set()
     for triplets, queries_BD in zip(batches, outputs, strict=True):
-        inputs = torch.from_numpy(_inputs(recipe, store, network)[triplets.references_B])
+        inputs = torch.from_numpy(inputs_of(recipe, store, network)[triplets.references_B])
         for position, (row, text) in enumerate(triplets.visits()):
             others = {"make it red": "make it blue", "make it blue": "make it red"}
             other = others.get(text)
@@ -63,7 +63,8 @@ def test_each_text_with_a_swap_that_is_not_its_triplets_own_has_a_query(
     assert seen == {"make it red"}, "a triplet whose texts hold both colours has no swap"
 
 
-def _inputs(recipe: Recipe, store: Store, network: object):  # type: ignore[no-untyped-def]
+def inputs_of(recipe: Recipe, store: Store, network: object):  # type: ignore[no-untyped-def]
+    """What the network reads of each candidate."""
     from spn4cir_core.images.files import image_files
     from spn4cir_core.training.image_inputs import image_inputs
     from spn4cir_core.triplets.triplet_tables import read_candidates
