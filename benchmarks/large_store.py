@@ -5,13 +5,16 @@
 Pictures are 16 pixels of noise with titles, so that captions cost nothing and a small tower embeds them; everything
 else is the recipe ``folder`` with a small backbone and a few steps. Commands run in processes of their own. Start-up is
 what ``spn4cir recipes`` and ``dagster asset list`` take. DIR keeps pictures and store: the same command goes on there.
+Growth is measured stage by stage, by the clock and in processor time.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -27,13 +30,20 @@ from PIL import Image
 from benchmarks.channel_cost import captions_of
 from benchmarks.dagster_overhead import DIRECTLY, ROOT
 from benchmarks.grow_corpus import line
+from spn4cir_core.cli import app
+from spn4cir_core.engine.stage import Stage
 from spn4cir_core.flow import STAGES
-from spn4cir_core.store.artifacts import Store
 from tests.pipelines import toml_of
 
 NAME, SIDE, CATEGORIES = "large", 16, 100
 TRAINING = ("stage1_checkpoint", "control_checkpoint", "stage2_checkpoint")
+BY_CHECKPOINT = ("candidate_bank", "blend", "eval_report", "search_index")
+"""What a new checkpoint makes anew, whatever the pictures."""
+COSTS = "costs.json"
+MEASURED = "import sys; from benchmarks.large_store import run_measured; run_measured(sys.argv.pop())"
 PICTURES_A_SEED = 1000
+Cost = tuple[float, float]
+"""Wall seconds, and seconds of computing, children included."""
 
 
 def draw_pictures(folder: Path, count: int) -> None:
@@ -100,22 +110,63 @@ def dagster(folder: Path, *words: str) -> float:
     return seconds(["-m", "dagster", "asset", *words, "-m", "dagster_project.definitions"], folder)
 
 
-def spent(folder: Path) -> dict[str, float]:
-    """Stage → seconds that its current artefact took."""
-    store = Store(folder / "store")
-    made = {name: store.current(NAME, name) for name in STAGES}
-    return {name: sum(artifact.summary["seconds"].values()) for name, artifact in made.items() if artifact}
+def used() -> Cost:
+    """The clock, and the processor time of this process and its finished children."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return time.perf_counter(), sum(part.ru_utime + part.ru_stime for part in usage)
 
 
-def print_growth(whole: float, grown: float, before: Mapping[str, float], after: Mapping[str, float]) -> None:
-    line("stage", "all, s", "1 % more, s")
-    line("---", "---", "---")
-    for name in STAGES:
-        line(name, f"{before[name]:.1f}", f"{after[name]:.1f}")
-    trained = [sum(spent[name] for name in TRAINING) for spent in (before, after)]
-    line("the command", f"{whole:.1f}", f"{grown:.1f}")
-    share = (grown - trained[1]) / (whole - trained[0])
-    line("without training", f"{whole - trained[0]:.1f}", f"{grown - trained[1]:.1f} ({share:.1%})")
+def run_measured(costs_file: str) -> None:
+    """``spn4cir run``, with the cost of each stage written down."""
+    costs: dict[str, Cost] = {}
+    run_stage = Stage.run
+
+    def measured(stage: Stage[Any], *arguments: Any, **named: Any) -> Any:
+        wall_s, computing_s = used()
+        result = run_stage(stage, *arguments, **named)
+        costs[stage.name] = used()[0] - wall_s, used()[1] - computing_s
+        return result
+
+    Stage.run = measured  # type: ignore[method-assign]
+    sys.argv = ["spn4cir", "run"]
+    try:
+        app.main()
+    finally:
+        Path(costs_file).write_text(json.dumps(costs), encoding="utf-8")
+
+
+def measured_run(folder: Path) -> dict[str, Cost]:
+    """Stage → cost of a run in a process of its own."""
+    seconds(["-c", MEASURED, str(folder / COSTS)], folder)
+    return {
+        name: (wall_s, computing_s) for name, (wall_s, computing_s) in json.loads((folder / COSTS).read_text()).items()
+    }
+
+
+def print_growth(before: Mapping[str, Cost], after: Mapping[str, Cost]) -> None:
+    """Each stage, then all of them, without training, and without what a new checkpoint makes anew."""
+    line("stage", "all: wall s", "processor s", "1 % more: wall s", "processor s", "share of the processor time")
+    line(*["---"] * 6)
+    data = [name for name in STAGES if name not in (*TRAINING, *BY_CHECKPOINT)]
+    rows = {name: [name] for name in STAGES}
+    rows |= {"all": list(STAGES), "without training": [name for name in STAGES if name not in TRAINING]}
+    rows["images to false negatives"] = data
+    for title, names in rows.items():
+        whole, grown = (np.sum([costs[name] for name in names], axis=0) for costs in (before, after))
+        share = f"{grown[1] / whole[1]:.1%}" if whole[1] else ""
+        line(title, *(f"{figure:.1f}" for figure in (*whole, *grown)), share)
+
+
+def print_nothing_to_do(folder: Path, times: int) -> None:
+    line("command", "start-up, s", "nothing to do, s", "beyond start-up, s")
+    line("---", "---", "---", "---")
+    for name, command, start, work in (
+        ("spn4cir run", core, ["recipes"], ["run"]),
+        ("dagster asset materialize", dagster, ["list"], ["materialize", "--select", "*"]),
+    ):
+        turns = [(command(folder, *start), command(folder, *work)) for _ in range(times)]
+        start_s, work_s = (median(turn[side] for turn in turns) for side in (0, 1))
+        line(name, f"{start_s:.2f}", f"{work_s:.2f}", f"{median(two - one for one, two in turns):.2f}")
 
 
 def main() -> None:
@@ -128,24 +179,15 @@ def main() -> None:
     folder = given.folder.absolute()
     draw_pictures(folder, given.images)
     recipe_of(folder)
-    whole = core(folder, "run")
-    before = spent(folder)
-    print(f"made, or found up to date: {whole:.1f} s\n", flush=True)
-    line("command", "start-up, s", "nothing to do, s", "beyond start-up, s")
-    line("---", "---", "---", "---")
-    repeats = range(given.repeats)
-    for name, command, start, work in (
-        ("spn4cir run", core, ["recipes"], ["run"]),
-        ("dagster asset materialize", dagster, ["list"], ["materialize", "--select", "*"]),
-    ):
-        turns = [(command(folder, *start), command(folder, *work)) for _ in repeats]
-        start_s, work_s = (median(turn[side] for turn in turns) for side in (0, 1))
-        line(name, f"{start_s:.2f}", f"{work_s:.2f}", f"{median(two - one for one, two in turns):.2f}")
+    before = measured_run(folder)
+    print(f"made, or found up to date: {sum(wall_s for wall_s, _ in before.values()):.1f} s\n", flush=True)
+    if given.repeats:
+        print_nothing_to_do(folder, given.repeats)
     if given.grow:
         draw_pictures(folder, given.images + max(1, given.images // 100))
-        grown = core(folder, "run")
+        after = measured_run(folder)
         print()
-        print_growth(whole, grown, before, spent(folder))
+        print_growth(before, after)
 
 
 if __name__ == "__main__":

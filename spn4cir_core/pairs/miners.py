@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
@@ -12,6 +13,7 @@ from spn4cir_core.captions.words import words_of
 from spn4cir_core.errors import InputError
 from spn4cir_core.index.neighbour_index import MAX_NEIGHBOURS
 from spn4cir_core.pairs.caption_overlap import CaptionIndex, OverlapLimits, mine_caption_overlap, paired_share
+from spn4cir_core.pairs.draws import draw
 from spn4cir_core.pairs.exact import mine_exact
 from spn4cir_core.pairs.landmarks import measure, mine_landmarks
 from spn4cir_core.pairs.miner import Miner, MiningJob
@@ -99,6 +101,8 @@ class CaptionOverlap(Miner):
     """Pairs images whose captions share most words: see :mod:`.caption_overlap`. The window counts for nothing."""
 
     plugin_kind = "caption_overlap"
+    plugin_version = 2
+    """2: rarities are whole numbers, so that equal shares are equal in every process; draws depend on two images."""
     reads_captions = True
     least_share: float = Field(default=0.4, ge=0, lt=1)
     """Share of the rarer caption's words, weighted by their rarity, that both captions have."""
@@ -109,8 +113,8 @@ class CaptionOverlap(Miner):
     def mine(self, job: MiningJob) -> tuple[Picks, dict[str, Any]]:
         assert job.captions is not None, "the stage reads them for a miner that says so"
         limits = OverlapLimits(self.least_share, self.most_words_apart, job.per_reference)
-        index = CaptionIndex(job.captions)
-        picks = mine_caption_overlap(index, job.vectors, job.references, job.keys, limits, job.allowed, job.on_progress)
+        index = CaptionIndex(job.captions, job.keys)
+        picks = mine_caption_overlap(index, job.vectors, job.references, limits, job.allowed, job.on_progress)
         return picks, {"rank_is": "among the reference's own targets", "captioned": sum(map(bool, job.captions))}
 
 
@@ -145,6 +149,7 @@ class AutoPositives(Miner):
     """
 
     plugin_kind = "auto_positives"
+    plugin_version = CaptionOverlap.plugin_version
     reads_captions = True
     overlap: CaptionOverlap = CaptionOverlap()
     least_paired_share: float = Field(default=0.5, gt=0, le=1)
@@ -158,7 +163,8 @@ class AutoPositives(Miner):
     @override
     def suited_to_captions(self, captions: Sequence[str]) -> tuple[Miner, dict[str, Any]]:
         limits = OverlapLimits(self.overlap.least_share, self.overlap.most_words_apart, per_reference=1)
-        share = paired_share(CaptionIndex(captions), limits, CAPTIONS_TRIED)
+        keys_N = draw(np.arange(len(captions), dtype=np.uint64), 0)
+        share = paired_share(CaptionIndex(captions, keys_N), limits, CAPTIONS_TRIED)
         miner: Miner = self.overlap if share >= self.least_paired_share else Auto()
         words = [len(words_of(caption)) for caption in captions if caption]
         return miner, {

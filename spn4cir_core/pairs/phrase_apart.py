@@ -14,9 +14,11 @@ import numpy as np
 
 from spn4cir_core.captions.words import phrases_of
 from spn4cir_core.pairs.allowed import Allowed
-from spn4cir_core.pairs.caption_overlap import sampled
+from spn4cir_core.pairs.draws import draw_one
 from spn4cir_core.pairs.picks import Picks, Vectors
 
+MOST_CAPTIONS_PER_LIST = 400
+"""Captions of equal phrases that are looked at: a sample of more."""
 Phrases = tuple[tuple[str, ...], ...]
 
 
@@ -55,6 +57,14 @@ class PhraseIndex:
 def _with_one_less(phrases: Phrases) -> Iterator[Phrases]:
     """The phrases without each of them, every distinct rest once."""
     yield from dict.fromkeys(phrases[:number] + phrases[number + 1 :] for number in range(len(phrases)))
+
+
+def sampled(rows: Sequence[int], key: int) -> Sequence[int]:
+    """The rows, or ``MOST_CAPTIONS_PER_LIST`` evenly spaced ones from a start that the key draws."""
+    if len(rows) <= MOST_CAPTIONS_PER_LIST:
+        return rows
+    step, start = len(rows) / MOST_CAPTIONS_PER_LIST, draw_one(key, 0) % len(rows)
+    return [rows[(start + int(number * step)) % len(rows)] for number in range(MOST_CAPTIONS_PER_LIST)]
 
 
 def mine_phrase_apart(

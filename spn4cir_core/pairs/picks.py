@@ -30,10 +30,13 @@ class Picks:
         names = ("reference", "target", "rank", "score")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
+    def take(self, rows: np.ndarray) -> Picks:
+        """Those of a mask, or of an order."""
+        return Picks(self.reference[rows], self.target[rows], self.rank[rows], self.score[rows])
+
     def by_reference(self) -> Picks:
         """Ascending references; the picks of one reference stay in their order."""
-        order = np.argsort(self.reference, kind="stable")
-        return Picks(self.reference[order], self.target[order], self.rank[order], self.score[order])
+        return self.take(np.argsort(self.reference, kind="stable"))
 
 
 class Vectors:

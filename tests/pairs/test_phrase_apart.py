@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spn4cir_core.captions.words import phrases_of
-from spn4cir_core.pairs import caption_overlap
+from spn4cir_core.pairs import phrase_apart
 from spn4cir_core.pairs.allowed import Allowed
 from spn4cir_core.pairs.draws import id_keys
 from spn4cir_core.pairs.phrase_apart import PhraseIndex, mine_phrase_apart
@@ -69,7 +69,7 @@ def test_a_refused_target_leaves_its_rank_to_the_next_one() -> None:
 
 
 def test_of_many_captions_a_seeded_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caption_overlap, "MOST_CAPTIONS_PER_WORD", 1)
+    monkeypatch.setattr(phrase_apart, "MOST_CAPTIONS_PER_LIST", 1)
     few, again = mined(per_reference=99)[0], mined(per_reference=99)[0]
     monkeypatch.undo()
     every = mined(per_reference=99)[0]
