@@ -172,7 +172,7 @@ def weigh(store: Store, **weights: float) -> Artifact:
     assert fitted is not None
     table = json.loads(fitted.file(BLEND_FILE).read_text())
     for row in table["channels"]:
-        for name in ("weight", "without_reference", "without_caption", "without_either"):
+        for name in ("weight", "without_reference", "without_caption", "without_either", "without_text"):
             row[name] = weights.get(row["name"], 0.0)
     table["calibration"]["deviation"] = [deviation or 0.1 for deviation in table["calibration"]["deviation"]]
     weights_fingerprint = fingerprint(weights)

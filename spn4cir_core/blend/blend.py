@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -10,14 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from spn4cir_core.blend.calibration import Calibration
-from spn4cir_core.blend.fit import Sample, WeightFit, fit_samples, fit_weights
-from spn4cir_core.blend.ties import LEAST_SHARE_EQUAL, share_equal, with_tie_break
 from spn4cir_core.channels.base import Channel, ComposedQueries, Gallery
 from spn4cir_core.channels.missing_caption import MissingCaption
-from spn4cir_core.channels.picture import Picture
 
 LEAST_SHARE_CAPTIONED = 0.5
-"""Share of a gallery's pictures that need a caption before captions count for a reference image without one."""
+"""Share of a gallery's pictures that need a caption before captions count for a query whose reference has none."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,9 @@ class Blend:
         without_reference_C: where only the picture has one; None: as ``weight_C``.
         without_caption_C: where only the reference image has one; None: as ``weight_C``.
         without_either_C: where neither has one; None: as ``without_caption_C``.
+        without_text_C: as ``without_caption_C``, of a query without a text; None: as with one.
+        least_share: share of the gallery's pictures that need a caption before captions count for a reference image
+            that has none.
     """
 
     channels: Sequence[Channel]
@@ -40,11 +40,14 @@ class Blend:
     without_reference_C: np.ndarray | None = None
     without_caption_C: np.ndarray | None = None
     without_either_C: np.ndarray | None = None
+    without_text_C: np.ndarray | None = None
+    least_share: float = LEAST_SHARE_CAPTIONED
 
     @property
     def used(self) -> tuple[int, ...]:
         """Positions of the channels that have a weight in any case."""
-        return tuple(np.flatnonzero(self._weight_RPC.sum((0, 1))).tolist())
+        without_text_C = 0 if self.without_text_C is None else self.without_text_C
+        return tuple(np.flatnonzero(self._weight_RPC.sum((0, 1)) + without_text_C).tolist())
 
     @cached_property
     def _weight_RPC(self) -> np.ndarray:
@@ -79,16 +82,17 @@ class Blend:
     ) -> np.ndarray:
         """Weights (Q, K) float32 of one channel, by what captions there are.
 
-        Where most pictures have no caption and the reference image is one of them, captions do not count: pictures like
-        it have none either, and the few that have one would outrank them.
+        Captions do not count for a reference image without one where too few pictures have one (pictures like it have
+        none either, and those that have one would outrank them), or where no text can be compared with them.
         """
         captioned_K = gallery.captioned_N if rows_K is None else gallery.captioned_N[rows_K]
-        captioned_Q = np.array([bool(caption) for caption in queries.reference_captions], bool)
-        weight_RP = self._weight_RPC[:, :, number]
-        if gallery.captioned_share < LEAST_SHARE_CAPTIONED:
-            alone = 0 if isinstance(self.channels[number], MissingCaption) else weight_RP[0, 0]
-            weight_RP = np.array([[alone, alone], weight_RP[1]], np.float32)
-        weight_QP = weight_RP[captioned_Q.astype(int)]
+        captioned_Q, has_text_Q = (np.array([bool(t) for t in texts], bool) for texts in _texts(queries))
+        weight_QP = self._weight_RPC[captioned_Q.astype(int), :, number]
+        if self.without_text_C is not None:
+            weight_QP[captioned_Q & ~has_text_Q, 0] = self.without_text_C[number]
+        least_Q = np.where(queries.has_reference_Q, self.least_share, LEAST_SHARE_CAPTIONED)
+        alone = 0 if isinstance(self.channels[number], MissingCaption) else self._weight_RPC[0, 0, number]
+        weight_QP[~captioned_Q & ((gallery.captioned_share < least_Q) | ~has_text_Q)] = alone
         weight_QK: np.ndarray = weight_QP[:, captioned_K.astype(int)]
         return weight_QK
 
@@ -133,61 +137,6 @@ class Validation(NamedTuple):
         return np.array([bool(caption) for caption in self.queries.reference_captions], bool)
 
 
-def fit_blend(
-    channels: Sequence[Channel],
-    validation: Validation,
-    targets: Sequence[Sequence[int]],
-    excluded: Sequence[int],
-    seed: int = 0,
-    with_fewer_captions: Iterable[Validation] = (),
-) -> tuple[Blend, WeightFit]:
-    """Calibrate the channels and fit their weights on validation queries over their gallery.
-
-    Takes Q × C × N × 4 bytes: sample the gallery of a large corpus.
-
-    Args:
-        with_fewer_captions: the same queries and pictures, some of which have lost their captions.
-
-    Returns:
-        The blend, and the fit of the weights for reference images that have captions.
-
-    Raises:
-        ValueError: no queries.
-    """
-    as_it_is_C = np.array([isinstance(channel, MissingCaption) for channel in channels], bool)
-    score_QCN = validation.scores(channels)
-    calibration = Calibration.of(score_QCN, as_it_is_C)
-    standard_QCN = calibration.apply(score_QCN)
-    samples: dict[bool, list[Sample]] = {True: [], False: []}
-    for fewer in with_fewer_captions:
-        fewer_QCN = calibration.apply(fewer.scores(channels))
-        for captioned in samples:
-            rows_Q = np.flatnonzero(fewer.captioned_Q == captioned)
-            if len(rows_Q):
-                samples[captioned].append(Sample.of(fewer_QCN, targets, excluded, fewer.gallery.captioned_N, rows_Q))
-    captioned_N = validation.gallery.captioned_N
-    no_captions_C = np.array([not channel.reads_captions for channel in channels], bool) & ~as_it_is_C
-    looks_C = np.array([isinstance(channel, Picture) for channel in channels], bool)  # of a query without a text, too
-    has_ties = share_equal(validation.gallery.captions) >= LEAST_SHARE_EQUAL
-    fit = fit_weights(
-        *(standard_QCN, targets, excluded, seed),
-        captioned_N=captioned_N,
-        further=samples[True],
-        tie_breaks_C=no_captions_C if has_ties else looks_C,
-    )
-    without_reference_C, without_either_C = fit.weight_C, fit.without_caption_C
-    if samples[False]:
-        without_reference_C, without_either_C = fit_samples(samples[False])
-        if fit.tie_break is not None and not without_reference_C[no_captions_C].any():
-            without_reference_C = with_tie_break(without_reference_C, fit.tie_break)
-    without = [fit.without_caption_C, without_either_C]
-    if not all(weight_C[no_captions_C].any() for weight_C in without):
-        hidden_QCN = np.where(no_captions_C[:, None], standard_QCN, 0)
-        alone_C, _ = fit_samples([Sample.of(hidden_QCN, targets, excluded, np.ones_like(captioned_N))])
-        without = [weight_C if weight_C[no_captions_C].any() else weight_C + alone_C for weight_C in without]
-    return Blend(channels, calibration, fit.weight_C, without_reference_C, *without), fit
-
-
 def best_positions(score_N: np.ndarray, k: int) -> np.ndarray:
     """(k,) positions of the highest scores, highest first, of equal ones the first; all where there are fewer."""
     k = min(k, len(score_N))
@@ -197,3 +146,7 @@ def best_positions(score_N: np.ndarray, k: int) -> np.ndarray:
     rows = np.flatnonzero(score_N >= least)
     best: np.ndarray = rows[np.argsort(-score_N[rows], kind="stable")][:k]
     return best
+
+
+def _texts(queries: ComposedQueries) -> tuple[Sequence[str | None], Sequence[str]]:
+    return queries.reference_captions, queries.modified_texts

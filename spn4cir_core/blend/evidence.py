@@ -247,7 +247,8 @@ class Evidence:
         if self.composed_side is not None and self.open_picture is not None:
             composed_QD = self.composed_side.vectors(reference_ids, modified_texts, self.open_picture)
             vectors |= {} if composed_QD is None else {COMPOSED: composed_QD}
-        return composed_queries(modified_texts, captions, vectors, self.kinds, self.sentences, self.text_side)
+        queries = composed_queries(modified_texts, captions, vectors, self.kinds, self.sentences, self.text_side)
+        return replace(queries, references=[reference is not None for reference in reference_ids])
 
     def with_captions_of(self, image_ids: Collection[str]) -> Evidence:
         """The same without the captions of all other images."""

@@ -140,14 +140,17 @@ def recall_at_1(
     """Share of queries whose best candidate is a target; equal scores at the top count by their share of targets."""
     if not np.any(weight_C):
         return 0.0
-    hits = []
-    for score_CN, rows in zip(score_QCN, targets, strict=True):
-        total_N = weight_C @ score_CN
-        if without_caption_C is not None and captioned_N is not None and not captioned_N.all():
-            total_N = np.where(captioned_N, total_N, without_caption_C @ score_CN)
-        best = np.flatnonzero(total_N >= total_N.max())
-        hits.append(np.isin(best, rows).mean())
-    return float(np.mean(hits))
+    total_QN = np.stack([weight_C @ score_CN for score_CN in score_QCN])
+    if without_caption_C is not None and captioned_N is not None and not captioned_N.all():
+        uncaptioned_QN = np.stack([without_caption_C @ score_CN for score_CN in score_QCN])
+        total_QN = np.where(captioned_N, total_QN, uncaptioned_QN)
+    return float(hits_at_1(total_QN, targets).mean())
+
+
+def hits_at_1(total_QN: np.ndarray, targets: Sequence[Sequence[int]]) -> np.ndarray:
+    """(Q,) share of targets among the best candidates of each query, 0 … 1: most have one best candidate."""
+    bests = (np.flatnonzero(total_N >= total_N.max()) for total_N in total_QN)
+    return np.array([np.isin(best, rows).mean() for best, rows in zip(bests, targets, strict=True)])
 
 
 @dataclass(frozen=True)

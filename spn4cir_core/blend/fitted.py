@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spn4cir_core.blend.blend import Blend
+from spn4cir_core.blend.blend import LEAST_SHARE_CAPTIONED, Blend
 from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.channels.base import CHANNELS, Channel, ComposedQueries, Gallery
 from spn4cir_core.channels.missing_caption import MissingCaption
@@ -46,6 +46,8 @@ class ChannelWeight:
     """Weight of a picture without a caption."""
     without_either: float = 0
     """Weight where neither has a caption."""
+    without_text: float | None = None
+    """Weight of a picture without a caption in a search by a picture alone; None: as with a text."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,23 @@ class FittedBlend:
     """What made the vectors of captions; None: nothing did."""
     caption_sources: tuple[str, ...] | None = None
     """Where the captions are from that the weights were fitted on; captions from elsewhere count as missing."""
+    least_share: float = LEAST_SHARE_CAPTIONED
+    """Share of captioned pictures from which on captions count for a reference image that has none."""
 
     @cached_property
     def blend(self) -> Blend:
         """What scores."""
-        without = (
+        without_reference_C, without_caption_C, without_either_C = (
             np.array([getattr(channel, name) for channel in self.channels], np.float32)
             for name in ("without_reference", "without_caption", "without_either")
         )
-        return Blend([channel_of(name) for name in self.names], self.calibration, self.weight_C, *without)
+        of_text = [channel.without_text for channel in self.channels]
+        without_text_C = None if None in of_text else np.array(of_text, np.float32)
+        channels = [channel_of(name) for name in self.names]
+        return Blend(
+            *(channels, self.calibration, self.weight_C, without_reference_C, without_caption_C, without_either_C),
+            *(without_text_C, self.least_share),
+        )
 
     @cached_property
     def weight_C(self) -> np.ndarray:
@@ -112,6 +122,7 @@ class FittedBlend:
             "channels": [{**asdict(channel), "title": title_of(channel.name)} for channel in self.channels],
             "calibration": self.calibration.as_table(),
             "caption_sources": self.caption_sources,
+            "least_share_captioned": self.least_share,
             "sentence_encoder": None
             if self.sentence_encoder is None
             else self.sentence_encoder.model_dump(mode="json"),
@@ -133,6 +144,7 @@ class FittedBlend:
             Calibration.from_table(table["calibration"]),
             None if encoder is None else SentenceEncoder.model_validate(encoder),
             None if table["caption_sources"] is None else tuple(table["caption_sources"]),
+            table.get("least_share_captioned", LEAST_SHARE_CAPTIONED),
         )
 
 
@@ -174,4 +186,5 @@ def part_of(queries: ComposedQueries, part: slice) -> ComposedQueries:
     """Some of the queries."""
     texts: Sequence[str] = queries.modified_texts[part]
     vectors = {name: vectors_QD[part] for name, vectors_QD in queries.vectors.items()}
-    return ComposedQueries(texts, queries.reference_captions[part], queries.edited[part], vectors)
+    references = None if queries.references is None else queries.references[part]
+    return ComposedQueries(texts, queries.reference_captions[part], queries.edited[part], vectors, references)

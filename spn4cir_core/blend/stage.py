@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,10 +12,12 @@ import pyarrow as pa
 from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import read_annotated_triplets
-from spn4cir_core.blend.blend import Validation, fit_blend
+from spn4cir_core.blend.blend import Validation
 from spn4cir_core.blend.calibration import Calibration
 from spn4cir_core.blend.evidence import Evidence, picture_opener
+from spn4cir_core.blend.fit_blend import fit_blend
 from spn4cir_core.blend.fitted import BLEND_FILE, BLEND_TABLE, ChannelWeight, FittedBlend, channel_of, title_of
+from spn4cir_core.blend.missing_captions import HiddenCaptions
 from spn4cir_core.blend.settings import BlendInput
 from spn4cir_core.blend.ties import share_equal
 from spn4cir_core.captions.caption_table import caption_sources
@@ -87,11 +89,11 @@ def write_blend(work: Work[BlendInput]) -> None:
     reads_captions = any(channel_of(name).reads_captions for name in settings.channels)
     names = [*settings.channels, *([MissingCaption.plugin_kind] if reads_captions else []), *apart]
     with draft.timed("compute"):
-        validation = _encoded(work, evidence, images, queries, trained)
+        validation, alone = _encoded(work, evidence, images, queries, trained)
         served, reason = same[STAGE2.name], UNFITTED if settings.channels or trained else NOTHING_TO_FIT
         if queries and reason is UNFITTED:
             image_ids = images["image_id"].to_pylist()
-            blend, recall, reason = _fitted(names, evidence, image_ids, validation, queries, seed)
+            blend, recall, reason = _fitted(names, evidence, image_ids, validation, alone, queries, seed)
         else:
             blend, recall = _unfitted(names, served), None
         encoder = settings.encoder_in_use if evidence.sentences else None
@@ -108,6 +110,7 @@ def write_blend(work: Work[BlendInput]) -> None:
         "weights_without_reference_caption": {channel.name: channel.without_reference for channel in blend.channels},
         "weights_without_caption": {channel.name: channel.without_caption for channel in blend.channels},
         "weights_without_captions": {channel.name: channel.without_either for channel in blend.channels},
+        "weights_without_text": {channel.name: channel.without_text for channel in blend.channels},
     }
     with draft.timed("write"):
         draft.write_json({**blend.as_table(), **details}, BLEND_FILE)
@@ -152,22 +155,25 @@ def _fitted(
     evidence: Evidence,
     image_ids: Sequence[str],
     validation: Validation,
+    alone: Mapping[str, np.ndarray],
     queries: Sequence[ValidationQuery],
     seed: int,
 ) -> tuple[FittedBlend, float, str]:
     """The blend, its recall@1 on the validation queries, and a sentence that says what is served and why."""
     targets, references = [query.targets for query in queries], [query.reference for query in queries]
     channels = [channel_of(name) for name in names]
-    fewer = _with_fewer_captions(evidence, image_ids, validation, references, seed)
-    fitted, fit = fit_blend(channels, validation, targets, references, seed, fewer)
-    without = (fitted.without_reference_C, fitted.without_caption_C, fitted.without_either_C)
+    hidden = _hidden_captions(evidence, image_ids, validation, alone, references, seed)
+    fitted, fit = fit_blend(channels, validation, targets, references, seed, hidden)
+    without = (fitted.without_reference_C, fitted.without_caption_C, fitted.without_either_C, fitted.without_text_C)
     columns = (
         *(fit.weight_C, fit.low_C, fit.high_C, fit.recall_alone_C, fit.recall_without_C),
         *(weight_C for weight_C in without if weight_C is not None),
     )
     figures_of = zip(names, zip(*columns, strict=True), strict=True)
     blend = FittedBlend(
-        tuple(ChannelWeight(name, *map(float, figures)) for name, figures in figures_of), fitted.calibration
+        tuple(ChannelWeight(name, *map(float, figures)) for name, figures in figures_of),
+        fitted.calibration,
+        least_share=fitted.least_share,
     )
     titles = [f"{title_of(name)} ({weight:.2f})" for name, weight in zip(blend.names, blend.weight_C, strict=True)]
     added = [titles[number] for number in np.flatnonzero(blend.weight_C) if number != fit.tie_break]
@@ -182,25 +188,40 @@ def _fitted(
     return blend, fit.recall, reason
 
 
-def _with_fewer_captions(
-    evidence: Evidence, image_ids: Sequence[str], validation: Validation, references: Sequence[int], seed: int
-) -> Iterator[Validation]:
-    """The queries over the gallery with the captions of a half of its pictures, and with those of the other half."""
+def _hidden_captions(
+    evidence: Evidence,
+    image_ids: Sequence[str],
+    validation: Validation,
+    alone: Mapping[str, np.ndarray],
+    references: Sequence[int],
+    seed: int,
+) -> HiddenCaptions:
+    """The queries over the gallery with the captions of a half of its pictures, and with those of the other half.
+
+    Args:
+        alone: the trained networks' (Q, D) vectors of the references without a text.
+    """
     order = np.random.default_rng(seed).permutation(len(image_ids))
     trained = {name: vectors for name, vectors in validation.gallery.vectors.items() if name in TRAINED}
     composed = {name: vectors for name, vectors in validation.queries.vectors.items() if name in (*TRAINED, COMPOSED)}
     evidence = replace(evidence, composed_side=None)  # its vectors are there
+    ids, texts = [image_ids[row] for row in references], validation.queries.modified_texts
+    of_references = Validation(validation.gallery, evidence.with_captions_of(()).queries(ids, texts, composed))
+    of_pictures: list[Validation] = []
+    without_text: list[Validation] = []
     for rows in (order[: len(order) // 2], order[len(order) // 2 :]):
         half = evidence.with_captions_of([image_ids[row] for row in rows])
-        queries = half.queries([image_ids[row] for row in references], validation.queries.modified_texts, composed)
-        yield Validation(half.gallery(image_ids, trained), queries)
+        gallery = half.gallery(image_ids, trained)
+        of_pictures.append(Validation(gallery, half.queries(ids, texts, composed)))
+        without_text.append(Validation(gallery, half.queries(ids, [""] * len(ids), alone)))
+    return HiddenCaptions(of_pictures, without_text, [of_references])
 
 
 def _unfitted(names: Sequence[str], served: str) -> FittedBlend:
     """One trained model alone, its scores as they are."""
     weights = [float(name == served) for name in names]
     channels = tuple(
-        ChannelWeight(name, weight, weight, weight, 0, 0, weight, weight, weight)
+        ChannelWeight(name, weight, weight, weight, 0, 0, *[weight] * 4)
         for name, weight in zip(names, weights, strict=True)
     )
     count = len(names)
@@ -252,23 +273,29 @@ def _encoded(
     images: pa.Table,
     queries: Sequence[ValidationQuery],
     models: Sequence[str],
-) -> Validation:
-    """The gallery and the queries with the vectors of the trained networks, one network in memory at a time."""
+) -> tuple[Validation, dict[str, np.ndarray]]:
+    """The gallery and the queries with the vectors of the trained networks, one network in memory at a time.
+
+    Returns:
+        The validation, and the networks' vectors of the references without a text.
+    """
     files = image_files(work.settings.images, work.store)
     references, texts = [query.reference for query in queries], [query.modified_text for query in queries]
     targets: dict[str, np.ndarray] = {}
     composed: dict[str, np.ndarray] = {}
+    alone: dict[str, np.ndarray] = {}
     for number, model in enumerate(models if queries else ()):
         checkpoint = load_checkpoint(work.parents[TRAINED[model].artifact])
         inputs_N = image_inputs(checkpoint.backbone, checkpoint.network, images, files, work.store)
         remember_texts(checkpoint.network, texts, work.store)
         as_module(checkpoint.network).to(choose_device("auto"))
         targets[model] = encode_gallery(checkpoint.network, inputs_N)
-        composed[model] = encode_queries(checkpoint.network, inputs_N, references, texts)["composed"]
+        encoded = encode_queries(checkpoint.network, inputs_N, references, texts)
+        composed[model], alone[model] = encoded["composed"], encoded["image"]
         work.progress("encoding validation queries", number + 1, len(models))
     image_ids = images["image_id"].to_pylist()
     reference_ids = [image_ids[row] for row in references]
-    return Validation(evidence.gallery(image_ids, targets), evidence.queries(reference_ids, texts, composed))
+    return Validation(evidence.gallery(image_ids, targets), evidence.queries(reference_ids, texts, composed)), alone
 
 
 def growth(corpus: Corpus, settings: BlendInput) -> Load:
@@ -297,7 +324,7 @@ BLEND = Stage(
         *(role.artifact for role in TRAINED.values()),
     ),
     view=BlendInput,
-    version=7,
+    version=8,
     write=write_blend,
     external_inputs=_sentence_weights,
     growth=growth,

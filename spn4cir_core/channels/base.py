@@ -70,12 +70,19 @@ class ComposedQueries:
             the reference image's; ``caption``: those of the edited captions; any other name: the trained query
             encoder's. ``text``: the modified text's in the space of ``picture``, by an encoder that reads texts;
             ``composed``: of both together, by one that reads both in one.
+        references: whether each has a reference image; None: all have.
     """
 
     modified_texts: Sequence[str]
     reference_captions: Sequence[str | None]
     edited: Sequence[EditedCaption]
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    references: Sequence[bool] | None = None
+
+    @property
+    def has_reference_Q(self) -> np.ndarray:
+        """(Q,) bool: which queries have a reference image."""
+        return np.ones(len(self), bool) if self.references is None else np.array(self.references, bool)
 
     @classmethod
     def of(

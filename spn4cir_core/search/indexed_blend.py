@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -212,6 +212,7 @@ class IndexedBlend:
                 [*(composed.reference_captions[row] for row in some), *[None] * missing],
                 [*(composed.edited[row] for row in some), *[nothing] * missing],
                 vectors,
+                [*composed.has_reference_Q[some].tolist(), *[False] * missing],
             )
             with one_blas_thread():
                 parts_QUN = self.blend.contributions(self.gallery, together)
@@ -263,7 +264,10 @@ class IndexedBlend:
             composed_QD = self.composed_side.vectors(pictures, texts, as_picture)
             vectors |= {} if composed_QD is None else {COMPOSED: composed_QD}
         needs_sentence = [self._needs_sentence(bool(caption)) for caption in captions]
-        return composed_queries(texts, captions, vectors, self.kinds, self.sentences, self.text_side, needs_sentence)
+        composed = composed_queries(
+            texts, captions, vectors, self.kinds, self.sentences, self.text_side, needs_sentence
+        )
+        return replace(composed, references=[picture is not None for picture in pictures])
 
     def _needs_sentence(self, reference_has_caption: bool) -> bool:
         """Whether a channel with a weight reads the edited caption's vector; most blends do without its encoder."""

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from spn4cir_core.blend.blend import Blend, Validation, fit_blend
+from spn4cir_core.blend.blend import Blend, Validation
 from spn4cir_core.blend.calibration import Calibration
+from spn4cir_core.blend.fit_blend import fit_blend
+from spn4cir_core.blend.missing_captions import HiddenCaptions
 from spn4cir_core.blend.ties import TIE_BREAK
 from spn4cir_core.channels.base import CHANNELS, ComposedQueries, Gallery
 from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
@@ -120,7 +122,7 @@ def test_pictures_without_captions_are_no_worse_off_than_evidence_says() -> None
     queries.vectors["picture"][:] = vectors[[rows[0] for rows in targets]]  # type: ignore[index]
     channels = [CHANNELS.build(kind) for kind in (*KINDS, "missing_caption")]
     fewer = halves(gallery, queries, references)
-    blend, fit = fit_blend(channels, Validation(gallery, queries), targets, references, with_fewer_captions=fewer)
+    blend, fit = fit_blend(channels, Validation(gallery, queries), targets, references, hidden=HiddenCaptions(fewer))
     assert fit.weight_C[-1] == 0 and blend.without_caption_C is not None and blend.without_either_C is not None
     assert not blend.without_caption_C[1:5].any() and blend.without_caption_C[0] > 0 < blend.without_either_C[0]
     for validation in fewer:
@@ -152,7 +154,7 @@ def test_pictures_without_captions_are_ordered_even_where_only_captions_help() -
     gallery, queries, targets, references = corpus()  # these pictures are noise
     channels = [CHANNELS.build(kind) for kind in (*KINDS, "missing_caption")]
     fewer = halves(gallery, queries, references)
-    blend, _ = fit_blend(channels, Validation(gallery, queries), targets, references, with_fewer_captions=fewer)
+    blend, _ = fit_blend(channels, Validation(gallery, queries), targets, references, hidden=HiddenCaptions(fewer))
     for captions in ([None] * len(CAPTIONS), ["red hat", *[None] * (len(CAPTIONS) - 1)]):
         scores = blend.scores(Gallery(captions, gallery.vectors), queries)
         assert (np.ptp(scores[:, 1:], axis=1) > 0).all()

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from spn4cir_core.blend.blend import Blend, Validation, fit_blend
+from spn4cir_core.blend.blend import Blend, Validation
 from spn4cir_core.blend.fit import WeightFit, fit_weights
+from spn4cir_core.blend.fit_blend import fit_blend
+from spn4cir_core.blend.missing_captions import HiddenCaptions
 from spn4cir_core.blend.ties import LEAST_SHARE_EQUAL, TIE_BREAK, share_equal, with_tie_break
 from spn4cir_core.channels.base import CHANNELS, ComposedQueries, Gallery
 from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
@@ -54,7 +56,7 @@ def fitted(captions: list[str]) -> tuple[Blend, WeightFit, Validation, list[int]
         validation_on([caption if row % 2 == half else None for row, caption in enumerate(captions)]) for half in (0, 1)
     ]
     whole = validation_on(captions)
-    blend, fit = fit_blend(CHANNEL_LIST, whole, answers, references, with_fewer_captions=halves)
+    blend, fit = fit_blend(CHANNEL_LIST, whole, answers, references, hidden=HiddenCaptions(halves))
     return blend, fit, whole, references
 
 
