@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from spn4cir_core.captions.caption_table import read_captions
 from spn4cir_core.engine.growth import constant, per_pair
-from spn4cir_core.engine.progress import track
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.pairs.pair_table import read_pairs
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.texts.fill_templates import ModifiedTexts, TextWriter, without_full_stop
-from spn4cir_core.texts.rewrite_texts import CaptionedPair, Written, rewrite_texts
+from spn4cir_core.texts.fill_templates import ModifiedTexts, without_full_stop
+from spn4cir_core.texts.rewrite_texts import CaptionedPair, rewrite_texts
 from spn4cir_core.texts.settings import ModifiedTextsInput, TemplatesInput
 from spn4cir_core.texts.snapshot_templates import read_templates, snapshot_templates, templates_in_use
+from spn4cir_core.texts.template_texts import TEXTS_VERSION, write_template_texts
 from spn4cir_core.texts.text_table import MODIFIED_TEXTS_FILE, SCHEMA
 from spn4cir_core.texts.token_counts import token_counter, tokenizer_mark
 
@@ -35,13 +34,7 @@ def write_texts(work: Work[ModifiedTextsInput]) -> None:
         templates = read_templates(work.parents["templates"])
         pairs = _captioned(work.parents["pairs"], read_captions(work.parents["captions"]))
     count_tokens = token_counter(settings.tokenizer)
-    writer = TextWriter(templates, settings, work.settings.seed, count_tokens)
-    written: Written
-    with draft.timed("compute"):
-        written = {
-            pair.pair_id: writer.write(pair.pair_id, pair.reference, pair.target)
-            for pair in track(pairs, "modified texts", len(pairs), work.progress)
-        }
+    written = write_template_texts(work, templates, pairs, count_tokens)
     if settings.rewriter is not None:
         written, rewriting = rewrite_texts(work, settings.rewriter, pairs, written, count_tokens)
         draft.details |= rewriting
@@ -51,7 +44,7 @@ def write_texts(work: Work[ModifiedTextsInput]) -> None:
         draft.drop(reason, count)
     rows = [texts for _, texts in sorted(written.items()) if isinstance(texts, ModifiedTexts)]
     with draft.timed("write"):
-        draft.write_rows(map(asdict, rows), SCHEMA, MODIFIED_TEXTS_FILE)
+        draft.write_rows(map(vars, rows), SCHEMA, MODIFIED_TEXTS_FILE)
     draft.rows = len(rows)
     draft.details |= summarise(rows)
 
@@ -103,7 +96,7 @@ MODIFIED_TEXTS = Stage(
     name="modified_texts",
     parents=("pairs", "captions", "templates", "images"),
     view=ModifiedTextsInput,
-    version=5,
+    version=TEXTS_VERSION,
     write=write_texts,
     external_inputs=_outside,
     multi_process=True,

@@ -1,3 +1,4 @@
+import shutil
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +13,7 @@ from spn4cir_core.texts.fill_templates import ModifiedTexts, Template, TextWrite
 from spn4cir_core.texts.settings import ModifiedTextSettings
 from spn4cir_core.texts.stages import MODIFIED_TEXTS
 from spn4cir_core.texts.templates import load_bank
+from spn4cir_core.texts.text_table import MODIFIED_TEXTS_FILE
 
 CAPTIONS = {
     "a": "A red circle.",
@@ -73,6 +75,33 @@ def test_drops_are_counted_by_reason_and_rows_sorted(hand_written: Any) -> None:
     assert artifact.details["fallback_share"] == 0
     assert sum(artifact.details["texts_per_template"].values()) == 2
     assert [row["modified_texts"][0] in str(artifact.details["examples"]) for row in rows] == [True, True]
+
+
+def test_texts_of_earlier_pairs_are_read_and_new_ones_written_as_from_nothing(
+    hand_written: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    write = TextWriter.write
+    monkeypatch.setattr(TextWriter, "write", lambda self, *pair: written.append(pair[0]) or write(self, *pair))
+    first = [("a", "b"), ("a", "d"), ("b", "c"), ("a", "none")]
+    stage(hand_written, first, "edits", per_pair=2)
+    written.clear()
+    grown = stage(hand_written, [*first[1:], ("d", "a"), ("c", "d")], "edits", per_pair=2)
+    grown_bytes = grown.file(MODIFIED_TEXTS_FILE).read_bytes()
+    assert sorted(written) == ["c-d", "d-a"] and grown.details["pairs_with_texts_before"] == 3
+    shutil.rmtree(hand_written.store.root / "rows")
+    shutil.rmtree(grown.path)
+    anew = stage(hand_written, [*first[1:], ("d", "a"), ("c", "d")], "edits", per_pair=2)
+    assert anew.file(MODIFIED_TEXTS_FILE).read_bytes() == grown_bytes
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 1}, {"use": "difference"}, {"per_pair": 1}, {"max_tokens": 5}, {"choose": "all"}]
+)
+def test_other_settings_write_every_text_anew(hand_written: Any, changed: dict[str, Any]) -> None:
+    plain = {"use": "edits", "per_pair": 2}
+    stage(hand_written, [("a", "b"), ("a", "d")], **plain)
+    assert stage(hand_written, [("a", "b"), ("a", "d")], **plain | changed).details["pairs_with_texts_before"] == 0
 
 
 def test_nothing_to_write_is_an_empty_table(hand_written: Any) -> None:

@@ -1,0 +1,83 @@
+"""The templates' texts of pairs, kept in the store pair by pair: a grown corpus writes those of new pairs alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import starmap
+from typing import Any
+
+import pyarrow as pa
+
+from spn4cir_core.engine.batches import RowJob, fill
+from spn4cir_core.engine.stage import Work
+from spn4cir_core.store.fingerprints import fingerprint, plain
+from spn4cir_core.store.rows import Rows
+from spn4cir_core.texts.fill_templates import ModifiedTexts, Template, TextWriter
+from spn4cir_core.texts.rewrite_texts import CaptionedPair, Written
+from spn4cir_core.texts.settings import ModifiedTextsInput
+from spn4cir_core.texts.token_counts import tokenizer_mark
+
+TEXTS_VERSION = 5
+"""Version of the stage, and of what the templates' texts of two captions are."""
+BATCH_ROWS, SHARD_ROWS = 4096, 1 << 16
+READ_BY_WRITER = ("per_pair", "choose", "max_tokens", "tokenizer")
+
+
+def write_template_texts(
+    work: Work[ModifiedTextsInput],
+    templates: Sequence[Template],
+    pairs: Sequence[CaptionedPair],
+    count_tokens: Callable[[str], int],
+) -> Written:
+    """Pair id → the templates' texts, or the reason why there are none; new pairs are spread over the processes."""
+    settings, seed = work.settings.modified_texts, work.settings.seed
+    writer = TextWriter(templates, settings, seed, count_tokens)
+    key_of = {pair.pair_id: _key(pair) for pair in pairs}
+    job = RowJob(
+        "modified texts",
+        Rows(work.store.rows("template_texts", _writer_fingerprint(work, templates)), pa.string()),
+        {key_of[pair.pair_id]: (pair.pair_id, pair.reference, pair.target) for pair in pairs},
+        lambda pair: pair,
+        lambda batch: pa.array(map(_as_text, starmap(writer.write, batch)), pa.string()),
+        BATCH_ROWS,
+        SHARD_ROWS,
+        readers=1,
+    )
+    computed = fill(job, work.progress, work.draft.seconds, work.processes)
+    work.draft.details["pairs_with_texts_before"] = len(job.items) - computed
+    texts_of = job.rows.values(job.items)
+    return {pair_id: _from_text(pair_id, texts_of[key]) for pair_id, key in key_of.items()}
+
+
+def _writer_fingerprint(work: Work[ModifiedTextsInput], templates: Sequence[Template]) -> str:
+    settings: Mapping[str, Any] = plain(work.settings.modified_texts)
+    return fingerprint(
+        {
+            "version": TEXTS_VERSION,
+            "templates": [vars(template) for template in templates],
+            "settings": {name: settings[name] for name in READ_BY_WRITER},
+            "tokenizer": tokenizer_mark(work.settings.modified_texts.tokenizer),
+            "seed": work.settings.seed,
+        }
+    )
+
+
+def _key(pair: CaptionedPair) -> str:
+    return hashlib.blake2b("\0".join((pair.pair_id, pair.reference, pair.target)).encode(), digest_size=16).hexdigest()
+
+
+def _as_text(written: ModifiedTexts | str) -> str:
+    if isinstance(written, str):
+        return json.dumps(written, ensure_ascii=False)
+    _, *values = vars(written).values()  # without the pair's id, which is in the key
+    return json.dumps(values, ensure_ascii=False)
+
+
+def _from_text(pair_id: str, text: str) -> ModifiedTexts | str:
+    values = json.loads(text)
+    if isinstance(values, str):
+        return values
+    texts, template_ids, *rest = values
+    return ModifiedTexts(pair_id, tuple(texts), tuple(template_ids), *rest)
