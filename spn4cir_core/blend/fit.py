@@ -90,7 +90,6 @@ def fit_weights(
     captioned_N = np.ones(standard_QCN.shape[2], bool) if captioned_N is None else captioned_N
     sample = Sample.joined([Sample.of(standard_QCN, targets, excluded, captioned_N), *further])
     fitted_W, prior_strength = _fitted(sample, prior_strengths)
-    low_W, high_W = np.quantile(_bootstrapped(sample, fitted_W, seed, prior_strength), [0.025, 0.975], axis=0)
     weight_C, without_caption_C = fitted_W[:channels], fitted_W[channels:]
 
     def recall_of(captioned_C: np.ndarray, uncaptioned_C: np.ndarray) -> float:
@@ -103,10 +102,14 @@ def fit_weights(
     fallback = recall < alone_C[best] or not weight_C.any()
     if fallback:
         alone_W = np.concatenate([np.arange(channels) == best, without_caption_C > 0])
-        refitted_W = np.maximum(_evenly(sample, alone_W, prior_strength), SMALLEST)
-        weight_C, without_caption_C = np.where(alone_W, refitted_W, 0).reshape(2, channels)
+        fitted_W = np.where(alone_W, np.maximum(_evenly(sample, alone_W, prior_strength), SMALLEST), 0)
+        weight_C, without_caption_C = fitted_W.reshape(2, channels)
         recall = float(alone_C[best])
-    low_C, high_C = low_W[:channels], high_W[:channels]
+    low_C, high_C = np.quantile(
+        _bootstrapped(sample, fitted_W, seed, prior_strength)[:, :channels], [0.025, 0.975], axis=0
+    )
+    if fallback:
+        low_C, high_C = (np.where(weight_C > 0, np.maximum(bound_C, SMALLEST), 0) for bound_C in (low_C, high_C))
     tie_break = None
     if tie_breaks_C is not None:
         tie_break = best_tie_break(

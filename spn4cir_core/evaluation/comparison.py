@@ -11,7 +11,7 @@ import numpy as np
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import MAP_K
-from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
+from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval, share_interval
 from spn4cir_core.evaluation.report_tables import (
     AVERAGE_PRECISION,
     HITS_FILE,
@@ -161,7 +161,7 @@ def comparison(compared: Compared, draws: int, seed: int) -> dict[str, Any]:
         "queries": len(first.queries),
         "ks": ks,
         "unlike": list(compared.unlike),
-        "rows": [_row(label, answers, ks, draws, seed) for label, answers in compared.by_label.items()],
+        "rows": [_row(label, answers, ks) for label, answers in compared.by_label.items()],
         "differences": [] if compared.unlike else list(_differences(compared, ks, draws, seed)),
         "curves": [
             {"label": label, "ks": list(CURVE_KS), "recall": _hits(answers, "composed", CURVE_KS).mean(axis=0).tolist()}
@@ -170,11 +170,11 @@ def comparison(compared: Compared, draws: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _row(label: str, answers: Sequence[RunAnswers], ks: Sequence[int], draws: int, seed: int) -> dict[str, Any]:
+def _row(label: str, answers: Sequence[RunAnswers], ks: Sequence[int]) -> dict[str, Any]:
     """Means over seeds; the interval is over queries (their hits averaged over seeds), the spread over seeds."""
     precision_Q = np.mean([one.precision_Q for one in answers], axis=0)
     columns_QM = np.column_stack([_hits(answers, "composed", ks), precision_Q])
-    low_M, high_M = interval(bootstrap_means(columns_QM, answers[0].groups, draws, seed))
+    low_M, high_M = share_interval(columns_QM, answers[0].groups)
     each_SM = np.array([[*hits_at(one.ranks["composed"], ks).mean(axis=0), one.precision_Q.mean()] for one in answers])
     measures = [*(f"R@{k}" for k in ks), f"mAP@{MAP_K}"]
     cells = [

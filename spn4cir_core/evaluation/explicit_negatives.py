@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 
 from spn4cir_core.evaluation.measure import HITS, Answers
-from spn4cir_core.evaluation.recall import bootstrap_means, interval
+from spn4cir_core.evaluation.recall import share_interval
 
 MEASURES = ("queries_with_one", "negatives_retrieved", "share_of_hits")
 
 
-def explicit_negative_rows(answers: Answers, draws: int, seed: int) -> list[dict[str, Any]]:
+def explicit_negative_rows(answers: Answers) -> list[dict[str, Any]]:
     """One row per model, of composed queries with explicit negatives; none where no query has any.
 
     Of the first :data:`~spn4cir_core.evaluation.measure.HITS` hits: ``queries_with_one`` is the share of queries with a
     negative among them, ``negatives_retrieved`` the share of a query's negatives that are among them, averaged over
     queries, and ``share_of_hits`` the share of the hits that are negatives. Each has ``_low`` and ``_high``, the 95 %
-    interval of a bootstrap over reference images. Lower is better.
+    interval over reference images. Lower is better.
     """
     query_set = answers.query_set
     row_of = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
@@ -35,7 +35,7 @@ def explicit_negative_rows(answers: Answers, draws: int, seed: int) -> list[dict
             count = len(negatives.intersection(hits.tolist()))
             values.append([count > 0, count / len(negatives), count / max(1, int((hits >= 0).sum()))])
         values_QM = np.array(values, np.float64)
-        low_M, high_M = interval(bootstrap_means(values_QM, references, draws, seed))
+        low_M, high_M = share_interval(values_QM, references)
         line: dict[str, Any] = {"model": model, "k": HITS, "queries": len(queries)}
         for number, name in enumerate(MEASURES):
             line[name] = float(values_QM[:, number].mean())

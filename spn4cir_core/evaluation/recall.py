@@ -1,4 +1,4 @@
-"""Recall@k and average precision, with bootstrap intervals."""
+"""Recall@k and average precision, with intervals."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 DRAWS_AT_ONCE = 100
+NORMAL = 1.96
+"""97.5 % quantile of the normal distribution."""
+FEW_REFERENCES = 20
+"""With fewer reference images their variance says little, and no query counts for more than one."""
 
 
 def hits_at(ranks_Q: np.ndarray, ks: Sequence[int]) -> np.ndarray:
@@ -56,6 +60,37 @@ def bootstrap_means(values_QM: np.ndarray, groups_Q: Sequence[str], draws: int, 
 
 
 def interval(means_RM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of the central 95 % of resampled means (or of their differences), per column."""
+    """Bounds of the central 95 % of resampled differences, per column; of a share itself :func:`share_interval`."""
     low_M, high_M = np.quantile(means_RM, [0.025, 0.975], axis=0)
     return low_M, high_M
+
+
+def share_interval(values_QM: np.ndarray, groups_Q: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds (M,) of 95 % intervals of shares, Wilson's (1927), on as many independent queries as there are in effect.
+
+    A resampled share of 0 or 1 has no width, and that of few queries too little; Wilson's has its level for few
+    queries too (Brown, Cai and DasGupta 2001). Queries of one reference image are not independent: p (1 − p) divided by
+    the variance of the mean over reference images is how many would be (Kish 1965; Korn and Graubard 1998). Where that
+    variance is 0, as of a share of 0 or 1, each reference image counts once.
+
+    Args:
+        values_QM: one column per thing measured, 0 … 1.
+        groups_Q: the reference image of each query.
+    """
+    _, group_of = np.unique(np.asarray(groups_Q, dtype=object).astype(str), return_inverse=True)
+    groups, queries = int(group_of.max(initial=-1)) + 1, len(values_QM)
+    if not queries:
+        return np.zeros(values_QM.shape[1]), np.ones(values_QM.shape[1])
+    share_M = values_QM.mean(axis=0)
+    sums_GM = np.zeros((groups, values_QM.shape[1]))
+    np.add.at(sums_GM, group_of, values_QM - share_M)
+    variance_M = (sums_GM**2).sum(axis=0) * groups / max(1, groups - 1) / queries**2
+    spread_M = share_M * (1 - share_M)
+    has_variance_M = variance_M > 1e-12
+    of_alone_M = spread_M * queries / max(1, queries - 1)  # variance of independent queries, without bias
+    count_M = np.where(has_variance_M, of_alone_M / np.where(has_variance_M, variance_M, 1), groups)
+    count_M = np.maximum(1, count_M if groups >= FEW_REFERENCES else np.minimum(count_M, queries))
+    centre_M = share_M + NORMAL**2 / (2 * count_M)
+    half_M = NORMAL * np.sqrt(spread_M / count_M + NORMAL**2 / (4 * count_M**2))
+    divisor_M = 1 + NORMAL**2 / count_M
+    return np.maximum(0, (centre_M - half_M) / divisor_M), np.minimum(1, (centre_M + half_M) / divisor_M)

@@ -14,7 +14,7 @@ from spn4cir_core.evaluation.base import MAP_K
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.gallery_sizes import expected_recall, sizes_up_to
 from spn4cir_core.evaluation.measure import Answers
-from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
+from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval, share_interval
 from spn4cir_core.evaluation.report_tables import (
     AVERAGE_PRECISION,
     COMPOSITION,
@@ -67,7 +67,7 @@ class _Measured:
 
 
 def tables(answers: Sequence[Answers], ks: Sequence[int], draws: int, seed: int) -> Tables:
-    """Rows per query set, kind (all first), model and mode; intervals from one bootstrap of reference images."""
+    """Rows per query set, kind (all first), model and mode; differences from one bootstrap of reference images."""
     parts = [_part(answer, kind, rows, ks, draws, seed) for answer in answers for kind, rows in _kinds(answer)]
     measured = [row for part in parts for row in _means(part)]
     return Tables(
@@ -97,7 +97,7 @@ def _part(answer: Answers, kind: str, rows: list[int], ks: Sequence[int], draws:
 
 
 def _means(part: _Measured) -> Iterator[dict[str, Any]]:
-    low_M, high_M = interval(part.means_RM)
+    low_M, high_M = share_interval(part.values_QM, part.groups)
     for (model, mode, measure, k), number in part.column_of.items():
         mean = float(part.values_QM[:, number].mean())
         row = {**part.same, "model": model, "query": mode, "low": low_M[number], "high": high_M[number], "k": k}

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from spn4cir_core.evaluation.measure import Answers
-from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval
+from spn4cir_core.evaluation.recall import hits_at, share_interval
 
 MEASURES = ("mean", "best", "worst", "spread", "first_hit_changes")
 
 
-def wording_rows(answers: Answers, ks: Sequence[int], draws: int, seed: int) -> list[dict[str, Any]]:
+def wording_rows(answers: Answers, ks: Sequence[int]) -> list[dict[str, Any]]:
     """One row per model and k, of composed queries that are asked in several wordings; none where no query is.
 
     ``mean`` is recall@k averaged over a query's wordings, then over queries; ``best`` and ``worst`` count the best and
     the worst wording of each query; ``spread`` is best minus worst: the share of queries that one wording answers and
     another does not. ``first_hit_changes`` is the share of queries whose wordings do not all have the same first hit.
-    ``low`` and ``high`` bound the spread, the others have a column each (bootstrap over reference images, 95 %).
+    ``low`` and ``high`` bound the spread, the others have a column each (95 %, over reference images).
     """
     groups = _same_query(answers)
     if not groups:
@@ -37,7 +37,7 @@ def wording_rows(answers: Answers, ks: Sequence[int], draws: int, seed: int) -> 
                 np.array([reduce(right_Q[rows]) for rows in groups]) for reduce in (np.mean, np.max, np.min)
             )
             values_GM = np.stack([mean_G, best_G, worst_G, best_G - worst_G, changes_G], axis=1)
-            low_M, high_M = interval(bootstrap_means(values_GM, references, draws, seed))
+            low_M, high_M = share_interval(values_GM, references)
             row: dict[str, Any] = {"model": model, "k": k, "queries": len(groups)}
             for number, name in enumerate(MEASURES):
                 row[name] = float(values_GM[:, number].mean())

@@ -120,18 +120,18 @@ def _query_set(
         "gallery_sizes": of_set(numbers.gallery_sizes),
         "shortcuts": _shortcuts(answers) if answers else [],
         "suspicious": _suspicious(answers, likeness) if answers else [],
-        **_robustness(answers, query_set.ks or settings.ks, settings.bootstrap_draws, seed),
+        **_robustness(answers, query_set.ks or settings.ks),
         **({"searched": searched_table([answers]).to_pylist()} if answers and answers.searched else {}),
     }
 
 
-def _robustness(answers: Answers | None, ks: Sequence[int], draws: int, seed: int) -> dict[str, Any]:
+def _robustness(answers: Answers | None, ks: Sequence[int]) -> dict[str, Any]:
     """Rows on several wordings of a query and on explicit negatives, where the set has them."""
     if answers is None:
         return {}
     rows = {
-        "wordings": wording_rows(answers, ks, draws, seed),
-        "explicit_negatives": explicit_negative_rows(answers, draws, seed),
+        "wordings": wording_rows(answers, ks),
+        "explicit_negatives": explicit_negative_rows(answers),
     }
     return {name: lines for name, lines in rows.items() if lines}
 

@@ -36,6 +36,14 @@ def test_never_below_the_best_single_channel(seed: int) -> None:
     assert fit.recall >= fit.recall_alone_C.max()
 
 
+def test_where_one_channel_is_served_alone_the_intervals_are_those_of_its_own_weight() -> None:
+    data, targets, excluded = scores([1.5, 1.0, 0.6], seed=18)
+    fit = fit_weights(data[:40], targets[:40], excluded[:40])
+    assert fit.fallback and np.flatnonzero(fit.weight_C).tolist() == [0]
+    assert fit.low_C[0] < fit.weight_C[0] < fit.high_C[0]
+    assert not fit.low_C[1:].any() and not fit.high_C[1:].any()
+
+
 def test_same_input_gives_the_same_weights() -> None:
     one, other = (fit_weights(*scores([1.0, 2.0])) for _ in range(2))
     np.testing.assert_array_equal(one.weight_C, other.weight_C)

@@ -20,7 +20,7 @@ def answers(negatives: list[tuple[str, ...]], hits: list[list[int]]) -> Answers:
 
 def test_shares_by_hand() -> None:
     ten = list(range(5, 15))
-    (row,) = explicit_negative_rows(answers([("i06", "i18"), ("i18",), ()], [ten, ten, ten]), 100, 0)
+    (row,) = explicit_negative_rows(answers([("i06", "i18"), ("i18",), ()], [ten, ten, ten]))
     assert (row["model"], row["k"], row["queries"]) == ("stage2", HITS, 2)
     assert row["queries_with_one"] == 0.5
     assert row["negatives_retrieved"] == pytest.approx((1 / 2 + 0) / 2)
@@ -29,9 +29,9 @@ def test_shares_by_hand() -> None:
 
 
 def test_a_small_gallery_has_fewer_hits() -> None:
-    (row,) = explicit_negative_rows(answers([("i06",)], [[6, 7]]), 100, 0)
+    (row,) = explicit_negative_rows(answers([("i06",)], [[6, 7]]))
     assert row["share_of_hits"] == 0.5
 
 
 def test_without_negatives_there_is_nothing_to_say() -> None:
-    assert explicit_negative_rows(answers([()], [[1]]), 100, 0) == []
+    assert explicit_negative_rows(answers([()], [[1]])) == []

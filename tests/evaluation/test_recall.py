@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spn4cir_core.evaluation.recall import average_precision, bootstrap_means, hits_at, interval
+from spn4cir_core.evaluation.recall import average_precision, bootstrap_means, hits_at, interval, share_interval
 
 
 def test_recall_counted_by_hand() -> None:
@@ -65,3 +65,39 @@ def test_paired_interval_is_narrower_than_an_unpaired_one() -> None:
     low, high = interval(means[:, [1]] - means[:, [0]])
     assert low[0] == pytest.approx(0.05)
     assert high[0] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("right", "queries"), [(0, 1), (1, 1), (3, 3), (0, 12), (12, 12), (17, 20), (40, 400)])
+def test_of_independent_queries_the_interval_of_a_share_is_wilsons(right: int, queries: int) -> None:
+    from scipy.stats import binomtest
+
+    values = (np.arange(queries) < right).astype(float)[:, None]
+    low, high = share_interval(values, [str(row) for row in range(queries)])
+    expected = binomtest(right, queries).proportion_ci(0.95, method="wilson")
+    assert (low[0], high[0]) == pytest.approx((expected.low, expected.high), abs=1e-4)
+    assert high[0] - low[0] > 0.05
+
+
+def test_queries_of_one_reference_image_count_less_than_as_many_others() -> None:
+    values = np.repeat((np.arange(40) % 4 == 0).astype(float), 10)[:, None]
+    low, high = share_interval(values, [str(row // 10) for row in range(400)])
+    once_low, once_high = share_interval(values[::10], [str(row) for row in range(40)])
+    assert (low[0], high[0]) == pytest.approx((once_low[0], once_high[0]))
+    all_right = share_interval(np.ones((30, 1)), ["one"] * 30)
+    assert all_right[0][0] == pytest.approx(share_interval(np.ones((1, 1)), ["one"])[0][0]), "thirty times one picture"
+
+
+def test_of_many_queries_the_interval_of_a_share_is_that_of_resampling() -> None:
+    random = np.random.default_rng(3)
+    groups = [str(group) for group in random.integers(300, size=900)]
+    chance_of = dict(zip(sorted(set(groups)), random.random(300), strict=False))
+    values = np.stack([[random.random() < chance_of[group] for group in groups], random.random(900)], 1).astype(float)
+    low, high = share_interval(values, groups)
+    resampled_low, resampled_high = interval(bootstrap_means(values, groups, 4000, seed=0))
+    np.testing.assert_allclose(low, resampled_low, atol=0.005)
+    np.testing.assert_allclose(high, resampled_high, atol=0.005)
+
+
+def test_no_query_says_nothing() -> None:
+    low, high = share_interval(np.zeros((0, 2)), [])
+    assert low.tolist() == [0, 0] and high.tolist() == [1, 1]

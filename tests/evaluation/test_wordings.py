@@ -24,7 +24,7 @@ def answers(wordings: list[str], ranks: list[int], first_hits: list[int]) -> Ans
 
 def test_spread_and_changes_by_hand() -> None:
     made = answers(["a", "a", "a", "b", "b", "alone", ""], [0, 4, 9, 0, 0, 0, 7], [9, 1, 1, 9, 9, 9, 2])
-    one, five = wording_rows(made, (1, 5), 100, 0)
+    one, five = wording_rows(made, (1, 5))
     assert (one["model"], one["k"], one["queries"]) == ("stage2", 1, 2)
     assert one["mean"] == pytest.approx((1 / 3 + 1) / 2)
     assert (one["best"], one["worst"], one["spread"]) == (1.0, 0.5, 0.5)
@@ -35,7 +35,7 @@ def test_spread_and_changes_by_hand() -> None:
 
 
 def test_without_wordings_there_is_nothing_to_say() -> None:
-    assert wording_rows(answers(["", "alone"], [0, 1], [9, 1]), (1,), 100, 0) == []
+    assert wording_rows(answers(["", "alone"], [0, 1], [9, 1]), (1,)) == []
 
 
 @pytest.mark.parametrize(
