@@ -84,11 +84,10 @@ def share_interval(values_QM: np.ndarray, groups_Q: Sequence[str]) -> tuple[np.n
     share_M = values_QM.mean(axis=0)
     sums_GM = np.zeros((groups, values_QM.shape[1]))
     np.add.at(sums_GM, group_of, values_QM - share_M)
-    variance_M = (sums_GM**2).sum(axis=0) * groups / max(1, groups - 1) / queries**2
+    variance_M = (sums_GM**2).sum(axis=0) / queries**2
     spread_M = share_M * (1 - share_M)
     has_variance_M = variance_M > 1e-12
-    of_alone_M = spread_M * queries / max(1, queries - 1)  # variance of independent queries, without bias
-    count_M = np.where(has_variance_M, of_alone_M / np.where(has_variance_M, variance_M, 1), groups)
+    count_M = np.where(has_variance_M, spread_M / np.where(has_variance_M, variance_M, 1), groups)
     count_M = np.maximum(1, count_M if groups >= FEW_REFERENCES else np.minimum(count_M, queries))
     centre_M = share_M + NORMAL**2 / (2 * count_M)
     half_M = NORMAL * np.sqrt(spread_M / count_M + NORMAL**2 / (4 * count_M**2))
