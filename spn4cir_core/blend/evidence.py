@@ -24,6 +24,7 @@ from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.models.sentence_encoder import SentenceEncoder
 from spn4cir_core.models.text_features import text_features
 from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.texts.caption_editor import edit_caption
 from spn4cir_core.texts.caption_words import caption_words
 from spn4cir_core.texts.word_kinds import WordKinds
 
@@ -249,6 +250,13 @@ class Evidence:
             vectors |= {} if composed_QD is None else {COMPOSED: composed_QD}
         queries = composed_queries(modified_texts, captions, vectors, self.kinds, self.sentences, self.text_side)
         return replace(queries, references=[reference is not None for reference in reference_ids])
+
+    def encode_captions(self, reference_ids: Sequence[str | None], modified_texts: Sequence[str]) -> None:
+        """Encode the edited captions of many queries in one go, where :meth:`queries` would a few at a time."""
+        if self.sentences is not None:
+            captions = (self.captions.get(image_id or "") or "" for image_id in reference_ids)
+            pairs = sorted(set(zip(captions, modified_texts, strict=True)))
+            self.sentences.vectors([edit_caption(caption, text, self.kinds).caption for caption, text in pairs])
 
     def with_captions_of(self, image_ids: Collection[str]) -> Evidence:
         """The same without the captions of all other images."""

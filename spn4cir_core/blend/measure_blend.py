@@ -10,6 +10,7 @@ from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import FittedBlend, in_parts
 from spn4cir_core.channels.base import Gallery
 from spn4cir_core.engine.progress import Progress
+from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.measure import Answers, GalleryQueries, ModelVectors, by_gallery, gallery_images
 from spn4cir_core.evaluation.reference_pairs import ReferencePairs
@@ -38,6 +39,7 @@ def ask_blend(
         for mode in modes_of(blend):
             answer.start(BLEND.name, mode)
         query_set = answer.query_set
+        _encode_captions(evidence, query_set)
         row_in_set = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
         for rows, gallery_ids in by_gallery(query_set):
             gallery_rows = [row_of[image_id] for image_id in gallery_ids]
@@ -60,6 +62,15 @@ def modes_of(blend: FittedBlend) -> list[str]:
     used = [blend.names[number] for number in blend.used]
     scored = [blend.names[number] for number in blend.scored]
     return [*MODES, *(ALONE + name for name in scored), *(WITHOUT + name for name in used if len(used) > 1)]
+
+
+def _encode_captions(evidence: Evidence, query_set: QuerySet) -> None:
+    """Encode what all queries of a set need, whole, without the text and without the picture."""
+    pairs = ReferencePairs.of(query_set.queries)
+    texts = [query_set.queries[number].modified_text for number in pairs.query_P]
+    without_text, without_picture = [""] * len(texts), [None] * len(texts)
+    references = [*pairs.reference_ids, *pairs.reference_ids, *without_picture]
+    evidence.encode_captions(references, [*texts, *without_text, *texts])
 
 
 def _scores(

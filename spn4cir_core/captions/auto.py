@@ -96,6 +96,10 @@ class Auto(Captioner):
         return None if self._titled(image)[1] else self.fallback.trunk_for(image)
 
     @override
+    def names_colour(self, image: ToCaption) -> bool:
+        return not self._titled(image)[1] and self.fallback.names_colour(image)
+
+    @override
     def is_answer(self, image: ToCaption) -> bool:
         return not self._titled(image)[1] and self.fallback.is_answer(image)
 

@@ -32,6 +32,8 @@ class ToCaption:
     """The corpus's metadata of the picture."""
     features: np.ndarray | None = field(default=None, compare=False)
     """What the captioner's trunk reads of it, where it has one."""
+    colour: str = field(default="", compare=False)
+    """Its main colour where that was named beside the reading of the picture."""
 
 
 class Captioner(Plugin):
@@ -49,6 +51,10 @@ class Captioner(Plugin):
     def trunk_for(self, image: ToCaption) -> Lite0Levels | None:
         """The network whose features of this picture it reads, kept in the store and shared; by default None."""
         return None
+
+    def names_colour(self, image: ToCaption) -> bool:
+        """Whether its caption has the picture's main colour, which may be named while other pictures are computed."""
+        return False
 
     def for_corpus(self, images: Sequence[ToCaption], files: ImageFiles) -> Captioner:
         """The captioner with what only the corpus as a whole decides; by default itself.

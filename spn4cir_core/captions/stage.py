@@ -16,6 +16,7 @@ from PIL import Image
 from spn4cir_core.captions.base import REFUSED, Captioner, ToCaption
 from spn4cir_core.captions.caption_table import CAPTIONS_FILE, SCHEMA
 from spn4cir_core.captions.cleaning import clean_captions
+from spn4cir_core.captions.colours import dominant_colour
 from spn4cir_core.captions.notes import caption_warnings, pictures_without_values, unused_columns
 from spn4cir_core.captions.readings import READINGS_FILE, Reading, readings_table
 from spn4cir_core.captions.settings import CaptionsInput
@@ -59,7 +60,7 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         "captioning",
         rows,
         items,
-        Opening(files, captioner),
+        Opening(files, captioner, names_colours=settings.read_in == "threads"),
         lambda loaded: text_values(caption(*_with_new_features(captioner, levels, *zip(*loaded, strict=True)))),
         settings.batch_rows,
         settings.shard_rows,
@@ -185,11 +186,17 @@ class Opening:
 
     files: ImageFiles
     captioner: Captioner
+    names_colours: bool = False
+    """Whether main colours are named here, by the readers' threads, while the network is busy with other pictures."""
 
     def __call__(self, image: ToCaption) -> tuple[ToCaption, Image.Image | None]:
         """The image and its upright RGB pixels."""
-        opened = self.captioner.opens(image)
-        return image, self.files.open_known((image.path, image.pixel_sha256)) if opened else None
+        if not self.captioner.opens(image):
+            return image, None
+        picture = self.files.open_known((image.path, image.pixel_sha256))
+        if self.names_colours and self.captioner.names_colour(image):
+            image = replace(image, colour=dominant_colour(picture))
+        return image, picture
 
 
 def _sum(counts_of_processes: Sequence[str]) -> dict[str, float]:

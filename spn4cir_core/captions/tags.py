@@ -71,6 +71,10 @@ class Tags(Captioner):
         label = self._given_label(image)
         return None if label or self._drops(label) else self._trunk
 
+    @override
+    def names_colour(self, image: ToCaption) -> bool:
+        return not self._drops(self._given_label(image))
+
     @property
     def _trunk(self) -> Lite0Levels:
         return Lite0Levels(self.size_px, self.precision, torch_device(self.device))
@@ -115,8 +119,8 @@ class Tags(Captioner):
             for index, row in zip(unnamed, probabilities(pooled(*shown)) if unnamed else (), strict=True):
                 labels[index] = names[row.argmax()] if row.max() >= self.min_probability else ""
             return [
-                "" if self._drops(given) else phrase(dominant_colour(picture), label)
-                for picture, label, given in zip(pictures, labels, map(self._given_label, images), strict=True)
+                phrase(image.colour or dominant_colour(picture), label) if self.names_colour(image) else ""
+                for image, picture, label in zip(images, pictures, labels, strict=True)
             ]
 
         return caption

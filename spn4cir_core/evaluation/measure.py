@@ -13,7 +13,7 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.base import QuerySet
 from spn4cir_core.evaluation.encode import MODES, encode_gallery, encode_queries, same_target_encoder
 from spn4cir_core.evaluation.ranks import middles, ranks_and_hits, ranks_of_scores
-from spn4cir_core.evaluation.recall import average_precision
+from spn4cir_core.evaluation.recall import average_precisions
 from spn4cir_core.evaluation.reference_pairs import ReferencePairs
 from spn4cir_core.evaluation.searched import searched_ranks
 from spn4cir_core.index.image_index import ImageIndex
@@ -232,6 +232,7 @@ class GalleryQueries:
         row_of = {image_id: row for row, image_id in enumerate(gallery_ids)}
         queries = [query_set.queries[row] for row in rows]
         self.ties = query_set.ties, middles([query.query_id for query in queries])
+        self.images = len(gallery_ids)
         self.map_ks = query_set.map_ks
         self.depth = max(HITS, depth)
         self.top = max(self.depth, *self.map_ks)
@@ -252,11 +253,17 @@ class GalleryQueries:
         self, ranks: np.ndarray, rows: np.ndarray, scores: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         hits = np.where(np.isfinite(scores), rows, -1)
-        precision = [
-            [average_precision(np.isin(row[:k], right), len(right)) for k in self.map_ks]
-            for row, right in zip(hits, self.targets, strict=True)
-        ]
-        return ranks, np.array(precision), hits[:, : self.depth]
+        right_QK, targets_Q = self._are_right(hits), [len(right) for right in self.targets]
+        precision_QK = np.stack([average_precisions(right_QK[:, :k], targets_Q) for k in self.map_ks], axis=1)
+        return ranks, precision_QK, hits[:, : self.depth]
+
+    def _are_right(self, hits_QK: np.ndarray) -> np.ndarray:
+        """(Q, K) bool: which hits are targets of their query."""
+        is_target_QN = np.zeros((len(hits_QK), self.images + 1), bool)  # the last column is that of no hit, −1
+        for is_target_N, right in zip(is_target_QN, self.targets, strict=True):
+            is_target_N[right] = True
+        right_QK: np.ndarray = np.take_along_axis(is_target_QN, hits_QK, axis=1)
+        return right_QK
 
 
 def _check(query_set: QuerySet) -> None:

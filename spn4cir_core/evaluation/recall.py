@@ -18,20 +18,26 @@ def hits_at(ranks_Q: np.ndarray, ks: Sequence[int]) -> np.ndarray:
     return (ranks_Q[:, None] < np.asarray(ks)[None, :]).astype(np.float64)
 
 
-def average_precision(right_K: np.ndarray, targets: int) -> float:
-    """AP@k of one ranking: (1 / min(#targets, k)) · Σ_r precision(r) · right(r), as CIRCO defines it.
+def average_precisions(right_QK: np.ndarray, targets_Q: Sequence[int]) -> np.ndarray:
+    """(Q,) AP@k of Q rankings: (1 / min(#targets, k)) · Σ_r precision(r) · right(r), as CIRCO defines it.
 
     A perfect ranking scores 1 whatever k and the number of targets, unlike definitions that divide by all
     targets or by those found.
 
     Args:
-        right_K: for each of the first k hits, whether it is a target.
-        targets: how many targets the query has.
+        right_QK: for each of the first k hits, whether it is a target.
+        targets_Q: how many targets each query has.
     """
-    right = np.asarray(right_K, np.float64)
-    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
-    possible = min(targets, len(right))
-    return float((precision * right).sum() / possible) if possible else 0.0
+    right = np.asarray(right_QK, np.float64)
+    precision = np.cumsum(right, axis=1) / np.arange(1, right.shape[1] + 1)
+    possible_Q = np.minimum(targets_Q, right.shape[1])
+    means_Q: np.ndarray = (precision * right).sum(axis=1) / np.maximum(possible_Q, 1)
+    return means_Q
+
+
+def average_precision(right_K: np.ndarray, targets: int) -> float:
+    """AP@k of one ranking, as :func:`average_precisions`."""
+    return float(average_precisions(np.asarray(right_K)[None], [targets])[0])
 
 
 def bootstrap_means(values_QM: np.ndarray, groups_Q: Sequence[str], draws: int, seed: int) -> np.ndarray:

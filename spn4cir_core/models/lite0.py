@@ -92,7 +92,7 @@ def lite0_pixels(images: Sequence[Image], size_px: int) -> torch.Tensor:
 
 def lite0_scaled(pixels_BCHW: torch.Tensor) -> torch.Tensor:
     """Pixels of 0 … 255 as float32 in -1 … 1."""
-    return pixels_BCHW.float() / 127.5 - 1
+    return pixels_BCHW.float().div_(127.5).sub_(1)
 
 
 def _signature(name: str, tensor: torch.Tensor) -> tuple[str, tuple[int, ...]]:

@@ -81,8 +81,10 @@ class Lite0Levels:
 
         def one_batch(images: Sequence[Image]) -> np.ndarray:
             pixels_BCHW = lite0_pixels([largest_square(image) for image in images], self.size_px)
-            padding = pixels_BCHW.new_zeros((rows - len(images), *pixels_BCHW.shape[1:]))
-            batch = torch.cat([pixels_BCHW, padding]).to(self.device).contiguous(memory_format=torch.channels_last)
+            if len(images) < rows:
+                padding = pixels_BCHW.new_zeros((rows - len(images), *pixels_BCHW.shape[1:]))
+                pixels_BCHW = torch.cat([pixels_BCHW, padding])
+            batch = pixels_BCHW.to(self.device).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode():
                 features_BF: np.ndarray = levels(batch)[: len(images)].to(torch.float16).cpu().numpy()
             return features_BF

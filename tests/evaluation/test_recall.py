@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spn4cir_core.evaluation.recall import average_precision, bootstrap_means, hits_at, interval, share_interval
+from spn4cir_core.evaluation.recall import (
+    average_precision,
+    bootstrap_means,
+    hits_at,
+    interval,
+    share_interval,
+)
 
 
 def test_recall_counted_by_hand() -> None:
