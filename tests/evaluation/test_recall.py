@@ -5,6 +5,7 @@ import pytest
 
 from spn4cir_core.evaluation.recall import (
     average_precision,
+    average_precisions,
     bootstrap_means,
     hits_at,
     interval,
@@ -107,3 +108,12 @@ def test_of_many_queries_the_interval_of_a_share_is_that_of_resampling() -> None
 def test_no_query_says_nothing() -> None:
     low, high = share_interval(np.zeros((0, 2)), [])
     assert low.tolist() == [0, 0] and high.tolist() == [1, 1]
+
+
+def test_average_precisions_are_those_of_the_definition() -> None:
+    random = np.random.default_rng(0)
+    right_QK, targets_Q = random.random((40, 12)) < 0.3, random.integers(1, 30, 40)
+    given_Q = average_precisions(right_QK, targets_Q.tolist())
+    for given, right_K, targets in zip(given_Q, right_QK, targets_Q, strict=True):
+        precisions = [right_K[: rank + 1].mean() for rank in range(12) if right_K[rank]]
+        assert given == pytest.approx(sum(precisions) / min(targets, 12))
