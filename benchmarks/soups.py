@@ -113,8 +113,10 @@ class Trainings:
             print(f"trained {training.name}", flush=True)
         return self.artifacts[training.name]["stage1_checkpoint"]
 
-    def hits(self, networks: Mapping[str, Checkpoint], query_sets: Sequence[QuerySet]) -> list[dict[str, np.ndarray]]:
-        """For each query set: network → (Q, K) hits of the composed queries."""
+    def hits(
+        self, networks: Mapping[str, Checkpoint], query_sets: Sequence[QuerySet], modes: Sequence[str] = ("composed",)
+    ) -> list[dict[tuple[str, str], np.ndarray]]:
+        """For each query set: (network, mode) → (Q, K) hits."""
         parents = next(iter(self.artifacts.values()))
         manifest = read_manifest(parents["images"], *PICTURE)
         row_of = {image_id: row for row, image_id in enumerate(manifest["image_id"].to_pylist())}
@@ -127,10 +129,7 @@ class Trainings:
 
         models = {name: lambda checkpoint=checkpoint: checkpoint for name, checkpoint in networks.items()}
         answers = ask(models, query_sets, inputs_of, silent)
-        return [
-            {model: hits_at(ranks_Q, KS) for (model, mode), ranks_Q in one.ranks.items() if mode == "composed"}
-            for one in answers
-        ]
+        return [{key: hits_at(ranks_Q, KS) for key, ranks_Q in one.ranks.items() if key[1] in modes} for one in answers]
 
     def query_set(self) -> QuerySet:
         """The annotated queries over the evaluation pictures."""
@@ -192,7 +191,8 @@ def measure(trainings: Trainings, kinds: Mapping[str, Mapping[int, Sequence[Trai
             networks[GREEDY] = read_checkpoint(folder / NETWORK, folder / WEIGHTS, GREEDY)
             networks[UNIFORM] = _mean_network(list(checkpoints.values()))
             query_set = trainings.query_set()
-            [of_model] = trainings.hits(networks, [query_set])
+            [measured] = trainings.hits(networks, [query_set])
+            of_model = {model: hits_QK for (model, _), hits_QK in measured.items()}
             of_model[MEAN] = np.mean([of_model[name] for name in checkpoints], axis=0)
             of_model[BEST] = of_model[ingredients[0].name]
             references = [query.reference_id for query in query_set.queries]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,11 +31,27 @@ as Pillow opens the file, made RGB after the transform. RGB and grey pictures wi
 
 
 @dataclass(frozen=True)
+class ExportedEncoder:
+    """A model of sentence-transformers that pictures and texts pass first; an exported network reads its vectors.
+
+    ``network`` takes (B, D) unit vectors in place of images and of tokens.
+    """
+
+    network: Network
+    dim: int
+    settings: dict[str, Any]
+    """``prompt`` of pictures, ``query_prompt``, ``dimensions``, ``together``; ``target`` and ``query``: the folder of
+    the model that reads them."""
+    save: Callable[[Path], None]
+    """Writes these folders into the one it is given."""
+
+
+@dataclass(frozen=True)
 class ExportedInputs:
     """How pictures and texts become what an exported network reads, in words that its loader understands."""
 
     picture: dict[str, Any]
-    """``fit``: ``squeeze``, ``square``, ``clip`` or ``target_pad``; ``px``."""
+    """``fit``: ``squeeze``, ``square``, ``clip``, ``target_pad`` or, for an encoder, ``whole``; ``px``."""
     text: dict[str, Any]
     """``tokenizer``: ``words`` with their ``vocabulary``, ``bert`` with its ``limit`` (of BLIP-2 also ``most_words`` of
     a text), or ``clip`` with its ``text_cfg``."""
@@ -42,6 +59,8 @@ class ExportedInputs:
     """Content of the ``tokenizer.json`` of ``bert``."""
     trunk: Callable[[Tensor], Tensor] | None = None
     """From (B, 3, px, px) uint8 pixels to image inputs, where a network reads features of a frozen trunk."""
+    encoder: ExportedEncoder | None = None
+    """Where pictures and texts pass a model of a library; ``text`` is then empty."""
 
 
 class Backbone(Plugin):

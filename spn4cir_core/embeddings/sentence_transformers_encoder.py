@@ -108,6 +108,10 @@ class SentenceTransformersEncoder(ImageEncoder):
                 "take a multimodal embedding model"
             )
 
+    def exported_settings(self) -> dict[str, Any]:
+        """What a loader outside this package needs beside the model's folder to come to the same vectors."""
+        return {name: getattr(self, name) for name in ("prompt", "query_prompt", "dimensions", "together")}
+
     def load(self) -> Any:
         """The model itself, in eval mode.
 

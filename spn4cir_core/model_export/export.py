@@ -30,6 +30,8 @@ for row in scores.argsort()[::-1][:10]:
     print(f"{scores[row]:.3f}  {paths[row]}")
 '''
 
+OF_LIBRARY = 'it stays a folder; SentenceTransformer(…, backend="onnx") of its own library exports it'
+
 
 @dataclass(frozen=True)
 class ExportedModel:
@@ -83,7 +85,10 @@ def _write(
         "target_tokens": loaded.network.target_tokens,
         "picture": inputs.picture | ({"as_stored": True} if loaded.backbone.reads_stored_pixels else {}),
         "text": inputs.text,
+        **({"encoder": inputs.encoder.settings} if inputs.encoder else {}),
     }
+    if inputs.encoder:
+        inputs.encoder.save(folder)
     texts = {
         "model.json": json.dumps(about, ensure_ascii=False, indent=1),
         "encoders.py": encoders_source(graphs),
@@ -98,4 +103,5 @@ def _write(
         return {}
     from spn4cir_core.model_export.onnx_encoders import write_onnx
 
-    return write_onnx(graphs, folder / "onnx")
+    errors = write_onnx(graphs, folder / "onnx")
+    return {"the library's model, whose vectors the others read": OF_LIBRARY, **errors} if inputs.encoder else errors

@@ -37,7 +37,10 @@ CHECKS = ("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_
 
 @dataclass(frozen=True)
 class EncoderGraph:
-    """One encoder: from (B, 3, px, px) uint8 pixels, (B, L) int64 tokens, or both, to vectors."""
+    """One encoder: from (B, 3, px, px) uint8 pixels, (B, L) int64 tokens, or both, to vectors.
+
+    Of a network behind a library's encoder both are that encoder's (B, D) vectors.
+    """
 
     name: str
     program: ExportedProgram
@@ -56,22 +59,32 @@ def record_encoders(network: Network, inputs: ExportedInputs) -> dict[str, Encod
         InputError: an encoder cannot be recorded.
     """
     trunk = inputs.trunk or (lambda pixels: pixels)
-    texts = [*EXAMPLE_TEXTS, " ".join((inputs.text.get("vocabulary", ["red"]) * 8)[:8])]
-    rows = len(texts)
-    px = int(inputs.picture["px"])
-    pixels = torch.randint(0, 256, (rows, 3, px, px), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    both = {"pixels": pixels, "tokens": network.tokenize(texts)}
+    both = _examples(network, inputs)
+    network = network if inputs.encoder is None else inputs.encoder.network
     functions: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
         "target": (lambda pixels: network.encode_target(trunk(pixels)), ("pixels",)),
         "query": (lambda pixels, tokens: network.encode_query(trunk(pixels), tokens), ("pixels", "tokens")),
         "query_of_image": (lambda pixels: network.encode_query(trunk(pixels), None), ("pixels",)),
         "query_of_text": (lambda tokens: network.encode_query(None, tokens), ("tokens",)),
     }
-    fixed_length = "length" in inputs.text
+    fixed_length = "length" in inputs.text or inputs.encoder is not None
     return {
         name: _recorded(name, _ENCODERS[read](network, function), {one: both[one] for one in read}, fixed_length)
         for name, (function, read) in functions.items()
     }
+
+
+def _examples(network: Network, inputs: ExportedInputs) -> dict[str, Tensor]:
+    """What the graphs are recorded with: pixels and tokens of some texts, or unit vectors in place of both."""
+    texts = [*EXAMPLE_TEXTS, " ".join((inputs.text.get("vocabulary", ["red"]) * 8)[:8])]
+    rows, generator = len(texts), torch.Generator().manual_seed(0)
+    if inputs.encoder is not None:
+        drawn_2BD = torch.randn(2, rows, inputs.encoder.dim, generator=generator)
+        pictures_BD, texts_BD = torch.nn.functional.normalize(drawn_2BD, dim=-1)
+        return {"pixels": pictures_BD, "tokens": texts_BD}
+    px = int(inputs.picture["px"])
+    pixels = torch.randint(0, 256, (rows, 3, px, px), generator=generator, dtype=torch.uint8)
+    return {"pixels": pixels, "tokens": network.tokenize(texts)}
 
 
 def encoders_source(graphs: Mapping[str, EncoderGraph]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from spn4cir_core.search.encoder import Encoder
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.training.checkpoints import Resume, as_module, load_network
 from tests.backbones.conftest import small_table  # noqa: F401
+from tests.embeddings.small_models import write_composing, write_open_clip, write_sentence_transformers
 from tests.measured_store import drawn, measured_store
 
 TEXTS = ("make it red", "a blue square instead of a circle, please", "")
@@ -79,10 +81,13 @@ def assert_equal_answers(folder: Path, encoder: Encoder, paths: list[Path], off:
         exported.encode_queries([None], [""])
 
 
-def checkpoint_of(kind_table: dict[str, Any], store: Store) -> Artifact:
+def checkpoint_of(kind_table: dict[str, Any], store: Store, moved: float = 0) -> Artifact:
     backbone = BACKBONES.build(kind_table)
     network = backbone.build(list(TEXTS), 0)
     network.untie_query_encoder()
+    for number, parameter in enumerate(as_module(network).parameters()):
+        generator = torch.Generator().manual_seed(number)
+        parameter.data += moved * torch.randn(parameter.shape, generator=generator)
     with store.writing("stage2_checkpoint", "one", {"parents": {}, "settings": {}}) as draft:
         Resume(draft).finish(backbone, network, 0.05, [])
     artifact = store.get("stage2_checkpoint", "one")
@@ -104,6 +109,53 @@ def test_it_answers_as_the_package_does(
     export_model(checkpoint, None, store, tmp_path / "model")
     assert_equal_answers(tmp_path / "model", Encoder(load_network(checkpoint)), pictures(tmp_path / "pictures"), off)
     assert "not stated" in (tmp_path / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["frozen", "lora", "lora, read together"])
+def test_it_answers_with_the_encoder_beside_it(kind: str, tmp_path: Path) -> None:
+    """Adapters are merged: the folder needs no peft. Where stage 2 trained, queries have an encoder of their own."""
+    pytest.importorskip("sentence_transformers")
+    together = "together" in kind
+    if kind != "frozen":
+        pytest.importorskip("peft")
+    (tmp_path / "encoder").mkdir()
+    encoder = (write_composing if together else write_sentence_transformers)(tmp_path / "encoder")
+    encoder |= {"kind": "sentence_transformers", "query_prompt": "question :"}
+    own: dict[str, Any] = {"hidden": 16} if kind == "frozen" else {"rank": 2, "image_px": 64 if together else 32}
+    store, table = Store(tmp_path / "store"), {"kind": kind.partition(",")[0], "encoder": encoder, **own}
+    checkpoint = checkpoint_of(table, store, moved=0.1)
+    export_model(checkpoint, None, store, tmp_path / "model")
+    folders = {path.parent.name for path in (tmp_path / "model").glob("*/config.json")}
+    assert folders == ({"encoder"} if kind == "frozen" else {"target_encoder", "query_encoder"})
+    paths = pictures(tmp_path / "pictures")
+    assert_equal_answers(tmp_path / "model", Encoder(load_network(checkpoint)), paths, 1e-4)
+    if kind == "lora":
+        words = [str(tmp_path / "model" / "search.py"), str(tmp_path / "pictures"), str(paths[0]), "make it blue"]
+        command = [sys.executable, "-c", WITHOUT_THE_PACKAGE, *words]
+        searched = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert searched.returncode == 0 and len(searched.stdout.splitlines()) == len(paths), searched.stderr
+
+
+def test_onnx_of_heads_reads_the_vectors_of_the_encoder(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    for package in onnx_encoders.PACKAGES:
+        pytest.importorskip(package, reason="needs pip install 'spn4cir[onnx]'")
+    encoder = {"kind": "sentence_transformers", **write_sentence_transformers(tmp_path)}
+    store = Store(tmp_path / "store")
+    checkpoint = checkpoint_of({"kind": "frozen", "encoder": encoder, "hidden": 16}, store, moved=0.1)
+    written = export_model(checkpoint, None, store, tmp_path / "model", onnx=True)
+    assert list(written.onnx_errors) == ["the library's model, whose vectors the others read"]
+    made = {path.stem for path in (tmp_path / "model" / "onnx").iterdir()}
+    assert made == {"target", "query", "query_of_image", "query_of_text"}
+
+
+def test_heads_on_an_encoder_of_another_library_are_not_exported(tmp_path: Path) -> None:
+    encoder = {"kind": "open_clip", **write_open_clip(tmp_path, vocabulary=49_408)}
+    store = Store(tmp_path / "store")
+    checkpoint = checkpoint_of({"kind": "frozen", "encoder": encoder, "hidden": 16}, store)
+    with pytest.raises(InputError, match="'open_clip' has none that sentence-transformers loads"):
+        export_model(checkpoint, None, store, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_stranger_searches_with_it(store: Store, tmp_path: Path) -> None:
@@ -138,7 +190,6 @@ def test_onnx_gives_the_same_vectors(store: Store, tmp_path: Path) -> None:
     for package in onnx_encoders.PACKAGES:
         pytest.importorskip(package, reason="needs pip install 'spn4cir[onnx]'")
     import onnxruntime
-    import torch
 
     checkpoint = store.current("measured", "stage2_checkpoint")
     assert checkpoint is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,19 @@ from PIL import Image
 from torch import Tensor, nn
 from typing_extensions import override
 
+from spn4cir_core.backbones.base import ExportedEncoder, ExportedInputs
 from spn4cir_core.backbones.byte_tokens import ByteTokens, cut_text, texts_of
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.two_towers import TwoTowerNetwork
 from spn4cir_core.embeddings.base import ImageEncoder
+from spn4cir_core.embeddings.sentence_transformers_encoder import SentenceTransformersEncoder
 from spn4cir_core.errors import InputError
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.models.products import Linear
 from spn4cir_core.store.fingerprints import fingerprint
+
+ENCODER = "encoder"
+"""Folder of the encoder in an exported model."""
 
 
 class TextSide:
@@ -108,8 +114,9 @@ class TextTower(nn.Module):
         self.texts, self.head = texts, Head(dim, hidden)
 
     def forward(self, tokens_BL: Tensor) -> Encoded:
-        """Encode tokens."""
-        encoded: Encoded = self.head(self.texts.vectors(tokens_BL))
+        """Encode tokens; while a graph is recorded, the encoder's vectors in their stead."""
+        vectors_BD = tokens_BL if torch.compiler.is_exporting() else self.texts.vectors(tokens_BL)
+        encoded: Encoded = self.head(vectors_BD)
         return encoded
 
 
@@ -128,6 +135,22 @@ class FrozenNetwork(ByteTokens, TwoTowerNetwork):
     @override
     def state(self) -> dict[str, Any]:
         return {**super().state(), "dim": self.dim}
+
+    @override
+    def exported_inputs(self) -> ExportedInputs:
+        encoder = self.texts.side.encoder
+        if not isinstance(encoder, SentenceTransformersEncoder):
+            raise InputError(
+                f"a 'frozen' network is exported with the folder of its encoder, and {encoder.plugin_kind!r} has none "
+                "that sentence-transformers loads; its checkpoint holds the heads"
+            )
+        load = encoder.load
+
+        def save(folder: Path) -> None:
+            load().save(str(folder / ENCODER), create_model_card=False)
+
+        about = encoder.exported_settings() | {"together": False, "target": ENCODER, "query": ENCODER}
+        return ExportedInputs({"fit": "whole"}, {}, encoder=ExportedEncoder(self, self.dim, about, save))
 
     @override
     def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:

@@ -62,6 +62,15 @@ class AdaptedEncoder:
         for parameter, is_trained in trained.items():
             parameter.requires_grad_(is_trained)
 
+    def merged(self, adapter: str) -> Any:
+        """A model of its own whose weights hold the adapter's change: ``W + (alpha / rank) · B A``."""
+        model = self.settings.load()
+        with torch.no_grad():
+            for name in self._names:
+                layer = model.transformers_model.get_submodule(name)
+                layer.weight += self._network.get_submodule(name).get_delta_weight(adapter).to(layer.weight)
+        return model
+
     def vectors(self, inputs: Sequence[Any], prompt: str, device: torch.device) -> Tensor:
         """(B, D) vectors, with gradients, of B texts, pictures, or dicts of both."""
         features: Mapping[str, Any] = self.model.preprocess(list(inputs), prompt=prompt or None)

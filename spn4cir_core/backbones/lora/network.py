@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from typing_extensions import override
 
+from spn4cir_core.backbones.base import ExportedEncoder, ExportedInputs
 from spn4cir_core.backbones.byte_tokens import ByteTokens, texts_of
 from spn4cir_core.backbones.composer_networks import ComposerNetwork, Encoded
 from spn4cir_core.backbones.lora.adapters import QUERY, TARGET, AdaptedEncoder
@@ -74,6 +76,21 @@ class LoraNetwork(nn.Module, ByteTokens):
         text = None if texts is None else _encoded(self._unit(self._of_queries, texts, self._query_prompt))
         return normalize(self.composer(image, text), dim=-1)
 
+    @override
+    def exported_inputs(self) -> ExportedInputs:
+        """The encoder with its adapters merged, twice where queries have one of their own, and the composer."""
+        folders = {TARGET: "target_encoder"} | ({} if self.query is None else {QUERY: "query_encoder"})
+        sides = {"target": folders[TARGET], "query": folders[self._of_queries]}
+
+        def save(folder: Path) -> None:
+            for adapter, name in folders.items():
+                self._encoder.merged(adapter).save(str(folder / name), create_model_card=False)
+
+        about = self._encoder.settings.exported_settings() | sides
+        picture = {"fit": "target_pad", "px": self.image_px}
+        encoder = ExportedEncoder(ComposedVectors(self.dim, self.composer), self.dim, about, save)
+        return ExportedInputs(picture, {}, encoder=encoder)
+
     @property
     def _of_queries(self) -> str:
         return TARGET if self.query is None else QUERY
@@ -93,6 +110,35 @@ class LoraNetwork(nn.Module, ByteTokens):
         self._encoder.model._apply(fn)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+class ComposedVectors(nn.Module, ByteTokens):
+    """What of the network comes after the encoder: it reads the encoder's vectors in place of images and tokens."""
+
+    def __init__(self, dim: int, composer: ComposerNetwork) -> None:
+        super().__init__()
+        self.dim, self.composer = dim, composer
+
+    @override
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    @override
+    def frozen_in_stage2(self) -> Sequence[nn.Module | nn.Parameter]:
+        return []
+
+    @override
+    def read_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        raise NotImplementedError("vectors are given")
+
+    @override
+    def encode_target(self, images: Tensor) -> Tensor:
+        return normalize(images, dim=-1)
+
+    @override
+    def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
+        image, text = (None if vectors is None else _encoded(vectors) for vectors in (images, tokens))
+        return normalize(self.composer(image, text), dim=-1)
 
 
 def _pictures(images: Tensor) -> list[Image.Image]:
