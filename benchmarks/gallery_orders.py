@@ -75,17 +75,17 @@ def main() -> None:
     everything = tuple(sorted(read_manifest(artifacts["images"], *PICTURE)["image_id"].to_pylist()))
     whole = replace(trainings.query_set(), gallery_ids=everything)
     embeddings = read_embeddings(artifacts["image_embeddings"])
-    asked: dict[tuple[int, int, int, str], QuerySet] = {}
+    query_sets: dict[tuple[int, int, int, str], QuerySet] = {}
     for count in given.queries:
         for draw in range(given.draws):
             queries = drawn(whole, count, draw)
-            asked[count, len(everything), draw, "whole"] = queries
+            query_sets[count, len(everything), draw, "whole"] = queries
             for size in given.sizes:
-                asked[count, size, draw, "gallery_sample"] = sampled(queries, size, embeddings, draw)
-                asked[count, size, draw, "random"] = random_gallery(queries, size, draw)
-    named = [replace(query_set, name=repr(key)) for key, query_set in asked.items()]
+                query_sets[count, size, draw, "gallery_sample"] = sampled(queries, size, embeddings, draw)
+                query_sets[count, size, draw, "random"] = random_gallery(queries, size, draw)
+    named = [replace(query_set, name=repr(key)) for key, query_set in query_sets.items()]
     answers = trainings.hits(networks, named, MODES)
-    recalls = {key: _recalls(one) for key, one in zip(asked, answers, strict=True)}
+    recalls = {key: _recalls(one) for key, one in zip(query_sets, answers, strict=True)}
     print(f"{recalls[next(iter(recalls))].shape[0]} models, gallery of {len(everything):,} pictures\n")
     print("| queries | images wanted | gallery | images ranked | Kendall τ: R@1; R@10 | Spearman ρ | best stays best |")
     print("|---|---|---|---|---|---|---|")
@@ -93,7 +93,7 @@ def main() -> None:
         for size in given.sizes:
             for how in ("gallery_sample", "random"):
                 keys = [(count, size, draw, how) for draw in range(given.draws)]
-                print(_line(count, size, how, keys, recalls, asked, len(everything)))
+                print(_line(count, size, how, keys, recalls, query_sets, len(everything)))
 
 
 def _line(
@@ -102,10 +102,10 @@ def _line(
     how: str,
     keys: Sequence[tuple[int, int, int, str]],
     recalls: dict[tuple[int, int, int, str], np.ndarray],
-    asked: dict[tuple[int, int, int, str], QuerySet],
+    query_sets: dict[tuple[int, int, int, str], QuerySet],
     everything: int,
 ) -> str:
-    ranked = np.mean([len(asked[key].gallery_ids) for key in keys])
+    ranked = np.mean([len(query_sets[key].gallery_ids) for key in keys])
     cells = []
     for column in (0, KS.index(10)):
         measured = [
