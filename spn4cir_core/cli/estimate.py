@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
-from spn4cir_core.operations.estimate import Cost, Rates, estimate, load_rates
+from spn4cir_core.operations.estimate import Cost, Rates, estimate, few_measured, load_rates, measured_corpus
 from spn4cir_core.operations.requirements import missing_requirements
 from spn4cir_core.reports.summary_page import duration, size
 
@@ -42,6 +42,8 @@ def estimate_costs(
         typer.echo(sentence)
     costs = estimate(recipe, opened_store, count, processes, load_rates(rates) if rates else Rates())
     typer.echo(table(costs))
+    if sentence := few_measured(measured_corpus(recipe, opened_store).images):
+        typer.echo(sentence)
 
 
 def table(costs: list[Cost]) -> str:

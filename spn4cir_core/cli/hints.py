@@ -11,7 +11,7 @@ from typing_extensions import override
 
 DEFAULT_STORE = "store"
 _COMMAND = re.compile(
-    r"\bspn4cir (?:run|search|serve|example|status|summary|export|triplets|queries|images|doctor)\b"
+    r"\bspn4cir (?:run|search|serve|example|status|summary|export|triplets|queries|images|doctor|vectors)\b"
     r"(?! --(?:recipe|store|images)\b)"
 )
 _options: list[str] = []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 
+from spn4cir_core.cli.hints import with_options
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.training.roles import STAGE2
 
@@ -35,4 +37,5 @@ def update_vectors(
         )
     if recall:
         typer.echo(f"recall@{RECALL_TOP} of {STAGE2.name} against every vector: {tables.recall(index):.3f}")
-    typer.echo(f"search it: spn4cir search --vectors {table.partition(':')[0]}:… --text …")
+    command = f"spn4cir search --vectors {shlex.quote(tables.address)} --text 'a red one'"
+    typer.echo(f"search it: {with_options(command)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,8 +120,19 @@ class VectorTable(ABC):
         """The best ``count`` images, best first; of every column of ``where`` they have one of the values."""
 
 
+_PASSWORD = re.compile(r"(?<=:)(?<!://)[^:@/]+(?=@)|(?<=password=)[^ &]+")
+
+
 class VectorTables(Plugin):
     """Settings of a place that keeps vector tables."""
+
+    uri: str
+    """Where it is, in the engine's own words."""
+
+    @property
+    def address(self) -> str:
+        """``KIND:URI`` without a password."""
+        return f"{self.plugin_kind}:{_PASSWORD.sub('***', self.uri)}"
 
     @abstractmethod
     def open(self, name: str) -> VectorTable:

@@ -28,6 +28,11 @@ MOST_CHARACTERS, DIGEST_CHARACTERS = 40, 8
 NAME_CHARACTERS, STEM_CHARACTERS = 19, 20
 NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 COMPARED_PICTURES = 100
+RENAMED = (
+    " and made anew: {owner} is gone, and most of its pictures are not here. If it was renamed, and is to go on under "
+    "the name {name!r}, rename it back and run the recipe there"
+)
+"""What is added where a recipe's folder is gone and another one comes in its place."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,16 @@ def own_name(recipe: Recipe, store: Store) -> Recipe:
         return recipe
     own = [recipe.model_copy(update={"name": name}) for name in _other_names(recipe.name, source, owner, store)]
     named = next((one for one in own if _is_same(source, RecipeSource.in_store(one.name, store), one, store)), own[-1])
-    log.info(
-        "the name %r belongs to %s in %s; what is made of %s is kept apart as %r",
+    is_gone = bool(owner.pictures) and owner.pictures != source.pictures and not Path(owner.pictures).is_dir()
+    log.log(
+        logging.WARNING if is_gone else logging.INFO,
+        "the name %r belongs to %s in %s; what is made of %s is kept apart as %r%s",
         recipe.name,
         owner.pictures if owner.pictures != source.pictures and owner.pictures else owner.recipe or "other pictures",
         store,
         source.pictures if owner.pictures != source.pictures else source.recipe,
         named.name,
+        RENAMED.format(owner=owner.pictures, name=recipe.name) if is_gone else "",
     )
     return named
 

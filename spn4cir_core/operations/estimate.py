@@ -30,6 +30,9 @@ RERANKING = "reranking"
 LISTS_VISITED = 32
 """Lists of an inverted file that a search visits, where none was measured."""
 
+FEW_MEASURED = 200
+"""Pictures below which the times of a corpus say little of a larger one."""
+
 
 class Rates(Settings):
     """Rates of another machine, in place of those measured here: ``rates.toml``."""
@@ -164,6 +167,20 @@ def estimate(recipe: Recipe, store: Store, images: int, processes: int = 1, rate
     return [*costs, Cost("rows/", 0.0, 0.0, _cached(store) * images / max(1.0, now.images), "results per picture")]
 
 
+def few_measured(images: float) -> str:
+    """A sentence where what was measured says little of a larger corpus; empty where it was pictures enough."""
+    if images >= FEW_MEASURED:
+        return ""
+    return (
+        f"measured on {_number(images, 'picture')} only: what starts a stage, and chance, are most of such times. Run "
+        "the recipe on a sample of some thousand for figures to plan with"
+    )
+
+
+def _number(count: float, noun: str) -> str:
+    return f"{count:,.0f} {noun if count == 1 else _plural(noun)}"
+
+
 def record_run(recipe: Recipe, store: Store, artifacts: Iterable[Artifact], seconds: float) -> None:
     """Keep what a run of all stages, which found none of them made, took beside them; for :func:`estimate`."""
     spent = sum(sum(artifact.summary["seconds"].values()) for artifact in artifacts)
@@ -236,7 +253,7 @@ def _seconds(
     steady = (measured["compute"] - fast_now) * then.rows / rows
     read_now, read_then = now.read_rows or rows, then.read_rows or then.rows
     around = measured["around"] * read_then / max(1.0, read_now)
-    basis = f"{sum(measured.values()):,.1f} s for {rows:,.0f} {now.unit if rows == 1 else _plural(now.unit)} here"
+    basis = f"{sum(measured.values()):,.1f} s for {_number(rows, now.unit)} here"
     return steady + around + fast, basis + _of_products(then, fast)
 
 

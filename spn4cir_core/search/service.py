@@ -183,8 +183,6 @@ class SearchService:
             raise InputError(f"a query has at most {MOST_REFERENCES} reference images; leave some out")
         if query != "text" and not (image_ids or uploads):
             raise InputError(f"a query of kind {query!r} needs a reference image: choose or upload one")
-        if query != "image" and not text:
-            raise InputError(f"a query of kind {query!r} needs a text: say what should be different")
         if rerank and (query != "composed" or model != INDEXED):
             raise InputError("only a composed query of the index's own model is reranked")
         if rerank and not self.reranks:
@@ -193,6 +191,8 @@ class SearchService:
         opened = self._models.open(model)
         with self._decoding:
             pictures = [] if query == "text" else [*map(self._open, image_ids), *map(self._uploads.decode, uploads)]
+        if query != "image" and not text:  # after the pictures: of a broken one, that is what to mend first
+            raise InputError(f"a query of kind {query!r} needs a text: say what should be different")
         query_text = None if query == "image" else text
         known = [*image_ids, *[None] * len(uploads)][: len(pictures)]
         made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"

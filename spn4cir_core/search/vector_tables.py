@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
@@ -87,6 +88,11 @@ class IndexTables:
             raise InputError(f"{spec!r} is not KIND:URI, such as lancedb:shoes.lance; kinds: {kinds}")
         return cls(VECTOR_TABLES.build({"kind": kind, "uri": uri}), recipe)
 
+    @property
+    def address(self) -> str:
+        """``KIND:URI``, without a password."""
+        return self._tables.address
+
     def table(self, name: str) -> VectorTable:
         """The table of the vectors of that name.
 
@@ -130,7 +136,7 @@ class IndexTables:
         indexes = {}
         for name, vectors in _vectors(index).items():
             table, wanted = self.table(name), made_with(index, vectors)
-            _check(table.made_with(), wanted)
+            _check(table.made_with(), wanted, name, self.address)
             indexes[name] = TableIndex(table, wanted, row_of, conditions)
         return Searcher.open(index, files=files, indexes=indexes)
 
@@ -174,14 +180,15 @@ def _update(table: VectorTable, wanted: MadeWith, rows: list[ImageRow], vectors:
     return TableChange(len(new) - replaced, replaced, len(removed), len(rows) - len(new) - len(without))
 
 
-def _check(own: MadeWith | None, wanted: MadeWith) -> None:
+def _check(own: MadeWith | None, wanted: MadeWith, name: str, address: str) -> None:
+    command = f"spn4cir vectors {shlex.quote(address)}"
     if own is None:
-        raise StoreError("a vector table of this index is empty; fill it with: spn4cir vectors")
+        raise StoreError(f"the table of {name!r} in {address} is empty; fill it with: {command}")
     if own != wanted:
         other = next(one.name for one in fields(MadeWith) if getattr(own, one.name) != getattr(wanted, one.name))
         raise StoreError(
-            f"the vector table was made with {other} {asdict(own)[other]}, the search index with "
-            f"{asdict(wanted)[other]}; bring it up to date with: spn4cir vectors"
+            f"the table of {name!r} in {address} was made with {other} {asdict(own)[other]}, the search index with "
+            f"{asdict(wanted)[other]}; bring it up to date with: {command}"
         )
 
 

@@ -200,8 +200,19 @@ def check_training_set(triplets: Sequence[Triplet], pictures: Mapping[str, Pictu
             f"no training triplet is left: {training_pictures} of {len(pictures)} images are in the training split, "
             f"{work.parents['pairs'].summary['rows']} pairs were mined, origins are "
             f"{', '.join(work.settings.triplets.origins)}. Left out: {'; '.join(excluded) or 'nothing'}. "
-            "Add pictures or a triplets.csv, widen pairs.window, or use templates that apply (templates.use)"
+            f"{advice_without_triplets([picture.caption for picture in pictures.values() if picture.caption])}"
         )
+
+
+def advice_without_triplets(captions: Sequence[str]) -> str:
+    """What to do where there is no training triplet, by the captions of the pictures that have one."""
+    if len(set(captions)) > 1:
+        return "Add pictures or a triplets.csv, widen pairs.window, or use templates that apply (templates.use)"
+    same = f"All {len(captions)} captions are {captions[0]!r}" if captions else "No picture has a caption"
+    return (
+        f"{same}: no text can say what is different. Give titles (a column title in metadata.csv), another captioner "
+        "([captions.captioner]) or a triplets.csv"
+    )
 
 
 def candidate_table(

@@ -83,6 +83,23 @@ def test_a_moved_folder_keeps_its_name_and_another_at_its_old_path_does_not(tmp_
     assert current(recipe_of("", pictures(tmp_path / "another", 200)), store) == ""
 
 
+def test_a_folder_that_is_gone_and_has_a_name_taken_is_a_warning(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = pictures(tmp_path / "one", 10), recipe_of("", pictures(tmp_path / "other", 200))
+    claimed(recipe_of("", one), store)
+    scanned(recipe_of("", one), store)
+    with caplog.at_level("INFO", logger="spn4cir_core"):
+        caplog.clear()
+        own_name(other, store)
+        assert [record.levelname for record in caplog.records] == ["INFO"]
+        shutil.rmtree(one)
+        own_name(other, store)
+    assert caplog.records[1].levelname == "WARNING"
+    for part in (str(one), "'folder'", "'folder_other'", "rename it back"):
+        assert part in caplog.records[1].getMessage()
+
+
 def test_a_store_from_before_sources_were_kept(tmp_path: Path, store: Store) -> None:
     one = recipe_of("", pictures(tmp_path / "one", 10))
     made = scanned(one, store)

@@ -15,7 +15,16 @@ from spn4cir_core.engine.stage import Stage
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.flow import STAGES
 from spn4cir_core.operations import estimate as estimating
-from spn4cir_core.operations.estimate import Cost, Rates, estimate, grown, load_rates, measured_corpus, record_run
+from spn4cir_core.operations.estimate import (
+    Cost,
+    Rates,
+    estimate,
+    few_measured,
+    grown,
+    load_rates,
+    measured_corpus,
+    record_run,
+)
 from spn4cir_core.pairs.stage import PAIRS
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Store
@@ -203,6 +212,12 @@ def test_the_command_prints_a_table_and_says_what_to_do_without_a_sample(
     (captions,) = [line for line in lines if line.startswith("captions")]
     assert "14 h 10 min" in captions and "shared by 2" in captions
     assert lines[-1].startswith("together") and "stages of which nothing is known" in lines[-1]
+
+
+@pytest.mark.parametrize(("images", "says"), [(1, "1 picture only"), (3, "3 pictures only"), (200, ""), (5000, "")])
+def test_of_few_pictures_the_estimate_says_that_they_are_few(images: float, says: str) -> None:
+    sentence = few_measured(images)
+    assert (says in sentence and "sample" in sentence) if says else not sentence
 
 
 def test_every_stage_and_the_results_per_picture_have_a_line(recipe: Recipe, store: Store) -> None:

@@ -118,6 +118,13 @@ def test_questions_that_cannot_be_answered(client: TestClient, form: dict[str, A
     assert answer.status_code == status and says in answer.json()["error"]
 
 
+def test_a_broken_upload_without_a_text_is_a_broken_upload(client: TestClient) -> None:
+    for text in ("", "red"):
+        answer = ask(client, b"no picture", text=text)
+        assert answer.status_code == 422 and "picture" in answer.json()["error"]
+        assert "needs a text" not in answer.json()["error"]
+
+
 def test_what_is_no_form_of_a_search_is_refused(client: TestClient) -> None:
     sent = client.post("/api/search", json={"image_id": "toys/04.png", "text": "red"})
     assert sent.status_code == 415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,7 +138,7 @@ def test_images_without_vectors_are_in_no_table_and_come_once_they_have_some(own
 
 def test_another_blend_or_an_empty_table_is_refused(own_store: Store) -> None:
     index = indexed(own_store)
-    with pytest.raises(StoreError, match="is empty; fill it with: spn4cir vectors"):
+    with pytest.raises(StoreError, match=r"table of '\w+' in faiss:\S+ is empty; fill it with: spn4cir vectors faiss:"):
         tables(own_store).searcher(index)
     tables(own_store).update(index)
     weigh(own_store, stage2=1.0, control=1.0, picture=0.1)
@@ -156,6 +157,9 @@ def test_the_commands(own_store: Store, tmp_path: Path) -> None:
     table, words = f"faiss:{tmp_path / 'tables'}", ["--recipe", str(file), "--store", str(own_store.root)]
     filled = CliRunner().invoke(app, ["vectors", table, "--recall", *words], catch_exceptions=False)
     assert "picture: 36 images added" in filled.stdout and "of stage2 against every vector: 1.000" in filled.stdout
+    shown = next(line for line in filled.stdout.splitlines() if line.startswith("search it: spn4cir "))
+    searched = CliRunner().invoke(app, shlex.split(shown.removeprefix("search it: spn4cir ")), catch_exceptions=False)
+    assert searched.exit_code == 0 and "toys/" in searched.stdout
     reference = ["--image", str(pictures / "toys" / "04.png")]
     words_of_search = ["search", *reference, *reference, "--text", "red", "--where", "colour=red", "--top", "4", *words]
     words_of_search += ["--sheet", str(tmp_path / "hits.jpg")]

@@ -5,7 +5,7 @@ import pytest
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.store.artifacts import Artifact
-from spn4cir_core.triplets.stage import CANDIDATE_SCHEMA
+from spn4cir_core.triplets.stage import CANDIDATE_SCHEMA, advice_without_triplets
 from spn4cir_core.triplets.triplet import SCHEMA
 
 Compose = Callable[..., Artifact]
@@ -176,3 +176,16 @@ def test_tables_are_the_same_bytes_whatever_the_order_of_rows(compose: Compose, 
     other = compose(annotations[::-1], [rows.pair("a", "b")])
     assert one.path != other.path
     assert one.summary["files"] == other.summary["files"]
+
+
+@pytest.mark.parametrize(
+    ("captions", "says", "not_said"),
+    [
+        (["a hat"] * 3, "All 3 captions are 'a hat'", "widen"),
+        ([], "No picture has a caption", "widen"),
+        (["a hat", "a belt"], "widen pairs.window", "caption"),
+    ],
+)
+def test_advice_where_there_is_no_triplet_goes_by_the_captions(captions: list[str], says: str, not_said: str) -> None:
+    advice = advice_without_triplets(captions)
+    assert says in advice and not_said not in advice

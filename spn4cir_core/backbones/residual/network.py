@@ -155,6 +155,7 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
         super().__init__()
         self.levels = Levels(level_dims)
         self.hidden, self.rank, self.dropout = hidden, rank, dropout
+        self._random_state = torch.get_rng_state()  # of the recipe's seed, whatever is drawn before the pictures come
         self._make_trainable()
         self.query_image: ImageMap | None = None
         self.texts, self._read, self.image_px = texts, read, image_px
@@ -183,7 +184,9 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
         before = list(self.levels.level_dims)
         self.levels.measure(inputs)
         if self.levels.level_dims != before:  # few pictures
-            self._make_trainable()
+            with torch.random.fork_rng(devices=[]):
+                torch.set_rng_state(self._random_state)
+                self._make_trainable()
 
     @override
     def image_features(self, images: Tensor) -> Tensor:

@@ -96,6 +96,22 @@ def test_few_pictures_leave_few_components_and_a_checkpoint_knows_how_many(setti
         torch.testing.assert_close(restored.encode_target(rows), network.encode_target(rows))
 
 
+def test_starting_weights_after_few_pictures_follow_the_seed_alone(settings: Residual) -> None:
+    few = np.random.default_rng(1).normal(size=(4, sum(LEVEL_FEATURES))).astype(np.float16)
+
+    def weights(seed: int, drawn_before: int) -> dict[str, torch.Tensor]:
+        torch.rand(drawn_before)
+        network = settings.build([], seed)
+        torch.rand(drawn_before)
+        network.expect_images(few)
+        assert isinstance(network, torch.nn.Module)
+        return dict(network.change.state_dict())  # type: ignore[operator,union-attr]
+
+    one, other, of_another_seed = weights(0, 1), weights(0, 7), weights(1, 1)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert any(not torch.equal(one[name], of_another_seed[name]) for name in one)
+
+
 def test_equal_pictures_give_equal_components(inputs: np.ndarray) -> None:
     one, other = Levels([4] * 4), Levels([4] * 4)
     one.measure(inputs)
