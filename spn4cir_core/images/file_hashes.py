@@ -11,7 +11,7 @@ import pyarrow as pa
 from spn4cir_core.engine.batches import RowJob, fill
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.files import ImageFiles, PictureError, is_plain
+from spn4cir_core.images.files import ImageFiles, is_plain
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.fingerprints import file_sha256, fingerprint
 from spn4cir_core.store.rows import KEY, VALUE, Rows
@@ -29,17 +29,12 @@ def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: 
     Raises:
         InputError: a file cannot be read.
     """
-    located: dict[str, Path] = {}
     keys: dict[str, str] = {}
-    for path in paths:
-        try:
-            located[path] = files.locate(path)
-        except PictureError:
-            continue
-        status = located[path].stat()
+    items: dict[str, str] = {}
+    for path, located, status in files.locate_all(paths):
         keys[path] = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {path}"
+        items[keys[path]] = located
     rows = Rows(store.rows("file_hashes", fingerprint(files.root.resolve())), pa.string())
-    items = {key: located[path] for path, key in keys.items()}
     job = RowJob(
         "hashing files",
         rows,
@@ -64,23 +59,22 @@ def all_plain(files: ImageFiles, paths: Mapping[str, str], store: Store, readers
         paths: a path of each file's SHA-256.
     """
     rows = Rows(store.rows("plain_files", fingerprint({"version": PLAIN_VERSION})), pa.bool_())
-    items = {sha256: files.root / path for sha256, path in paths.items()}
     job = RowJob(
         "reading headers",
         rows,
-        items,
-        is_plain,
+        paths,
+        lambda path: is_plain(files.root / path),
         lambda plain: pa.array(plain, pa.bool_()),
         BATCH_FILES,
         SHARD_FILES,
         readers,
     )
     fill(job, silent, defaultdict(float))
-    return all(rows.values(items).values())
+    return all(rows.values(paths).values())
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: str) -> str:
     try:
-        return file_sha256(path)
+        return file_sha256(Path(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error}; check its rights, or take it out of the folder") from error

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
@@ -95,6 +99,34 @@ class ImageFiles:
         if not is_file:
             raise PictureError("no such file", f"{path!r} below {root}")
         return resolved
+
+    def locate_all(self, paths: Iterable[str]) -> Iterator[tuple[str, str, os.stat_result]]:
+        """Path of the manifest, resolved path and status of each file that :meth:`locate` gives, without the others.
+
+        Folders are resolved once, and a file in one of them that is no link needs no resolving.
+        """
+        folders: dict[str, str] = {}
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            if folder not in folders:
+                folders[folder] = self._folder_below_root(folder)
+            with suppress(OSError, ValueError):  # a name that is not UTF-8 is a ValueError
+                path.encode()
+                status = os.lstat(f"{folders[folder]}/{name}")
+                if folders[folder] and stat.S_ISREG(status.st_mode) and not path.startswith("/"):
+                    yield path, f"{folders[folder]}/{name}", status
+                    continue
+            with suppress(PictureError):
+                located = self.locate(path)
+                yield path, str(located), located.stat()
+
+    def _folder_below_root(self, folder: str) -> str:
+        """The resolved path of a folder; empty where it is none below the root."""
+        try:
+            root, resolved = self.root.resolve(), (self.root / folder).resolve()
+            return str(resolved) if resolved.is_relative_to(root) else ""
+        except (OSError, RuntimeError, ValueError):
+            return ""
 
     def _is_linked(self, path: str, resolved: Path) -> bool:
         """Whether it is a link below the root, by its name, that leads into one of the linked folders."""

@@ -20,6 +20,7 @@ from spn4cir_core.store.folder_state import folder_state
 
 CAPTION_FILES = ("captions.csv", "captions.json", "captions.jsonl", "captions.parquet")
 OWN_FILES = (*METADATA, *COCO_METADATA, TRIPLETS, QUERIES, *CAPTION_FILES)
+ENDINGS = tuple(EXTENSIONS)
 TEXTS = frozenset([".csv", ".htm", ".html", ".json", ".jsonl", ".md", ".parquet", ".py", ".svg", ".txt", ".xml"])
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -103,7 +104,10 @@ class Folder(Reader):
         return Counter(
             path.suffix.lower() or "no extension"
             for path in _paths(root)
-            if path.name not in OWN_FILES and path.is_file() and not _is_picture(path, roots)
+            if not _has_extension(path.name)
+            and path.name not in OWN_FILES
+            and path.is_file()
+            and not _is_picture(path, roots)
         )
 
     def _corpus(self, roots: Sequence[Path], folder: str, corpus: str) -> Iterator[FoundFile]:
@@ -114,11 +118,11 @@ class Folder(Reader):
         splits = _split_folders(pictures) if self.split_folders else {}
         for inner in sorted({*pictures, *metadata.rows}):
             row = dict(metadata.rows.get(inner, {}))
-            folders = PurePosixPath(inner).parts[:-1]
+            folders = inner.split("/")[:-1]
             split = splits.get(folders[0], "") if folders else ""
             category = next(iter(folders[1:] if split else folders), "") if not self.category_column else ""
             yield FoundFile(
-                path=(PurePosixPath(folder) / inner).as_posix(),
+                path=f"{folder}/{inner}" if folder and not inner.startswith("/") else inner,
                 corpus=corpus,
                 category=row.pop(self.category_column, category),
                 group=row.pop(self.group_column, "") if self.group_column else row.get(GROUP_COLUMN, ""),
@@ -136,7 +140,17 @@ class Folder(Reader):
 
 def picture_names(base: Path, roots: Sequence[Path]) -> Iterator[str]:
     """Paths of the files below a folder that claim to be pictures, relative to it; links may lead into ``roots``."""
-    return (path.relative_to(base).as_posix() for path in _paths(base) if _is_picture(path, roots))
+    for folder, names in _walk(base):
+        relative = Path(folder).relative_to(base).as_posix()
+        prefix = "" if relative == "." else f"{relative}/"
+        yield from (
+            f"{prefix}{name}" for name in names if _has_extension(name) or _is_picture(Path(folder) / name, roots)
+        )
+
+
+def _has_extension(name: str) -> bool:
+    """Whether a file that is no folder claims to be a picture by its name."""
+    return name.lower().endswith(ENDINGS) and not _hidden(name)
 
 
 def _hidden(name: str) -> bool:
@@ -160,10 +174,16 @@ def _is_picture(path: Path, roots: Sequence[Path]) -> bool:
 
 
 def _paths(base: Path) -> Iterator[Path]:
-    """All that lies below a folder, but for hidden names."""
+    """All files below a folder, but for hidden names."""
+    for folder, names in _walk(base):
+        yield from (Path(folder) / name for name in names)
+
+
+def _walk(base: Path) -> Iterator[tuple[str, list[str]]]:
+    """The folder and each below it with the names of its files, but for hidden names."""
     for folder, folders, names in os.walk(base):
         folders[:] = [name for name in folders if not _hidden(name)]
-        yield from (Path(folder) / name for name in names if not _hidden(name))
+        yield folder, [name for name in names if not _hidden(name)]
 
 
 def _folders(base: Path) -> list[str]:

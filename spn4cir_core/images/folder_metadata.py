@@ -69,7 +69,7 @@ def read_metadata(base: Path, folders: Sequence[str], pictures: Sequence[str], r
             log.warning("%s. The table is not used", error)
             continue
         for name, row in rows:
-            metadata.add((PurePosixPath(folder) / name).as_posix(), row)
+            metadata.add(f"{folder}/{name}" if folder and not name.startswith("/") else name, row)
     return metadata
 
 
@@ -127,7 +127,7 @@ def _matched(path: Path, table: list[dict[str, str]], pictures: Sequence[str]) -
         log.warning("%s: %s", path, matched.hint())
     rows: set[str] = set()
     for name, row in named:
-        file = matched.path_of.get(name, PurePosixPath(name).as_posix())
+        file = matched.path_of.get(name) or PurePosixPath(name).as_posix()
         if file in rows:
             log.warning("%s names %s more than once; its first row is used", path, file)
         elif file != ".":

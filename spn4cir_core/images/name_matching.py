@@ -52,10 +52,10 @@ def match_names(names: Collection[str], present: Iterable[str]) -> MatchedNames:
     paths = tuple(present)
     known = set(paths)
     path_of = {name: written for name in names if (written := _as_written(name, known))}
-    by_stem: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        by_stem[folded_stem(path)].append(path)
     stems = {name: folded_stem(name) for name in names if name not in path_of}
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for path in paths if stems else ():
+        by_stem[folded_stem(path)].append(path)
     guesses = {name: _best(name, by_stem[stem]) for name, stem in stems.items() if stem}
     taken, wanted = set(path_of.values()), Counter(guesses.values())
     path_of |= {name: path for name, path in guesses.items() if path and path not in taken and wanted[path] == 1}
@@ -72,7 +72,9 @@ def several_names(value: str) -> list[str]:
 
 
 def _as_written(name: str, known: set[str]) -> str:
-    spellings = (name, *(PurePosixPath(form).as_posix() for form in (name, *_forms(name))))
+    if name in known:
+        return name
+    spellings = (PurePosixPath(form).as_posix() for form in (name, *_forms(name)))
     return next((form for form in spellings if form in known), "")
 
 

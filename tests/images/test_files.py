@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +200,48 @@ def test_a_picture_with_flipped_bytes_never_escapes(format: str, data: st.DataOb
         assert decode(bytes(raw), 10**5).mode == "RGB"
     except PictureError as error:
         assert error.reason
+
+
+def test_files_located_together_are_those_located_one_by_one(tmp_path: Path) -> None:
+    root, linked = tmp_path / "root", tmp_path / "linked"
+    for folder in (root / "inner", linked, tmp_path / "outside"):
+        folder.mkdir(parents=True)
+        (folder / "a.png").write_bytes(b"a")
+    (root / "b.png").write_bytes(b"bb")
+    (root / "link.png").symlink_to(root / "b.png")
+    (root / "inner" / "allowed.png").symlink_to(linked / "a.png")
+    (root / "inner" / "forbidden.png").symlink_to(tmp_path / "outside" / "a.png")
+    (root / "loop.png").symlink_to("loop.png")
+    (root / "folder_link").symlink_to(linked)
+    files = ImageFiles(root, linked_folders=(linked.resolve(),))
+    paths = [
+        *(
+            "b.png",
+            "inner/a.png",
+            "link.png",
+            "inner/allowed.png",
+            "inner/forbidden.png",
+            "loop.png",
+            "folder_link/a.png",
+        ),
+        *(
+            "folder_link/a.png",
+            "/b.png",
+            "inner",
+            "inner/..",
+            "inner/../b.png",
+            "../outside/a.png",
+            "",
+            "missing.png",
+            "none/a.png",
+            "nul\0.png",
+        ),
+        *(str(root / "b.png"), str(tmp_path / "outside" / "a.png"), "\udcff.png", "x" * 300),
+    ]
+    one_by_one = {}
+    for path in paths:
+        with suppress(PictureError):
+            one_by_one[path] = str(files.locate(path))
+    together = {path: located for path, located, _ in files.locate_all(paths)}
+    assert together == one_by_one and len(together) == 7
+    assert all(status.st_size == Path(together[path]).stat().st_size for path, _, status in files.locate_all(paths))
