@@ -41,11 +41,11 @@ def write_image_embeddings(work: Work[EmbeddingsInput]) -> None:
     model_fingerprint = settings.encoder.fingerprint()
     rows = Rows(work.store.rows(UNIT_VECTORS.noun, model_fingerprint), UNIT_VECTORS.type)
     files = image_files(work.settings.images, work.store)
-    read: Callable[[Any], Any] = files.open_known
+    read: Callable[[Any], Any] | None = files.open_known
     compute: Callable[[list[Any]], np.ndarray] = FirstUse(settings.encoder.start)
     items: dict[str, Any] = {key: (path, key) for path, key in zip(images["path"].to_pylist(), keys, strict=True)}
     if settings.encoder.trunk is not None:
-        read, compute = _itself, lambda features: settings.encoder.of_features(np.stack(features))
+        read, compute = None, lambda features: settings.encoder.of_features(np.stack(features))
         items = _features(work, settings.encoder.trunk, images, files, rows.keys())
     job = RowJob(
         "embedding images",
@@ -97,10 +97,6 @@ def _features(
     )
     new = zip(missing["pixel_sha256"].to_pylist(), features_NF, strict=True)
     return {**dict.fromkeys(images["pixel_sha256"].to_pylist()), **dict(new)}
-
-
-def _itself(features: Any) -> Any:
-    return features
 
 
 def _finite(rows: Rows, wanted: set[str]) -> set[str]:

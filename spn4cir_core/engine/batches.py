@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -36,8 +37,9 @@ class RowJob(Generic[Item]):
     items: Mapping[str, Item]
     """Input of each value by key. Missing keys are computed in sorted order, so an interrupted run continues with the
     same batches as an uninterrupted one."""
-    read: Callable[[Item], Any]
-    """Loads one item, in a reader: the next batch is read while this one is computed."""
+    read: Callable[[Item], Any] | None
+    """Loads one item, in a reader: the next batch is read while this one is computed. None: there is nothing to load,
+    and ``compute`` gets the items themselves."""
     compute: Callable[[list[Any]], pa.Array]
     """Maps the loaded items of one batch to an Arrow array of as many values."""
     batch_rows: int
@@ -80,15 +82,12 @@ def fill(job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float]
     batches = processes.share(job.batches(missing))
     done = len(items) - len(missing)
     progress(job.label, done, len(items))
-    with pool_of(job.read_in if batches else "threads", job.readers) as pool:
-        reading = [pool.submit(job.read, items[key]) for key in batches[0]] if batches else []
-        shard_keys: list[str] = []
-        shard_values: list[pa.Array] = []
+    shard_keys: list[str] = []
+    shard_values: list[pa.Array] = []
+    with closing(_loaded(job, batches)) as loading:
         for number, batch in enumerate(batches):
             started = time.perf_counter()
-            loaded = [future.result() for future in reading]
-            if number + 1 < len(batches):
-                reading = [pool.submit(job.read, items[key]) for key in batches[number + 1]]
+            loaded = next(loading)
             seconds["read"] += time.perf_counter() - started
             started = time.perf_counter()
             shard_values.append(_computed(job, loaded))
@@ -103,6 +102,20 @@ def fill(job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float]
             progress(job.label, done, len(items))
     processes.wait()
     return len(missing)
+
+
+def _loaded(job: RowJob[Any], batches: Sequence[Sequence[str]]) -> Generator[list[Any], None, None]:
+    """The loaded items of each batch; while one is computed, the next one is read."""
+    items, read = job.items, job.read
+    if read is None or not batches:
+        yield from ([items[key] for key in batch] for batch in batches)
+        return
+    with pool_of(job.read_in, job.readers) as pool:
+        reading = [pool.submit(read, items[key]) for key in batches[0]]
+        for following in [*batches[1:], []]:
+            loaded = [future.result() for future in reading]
+            reading = [pool.submit(read, items[key]) for key in following]
+            yield loaded
 
 
 def _computed(job: RowJob[Any], loaded: list[Any]) -> pa.Array:

@@ -53,7 +53,7 @@ def text_features(
         "encoding texts",
         rows,
         {text: text for text in texts},
-        _itself,
+        None,
         lambda batch: pa.array(list(encode(batch)), rows.schema.field(VALUE).type),
         BATCH_ROWS,
         SHARD_ROWS,
@@ -61,7 +61,3 @@ def text_features(
     )
     fill(job, progress, defaultdict(float) if seconds is None else seconds, processes)
     return rows.vectors(texts)
-
-
-def _itself(text: str) -> str:
-    return text

@@ -6,6 +6,7 @@ import hashlib
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from spn4cir_core.texts.differences import Difference, difference
 from spn4cir_core.texts.settings import ModifiedTextSettings
@@ -29,12 +30,12 @@ class Template:
 
     def placeholders(self) -> set[str]:
         """Names of the placeholders in the text."""
-        return {name for _, name, _, _ in string.Formatter().parse(self.text) if name is not None}
+        return set(_placeholders(self.text))
 
     def applies(self, values: Mapping[str, str]) -> bool:
         """Whether every placeholder has words, and the change is of the kind that ``only`` asks for."""
         others = [name for name in ONLY if self.only and name != self.only]
-        return all(values[name] for name in self.placeholders()) and not any(values[name] for name in others)
+        return all(values[name] for name in _placeholders(self.text)) and not any(values[name] for name in others)
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The text with its placeholders replaced; words of the values are never read as placeholders."""
@@ -74,8 +75,7 @@ class TextWriter:
         reference, target = without_full_stop(reference), without_full_stop(target)
         if not reference or not target:
             return NO_CAPTION
-        change = difference(reference, target)
-        values = worded(reference, target, change)
+        change, values = _change(reference, target)
         drawn = self._choose(pair_id, [template for template in self.templates if template.applies(values)])
         if not drawn:
             return NO_TEMPLATE if change.added or change.removed else SAY_THE_SAME
@@ -89,7 +89,7 @@ class TextWriter:
         return order[: self.settings.per_pair]
 
     def _fill(
-        self, pair_id: str, drawn: list[Template], values: dict[str, str], change: Difference
+        self, pair_id: str, drawn: list[Template], values: Mapping[str, str], change: Difference
     ) -> ModifiedTexts | str:
         """Fill the templates; an over-long text becomes the target's caption (spec §5), once."""
         texts: dict[str, tuple[str, int]] = {}
@@ -117,6 +117,18 @@ class TextWriter:
 def without_full_stop(caption: str) -> str:
     """A caption on one line, without the full stop that would stand inside a template."""
     return " ".join(caption.split()).rstrip(" .")
+
+
+@lru_cache(maxsize=1 << 13)
+def _change(reference: str, target: str) -> tuple[Difference, Mapping[str, str]]:
+    """What leads from one caption to the other, and how it is worded; many pairs of pictures have the same captions."""
+    change = difference(reference, target)
+    return change, worded(reference, target, change)
+
+
+@lru_cache(maxsize=1 << 10)
+def _placeholders(text: str) -> frozenset[str]:
+    return frozenset(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
 
 
 def _draw(seed: int, pair_id: str, template_id: str) -> bytes:

@@ -39,7 +39,7 @@ def write_template_texts(
         "modified texts",
         Rows(work.store.rows("template_texts", _writer_fingerprint(work, templates)), pa.string()),
         {key_of[pair.pair_id]: (pair.pair_id, pair.reference, pair.target) for pair in pairs},
-        lambda pair: pair,
+        None,
         lambda batch: pa.array(map(_as_text, starmap(writer.write, batch)), pa.string()),
         BATCH_ROWS,
         SHARD_ROWS,

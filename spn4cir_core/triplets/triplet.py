@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pyarrow as pa
@@ -76,4 +76,4 @@ def triplet_of(row: Mapping[str, Any]) -> Triplet:
 
 def triplet_table(triplets: Iterable[Triplet]) -> pa.Table:
     """The triplets as a table, in their order."""
-    return pa.Table.from_pylist([asdict(triplet) for triplet in triplets], schema=SCHEMA)
+    return pa.Table.from_pylist([vars(triplet) for triplet in triplets], schema=SCHEMA)
