@@ -102,6 +102,7 @@ def query_rows(queries: Sequence[Query], path_of: Mapping[str, str]) -> list[dic
             "modified_text": query.modified_text,
             "targets": "|".join(path_of[image_id] for image_id in query.target_ids),
             "negatives": "|".join(path_of[image_id] for image_id in wrong),
+            "paraphrases": "|".join(in_other_words(query)),
         }
         one = path_of[query.reference_id]
         rows.append({"query_id": f"{number}", "reference": one, **row, "kind": ONE})
@@ -109,6 +110,13 @@ def query_rows(queries: Sequence[Query], path_of: Mapping[str, str]) -> list[dic
             two = f"{one}|{path_of[others[0]]}"
             rows.append({"query_id": f"{number} two", "reference": two, **row, "kind": ""})
     return rows
+
+
+def in_other_words(query: Query) -> list[str]:
+    """What the evaluator's one sentence for a kind of query could also have been."""
+    new = query.modified_text.rpartition("but ")[2]
+    label = [f"{new} of the same colour", f"{new} instead", f"make it {new}"]
+    return label if query.kind == "label" else [f"in {new}", f"the same in {new}", f"make it {new}"]
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
@@ -132,13 +140,13 @@ def recipes(corpus: Path, encoder: Path, seed: int, top: int) -> tuple[Recipe, R
             "backbone": {"kind": "frozen", "encoder": image_encoder, "hidden": 256, "composer": {"kind": "combiner"}}
         },
         "blend": {"channels": ["picture", "edited_caption", "text_to_picture", "frozen_composed"]},
-        "eval_report": {"evaluators": [{"kind": "annotated", "paraphrases": "made"}], "ks": [*KS]},
+        "eval_report": {"evaluators": [{"kind": "annotated"}], "ks": [*KS]},
     }
     reranker = {"kind": JUDGE, "titles": str(corpus / "metadata.csv"), "encoder": image_encoder, "top": top}
     reranked = {
         "name": f"own_encoder_reranked_{seed}",
         "rerank": reranker,
-        "eval_report": {"evaluators": [{"kind": "annotated"}], "ks": [*KS], "gallery_pictures": 0},
+        "eval_report": {"gallery_pictures": 0},
     }
     return load_recipe("folder", tables), load_recipe("folder", merge(tables, reranked))
 
@@ -200,14 +208,16 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("own"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--queries", type=int, default=150, help="Most queries of each kind.")
-    parser.add_argument("--steps", type=int, default=300, help="Of the encoder's training.")
+    parser.add_argument("--steps", type=int, default=900, help="Of the encoder's training, 64 pictures each.")
+    parser.add_argument("--image-px", type=int, default=64, help="Side of the encoder's pictures.")
     parser.add_argument("--top", type=int, default=20, help="First hits that are reranked.")
     given = parser.parse_args()
     store = Store(given.store)
     corpus = titled_corpus(given.pictures, given.label, given.groups, given.queries, store, given.store / "corpus")
     encoder = given.store / "encoder"
     if not encoder.is_dir():
-        small_clip.main([str(corpus), "--out", str(encoder), "--steps", str(given.steps), "--batch-size", "64"])
+        sizes = ["--steps", str(given.steps), "--batch-size", "64", "--image-px", str(given.image_px)]
+        small_clip.main([str(corpus), "--out", str(encoder), *sizes])
     for seed in given.seeds:
         in_words, again = recipes(corpus, encoder, seed, given.top)
         report, reranked = (run(one, store, needed_stages(), silent)["eval_report"] for one in (in_words, again))

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.judged_labels import CLAIMS, judge_agrees, judged_grid
+from benchmarks.judged_labels import CLAIMS, judged_grid, judges_agree
 from benchmarks.paper_effects import models_of
 from spn4cir_core.objectives.judged_labels import JudgedLabels
 from spn4cir_core.recipe import load_recipe, merge
@@ -29,5 +29,5 @@ def test_how_often_the_judge_agrees(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     rows = [{"scores": [3.0, 1.0, 2.0]}, {"scores": [1.0, 2.0, 0.0]}, {"scores": [1.0, np.nan, 0.0]}, None]
     pq.write_table(pa.table({"key": list("abcd"), "value": rows}), folder / "1.parquet")
-    sentence = judge_agrees(tmp_path)
+    (sentence,) = judges_agree(tmp_path)
     assert "of 2 triplets first for 50.0 %, and before 75.0 % of the candidates" in sentence

@@ -11,9 +11,9 @@ PATHS = {name: f"images/{name}.jpg" for name in "abcdef"}
 
 def test_a_query_is_asked_again_with_a_picture_like_its_reference_and_knows_wrong_answers() -> None:
     queries = [
-        Query("1", "a", "the same shirt, but blue", ("c", "d")),
-        Query("2", "a", "the same colour, but a hat", ("e",)),
-        Query("3", "c", "the same shirt, but red", ("a", "b")),
+        Query("1", "a", "the same shirt, but blue", ("c", "d"), "colour"),
+        Query("2", "a", "the same colour, but a hat", ("e",), "label"),
+        Query("3", "c", "the same shirt, but red", ("a", "b"), "colour"),
     ]
     rows = query_rows(queries, PATHS)
     assert [row["reference"] for row in rows] == [
@@ -25,6 +25,8 @@ def test_a_query_is_asked_again_with_a_picture_like_its_reference_and_knows_wron
         "images/c.jpg|images/d.jpg",
     ]
     assert [row["negatives"] for row in rows[::2]] == ["images/e.jpg", "images/c.jpg|images/d.jpg", ""]
+    first_wordings = [row["paraphrases"].partition("|")[0] for row in rows[::2]]
+    assert first_wordings == ["in blue", "a hat of the same colour", "in red"]
     assert {row["kind"] for row in rows[::2]} == {ONE} and len({row["query_id"] for row in rows}) == 6
 
 

@@ -1,4 +1,4 @@
-"""A reranker without a language model: the reference's title, edited by the text, compared with each candidate.
+"""Rerankers without a language model: the reference's title, edited by the text, compared with each candidate.
 
 PYTHONPATH=. and in a recipe:
 
@@ -70,12 +70,61 @@ class EditedTitle(Reranker):
         return scores
 
 
+class KnownTitle(Reranker):
+    """Words that a candidate's own title shares with the edited title of the reference: ``2 |A ∩ B| / (|A| + |B|)``.
+
+    For the soft labels of ``judged_labels``, where candidates are titled pictures of the training split: it looks up
+    the title of a picture by its pixels, and gives none of the others a score.
+    """
+
+    plugin_kind: ClassVar[str] = "examples.train_small_clip.reranker:KnownTitle"
+    titles: str
+    """A table beside the pictures with the columns ``file``, ``title``, ``keep_in``; evaluation is not read."""
+
+    @property
+    @override
+    def picture_px(self) -> int:
+        """Larger pictures would be shrunk, and not be known again."""
+        return 4096
+
+    @override
+    def fingerprint(self, files: ImageFiles) -> str:
+        return fingerprint({"kind": self.plugin_kind, "titles": file_sha256(Path(self.titles))})
+
+    @override
+    def start(self, files: ImageFiles) -> Callable[[Shortlist], Sequence[Score]]:
+        with Path(self.titles).open(encoding="utf-8", newline="") as rows:
+            used = [row for row in csv.DictReader(rows) if row.get("keep_in") != "evaluation" and row["title"]]
+        title_of = {_content(files.open(row["file"]).convert("RGB")): row["title"] for row in used}
+
+        def scores(shortlist: Shortlist) -> list[Score]:
+            reference = title_of.get(_content(shortlist.references[0]))
+            wanted = words_of(edit_caption(reference, shortlist.text).caption) if reference else set()
+            titles = [title_of.get(_content(candidate), "") for candidate in shortlist.candidates]
+            return [_shared(wanted, words_of(title)) if wanted and title else None for title in titles]
+
+        return scores
+
+
+def words_of(title: str) -> set[str]:
+    """The words without case and marks."""
+    return set(title.lower().replace(",", " ").split())
+
+
+def _shared(one: set[str], other: set[str]) -> float:
+    return 2 * len(one & other) / (len(one) + len(other))
+
+
+def _content(picture: Image.Image) -> bytes:
+    return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).digest()
+
+
 def _each_picture_once(encode: Callable[[Sequence[Image.Image]], np.ndarray]) -> Callable[..., np.ndarray]:
     """The encoder with a memory: lists of candidates repeat the pictures of a corpus."""
     known: dict[bytes, np.ndarray] = {}
 
     def vectors(pictures: Sequence[Image.Image]) -> np.ndarray:
-        keys = [hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).digest() for picture in pictures]
+        keys = [_content(picture) for picture in pictures]
         new = {key: picture for key, picture in zip(keys, pictures, strict=True) if key not in known}
         known.update(zip(new, encode(list(new.values())) if new else (), strict=True))
         return np.stack([known[key] for key in keys])

@@ -67,3 +67,13 @@ def test_the_reranker_compares_the_edited_title(pictures: Path, trained: Path) -
     for number, colour in enumerate(COLOURS[1:], 1):
         scores = score(Shortlist(shown[:1], f"make it {colour}", shown))
         assert np.argmax(np.array(scores, float)) == number
+
+
+def test_the_reranker_that_knows_titles_scores_titled_pictures_alone(pictures: Path) -> None:
+    kind = "examples.train_small_clip.reranker:KnownTitle"
+    reranker = RERANKERS.build({"kind": kind, "titles": str(pictures / "metadata.csv")})
+    files = ImageFiles(pictures)
+    opened = {path.stem: files.open(path.name).convert("RGB") for path in pictures.glob("*.png")}
+    candidates = tuple(opened[name] for name in ("blue", "green", "black"))
+    assert reranker.start(files)(Shortlist((opened["red"],), "make it blue", candidates)) == [1.0, 2 / 3, None]
+    assert reranker.start(files)(Shortlist((opened["black"],), "make it blue", candidates)) == [None] * 3
