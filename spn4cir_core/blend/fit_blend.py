@@ -8,7 +8,7 @@ import numpy as np
 
 from spn4cir_core.blend.blend import Blend, Validation
 from spn4cir_core.blend.calibration import Calibration
-from spn4cir_core.blend.fit import Sample, WeightFit, fit_samples, fit_weights
+from spn4cir_core.blend.fit import SMALLEST, Sample, WeightFit, fit_samples, fit_weights
 from spn4cir_core.blend.missing_captions import NOTHING_HIDDEN, HiddenCaptions, with_hidden_captions
 from spn4cir_core.blend.ties import LEAST_SHARE_EQUAL, share_equal, with_tie_break
 from spn4cir_core.channels.base import Channel
@@ -67,6 +67,9 @@ def fit_blend(
     if not all(weight_C[no_captions_C].any() for weight_C in without):
         hidden_QCN = np.where(no_captions_C[:, None], standard_QCN, 0)
         alone_C, _ = fit_samples([Sample.of(hidden_QCN, targets, excluded, np.ones_like(captioned_N))])
+        if no_captions_C.any() and not alone_C.any():  # none says more than chance, but equal scores say nothing at all
+            best = int(np.argmax(np.where(no_captions_C, fit.recall_alone_C, -1)))
+            alone_C[best] = SMALLEST
         without = [weight_C if weight_C[no_captions_C].any() else weight_C + alone_C for weight_C in without]
     blend = Blend(channels, calibration, fit.weight_C, without_reference_C, without[0], without[1])
     return with_hidden_captions(blend, hidden, targets, excluded), fit

@@ -132,6 +132,19 @@ def test_pictures_without_captions_are_no_worse_off_than_evidence_says() -> None
         assert hits[uncaptioned].mean() > 0.9 and hits[~uncaptioned].mean() > 0.9
 
 
+def test_a_gallery_without_captions_is_ordered_by_pictures_even_where_they_say_nothing() -> None:
+    """The picture channel points away from every target, so that no fit gives it a weight."""
+    gallery, queries, targets, references = corpus()
+    queries.vectors["picture"][:] = -gallery.vectors["picture"][[rows[0] for rows in targets]]  # type: ignore[index]
+    channels = [CHANNELS.build(kind) for kind in ("picture", "edited_caption", "missing_caption")]
+    hidden = HiddenCaptions(halves(gallery, queries, references))
+    blend, fit = fit_blend(channels, Validation(gallery, queries), targets, references, hidden=hidden)
+    assert fit.weight_C[0] <= TIE_BREAK and blend.without_either_C is not None and blend.without_either_C[0] > 0
+    bare = Gallery([None] * len(CAPTIONS), gallery.vectors)
+    unnamed = ComposedQueries.of(queries.modified_texts, [None] * len(targets), queries.vectors, WordKinds())
+    assert (np.ptp(blend.scores(bare, unnamed), axis=1) > 0).all()
+
+
 @pytest.mark.parametrize(
     ("weights", "counts"),
     [
