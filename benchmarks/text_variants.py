@@ -1,9 +1,11 @@
 """What several wordings, hard negative texts and batches by reference image bring to recall and to its spread.
 
 Needs a folder of pictures with ``metadata.csv`` (a title, a column that names the evaluation pictures) and
-``queries.csv``. The levels are in ``text_variants.toml``; a broken run goes on where it ended:
+``queries.csv``. The levels are in ``text_variants.toml``, those of the recipe ``folder`` in ``folder_wordings.toml``; a
+broken run goes on where it ended:
 
     python -m benchmarks.text_variants icons/pictures --store variants/ --seeds 0 1 2
+    python -m benchmarks.text_variants icons/pictures --store variants/ --grid benchmarks/folder_wordings.toml
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ MODEL = "stage1"
 MEASURES = ("R@1", "R@10", "R@1 over wordings", "spread of R@1", "first hit changes")
 
 
-def grid_on(folder: Path, split_column: str, seeds: Sequence[int]) -> Grid:
-    """The grid over the pictures of a folder."""
-    grid = load_grid(GRID)
+def grid_on(folder: Path, split_column: str, seeds: Sequence[int], file: Path = GRID) -> Grid:
+    """The grid of a file over the pictures of a folder."""
+    grid = load_grid(file)
     reader = {"kind": "folder", "folder": str(folder), "split_column": split_column}
     recipe = {**grid.recipe, "images": {"reader": reader}}
     return grid.model_copy(update={"recipe": recipe, "seeds": tuple(seeds)})
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("variants"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--split-column", default="keep_in", help="Metadata column that names the evaluation pictures.")
+    parser.add_argument("--grid", type=Path, default=GRID)
     given = parser.parse_args()
     store, finished = Store(given.store), list[Result]()
 
@@ -73,10 +76,12 @@ def main() -> None:
         last = results[-1]
         print(f"seed {last.seed}, {len(results)} of {cells}: {last.error or last.levels}", flush=True)
         text = _table_of([*finished, *results], store)
-        (given.store / "text_variants.md").write_text(text + "\n", encoding="utf-8")
+        (given.store / f"{given.grid.stem}.md").write_text(text + "\n", encoding="utf-8")
 
     for seed in given.seeds:
-        finished += run_grid(grid_on(given.pictures.absolute(), given.split_column, [seed]), store, silent, write)
+        finished += run_grid(
+            grid_on(given.pictures.absolute(), given.split_column, [seed], given.grid), store, silent, write
+        )
     print(_table_of(finished, store))
 
 

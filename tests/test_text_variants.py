@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.text_variants import grid_on, measures_of, table
+from benchmarks.text_variants import GRID, grid_on, measures_of, table
 from spn4cir_core.objectives.mixture import Mixture
 from spn4cir_core.recipe import load_recipe, merge
 
@@ -17,6 +17,16 @@ def test_every_level_is_a_recipe(tmp_path: Path) -> None:
     assert {recipe.stage2_checkpoint.steps for recipe in recipes.values()} == {0}
     swapped = recipes["five a pair, swapped texts"].stage1_checkpoint.objective
     assert isinstance(swapped, Mixture) and "swapped_queries" in swapped.needs
+
+
+def test_the_last_level_of_folder_is_the_recipe_as_shipped(tmp_path: Path) -> None:
+    grid = grid_on(tmp_path, "keep_in", [0], GRID.with_name("folder_wordings.toml"))
+    *before, last = (load_recipe(grid.base, merge(grid.recipe, level)) for level in grid.axes["training"].values())
+    shipped = load_recipe("folder", {"images": {"reader": {"folder": str(tmp_path)}}})
+    for stage in ("templates", "modified_texts", "stage1_checkpoint"):
+        assert getattr(last, stage) == getattr(shipped, stage)
+    assert shipped.modified_texts.per_pair > 1 == before[0].modified_texts.per_pair == before[1].modified_texts.per_pair
+    assert before[0].templates.use == ("make_edits",) != shipped.templates.use == before[1].templates.use
 
 
 def test_the_table_holds_means_over_seeds() -> None:
