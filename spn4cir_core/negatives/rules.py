@@ -113,7 +113,8 @@ def judged(answers: Mapping[int, Iterable[int]]) -> Rule:
 
 
 def _sorted(rows: Iterable[int]) -> Rows:
-    return np.array(sorted(rows), np.int64)
+    ordered = sorted(rows)
+    return np.array(ordered, np.int64) if ordered else NO_ROWS
 
 
 def nearest_rows(rows: Rows, target: int, most: int) -> Rows:

@@ -105,9 +105,12 @@ class Tally:
             yield block.stop, pa.table(columns, schema=SCHEMA)
 
     def _excluded(self, triplet: int, reason: str, rule: Rule) -> Rows:
+        rows = rule(triplet)
+        if not len(rows):
+            self.rows[reason] += 0
+            return NO_ROWS
         target = self.row_of[self.training.target_ids[triplet]]
         reference = self.row_of[self.training.reference_ids[triplet]]
-        rows = rule(triplet)
         rows = rows[(rows != target) & (rows != reference)]
         if wrong := self.rejected.get(self.training.triplet_ids[triplet]):
             rows = rows[~np.isin(rows, [self.row_of[image_id] for image_id in wrong if image_id in self.row_of])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from itertools import pairwise
 
 from typing_extensions import override
@@ -21,6 +22,7 @@ SHORTEST_CAPTION = 2
 LONG_ENOUGH_TO_REPEAT = 6
 LEAST_DISTINCT_SHARE = 1 / 3
 """A caption of six words and more in which a third or less are distinct repeats itself."""
+CAPTIONS_REMEMBERED = 1 << 18
 _EXCUSE = re.compile(
     r"\bas an (?:ai|artificial)\b|\blanguage model\b|\bi(?:['’]m| am) (?:sorry|unable|not able|an ai)\b"
     r"|\bi (?:can ?not|can['’]t|do not|don['’]t) "
@@ -37,7 +39,7 @@ class CaptionSaysNothing(Gate):
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
         for side, caption in _captions(triplet):
-            if sum(map(len, bag_of_words(caption))) < SHORTEST_CAPTION:
+            if _says_nothing(caption):
                 return f"the {side}'s caption says nothing"
         return ""
 
@@ -48,7 +50,7 @@ class CaptionIsAnExcuse(Gate):
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
         for side, caption in _captions(triplet):
-            if _EXCUSE.search(caption):
+            if _is_an_excuse(caption):
                 return f"the {side}'s caption is an excuse"
         return ""
 
@@ -59,10 +61,7 @@ class CaptionRepeatsItself(Gate):
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
         for side, caption in _captions(triplet):
-            words = [word for phrase in split_phrases(caption) for word in phrase]
-            stuck = any(one == two == three for (one, two), (_, three) in pairwise(pairwise(words)))
-            few = len(words) >= LONG_ENOUGH_TO_REPEAT and len(set(words)) <= LEAST_DISTINCT_SHARE * len(words)
-            if stuck or few:
+            if _repeats_itself(caption):
                 return f"the {side}'s caption repeats itself"
         return ""
 
@@ -134,6 +133,24 @@ class TextMissesChange(Gate):
             if not names_change and _words_apart(edit_caption(reference, text).caption, target) >= apart:
                 return "the text is about another change"
         return ""
+
+
+@lru_cache(maxsize=CAPTIONS_REMEMBERED)
+def _says_nothing(caption: str) -> bool:
+    return sum(map(len, bag_of_words(caption))) < SHORTEST_CAPTION
+
+
+@lru_cache(maxsize=CAPTIONS_REMEMBERED)
+def _is_an_excuse(caption: str) -> bool:
+    return _EXCUSE.search(caption) is not None
+
+
+@lru_cache(maxsize=CAPTIONS_REMEMBERED)
+def _repeats_itself(caption: str) -> bool:
+    words = [word for phrase in split_phrases(caption) for word in phrase]
+    stuck = any(one == two == three for (one, two), (_, three) in pairwise(pairwise(words)))
+    few = len(words) >= LONG_ENOUGH_TO_REPEAT and len(set(words)) <= LEAST_DISTINCT_SHARE * len(words)
+    return stuck or few
 
 
 def _single_words(text: str) -> set[str]:
