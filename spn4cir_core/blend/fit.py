@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,7 @@ START = 0.3
 SMALLEST = 0.01
 """Weight of a channel that is served alone, at the least: its scores count, however little they say."""
 BOOTSTRAPS = 100
+MOST_THREADS = 8
 FEW_QUERIES = 20
 """With fewer queries no channel is left out: that it does not help them is chance, and it may be the one that reads the
 text."""
@@ -314,7 +317,7 @@ def _helpful(sample: Sample, alive_W: np.ndarray, prior_strength: float) -> np.n
     loss_Q = _held_out_loss(sample, alive_W, prior_strength)
     while alive_W.sum() > 1:
         fewer = [alive_W & (np.arange(len(alive_W)) != channel) for channel in np.flatnonzero(alive_W)]
-        losses = [_held_out_loss(sample, fewer_W, prior_strength) for fewer_W in fewer]
+        losses = _side_by_side(lambda fewer_W: _held_out_loss(sample, fewer_W, prior_strength), fewer)
         best = int(np.argmin([without_Q.mean() for without_Q in losses]))
         worse_Q = _of_queries(sample, losses[best] - loss_Q)
         if worse_Q.mean() > worse_Q.std() / len(worse_Q) ** 0.5:
@@ -346,11 +349,20 @@ def _bootstrapped(sample: Sample, weight_W: np.ndarray, seed: int, prior_strengt
     rng = np.random.default_rng(seed)
     _, order_Q = np.unique(sample.number_Q, return_inverse=True)
     queries = int(order_Q.max()) + 1
-    draws = []
-    for _ in range(BOOTSTRAPS):
-        drawn_Q = rng.multinomial(queries, np.full(queries, 1 / queries))[order_Q]
-        draws.append(_minimise(sample, weight_W > 0, weight_W, prior_strength, drawn_Q / drawn_Q.sum()))
-    return np.array(draws)
+    drawn = [rng.multinomial(queries, np.full(queries, 1 / queries))[order_Q] for _ in range(BOOTSTRAPS)]
+
+    def fitted(drawn_Q: np.ndarray) -> np.ndarray:
+        return _minimise(sample, weight_W > 0, weight_W, prior_strength, drawn_Q / drawn_Q.sum())
+
+    return np.array(_side_by_side(fitted, drawn))
+
+
+def _side_by_side(fit: Callable[[np.ndarray], np.ndarray], arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The results for all arguments, several at a time: numpy computes without Python's lock."""
+    import scipy.optimize  # noqa: F401  before the threads, so that its BLAS library is held to one thread too
+
+    with one_blas_thread(), ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(fit, arguments))
 
 
 def _without_excluded(standard_QCN: np.ndarray, excluded: Sequence[int]) -> np.ndarray:

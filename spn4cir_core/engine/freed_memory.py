@@ -1,10 +1,13 @@
-"""Memory that networks free and ask for again in every layer stays with the process."""
+"""Memory that networks free and ask for again in every layer stays with the process while a stage runs."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's mallopt(3)."""
@@ -21,7 +24,24 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the C library does.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = _of_glibc("mallopt")
     if mallopt is None:
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES) and mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Inside the block freed memory stays with the process; after it all of it goes back, which takes milliseconds."""
+    keep_freed_memory()
+    try:
+        yield
+    finally:
+        malloc_trim = _of_glibc("malloc_trim")
+        if malloc_trim is not None:
+            malloc_trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    """A function of the C library, or None where it has none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -13,7 +13,6 @@ def padded(rows: Sequence[Sequence[int]], padding: int) -> Tensor:
     """(B, L) int64: B rows of ids, as long as the longest, filled up with ``padding``."""
     import torch
 
-    tokens_BL = torch.full((len(rows), max(map(len, rows), default=1)), padding, dtype=torch.int64)
-    for row, numbers in zip(tokens_BL, rows, strict=True):
-        row[: len(numbers)] = torch.tensor(numbers)
-    return tokens_BL
+    longest = max(map(len, rows), default=1)
+    filled = [[*numbers, *[padding] * (longest - len(numbers))] for numbers in rows]
+    return torch.tensor(filled, dtype=torch.int64).reshape(len(rows), longest)

@@ -108,7 +108,9 @@ class _Neighbours:
         if len(rows) > MOST_COMPARED:
             rows = random.choice(rows, MOST_COMPARED, replace=False)
         own = self._meanings[reference]
-        near = [row for row in rows.tolist() if _phrases_apart(own, self._meanings[row]) == 1]
+        meanings = [self._meanings[row] for row in rows.tolist()]
+        is_near = {meaning: _phrases_apart(own, meaning) == 1 for meaning in set(meanings)}
+        near = [row for row, meaning in zip(rows.tolist(), meanings, strict=True) if is_near[meaning]]
         return int(random.choice(near)) if near else None
 
     def _sharing_most_words(self, reference: int) -> np.ndarray:

@@ -145,7 +145,8 @@ def _caption_edits(
 def _vectors(embeddings: Artifact, image_ids: Sequence[str]) -> np.ndarray:
     """(N, D) float32 vectors of the frozen image encoder; zeros where an image has none."""
     read = read_embeddings(embeddings)
-    rows_N = np.array([read.row_of.get(image_id, -1) for image_id in image_ids], np.int64)
+    row_of = read.row_of
+    rows_N = np.array([row_of.get(image_id, -1) for image_id in image_ids], np.int64)
     vectors_ND = np.asarray(read.vectors_ND[rows_N], np.float32)
     vectors_ND[rows_N < 0] = 0
     return vectors_ND

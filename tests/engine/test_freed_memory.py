@@ -27,3 +27,28 @@ def test_freed_memory_is_used_again() -> None:
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     assert faults("keep") < faults("give back")
+
+
+FAULTS_AFTER_A_BLOCK = """
+import resource
+import numpy as np
+from spn4cir_core.engine.freed_memory import freed_memory_kept
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.full(40_000_000, 1, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with freed_memory_kept():
+    faults()
+    inside = faults()
+after = faults()
+print(inside, after)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to")
+def test_after_a_block_freed_memory_has_gone_back() -> None:
+    command = [sys.executable, "-c", FAULTS_AFTER_A_BLOCK]
+    inside, after = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    assert inside < after
