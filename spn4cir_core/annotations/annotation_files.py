@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -19,7 +20,7 @@ COLUMNS = {
     TRIPLETS: ("reference", "target", "modified_text"),
     QUERIES: ("query_id", "reference", "modified_text", "targets"),
 }
-OPTIONAL = ("kind", "modified_texts", "soft_targets", "negatives", "paraphrases", SOURCE)
+OPTIONAL = ("kind", "modified_texts", "soft_targets", "negatives", "paraphrases", "weight", SOURCE)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Query:
     """Images that people marked as wrong answers (explicit negatives)."""
     paraphrases: list[str] = field(default_factory=list)
     """The modified text in other words."""
+    weight: float = 1.0
+    """How many queries it stands for in a mean over queries."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,7 @@ class Parser:
             more,
             negatives,
             paraphrases,
+            _weight(row.get("weight", "")),
         )
 
     def _references(self, value: str) -> list[str]:
@@ -305,6 +309,17 @@ def _scores(value: str) -> dict[str, float]:
     if not isinstance(scores, dict) or not all(_is_number(score) for score in scores.values()):
         raise RowError("soft_targets is not a JSON object of numbers", repr(value))
     return {name: float(score) for name, score in scores.items()}
+
+
+def _weight(value: str) -> float:
+    """A number above 0; 1 where the cell is empty."""
+    try:
+        weight = float(value or 1)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < 1e6:
+        raise RowError("weight is no number above 0", repr(value))
+    return weight
 
 
 def _is_number(value: object) -> bool:

@@ -42,10 +42,11 @@ QUERY_SCHEMA = pa.schema(
         ("more_reference_ids", pa.list_(pa.string())),
         ("negative_ids", pa.list_(pa.string())),
         ("paraphrases", pa.list_(pa.string())),
+        ("weight", pa.float64()),
     ]
 )
-NEWER_QUERY_COLUMNS = ("more_reference_ids", "negative_ids", "paraphrases")
-"""Lists that a table from before there were such columns has not: they are empty then."""
+NEWER_QUERY_COLUMNS = ("more_reference_ids", "negative_ids", "paraphrases", "weight")
+"""Columns that a table from before has not: lists are empty then, and the weight is 1."""
 DROP_SCHEMA = pa.schema([("file", pa.string()), ("line", pa.int32()), ("reason", pa.string()), ("detail", pa.string())])
 
 
@@ -59,7 +60,8 @@ def read_queries(annotations: Artifact) -> list[dict[str, Any]]:
     columns = annotations.table(QUERIES_FILE).column_names
     missing = [name for name in NEWER_QUERY_COLUMNS if name not in columns]
     rows = annotations.table(QUERIES_FILE, [name for name in QUERY_SCHEMA.names if name not in missing]).to_pylist()
-    return [row | {name: row.get(name) or [] for name in NEWER_QUERY_COLUMNS} for row in rows]
+    lists = NEWER_QUERY_COLUMNS[:-1]
+    return [row | {name: row.get(name) or [] for name in lists} | {"weight": row.get("weight") or 1.0} for row in rows]
 
 
 def read_dropped_rows(annotations: Artifact) -> list[dict[str, Any]]:

@@ -113,10 +113,10 @@ def least_share(
             rows = np.flatnonzero(~validation.captioned_Q)
             with_Q, without_Q = (_hits(one, validation, targets, excluded) for one in (with_captions, without))
             gain_Q[rows] = (with_Q - without_Q)[rows]
-        asked_Q = np.isfinite(gain_VQ).any(0)
-        if asked_Q.sum() < FEW_QUERIES:
+        has_gain_Q = np.isfinite(gain_VQ).any(0)
+        if has_gain_Q.sum() < FEW_QUERIES:
             return LEAST_SHARE_CAPTIONED
-        gain_Q = np.nanmean(gain_VQ[:, asked_Q], axis=0)
+        gain_Q = np.nanmean(gain_VQ[:, has_gain_Q], axis=0)
         if gain_Q.mean() > CHANCE * gain_Q.std() / len(gain_Q) ** 0.5:
             return share
     return NEVER

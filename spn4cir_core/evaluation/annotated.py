@@ -62,6 +62,11 @@ class Annotated(Evaluator):
         )
         if any(query.more_reference_ids for query in queries):
             protocol += " A query with several reference images: the mean over them, of query vectors or of scores."
+        if any(query.weight != 1 for query in queries):
+            protocol += (
+                " Queries that a judging queue drew count by the inverse of the share of their stratum that was judged,"
+                " since it draws queries on which models disagree more often; those without a right hit are left out."
+            )
         made = [QuerySet("annotated", protocol, tuple(queries), gallery, self.remove_reference, True, drops)]
         if wordings:
             protocol = f"The annotated queries that have paraphrases, asked in each of their wordings. {protocol}"
@@ -84,6 +89,7 @@ def _query(row: Mapping[str, Any], targets: Sequence[str], inside: Collection[st
         "|".join(filter(None, [row["kind"], number])),
         more_reference_ids=tuple(references),
         negative_ids=tuple(sorted(image_id for image_id in row["negative_ids"] if image_id in inside)),
+        weight=row["weight"],
     )
 
 

@@ -58,6 +58,8 @@ class Query:
     """Images of the gallery that people marked as wrong answers (explicit negatives)."""
     wording_of: str = ""
     """Names the queries that say the same thing in different words; empty: this one has no other wording."""
+    weight: float = 1.0
+    """How many queries it stands for in means over queries."""
 
     @property
     def reference_ids(self) -> tuple[str, ...]:

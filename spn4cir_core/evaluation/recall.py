@@ -40,7 +40,9 @@ def average_precision(right_K: np.ndarray, targets: int) -> float:
     return float(average_precisions(np.asarray(right_K)[None], [targets])[0])
 
 
-def bootstrap_means(values_QM: np.ndarray, groups_Q: Sequence[str], draws: int, seed: int) -> np.ndarray:
+def bootstrap_means(
+    values_QM: np.ndarray, groups_Q: Sequence[str], draws: int, seed: int, weight_Q: np.ndarray | None = None
+) -> np.ndarray:
     """Means of resampled queries: (draws, M). Columns share their draws, so differences of columns are paired.
 
     Queries of one group (one reference image) are drawn together: they are not independent, and intervals
@@ -49,11 +51,12 @@ def bootstrap_means(values_QM: np.ndarray, groups_Q: Sequence[str], draws: int, 
     Args:
         values_QM: one column per thing measured (model, mode, k).
         groups_Q: the group of each query.
+        weight_Q: how many queries each stands for; None: one.
     """
     names, group_of = np.unique(np.asarray(groups_Q, dtype=object).astype(str), return_inverse=True)
     sums_GM = np.zeros((len(names), values_QM.shape[1]))
-    np.add.at(sums_GM, group_of, values_QM)
-    sizes_G = np.bincount(group_of, minlength=len(names)).astype(np.float64)
+    np.add.at(sums_GM, group_of, values_QM if weight_Q is None else weight_Q[:, None] * values_QM)
+    sizes_G = np.bincount(group_of, weight_Q, minlength=len(names)).astype(np.float64)
     random = np.random.default_rng(seed)
     means = []
     for start in range(0, draws, DRAWS_AT_ONCE):
@@ -71,7 +74,9 @@ def interval(means_RM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low_M, high_M
 
 
-def share_interval(values_QM: np.ndarray, groups_Q: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def share_interval(
+    values_QM: np.ndarray, groups_Q: Sequence[str], weight_Q: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Bounds (M,) of 95 % intervals of shares, Wilson's (1927), on as many independent queries as there are in effect.
 
     A resampled share of 0 or 1 has no width, and that of few queries too little; Wilson's has its level for few
@@ -82,15 +87,17 @@ def share_interval(values_QM: np.ndarray, groups_Q: Sequence[str]) -> tuple[np.n
     Args:
         values_QM: one column per thing measured, 0 … 1.
         groups_Q: the reference image of each query.
+        weight_Q: how many queries each stands for; None: one.
     """
     _, group_of = np.unique(np.asarray(groups_Q, dtype=object).astype(str), return_inverse=True)
     groups, queries = int(group_of.max(initial=-1)) + 1, len(values_QM)
     if not queries:
         return np.zeros(values_QM.shape[1]), np.ones(values_QM.shape[1])
-    share_M = values_QM.mean(axis=0)
+    part_Q = np.full(queries, 1 / queries) if weight_Q is None else weight_Q / weight_Q.sum()
+    share_M = part_Q @ values_QM
     sums_GM = np.zeros((groups, values_QM.shape[1]))
-    np.add.at(sums_GM, group_of, values_QM - share_M)
-    variance_M = (sums_GM**2).sum(axis=0) / queries**2
+    np.add.at(sums_GM, group_of, part_Q[:, None] * (values_QM - share_M))
+    variance_M = (sums_GM**2).sum(axis=0)
     spread_M = share_M * (1 - share_M)
     has_variance_M = variance_M > 1e-12
     count_M = np.where(has_variance_M, spread_M / np.where(has_variance_M, variance_M, 1), groups)

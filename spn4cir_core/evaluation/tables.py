@@ -64,6 +64,13 @@ class _Measured:
     values_QM: np.ndarray
     means_RM: np.ndarray
     groups: Sequence[str]
+    weight_Q: np.ndarray | None
+    """How many queries each stands for; None: one."""
+
+    def means(self, columns: Sequence[int]) -> np.ndarray:
+        """(C,) means of some columns over the queries."""
+        means_C: np.ndarray = np.average(self.values_QM[:, columns], axis=0, weights=self.weight_Q)
+        return means_C
 
 
 def tables(answers: Sequence[Answers], ks: Sequence[int], draws: int, seed: int) -> Tables:
@@ -86,20 +93,23 @@ def _part(answer: Answers, kind: str, rows: list[int], ks: Sequence[int], draws:
     ks_of_set = answer.query_set.ks or ks
     columns, values_QM = _columns(answer, rows, ks_of_set)
     groups = [answer.query_set.queries[row].reference_id for row in rows]
+    weight_Q = np.array([answer.query_set.queries[row].weight for row in rows])
+    weighted_Q = None if (weight_Q == 1).all() else weight_Q
     return _Measured(
         same={"query_set": answer.query_set.name, "kind": kind, "queries": len(rows)},
         ks=ks_of_set,
         column_of={column: number for number, column in enumerate(columns)},
         values_QM=values_QM,
-        means_RM=bootstrap_means(values_QM, groups, draws, seed),
+        means_RM=bootstrap_means(values_QM, groups, draws, seed, weighted_Q),
         groups=groups,
+        weight_Q=weighted_Q,
     )
 
 
 def _means(part: _Measured) -> Iterator[dict[str, Any]]:
-    low_M, high_M = share_interval(part.values_QM, part.groups)
+    low_M, high_M = share_interval(part.values_QM, part.groups, part.weight_Q)
     for (model, mode, measure, k), number in part.column_of.items():
-        mean = float(part.values_QM[:, number].mean())
+        mean = float(part.means([number])[0])
         row = {**part.same, "model": model, "query": mode, "low": low_M[number], "high": high_M[number], "k": k}
         yield {**row, measure: mean}
 
@@ -117,11 +127,14 @@ def _differences(part: _Measured, draws: int, seed: int) -> Iterator[dict[str, A
         return
     ours, theirs = (list(side) for side in zip(*columns, strict=True))
     values_QM = part.values_QM[:, ours] - part.values_QM[:, theirs]
+    difference_M = part.means(ours) - part.means(theirs)
+    if part.weight_Q is not None:
+        values_QM = part.weight_Q[:, None] * values_QM
     low_M, high_M = interval(part.means_RM[:, ours] - part.means_RM[:, theirs])
     p_M = randomisation_p(values_QM, part.groups, draws, seed)
     for number, name in enumerate(names):
         bounds = {"low": low_M[number], "high": high_M[number], "p": p_M[number]}
-        yield {**part.same, **name, "difference": float(values_QM[:, number].mean()), **bounds}
+        yield {**part.same, **name, "difference": float(difference_M[number]), **bounds}
 
 
 def _composition(part: _Measured) -> Iterator[dict[str, Any]]:
@@ -130,10 +143,10 @@ def _composition(part: _Measured) -> Iterator[dict[str, Any]]:
     for model, k in product(models, part.ks):
         composed = part.column_of[model, "composed", "recall", k]
         others = [part.column_of[model, mode, "recall", k] for mode in SHORTCUTS]
-        means = part.values_QM[:, others].mean(axis=0)
+        means = part.means(others)
         best = int(np.argmax(means))
         low, high = interval(part.means_RM[:, [composed]] - part.means_RM[:, others].max(axis=1, keepdims=True))
-        recall = float(part.values_QM[:, composed].mean())
+        recall = float(part.means([composed])[0])
         yield {
             **part.same,
             "model": model,

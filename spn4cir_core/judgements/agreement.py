@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spn4cir_core.judgements.judgement import WHOLE_QUERY, Judgement, Purpose, Verdict, one_line, same_purpose
 
@@ -28,6 +28,9 @@ class JudgedQuery:
     other_split_ids: tuple[str, ...]
     """Right or wrong hits of another split than the reference image: they are not used."""
     judges: tuple[str, ...]
+    weight: float = 1.0
+    """How many queries it stands for, 1 on average: the inverse of the share of its stratum of the judging queue that
+    has been judged; 1 where no queue drew it."""
 
 
 def judged_queries(judgements: Iterable[Judgement], purposes: Mapping[str, Purpose]) -> list[JudgedQuery]:
@@ -36,7 +39,29 @@ def judged_queries(judgements: Iterable[Judgement], purposes: Mapping[str, Purpo
     Args:
         purposes: of all images that the judgements speak of.
     """
-    return [_judged_query(of_query, verdicts_of(of_query), purposes) for of_query in _by_query(judgements)]
+    by_query = _by_query(judgements)
+    weight_of = _weights(by_query)
+    queries = [_judged_query(of_query, verdicts_of(of_query), purposes) for of_query in by_query]
+    return [replace(query, weight=weight_of.get(query.query_id, 1.0)) for query in queries]
+
+
+def _weights(by_query: Sequence[Sequence[Judgement]]) -> dict[str, float]:
+    """Query id → weight of the queries that a queue drew: queries of the stratum by judged ones of it (Horvitz and
+    Thompson 1952), divided by the mean over the queue of that index."""
+    drawn = [next((each for each in of_query if each.stratum), None) for of_query in by_query]
+    known = [each for each in drawn if each is not None]
+    judged = Counter((each.index_fingerprint, each.stratum) for each in known)
+    weight_of = {
+        each.query_id: max(1.0, each.stratum_queries / judged[each.index_fingerprint, each.stratum]) for each in known
+    }
+    of_index: defaultdict[str, list[float]] = defaultdict(list)
+    for each in known:
+        of_index[each.index_fingerprint].append(weight_of[each.query_id])
+    return {
+        each.query_id: weight_of[each.query_id] / (sum(own) / len(own))
+        for each in known
+        if (own := of_index[each.index_fingerprint])
+    }
 
 
 def verdicts_of(of_query: Sequence[Judgement]) -> dict[str, dict[str, Verdict]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import uuid4
 
 from spn4cir_core.store.fingerprints import fingerprint
@@ -22,6 +22,13 @@ EVALUATION: Purpose = "evaluation"
 def now() -> str:
     """Time of day in UTC, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class Stratum(NamedTuple):
+    """A part of a judging queue, of which queries are drawn more often or less often than of others."""
+
+    name: str = ""
+    queries: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,10 @@ class Judgement(JudgedHit):
     model_fingerprint: str = ""
     """Fingerprint of the checkpoint or blend that showed the hit."""
     index_fingerprint: str = ""
+    stratum: str = ""
+    """Part of the judging queue that the query is of; empty: it was not drawn by a queue."""
+    stratum_queries: int = 0
+    """Queries of that part of the index's queue, judged or not."""
     judgement_id: str = field(default_factory=lambda: uuid4().hex)
     given_at: str = field(default_factory=now)
 

@@ -12,9 +12,11 @@ from typing import Any, get_args
 from spn4cir_core.errors import InputError
 from spn4cir_core.judgements.agreement import JudgedQuery
 from spn4cir_core.judgements.judgement import EVALUATION, Judgement, Purpose, Verdict
-from spn4cir_core.judgements.judgement_log import COLUMNS, LISTS
+from spn4cir_core.judgements.judgement_log import COLUMNS, LISTS, NEWER_COLUMNS
 
 QUERY_COLUMNS = ("query_id", "reference", "modified_text", "targets", "negatives")
+WEIGHT = "weight"
+"""Further column of queries, where a judging queue drew some of them more often than others."""
 TRIPLET_COLUMNS = ("reference", "target", "modified_text", "soft_targets")
 LOG_COLUMNS = (*COLUMNS, "purposes")
 RIGHT, WRONG = 1.0, -1.0
@@ -34,8 +36,9 @@ def queries_csv(queries: Iterable[JudgedQuery]) -> tuple[bytes, Counter[str]]:
         else:
             values = (query.query_id, query.reference_ids, query.modified_text, query.right_ids, query.wrong_ids)
             texts = (value if isinstance(value, str) else SEPARATOR.join(value) for value in values)
-            rows.append(dict(zip(QUERY_COLUMNS, texts, strict=True)))
-    return _csv(QUERY_COLUMNS, rows), drops
+            rows.append(dict(zip(QUERY_COLUMNS, texts, strict=True)) | {WEIGHT: f"{query.weight:.6g}"})
+    columns = (*QUERY_COLUMNS, WEIGHT) if any(row[WEIGHT] != "1" for row in rows) else QUERY_COLUMNS
+    return _csv(columns, [{name: row[name] for name in columns} for row in rows]), drops
 
 
 def triplets_csv(queries: Iterable[JudgedQuery], purposes: Sequence[Purpose]) -> tuple[bytes, Counter[str]]:
@@ -80,7 +83,7 @@ def read_log(file: str, data: bytes) -> tuple[list[Judgement], dict[str, Purpose
     judgements, purposes = list[Judgement](), dict[str, Purpose]()
     try:
         reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-        if missing := [name for name in LOG_COLUMNS if name not in (reader.fieldnames or ())]:
+        if missing := [name for name in LOG_COLUMNS if name not in (*NEWER_COLUMNS, *(reader.fieldnames or ()))]:
             raise InputError(f"{file} has no column {missing[0]!r}; write it with: spn4cir judgements export")
         for row in reader:
             judgement, own = _parsed(row)
@@ -94,7 +97,8 @@ def read_log(file: str, data: bytes) -> tuple[list[Judgement], dict[str, Purpose
 def _parsed(row: dict[str, str]) -> tuple[Judgement, dict[str, Purpose]]:
     if row["verdict"] not in get_args(Verdict):
         raise ValueError(f"verdict {row['verdict']!r} is none of {', '.join(get_args(Verdict))}")
-    values: dict[str, Any] = {name: row[name] for name in COLUMNS}
+    values: dict[str, Any] = {name: row[name] for name in COLUMNS if name in row or name not in NEWER_COLUMNS}
+    values["stratum_queries"] = int(row.get("stratum_queries") or 0)
     values |= {name: _ids(row[name]) for name in LISTS}
     values["rank"] = int(row["rank"]) if row["rank"] else None
     judgement, purposes = Judgement(**values), json.loads(row["purposes"])

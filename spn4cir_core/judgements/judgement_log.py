@@ -31,7 +31,11 @@ COLUMNS = (
     "rank",
     "verdict",
     "shown_ids",
+    "stratum",
+    "stratum_queries",
 )
+NEWER_COLUMNS = {"stratum": "TEXT NOT NULL DEFAULT ''", "stratum_queries": "INTEGER NOT NULL DEFAULT 0"}
+"""Columns that a log from before has not."""
 LISTS = ("reference_ids", "shown_ids")
 """Columns that hold a JSON list."""
 TABLES = """
@@ -141,6 +145,7 @@ class JudgementLog:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")  # on the disk, not only with the operating system
                 connection.executescript(TABLES)
+                _add_newer_columns(connection)
                 with connection:
                     yield connection
         except sqlite3.Error as error:
@@ -148,6 +153,18 @@ class JudgementLog:
                 f"{self.path} cannot be read or written ({error}). Check the disk; if the file is damaged, move it "
                 "away and bring back a copy with: spn4cir judgements import"
             ) from error
+
+
+def _add_newer_columns(connection: sqlite3.Connection) -> None:
+    with connection:
+        there = {row[1] for row in connection.execute("PRAGMA table_info(judgements)")}
+        if there.issuperset(NEWER_COLUMNS):
+            return
+        connection.execute("BEGIN IMMEDIATE")  # another process may be adding them
+        there = {row[1] for row in connection.execute("PRAGMA table_info(judgements)")}
+        for name, kind in NEWER_COLUMNS.items():
+            if name not in there:
+                connection.execute(f"ALTER TABLE judgements ADD COLUMN {name} {kind}")
 
 
 def _values(judgement: Judgement) -> tuple[Any, ...]:

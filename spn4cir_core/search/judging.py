@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Literal, cast
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.judgements.judgement import JudgedHit, Judgement, Purpose, same_purpose
+from spn4cir_core.judgements.judgement import JudgedHit, Judgement, Purpose, Stratum, same_purpose
 from spn4cir_core.judgements.judgement_log import JudgementLog
 from spn4cir_core.search.service import NoSuchImage
 from spn4cir_core.splits.split_tables import split_of_images
@@ -33,11 +33,19 @@ class Judging:
         self._store, self.log = store, JudgementLog(store, recipe)
         self._split_of = lru_cache(2)(self._read_splits)
 
-    def add(self, judge: str, model: ShownBy, index_fingerprint: str, hits: Sequence[JudgedHit]) -> Purpose:
+    def add(
+        self,
+        judge: str,
+        model: ShownBy,
+        index_fingerprint: str,
+        hits: Sequence[JudgedHit],
+        stratum: Stratum = Stratum(),  # noqa: B008
+    ) -> Purpose:
         """Keep a judge's verdicts on hits of one query; returns what they serve.
 
         Args:
             model: the one that showed the hits; ``pooled`` where the hits of all were shown together.
+            stratum: of the queue that drew the query.
             index_fingerprint: of the index that it answered from.
 
         Raises:
@@ -50,7 +58,13 @@ class Judging:
         made_by = index.summary["parents"].get(ROLES[model].artifact, "") if model in ROLES else ""
         judgements = [
             Judgement(
-                **vars(hit), judge=judge, model=model, model_fingerprint=made_by, index_fingerprint=index.fingerprint
+                **vars(hit),
+                judge=judge,
+                model=model,
+                model_fingerprint=made_by,
+                index_fingerprint=index.fingerprint,
+                stratum=stratum.name,
+                stratum_queries=stratum.queries,
             )
             for hit in hits
         ]

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, Field, model_validator
 
-from spn4cir_core.judgements.judgement import WHOLE_QUERY, JudgedHit, Purpose, one_line
+from spn4cir_core.judgements.judgement import WHOLE_QUERY, JudgedHit, Purpose, Stratum, one_line
 from spn4cir_core.search.judging import Judging, ShownBy
-from spn4cir_core.search.judging_queue import QueueOfIndex
+from spn4cir_core.search.judging_queue import POOLED, QueueOfIndex
 from spn4cir_core.search.service import MOST_REFERENCES, IndexedImage, SearchService
 
 LONGEST_NAME, LONGEST_TEXT, LONGEST_ID = 80, 1000, 4096
@@ -128,8 +128,9 @@ class JudgingEndpoints:
 
     def add(self, given: GivenJudgement) -> JudgementPurpose:
         """Keep a judgement; it is on the disk when this answers."""
-        judge = one_line(given.judge) or ANONYMOUS
-        return JudgementPurpose(purpose=self._judging.add(judge, given.model, given.index, [given.hit()]))
+        judge, hit = one_line(given.judge) or ANONYMOUS, given.hit()
+        stratum = self._queue.stratum_of(given.index, hit.query_id) if given.model == POOLED else Stratum()
+        return JudgementPurpose(purpose=self._judging.add(judge, given.model, given.index, [hit], stratum))
 
     def own(
         self,

@@ -14,7 +14,7 @@ from typing import Literal
 import pyarrow.compute as pc
 
 from spn4cir_core.judgements.agreement import JudgedQuery, judged_queries
-from spn4cir_core.judgements.judgement import EVALUATION, WHOLE_QUERY, Purpose, one_line, query_id
+from spn4cir_core.judgements.judgement import EVALUATION, WHOLE_QUERY, Purpose, Stratum, one_line, query_id
 from spn4cir_core.judgements.stratified import Share, Tally, stratified_order, stratified_share
 from spn4cir_core.search.judging import Judging
 from spn4cir_core.search.models import INDEXED, NoSuchModel
@@ -100,6 +100,13 @@ class JudgingQueue:
                 return number, query
         return None
 
+    def stratum_of(self, query_id: str) -> Stratum:
+        """The stratum that a query is of; without a name where it is not in the queue."""
+        for (is_typed, first_hits), queries in self._strata.items():
+            if any(query.query_id == query_id for query in queries):
+                return Stratum(f"{'typed' if is_typed else 'edit'}, {first_hits} first hits", len(queries))
+        return Stratum()
+
     def share_right(self, model: ModelName, judged: Iterable[JudgedQuery]) -> Share:
         """How often the model's first hit is right, over all queries of the queue (recall@1 by what was judged)."""
         by_id = {query.query_id: query for query in judged}
@@ -128,6 +135,11 @@ class QueueOfIndex:
         number, query = item
         hits = [service.image(image_id) for image_id in query.pooled_ids]
         return QueueItem(number, service.image(query.reference_id), query.modified_text, hits)
+
+    def stratum_of(self, index_fingerprint: str, query_id: str) -> Stratum:
+        """As :meth:`JudgingQueue.stratum_of`; without a name where the index's queue has not been shown here."""
+        queue = self._queues.get(index_fingerprint)
+        return Stratum() if queue is None else queue.stratum_of(query_id)
 
     def share_right(self, service: SearchService, model: ModelName = INDEXED) -> Share:
         """As :meth:`JudgingQueue.share_right`, by all that has been judged."""

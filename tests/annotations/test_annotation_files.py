@@ -222,3 +222,11 @@ def test_queries_with_faults_in_their_lists_are_counted(row: bytes, reason: str)
     reader = parser()
     assert reader.queries(b"query_id,reference,modified_text,targets,negatives,paraphrases\n" + row) == []
     assert [drop.reason for drop in reader.drops] == [reason]
+
+
+def test_a_weight_is_a_number_above_0() -> None:
+    lines = ["query_id,reference,modified_text,targets,weight"]
+    lines += [f"{weight or 'none'},a.jpg,red,b.jpg,{weight}" for weight in ("2.5", "", "0", "-1", "nan", "much", "1e9")]
+    reader = Parser("shop", "", {name: name for name in ("a.jpg", "b.jpg")}, {})
+    assert [query.weight for query in reader.queries("\n".join(lines).encode())] == [2.5, 1.0]
+    assert [drop.reason for drop in reader.drops] == ["weight is no number above 0"] * 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -106,3 +107,21 @@ def test_kappa_at_its_ends() -> None:
     assert fleiss_kappa([["right"], ["wrong"]]) is None and kappa_of([]) is None
     assert fleiss_kappa([["right", "right"], ["right", "right"]]) == 1.0
     assert fleiss_kappa([["right", "wrong"], ["wrong", "right"]]) == pytest.approx(-1.0)
+
+
+def test_queries_of_a_queue_count_by_the_inverse_of_their_chance_to_be_judged() -> None:
+    """Of 30 queries on which models agree 3 were judged, of 10 others 5: an average one of these 8 counts 1."""
+    agree = [replace(judged("Ann", "b", "right", f"a{number}"), stratum="1", stratum_queries=30) for number in range(3)]
+    differ = [
+        replace(judged("Ann", "b", "wrong", f"d{number}"), stratum="2", stratum_queries=10) for number in range(5)
+    ]
+    of_another_index = replace(differ[0], modified_text="x", index_fingerprint="i2", stratum_queries=1)
+    typed = judged("Ann", "b", "right", "typed")
+    again = replace(agree[0], judge="Bob", judgement_id="again")
+    queries = judged_queries([*agree, *differ, typed, again, of_another_index], PURPOSES)
+    weight_of = {query.modified_text: query.weight for query in queries}
+    assert weight_of["a0"] == weight_of["a2"] == pytest.approx(10 / 5)
+    assert weight_of["d0"] == weight_of["d4"] == pytest.approx(2 / 5)
+    assert weight_of["typed"] == weight_of["x"] == 1
+    right = sum(query.weight for query in queries if query.modified_text[0] == "a")
+    assert right / sum(query.weight for query in queries if query.modified_text[0] in "ad") == pytest.approx(30 / 40)

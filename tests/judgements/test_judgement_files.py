@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,21 @@ def test_faults_of_the_table_are_named() -> None:
             read_log("judgements.csv", wrong.encode())
     with pytest.raises(InputError, match="not a judgement"):
         read_log("judgements.csv", lines.encode("utf-16"))
+
+
+def test_weights_are_a_column_where_a_queue_drew_some_queries_more_often(queries: list[JudgedQuery]) -> None:
+    assert b"weight" not in queries_csv(queries)[0]
+    weighted = [replace(query, weight=0.5 if number % 2 else 1.75) for number, query in enumerate(queries)]
+    data, _ = queries_csv(weighted)
+    read = parser("judged").queries(data)
+    weight_of = {f"judged/{query.query_id}": query.weight for query in weighted}
+    assert read and [query.weight for query in read] == [weight_of[query.query_id] for query in read]
+    assert all(query.weight == 1 for query in parser("judged").queries(queries_csv(queries)[0]))
+
+
+def test_a_table_from_before_there_were_strata_is_read() -> None:
+    rows = list(csv.reader(io.StringIO(log_csv(JUDGEMENTS, PURPOSES).decode())))
+    columns = [number for number, name in enumerate(rows[0]) if not name.startswith("stratum")]
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([[row[number] for number in columns] for row in rows])
+    assert read_log("judgements.csv", stream.getvalue().encode()) == (JUDGEMENTS, PURPOSES)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,3 +134,15 @@ def test_a_damaged_file_is_named(log: JudgementLog) -> None:
     log.path.write_bytes(b"not a database" * 100)
     with pytest.raises(StoreError, match=r"judgements\.sqlite cannot be read"):
         log.judgements()
+
+
+def test_a_log_from_before_has_no_strata_and_takes_them_from_now_on(log: JudgementLog) -> None:
+    older, newer = judged(), replace(judged("wrong"), stratum="edit, 2 first hits", stratum_queries=12)
+    log.add([older], PURPOSES)
+    with closing(sqlite3.connect(log.path)) as connection:
+        for name in judgement_log.NEWER_COLUMNS:
+            connection.execute(f"ALTER TABLE judgements DROP COLUMN {name}")
+    assert log.judgements() == [older]
+    with ThreadPoolExecutor(4) as pool:
+        pool.map(lambda number: log.add([replace(newer, judgement_id=str(number))], PURPOSES), range(4))
+    assert [each.stratum_queries for each in log.judgements()] == [0, 12, 12, 12, 12]

@@ -168,7 +168,11 @@ def test_the_queue_gives_query_after_query_and_says_how_wide_the_interval_is(
     assert second["half_width"] < first["half_width"]
     assert (second["reference"], second["text"]) != (first["reference"], first["text"])
     assert following("Bob")["reference"] == first["reference"]
-    assert judging.log.judgements()[0].model == "pooled"
+    judgement = judging.log.judgements()[0]
+    assert judgement.model == "pooled" and "first hits" in judgement.stratum
+    assert 0 < judgement.stratum_queries <= first["total"]
+    client.post("/api/judgements", json=verdict | query | {"image_id": hit["image_id"], "text": "asked by nobody"})
+    assert judging.log.judgements()[-1].stratum == ""
 
 
 def test_a_full_log_is_said(client: TestClient, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
