@@ -105,4 +105,5 @@ def share_interval(
     centre_M = share_M + NORMAL**2 / (2 * count_M)
     half_M = NORMAL * np.sqrt(spread_M / count_M + NORMAL**2 / (4 * count_M**2))
     divisor_M = 1 + NORMAL**2 / count_M
-    return np.maximum(0, (centre_M - half_M) / divisor_M), np.minimum(1, (centre_M + half_M) / divisor_M)
+    low_M, high_M = (centre_M - half_M) / divisor_M, (centre_M + half_M) / divisor_M
+    return np.maximum(0, np.minimum(low_M, share_M)), np.minimum(1, np.maximum(high_M, share_M))

@@ -83,6 +83,7 @@ def test_of_independent_queries_the_interval_of_a_share_is_wilsons(right: int, q
     expected = binomtest(right, queries).proportion_ci(0.95, method="wilson")
     assert (low[0], high[0]) == pytest.approx((expected.low, expected.high), abs=1e-4)
     assert high[0] - low[0] > 0.05
+    assert low[0] <= values.mean() <= high[0], "whatever is rounded"
 
 
 def test_queries_of_one_reference_image_count_less_than_as_many_others() -> None:
