@@ -94,7 +94,7 @@ def share_interval(
     if not queries:
         return np.zeros(values_QM.shape[1]), np.ones(values_QM.shape[1])
     part_Q = np.full(queries, 1 / queries) if weight_Q is None else weight_Q / weight_Q.sum()
-    share_M = part_Q @ values_QM
+    share_M = np.average(values_QM, axis=0, weights=weight_Q)
     sums_GM = np.zeros((groups, values_QM.shape[1]))
     np.add.at(sums_GM, group_of, part_Q[:, None] * (values_QM - share_M))
     variance_M = (sums_GM**2).sum(axis=0)

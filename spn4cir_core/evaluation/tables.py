@@ -107,9 +107,10 @@ def _part(answer: Answers, kind: str, rows: list[int], ks: Sequence[int], draws:
 
 
 def _means(part: _Measured) -> Iterator[dict[str, Any]]:
+    mean_M = part.means(range(part.values_QM.shape[1]))
     low_M, high_M = share_interval(part.values_QM, part.groups, part.weight_Q)
     for (model, mode, measure, k), number in part.column_of.items():
-        mean = float(part.means([number])[0])
+        mean = float(mean_M[number])
         row = {**part.same, "model": model, "query": mode, "low": low_M[number], "high": high_M[number], "k": k}
         yield {**row, measure: mean}
 

@@ -24,6 +24,9 @@ CONNECT_S = 10
 MOST_INDEXED_DIMENSIONS = 2000
 """Of pgvector's HNSW."""
 
+FIRST_USE = 0x73706E34
+"""Lock of those that come at once into a database without a table: IF NOT EXISTS fails for all but the first one."""
+
 
 class PostgresTables(VectorTables):
     """Tables in a PostgreSQL database."""
@@ -54,6 +57,7 @@ class PostgresTable(VectorTable):
     def __init__(self, address: str, name: str, hnsw: bool) -> None:
         self._address, self._name, self._hnsw = address, name, hnsw
         with self._transaction() as transaction:
+            transaction.execute("SELECT pg_advisory_xact_lock(%s)", (FIRST_USE,))
             transaction.execute("CREATE EXTENSION IF NOT EXISTS vector")
             transaction.execute(f"CREATE TABLE IF NOT EXISTS {ABOUT} (name text PRIMARY KEY, made_with text NOT NULL)")
 

@@ -110,10 +110,13 @@ class IndexTables:
 
         Returns:
             By name of vectors.
+
+        Raises:
+            StoreError: a table is another corpus's.
         """
         rows = [_image_row(row) for row in read_indexed_images(index)]
         return {
-            name: _update(self.table(name), made_with(index, vectors), rows, vectors)
+            name: _update(self.table(name), made_with(index, vectors), rows, vectors, name, self.address)
             for name, vectors in _vectors(index).items()
         }
 
@@ -164,10 +167,19 @@ def _vectors(index: Artifact) -> dict[str, ShardedVectors]:
     return {name: ShardedVectors.open(index, name, listed) for name, listed in read_shard_lists(index).items()}
 
 
-def _update(table: VectorTable, wanted: MadeWith, rows: list[ImageRow], vectors: ShardedVectors) -> TableChange:
+def _update(
+    table: VectorTable, wanted: MadeWith, rows: list[ImageRow], vectors: ShardedVectors, name: str, address: str
+) -> TableChange:
     before = table.made_with()
+    versions = {} if before is None else table.versions()
+    if versions and versions.keys().isdisjoint(row.image_id for row in rows):  # else it would lose all that it has
+        raise StoreError(
+            f"the table of {name!r} in {address} holds {len(versions):,} images of a recipe of this name, none of "
+            "which is in this search index: it is another corpus's. Give the recipe another name, or use another "
+            "database or folder; if these pictures were all replaced, delete the table first"
+        )
     rows = [replace(row, version=f"{row.version}-{key.hex()}") for row, key in zip(rows, vectors.keys(), strict=True)]
-    there = table.versions() if before is not None and before.encoder == wanted.encoder else {}
+    there = versions if before is not None and before.encoder == wanted.encoder else {}
     new = np.array([number for number, row in enumerate(rows) if there.get(row.image_id) != row.version], np.int64)
     vectors_NTD = vectors[new].reshape(len(new), wanted.tokens, wanted.dim)
     has_vectors_N = np.isfinite(vectors_NTD).all(axis=(1, 2))

@@ -6,7 +6,10 @@ import ast
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,15 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     uri = request.getfixturevalue("postgres") if request.param == "pgvector" else str(tmp_path)
     name = f"toys_{abs(hash(str(tmp_path)))}"
     return lambda: VECTOR_TABLES.build({"kind": request.param, "uri": uri}).open(name)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def opened_beside(opened: Open, request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens the table of another corpus in the same database or folder."""
+    kind = request.node.callspec.params["opened"]
+    uri = request.getfixturevalue("postgres") if kind == "pgvector" else str(tmp_path)
+    name = f"Shoes_{abs(hash(str(tmp_path)))}"
+    return lambda: VECTOR_TABLES.build({"kind": kind, "uri": uri}).open(name)  # type: ignore[no-any-return]
 
 
 def row(number: int, version: str = "1") -> ImageRow:
@@ -252,3 +264,37 @@ def test_lancedb_on_s3(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     held = dict(zip(range(20), vectors(range(20)), strict=True)) | {30: vectors([30])[0]}
     del held[1]
     assert_is_exact(opened(), held)
+
+
+def test_two_corpora_in_one_database_leave_each_other_alone(opened: Open, opened_beside: Open) -> None:
+    other_made, numbers = replace(MADE_WITH, encoder="another", dim=8, tokens=1), [1, 2, 3]
+    other_vectors = vectors(numbers)[:, :1, :8]
+    opened().change(MADE_WITH, [], [row(number) for number in range(5)], vectors(range(5)))
+    opened_beside().change(other_made, [], [row(number, "9") for number in numbers], other_vectors)
+    held = dict(zip(range(5), vectors(range(5)), strict=True))
+    assert_is_exact(opened(), held)
+    nearest = opened_beside().search(other_vectors[0, 0], 9)
+    assert {one.image_id for one in nearest} == {row(number).image_id for number in numbers}
+    opened().change(replace(MADE_WITH, encoder="retrained"), [], [row(7)], vectors([7]))
+    assert opened_beside().made_with() == other_made
+    assert opened_beside().versions() == {row(number).image_id: "9" for number in numbers}
+    assert opened().versions() == {row(7).image_id: "1"}
+
+
+def test_corpora_that_come_into_a_new_database_at_once_all_get_a_table(postgres: str) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE new_one")
+    tables = VECTOR_TABLES.build({"kind": "pgvector", "uri": postgres.replace("/postgres", "/new_one")})
+    together = threading.Barrier(8)
+
+    def come(number: int) -> None:
+        together.wait()
+        tables.open(f"corpus_{number}").change(MADE_WITH, [], [row(number)], vectors([number]))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(come, range(8)))
+    assert [tables.open(f"corpus_{number}").versions() for number in range(8)] == [
+        {row(number).image_id: "1"} for number in range(8)
+    ]

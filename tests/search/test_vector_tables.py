@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from spn4cir_core.cli.app import app
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.index.sharded_index import ShardedVectors
-from spn4cir_core.search import indexed_blend
+from spn4cir_core.search import indexed_blend, vector_tables
 from spn4cir_core.search.hits import Hit
+from spn4cir_core.search.index_table import read_indexed_images
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.search.stage import SEARCH_INDEX
@@ -147,6 +148,19 @@ def test_another_blend_or_an_empty_table_is_refused(own_store: Store) -> None:
         tables(own_store).searcher(other)
     assert tables(own_store).update(other) == each(0, 0, 0, 36)
     assert tables(own_store).searcher(other).search(None, "red", 3)
+
+
+def test_a_table_of_another_corpus_is_refused_and_stays_as_it_was(own_store: Store, tmp_path: Path) -> None:
+    index = indexed(own_store)
+    tables(own_store).update(index)
+    before = tables(own_store).table("picture").versions()
+    with pytest.MonkeyPatch.context() as patch:
+        others = [{**row, "image_id": f"shoes/{row['image_id']}"} for row in read_indexed_images(index)]
+        patch.setattr(vector_tables, "read_indexed_images", lambda _: others)
+        with pytest.raises(StoreError, match=r"holds 36 images of a recipe of this name, none .* another name"):
+            tables(own_store).update(index)
+    assert tables(own_store).table("picture").versions() == before
+    assert tables(own_store).update(index) == each(0, 0, 0, 36)
 
 
 def test_the_commands(own_store: Store, tmp_path: Path) -> None:
