@@ -13,7 +13,6 @@ into the store's log, and a run reads them as it reads those of the page.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import itertools
 import random
@@ -24,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from benchmarks.paper_effects import Claim, Hits, Trained, grid_on, hits_of, tables
+from benchmarks.paper_effects import Claim, Hits, Trained, command_line, grid_on, hits_of, tables
 from spn4cir_core.ablation.grid import needed_stages
 from spn4cir_core.api import open_searcher
 from spn4cir_core.images.files import image_files
@@ -143,14 +142,8 @@ def counted(queries: Sequence[JudgedQuery], judgements: int) -> str:
 
 def main() -> None:
     """Run seed after seed, and write the tables after each run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", type=Path)
-    parser.add_argument("--triplets", type=Path, required=True)
-    parser.add_argument("--store", type=Path, default=Path("teach"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--split-column", default="keep_in", help="Metadata column that names the evaluation pictures.")
+    parser = command_line(__doc__, "teach")
     parser.add_argument("--explicit", type=float, nargs="*", default=[], help="Weights of explicit negatives.")
-    parser.add_argument("--share", type=float, default=1.0, help="Part of the grid's steps, for a quick look.")
     given = parser.parse_args()
     store, started, hits = Store(given.store), time.monotonic(), dict[Trained, Hits]()
     judgements, splits = list[Judgement](), dict[str, Purpose]()

@@ -164,14 +164,7 @@ def _mean(seeds: Sequence[np.ndarray], k: int) -> str:
 
 def main() -> None:
     """Prepare the corpus, run the grid seed by seed, write both tables after each cell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", type=Path)
-    parser.add_argument("--triplets", type=Path, required=True)
-    parser.add_argument("--store", type=Path, default=Path("effects"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--split-column", default="keep_in", help="Metadata column that names the evaluation pictures.")
-    parser.add_argument("--share", type=float, default=1.0, help="Part of the grid's steps, for a quick look.")
-    given = parser.parse_args()
+    given = command_line(__doc__, "effects").parse_args()
     given.store.mkdir(parents=True, exist_ok=True)
     folder = corpus_with_triplets(given.pictures, given.triplets, given.store.absolute() / "corpus")
     grid, store, started = grid_on(folder, given.split_column, given.share), Store(given.store), time.monotonic()
@@ -188,6 +181,18 @@ def main() -> None:
     for seed in given.seeds:
         finished += run_grid(grid.model_copy(update={"seeds": (seed,)}), store, silent, write)
     print(tables(all_hits(finished, store)))
+
+
+def command_line(description: str | None, store: str) -> argparse.ArgumentParser:
+    """The options of a run over a folder of pictures and its true triplets."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--triplets", type=Path, required=True)
+    parser.add_argument("--store", type=Path, default=Path(store))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--split-column", default="keep_in", help="Metadata column that names the evaluation pictures.")
+    parser.add_argument("--share", type=float, default=1.0, help="Part of the grid's steps, for a quick look.")
+    return parser
 
 
 def grid_on(folder: Path, split_column: str, share: float = 1.0) -> Grid:

@@ -27,6 +27,22 @@ def shared_data() -> Path:
     return folder.resolve()
 
 
+@pytest.fixture(scope="session")
+def two_towers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A small CLIP as a folder of sentence-transformers; tests that change it copy it first."""
+    from tests.embeddings.small_models import write_sentence_transformers
+
+    return write_sentence_transformers(tmp_path_factory.mktemp("two_towers"))
+
+
+@pytest.fixture(scope="session")
+def composing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A small Qwen3-VL that embeds pictures, texts and both, as such a folder."""
+    from tests.embeddings.small_models import write_composing
+
+    return write_composing(tmp_path_factory.mktemp("composing"))
+
+
 class HandWritten:
     """A store in which a test writes parents by hand, for the recipe ``test``."""
 

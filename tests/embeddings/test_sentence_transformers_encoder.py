@@ -14,20 +14,9 @@ from PIL import Image
 from spn4cir_core.embeddings import sentence_transformers_encoder as encoders
 from spn4cir_core.embeddings.sentence_transformers_encoder import SentenceTransformersEncoder
 from spn4cir_core.errors import InputError
-from tests.embeddings.small_models import write_composing, write_sentence_transformers
 
 pytest.importorskip("sentence_transformers")
 TEXTS = ["a red dress", "a large blue shirt", "dog"]
-
-
-@pytest.fixture(scope="module")
-def two_towers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return write_sentence_transformers(tmp_path_factory.mktemp("two_towers"))
-
-
-@pytest.fixture(scope="module")
-def composing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return write_composing(tmp_path_factory.mktemp("composing"))
 
 
 def test_two_towers_give_the_features_of_their_own(two_towers: dict[str, Any], pictures: list[Image.Image]) -> None:

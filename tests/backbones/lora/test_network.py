@@ -15,21 +15,10 @@ from spn4cir_core.backbones.lora.network import LoraNetwork
 from spn4cir_core.backbones.lora.settings import Lora
 from spn4cir_core.embeddings.sentence_transformers_encoder import SentenceTransformersEncoder
 from spn4cir_core.errors import InputError, RecipeError
-from tests.embeddings.small_models import write_composing, write_sentence_transformers
 
 pytest.importorskip("sentence_transformers")
 pytest.importorskip("peft")
 TEXTS = ["a red dress", "a large blue shirt"]
-
-
-@pytest.fixture(scope="module")
-def two_towers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return write_sentence_transformers(tmp_path_factory.mktemp("two_towers"))
-
-
-@pytest.fixture(scope="module")
-def composing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return write_composing(tmp_path_factory.mktemp("composing"))
 
 
 def squares(side_px: int) -> list[Image.Image]:
