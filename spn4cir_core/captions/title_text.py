@@ -43,7 +43,7 @@ _VALUE_SAYS_ALL = frozenset(
 """Keys of which the value alone is the phrase: "red", where "size M" needs its key."""
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 18)  # each title of a corpus is asked for several times, one pass after the other
 def clean_title(text: str, most_words: int = 0) -> str:
     """One line of comma-separated phrases; empty where the text names nothing.
 
