@@ -70,7 +70,7 @@ def main() -> None:
     trainings = Trainings(folder, given.split_column, Store(given.store))
     levels = list(load_grid(GRID).axes["training"])
     members = [training for kind in groups(levels).values() for group in kind.values() for training in group]
-    networks = {training.name: load_checkpoint(trainings.checkpoint(training)) for training in members}
+    networks = {training.name: load_checkpoint(trainings.finished(training)) for training in members}
     artifacts = trainings.artifacts[Training(FIRST, 0).name]
     everything = tuple(sorted(read_manifest(artifacts["images"], *PICTURE)["image_id"].to_pylist()))
     whole = replace(trainings.query_set(), gallery_ids=everything)

@@ -20,7 +20,8 @@ def sampled(query_set: QuerySet, size: int, embeddings: Embeddings, seed: int) -
 
     Answers, reference images, explicit negatives and the :data:`NEAREST` look-alikes of answers and reference images
     (by the frozen image encoder) stay, however many they are; a seeded sample of the others fills up. Recall is higher
-    than in the whole gallery; the order of models should stay (Enevoldsen et al. 2025, "MMTEB").
+    than in the whole gallery; the order of models stays for recall@1, less so for recall@10, since the first ten reach
+    beyond the look-alikes (docs/experiments.md; Enevoldsen et al. 2025, "MMTEB").
     """
     gallery = query_set.gallery_ids
     if len(gallery) <= size:

@@ -27,7 +27,9 @@ class EvaluationSettings(Settings):
     """Tell beside recall@k what a search through such an index of each gallery finds; None: tell nothing."""
 
     gallery_sample: Annotated[int | None, OmitDefaultFromFingerprint()] = Field(default=None, ge=10)
-    """For quick evaluation: rank about so many images of each gallery, hard ones among them; None: all."""
+    """For quick evaluation: rank about so many images of each gallery, hard ones among them; None: all. On icons the
+    order of 135 models by recall@1 is the whole gallery's to Kendall's τ 0.90 with 29 % of the images, by recall@10 to
+    0.60 (docs/experiments.md)."""
     published: Annotated[str, OmitDefaultFromFingerprint()] = ""
     """The packaged recipe of published settings that these are to be compared with; inherited through ``base``."""
     differences: Annotated[tuple[str, ...], OmitDefaultFromFingerprint()] = ()

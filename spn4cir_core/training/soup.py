@@ -35,8 +35,9 @@ def greedy_soup(states: Mapping[str, State], score: Callable[[State], float]) ->
     Trainings are taken in the order of their own scores, the best first; each stays if the mean with it scores at least
     as high as without. So a soup is never worse on validation than its best training.
 
-    Helps where trainings start from the same weights (a pretrained tower, one stage 1) and differ by seed or settings.
-    Hurts nothing on validation; where they start from different random weights only the best one stays.
+    Helps where trainings start from the same weights (a pretrained tower, one stage 1, the same random ones) and differ
+    by seed or settings. Hurts nothing on validation; where they start from different random weights mostly the best one
+    alone stays.
 
     Args:
         states: by name, of equal shapes.
