@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's mallopt(3)."""
 LARGEST_KEPT_BYTES, KEPT_BYTES = 64 << 20, 128 << 20
@@ -37,6 +39,7 @@ def freed_memory_kept() -> Iterator[None]:
     try:
         yield
     finally:
+        pa.default_memory_pool().release_unused()
         malloc_trim = _of_glibc("malloc_trim")
         if malloc_trim is not None:
             malloc_trim(0)

@@ -40,7 +40,7 @@ from spn4cir_core.store.locks import locked
 from spn4cir_core.store.summaries import SUMMARY, SUMMARY_DIGEST, read_pointer, read_summary
 from spn4cir_core.store.whole_file import as_note, sync_folder, write_json
 
-PIECE_ROWS = 1 << 20
+PIECE_ROWS = 1 << 16
 RECIPE_NOTE = "source.json"
 UNWRITABLE = {
     errno.ENOSPC,

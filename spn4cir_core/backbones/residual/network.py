@@ -51,10 +51,10 @@ class Levels(nn.Module):
         """Measure statistics on training pictures; fewer pictures than components leave fewer components."""
         every = max(1, -(-len(inputs_NF) // ROWS_MEASURED))
         for level, (start, features) in enumerate(zip(LEVEL_STARTS, LEVEL_FEATURES, strict=True)):
-            part_MG = torch.from_numpy(np.asarray(inputs_NF[::every, start : start + features], np.float32))
+            part_MG = torch.from_numpy(np.array(inputs_NF[::every, start : start + features], np.float32))
             mean_G = part_MG.mean(0)
             scale_G = 1 / (part_MG.std(0, correction=0) + LEAST_DEVIATION)
-            standard_MG = (part_MG - mean_G) * scale_G
+            standard_MG = part_MG.sub_(mean_G).mul_(scale_G)
             components_GD = _principal_components(standard_MG, self.level_dims[level])
             self.level_dims[level] = components_GD.shape[1]
             norm = (standard_MG @ components_GD).square().sum(1).mean().sqrt().clamp(min=1e-9)
