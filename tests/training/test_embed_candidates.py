@@ -16,7 +16,7 @@ from spn4cir_core.engine.processes import Processes
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.training import embed_candidates, stages
+from spn4cir_core.training import embed_candidates, prepare_training
 from spn4cir_core.training.checkpoints import as_module, load_network, read_metrics
 from spn4cir_core.training.embed_candidates import embed_targets, open_references
 from spn4cir_core.training.stages import CANDIDATE_BANK, CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
@@ -80,7 +80,9 @@ def test_stage_2_with_kept_features_is_stage_2_with_pictures_and_reads_none(
         references = open_references(artifacts["candidate_bank"])
         assert (references is not None) == with_features
         if with_features:
-            monkeypatch.setattr(stages, "image_inputs", lambda *given, **named: pytest.fail("a picture was read"))
+            monkeypatch.setattr(
+                prepare_training, "image_inputs", lambda *given, **named: pytest.fail("a picture was read")
+            )
         artifact = STAGE2_CHECKPOINT.run(recipe, store)[0]
         weights.append(as_module(load_network(artifact)).state_dict())
         curves.append(losses(artifact))
