@@ -26,7 +26,7 @@ class JudgedLabels(Objective):
     reranker's ``top`` hardest of the bank by the weights that stage 2 starts from, known false negatives excluded; of a
     triplet with several texts the first one is judged. Candidates without a score take no part, nor do triplets whose
     target has none.
-    Helps where right answers that nobody annotated are common. Hurts where the judge errs (icons: −4.3 recall@1 beside
+    Helps where right answers that nobody annotated are common. Hurts where the judge errs (icons: −4.1 recall@1 beside
     the bank with a judge that is right for 9 % of the triplets; nothing beyond chance with one that is for 90 %), and
     costs a look at ``top`` + 1 pictures a triplet. Mix it with ``bank``.
     """
