@@ -57,9 +57,15 @@ class Blend:
         without_either_C = without_caption_C if self.without_either_C is None else self.without_either_C
         return np.array([[without_either_C, without_reference_C], [without_caption_C, self.weight_C]], np.float32)
 
-    def counts(self, number: int, reference_has_caption: bool) -> bool:
-        """Whether a channel has a weight for some picture where the reference image has a caption, or has none."""
-        return bool(self._weight_RPC[int(reference_has_caption), :, number].any())
+    def counts(self, number: int, gallery: Gallery, reference_has_caption: bool) -> bool:
+        """Whether a channel has a weight for some picture of the gallery, by whether the reference has a caption."""
+        weight_P = self._weight_RPC[int(reference_has_caption), :, number].copy()
+        if not reference_has_caption:  # captions may not count at all: see weight_of
+            weight_P[1] += weight_P[0]
+        elif self.without_text_C is not None:
+            weight_P[0] += self.without_text_C[number]
+        captioned_N = gallery.captioned_N
+        return bool(weight_P[0] and not captioned_N.all()) or bool(weight_P[1] and captioned_N.any())
 
     def scores(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
         """Scores (Q, N) float32, or (Q, K) of some rows. Channels of weight 0 are not computed."""

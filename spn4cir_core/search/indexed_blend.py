@@ -257,27 +257,32 @@ class IndexedBlend:
         rows = [self._row(picture, row) for (picture, _), row in zip(queries, references, strict=True)]
         captions = [self._caption(picture, row) for (picture, _), row in zip(queries, rows, strict=True)]
         pictures, texts = [picture for picture, _ in queries], [text for _, text in queries]
-        vectors = {name: encoder.encode_queries(pictures, texts) for name, encoder in self.encoders.items()}
+        needed = {name: [self._counts(name, bool(caption)) for caption in captions] for name in self.encoders}
+        vectors = {
+            name: _encode_some(encoder, queries, needed[name])
+            for name, encoder in self.encoders.items()
+            if any(needed[name])
+        }
         if PICTURE in self.gallery.vectors:
             vectors[PICTURE] = self._picture_vectors(pictures, rows)
         if self.composed_side is not None:
             composed_QD = self.composed_side.vectors(pictures, texts, as_picture)
             vectors |= {} if composed_QD is None else {COMPOSED: composed_QD}
-        needs_sentence = [self._needs_sentence(bool(caption)) for caption in captions]
+        needs_sentence = [self._counts(CAPTION, bool(caption)) for caption in captions]
         composed = composed_queries(
             texts, captions, vectors, self.kinds, self.sentences, self.text_side, needs_sentence
         )
         return replace(composed, references=[picture is not None for picture in pictures])
 
-    def _needs_sentence(self, reference_has_caption: bool) -> bool:
-        """Whether a channel with a weight reads the edited caption's vector; most blends do without its encoder."""
+    def _counts(self, of_query: str, reference_has_caption: bool) -> bool:
+        """Whether a channel with a weight in this gallery reads the query's vector of that name."""
         blend = self.blend.blend
         readers = [
             number
             for number in blend.used
-            if isinstance(channel := blend.channels[number], VectorChannel) and channel.of_query == CAPTION
+            if isinstance(channel := blend.channels[number], VectorChannel) and channel.of_query == of_query
         ]
-        return any(blend.counts(number, reference_has_caption) for number in readers)
+        return any(blend.counts(number, self.gallery, reference_has_caption) for number in readers)
 
     def _caption(self, picture: Any, row: int | None) -> str | None:
         """The caption in the index, or one made for an upload."""
@@ -303,6 +308,15 @@ class IndexedBlend:
             check_lengths(encoded_BD.shape[1], known_ND.shape[1])
             vectors_QD[new] = encoded_BD / np.maximum(np.linalg.norm(encoded_BD, axis=1, keepdims=True), 1e-12)
         return vectors_QD
+
+
+def _encode_some(encoder: Encoder, queries: Sequence[Query], needed: Sequence[bool]) -> np.ndarray:
+    """(Q, D) float32; NaN of the queries that do not need it."""
+    rows = np.flatnonzero(needed).tolist()
+    encoded_BD = encoder.encode_queries([queries[row][0] for row in rows], [queries[row][1] for row in rows])
+    vectors_QD = np.full((len(queries), encoded_BD.shape[1]), np.nan, np.float32)
+    vectors_QD[rows] = encoded_BD
+    return vectors_QD
 
 
 def _upload_captions(table: Mapping[str, Any]) -> Callable[[Image.Image], str]:

@@ -7,6 +7,7 @@ from spn4cir_core.blend.fit_blend import fit_blend
 from spn4cir_core.blend.missing_captions import HiddenCaptions
 from spn4cir_core.blend.ties import TIE_BREAK
 from spn4cir_core.channels.base import CHANNELS, ComposedQueries, Gallery
+from spn4cir_core.channels.picture import Picture
 from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
 from spn4cir_core.texts.word_kinds import WordKinds
 
@@ -146,21 +147,30 @@ def test_a_gallery_without_captions_is_ordered_by_pictures_even_where_they_say_n
 
 
 @pytest.mark.parametrize(
-    ("weights", "counts"),
+    ("captions", "weights", "counts"),
     [
-        (((1, 0), None, None), (True, True)),
-        (((0, 0), (1, 0), (0, 0)), (False, True)),
-        (((0, 0), (0, 0), (1, 0)), (True, True)),
+        (["a", "b"], ((1, 0), None, None), (True, True)),
+        (["a", "b"], ((0, 0), (1, 0), (0, 0)), (False, True)),
+        (["a", None], ((0, 0), (0, 0), (1, 0)), (True, True)),
+        (["a", "b"], ((0, 0), (0, 0), (1, 0)), (False, True)),  # of a reference without a caption it may order all
+        ([None, None], ((1, 0), (1, 0), (0, 0)), (False, False)),
+        ([None, None], ((0, 0), (0, 0), (1, 0)), (True, True)),
     ],
 )
-def test_a_channel_counts_where_it_has_a_weight(
-    weights: tuple[tuple[int, int] | None, ...], counts: tuple[bool, bool]
+def test_a_channel_counts_where_it_has_a_weight_for_a_picture_of_the_gallery(
+    captions: list[str | None], weights: tuple[tuple[int, int] | None, ...], counts: tuple[bool, bool]
 ) -> None:
     weight_C, without_reference_C, without_caption_C = (None if row is None else np.array(row) for row in weights)
     assert weight_C is not None
-    blend = Blend([], Calibration(np.zeros(2), np.ones(2)), weight_C, without_reference_C, without_caption_C)
-    assert (blend.counts(0, True), blend.counts(0, False)) == counts
-    assert not blend.counts(1, True) and not blend.counts(1, False)
+    channels = [Picture(), Picture()]
+    blend = Blend(channels, Calibration(np.zeros(2), np.ones(2)), weight_C, without_reference_C, without_caption_C)
+    gallery = Gallery(captions, {})
+    for reference_has_caption, expected in zip((True, False), counts, strict=True):
+        assert blend.counts(0, gallery, reference_has_caption) == expected
+        assert not blend.counts(1, gallery, reference_has_caption)
+        query = ComposedQueries.of(["red"], ["a" if reference_has_caption else None], {}, WordKinds())
+        weighs = bool(blend.weight_of(0, gallery, query).any())
+        assert expected or not weighs, "what does not count has no weight for any picture"
 
 
 def test_pictures_without_captions_are_ordered_even_where_only_captions_help() -> None:

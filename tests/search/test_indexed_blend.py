@@ -211,3 +211,33 @@ def test_a_blend_that_reads_no_network_loads_none(blended: Store, monkeypatch: p
     assert searcher.search(None, "a red circle", 5) == right
     with pytest.raises(AssertionError, match="is loaded"):
         searcher.search(None, "a red circle", 5, made="sum")
+
+
+def test_an_encoder_that_cannot_count_is_not_asked(blended: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    weigh(blended, stage2=1.0)
+    searcher = Searcher.open(SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)[0])
+    assert searcher.blend is not None and searcher.blend.gallery.captioned_N.all()
+    reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
+    right = searcher.search(reference, TEXT, 5, reference_id=REFERENCE)
+    beside = replace(
+        searcher.blend.blend,
+        channels=[
+            replace(channel, without_caption=1.0, without_either=1.0) if channel.name == "stage1" else channel
+            for channel in searcher.blend.blend.channels
+        ],
+    )
+    calls: list[object] = []
+    encode = Encoder.encode_queries
+
+    def counted(encoder: Encoder, images: object, texts: object, made: str = "composed") -> np.ndarray:
+        calls.append(texts)
+        return encode(encoder, images, texts, made)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Encoder, "encode_queries", counted)
+    monkeypatch.setattr(
+        searcher,
+        "blend",
+        replace(searcher.blend, blend=beside, encoders={**searcher.blend.encoders, "stage1": searcher.encoder}),
+    )
+    hits = searcher.search(reference, TEXT, 5, reference_id=REFERENCE)
+    assert [hit.image_id for hit in hits] == [hit.image_id for hit in right] and len(calls) == 1
