@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import Picture, as_picture
 from spn4cir_core.models.devices import choose_device
+from spn4cir_core.search.recent_inputs import RecentInputs
 from spn4cir_core.training.checkpoints import as_module
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Encoder:
     def __init__(self, network: Network, device: str = "cpu") -> None:
         self._network, self._device = network, choose_device(device)
         as_module(network).to(self._device)
+        self._recent = RecentInputs(network.read_images)
 
     @property
     def dim(self) -> int:
@@ -83,7 +85,7 @@ class Encoder:
         vectors_QD = np.empty((len(queries), self.dim), np.float32)
         for rows in _alike(queries):
             pictures = [queries[row][0] for row in rows]
-            images_B = self._read([picture for picture in pictures if picture is not None])
+            images_B = self._inputs(self._recent, [picture for picture in pictures if picture is not None])
             texts_B = [queries[row][1] for row in rows if queries[row][1]]
             vectors_QD[rows] = self._query(images_B, self._tokens(texts_B), made)
         return vectors_QD
@@ -106,20 +108,21 @@ class Encoder:
         one = (self.dim,) if self.target_tokens == 1 else (self.target_tokens, self.dim)
         vectors = np.empty((len(pictures), *one), np.float32)
         for start in range(0, len(pictures), BATCH_ROWS):
-            images_B = self._read(pictures[start : start + BATCH_ROWS])
+            images_B = self._inputs(self._network.read_images, pictures[start : start + BATCH_ROWS])
             assert images_B is not None
             with torch.inference_mode():
                 vectors[start : start + BATCH_ROWS] = self._network.encode_target(images_B).float().cpu().numpy()
             progress("targets", min(start + BATCH_ROWS, len(pictures)), len(pictures))
         return vectors
 
-    def _read(self, pictures: Sequence[Picture]) -> Tensor | None:
+    def _inputs(
+        self, read: Callable[[Sequence[Image.Image]], np.ndarray], pictures: Sequence[Picture]
+    ) -> Tensor | None:
         import torch
 
         if not pictures:
             return None
-        inputs_B = self._network.read_images([as_picture(picture) for picture in pictures])
-        return torch.from_numpy(inputs_B).to(self._device)
+        return torch.from_numpy(read([as_picture(picture) for picture in pictures])).to(self._device)
 
     def _tokens(self, texts: Sequence[str]) -> Tensor | None:
         return self._network.tokenize(texts).to(self._device) if texts else None
