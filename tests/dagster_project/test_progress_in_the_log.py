@@ -19,7 +19,8 @@ def test_a_long_stage_tells_how_far_it_is_every_ten_seconds_and_a_short_one_noth
 ) -> None:
     clock, logged = [0.0], list[tuple[float, str]]()
     monkeypatch.setattr("spn4cir_core.engine.progress.time.monotonic", lambda: clock[0])
-    context: Any = SimpleNamespace(log=SimpleNamespace(info=lambda line: logged.append((clock[0], line))))
+    log = SimpleNamespace(info=lambda line: logged.append((clock[0], line)))
+    context: Any = SimpleNamespace(log=log, run=SimpleNamespace(asset_selection=None))
 
     def stage(name: str, seconds: int) -> Stage:
         def write(work: Work) -> None:
