@@ -20,12 +20,21 @@ def unused_columns(captioner: Captioner, images: Sequence[ToCaption]) -> Iterato
     read = {column.casefold() for column in captioner.metadata_columns()}
     filled = Counter(column for image in images for column, value in image.attributes.items() if value.strip())
     unused = sorted(column for column in filled if column.casefold() in SPEAKING and column.casefold() not in read)
+    same = [column for column in unused if column.casefold() in COLUMNS and _has_one_value(images, column)]
+    if same:
+        yield f"the metadata's {' and '.join(map(repr, same))} is the same for all pictures, and so no caption"
+    unused = [column for column in unused if column not in same]
     if unused:
         verb = "is" if len(unused) == 1 else "are"
         yield (
             f"the metadata has {' and '.join(map(repr, unused))}, which {verb} not used by the captioner "
             f'{captioner.plugin_kind!r}: kind "auto" takes titles, kind "tags" with label_attribute takes labels'
         )
+
+
+def _has_one_value(images: Sequence[ToCaption], column: str) -> bool:
+    values = [value for image in images if (value := image.attributes.get(column, "").strip())]
+    return len(values) > 1 and len(set(values)) == 1
 
 
 def pictures_without_values(captioner: Captioner, images: Sequence[ToCaption]) -> Iterator[str]:

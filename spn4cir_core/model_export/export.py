@@ -21,9 +21,13 @@ from pathlib import Path
 
 from composed_encoder import ComposedEncoder
 
+if len(sys.argv) != 4:
+    sys.exit(__doc__)
 folder, image, text = sys.argv[1:]
 encoder = ComposedEncoder(Path(__file__).parent)
 paths = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")]
+if not paths:
+    sys.exit(f"no .jpg, .jpeg, .png or .webp in {folder}")
 scores = encoder.encode_targets(paths) @ encoder.encode_queries([image], [text])[0]
 scores = scores if encoder.target_tokens == 1 else scores.max(axis=1)
 for row in scores.argsort()[::-1][:10]:

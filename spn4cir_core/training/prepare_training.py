@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -16,7 +17,7 @@ from spn4cir_core.backbones.base import Network
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
-from spn4cir_core.objectives.base import EXPLICIT_ROWS, SWAPPED_QUERIES, Objective
+from spn4cir_core.objectives.base import EXPLICIT_ROWS, REWORDED_QUERIES, SWAPPED_QUERIES, Objective
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.swapped_words import swapped_texts
 from spn4cir_core.training.batch_order_features import BatchOrderFeatures
@@ -47,6 +48,7 @@ from spn4cir_core.training.validation_queries import read_validation
 if TYPE_CHECKING:
     from torch import nn
 
+log = logging.getLogger(__name__)
 AnyTraining = TypeVar("AnyTraining", bound=TrainingInput)
 
 
@@ -144,6 +146,8 @@ def prepare_training(
     targets_are_frozen = bank is not None and bank.following is None
     validation = _validation(work, settings, start, targets_are_frozen)
     swapped = _swapped_texts(work, settings.objective, triplets)
+    if REWORDED_QUERIES in settings.objective.needs:
+        _count_wordings(work, name, triplets)
     remember_texts(
         start.network,
         [*triplets.all_texts(), *chain(*swapped.values()), *(validation.queries.texts if validation else ())],
@@ -210,6 +214,17 @@ def _swapped_texts(
 ) -> Mapping[str, Sequence[str]]:
     needed = SWAPPED_QUERIES in objective.needs
     return swapped_texts(triplets.all_texts(), work.settings.seed) if needed else {}
+
+
+def _count_wordings(work: Work[AnyTraining], name: str, triplets: TrainingTriplets) -> None:
+    several = sum(len(set(texts)) > 1 for texts in triplets.texts)
+    work.draft.details["triplets_with_several_texts"] = several
+    if not several:
+        log.warning(
+            "%s: no triplet has several texts, so that the objective 'wording_consistency' teaches nothing; set "
+            "modified_texts.per_pair above 1, or leave the objective out",
+            name,
+        )
 
 
 def _explicit_rows(work: Work[AnyTraining], objective: Objective, triplets: TrainingTriplets) -> np.ndarray | None:

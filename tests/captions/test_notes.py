@@ -50,6 +50,13 @@ def test_columns_that_nobody_reads_are_named() -> None:
     assert not list(unused_columns(Sidecar(source="attributes", template="{title} {label}"), images))
 
 
+def test_a_title_that_all_pictures_have_is_no_title() -> None:
+    images = [image(name, title="clothing", label="hat") for name in "abc"]
+    same, unused = unused_columns(Tags(), images)
+    assert same == "the metadata's 'title' is the same for all pictures, and so no caption"
+    assert unused.startswith("the metadata has 'label', which is not used")
+
+
 def test_pictures_without_a_label_are_counted() -> None:
     images = [image("a", label="hat"), image("b", label=" "), image("c")]
     assert list(pictures_without_values(Tags(label_attribute="label"), images)) == [

@@ -106,6 +106,17 @@ def test_of_many_queries_the_interval_of_a_share_is_that_of_resampling() -> None
     np.testing.assert_allclose(high, resampled_high, atol=0.005)
 
 
+@pytest.mark.parametrize("queries", [12, 60])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_few_heavy_queries_are_not_many(queries: int, share: float) -> None:
+    values, references = np.full((queries, 1), share), [str(row) for row in range(queries)]
+    weights = np.array([16.0] * 3 + [0.001] * (queries - 3))
+    given = share_interval(values, references, weights)
+    of_three = share_interval(values[:3], references[:3])
+    assert np.allclose(given, of_three, atol=1e-3), "the others hardly count"
+    assert np.allclose(share_interval(values, references, np.full(queries, 7.0)), share_interval(values, references))
+
+
 def test_no_query_says_nothing() -> None:
     low, high = share_interval(np.zeros((0, 2)), [])
     assert low.tolist() == [0, 0] and high.tolist() == [1, 1]

@@ -178,6 +178,13 @@ def test_a_stranger_searches_with_it(store: Store, tmp_path: Path) -> None:
     first, *_ = searched.stdout.splitlines()
     assert first.split() == [f"{scores.max():.3f}", str(paths[int(scores.argmax())])]
     assert len(script.read_text().split('"""\n', 1)[1].split()) and len(searched.stdout.splitlines()) == 10
+    (tmp_path / "empty").mkdir()
+    for given, message in (
+        (command[:-1], "python search.py photos/ a.jpg"),
+        ([*command[:-3], str(tmp_path / "empty"), *command[-2:]], "no .jpg, .jpeg, .png or .webp in"),
+    ):
+        refused = subprocess.run(given, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
     card = (tmp_path / "model" / "README.md").read_text()
     assert "license_name: " in card and "CC0-1.0" in card and "Not measured" in card
     about = json.loads((tmp_path / "model" / "model.json").read_text())

@@ -64,3 +64,13 @@ def test_chunks_give_the_same_gradient(world: World) -> None:
         first.append(read_metrics(STAGE1_CHECKPOINT.run(recipe, store)[0])[0])
     for name in ("loss", "gradient_norm"):
         assert first[0][name] == pytest.approx(first[1][name], rel=1e-4) and first[0][name] > 0
+
+
+@pytest.mark.parametrize(("count", "several"), [(1, 0), (10, 6)])
+def test_triplets_of_one_text_alone_are_worth_a_warning(
+    world: World, caplog: pytest.LogCaptureFixture, count: int, several: int
+) -> None:
+    recipe, store = world(count, stage1={"objective": {"kind": "wording_consistency"}, "steps": 1})
+    artifact, _ = STAGE1_CHECKPOINT.run(recipe, store)
+    assert artifact.details["triplets_with_several_texts"] == several
+    assert ("no triplet has several texts" in caplog.text) == (several == 0)
