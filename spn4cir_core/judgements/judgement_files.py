@@ -22,6 +22,8 @@ LOG_COLUMNS = (*COLUMNS, "purposes")
 RIGHT, WRONG = 1.0, -1.0
 """Scores of a triplet's other images in the column ``soft_targets``."""
 SEPARATOR = "|"
+MOST = 2**31 - 1
+"""Of ranks and of queries of a stratum."""
 
 
 def queries_csv(queries: Iterable[JudgedQuery]) -> tuple[bytes, Counter[str]]:
@@ -98,9 +100,9 @@ def _parsed(row: dict[str, str]) -> tuple[Judgement, dict[str, Purpose]]:
     if row["verdict"] not in get_args(Verdict):
         raise ValueError(f"verdict {row['verdict']!r} is none of {', '.join(get_args(Verdict))}")
     values: dict[str, Any] = {name: row[name] for name in COLUMNS if name in row or name not in NEWER_COLUMNS}
-    values["stratum_queries"] = int(row.get("stratum_queries") or 0)
+    values["stratum_queries"] = _count("stratum_queries", row.get("stratum_queries") or "0")
     values |= {name: _ids(row[name]) for name in LISTS}
-    values["rank"] = int(row["rank"]) if row["rank"] else None
+    values["rank"] = _count("rank", row["rank"]) if row["rank"] else None
     judgement, purposes = Judgement(**values), json.loads(row["purposes"])
     if not judgement.reference_ids:
         raise ValueError("it has no reference image")
@@ -108,6 +110,12 @@ def _parsed(row: dict[str, str]) -> tuple[Judgement, dict[str, Purpose]]:
         if purposes[image_id] not in get_args(Purpose):
             raise ValueError(f"purpose {purposes[image_id]!r} is none of {', '.join(get_args(Purpose))}")
     return judgement, {image_id: purposes[image_id] for image_id in judgement.image_ids}
+
+
+def _count(column: str, value: str) -> int:
+    if not value.isdecimal() or int(value) > MOST:
+        raise ValueError(f"{column} {value!r} is no whole number from 0 to {MOST:,}")
+    return int(value)
 
 
 def _ids(value: str) -> tuple[str, ...]:

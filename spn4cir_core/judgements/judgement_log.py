@@ -6,12 +6,13 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.judgements.judgement import Judgement, Purpose, query_id
 from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.fingerprints import fingerprint
 
 FILE = "judgements.sqlite"
 MOST_JUDGEMENTS = 1_000_000
@@ -79,7 +80,8 @@ class JudgementLog:
     def add(self, judgements: Sequence[Judgement], purposes: Mapping[str, Purpose]) -> int:
         """Append judgements, and decide the purpose of images that none has been decided for; returns how many are new.
 
-        A judgement whose ``judgement_id`` is there already is left out.
+        A judgement whose ``judgement_id`` is there already is left out; one that another recipe of the store has gets
+        an id of its own, always the same.
 
         Args:
             purposes: of every image that the judgements speak of; one that was decided before stays.
@@ -98,7 +100,8 @@ class JudgementLog:
             names = ("recipe", "query_id", *COLUMNS)
             values = ", ".join("?" for _ in names)
             statement = f"INSERT INTO judgements ({', '.join(names)}) VALUES ({values}) ON CONFLICT DO NOTHING"
-            rows_of_all = [(self.recipe, each.query_id, *_values(each)) for each in judgements]
+            own = [self._with_own_id(connection, each) for each in judgements]
+            rows_of_all = [(self.recipe, each.query_id, *_values(each)) for each in own]
             return sum(connection.execute(statement, row).rowcount for row in rows_of_all)
 
     def purposes(self, image_ids: Sequence[str] | None = None) -> dict[str, Purpose]:
@@ -125,6 +128,12 @@ class JudgementLog:
         """How many judgements there are."""
         rows = self._read("SELECT COUNT(*) FROM judgements WHERE recipe = ?", (self.recipe,))
         return int(rows[0][0]) if rows else 0
+
+    def _with_own_id(self, connection: sqlite3.Connection, judgement: Judgement) -> Judgement:
+        select = "SELECT 1 FROM judgements WHERE judgement_id = ? AND recipe <> ?"
+        if connection.execute(select, (judgement.judgement_id, self.recipe)).fetchone() is None:
+            return judgement
+        return replace(judgement, judgement_id=fingerprint([self.recipe, judgement.judgement_id]))
 
     def _read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """The rows; none where nothing has been judged yet."""

@@ -108,3 +108,15 @@ def test_a_table_from_before_there_were_strata_is_read() -> None:
     stream = io.StringIO(newline="")
     csv.writer(stream).writerows([[row[number] for number in columns] for row in rows])
     assert read_log("judgements.csv", stream.getvalue().encode()) == (JUDGEMENTS, PURPOSES)
+
+
+@pytest.mark.parametrize("column", ["rank", "stratum_queries"])
+@pytest.mark.parametrize("value", ["-5", "many", "nan", "1.5", "99999999999999999999"])
+def test_counts_of_the_table_are_counts(column: str, value: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(log_csv(JUDGEMENTS[:1], PURPOSES).decode(), newline="")))
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, list(rows[0]))
+    writer.writeheader()
+    writer.writerow(rows[0] | {column: value})
+    with pytest.raises(InputError, match=f"row 1 is not a judgement: {column} '{value}' is no whole number from 0"):
+        read_log("judgements.csv", stream.getvalue().encode())

@@ -56,6 +56,15 @@ def test_what_is_added_is_read_back_in_order_by_another_process(log: JudgementLo
     assert answer.stdout.strip() == str([each.judgement_id for each in given])
 
 
+def test_judgements_of_one_recipe_are_brought_to_another_once(log: JudgementLog) -> None:
+    given = [judged(), judged("wrong", "c.png")]
+    log.add(given, PURPOSES)
+    other = JudgementLog(Store(log.path.parent), "shop")
+    assert [other.add(given, PURPOSES), other.add(given, PURPOSES), len(other), len(log)] == [2, 0, 2, 2]
+    assert [(each.image_id, each.verdict) for each in other.judgements()] == [("b.png", "right"), ("c.png", "wrong")]
+    assert [each.judgement_id for each in log.judgements()] == [each.judgement_id for each in given]
+
+
 def test_a_judgement_counts_once_and_recipes_are_apart(log: JudgementLog) -> None:
     one = judged()
     assert (log.add([one], PURPOSES), log.add([one, judged("wrong")], PURPOSES)) == (1, 1)
