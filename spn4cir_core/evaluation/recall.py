@@ -82,8 +82,8 @@ def share_interval(
     A resampled share of 0 or 1 has no width, and that of few queries too little; Wilson's has its level for few
     queries too (Brown, Cai and DasGupta 2001). Queries of one reference image are not independent: p (1 − p) divided by
     the variance of the mean over reference images is how many would be (Kish 1965; Korn and Graubard 1998). Where that
-    variance is 0, as of a share of 0 or 1, each reference image counts once; unequal weights take from that what Kish's
-    (Σw)² / Σw² takes from the number of queries.
+    variance is 0, as of a share of 0 or 1, each reference image counts once, and unequal ones for less: (Σw)² / Σw²,
+    w the weight of its queries.
 
     Args:
         values_QM: one column per thing measured, 0 … 1.
@@ -101,9 +101,9 @@ def share_interval(
     variance_M = (sums_GM**2).sum(axis=0)
     spread_M = share_M * (1 - share_M)
     has_variance_M = variance_M > 1e-12
-    evenness = 1 / (queries * (part_Q**2).sum())
-    count_M = np.where(has_variance_M, spread_M / np.where(has_variance_M, variance_M, 1), groups * evenness)
-    count_M = np.maximum(1, count_M if groups >= FEW_REFERENCES else np.minimum(count_M, queries * evenness))
+    references = 1 / (np.bincount(group_of, part_Q) ** 2).sum()
+    count_M = np.where(has_variance_M, spread_M / np.where(has_variance_M, variance_M, 1), references)
+    count_M = np.maximum(1, count_M if groups >= FEW_REFERENCES else np.minimum(count_M, queries))
     centre_M = share_M + NORMAL**2 / (2 * count_M)
     half_M = NORMAL * np.sqrt(spread_M / count_M + NORMAL**2 / (4 * count_M**2))
     divisor_M = 1 + NORMAL**2 / count_M

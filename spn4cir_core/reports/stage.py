@@ -154,7 +154,7 @@ EVAL_REPORT = Stage(
         *(role.artifact for role in ROLES.values()),
     ),
     view=RerankedReportInput,
-    version=15,
+    version=16,
     write=write_report,
     external_inputs=_reranker_weights,
     fingerprint_part={"rerank": lambda reranker: reranker},
