@@ -51,8 +51,9 @@ def find_model(model: str, revision: str) -> ModelSource:
         raise InputError(f"no built-in model {model!r}; there is {', '.join(BUILTIN)}")
     folder = BUILTIN.get(model, Path(model).expanduser().absolute())
     if folder.is_dir():
+        has_layers = (folder / "modules.json").is_file()  # of sentence-transformers, one of which may be the model
         for needed in ("config.json", "*.safetensors"):
-            if not any(folder.glob(needed)):
+            if not any(folder.glob(needed)) and not (has_layers and any(folder.glob(f"*/{needed}"))):
                 raise InputError(f"model folder {folder} has no {needed}; save the model there with save_pretrained")
         return ModelSource(str(folder), "", folder)
     if model.startswith(("/", ".", "~")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):

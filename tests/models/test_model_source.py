@@ -30,6 +30,17 @@ def test_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
         find_model(str(tmp_path), "main")
 
 
+def test_a_model_may_be_a_layer_of_sentence_transformers(tmp_path: Path) -> None:
+    layer = tmp_path / "0_CLIPModel"
+    layer.mkdir()
+    (layer / "config.json").write_text("{}")
+    (layer / "model.safetensors").write_bytes(b"1")
+    with pytest.raises(InputError, match=r"has no config\.json"):
+        find_model(str(tmp_path), "main")
+    (tmp_path / "modules.json").write_text("[]")
+    assert find_model(str(tmp_path), "main").folder == tmp_path
+
+
 def test_folder_wins_over_a_hub_id_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "owner" / "name"
     folder.mkdir(parents=True)
