@@ -48,9 +48,12 @@ def state_of(pipeline: Pipeline) -> State:
         return State(digest=fingerprint(reason), reason=reason)
     if not wanted:
         return State(reason="everything is up to date")
+    if problems := [f"{name}: {late.unreadable}" for name, late in wanted.items() if late.unreadable]:
+        reason = f"cannot tell what is out of date: {'; '.join(problems)}"
+        return State(digest=fingerprint(reason), reason=reason)
     pairs = {
-        name: [digest, artifact and artifact.fingerprint]
-        for (name, digest), artifact in zip(wanted.items(), present.values(), strict=True)
+        name: [late.wanted, artifact and artifact.fingerprint]
+        for (name, late), artifact in zip(wanted.items(), present.values(), strict=True)
     }
     return State(list(wanted), fingerprint(pairs))
 

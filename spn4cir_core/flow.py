@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from spn4cir_core.annotations.stage import ANNOTATIONS
 from spn4cir_core.blend.stage import BLEND
 from spn4cir_core.captions.stage import CAPTIONS
 from spn4cir_core.embeddings.stage import IMAGE_EMBEDDINGS
-from spn4cir_core.engine.stage import Stage
+from spn4cir_core.engine.stage import UNREADABLE, Stage
 from spn4cir_core.errors import RecipeError, StoreError
 from spn4cir_core.images.stage import IMAGES
 from spn4cir_core.negatives.stage import FALSE_NEGATIVES
@@ -93,18 +94,39 @@ def check_parents(names: Collection[str], recipe: Recipe, store: Store) -> None:
         )
 
 
-def outdated(recipe: Recipe, store: Store) -> dict[str, str | None]:
+@dataclass(frozen=True)
+class Late:
+    """A stage that is not up to date, or of which that cannot be known."""
+
+    wanted: str | None = None
+    """The fingerprint that it should have; None where a late parent decides that, or nothing can be known."""
+    unreadable: str = ""
+    """The error of what it reads from outside the store: nothing can be known of it then."""
+
+
+def outdated(recipe: Recipe, store: Store) -> dict[str, Late]:
     """Stages whose artefact is missing, damaged or was made from other inputs, and all that follows from them.
 
+    A stage that reads something from outside the store that cannot be read, such as a model's folder that is gone,
+    counts as one of them: others can still be looked at, and run.
+
     Returns:
-        Stage name → the fingerprint it should have, None where a late parent decides that; in flow order.
+        By stage name, in flow order.
+
+    Raises:
+        StoreError: the store cannot be read.
     """
-    late: dict[str, str | None] = {}
+    late: dict[str, Late] = {}
     for stage in STAGES.values():
         if late.keys() & set(stage.parents_of(recipe)):
-            late[stage.name] = None
+            late[stage.name] = Late()
             continue
-        wanted, current = stage.wanted(recipe, store), store.current(recipe.name, stage.name)
+        current = store.current(recipe.name, stage.name)
+        try:
+            wanted = stage.wanted(recipe, store)
+        except UNREADABLE as error:
+            late[stage.name] = Late(unreadable=str(error))
+            continue
         if current is None or current.fingerprint != wanted or current.damage():
-            late[stage.name] = wanted
+            late[stage.name] = Late(wanted)
     return late

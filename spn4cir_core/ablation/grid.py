@@ -12,6 +12,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from multiprocessing import get_context
@@ -22,6 +23,7 @@ from pydantic import Field, ValidationError
 
 from spn4cir_core.engine.plugins import Settings, explain
 from spn4cir_core.engine.progress import Progress, silent
+from spn4cir_core.engine.stage import UNREADABLE, Stage
 from spn4cir_core.errors import RecipeError, Spn4cirError, StoreError
 from spn4cir_core.evaluation.report_tables import RECALL_FILE, read_rows_of_set
 from spn4cir_core.flow import STAGES
@@ -214,7 +216,7 @@ def run_ahead(recipes: Sequence[Recipe], names: Sequence[str], store: Store, job
         for name in names:
             stage, missing = STAGES[name], dict[str, Recipe]()
             for recipe in recipes:
-                digest = stage.wanted(recipe, store)
+                digest = _wanted(stage, recipe, store)
                 if digest is not None and store.get(name, digest) is None:
                     missing.setdefault(digest, recipe)
             running = [pool.submit(_run_stage, name, recipe, store) for recipe in missing.values()]
@@ -223,9 +225,16 @@ def run_ahead(recipes: Sequence[Recipe], names: Sequence[str], store: Store, job
                     future.result()
                 progress(name, done, len(running))
             for recipe in recipes:
-                digest = stage.wanted(recipe, store)
+                digest = _wanted(stage, recipe, store)
                 if digest is not None and store.get(name, digest) is not None:
                     stage.run(recipe, store)  # points the recipe to it
+
+
+def _wanted(stage: Stage[Any], recipe: Recipe, store: Store) -> str | None:
+    """None also where the stage reads something that cannot be read."""
+    with suppress(*UNREADABLE):
+        return stage.wanted(recipe, store)
+    return None
 
 
 def _share_cores(jobs: int) -> None:

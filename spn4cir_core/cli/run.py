@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -23,17 +24,19 @@ from spn4cir_core.cli.options import (
 from spn4cir_core.cli.outcome import outcome, write_triplet_sheet
 from spn4cir_core.cli.summary import page_of, write_pages
 from spn4cir_core.engine.progress import shown
-from spn4cir_core.flow import STAGES, selected
+from spn4cir_core.flow import STAGES, outdated, selected
 from spn4cir_core.launch.launcher import launch_from
 from spn4cir_core.launch.recipe_source import claimed
 from spn4cir_core.launch.run_flow import run
-from spn4cir_core.operations.changes import late_above
+from spn4cir_core.operations.changes import UNKNOWN, late_above
 from spn4cir_core.operations.estimate import record_run
 from spn4cir_core.operations.requirements import check_requirements
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.remote_store import open_store
+
+log = logging.getLogger(__name__)
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +73,11 @@ def run_stages(
     recipe = claimed(chosen_recipe(recipe_name, images), store)
     names = selected([name.strip() for name in select.split(",")]) if select else list(STAGES)
     check_requirements(recipe, store, names)
-    above = late_above(names, recipe, store) if select else {}
+    late = outdated(recipe, store) if select else {}
+    for name in sorted(late.keys() - set(names)):
+        if late[name].unreadable:
+            log.warning("%s: %s: %s", name, UNKNOWN, late[name].unreadable)
+    above = late_above(names, late)
     reused = dict[str, bool]()
 
     def on_stage_done(artifact: Artifact, there: bool) -> None:

@@ -16,7 +16,15 @@ from spn4cir_core.engine.growth import Corpus, Load, per_image
 from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress, silent
-from spn4cir_core.errors import AlreadyWritten, InputChanged, LaunchError, StoreError
+from spn4cir_core.errors import (
+    AlreadyWritten,
+    InputChanged,
+    InputError,
+    LaunchError,
+    MissingExtra,
+    RecipeError,
+    StoreError,
+)
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.draft import Draft
 from spn4cir_core.store.fingerprints import fingerprint, fingerprint_key, plain
@@ -26,6 +34,8 @@ log = logging.getLogger(__name__)
 WRITE, KEEP = "write", "keep"
 TRIES = 3
 """Attempts to run a stage whose inputs change while it reads them."""
+UNREADABLE = (InputError, MissingExtra, RecipeError)
+"""What :meth:`Stage.inputs` raises where something from outside the store cannot be read."""
 
 
 class Tables(Protocol):

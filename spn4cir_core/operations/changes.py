@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from spn4cir_core.engine.stage import Stage
+from spn4cir_core.engine.stage import UNREADABLE, Stage
 from spn4cir_core.errors import StoreError
 from spn4cir_core.flow import STAGES, downstream_of, outdated
 from spn4cir_core.images.stage import picture_changes
@@ -17,6 +18,7 @@ from spn4cir_core.store.summaries import SUMMARY
 
 NOT_MADE = "not made yet"
 OUTSIDE = "what it reads from outside the store has changed"
+UNKNOWN = "whether it is up to date is not known"
 SHOWN_CHARACTERS = 60
 SHOWN_REASONS = 12
 
@@ -34,33 +36,42 @@ def reusable_artifacts(recipe: Recipe, store: Store) -> dict[str, Artifact]:
         parents = {name: present.get(name) for name in stage.parents_of(recipe)}
         known = {name: parent for name, parent in parents.items() if parent is not None}
         if len(known) == len(parents):
-            artifact = store.get(stage.name, fingerprint(stage.inputs(recipe, store, known)))
-            if artifact is not None and not artifact.damage():
-                present[stage.name] = artifact
+            with suppress(*UNREADABLE):
+                artifact = store.get(stage.name, fingerprint(stage.inputs(recipe, store, known)))
+                if artifact is not None and not artifact.damage():
+                    present[stage.name] = artifact
     current = {name: store.current(recipe.name, name) for name in present}
     return {name: made for name, made in present.items() if (own := current[name]) is None or own.path != made.path}
 
 
-def late_above(names: Iterable[str], recipe: Recipe, store: Store) -> dict[str, list[str]]:
-    """The stages that are out of date, are not among ``names``, and come before one of them; by that one."""
-    others = [name for name in outdated(recipe, store) if name not in set(names)]
+def late_above(names: Iterable[str], late: Iterable[str]) -> dict[str, list[str]]:
+    """The late stages that are not among ``names`` and come before one of them; by that one."""
+    others = [name for name in late if name not in set(names)]
     reached = {name: downstream_of(name) for name in others}
     above = {name: [other for other in others if name in reached[other]] for name in names}
-    return {name: late for name, late in above.items() if late}
+    return {name: others for name, others in above.items() if others}
 
 
-def _reasons(stage: Stage[Any], recipe: Recipe, store: Store, late: Mapping[str, object]) -> list[str]:
+def _reasons(stage: Stage[Any], recipe: Recipe, store: Store, late: Collection[str]) -> list[str]:
     artifact = store.current(recipe.name, stage.name)
-    if artifact is None:
-        folder = store.without_summary(recipe.name, stage.name)
-        return [f"{folder} has no {SUMMARY}: it was lost; the artefact is made anew"] if folder else [NOT_MADE]
-    if damage := artifact.damage():
-        return [damage]
     parents = {name: store.current(recipe.name, name) for name in stage.parents_of(recipe)}
     present = {name: parent for name, parent in parents.items() if parent is not None}
-    now = stage.inputs(recipe, store, present)
+    try:
+        now = stage.inputs(recipe, store, present)
+    except UNREADABLE as error:
+        now, unreadable = {}, [str(error)]
+    else:
+        unreadable = []
+    if artifact is None:
+        folder = store.without_summary(recipe.name, stage.name)
+        lost = f"{folder} has no {SUMMARY}: it was lost; the artefact is made anew"
+        return [lost if folder else NOT_MADE, *unreadable]
+    if damage := artifact.damage():
+        return [damage, *unreadable]
     behind = [name for name in parents if name in late]
     follows = [f"{', '.join(behind)} would run"] if behind else []
+    if unreadable:
+        return [*follows, f"{UNKNOWN}: {unreadable[0]}"]
     was = {name: fingerprint for name, fingerprint in artifact.summary["parents"].items() if name not in late}
     will = {name: fingerprint for name, fingerprint in now["parents"].items() if name not in late}
     own = [

@@ -26,16 +26,9 @@ def check_requirements(recipe: Recipe, store: Store, names: Collection[str]) -> 
         InputError: something is missing; the message has a line for each.
     """
     if missing_requirements(recipe, names):  # which stages would run is not cheap to know
-        problems = missing_requirements(recipe, set(names) & _would_run(recipe, store))
+        problems = missing_requirements(recipe, set(names) & outdated(recipe, store).keys())
         if problems:
             raise InputError("\n".join(problems))
-
-
-def _would_run(recipe: Recipe, store: Store) -> set[str]:
-    try:
-        return set(outdated(recipe, store))
-    except InputError:  # the fingerprint of a model that is not there
-        return set(STAGES)
 
 
 def missing_requirements(recipe: Recipe, names: Collection[str] = STAGES) -> list[str]:

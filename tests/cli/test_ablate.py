@@ -80,14 +80,15 @@ def test_processes_side_by_side_add_what_is_missing_and_a_cell_that_fails_spares
         "bank": AXES["negatives"]["bank"],
         "short": {"stage2_checkpoint": {"steps": 2}},
         "unsteady": {"stage2_checkpoint": {"steps": 3, "temperature": 1e-30}},
+        "lost": {"stage1_checkpoint": {"start_from": str(folder / "no_checkpoint")}},
     }
     done = ablate(
         folder, "more", {"positives": {"near": AXES["positives"]["near"]}, "negatives": negatives}, "--jobs=2"
     )
     assert done.exit_code == 1 and isinstance(done.exception, Spn4cirError)
-    assert "1 of 3 cells failed" in str(done.exception) and "unsteady" in done.output
+    assert "2 of 4 cells failed" in str(done.exception) and "unsteady" in done.output
     table = json.loads((folder / "store/ablations/more/ablation.json").read_text(encoding="utf-8"))
-    assert [bool(cell["error"]) for cell in table["cells"]] == [False, False, True]
+    assert [bool(cell["error"]) for cell in table["cells"]] == [False, False, True, True]
     after = made(folder, "stage2_checkpoint")
     assert len(after) == len(before) + 1 and before.items() <= after.items()
 

@@ -108,6 +108,22 @@ def test_a_selection_without_its_parents_names_all_that_are_missing(folder: Path
     assert "images, templates, annotations, captions, image_embeddings, splits, pairs, modified_texts" in last
 
 
+def test_a_selection_runs_although_a_stage_outside_it_lacks_its_model(folder: Path) -> None:
+    recipe = folder / "reranked.toml"
+    recipe.write_text(
+        'base = "./tiny.toml"\nrerank = { kind = "cross_encoder", model = "./no_model" }\n', encoding="utf-8"
+    )
+    words = ["--recipe", str(recipe), "--store", str(folder / "store")]
+    done = spn4cir("run", "--select", "images,templates,annotations,captions", *words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    status = spn4cir("status", *words)
+    assert status.returncode == 0 and f"model folder {folder / 'no_model'} does not exist" in status.stdout
+    again = spn4cir("run", "--select", "captions", *words)
+    assert again.returncode == 0 and again.stdout.startswith("captions ")
+    refused = spn4cir("run", "--select", "eval_report", *words)
+    assert refused.returncode == 1 and "error: rerank: model folder" in refused.stderr
+
+
 def test_an_error_names_the_command_with_its_recipe_and_store(folder: Path) -> None:
     done = spn4cir("search", "--text", "red", "--recipe", str(folder / "tiny.toml"), "--store", str(folder / "empty"))
     assert f"spn4cir run --recipe {folder / 'tiny.toml'} --store {folder / 'empty'}" in done.stderr
