@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spn4cir_core.texts.caption_phrases import BREAKS, STOP, CaptionPhrases
 from spn4cir_core.texts.differences import ARTICLES, PREPOSITIONS
 from spn4cir_core.texts.edit_clauses import KIND_NAMES, Operation, Words, operations, phrases, tokens
 from spn4cir_core.texts.edits import DOING
@@ -17,9 +18,8 @@ from spn4cir_core.texts.word_kinds import WordKinds, is_attribute, stem
 
 _NO_SPACES = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """Scripts that put no space between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
-_BREAKS = frozenset({",", ";", ".", ":", "and", "!", "?"})
-_PRONOUNS = frozenset({"it", "them", "him", "her"})
-_STOP = ARTICLES | PREPOSITIONS | _PRONOUNS | _BREAKS
+_PICTURES = frozenset({"icon", "image", "picture", "photo", "photograph", "product", "object", "article"})
+"""What people call the picture itself."""
 _KNOWN_ONLY = WordKinds()
 
 
@@ -50,14 +50,15 @@ def edit_caption(reference_caption: str, modified_text: str, kinds: WordKinds = 
     return draft.result(tokens(reference_caption), changes, any(understood))
 
 
-class _Draft:
+class _Draft(CaptionPhrases):
     """A caption's tokens while it is edited."""
-
-    def __init__(self, words: list[str], kinds: WordKinds) -> None:
-        self.words, self.kinds = words, kinds
 
     def apply(self, change: Operation) -> bool:
         """Carry one operation out; False where it is only appended because no rule knows its words."""
+        if change.verb in ("add", "set", "say") and not change.old:
+            self._remove_what_lacks(change.new)
+            if self._extend(change.new):
+                return True
         if change.verb == "remove":
             for phrase in phrases(change.old):
                 self._remove(phrase)
@@ -79,87 +80,19 @@ class _Draft:
         self.words = _tidied(self.words)
         old, new = {stem(word) for word in before}, {stem(word) for word in self.words}
         named = [word for change in changes if change.verb in ("remove", "replace") for word in change.old]
-        gone = {stem(word): word for word in [*named, *before] if word not in _STOP and stem(word) not in new}
-        come = {stem(word): word for word in self.words if word not in _STOP and stem(word) not in old}
+        gone = {stem(word): word for word in [*named, *before] if word not in STOP and stem(word) not in new}
+        come = {stem(word): word for word in self.words if word not in STOP and stem(word) not in old}
         return EditedCaption(_joined(self.words), tuple(come.values()), tuple(gone.values()), understood)
 
     def _knows(self, words: Words) -> bool:
-        return any(is_attribute(word) or self._alike(word, 0, len(self.words)) for word in words)
-
-    def _alike(self, word: str, start: int, end: int) -> list[int]:
-        return [
-            index
-            for index in range(start, min(end, len(self.words)))
-            if self.words[index] not in _STOP and self.kinds.alike(word, self.words[index])
-        ]
-
-    def _find(self, phrase: Words, first: int = 0, last: int | None = None) -> tuple[int, int] | None:
-        """Where the phrase stands between two positions, its last appearance.
-
-        Words of the caption may stand between its own: "large star" means the "large pink star". Attributes that are
-        missing there may be left out.
-        """
-        last = len(self.words) if last is None else last
-        return self._run(phrase, first, last) or self._spread(phrase, first, last) or self._named(phrase, first, last)
-
-    def _run(self, phrase: Words, first: int, last: int) -> tuple[int, int] | None:
-        wanted = [stem(word) for word in phrase]
-        for start in range(last - len(wanted), first - 1, -1):
-            if [stem(word) for word in self.words[start : start + len(wanted)]] == wanted:
-                return start, start + len(wanted)
-        return None
-
-    def _spread(self, phrase: Words, first: int, last: int) -> tuple[int, int] | None:
-        """The words in their order, in one noun phrase."""
-        wanted = [stem(word) for word in phrase]
-        for end in range(last, first + len(wanted), -1):
-            if wanted and stem(self.words[end - 1]) == wanted[-1]:
-                start, left = end - 1, wanted[:-1]
-                while left and start > first and self.words[start - 1] not in _STOP | DOING:
-                    start -= 1
-                    if stem(self.words[start]) == left[-1]:
-                        left.pop()
-                if not left:
-                    return start, end
-        return None
-
-    def _named(self, phrase: Words, first: int, last: int) -> tuple[int, int] | None:
-        """Without some of its first words, if those are attributes."""
-        for skipped in range(1, len(phrase)):
-            if all(is_attribute(word) for word in phrase[:skipped]):
-                span = self._run(phrase[skipped:], first, last)
-                if span:
-                    return span
-        return None
-
-    def _segment(self, index: int) -> tuple[int, int]:
-        """The noun phrase around a word, with the preposition that it begins with and "around it" behind it."""
-        if not self.words:
-            return 0, 0
-        index = min(index, len(self.words) - 1)
-        start, end = index, index + 1
-        while start and self.words[start] not in PREPOSITIONS | DOING and self.words[start - 1] not in _BREAKS:
-            start -= 1
-        if self.words[index] in PREPOSITIONS | DOING:
-            start = index
-        while end < len(self.words) and self.words[end] not in _BREAKS:
-            pronoun = self.words[end : end + 2][-1] in _PRONOUNS
-            if self.words[end] in PREPOSITIONS | DOING and not pronoun:
-                break
-            end += 1
-        return start, end
-
-    def _head(self, start: int, end: int) -> int:
-        """The word that a noun phrase is about: its last one before an inner preposition."""
-        inner = [index for index in range(start + 1, end) if self.words[index] in PREPOSITIONS]
-        return (inner[0] if inner else end) - 1
+        return any(is_attribute(word) or self.alike(word, 0, len(self.words)) for word in words)
 
     def _remove(self, phrase: Words) -> None:
-        span = self._find(phrase)
+        span = self.find(phrase)
         if span is None:
             return
-        start, end = self._segment(span[0])
-        if not span[0] <= self._head(start, end) < span[1]:
+        start, end = self.segment(span[0])
+        if not span[0] <= self.head(start, end) < span[1]:
             del self.words[slice(*span)]
             return
         joint = self.words[start] if self.words[start] in PREPOSITIONS else ""
@@ -169,19 +102,57 @@ class _Draft:
         if joint and len(rest) == 2 and rest[0] == "and" and rest[1] not in PREPOSITIONS:
             self.words[start] = joint  # "with A and B" loses A
 
+    def _remove_what_lacks(self, words: Words) -> None:
+        """Of "sleeveless", the sleeves."""
+        for word in words:
+            if _lacks(word):
+                self._remove((word.removesuffix("less"),))
+
+    def _extend(self, words: Words) -> bool:
+        """ "arrow pointing left": the caption's arrow points left; whether the words are of that structure."""
+        if len(words) < 2 or not words[1].endswith("ing") or words[1] in DOING or is_attribute(words[0]):
+            return False
+        span = self.run(words[:1], 0, len(self.words))
+        if span is None:
+            return False
+        end = span[1]
+        while end < len(self.words) and (
+            self.words[end].endswith("ing") or (end > span[1] and is_attribute(self.words[end]))
+        ):
+            end += 1
+        self.words[span[1] : end] = words[1:]
+        return True
+
     def _replace(self, change: Operation) -> None:
-        olds = [phrase for phrase in phrases(change.old) if self._find(phrase)]
+        olds = [phrase for phrase in phrases(change.old) if self.find(phrase)]
         late = [phrase for phrase in phrases(change.old) if phrase not in olds]
         if not olds:
             self._set(Operation("set", change.new)) if self._knows(change.new) else self._add(change.new)
             return
         for phrase in olds[1:]:
             self._remove(phrase)
-        start, end = self._find(olds[0]) or (0, 0)
-        self.words[start:end] = self._in_place_of(olds[0], change.new, start, end)
+        start, end = self.find(olds[0]) or (0, 0)
+        self.words[start:end] = self._in_place_of(olds[0], self._fitted(olds[0], change.new), start, end)
         for phrase in late:  # "with a box instead of a circle and purple"
-            if all(map(is_attribute, phrase)) and len(olds) > 0 and not self._alike(phrase[0], start, end):
+            if all(map(is_attribute, phrase)) and len(olds) > 0 and not self.alike(phrase[0], start, end):
                 self._set(Operation("set", phrase))
+
+    def _fitted(self, old: Words, new: Words) -> Words:
+        """The new words as the caption needs them in the position of the old ones.
+
+        "five apples instead of three" has the caption's apples, "short instead of long sleeves" means short sleeves,
+        and "on grass, not sand" follows the caption's own "on".
+        """
+        if new[:1] and new[0] in PREPOSITIONS and old[0] not in PREPOSITIONS:
+            new = new[1:]
+        said, thing = _parted(new)
+        old_said, old_thing = _parted(old)
+        others = [(word, other) for word in said for other in old_said if stem(word) != stem(other)]
+        if not any(self.kinds.alike(word, other) for word, other in others):
+            return new
+        if thing and not old_thing and self.find(thing):
+            return said
+        return (*said, *old_thing) if old_thing and not thing else new
 
     def _in_place_of(self, old: Words, new: Words, start: int, end: int) -> list[str]:
         """The new words, with what stands between the old ones where those are as many."""
@@ -196,7 +167,11 @@ class _Draft:
     def _add(self, new: Words) -> None:
         first = (*new[:1], "")[0]
         for phrase in phrases(new):
-            span = self._find(phrase)
+            said = tuple(word for word in phrase if word not in KIND_NAMES)
+            if said and len(said) < len(phrase) and all(map(is_attribute, said)):
+                self._set(Operation("set", said))  # "darker colour"
+                continue
+            span = self.find(phrase)
             if span and span[1] - span[0] < len(phrase) and not self._is_list():
                 attributes = tuple(word for word in phrase if is_attribute(word))
                 self._set(Operation("set", attributes, tuple(word for word in phrase if word not in attributes)))
@@ -220,30 +195,35 @@ class _Draft:
 
     def _keep(self, words: Words) -> None:
         """ "the same trousers": the words are true of the target too, whether or not the caption has them."""
-        for phrase in phrases(tuple(word for word in words if word not in KIND_NAMES and word not in _STOP - {"and"})):
-            if not self._find(phrase):
+        unsaid = KIND_NAMES | _PICTURES | (STOP - {"and"})
+        for phrase in phrases(tuple(word for word in words if word not in unsaid)):
+            if not self.find(phrase):
                 self._append(phrase)
 
     def _set(self, change: Operation) -> None:
         self.words = _tidied(self.words)
         start, end = 0, len(self.words)
         if change.old:
-            span = self._find(change.old)
+            span = self.find(change.old)
             if span is None:
-                self._add((*change.new, *change.old))
+                whole = (*change.new, *change.old)  # "the shirt is black", of a dress
+                alike = self.alike(change.old[-1], 0, len(self.words))
+                self._set(Operation("set", whole)) if alike else self._add(whole)
                 return
-            start, end = self._segment(span[0])
+            start, end = self.segment(span[0])
             if all(map(is_attribute, change.old)):
                 start, end = span
         used: set[int] = set()
         for phrase in phrases(change.new):
-            attributes = [word for word in phrase if is_attribute(word)]
-            name = tuple(word for word in phrase if not is_attribute(word))
+            attributes, name = _parted(phrase)
+            if change.verb == "say" and name and (_lacks(name[-1]) or not self.kinds.knows_any(name)):
+                self._append(name)  # "red somehow": no caption has the word
+                name = ()
             if set(name) & (PREPOSITIONS - {"of"}) and not change.old:
                 self._add(phrase)
                 continue
-            own = self._find(name) if name and not change.old and self._is_list() else None
-            first, last = self._segment(own[0]) if own else (start, end)
+            own = self.find(name) if name and not change.old and self._is_list() else None
+            first, last = self.segment(own[0]) if own else (start, end)
             last += self._set_name(name, first, last, bool(change.old) or (bool(attributes) and not self._is_list()))
             for word in attributes:
                 last += self._set_attribute(word, first, last, used)
@@ -251,30 +231,22 @@ class _Draft:
 
     def _set_attribute(self, word: str, start: int, end: int, used: set[int]) -> int:
         """Put an attribute in the position of one of its kind, else before the thing; the number of words added."""
-        alike = self._alike(word, start, end)
+        alike = self.alike(word, start, end)
         free = [index for index in alike if index not in used]
-        if any(stem(self.words[index]) == stem(word) for index in alike):
+        same = {index for index in alike if stem(self.words[index]) == stem(word)}
+        if same:
+            used |= same
             return 0
         if free:
             self.words[free[0]] = word
             used.add(free[0])
             return 0
-        first, last = self._segment(start)
-        index = alike[-1] + 1 if alike else self._name_start(first, last)
+        first, last = self.segment(start)
+        index = alike[-1] + 1 if alike else self.name_start(first, last)
         joint = ["and"] if alike else []
         self.words[index:index] = [*joint, word]
         used |= {index + len(joint)}
         return len(joint) + 1
-
-    def _name_start(self, start: int, end: int) -> int:
-        """The first of the words that name the thing of a noun phrase: those before its head that are no attributes."""
-        index = self._head(start, end) if end > start else start
-        while index > start and not self._describes(self.words[index - 1]):
-            index -= 1
-        return index
-
-    def _describes(self, word: str) -> bool:
-        return word in _STOP or word in DOING or is_attribute(word)
 
     def _set_name(self, name: Words, start: int, end: int, about: bool) -> int:
         """Put a name in the position of the thing's; the number of words added inside the span.
@@ -282,16 +254,16 @@ class _Draft:
         Args:
             about: whether the span is the thing that the text speaks of. In a list, another thing may have the name.
         """
-        named = self._find(name, start, end) if about and self._is_list() else self._find(name)
-        if not set(name) - _STOP or named:
+        named = self.find(name, start, end) if about and self._is_list() else self.find(name)
+        if not set(name) - STOP or named:
             return 0
         before = len(self.words)
-        alike = self._alike(name[-1], start, end)
-        first, last = self._segment(alike[0] if alike else start)
+        alike = self.alike(name[-1], start, end)
+        first, last = self.segment(alike[0] if alike else start)
         whole = not self.words or ((first, last) == (0, len(self.words)) and self.kinds.names_thing(name))
         if alike or about or whole:
-            head = self._head(first, last) if last > first else first
-            at = self._name_start(first, last)
+            head = self.head(first, last) if last > first else first
+            at = self.name_start(first, last)
             self.words[at : head + 1] = name
         else:
             self._append(name)
@@ -299,17 +271,28 @@ class _Draft:
         return len(self.words) - before
 
 
+def _lacks(word: str) -> bool:
+    """ "sleeveless" says what a thing has not."""
+    return len(word) > len("unless") and word.endswith("less")
+
+
+def _parted(words: Words) -> tuple[Words, Words]:
+    """Attributes, and the words that name a thing."""
+    said = tuple(word for word in words if is_attribute(word))
+    return said, tuple(word for word in words if word not in said)
+
+
 def _tidied(words: list[str]) -> list[str]:
     """Without joints that join nothing any more: "with" before a comma, two commas, "and" at an end."""
     tidy_words: list[str] = []
     for word in words:
-        while tidy_words and word in _BREAKS and tidy_words[-1] in _BREAKS | PREPOSITIONS | ARTICLES:
+        while tidy_words and word in BREAKS and tidy_words[-1] in BREAKS | PREPOSITIONS | ARTICLES:
             tidy_words.pop()
         if tidy_words and tidy_words[-1] == "with" and word in PREPOSITIONS:
             tidy_words.pop()
-        if tidy_words or word not in _BREAKS:
+        if tidy_words or word not in BREAKS:
             tidy_words.append(word)
-    while tidy_words and tidy_words[-1] in _BREAKS | PREPOSITIONS | ARTICLES:
+    while tidy_words and tidy_words[-1] in BREAKS | PREPOSITIONS | ARTICLES:
         tidy_words.pop()
     return [_article(word, after) for word, after in zip(tidy_words, [*tidy_words[1:], ""], strict=False)]
 

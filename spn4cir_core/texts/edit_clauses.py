@@ -13,6 +13,7 @@ from typing import Literal
 from spn4cir_core.texts.attributes import COLOURS, SHADES
 from spn4cir_core.texts.differences import ARTICLES, PREPOSITIONS
 from spn4cir_core.texts.edits import DOING
+from spn4cir_core.texts.request_wordings import simpler_words
 from spn4cir_core.texts.word_kinds import COMPARATIVES, is_attribute
 
 Words = tuple[str, ...]
@@ -35,11 +36,14 @@ _COLOUR = "|".join(COLOURS)
 _SHADE = "|".join(SHADES)
 _TOKEN = re.compile(rf"(?:{_SHADE})\s+(?:{_COLOUR})\b|[\w'’]+(?:-\w+)*|[,;.:!?]|->|→")
 _LEAD = re.compile(
-    r"^(?:please|kindly|can you|could you|would you|i want(?: to see)?|i would like|i'd like|i need|i am looking for|"
+    r"^(?:kindly|can you|could you|would you|i want(?: to see)?|i would like|i'd like|i need|i am looking for|"
+    r"i'm looking for|i(?:'d| would)? prefer|i(?:'d| would) (?:love|rather have)|(?:can|could|may) i (?:get|have|see)|"
+    r"do you (?:have|sell)|have you got|is there|are there|(?:this|that)(?= (?:in|with|without|but|only|just)\b)|"
     r"show(?: me)?|find(?: me)?|give me|look for|looking for|search for|how about|what about|let's|try|like this|"
     r"similar(?: to this)?|identical|it to be|it to have(?= no)|that is|that are|which is|it is|it's|this is|they are|"
     r"it should be|it should(?= have)|should be|should(?= have)|it|is|are|be|now|just|only|then|also|instead|and|but|"
-    r"version|ones?|the ones?|an? one|that(?= (?:has|have|also|is))|which(?= (?:has|have|also|is))|maybe|perhaps)\b\s*"
+    r"made (?:of|from|out of)|version|ones?|the ones?|an? one|"
+    r"(?:that|which)(?= (?:has|have|also|is|not|without))|maybe|perhaps)\b\s*"
 )
 _SAME = re.compile(
     r"^(?:(?:exactly|almost) )?(?:the|that|this|with the)? ?same\b(?P<what>[^,;.]*?)(?=$|,|;|\.| but\b| just\b| only\b|"
@@ -52,6 +56,7 @@ _REPLACE = [
         r"(?:replace|substitute|exchange|swap|trade)s? (?P<old>.+?) (?:by|with|for|to|against) (?P<new>.+)",
         r"(?:with |add |have |has |make it |in )?(?P<new>.+?) (?:instead of|rather than|in place of|replacing) "
         r"(?P<old>.+)",
+        r"(?P<new>.+?) where (?P<old>.+?) (?:is|are|was|were|used to be)",
         r"(?P<old>.+?) (?:->|→) (?P<new>.+)",
     )
 ]
@@ -60,11 +65,13 @@ _BECOME = [
     for pattern in (
         r"(?:change|switch)s? from (?P<old>.+?) to (?P<new>.+)",
         r"(?:change|turn|switch|convert|transform|alter|make)s? (?P<old>.+?) (?:into|to|for) (?:be )?(?P<new>.+)",
-        r"(?P<old>.+?) (?:becomes?|turns? into|should be) (?P<new>.+)",
+        r"(?P<old>.+?) (?:becomes?|turns? into|(?:should|must|has to|have to|needs? to) be|is|are) (?P<new>.+)",
         r"from (?P<old>.+?) to (?P<new>.+)",
+        rf"(?P<old>(?:(?:{_SHADE}) )?(?:{_COLOUR})) to (?P<new>(?:(?:{_SHADE}) )?(?:{_COLOUR}))",
+        r"(?:point|turn|face|flip|rotate)s? (?P<old>.+?) (?:to )?(?:the )?(?P<new>left|right|up|down)",
     )
 ]
-_MAKE = re.compile(r"^(?:make|turn|paint|colou?r|let|have) (?P<what>.+)$")
+_MAKE = re.compile(r"^(?:make|turn|paint|(?:re)?colou?r|dye|let|have) (?P<what>.+)$")
 _MOVE = re.compile(r"^(?:move|shift|put|place) (?P<old>.+?) (?P<new>(?:to|at|on|in|into|onto|near|next) .+)$")
 _SET_TO = re.compile(r"^(?:change|turn|switch|set|convert)(?: (?:it|them|this))? (?:in)?to (?P<new>.+)$")
 _PRONOUN = re.compile(
@@ -76,17 +83,20 @@ _REMOVE = re.compile(
     r"take out|get rid of|leave out|leave off|(?:has|have|having) no|(?:does|do)(?:n't| not) have|lacks?|lacking|"
     r"free of|take(?= .* (?:away|off|out)$))\b(?: any| its| their| (?=\w))? ?(?P<old>.+)$"
 )
-_REMOVE_AFTER = re.compile(r"^(?P<old>.+?) (?:removed|gone|taken away|taken off|is gone|dropped)$")
-_ADD = re.compile(
-    r"^(?:with|add(?:ing|s)?|includ(?:e|es|ing)|plus(?! sign| mark| button| symbol| icon)|also has|also|has|have|"
-    r"having|featuring|give it|attach|insert|put on|with added) (?P<new>.+)$"
+_REMOVE_AFTER = re.compile(
+    r"^(?P<old>.+?) (?:(?:is|are|should be|must be) )?(?:removed|gone|taken away|taken off|dropped|deleted|missing)$"
 )
-_KEEP = re.compile(r"^(?:keep|keeping|leave|retain|preserve)s? (?P<new>.+)$")
-_SET = re.compile(r"^(?:in|as|into|more|to|go for|use) (?P<new>.+)$")
+_ADD = re.compile(
+    r"^(?:with|additionally|add(?:ing|s)?|includ(?:e|es|ing)|plus(?! sign| mark| button| symbol| icon)|also has|also|"
+    r"has|have|having|featuring|give it|attach|insert|put on|with added) (?P<new>.+)$"
+)
+_ADD_AFTER = re.compile(r"^(?!make |turn |paint |in )(?:with |add |has )?(?P<new>.+?) (?:added|as well|too)$")
+_KEEP = re.compile(r"^(?:keep|keeping|leave|retain|preserve|still)s? (?P<new>.+)$")
+_SET = re.compile(r"^(?:in|as|into|more|to|go for|use|rather|preferably|ideally|turned|painted|dyed) (?P<new>.+)$")
 _IN_COLOUR = re.compile(rf"^in (?:an? |the )?(?:{_COLOUR}|{_SHADE}|colou?r)\b")
 _OPERATOR = (
-    r"(?:without|with|no|not|remove|delete|drop|add|minus(?! sign)|plus(?! sign)|in|make|change|replace|swap|turn|also|"
-    r"take|keep|has|have|is|are|instead|rather|put|move|lose|omit|give|as|it|that|one|then)\b"
+    r"(?:without|with|no|not|more|less|remove|delete|drop|add|minus(?! sign)|plus(?! sign)|in|make|change|replace|swap|"
+    r"turn|also|take|keep|has|have|is|are|instead|rather|put|move|lose|omit|give|as|it|that|one|then)\b"
 )
 _CUT = re.compile(rf"\s*[,;:!?]\s*|\s*\.(?:\s+|$)|\s*\bbut\b\s*|\s+and\s+(?={_OPERATOR})|\s+then\s+")
 _INNER_CUT = re.compile(
@@ -134,6 +144,7 @@ _GENERIC = frozenset(
         "any",
     ]
 )
+_OTHER = frozenset({"different", "another", "other", "new"})
 _GENERIC_AT_END = _GENERIC - {"it", "them"}
 KIND_NAMES = frozenset(
     [
@@ -162,7 +173,7 @@ def operations(text: str, caption: str = "") -> list[Operation]:
     Of "replace A with B with C" the reference's caption says where the old thing ends.
     """
     known = f" {' '.join(word for word in tokens(caption) if word not in ARTICLES)} "
-    line = " ".join(_TOKEN.findall(text.lower().replace("don't have", "without")))
+    line = " ".join(_TOKEN.findall(simpler_words(text)))
     line = re.sub(r"\s+([,;.:!?])", r"\1", line)
     operations: list[Operation] = []
     for clause in _clauses(line):
@@ -194,7 +205,9 @@ def _clauses(line: str) -> list[str]:
     line = re.sub(
         r"\bnot (?P<old>[^,;.]+?),? but(?: rather)? (?P<new>(?!not\b)[^,;.]+)", r"\g<new> instead of \g<old>", line
     )
-    line = re.sub(r"^(?P<first>(?:instead of|rather than) [^,;.]+), (?P<new>[^,;.]+)", r"\g<new> \g<first>", line)
+    line = re.sub(
+        r"^(?P<first>(?:instead of|rather than) [^,;.]+?)(?:,| has) (?P<new>[^,;.]+)", r"\g<new> \g<first>", line
+    )
     same = _SAME.match(line)
     clauses = []
     if same:
@@ -246,17 +259,30 @@ def _lists(*changes: Operation) -> bool:
 def _operation(clause: str, known: str) -> Operation:
     if match := _SET_TO.match(clause) or _KEEP.match(clause):
         return Operation("keep" if match.re is _KEEP else "set", _words(match["new"]))
+    if match := _REMOVE_AFTER.match(clause):
+        return Operation("remove", old=_words(match["old"]))
     if match := _MOVE.match(clause):
         return Operation("move", _words(match["new"]), _words(match["old"]))
     for pattern in (*_REPLACE, *_BECOME):
         if match := pattern.match(clause):
             old, new = _longest_known(match, known)
             return _exchange("replace" if pattern in _REPLACE else "set", old, new)
-    if match := _REMOVE.match(clause) or _REMOVE_AFTER.match(clause):
+    if match := _REMOVE.match(clause):
         return Operation("remove", old=_words(re.sub(r" (?:away|off|out|anymore)$", "", match["old"])))
-    if match := _ADD.match(clause):
-        return Operation("add", _words(match["new"]))
+    if match := _ADD.match(clause) or _ADD_AFTER.match(clause):
+        return _added(_words(match["new"]))
     return _made(clause)
+
+
+def _added(words: Words) -> Operation:
+    """ "has more red": no thing is added, but how the whole is changes."""
+    more = words[:1] == ("more",) and all(is_attribute(word) or word == "and" for word in words[1:])
+    return Operation("set", words[1:]) if more and words[1:] else Operation("add", words)
+
+
+def _without_kind(words: Words) -> Words:
+    """ "pink colour" is pink."""
+    return tuple(word for word in words if word not in KIND_NAMES) if any(map(is_attribute, words)) else words
 
 
 def _longest_known(match: re.Match[str], known: str) -> tuple[str, str]:
@@ -285,7 +311,7 @@ def _made(clause: str) -> Operation:
     if first in PREPOSITIONS | DOING and rest and not (first == "in" and _IN_COLOUR.match(clause)):
         return Operation("add", (first, *_words(rest)))
     match = _SET.match(clause)
-    return Operation("set" if match else "say", _words(match["new"] if match else clause))
+    return Operation("set" if match else "say", _without_kind(_words(match["new"] if match else clause)))
 
 
 def _made_of(words: list[str]) -> Operation:
@@ -303,4 +329,4 @@ def _words(text: str) -> Words:
         words.pop(0)
     while words and words[-1] in _GENERIC_AT_END:
         words.pop()
-    return tuple(words)
+    return () if all(word in KIND_NAMES or word in _OTHER for word in words) else tuple(words)

@@ -113,6 +113,10 @@ class WordKinds:
                     positions[stem(word)].add(position_number.setdefault(key, len(position_number)))
         return cls(_as_arrays(positions), _as_arrays(phrases), frozenset(stem(segment[-1]) for segment in cuts))
 
+    def knows_any(self, words: Sequence[str]) -> bool:
+        """Whether one of the words is in a caption, or no caption is known."""
+        return not self.phrases or any(stem(word) in self.phrases for word in words)
+
     def names_thing(self, name: Sequence[str]) -> bool:
         """Whether a name is that of a thing: its last word that captions have ends noun phrases, or they have none.
 
