@@ -27,8 +27,10 @@ def label_columns(images: Sequence[ToCaption], names: Sequence[str]) -> list[str
 def with_label(title: str, image: ToCaption, columns: Sequence[str]) -> str:
     """The title, with the picture's label behind its first phrase unless it names that, in singular or plural."""
     label = next(filter(None, (_label(image, column) for column in columns)), "")
+    if not label:
+        return title
     words = {word.removesuffix("s") for word in re.findall(r"\w+", title.lower())}
-    if not label or label.split()[-1].removesuffix("s") in words:
+    if label.split()[-1].removesuffix("s") in words:
         return title
     first, comma, rest = title.partition(",")
     return f"{first} {label}{comma}{rest}"

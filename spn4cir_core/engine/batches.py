@@ -104,6 +104,14 @@ def fill(job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float]
     return len(missing)
 
 
+def filled(
+    job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float], processes: Processes = ALONE
+) -> tuple[dict[str, Any], int]:
+    """The values of all keys, which are read where the store has them; and how many it had not. See :func:`fill`."""
+    computed = fill(job, progress, seconds, processes)
+    return job.rows.values(job.items), computed
+
+
 def _loaded(job: RowJob[Any], batches: Sequence[Sequence[str]]) -> Generator[list[Any], None, None]:
     """The loaded items of each batch; while one is computed, the next one is read."""
     items, read = job.items, job.read

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from typing_extensions import override
@@ -101,13 +101,14 @@ class Folder(Reader):
         """The files that are neither pictures nor this package's own tables."""
         root = self.root(store_root)
         roots = (root, *self.linked_folders())
+        others = (
+            Path(folder) / name
+            for folder, names in _walk(root)
+            for name in names
+            if not _has_extension(name) and name not in OWN_FILES
+        )
         return Counter(
-            path.suffix.lower() or "no extension"
-            for path in _paths(root)
-            if not _has_extension(path.name)
-            and path.name not in OWN_FILES
-            and path.is_file()
-            and not _is_picture(path, roots)
+            path.suffix.lower() or "no extension" for path in others if path.is_file() and not _is_picture(path, roots)
         )
 
     def _corpus(self, roots: Sequence[Path], folder: str, corpus: str) -> Iterator[FoundFile]:
@@ -173,12 +174,6 @@ def _is_picture(path: Path, roots: Sequence[Path]) -> bool:
         return False
 
 
-def _paths(base: Path) -> Iterator[Path]:
-    """All files below a folder, but for hidden names."""
-    for folder, names in _walk(base):
-        yield from (Path(folder) / name for name in names)
-
-
 def _walk(base: Path) -> Iterator[tuple[str, list[str]]]:
     """The folder and each below it with the names of its files, but for hidden names."""
     for folder, folders, names in os.walk(base):
@@ -194,7 +189,7 @@ def _folders(base: Path) -> list[str]:
 
 def _split_folders(pictures: Sequence[str]) -> dict[str, str]:
     """First folder → split, as in Hugging Face's imagefolder; empty where the first folders are something else."""
-    first = {PurePosixPath(name).parts[0] for name in pictures if "/" in name}
+    first = {name.partition("/")[0] for name in pictures if "/" in name}
     splits = {name: SPLITS.get(name.lower(), "") for name in first}
     return splits if all(splits.values()) and len(set(splits.values())) > 1 else {}
 

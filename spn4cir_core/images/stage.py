@@ -36,7 +36,7 @@ from spn4cir_core.images.sandboxed_decoder import CRASHED
 from spn4cir_core.images.settings import ImageSettings, ImagesInput
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.draft import Draft
-from spn4cir_core.store.fingerprints import fingerprint, plain
+from spn4cir_core.store.fingerprints import fingerprint, json_fingerprint, plain
 from spn4cir_core.store.folder_state import code_state
 from spn4cir_core.store.notes import CHECKED, read_note, write_note
 from spn4cir_core.store.rows import KEY, VALUE, Rows
@@ -56,6 +56,10 @@ FINDING_TYPE = pa.struct(
         for field in fields(Finding)
     ]
 )
+
+
+_listed: dict[str, list[Listed]] = {}
+"""The files that the last digest was made of, by corpus and state: the scan that follows need not list them again."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +84,26 @@ def outside(tables: ImagesInput, store: Store) -> str:
     """
     settings = tables.images
     state = settings.reader.state(store.root)
+    _listed.clear()
     if state is None or code_state() is None:
         return _digest(settings, store)
-    root, folders = settings.reader.root(store.root), settings.reader.linked_folders()
-    corpus = fingerprint({"settings": plain(settings), "folders": list(map(os.fspath, (root, *folders)))})
+    corpus = _corpus(settings, store)
     note = store.root / CHECKED / "images" / corpus
     seen = [state, code_state(), DECODER_VERSION, MERGED, *readable_formats()]
     match read_note(note):
         case [str(digest), noted] if noted == seen:
             return digest
-    digest = _digest(settings, store)
+    digest = _digest(settings, store, f"{corpus} {state}")
     write_note(note, [digest, seen])
     return digest
 
 
-def _digest(settings: ImageSettings, store: Store) -> str:
+def _corpus(settings: ImageSettings, store: Store) -> str:
+    root, folders = settings.reader.root(store.root), settings.reader.linked_folders()
+    return fingerprint({"settings": plain(settings), "folders": list(map(os.fspath, (root, *folders)))})
+
+
+def _digest(settings: ImageSettings, store: Store, state: str | None = None) -> str:
     """Of the listed files, from their bytes.
 
     The version of the decoder is in it where one of the files is decoded otherwise than by the first version, and that
@@ -109,7 +118,7 @@ def _digest(settings: ImageSettings, store: Store) -> str:
             listed.file.category,
             listed.file.group,
             listed.file.split,
-            listed.file.attributes,
+            dict(listed.file.attributes),
         ]
         for listed in listing
     ]
@@ -118,7 +127,9 @@ def _digest(settings: ImageSettings, store: Store) -> str:
     later: dict[str, Any] = {} if are_plain else {"decoder": DECODER_VERSION, "formats": readable_formats()}
     if has_gaps([listed.file for listed in listing]):
         later["duplicates"] = MERGED
-    return fingerprint({"files": described, **later} if later else described)
+    if state is not None:
+        _listed[state] = listing
+    return json_fingerprint({"files": described, **later} if later else described)
 
 
 def picture_changes(settings: ImageSettings, store: Store, images: Artifact) -> list[str]:
@@ -157,7 +168,8 @@ def scan_images(work: Work[ImagesInput]) -> None:
     settings, draft = work.settings.images, work.draft
     files = image_files(settings, work.store)
     with draft.timed("read"):
-        listing = list_files(settings, work.store)
+        state = f"{_corpus(settings, work.store)} {settings.reader.state(work.store.root)}"
+        listing = _listed.pop(state, None) or list_files(settings, work.store)
     if not listing:
         raise InputError(
             f"no pictures below {files.root}; supported are JPEG, PNG, GIF, WebP, BMP, TIFF, PPM, AVIF and"
@@ -323,8 +335,9 @@ def _row(file: FoundFile, finding: Finding) -> dict[str, Any]:
 
 def _findings(rows: Rows) -> Iterator[tuple[str, Finding]]:
     for table in rows.scan():
-        for sha256, value in zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True):
-            yield sha256, Finding(**value)
+        values = table[VALUE].combine_chunks()
+        columns = [values.field(field.name).to_pylist() for field in fields(Finding)]
+        yield from zip(table[KEY].to_pylist(), map(Finding, *columns), strict=True)
 
 
 def counted(extensions: Mapping[str, int]) -> str:

@@ -21,9 +21,9 @@ from spn4cir_core.negatives.guard import GuardContext
 from spn4cir_core.negatives.read_false_negatives import FALSE_NEGATIVES_FILE, SCHEMA
 from spn4cir_core.negatives.rules import NO_ROWS, Rows, Rule, TrainingSet, nearest_rows
 from spn4cir_core.negatives.settings import FalseNegativesInput
-from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.whole_file import whole_file
-from spn4cir_core.texts.differences import caption_meaning
+from spn4cir_core.texts.caption_meanings import meaning_digests
 from spn4cir_core.triplets.triplet import normalised
 from spn4cir_core.triplets.triplet_tables import read_candidates, read_triplets
 
@@ -35,7 +35,7 @@ def mine_false_negatives(work: Work[FalseNegativesInput]) -> None:
     """Write ``false_negatives.parquet``, sorted by triplet, image and reason."""
     draft = work.draft
     with draft.timed("read"):
-        training = read_training_set(work.parents["triplets"])
+        training = read_training_set(work)
     rejected = rejected_candidates(work.parents["annotations"])
     tally = Tally(training, work.settings.false_negatives.most_per_guard, rejected)
     with draft.timed("compute"):
@@ -49,16 +49,19 @@ def mine_false_negatives(work: Work[FalseNegativesInput]) -> None:
     draft.details |= tally.summary()
 
 
-def read_training_set(triplets: Artifact) -> TrainingSet:
+def read_training_set(work: Work[FalseNegativesInput]) -> TrainingSet:
     """What the guards need of the training triplets and of the candidates."""
+    triplets = work.parents["triplets"]
     columns = ("triplet_id", "reference_id", "target_id", "modified_texts", "origin", "split")
     table = read_triplets(triplets, *columns)
     rows = [row for row in table.to_pylist() if row["split"] == "train"]
     candidates = read_candidates(triplets, "image_id", "caption")
+    captions = candidates["caption"].to_pylist()
+    meaning_of = meaning_digests(captions, work.store, work.progress, work.draft.seconds)
     return TrainingSet(
         triplet_ids=[row["triplet_id"] for row in rows],
         candidate_ids=candidates["image_id"].to_pylist(),
-        candidate_captions=[caption_meaning(caption) for caption in candidates["caption"].to_pylist()],
+        candidate_captions=[meaning_of[caption] for caption in captions],
         reference_ids=[row["reference_id"] for row in rows],
         target_ids=[row["target_id"] for row in rows],
         texts=[[normalised(text) for text in row["modified_texts"]] for row in rows],

@@ -76,7 +76,12 @@ def _is_omitted(value: Any, field: FieldInfo) -> bool:
 
 def fingerprint(value: Any) -> str:
     """Hash any settings or JSON value; equal values give equal fingerprints on every machine."""
-    text = json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return json_fingerprint(plain(value))
+
+
+def json_fingerprint(value: Any) -> str:
+    """The same of a value that holds nothing but JSON's own types, which need not be looked through."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from spn4cir_core.errors import StoreError
 from spn4cir_core.store.whole_file import whole_file
 
 KEY, VALUE = "key", "value"
+
+
+def row_key(*texts: str) -> str:
+    """The key of a value that these texts decide."""
+    return hashlib.blake2b("\0".join(texts).encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 class Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import starmap
@@ -10,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from spn4cir_core.engine.batches import RowJob, fill
+from spn4cir_core.engine.batches import RowJob, filled
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.store.fingerprints import fingerprint, plain
-from spn4cir_core.store.rows import Rows
+from spn4cir_core.store.rows import Rows, row_key
 from spn4cir_core.texts.fill_templates import ModifiedTexts, Template, TextWriter
 from spn4cir_core.texts.rewrite_texts import CaptionedPair, Written
 from spn4cir_core.texts.settings import ModifiedTextsInput
@@ -34,7 +33,7 @@ def write_template_texts(
     """Pair id → the templates' texts, or the reason why there are none; new pairs are spread over the processes."""
     settings, seed = work.settings.modified_texts, work.settings.seed
     writer = TextWriter(templates, settings, seed, count_tokens)
-    key_of = {pair.pair_id: _key(pair) for pair in pairs}
+    key_of = {pair.pair_id: row_key(pair.pair_id, pair.reference, pair.target) for pair in pairs}
     job = RowJob(
         "modified texts",
         Rows(work.store.rows("template_texts", _writer_fingerprint(work, templates)), pa.string()),
@@ -45,9 +44,8 @@ def write_template_texts(
         SHARD_ROWS,
         readers=1,
     )
-    computed = fill(job, work.progress, work.draft.seconds, work.processes)
+    texts_of, computed = filled(job, work.progress, work.draft.seconds, work.processes)
     work.draft.details["pairs_with_texts_before"] = len(job.items) - computed
-    texts_of = job.rows.values(job.items)
     return {pair_id: _from_text(pair_id, texts_of[key]) for pair_id, key in key_of.items()}
 
 
@@ -62,10 +60,6 @@ def _writer_fingerprint(work: Work[ModifiedTextsInput], templates: Sequence[Temp
             "seed": work.settings.seed,
         }
     )
-
-
-def _key(pair: CaptionedPair) -> str:
-    return hashlib.blake2b("\0".join((pair.pair_id, pair.reference, pair.target)).encode(), digest_size=16).hexdigest()
 
 
 def _as_text(written: ModifiedTexts | str) -> str:

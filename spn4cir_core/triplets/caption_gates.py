@@ -36,6 +36,8 @@ _EXCUSE = re.compile(
 class CaptionSaysNothing(Gate):
     """Refuse a triplet whose target's or reference's caption has fewer than two characters of words."""
 
+    reads_texts_alone = True
+
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
         for side, caption in _captions(triplet):
@@ -47,6 +49,8 @@ class CaptionSaysNothing(Gate):
 class CaptionIsAnExcuse(Gate):
     """Refuse a triplet one of whose captions is a model's refusal to describe: "I'm sorry, I cannot see …"."""
 
+    reads_texts_alone = True
+
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
         for side, caption in _captions(triplet):
@@ -57,6 +61,8 @@ class CaptionIsAnExcuse(Gate):
 
 class CaptionRepeatsItself(Gate):
     """Refuse a triplet one of whose captions got stuck: "dress dress dress", "a red red red …"."""
+
+    reads_texts_alone = True
 
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
@@ -79,6 +85,8 @@ class CaptionIsCommon(Gate):
 class CaptionsSayTheSame(Gate):
     """Refuse a triplet whose two captions say the same: no text can lead from one image to the other."""
 
+    reads_texts_alone = True
+
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
         same = caption_meaning(triplet.reference_caption) == caption_meaning(triplet.target_caption)
@@ -87,6 +95,8 @@ class CaptionsSayTheSame(Gate):
 
 class CaptionsNearlyEqual(Gate):
     """Refuse a triplet whose two captions share most of the longer one's words."""
+
+    reads_texts_alone = True
 
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
@@ -99,6 +109,8 @@ class CaptionsNearlyEqual(Gate):
 class CaptionsNeedManyEdits(Gate):
     """Refuse a triplet whose captions are many edits apart: such a text describes a new picture, and no reference."""
 
+    reads_texts_alone = True
+
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
         changes = edits(triplet.reference_caption, triplet.target_caption)  # none where there are too many to list
@@ -108,6 +120,8 @@ class CaptionsNeedManyEdits(Gate):
 
 class TextNamesTarget(Gate):
     """Refuse a triplet one of whose texts says all that the target's caption says: the text alone answers the query."""
+
+    reads_texts_alone = True
 
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
@@ -122,6 +136,8 @@ class TextMissesChange(Gate):
     that the target's caption adds (that it lacks, where it adds none). For texts made of captions: a model may say the
     same in words that no caption has.
     """
+
+    reads_texts_alone = True
 
     @override
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:

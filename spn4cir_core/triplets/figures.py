@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Sequence
 from typing import Any
 
-from spn4cir_core.texts.differences import bag_of_words, caption_meaning
+from spn4cir_core.texts.differences import bag_of_words
 from spn4cir_core.triplets.triplet import Triplet
 
 
@@ -16,8 +16,19 @@ def names_target_in_full(texts: Iterable[str], target_caption: str) -> bool:
     return bool(words) and any(not words - bag_of_words(text) for text in texts)
 
 
-def text_figures(triplets: Iterable[Triplet], candidate_captions: Iterable[str]) -> dict[str, Any]:
+def text_figures(
+    triplets: Sequence[Triplet],
+    naming_target: Container[str],
+    target_meanings: Sequence[Hashable],
+    candidate_meanings: Iterable[Hashable],
+) -> dict[str, Any]:
     """Shares of the generated training triplets.
+
+    Args:
+        triplets: generated training triplets.
+        naming_target: ids of those one of whose texts :func:`names_target_in_full`.
+        target_meanings: of each triplet what its target's caption says.
+        candidate_meanings: of each candidate what its caption says.
 
     Returns:
         ``text_names_target_share``: a modified text contains every word of the target's caption, so that the text
@@ -25,10 +36,9 @@ def text_figures(triplets: Iterable[Triplet], candidate_captions: Iterable[str])
         same. ``text_alone_suffices_share``: both. ``candidates_with_target_caption_mean``: candidates whose
         caption says what the target's does, itself included.
     """
-    shared = Counter(caption_meaning(caption) for caption in candidate_captions)
-    generated = [triplet for triplet in triplets if triplet.origin == "generated" and triplet.split == "train"]
-    named = [names_target_in_full(triplet.modified_texts, triplet.target_caption) for triplet in generated]
-    holders = [max(1, shared[caption_meaning(triplet.target_caption)]) for triplet in generated]
+    shared = Counter(candidate_meanings)
+    named = [triplet.triplet_id in naming_target for triplet in triplets]
+    holders = [max(1, shared[meaning]) for meaning in target_meanings]
     return {
         "text_names_target_share": _share(named),
         "caption_singles_out_target_share": _share([count == 1 for count in holders]),

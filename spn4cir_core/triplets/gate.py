@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -44,15 +45,26 @@ class GateBasis:
     """Inputs of gates besides the triplet: limits, how many images of each split say the same, and models' scores."""
 
     settings: GateLimits
-    holders: Mapping[str, Counter[Meaning]]
-    """Split → what a caption says → images whose caption says it."""
+    captions: Sequence[tuple[str, str]]
+    """Split and caption of every image."""
     scores: Mapping[str, Scores] = field(default_factory=dict)
     """Triplet id → scores; empty without a ranker and a judge."""
 
+    @cached_property
+    def holders(self) -> Mapping[str, Counter[Meaning]]:
+        """Split → what a caption says → images whose caption says it."""
+        holders: dict[str, Counter[Meaning]] = defaultdict(Counter)
+        for split, caption in self.captions:
+            holders[split][caption_meaning(caption)] += 1
+        return dict(holders)
+
+    @cached_property
+    def _images(self) -> Counter[str]:
+        return Counter(split for split, _ in self.captions)
+
     def caption_share(self, split: str, caption: str) -> float:
         """Share of the split's images whose caption says what this one does."""
-        counts = self.holders.get(split, Counter())
-        return counts[caption_meaning(caption)] / max(1, counts.total())
+        return self.holders.get(split, Counter())[caption_meaning(caption)] / max(1, self._images[split])
 
     def scores_of(self, triplet: Triplet) -> Scores:
         """The models' scores of the triplet; each is None without its model."""
@@ -65,6 +77,15 @@ class Gate(Plugin):
     requires: ClassVar[Literal["", "ranker", "judge"]] = ""
     """The model whose scores it looks at; a recipe that names the gate needs that model's table."""
 
+    reads_texts_alone: ClassVar[bool] = False
+    """Whether captions, texts and limits alone decide. The store then keeps the answers until ``plugin_version`` goes
+    up. A class derived from such a gate says it of itself again."""
+
+    @classmethod
+    def is_stored(cls) -> bool:
+        """Whether the class itself says that it reads texts alone."""
+        return bool(vars(cls).get("reads_texts_alone", False))
+
     @abstractmethod
     def refusal(self, triplet: Triplet, basis: GateBasis) -> str:
         """The reason for refusing the triplet, the same for all it refuses on one side; empty: it passes."""
@@ -73,14 +94,11 @@ class Gate(Plugin):
 def gate_basis(
     settings: GateLimits, captions: Iterable[tuple[str, str]], scores: Mapping[str, Scores] | None = None
 ) -> GateBasis:
-    """Count what captions say.
+    """What gates look at besides the triplet.
 
     Args:
         settings: the limits.
         captions: split and caption of every image.
         scores: by triplet id; only with a ranker or judge.
     """
-    holders: dict[str, Counter[Meaning]] = defaultdict(Counter)
-    for split, caption in captions:
-        holders[split][caption_meaning(caption)] += 1
-    return GateBasis(settings, dict(holders), scores or {})
+    return GateBasis(settings, list(captions), scores or {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from spn4cir_core.engine.stage import Work
@@ -16,6 +17,7 @@ from spn4cir_core.triplets.judge_triplets import judge_triplets
 from spn4cir_core.triplets.rank_triplets import rank_triplets
 from spn4cir_core.triplets.scores import NO_SCORES, Scores
 from spn4cir_core.triplets.settings import TripletsInput
+from spn4cir_core.triplets.text_answers import Refusal, TextAnswers
 from spn4cir_core.triplets.triplet import Picture, Triplet
 from spn4cir_core.triplets.verdicts import REJECT, Verdict, verdicts_outside
 
@@ -43,6 +45,7 @@ def gate_triplets(
     offered: Sequence[Triplet],
     pictures: Mapping[str, Picture],
     verdicts: Mapping[str, Verdict],
+    answers: TextAnswers,
     work: Work[TripletsInput],
 ) -> Gated:
     """Rank all triplets, let them pass the gates, then have the judge look at the generated ones that are left.
@@ -59,7 +62,9 @@ def gate_triplets(
     captions = [(picture.split, picture.caption) for picture in pictures.values()]
     basis = gate_basis(settings, captions, scores)
     gates = [GATES.build(gate) for gate in settings.gates]
-    passed, refused = admit(offered, [gate for gate in gates if gate.requires != "judge"], basis, verdicts)
+    early_gates = [gate for gate in gates if gate.requires != "judge"]
+    gated = [triplet for triplet in offered if triplet.origin == "generated" and triplet.triplet_id not in verdicts]
+    passed, refused = admit(offered, early_gates, basis, verdicts, answers.refusals(gated, early_gates, basis))
     if settings.judge is None:
         return Gated(passed, refused, scores)
     generated = [triplet for triplet in passed if triplet.origin == "generated"]
@@ -73,16 +78,28 @@ def gate_triplets(
 
 
 def admit(
-    triplets: Iterable[Triplet], gates: Sequence[Gate], basis: GateBasis, verdicts: Mapping[str, Verdict]
+    triplets: Iterable[Triplet],
+    gates: Sequence[Gate],
+    basis: GateBasis,
+    verdicts: Mapping[str, Verdict],
+    by_texts: Mapping[str, Refusal] = MappingProxyType({}),
 ) -> tuple[list[Triplet], list[Refused]]:
-    """Part triplets: a verdict decides; without one an annotated triplet is in, a generated one must pass the gates."""
+    """Part triplets: a verdict decides; without one an annotated triplet is in, a generated one must pass the gates.
+
+    Args:
+        by_texts: what :meth:`.TextAnswers.refusals` says of these gates.
+    """
+    others = [gate for gate in gates if not gate.is_stored()]
+    others_before = [[gate for gate in gates[:number] if not gate.is_stored()] for number in range(len(gates))]
     admitted: list[Triplet] = []
     refused: list[Refused] = []
     for triplet in triplets:
         verdict = verdicts.get(triplet.triplet_id)
         reason = REJECTED if verdict and verdict.verdict == REJECT else ""
         if triplet.origin == "generated" and verdict is None:
-            reason = refusal(triplet, gates, basis)
+            known = by_texts.get(triplet.triplet_id)
+            reason = refusal(triplet, others if known is None else others_before[known.gate], basis)
+            reason = reason or (known.reason if known else "")
         if reason:
             refused.append(Refused(triplet, reason))
         else:

@@ -20,6 +20,7 @@ from spn4cir_core.pairs.pair_table import PairColumn, read_pairs
 from spn4cir_core.splits.split_tables import component_of_images, split_of_images
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.store.draft import Draft
+from spn4cir_core.texts.caption_meanings import meaning_digests
 from spn4cir_core.texts.text_table import read_modified_texts
 from spn4cir_core.triplets.figures import text_figures
 from spn4cir_core.triplets.gate_triplets import gate_triplets, models_and_verdicts
@@ -27,6 +28,7 @@ from spn4cir_core.triplets.refusal_report import record_refused
 from spn4cir_core.triplets.scores import TABLE as SCORES
 from spn4cir_core.triplets.scores import score_figures, score_table, weighed
 from spn4cir_core.triplets.settings import TripletSettings, TripletsInput
+from spn4cir_core.triplets.text_answers import TRIPLETS_VERSION, TextAnswers
 from spn4cir_core.triplets.triplet import Picture, Triplet, normalised, triplet_table
 from spn4cir_core.triplets.triplet_tables import CANDIDATE_SCHEMA, CANDIDATES_FILE, TRIPLETS_FILE
 from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts
@@ -50,7 +52,8 @@ def compose_triplets(work: Work[TripletsInput]) -> None:
     with draft.timed("compute"):
         offered = list(annotated_triplets(work.parents["annotations"], pictures, settings, draft))
         offered += generated_triplets(work.parents, pictures, settings)
-    gated = gate_triplets(offered, pictures, verdicts, work)
+    answers = TextAnswers(work.store, work.progress, draft.seconds)
+    gated = gate_triplets(offered, pictures, verdicts, answers, work)
     with draft.timed("compute"):
         triplets = weighed(gated.admitted, gated.scores, settings.weigh_by, settings.least_weight)
         triplets = capped(triplets, settings.max_generated, work.settings.seed, draft)
@@ -66,7 +69,7 @@ def compose_triplets(work: Work[TripletsInput]) -> None:
         if gated.scores:
             draft.write_table(score_table(gated.scores), SCORES)
     draft.rows = len(triplets)
-    draft.details |= summarise(triplets, candidates)
+    draft.details |= summarise(triplets, candidates, answers)
     if gated.scores:
         within = settings.answered_within
         draft.details["scores"] = {
@@ -237,16 +240,20 @@ def candidate_table(
     return pa.Table.from_pylist(rows, schema=CANDIDATE_SCHEMA)
 
 
-def summarise(triplets: Sequence[Triplet], candidates: pa.Table) -> dict[str, Any]:
+def summarise(triplets: Sequence[Triplet], candidates: pa.Table, answers: TextAnswers) -> dict[str, Any]:
     """Counts by split and origin, how far texts give their targets away, and sample rows."""
     counts = Counter(f"{triplet.split} {triplet.origin}" for triplet in triplets)
     training = [triplet for triplet in triplets if triplet.split == TRAIN]
+    generated = [triplet for triplet in training if triplet.origin == "generated"]
+    captions, targets = candidates["caption"].to_pylist(), [triplet.target_caption for triplet in generated]
+    meaning_of = meaning_digests([*captions, *targets], answers.store, answers.progress, answers.seconds)
+    naming_target = answers.naming_target(generated)
     samples = [triplet for origin in ("annotated", "generated") for triplet in _spread(training, origin)]
     return {
         "triplets": dict(sorted(counts.items())),
         "candidates": len(candidates),
         "kinds": dict(sorted(Counter(triplet.kind for triplet in training if triplet.kind).items())),
-        **text_figures(triplets, candidates["caption"].to_pylist()),
+        **text_figures(generated, naming_target, [meaning_of[text] for text in targets], map(meaning_of.get, captions)),
         "samples": [
             {
                 "reference": triplet.reference_path,
@@ -277,7 +284,7 @@ TRIPLETS = Stage(
     name="triplets",
     parents=("images", "annotations", "captions", "splits", "pairs", "modified_texts"),
     view=TripletsInput,
-    version=2,
+    version=TRIPLETS_VERSION,
     write=compose_triplets,
     external_inputs=models_and_verdicts,
     growth=growth,

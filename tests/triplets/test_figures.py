@@ -9,4 +9,4 @@ def test_every_word_is_needed() -> None:
 
 
 def test_no_generated_triplet_has_no_share() -> None:
-    assert set(text_figures([], ["a cat"]).values()) == {None}
+    assert set(text_figures([], set(), [], [b"a cat"]).values()) == {None}
