@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from typing_extensions import override
 from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError, MissingExtra, RecipeError
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.models.model_source import missing_by
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, file_sha256, fingerprint
 
 LITE0 = "package:efficientnet-lite0"
@@ -37,6 +38,10 @@ class TimmEncoder(ImageEncoder):
     @override
     def extras(self) -> tuple[str, ...]:
         return ("offline",)
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return () if self.weights in (LITE0, "pretrained") else missing_by(self._file)
 
     @override
     def fingerprint(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -17,6 +17,7 @@ from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
+from spn4cir_core.models.model_source import missing_by
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, files_fingerprint, fingerprint
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class VisionTower(ImageEncoder):
     """What the tower computes in; weights stay float32."""
     device: Annotated[str, OmitFromFingerprint()] = "auto"
     """A torch device; auto takes the GPU if there is one."""
+
+    @override
+    def missing(self) -> Iterable[str]:
+        return missing_by(self._folder)
 
     @override
     def fingerprint(self) -> str:

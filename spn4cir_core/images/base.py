@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, cast
 
+from typing_extensions import override
+
 from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.errors import InputError
+from spn4cir_core.models.model_source import missing_by
 from spn4cir_core.store.fingerprints import OmitFromFingerprint
 
 READERS = Room(
@@ -76,6 +79,13 @@ class Reader(Plugin):
         if not folder.is_dir():
             raise InputError(f"images.reader.links_into: {folder.absolute()} is not a folder")
         return (folder.resolve(),)
+
+    @override
+    def missing(self) -> Iterable[str]:
+        """Its folder of pictures, where it is given one, and the folder that links may lead into."""
+        if "folder" in type(self).model_fields:
+            yield from missing_by(lambda: self.root(Path()))
+        yield from missing_by(lambda: Reader.linked_folders(self))
 
     @abstractmethod
     def root(self, store_root: Path) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from spn4cir_core.errors import InputError
+from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.store.fingerprints import file_sha256, fingerprint
 
 BUILTIN = {"builtin:shapes": Path(__file__).parents[1] / "captions" / "shapes_llava"}
@@ -70,7 +70,7 @@ def missing_by(look_up: Callable[[], object]) -> Iterator[str]:
     """The sentence of the error that a look-up for a file raises; nothing where it raises none."""
     try:
         look_up()
-    except InputError as error:
+    except (InputError, RecipeError) as error:
         yield str(error)
 
 

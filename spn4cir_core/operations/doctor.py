@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
+from spn4cir_core.images.base import Reader
 from spn4cir_core.images.stage import counted
 from spn4cir_core.operations.requirements import PACKAGE, installed, missing_packages, packages_of, settings_below
 from spn4cir_core.recipe import Recipe
@@ -161,8 +162,10 @@ def extras(recipe: Recipe) -> Iterator[Symptom]:
 
 
 def models(recipe: Recipe) -> Iterator[Symptom]:
-    """Folders of models and weight files that the recipe names and that are not there."""
+    """Folders of models and files that the recipe names and that are not there; of pictures: :func:`pictures`."""
     for settings, location in settings_below(recipe):
+        if isinstance(settings, Reader):
+            continue
         for sentence in settings.missing():
             cure = "correct the path in the recipe (./ is relative to the recipe's file), or put the model there"
             yield Symptom(location, "broken", sentence, cure)

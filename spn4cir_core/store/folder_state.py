@@ -36,7 +36,7 @@ def folder_state(folder: Path) -> str | None:
                 if not entry.name.startswith((".", "_")):
                     pending.append(entry.path)
                 continue
-            if entry.is_symlink() and entry.is_dir():
+            if entry.is_symlink() and _leads_to_a_folder(entry):
                 return None
             status = _status(entry)
             if status.st_ctime_ns > before_ns:
@@ -44,6 +44,13 @@ def folder_state(folder: Path) -> str | None:
             line = f"{entry.name}/{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}\n"
             digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _leads_to_a_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result:

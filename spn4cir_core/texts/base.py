@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from PIL import Image
+from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Plugin, Room
+from spn4cir_core.models.model_source import missing_by
 from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 from spn4cir_core.texts.prompts import load_prompt
 
@@ -70,6 +72,11 @@ class Rewriter(Plugin):
         false; it returns what the model says, as it says it, or None where it failed and the stage's next run shall ask
         again. If it has an attribute ``counts``, a mapping of names to numbers, the artefact's details get it.
         """
+
+    @override
+    def missing(self) -> Iterable[str]:
+        """Why the prompt's file cannot be read or used."""
+        return missing_by(self.prompt_text)
 
     def prompt_text(self) -> str:
         """The prompt, its placeholders not yet filled.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from PIL import Image
+from typing_extensions import override
 
 from spn4cir_core.models.answer_text import without_thoughts
 from spn4cir_core.models.local_model import Answers, LocalModel
@@ -17,6 +18,11 @@ from spn4cir_core.texts.prompts import fill_prompt
 
 class LocalRewriter(LocalModel, Rewriter):
     """Greedy, batched with left padding."""
+
+    @override
+    def missing(self) -> Iterable[str]:
+        yield from LocalModel.missing(self)
+        yield from Rewriter.missing(self)
 
     def fingerprint(self) -> str:
         """Hash of the model and the settings.

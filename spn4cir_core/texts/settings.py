@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -20,6 +22,12 @@ class TemplateSettings(Settings):
     """Path of a bank file (TOML), or ``builtin``."""
     use: tuple[str, ...] = ("difference",)
     """Names of sets in the bank, or ids of single templates."""
+
+    @override
+    def missing(self) -> Iterable[str]:
+        """The bank's file."""
+        path = Path(self.bank).expanduser()
+        return () if self.bank == "builtin" or path.is_file() else (f"bank: no file at {path}",)
 
 
 class ModifiedTextSettings(Settings):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Choice, Named, NamedChoice, Settings
 from spn4cir_core.images.settings import ImageSettings
@@ -47,6 +50,12 @@ class TripletSettings(GateLimits):
     """A CSV file ``triplet_id,verdict,comment`` of what people decided: ``reject``, or ``keep`` despite the gates."""
     candidates: Literal["triplets", "split"] = "split"
     """The candidate set: images of the training triplets (as published), or all images of the training split."""
+
+    @override
+    def missing(self) -> Iterable[str]:
+        """The file of verdicts."""
+        path = Path(self.verdicts).expanduser() if self.verdicts else None
+        return () if path is None or path.is_file() else (f"verdicts: no file at {path}",)
 
     @model_validator(mode="after")
     def _models_that_gates_need(self) -> Self:

@@ -204,6 +204,7 @@ def test_the_command_prints_a_table_and_says_what_to_do_without_a_sample(
         estimate(recipe, Store(tmp_path / "empty"), 5000)
     file = tmp_path / "test.toml"
     file.write_text('base = "folder"\nname = "test"\n[images.reader]\nkind = "folder"\nfolder = "./x"\n')
+    (tmp_path / "x").mkdir()
     words = ["estimate", "--for", "1000000", "--gpus", "2", "-r", str(file), "-s", str(store.root)]
     shown = CliRunner().invoke(app, words)
     assert shown.exit_code == 0, shown.output

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from spn4cir_core.cli.app import app
 from spn4cir_core.errors import InputError
+from spn4cir_core.flow import STAGES
 from spn4cir_core.operations import requirements
 from spn4cir_core.operations.requirements import check_requirements, missing_requirements
 from spn4cir_core.recipe import Recipe, load_recipe
@@ -48,6 +49,36 @@ def test_every_missing_package_folder_and_file_is_one_sentence(tmp_path: Path, m
     assert f"no checkpoint file or folder at {tmp_path / 'start'}" in sentences[1]
     assert "pip install 'spn4cir[sentence]'" in sentences[2] and "pip install 'spn4cir[lora]'" in sentences[3]
     assert str(tmp_path / "reranker") in sentences[4]
+
+
+def test_pictures_and_texts_are_named_beside_the_models(tmp_path: Path) -> None:
+    lacks = load_recipe(
+        "demo",
+        {
+            "images": {"reader": {"kind": "folder", "folder": str(tmp_path / "photos")}},
+            "templates": {"bank": str(tmp_path / "bank.toml")},
+            "image_embeddings": {"encoder": {"kind": "vision_tower", "model": str(tmp_path / "tower")}},
+            "modified_texts": {"rewriter": {"kind": "llm", "model": str(tmp_path / "llm"), "prompt": "./prompt.txt"}},
+            "triplets": {"verdicts": str(tmp_path / "verdicts.csv")},
+            "stage1_checkpoint": {"start_from": str(tmp_path / "start")},
+        },
+    )
+    with pytest.raises(InputError) as error:
+        check_requirements(lacks, Store(tmp_path / "store"), STAGES)
+    lines = str(error.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "images.reader",
+        "templates",
+        "image_embeddings.encoder",
+        "modified_texts.rewriter",
+        "modified_texts.rewriter",
+        "triplets",
+        "stage1_checkpoint",
+    ]
+    names = ("photos", "bank.toml", "tower", "llm", "prompt.txt", "verdicts.csv", "start")
+    assert all(name in line for name, line in zip(names, lines, strict=True))
+    timm = load_recipe("demo", {"image_embeddings": {"encoder": {"kind": "timm", "weights": "./none.safetensors"}}})
+    assert ["none.safetensors" in line for line in missing_requirements(timm)] == [True]
 
 
 def test_a_folder_without_a_model_is_named_and_a_hub_id_is_not_looked_up(tmp_path: Path) -> None:

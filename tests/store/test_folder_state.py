@@ -82,3 +82,9 @@ def test_a_linked_folder_leaves_no_state(folder: Path, tmp_path: Path) -> None:
 def test_the_code_has_a_state() -> None:
     code_state.cache_clear()
     assert code_state()
+
+
+def test_a_link_to_itself_is_as_one_that_leads_nowhere(folder: Path) -> None:
+    before = folder_state(folder)
+    (folder / "loop").symlink_to(folder / "loop")
+    assert folder_state(folder) not in (None, before)
