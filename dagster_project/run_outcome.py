@@ -64,8 +64,11 @@ class RunOutcome:
         return "\n".join(["done", *(f"{title + ':':<14}{', '.join(names)}" for title, names in lines.items() if names)])
 
     def error(self) -> str:
-        """One line on what failed; empty where nothing did."""
-        return "; ".join(f"{name}: {why}" for name, why in self.failed.items())
+        """One line on what failed, each reason once with the stages that gave it; empty where nothing did."""
+        names: dict[str, list[str]] = {}
+        for name, why in self.failed.items():
+            names.setdefault(why, []).append(name)
+        return "; ".join(f"{', '.join(failed)}: {why}" for why, failed in names.items())
 
     def _late(self, late: list[str]) -> list[str]:
         """This run's stages by name, and the number of others."""

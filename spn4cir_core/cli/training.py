@@ -10,6 +10,8 @@ import typer
 
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.flow import STAGES
+from spn4cir_core.launch.recipe_source import own_name
+from spn4cir_core.recipe import is_recipe_file, load_recipe
 from spn4cir_core.training.roles import TRAINED
 
 
@@ -36,7 +38,9 @@ def tensorboard(
 
 
 def soup(
-    others: Annotated[list[str], typer.Option("--with", help="A recipe of the store, or a checkpoint's folder.")],
+    others: Annotated[
+        list[str], typer.Option("--with", help="A recipe of the store by name or file, or a checkpoint's folder.")
+    ],
     recipe: RecipeOption = "",
     store: StoreOption = "store",
     images: ImagesOption = None,
@@ -46,7 +50,8 @@ def soup(
     from spn4cir_core.operations.soup import write_soup
 
     loaded, opened_store = opened(recipe, store, images)
-    ingredients = write_soup(loaded, others, opened_store, out)
+    sources = [own_name(load_recipe(one), opened_store).name if is_recipe_file(Path(one)) else one for one in others]
+    ingredients = write_soup(loaded, sources, opened_store, out)
     for one in ingredients:
         typer.echo(f"{'in ' if one.is_in else 'out'}  alone {one.alone:.3f}  with it {one.added:.3f}  {one.name}")
     if sum(one.is_in for one in ingredients) == 1:

@@ -65,6 +65,13 @@ def test_an_error_is_one_line_with_the_innermost_cause(tmp_path: Path) -> None:
     assert run_of(pipeline, "captions").error() == "captions: ValueError: the weights are gone"
 
 
+def test_a_reason_that_several_stages_give_is_said_once(tmp_path: Path) -> None:
+    missing = {"kind": "cross_encoder", "model": str(tmp_path / "no_model")}
+    pipeline = Pipeline(recipe=str(tiny_recipe_file(tmp_path, rerank=missing)), store=str(tmp_path / "store"))
+    error = run_of(pipeline, "images", "templates", "eval_report").error()
+    assert error.startswith("images, templates: rerank: model folder ") and error.count("no_model") == 1
+
+
 def test_all_that_is_missing_above_a_stage_is_named(tmp_path: Path) -> None:
     pipeline = Pipeline(recipe=str(tiny_recipe_file(tmp_path)), store=str(tmp_path / "store"))
     assert "has not made images, annotations, image_embeddings in" in run_of(pipeline, "splits").error()
