@@ -43,7 +43,7 @@ class Blend:
     without_text_C: np.ndarray | None = None
     least_share: float = LEAST_SHARE_CAPTIONED
 
-    @property
+    @cached_property
     def used(self) -> tuple[int, ...]:
         """Positions of the channels that have a weight in any case."""
         without_text_C = 0 if self.without_text_C is None else self.without_text_C
@@ -72,7 +72,7 @@ class Blend:
         columns = len(gallery.captions) if rows_K is None else len(rows_K)
         total_QK = np.zeros((len(queries), columns), np.float32)
         for number in self.used:
-            total_QK += self._part(number, gallery, queries, rows_K)
+            total_QK += self.part(number, gallery, queries, rows_K)
         return total_QK
 
     def contributions(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
@@ -80,7 +80,7 @@ class Blend:
         columns = len(gallery.captions) if rows_K is None else len(rows_K)
         part_QCK = np.zeros((len(queries), len(self.channels), columns), np.float32)
         for number in self.used:
-            part_QCK[:, number] = self._part(number, gallery, queries, rows_K)
+            part_QCK[:, number] = self.part(number, gallery, queries, rows_K)
         return part_QCK
 
     def weight_of(
@@ -99,12 +99,17 @@ class Blend:
         least_Q = np.where(queries.has_reference_Q, self.least_share, LEAST_SHARE_CAPTIONED)
         alone = 0 if isinstance(self.channels[number], MissingCaption) else self._weight_RPC[0, 0, number]
         weight_QP[~captioned_Q & ((gallery.captioned_share < least_Q) | ~has_text_Q)] = alone
-        weight_QK: np.ndarray = weight_QP[:, captioned_K.astype(int)]
+        weight_QK: np.ndarray = np.where(captioned_K, weight_QP[:, 1:], weight_QP[:, :1])
         return weight_QK
 
-    def _part(self, number: int, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None) -> np.ndarray:
-        score_QK = self.channels[number].scores(gallery, queries, rows_K)
+    def part(
+        self, number: int, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None
+    ) -> np.ndarray:
+        """What one channel adds to the scores, (Q, N) float32 or (Q, K); one without a weight is not computed."""
         weight_QK = self.weight_of(number, gallery, queries, rows_K)
+        if not weight_QK.any():
+            return np.zeros(weight_QK.shape, np.float32)
+        score_QK = self.channels[number].scores(gallery, queries, rows_K)
         part_QK: np.ndarray = weight_QK * self.calibration.apply_to(number, score_QK)
         return part_QK
 

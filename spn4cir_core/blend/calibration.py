@@ -48,7 +48,8 @@ class Calibration:
         if not self.deviation_C[channel]:
             return np.zeros(score_QN.shape, np.float32)
         standard_QN = (score_QN - self.mean_C[channel]) / self.deviation_C[channel]
-        clipped_QN: np.ndarray = np.clip(np.nan_to_num(standard_QN, nan=0.0), -LARGEST, LARGEST).astype(np.float32)
+        clipped_QN: np.ndarray = np.clip(standard_QN, -LARGEST, LARGEST).astype(np.float32, copy=False)
+        clipped_QN[np.isnan(clipped_QN)] = 0
         return clipped_QN
 
     def as_table(self) -> dict[str, list[float]]:

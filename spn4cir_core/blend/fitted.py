@@ -106,8 +106,9 @@ class FittedBlend:
 
     def contributions(self, gallery: Gallery, queries: ComposedQueries, rows_K: np.ndarray | None = None) -> np.ndarray:
         """(Q, U, K) float32: what each of the U channels in use adds to the score."""
-        part_QUK: np.ndarray = self.blend.contributions(gallery, queries, rows_K)[:, list(self.used)]
-        return part_QUK
+        if not self.used:
+            return self.blend.contributions(gallery, queries, rows_K)[:, :0]
+        return np.stack([self.blend.part(number, gallery, queries, rows_K) for number in self.used], axis=1)
 
     def standard_scores(self, gallery: Gallery, queries: ComposedQueries) -> np.ndarray:
         """(Q, C, N) float32 standard scores of all channels, for measuring each of them."""

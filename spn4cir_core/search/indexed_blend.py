@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +28,6 @@ from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.search.encoder import Encoder, Query
 from spn4cir_core.search.index_table import read_shard_lists
 from spn4cir_core.store.artifacts import Artifact
-from spn4cir_core.texts.caption_editor import edit_caption
 from spn4cir_core.texts.caption_words import distinct_rows
 from spn4cir_core.texts.word_kinds import WordKinds
 from spn4cir_core.training.checkpoints import read_checkpoint
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 COMPARED_IN_FULL = 20_000
 """Up to so many images, all are scored; above, only the candidates of each channel."""
-SCORED_TOGETHER = 4
+SCORED_TOGETHER = 8
 """Queries in one matrix product."""
 CODES = "codes"
 """What an index of a shard is for that proposes candidates."""
@@ -127,7 +127,7 @@ class IndexedBlend:
         sentences = Sentences.of(blend.sentence_encoder) if CAPTION in names else None
         return cls(
             blend,
-            Gallery(captions, vectors),
+            Gallery(captions, vectors, SCORED_TOGETHER),
             {row["pixel_sha256"]: number for number, row in enumerate(rows)},
             WordKinds.learn(captions),
             sentences,
@@ -197,26 +197,13 @@ class IndexedBlend:
     def _contributions(self, composed: ComposedQueries, rows: Sequence[int]) -> Iterator[np.ndarray]:
         """What each channel in use adds to the score of every image, (U, N), for some of the queries.
 
-        Queries are scored ``SCORED_TOGETHER`` at a time, empty ones where there are fewer: a matrix product of one
-        shape gives a query the same scores, to the last bit, whoever asks beside it.
+        Queries are scored ``SCORED_TOGETHER`` at a time, so that the scores of all images take little memory.
         """
-        nothing = edit_caption("", "", self.kinds)
         for start in range(0, len(rows), SCORED_TOGETHER):
-            some = rows[start : start + SCORED_TOGETHER]
-            missing = SCORED_TOGETHER - len(some)
-            vectors = {
-                name: np.pad(vectors_QD[some], ((0, missing), (0, 0))) for name, vectors_QD in composed.vectors.items()
-            }
-            together = ComposedQueries(
-                [*(composed.modified_texts[row] for row in some), *[""] * missing],
-                [*(composed.reference_captions[row] for row in some), *[None] * missing],
-                [*(composed.edited[row] for row in some), *[nothing] * missing],
-                vectors,
-                [*composed.has_reference_Q[some].tolist(), *[False] * missing],
-            )
             with one_blas_thread():
-                parts_QUN = self.blend.contributions(self.gallery, together)
-            yield from parts_QUN[: len(some)]
+                some = composed.take(rows[start : start + SCORED_TOGETHER])
+                parts_QUN = self.blend.contributions(self.gallery, some)
+            yield from parts_QUN
 
     def _candidates(self, queries: ComposedQueries, count: int) -> list[np.ndarray]:
         """Rows of the best images of each channel in use, for each query; all queries pass over an index together."""
@@ -241,11 +228,20 @@ class IndexedBlend:
     def _sorted(self, parts_UK: np.ndarray, rows_K: np.ndarray, wanted: int) -> list[Scored]:
         """The best of some rows, which are given in ascending order."""
         score_K = parts_UK.sum(axis=0)
-        names = [title_of(self.blend.names[number]) for number in self.blend.used]
-        return [
-            Scored(float(score_K[at]), int(rows_K[at]), _largest_first(names, parts_UK[:, at].tolist()))
-            for at in best_positions(score_K, wanted)
+        best_B = best_positions(score_K, wanted)
+        parts_BU = parts_UK[:, best_B].T
+        order_BU = np.argsort(-np.abs(parts_BU), axis=1, kind="stable")
+        parts_BU = np.take_along_axis(parts_BU, order_BU, 1)
+        channels = [
+            dict(zip([self._titles[number] for number in order], parts, strict=True))
+            for order, parts in zip(order_BU.tolist(), parts_BU.tolist(), strict=True)
         ]
+        return [*map(Scored, score_K[best_B].tolist(), rows_K[best_B].tolist(), channels)]
+
+    @cached_property
+    def _titles(self) -> list[str]:
+        names = self.blend.names
+        return [title_of(names[number]) for number in self.blend.used]
 
     def compose(self, queries: Sequence[Query], references: Sequence[int | None]) -> ComposedQueries:
         """The queries as channels read them: every picture and text is encoded.
@@ -352,10 +348,6 @@ def _open_vectors(artifact: Artifact, name: str) -> ShardedVectors:
 def _shared(parts_RUK: Sequence[np.ndarray], share_R: np.ndarray) -> np.ndarray:
     """(U, K) sum of R queries' contributions by their shares."""
     return parts_RUK[0] if len(share_R) == 1 else np.einsum("r,ruk->uk", share_R, np.stack(parts_RUK))
-
-
-def _largest_first(names: Sequence[str], parts: Sequence[float]) -> dict[str, float]:
-    return dict(sorted(zip(names, parts, strict=True), key=lambda part: -abs(part[1])))
 
 
 def _is_trained(name: str, files: Mapping[str, Any], own: Mapping[str, Callable[[], Network]]) -> bool:

@@ -141,10 +141,11 @@ class ImageRanking:
 
     def _hits(self, scored: Sequence[Scored], references: Sequence[int | None], request: SearchRequest) -> list[Hit]:
         """Hits, best first."""
+        without = set(request.without)
         allowed = [
             (one, row)
             for one in self.repeats.without_repeats(scored, references, request.once)
-            if not {(row := self.rows[one.row])["image_id"], row["path"]}.intersection(request.without)
+            if (row := self.rows[one.row])["image_id"] not in without and row["path"] not in without
         ]
         return [
             Hit(row["image_id"], row["path"], row["caption"], one.score, rank, one.channels)

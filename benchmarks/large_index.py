@@ -1,0 +1,130 @@
+"""A search index of a million images from a finished store of some thousand, to be served and asked.
+
+    python -m benchmarks.large_index --store store --folder DIR --rows 1000000
+    spn4cir serve --recipe folder --images photos/ --store DIR/store --port 8000
+    python benchmarks/serve_load.py --port 8000 --clients 1 32 64 --new --bare --store DIR/store --images photos/
+
+Every image of the store's index stands in the new one many times, with an id of its own: its picture, a drawn title
+with one of its words, and its vectors with noise. Blend, networks and encoders are the store's. So is everything that a
+server opens; the other artefacts are left out. DIR keeps what is there: the same command goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.channel_cost import captions_of
+from spn4cir_core.blend.fitted import BLEND_FILE, read_blend
+from spn4cir_core.index.faiss_index import Codes
+from spn4cir_core.index.sharded_index import ShardedVectors
+from spn4cir_core.index.vector_shards import EarlierShards, ShardWriter, VectorSource
+from spn4cir_core.search.index_table import ABOUT, IMAGES_FILE, SCHEMA, VECTORS, read_shard_lists
+from spn4cir_core.search.indexed_blend import CODES, COMPARED_IN_FULL
+from spn4cir_core.search.repeats import REPEATS_SCHEMA
+from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE
+from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.store.draft import Draft
+from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.store.whole_file import read_json
+from spn4cir_core.training.roles import STAGE2
+
+NOISE = 0.5
+"""Length of what is added to a vector of length 1."""
+ROWS_AT_ONCE = 50_000
+
+
+def images_of(small: Artifact, rows: int) -> pa.Table:
+    """N rows of the index's table, sorted by id."""
+    rng = np.random.default_rng(0)
+    before = small.table(IMAGES_FILE, SCHEMA.names)
+    of_N = np.arange(rows) % len(before)
+    own = before.take(of_N)
+    words = [(caption or "thing").split()[-1] for caption in before["caption"].to_pylist()]
+    titles = [f"{words[one]}, {title}" for one, title in zip(of_N.tolist(), captions_of(rows, rng), strict=True)]
+    image_ids = [f"{number:07d}.jpg" for number in range(rows)]
+    pixels = [hashlib.sha256(image_id.encode()).hexdigest() for image_id in image_ids]
+    for name, values in (("image_id", image_ids), ("caption", titles), ("pixel_sha256", pixels)):
+        own = own.set_column(own.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    return own.select(SCHEMA.names).cast(SCHEMA)
+
+
+def noisy(vectors: np.ndarray, rows: int, scratch: Path) -> np.ndarray:
+    """(rows, D) float32 unit vectors, memory-mapped: those of the small index in turns, with noise."""
+    rng, dimensions = np.random.default_rng(1), vectors.shape[-1]
+    many_ND = np.lib.format.open_memmap(scratch, "w+", np.float32, (rows, dimensions))
+    for start in range(0, rows, ROWS_AT_ONCE):
+        of_K = np.arange(start, min(rows, start + ROWS_AT_ONCE)) % len(vectors)
+        noise_KD = rng.standard_normal((len(of_K), dimensions), np.float32)
+        some_KD = vectors[of_K] + noise_KD * np.float32(NOISE / dimensions**0.5)
+        many_ND[start : start + len(of_K)] = some_KD / np.linalg.norm(some_KD, axis=1, keepdims=True)
+    return many_ND
+
+
+def write_index(small: Artifact, draft: Draft, rows: int) -> None:
+    """Everything of a ``search_index``; codes of the vectors that a blend with captions compares."""
+    about, images, names = read_json(small.file(ABOUT)), images_of(small, rows), read_shard_lists(small)
+    writer, image_ids = ShardWriter(draft, EarlierShards()), images["image_id"].to_pylist()
+    for name, listed in names.items():
+        scratch = draft.path.parent / f"{name}.scratch.npy"
+        vectors = ShardedVectors.open(small, name, listed).whole()
+        has_codes = rows > COMPARED_IN_FULL and name != STAGE2.name
+        indexes = {CODES: Codes()} if has_codes else {}
+        writer.write(
+            VectorSource(
+                name,
+                listed.space,
+                image_ids,
+                lambda rows_K, v=vectors, at=scratch: noisy(v, len(rows_K), at),
+                lambda many, own=indexes: own,
+            )
+        )
+        scratch.unlink()
+    draft.write_table(images, IMAGES_FILE)
+    draft.write_table(REPEATS_SCHEMA.empty_table(), NEAR_DUPLICATES_FILE)
+    for name in (set(small.summary["files"]) - {ABOUT, IMAGES_FILE, NEAR_DUPLICATES_FILE}):
+        if name == BLEND_FILE or name.endswith((".json", ".safetensors")):
+            small.share(name, draft)
+    lists = {name: one.model_dump() for name, one in writer.lists.items()}
+    draft.write_json({**about, "images": rows, VECTORS: lists}, ABOUT)
+    draft.rows = rows
+
+
+def make(source: Store, target: Store, recipe: str, rows: int) -> Artifact:
+    """The recipe's index of so many rows in another store, made where it is not there yet."""
+    small = source.current(recipe, "search_index")
+    assert small is not None, f"{source} has no search index of {recipe}"
+    assert read_blend(small).used, "the blend has no channel"
+    inputs = {"stage": "search_index", "rows": rows, "noise": NOISE, "parents": small.summary["parents"]}
+    digest = fingerprint({**inputs, "of": small.fingerprint})
+    if target.get("search_index", digest) is None:
+        with target.writing("search_index", digest, {**inputs, "settings": small.summary["settings"]}) as draft:
+            write_index(small, draft, rows)
+    made = target.get("search_index", digest)
+    assert made is not None
+    target.point(recipe, made)
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path, required=True, help="a finished store")
+    parser.add_argument("--recipe", default="folder")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    given = parser.parse_args()
+    source, target = Store(given.store), Store(given.folder / "store")
+    index = make(source, target, given.recipe, given.rows)
+    for note in (source.root / "recipes" / given.recipe).glob("source.json"):
+        shutil.copy2(note, target.root / "recipes" / given.recipe / note.name)
+    total = sum(one["bytes"] for one in index.summary["files"].values())
+    print(f"{index.path}: {given.rows:,} images, {total / 1e9:.1f} GB")
+
+
+if __name__ == "__main__":
+    main()
