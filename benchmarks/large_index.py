@@ -87,7 +87,7 @@ def write_index(small: Artifact, draft: Draft, rows: int) -> None:
         scratch.unlink()
     draft.write_table(images, IMAGES_FILE)
     draft.write_table(REPEATS_SCHEMA.empty_table(), NEAR_DUPLICATES_FILE)
-    for name in (set(small.summary["files"]) - {ABOUT, IMAGES_FILE, NEAR_DUPLICATES_FILE}):
+    for name in set(small.summary["files"]) - {ABOUT, IMAGES_FILE, NEAR_DUPLICATES_FILE}:
         if name == BLEND_FILE or name.endswith((".json", ".safetensors")):
             small.share(name, draft)
     lists = {name: one.model_dump() for name, one in writer.lists.items()}

@@ -64,8 +64,21 @@ class PictureError(InputError):
         self.reason, self.detail = reason, detail
 
 
-Picture = str | Path | Image.Image | np.ndarray
-"""A picture as callers have it: a file, a PIL picture, or an array (H, W, 3) or (H, W) of uint8."""
+@dataclass(frozen=True)
+class ListedPicture:
+    """A picture of the manifest that is opened where its pixels are needed."""
+
+    files: ImageFiles
+    path: str
+    pixel_sha256: str
+
+    def open(self) -> Image.Image:
+        """Decode it; errors as :meth:`ImageFiles.open_known`."""
+        return self.files.open_known((self.path, self.pixel_sha256))
+
+
+Picture = str | Path | Image.Image | np.ndarray | ListedPicture
+"""A picture as callers have it: a file, a PIL picture, an array (H, W, 3) or (H, W) of uint8, one of the manifest."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +198,10 @@ class ImageFiles:
             return image.copy()
 
 
-def pixel_sha256(image: Image.Image) -> str:
+def pixel_sha256(image: Image.Image | ListedPicture) -> str:
     """The hash by which the manifest knows pictures of equal size and pixels."""
+    if isinstance(image, ListedPicture):
+        return image.pixel_sha256
     return hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).hexdigest()
 
 
@@ -239,6 +254,8 @@ def as_picture(picture: Picture, max_pixels: int = ImageFiles.max_pixels) -> Ima
     Raises:
         PictureError: the file cannot be opened or decoded, or the array is not of uint8 with one or three channels.
     """
+    if isinstance(picture, ListedPicture):
+        return picture.open()
     if isinstance(picture, str | Path):
         path = Path(picture).absolute()
         return ImageFiles(path.parent, max_pixels).open(path.name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
 from itertools import islice
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Depends, FastAPI, File, Form, Path, Query, Request, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -211,7 +212,7 @@ class Endpoints:
         """A JPEG of at most 320 pixels a side."""
         return Response(self._service.thumbnail(image_id), media_type="image/jpeg", headers=KEEP_THUMBNAILS)
 
-    def search(
+    async def search(
         self,
         text: Annotated[str, Form(max_length=MAX_TEXT, description="What should be different.")] = "",
         image_id: Annotated[list[ImageId], Form(description="Reference images of the index; mostly one.")] = [],  # noqa: B006
@@ -222,15 +223,19 @@ class Endpoints:
         weight: Annotated[list[float], Form(description="Of each reference image; image_id first, then image.")] = [],  # noqa: B006
         rerank: Annotated[bool, Form(description="The recipe's reranker puts the first hits in order; slow.")] = False,
         where: Annotated[list[Condition], Form(description=CONDITIONS)] = [],  # noqa: B006
-    ) -> Answer:
+    ) -> Response:
         """The best images for a reference image and a text; a reference of the index is not among its own hits."""
-        uploads = [each.file.read(MAX_UPLOAD_BYTES + 1) for each in image]
-        if sum(map(len, uploads)) > MAX_UPLOAD_BYTES:
-            raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
-        image_ids = list(filter(None, image_id))
-        conditions = parse_where(where)
-        result = self._service.search(image_ids, uploads, text, query, top, model, weight, rerank, conditions)
-        return Answer(
+        image_ids, conditions, service = list(filter(None, image_id)), parse_where(where), self._service
+        if image or rerank or conditions or model != INDEXED:  # what may take long, in another thread
+            result = await run_in_threadpool(
+                lambda: service.search(
+                    *(image_ids, _bytes_of(image), text, query, top),
+                    *(model, weight, rerank, conditions),
+                )
+            )
+        else:
+            result = await service.search_soon(image_ids, text, query, top, weight)
+        answer = Answer.model_construct(
             query=query,
             model=model,
             text=text.strip(),
@@ -242,6 +247,19 @@ class Endpoints:
             reranked=result.reranked,
             hits=result.hits,
         )
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _bytes_of(pictures: Sequence[UploadFile]) -> list[bytes]:
+    """The content of uploads.
+
+    Raises:
+        HTTPException: 413, where they are too large together.
+    """
+    uploads = [each.file.read(MAX_UPLOAD_BYTES + 1) for each in pictures]
+    if sum(map(len, uploads)) > MAX_UPLOAD_BYTES:
+        raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
+    return uploads
 
 
 SEARCH_FIELDS = frozenset(inspect.signature(Endpoints.search).parameters) - {"self"}
@@ -284,7 +302,14 @@ def create_app(
     app.add_api_route("/api/models", endpoints.models, methods=["GET"], responses=failures)
     app.add_api_route("/api/filters", endpoints.filters, methods=["GET"], responses=failures)
     form = [Depends(is_search_form)]
-    app.add_api_route("/api/search", endpoints.search, methods=["POST"], responses=failures, dependencies=form)
+    app.add_api_route(
+        "/api/search",
+        endpoints.search,
+        methods=["POST"],
+        response_model=Answer,
+        responses=failures,
+        dependencies=form,
+    )
     app.add_api_route("/health", endpoints.health, methods=["GET"])
     app.add_api_route("/ready", endpoints.ready, methods=["GET"], responses={503: {"model": Ready}})
     app.add_api_route("/metrics", endpoints.metrics, methods=["GET"], responses=failures, response_class=Response)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.files import Picture, as_picture
+from spn4cir_core.images.files import ListedPicture, Picture, as_picture
 from spn4cir_core.models.devices import choose_device
 from spn4cir_core.search.recent_inputs import RecentInputs
 from spn4cir_core.training.checkpoints import as_module
@@ -85,7 +85,9 @@ class Encoder:
         vectors_QD = np.empty((len(queries), self.dim), np.float32)
         for rows in _alike(queries):
             pictures = [queries[row][0] for row in rows]
-            images_B = self._inputs(self._recent, [picture for picture in pictures if picture is not None])
+            given = [picture for picture in pictures if picture is not None]
+            listed = [picture if isinstance(picture, ListedPicture) else as_picture(picture) for picture in given]
+            images_B = self._inputs(self._recent, listed)
             texts_B = [queries[row][1] for row in rows if queries[row][1]]
             vectors_QD[rows] = self._query(images_B, self._tokens(texts_B), made)
         return vectors_QD
@@ -108,21 +110,18 @@ class Encoder:
         one = (self.dim,) if self.target_tokens == 1 else (self.target_tokens, self.dim)
         vectors = np.empty((len(pictures), *one), np.float32)
         for start in range(0, len(pictures), BATCH_ROWS):
-            images_B = self._inputs(self._network.read_images, pictures[start : start + BATCH_ROWS])
+            opened = [as_picture(picture) for picture in pictures[start : start + BATCH_ROWS]]
+            images_B = self._inputs(self._network.read_images, opened)
             assert images_B is not None
             with torch.inference_mode():
                 vectors[start : start + BATCH_ROWS] = self._network.encode_target(images_B).float().cpu().numpy()
             progress("targets", min(start + BATCH_ROWS, len(pictures)), len(pictures))
         return vectors
 
-    def _inputs(
-        self, read: Callable[[Sequence[Image.Image]], np.ndarray], pictures: Sequence[Picture]
-    ) -> Tensor | None:
+    def _inputs(self, read: Callable[[Sequence[Any]], np.ndarray], pictures: Sequence[Any]) -> Tensor | None:
         import torch
 
-        if not pictures:
-            return None
-        return torch.from_numpy(read([as_picture(picture) for picture in pictures])).to(self._device)
+        return torch.from_numpy(read(pictures)).to(self._device) if pictures else None
 
     def _tokens(self, texts: Sequence[str]) -> Tensor | None:
         return self._network.tokenize(texts).to(self._device) if texts else None
@@ -160,7 +159,9 @@ def pair_up(images: Picture | Sequence[Picture | None] | None, texts: str | Sequ
 
 def several(given: Any) -> list[Any] | None:
     """A list of pictures or texts, or an array (N, H, W, 3); None where one was given, or nothing."""
-    is_one = isinstance(given, str | Path | Image.Image) or (isinstance(given, np.ndarray) and given.ndim < 4)
+    is_one = isinstance(given, str | Path | Image.Image | ListedPicture) or (
+        isinstance(given, np.ndarray) and given.ndim < 4
+    )
     return None if given is None or is_one else list(given)
 
 

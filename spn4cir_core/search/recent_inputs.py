@@ -9,10 +9,12 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from spn4cir_core.images.files import pixel_sha256
+from spn4cir_core.images.files import ListedPicture, as_picture, pixel_sha256
 
 MOST_BYTES = 32 << 20
 """Of the inputs that stay in memory, those read longest ago leave first."""
+OPEN_AT_ONCE = 4
+"""Listed pictures that are open at a time, each perhaps a large one."""
 
 
 class RecentInputs:
@@ -23,14 +25,19 @@ class RecentInputs:
         self._inputs: OrderedDict[str, np.ndarray] = OrderedDict()
         self._bytes, self._lock = 0, Lock()
 
-    def __call__(self, pictures: Sequence[Image.Image]) -> np.ndarray:
-        """(B, …) inputs of B pictures, as :meth:`~spn4cir_core.backbones.base.Network.read_images` gives them."""
+    def __call__(self, pictures: Sequence[Image.Image | ListedPicture]) -> np.ndarray:
+        """(B, …) inputs of B pictures, as :meth:`~spn4cir_core.backbones.base.Network.read_images` gives them.
+
+        Raises:
+            PictureError: a listed picture cannot be opened any more.
+        """
         keys = [pixel_sha256(picture) for picture in pictures]
         with self._lock:
             inputs = {key: self._inputs[key] for key in keys if key in self._inputs}
         new = {key: picture for key, picture in zip(keys, pictures, strict=True) if key not in inputs}
-        if new:
-            inputs |= dict(zip(new, self._read(list(new.values())), strict=True))
+        for start in range(0, len(new), OPEN_AT_ONCE):
+            some = list(new)[start : start + OPEN_AT_ONCE]
+            inputs |= dict(zip(some, self._read([as_picture(new[key]) for key in some]), strict=True))
         with self._lock:
             for key in keys:
                 self._remember(key, inputs[key])

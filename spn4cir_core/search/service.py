@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from spn4cir_core.errors import InputError, Spn4cirError
-from spn4cir_core.images.files import ImageFiles, PictureError
+from spn4cir_core.images.files import ImageFiles, ListedPicture, PictureError, as_picture
 from spn4cir_core.images.sandboxed_decoder import ConfinedDecoder
 from spn4cir_core.search.filters import Where
 from spn4cir_core.search.hits import Hit
-from spn4cir_core.search.models import INDEXED, Model, Models
+from spn4cir_core.search.models import INDEXED, Model, Models, Opened
 from spn4cir_core.search.pictures_in_memory import PicturesInMemory
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.search_request import SearchRequest
@@ -67,6 +69,63 @@ class SearchResult:
     note: str = ""
     index: str = ""
     reranked: bool = False
+
+
+@contextmanager
+def _of_index() -> Iterator[None]:
+    """Pictures that cannot be opened here are those of the index.
+
+    Raises:
+        NoSuchImage: one of them cannot; its detail holds the folder's place on this machine: nothing for a client.
+    """
+    try:
+        yield
+    except PictureError as error:
+        raise NoSuchImage(f"a picture of the index cannot be opened any more: {error.reason}") from error
+
+
+@dataclass(frozen=True)
+class _About:
+    """What is to be known of a search once its pictures are no longer needed."""
+
+    searcher: Searcher
+    vectors: str
+    references: Sequence[int | None]
+    notes: Sequence[str]
+    where: Where
+    top: int
+    rerank: bool
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A checked search: its pictures, those of the index first, and among them the uploads."""
+
+    opened: Opened
+    request: SearchRequest
+    pictures: Sequence[Image.Image | ListedPicture]
+    uploads: Sequence[Image.Image]
+    text: str
+    top: int
+    rerank: bool
+
+    @property
+    def searcher(self) -> Searcher:
+        return self.opened.searcher
+
+    def about(self) -> _About:
+        known, pictures = self.request.reference_ids[: len(self.pictures)], list(self.pictures)
+        (_, query_text), *_ = self.request.queries
+        of_text = self.searcher.unread(query_text), self.searcher.unknown(query_text)
+        uncaptioned = map(self.searcher.uncaptioned, pictures if self.text else (), known)
+        references = self.searcher.indexed(pictures, known)
+        vectors, notes = self.opened.vectors, [*of_text, *uncaptioned]
+        return _About(self.searcher, vectors, references, notes, self.request.where, self.top, self.rerank)
+
+    def fitted(self) -> list[Image.Image]:
+        """The pictures as small as the reranker needs them."""
+        reranking = self.searcher.reranking
+        return [] if reranking is None else reranking.fitted([as_picture(picture) for picture in self.pictures])
 
 
 class SearchService:
@@ -178,6 +237,42 @@ class SearchService:
             InputError: ``query`` needs an image or a text that is missing, there are too many reference images, or
                 the query cannot be reranked.
         """
+        asked = self._asked(image_ids, uploads, text, query, top, model, weights, rerank, where)
+        with self._in_memory.holding(asked.uploads), _of_index():
+            hits, about = self._waiting((asked.searcher, asked.request)), asked.about()
+            small = asked.fitted() if rerank else []
+        del asked  # a reranker takes its time, and needs the small ones only
+        return self._result(about, hits, self._reranked(about.searcher, hits, small, text.strip()) if rerank else None)
+
+    async def search_soon(
+        self,
+        image_ids: Sequence[str],
+        text: str,
+        query: QueryKind,
+        top: int,
+        weights: Sequence[float] = (),
+    ) -> SearchResult:
+        """As :meth:`search` of what is there already: no upload, filter, reranker, or model beside the index's own.
+
+        Nothing but the answer is waited for, by no thread.
+        """
+        asked = self._asked(image_ids, (), text, query, top, INDEXED, weights, False, {})
+        with _of_index():
+            hits = await asyncio.wrap_future(self._waiting.submit((asked.searcher, asked.request)))
+        return self._result(asked.about(), hits, None)
+
+    def _asked(
+        self,
+        image_ids: Sequence[str],
+        uploads: Sequence[bytes],
+        text: str,
+        query: QueryKind,
+        top: int,
+        model: ModelName,
+        weights: Sequence[float],
+        rerank: bool,
+        where: Where,
+    ) -> _Asked:
         text = text.strip()
         if len(image_ids) + len(uploads) > MOST_REFERENCES:
             raise InputError(f"a query has at most {MOST_REFERENCES} reference images; leave some out")
@@ -189,10 +284,14 @@ class SearchService:
             raise InputError("this index has no reranker; a recipe with a table [rerank] gives it one")
         without = [self.image(image_id).image_id for image_id in image_ids]
         opened = self._models.open(model)
-        with self._decoding:
-            pictures = [] if query == "text" else [*map(self._open, image_ids), *map(self._uploads.decode, uploads)]
+        decoded: list[Image.Image] = []
+        listed = [] if query == "text" else [*map(self._listed, image_ids)]
+        if uploads and query != "text":
+            with self._decoding:
+                decoded = [*map(self._uploads.decode, uploads)]
         if query != "image" and not text:  # after the pictures: of a broken one, that is what to mend first
             raise InputError(f"a query of kind {query!r} needs a text: say what should be different")
+        pictures: list[Image.Image | ListedPicture] = [*listed, *decoded]
         query_text = None if query == "image" else text
         known = [*image_ids, *[None] * len(uploads)][: len(pictures)]
         made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
@@ -202,20 +301,14 @@ class SearchService:
             pictures or None, query_text, wanted, without, made, known, weights=own_weights, where=where
         )
         opened.searcher.filters.rows(where)  # refused here, where no other request waits beside it
-        with self._in_memory.holding(pictures):
-            hits = self._waiting((opened.searcher, request))
-            uncaptioned = [*map(opened.searcher.uncaptioned, pictures if text else (), known)]
-            reranking = opened.searcher.reranking if rerank else None
-            small = [] if reranking is None else reranking.fitted(pictures)
-            references = opened.searcher.indexed(pictures, known)
-        del pictures, request  # a reranker takes its time, and needs the small ones only
-        reranked = self._reranked(opened.searcher, hits, small, text) if rerank else None
-        stays = ORDER_STAYS if rerank and reranked is None else ""
-        shown = (reranked or hits)[:top]
-        of_text = opened.searcher.unread(query_text), opened.searcher.unknown(query_text)
-        notes = [*of_text, *uncaptioned, stays, opened.searcher.left_out(shown, references, where=where)]
-        note = " ".join(f"{one.rstrip('.')}." for one in filter(None, dict.fromkeys(notes)))
-        return SearchResult(shown, opened.vectors, note, self.fingerprint, reranked is not None)
+        return _Asked(opened, request, pictures, decoded, text, top, rerank)
+
+    def _result(self, about: _About, hits: list[Hit], reranked: list[Hit] | None) -> SearchResult:
+        shown = (reranked or hits)[: about.top]
+        stays = ORDER_STAYS if about.rerank and reranked is None else ""
+        left_out = about.searcher.left_out(shown, about.references, where=about.where)
+        note = " ".join(f"{one.rstrip('.')}." for one in filter(None, dict.fromkeys([*about.notes, stays, left_out])))
+        return SearchResult(shown, about.vectors, note, self.fingerprint, reranked is not None)
 
     def _reranked(
         self, searcher: Searcher, hits: Sequence[Hit], references: Sequence[Image.Image], text: str
@@ -238,15 +331,15 @@ class SearchService:
                 answers[number] = hits
         return answers
 
-    def _open(self, image_id: str) -> Image.Image:
-        try:
-            return self._files.open(self._rows[image_id]["path"])
-        except PictureError as error:  # its detail holds the folder's place on this machine: nothing for a client
-            raise NoSuchImage(f"the picture of {image_id!r} cannot be opened any more: {error.reason}") from error
+    def _listed(self, image_id: str) -> ListedPicture:
+        row = self._rows[image_id]
+        with _of_index():
+            self._files.locate(row["path"])
+        return ListedPicture(self._files, row["path"], row["pixel_sha256"])
 
     def _make_thumbnail(self, image_id: str) -> bytes:
-        with self._decoding:
-            picture = self._open(image_id)
+        with self._decoding, _of_index():
+            picture = self._files.open(self._rows[image_id]["path"])
             picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
