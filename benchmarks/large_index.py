@@ -2,7 +2,8 @@
 
     python -m benchmarks.large_index --store store --folder DIR --rows 1000000
     spn4cir serve --recipe folder --images photos/ --store DIR/store --port 8000
-    python benchmarks/serve_load.py --port 8000 --clients 1 32 64 --new --bare --store DIR/store --images photos/
+    python benchmarks/serve_load.py --port 8000 --clients 1 32 64 --kinds composed --pid PID
+    python -m benchmarks.large_index --store store --folder DIR --bare     # the same without server and blend
 
 Every image of the store's index stands in the new one many times, with an id of its own: its picture, a drawn title
 with one of its words, and its vectors with noise. Blend, networks and encoders are the store's. So is everything that a
@@ -14,19 +15,24 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from benchmarks.channel_cost import captions_of
+from benchmarks.serve_load import TEXTS, TOP
+from spn4cir_core.blend.evidence import CAPTION
 from spn4cir_core.blend.fitted import BLEND_FILE, read_blend
-from spn4cir_core.index.faiss_index import Codes
+from spn4cir_core.index.faiss_index import Codes, multiply_from_few_queries
 from spn4cir_core.index.sharded_index import ShardedVectors
-from spn4cir_core.index.vector_shards import EarlierShards, ShardWriter, VectorSource
+from spn4cir_core.index.vector_shards import SEARCH, EarlierShards, ShardWriter, VectorSource
 from spn4cir_core.search.index_table import ABOUT, IMAGES_FILE, SCHEMA, VECTORS, read_shard_lists
 from spn4cir_core.search.indexed_blend import CODES, COMPARED_IN_FULL
 from spn4cir_core.search.repeats import REPEATS_SCHEMA
+from spn4cir_core.search.search import Searcher
 from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.draft import Draft
@@ -37,6 +43,7 @@ from spn4cir_core.training.roles import STAGE2
 NOISE = 0.5
 """Length of what is added to a vector of length 1."""
 ROWS_AT_ONCE = 50_000
+AT_ONCE, PIXEL = 64, Image.new("RGB", (1, 1))
 
 
 def images_of(small: Artifact, rows: int) -> pa.Table:
@@ -111,12 +118,33 @@ def make(source: Store, target: Store, recipe: str, rows: int) -> Artifact:
     return made
 
 
+def bare(index: Artifact, queries: int) -> None:
+    """Milliseconds a query of encoding edited captions, 64 at a time, and of comparing them with every vector."""
+    searcher = Searcher.open(index)
+    assert searcher.blend is not None, "the index has no blend"
+    rng, seconds = np.random.default_rng(2), {"encoding": 0.0, "faiss": 0.0}
+    multiply_from_few_queries(searcher.blend.gallery.vectors[CAPTION].shape[-1])
+    vectors_ND = searcher.blend.gallery.vectors[CAPTION].index(SEARCH)  # type: ignore[attr-defined]
+    for number in range(0, queries + AT_ONCE, AT_ONCE):
+        rows = rng.integers(len(searcher.rows), size=AT_ONCE).tolist()
+        texts = [TEXTS[row % len(TEXTS)] for row in rows]
+        started = time.process_time()
+        composed = searcher.blend.compose([(PIXEL, text) for text in texts], rows)
+        encoded = time.process_time()
+        vectors_ND.search(composed.vectors[CAPTION], TOP)
+        if number:  # the first batch loads the encoder
+            seconds["encoding"] += encoded - started
+            seconds["faiss"] += time.process_time() - encoded
+    print({name: f"{1000 * value / queries:.2f} processor ms a query" for name, value in seconds.items()})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True, help="a finished store")
     parser.add_argument("--recipe", default="folder")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--bare", action="store_true", help="encode and search with FAISS alone")
     given = parser.parse_args()
     source, target = Store(given.store), Store(given.folder / "store")
     index = make(source, target, given.recipe, given.rows)
@@ -124,6 +152,8 @@ def main() -> None:
         shutil.copy2(note, target.root / "recipes" / given.recipe / note.name)
     total = sum(one["bytes"] for one in index.summary["files"].values())
     print(f"{index.path}: {given.rows:,} images, {total / 1e9:.1f} GB")
+    if given.bare:
+        bare(index, 4 * AT_ONCE)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def listening_socket(host: str, port: int, token: str) -> socket.socket:
     if not (token.isascii() and token.isprintable()):
         raise InputError(f"{TOKEN} must be of printable ASCII characters: it is sent in a header")
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
         raise InputError(f"--host {host!r} is not an address of this machine: {error}") from error
     loopback = ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback
@@ -93,7 +93,7 @@ def listening_socket(host: str, port: int, token: str) -> socket.socket:
         )
     if token and not loopback and len(token) < SHORTEST_TOKEN:
         raise InputError(f"{TOKEN} has {len(token)} characters; a server that others can reach needs {SHORTEST_TOKEN}")
-    bound = socket.socket(family, kind)
+    bound = socket.socket(family, kind, protocol)  # asyncio sends small answers at once where it is TCP by name
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
@@ -209,6 +209,7 @@ def server_config(app: FastAPI | Callable[[], FastAPI], workers: int = 1) -> uvi
         factory=workers > 1,
         workers=workers,
         http=Connection,
+        loop="asyncio",
         log_level="warning",
         server_header=False,
         backlog=WAITING_CLIENTS,

@@ -98,7 +98,7 @@ class _About:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _CheckedSearch:
     """A checked search: its pictures, those of the index first, and among them the uploads."""
 
     opened: Opened
@@ -237,11 +237,11 @@ class SearchService:
             InputError: ``query`` needs an image or a text that is missing, there are too many reference images, or
                 the query cannot be reranked.
         """
-        asked = self._asked(image_ids, uploads, text, query, top, model, weights, rerank, where)
-        with self._in_memory.holding(asked.uploads), _of_index():
-            hits, about = self._waiting((asked.searcher, asked.request)), asked.about()
-            small = asked.fitted() if rerank else []
-        del asked  # a reranker takes its time, and needs the small ones only
+        checked = self._checked(image_ids, uploads, text, query, top, model, weights, rerank, where)
+        with self._in_memory.holding(checked.uploads), _of_index():
+            hits, about = self._waiting((checked.searcher, checked.request)), checked.about()
+            small = checked.fitted() if rerank else []
+        del checked  # a reranker takes its time, and needs the small ones only
         return self._result(about, hits, self._reranked(about.searcher, hits, small, text.strip()) if rerank else None)
 
     async def search_soon(
@@ -256,12 +256,12 @@ class SearchService:
 
         Nothing but the answer is waited for, by no thread.
         """
-        asked = self._asked(image_ids, (), text, query, top, INDEXED, weights, False, {})
+        checked = self._checked(image_ids, (), text, query, top, INDEXED, weights, False, {})
         with _of_index():
-            hits = await asyncio.wrap_future(self._waiting.submit((asked.searcher, asked.request)))
-        return self._result(asked.about(), hits, None)
+            hits = await asyncio.wrap_future(self._waiting.submit((checked.searcher, checked.request)))
+        return self._result(checked.about(), hits, None)
 
-    def _asked(
+    def _checked(
         self,
         image_ids: Sequence[str],
         uploads: Sequence[bytes],
@@ -272,7 +272,7 @@ class SearchService:
         weights: Sequence[float],
         rerank: bool,
         where: Where,
-    ) -> _Asked:
+    ) -> _CheckedSearch:
         text = text.strip()
         if len(image_ids) + len(uploads) > MOST_REFERENCES:
             raise InputError(f"a query has at most {MOST_REFERENCES} reference images; leave some out")
@@ -301,7 +301,7 @@ class SearchService:
             pictures or None, query_text, wanted, without, made, known, weights=own_weights, where=where
         )
         opened.searcher.filters.rows(where)  # refused here, where no other request waits beside it
-        return _Asked(opened, request, pictures, decoded, text, top, rerank)
+        return _CheckedSearch(opened, request, pictures, decoded, text, top, rerank)
 
     def _result(self, about: _About, hits: list[Hit], reranked: list[Hit] | None) -> SearchResult:
         shown = (reranked or hits)[: about.top]

@@ -38,6 +38,11 @@ def test_a_token_that_no_header_can_carry_is_refused_and_not_told(token: str) ->
     assert token not in str(refused.value)
 
 
+def test_small_answers_are_sent_at_once() -> None:
+    with listening_socket("127.0.0.1", 0, "") as bound:
+        assert bound.proto == socket.IPPROTO_TCP, "asyncio turns Nagle's algorithm off where the protocol is named only"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
 def test_loopback_needs_none(host: str) -> None:
     with listening_socket(host, 0, "") as bound:

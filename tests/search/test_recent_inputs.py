@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from spn4cir_core.images.files import ImageFiles, ListedPicture, PictureError, pixel_sha256
 from spn4cir_core.search.recent_inputs import RecentInputs
 
 
@@ -48,3 +51,14 @@ def test_inputs_in_memory_are_its_own() -> None:
     read = RecentInputs(Reader())
     read([picture(1)])[0] = 9
     assert read([picture(1)]).tolist() == [[1, 2]]
+
+
+def test_a_listed_picture_is_opened_where_its_pixels_are_needed(tmp_path: Path) -> None:
+    picture(7).save(tmp_path / "one.png")
+    listed = ListedPicture(ImageFiles(tmp_path), "one.png", pixel_sha256(picture(7)))
+    read = RecentInputs(Reader())
+    assert read([listed]).tolist() == [[7, 2]]
+    (tmp_path / "one.png").unlink()
+    assert read([listed]).tolist() == [[7, 2]], "read before"
+    with pytest.raises(PictureError, match="no such file"):
+        RecentInputs(Reader())([listed])
