@@ -31,6 +31,9 @@ class ValidationSettings(Settings):
     ``best_and_last`` is the best, with the last ones beside it in ``last.safetensors``."""
     least_gain: Annotated[float, OmitDefaultFromFingerprint()] = Field(default=0.0, ge=0, lt=1)
     """What the mean recall must gain over the start (0.02: two points), for ``keep = "best"`` to replace it."""
+    beyond_chance: Annotated[bool, OmitDefaultFromFingerprint()] = False
+    """Whether that gain must also be more than chance: above 0 at the lower end of its 95 % interval, paired by query,
+    queries of one reference image taken as one. Few queries then ask for more and many for less than a fixed gain."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many validations without a better one; None: never."""
     origins: tuple[Literal["generated", "annotated"], ...] = Field(default=("generated", "annotated"), min_length=1)
@@ -43,8 +46,15 @@ class ValidationSettings(Settings):
     ``"auto"``: annotated triplets of the validation split, else caption edits, whichever first gives 30 queries; where
     neither does, nothing is validated, and the weights of the last step are kept."""
     gallery: Literal["validation", "training_too"] = "validation"
-    """Images that are searched for a target; with those of the training split the search is as hard as in use."""
+    """Images that are searched for a target; with those of the training split the search is as hard as in use: a
+    network that has come to know them by heart lets them stand before a target that it has not seen."""
+    max_training_images: Annotated[int | None, OmitDefaultFromFingerprint()] = Field(default=None, ge=1)
+    """Of more images of the training split a seeded sample is searched; None: all of them."""
     max_queries: int = Field(default=2000, ge=1)
+    targets_per_reference: Annotated[int, OmitDefaultFromFingerprint()] = Field(default=1, ge=1)
+    """How often the caption edits of each reference image are drawn; an edit that comes twice counts once. Edits of one
+    image are not independent, but tell a gain from chance better than one of them (icons: ± 1.2 points in place of
+    1.9 with four)."""
 
     @property
     def keeps_best(self) -> bool:
@@ -191,7 +201,20 @@ class Stage2Settings(Schedule):
 
 
 class ControlSettings(Settings):
-    """The control is stage 1 trained on for stage 2's steps, with stage 1's objective."""
+    """The control is stage 1 trained on for stage 2's steps, with stage 1's settings but for these."""
+
+    learning_rate: Annotated[float | None, OmitDefaultFromFingerprint()] = Field(default=None, gt=0, le=100)
+    """None: stage 1's. A stage 2 at a lower rate asks for a control that is not held back by a high one."""
+    validation: Annotated[ValidationSettings | None, OmitDefaultFromFingerprint()] = None
+    """None: stage 1's. Where stage 2 is chosen by another rule, that one, so that both are chosen alike."""
+
+    def applied_to(self, stage1: Stage1Settings) -> Stage1Settings:
+        """The settings that the control trains with."""
+        return stage1.model_copy(
+            update={
+                name: value for name in ("learning_rate", "validation") if (value := getattr(self, name)) is not None
+            }
+        )
 
 
 class BankSettings(Settings):

@@ -29,6 +29,7 @@ from spn4cir_core.training.settings import (
     ControlInput,
     Schedule,
     Stage1Input,
+    Stage1Settings,
     Stage2Input,
     deciding_settings,
 )
@@ -46,7 +47,7 @@ def write_stage1(work: Work[Stage1Input]) -> None:
     with work.draft.timed("read"):
         network = starting_network(work, triplets)
     start = Checkpoint(settings.backbone, network, settings.temperature)
-    _train_stage1(work, STAGE1.name, start, triplets, triplets.steps(settings))
+    _train_stage1(work, STAGE1.name, settings, start, triplets, triplets.steps(settings))
 
 
 def write_control(work: Work[ControlInput]) -> None:
@@ -54,7 +55,8 @@ def write_control(work: Work[ControlInput]) -> None:
     triplets = checked_triplets(work.parents)
     start = load_checkpoint(work.parents["stage1_checkpoint"])
     check_backbone(start.backbone, work.settings.stage1_checkpoint)
-    _train_stage1(work, CONTROL.name, start, triplets, triplets.steps(work.settings.stage2_checkpoint))
+    settings = work.settings.control_checkpoint.applied_to(work.settings.stage1_checkpoint)
+    _train_stage1(work, CONTROL.name, settings, start, triplets, triplets.steps(work.settings.stage2_checkpoint))
 
 
 def write_stage2(work: Work[Stage2Input]) -> None:
@@ -82,9 +84,15 @@ def write_stage2(work: Work[Stage2Input]) -> None:
     train_stage(training, work.draft, work.progress)
 
 
-def _train_stage1(work: Work[AnyStage1], name: str, start: Checkpoint, triplets: TrainingTriplets, steps: int) -> None:
-    """Stage 1 and its control: both encoders, by stage 1's settings, from the given start."""
-    settings = work.settings.stage1_checkpoint
+def _train_stage1(
+    work: Work[AnyStage1],
+    name: str,
+    settings: Stage1Settings,
+    start: Checkpoint,
+    triplets: TrainingTriplets,
+    steps: int,
+) -> None:
+    """Stage 1 and its control: both encoders, from the given start."""
     inputs = inputs_of(work, start, triplets.candidates)
     if name == STAGE1.name and not settings.start_from:
         start.network.expect_images(inputs)

@@ -21,7 +21,7 @@ from spn4cir_core.training.interrupts import Interrupts
 from spn4cir_core.training.optimisers import trainable
 from spn4cir_core.training.steps import Steps
 from spn4cir_core.training.training import Training
-from spn4cir_core.training.validation import RECALLS, better_of, out_of_patience
+from spn4cir_core.training.validation import better_of, out_of_patience
 
 log = logging.getLogger(__name__)
 PROGRESS_EVERY_STEPS = 10
@@ -144,11 +144,11 @@ class _Loop:
         if validation is None:
             return line
         with self._with_averaged_weights():
-            recalls = dict.fromkeys(RECALLS, 0.0)
+            recalls = dict.fromkeys(validation.measures, 0.0)
             if self.first:
                 recalls = validation.recalls(training.network, self.device, self.steps.precision.encoders())
-        values = from_first([recalls[name] for name in RECALLS], training.processes, self.device)
-        return line | dict(zip(RECALLS, values, strict=True))
+        values = from_first([recalls[name] for name in validation.measures], training.processes, self.device)
+        return line | dict(zip(validation.measures, values, strict=True))
 
     def _keep_best(self) -> None:
         if self.first and self.training.keeps_best:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 KS = (1, 5, 10)
 RECALLS = tuple(f"validation_recall_at_{k}" for k in KS)
+GAIN_AT_LEAST = "validation_gain_at_least"
+"""Of the mean recall's gain over the start, the lower end of its 95 % interval; where ``beyond_chance`` asks for it."""
+NORMAL = 1.96
+"""97.5 % quantile of the normal distribution."""
 QUERIES_AT_ONCE = 128
 
 
@@ -32,11 +36,30 @@ class Validation:
     """(G, …) image inputs."""
     gallery_cache: dict[str, torch.Tensor] | None = None
     """Where the target encoder is frozen: holds the gallery's vectors once they have been embedded."""
+    start_ranks: list[np.ndarray] = field(default_factory=list)
+    """The (Q,) ranks by the weights that were validated first, which are those of the start, once they have been."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What :meth:`recalls` gives."""
+        return (*RECALLS, GAIN_AT_LEAST) if self.settings.beyond_chance else RECALLS
 
     def recalls(
         self, network: Network, device: torch.device, encoders: AbstractContextManager[Any]
     ) -> dict[str, float]:
-        """Recall@k by the network as it is, which must be in eval mode on that device."""
+        """Recall@k by the network as it is, which must be in eval mode on that device; with the least gain over the
+        network of the first call where the settings ask for it.
+        """
+        ranks_Q = self.ranks(network, device, encoders)
+        recalls = {name: float((ranks_Q < k).mean()) for name, k in zip(RECALLS, KS, strict=True)}
+        if not self.settings.beyond_chance:
+            return recalls
+        if not self.start_ranks:
+            self.start_ranks.append(ranks_Q)
+        return recalls | {GAIN_AT_LEAST: gain_at_least(self.start_ranks[0], ranks_Q, self.queries.references)}
+
+    def ranks(self, network: Network, device: torch.device, encoders: AbstractContextManager[Any]) -> np.ndarray:
+        """(Q,) rank of each query's target, from 0."""
         import torch
 
         queries = self.queries
@@ -49,8 +72,7 @@ class Validation:
                 images = torch.from_numpy(self.inputs[queries.references[rows]]).to(device)
                 queries_QD = network.encode_query(images, tokens[rows].to(device)).float()
                 ranks.append(ranks_of(queries_QD, gallery, queries.targets[rows], queries.excluded[rows]))
-        ranks_Q = np.concatenate(ranks)
-        return {name: float((ranks_Q < k).mean()) for name, k in zip(RECALLS, KS, strict=True)}
+        return np.concatenate(ranks)
 
     def _gallery(self, network: Network, device: torch.device) -> torch.Tensor:
         import torch
@@ -109,23 +131,40 @@ def score_of(line: Mapping[str, Any]) -> float | None:
     return sum(recalls) / len(recalls) if recalls else None
 
 
+def gain_at_least(start_Q: np.ndarray, ranks_Q: np.ndarray, references_Q: np.ndarray) -> float:
+    """Lower end of the 95 % interval of the gain in mean recall, paired by query.
+
+    The variance is that of the mean over reference images, whose queries are not independent (Liang and Zeger 1986).
+
+    Args:
+        start_Q: (Q,) ranks from 0 before.
+        ranks_Q: and after.
+        references_Q: reference image of each query.
+    """
+    gain_Q = np.mean([(ranks_Q < k) - (start_Q < k).astype(float) for k in KS], axis=0)
+    _, groups_Q = np.unique(references_Q, return_inverse=True)
+    residuals_G = np.bincount(groups_Q, gain_Q - gain_Q.mean())
+    variance = (residuals_G**2).sum() / len(gain_Q) ** 2 * len(residuals_G) / max(1, len(residuals_G) - 1)
+    return float(gain_Q.mean() - NORMAL * variance**0.5)
+
+
 def better_of(candidates: Sequence[Mapping[str, Any]], least_gain: float = 0.0) -> Mapping[str, Any] | None:
     """The validated candidate with the highest score, the earliest of equal ones; None where none was validated.
 
     The first candidate is the start of a stage (step 0), so that weights which did not help never replace it, nor
-    those that gain less than ``least_gain``.
+    those that gain less than ``least_gain``, nor those whose :data:`GAIN_AT_LEAST` is given and not above 0.
     """
     scored = [(score, line) for line in candidates if (score := score_of(line)) is not None]
-    best = max(scored, key=lambda pair: pair[0], default=None)
-    if best is None or best[0] >= scored[0][0] + least_gain:
-        return best and best[1]
-    return scored[0][1]
+    better = [
+        (score, line)
+        for score, line in scored[1:]
+        if score >= scored[0][0] + least_gain and line.get(GAIN_AT_LEAST, 1.0) > 0
+    ]
+    best = max([*scored[:1], *better], key=lambda pair: pair[0], default=None)
+    return best and best[1]
 
 
 def out_of_patience(metrics: Sequence[Mapping[str, Any]], patience: int | None) -> bool:
-    """Whether the last ``patience`` validations were all no better than one before them."""
-    steps = [int(line["step"]) for line in metrics if score_of(line) is not None]
-    best = better_of(metrics)
-    return (
-        patience is not None and best is not None and len([step for step in steps if step > best["step"]]) >= patience
-    )
+    """Whether the last ``patience`` validations were all no higher than one before them."""
+    scores = [score for line in metrics if (score := score_of(line)) is not None]
+    return patience is not None and bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= patience

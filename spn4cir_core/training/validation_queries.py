@@ -17,14 +17,16 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.manifest import PICTURE, read_manifest
 from spn4cir_core.splits.split_tables import split_of_images
 from spn4cir_core.store.artifacts import Artifact
-from spn4cir_core.texts.caption_edit_queries import caption_edit_queries
+from spn4cir_core.texts.caption_edit_queries import CaptionEditQuery, caption_edit_queries
 from spn4cir_core.texts.differences import caption_meaning
 from spn4cir_core.training.settings import ValidationSettings
 from spn4cir_core.triplets.triplet_tables import read_triplets
 
 TRIPLETS, CAPTION_EDITS, AUTO = "triplets", "caption_edits", "auto"
 LEAST_QUERIES = 30
-"""``auto`` needs so many queries; fewer are too few to decide by."""
+"""``auto`` needs queries of so many reference images; fewer are too few to decide by."""
+SEEDS_APART = 1000
+"""Between two draws of caption edits, so that neighbouring seeds of a recipe share none."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +60,15 @@ def read_validation(
     """
     images = read_manifest(ancestors["images"], *PICTURE)
     split_of = split_of_images(ancestors["splits"])
-    splits_of_gallery = ("train", "validation") if settings.gallery == "training_too" else ("validation",)
-    held_out = pa.array(
-        [split_of.get(image) in splits_of_gallery for image in images["image_id"].to_pylist()], pa.bool_()
-    )
-    gallery = images.filter(held_out)
+    gallery = images.take(_gallery_rows(settings, images["image_id"].to_pylist(), split_of, seed))
     if settings.queries != TRIPLETS:
         annotated = _annotated(ancestors["annotations"], split_of) if settings.queries == AUTO else []
         if len(annotated) >= LEAST_QUERIES:
             return _triplets(annotated, gallery, settings.max_queries, seed)
         captions = read_captions(ancestors["captions"])
         embeddings = ancestors["image_embeddings"]
-        queries = _caption_edits(captions, embeddings, gallery, split_of, settings.max_queries, seed)
-        if settings.queries == AUTO and (queries is None or len(queries.texts) < LEAST_QUERIES):
+        queries = _caption_edits(captions, embeddings, gallery, split_of, settings, seed)
+        if settings.queries == AUTO and (queries is None or len(np.unique(queries.references)) < LEAST_QUERIES):
             return None
         if queries is None:
             raise InputError(_no_caption_edits(captions, split_of))
@@ -85,6 +83,19 @@ def read_validation(
             "have no part in it), or leave validation.every_steps out"
         )
     return _triplets(rows, gallery, settings.max_queries, seed)
+
+
+def _gallery_rows(
+    settings: ValidationSettings, image_ids: Sequence[str], split_of: Mapping[str, str], seed: int
+) -> np.ndarray:
+    """Rows of the images that are searched, in their order."""
+    splits = np.array([split_of.get(image, "") for image in image_ids], dtype=object)
+    held_out, training = np.flatnonzero(splits == "validation"), np.flatnonzero(splits == "train")
+    if settings.gallery == "validation":
+        return held_out
+    if settings.max_training_images is not None and len(training) > settings.max_training_images:
+        training = np.random.default_rng(seed).choice(training, settings.max_training_images, replace=False)
+    return np.sort(np.concatenate([held_out, training]))
 
 
 def _triplets(rows: list[tuple[str, str, str]], gallery: pa.Table, most: int, seed: int) -> ValidationQueries:
@@ -109,17 +120,23 @@ def _caption_edits(
     embeddings: Artifact,
     gallery: pa.Table,
     split_of: Mapping[str, str],
-    most: int,
+    settings: ValidationSettings,
     seed: int,
 ) -> ValidationQueries | None:
     """Queries between captions of the validation split; images whose caption says what the target's says are excluded.
+    Of a pair that is drawn several times the first.
 
     None where no two captions of the split share most of their words.
     """
     images = gallery["image_id"].to_pylist()
     held_out = [row for row, image in enumerate(images) if split_of.get(image) == "validation" and image in captions]
     own = [captions[images[row]] for row in held_out]
-    queries = caption_edit_queries(own, most, seed, _vectors(embeddings, [images[row] for row in held_out]))
+    vectors_ND = _vectors(embeddings, [images[row] for row in held_out])
+    drawn: dict[tuple[int, int], CaptionEditQuery] = {}
+    for draw in range(settings.targets_per_reference):
+        for query in caption_edit_queries(own, settings.max_queries, seed + draw * SEEDS_APART, vectors_ND):
+            drawn.setdefault((query.reference, query.target), query)
+    queries = list(drawn.values())[: settings.max_queries]
     if not queries:
         return None
     rows_of: defaultdict[object, list[int]] = defaultdict(list)

@@ -38,7 +38,7 @@ def tiny_recipe(**tables: Any) -> Recipe:
         seed=tables.get("seed", 0),
         images=ImageSettings.model_validate({"reader": reader}),
         stage1_checkpoint=Stage1Settings.model_validate(stage1),
-        control_checkpoint=ControlSettings(),
+        control_checkpoint=ControlSettings.model_validate(tables.get("control", {})),
         candidate_bank=BankSettings.model_validate(tables.get("bank", {})),
         stage2_checkpoint=Stage2Settings.model_validate(stage2),
     )

@@ -22,7 +22,7 @@ from spn4cir_core.store.whole_file import read_json
 from spn4cir_core.training import train_stage
 from spn4cir_core.training.checkpoints import load_checkpoint, read_checkpoint, read_metrics
 from spn4cir_core.training.stages import CANDIDATE_BANK, CONTROL_CHECKPOINT, STAGE1_CHECKPOINT, STAGE2_CHECKPOINT
-from spn4cir_core.training.validation import RECALLS, score_of
+from spn4cir_core.training.validation import GAIN_AT_LEAST, RECALLS, better_of, score_of
 
 World = Callable[..., tuple[Recipe, Store]]
 EVERY_OPTION = {
@@ -309,6 +309,26 @@ def test_a_target_encoder_that_follows_is_a_moving_average_and_its_bank_is_embed
         signal.signal(signal.SIGTERM, before)
     monkeypatch.undo()
     assert STAGE2_CHECKPOINT.run(recipe, again)[0].summary["files"] == artifact.summary["files"]
+
+
+def test_a_gain_that_may_be_chance_keeps_the_start_also_after_a_kill(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recipe, store = world(
+        validation=6, stage1={"validation": {"every_steps": 2, "keep": "best", "beyond_chance": True}}
+    )
+    again = Store(tmp_path / "again")
+    shutil.copytree(store.root, again.root)
+    artifact = STAGE1_CHECKPOINT.run(recipe, store)[0]
+    lines = [line for line in read_metrics(artifact) if RECALLS[0] in line]
+    best = better_of([artifact.details["validation"]["start"] | {"step": 0}, *lines])
+    assert best is not None and artifact.details["validation"]["best_step"] == best["step"]
+    assert all(GAIN_AT_LEAST in line for line in lines)
+    interrupt_at(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        STAGE1_CHECKPOINT.run(recipe, again)
+    monkeypatch.undo()
+    assert STAGE1_CHECKPOINT.run(recipe, again)[0].summary["files"] == artifact.summary["files"]
 
 
 def test_an_output_that_no_network_gives_is_named_with_backbone_and_objective(world: World) -> None:

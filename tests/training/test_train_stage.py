@@ -60,6 +60,20 @@ def test_stage_2_changes_the_query_encoder_and_nothing_that_targets_use(world: W
         assert not torch.equal(before.network.encode_query(images, tokens), after.encode_query(images, tokens))
 
 
+def test_the_control_has_stage_1s_rate_and_validation_unless_it_names_its_own(world: World) -> None:
+    own = {"learning_rate": 0.5, "validation": {"every_steps": 3, "keep": "best"}}
+    for control, rate, validated in (({}, 2e-3, []), (own, 0.5, [3, 6, 7])):
+        recipe, store = world(validation=6, control=control, stage1={"warmup_share": 0, "rate_schedule": "constant"})
+        STAGE1_CHECKPOINT.run(recipe, store)
+        artifact = CONTROL_CHECKPOINT.run(recipe, store)[0]
+        lines = read_metrics(artifact)
+        assert {line["learning_rate"] for line in lines} == {rate}
+        assert [line["step"] for line in lines if "validation_recall_at_1" in line] == validated
+        assert ("validation" in artifact.details) == bool(validated)
+        trained = read_metrics(store.current("tiny", "stage1_checkpoint"))  # type: ignore[arg-type]
+        assert {line["learning_rate"] for line in trained} == {2e-3}
+
+
 def test_the_bank_holds_the_candidates_in_order_as_the_target_encoder_sees_them(world: World) -> None:
     recipe, store = world(bank={"dtype": "float16"})
     artifacts = run_all(recipe, store)

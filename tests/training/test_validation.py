@@ -14,9 +14,11 @@ from spn4cir_core.store.lineage import Ancestors
 from spn4cir_core.training.settings import ValidationSettings
 from spn4cir_core.training.stages import READS_OF_TRIPLETS
 from spn4cir_core.training.validation import (
+    GAIN_AT_LEAST,
     RECALLS,
     Validation,
     better_of,
+    gain_at_least,
     out_of_patience,
     ranks_of,
     score_of,
@@ -67,6 +69,29 @@ def test_the_start_stays_where_the_gain_is_less_than_asked() -> None:
     assert better_of([start], 0.04) is start and better_of([{"step": 0}], 0.04) is None
 
 
+def test_the_start_stays_where_the_gain_may_be_chance() -> None:
+    start = line(0, 0.3, 0.3, 0.3) | {GAIN_AT_LEAST: 0.0}
+    lucky, better = (line(step, *recalls) for step, recalls in ((1, (0.5, 0.5, 0.5)), (2, (0.4, 0.4, 0.4))))
+    lucky, better = lucky | {GAIN_AT_LEAST: -0.01}, better | {GAIN_AT_LEAST: 0.02}
+    assert better_of([start, lucky]) is start and better_of([start, lucky, better]) is better
+    assert better_of([start, lucky, better], 0.2) is start
+    assert out_of_patience([start, lucky, better], 1) and not out_of_patience([start, lucky], 1)
+
+
+def test_the_least_gain_is_that_of_paired_queries_and_of_reference_images_taken_as_one() -> None:
+    random = np.random.default_rng(0)
+    start_Q = random.integers(0, 20, 4000)
+    ranks_Q = np.where(random.random(4000) < 0.2, start_Q // 2, start_Q)
+    gain_Q = np.mean([(ranks_Q < k) - (start_Q < k).astype(float) for k in (1, 5, 10)], axis=0)
+    drawn = [gain_Q[random.integers(4000, size=4000)].mean() for _ in range(2000)]
+    alone = gain_at_least(start_Q, ranks_Q, np.arange(4000))
+    assert alone == pytest.approx(np.quantile(drawn, 0.025), abs=0.1 * gain_Q.mean())
+    assert gain_at_least(start_Q, start_Q, np.arange(4000)) == 0
+    four_times = gain_at_least(*(np.tile(values, 4) for values in (start_Q, ranks_Q, np.arange(4000))))
+    assert four_times == pytest.approx(alone), "repeated queries say nothing new"
+    assert gain_at_least(start_Q[:1], ranks_Q[:1], np.zeros(1)) == gain_Q[0]
+
+
 def test_recalls_of_a_network_are_those_of_its_vectors(world: World) -> None:
     recipe, store = world(validation=6)
     triplets = store.current("tiny", "triplets")
@@ -83,3 +108,10 @@ def test_recalls_of_a_network_are_those_of_its_vectors(world: World) -> None:
     ranks = ranks_of(queries, gallery, read.targets, read.excluded)
     assert recalls == {name: (ranks < k).mean() for name, k in zip(RECALLS, (1, 5, 10), strict=True)}
     assert not network.training
+    paired = Validation(settings.model_copy(update={"beyond_chance": True}), read, pictures)
+    first = paired.recalls(network, torch.device("cpu"), nullcontext())
+    assert first == recalls | {GAIN_AT_LEAST: 0.0} and tuple(first) == paired.measures
+    other: Any = recipe.stage1_checkpoint.backbone.build(["make it red"], 1)
+    after = paired.ranks(other.eval(), torch.device("cpu"), nullcontext())
+    least = paired.recalls(other, torch.device("cpu"), nullcontext())[GAIN_AT_LEAST]
+    assert least == gain_at_least(ranks, after, read.references)

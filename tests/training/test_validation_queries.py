@@ -29,6 +29,7 @@ def above(store: Store, triplets: Artifact) -> Ancestors:
         ({}, 7, 4),
         ({"origins": ["annotated"]}, 1, 4),
         ({"origins": ["generated"], "gallery": "training_too"}, 6, 12),
+        ({"origins": ["generated"], "gallery": "training_too", "max_training_images": 3}, 6, 7),
         ({"max_queries": 3}, 3, 4),
     ],
 )
@@ -88,6 +89,17 @@ def test_caption_edits_exclude_the_reference_and_other_pictures_that_answer(worl
         assert set(excluded.tolist()) == {int(reference)} | ({same} - {None})
     for text, target in zip(read.texts, read.targets, strict=True):
         assert ("blue" in text) if target == 1 else ("red" in text)
+
+
+def test_each_reference_has_several_edits_each_pair_once_and_the_first_draw_stands_first(world: World) -> None:
+    _, store = world()
+    one, several = caption_edits(store, CAPTIONS), caption_edits(store, CAPTIONS, targets_per_reference=8)
+    assert one is not None and several is not None
+    assert several.texts[: len(one.texts)] == one.texts
+    pairs = list(zip(several.references.tolist(), several.targets.tolist(), strict=True))
+    assert len(pairs) == len(set(pairs)) and set(pairs) <= {(0, 1), (2, 1), (1, 0), (1, 2)}
+    limited = caption_edits(store, CAPTIONS, targets_per_reference=8, max_queries=2)
+    assert limited is not None and len(limited.texts) == 2
 
 
 def test_captions_that_share_no_words_give_one_clear_error(world: World) -> None:
