@@ -112,6 +112,17 @@ class Recipe(Settings):
         return {**tables, "eval_report": {"evaluators": plain(self.eval_report.evaluators)}}
 
     @model_validator(mode="after")
+    def _with_objectives_that_teach(self) -> Recipe:
+        for stage in ("stage1_checkpoint", "stage2_checkpoint"):
+            objective = getattr(self, stage).objective
+            if objective.only_regularises:
+                raise ValueError(
+                    f"{stage}.objective: {objective.plugin_kind!r} knows no right answer and teaches nothing by itself; "
+                    "put it into a 'mixture' with 'in_batch' or 'bank'"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _with_the_backbones_tokenizer(self) -> Recipe:
         """Resolved here and not in the stage, whose fingerprint must not hang on learning rates."""
         texts = self.modified_texts

@@ -230,3 +230,18 @@ def test_an_old_key_overrides_what_a_newer_base_gives_under_the_new_key() -> Non
     assert merge(base, over) == {"judging": {"rule": {"kind": "sum", "excludes": False}}}
     with pytest.raises(RecipeError, match="'spares' and 'excludes'"):
         tables_under_new_keys({"judging": {"rule": {"kind": "sum", "spares": 1, "excludes": 1}}}, Pipeline, {})
+
+
+@pytest.mark.parametrize("stage", ["stage1_checkpoint", "stage2_checkpoint"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"kind": "wording_consistency"},
+        {"kind": "mixture", "parts": [{"kind": "wording_consistency"}, {"kind": "pull"}]},
+    ],
+)
+def test_an_objective_without_a_right_answer_is_refused_alone(stage: str, objective: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=rf"{stage}.objective: '{objective['kind']}' knows no right answer"):
+        load_recipe("demo", {stage: {"objective": objective}})
+    taught = {"kind": "mixture", "parts": [objective, {"kind": "in_batch"}]}
+    assert load_recipe("demo", {"stage1_checkpoint": {"objective": taught}})

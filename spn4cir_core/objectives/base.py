@@ -150,6 +150,11 @@ class Objective(Plugin):
         return frozenset().union(*(objective.needs for objective in self.within))
 
     @property
+    def only_regularises(self) -> bool:
+        """Whether the loss knows no right answer, so that by itself it would let all queries become one vector."""
+        return bool(self.within) and all(objective.only_regularises for objective in self.within)
+
+    @property
     def rerankers(self) -> tuple[Reranker, ...]:
         """What scores each triplet's hardest candidates before stage 2, for an objective that needs it."""
         return tuple(reranker for objective in self.within for reranker in objective.rerankers)

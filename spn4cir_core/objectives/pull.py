@@ -32,6 +32,11 @@ class Pull(Objective):
     def needs(self) -> frozenset[str]:
         return frozenset({START_QUERIES})
 
+    @property
+    @override
+    def only_regularises(self) -> bool:
+        return True
+
     @override
     def loss(self, batch: Batch) -> Tensor:
         cosines_B = (batch.queries_BD * batch.output(START_QUERIES)).sum(dim=1)

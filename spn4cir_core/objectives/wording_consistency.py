@@ -37,6 +37,11 @@ class WordingConsistency(Objective):
     def needs(self) -> frozenset[str]:
         return frozenset({REWORDED_QUERIES})
 
+    @property
+    @override
+    def only_regularises(self) -> bool:
+        return True
+
     @override
     def loss(self, batch: Batch) -> Tensor:
         reworded_BD = batch.output(REWORDED_QUERIES)
