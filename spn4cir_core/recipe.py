@@ -117,8 +117,8 @@ class Recipe(Settings):
             objective = getattr(self, stage).objective
             if objective.only_regularises:
                 raise ValueError(
-                    f"{stage}.objective: {objective.plugin_kind!r} knows no right answer and teaches nothing by itself; "
-                    "put it into a 'mixture' with 'in_batch' or 'bank'"
+                    f"{stage}.objective: {objective.plugin_kind!r} knows no right answer and teaches nothing by "
+                    "itself; put it into a 'mixture' with 'in_batch' or 'bank'"
                 )
         return self
 
