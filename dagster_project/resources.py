@@ -72,7 +72,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
                 wait_s = self.retry_wait_s * 2**context.retry_number
                 context.log.warning(f"{error}\nTrying again in {wait_s:.0f} s.")
                 raise dg.RetryRequested(max_retries=self.retries, seconds_to_wait=wait_s) from error
-            raise dg.Failure(str(error), allow_retries=False) from error
+            raise dg.Failure(str(error), allow_retries=False) from None  # its trace would stand above the message
         return materialization(artifact, reused, previews(artifact, recipe, store))
 
 

@@ -28,7 +28,11 @@ encoder = ComposedEncoder(Path(__file__).parent)
 paths = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")]
 if not paths:
     sys.exit(f"no .jpg, .jpeg, .png or .webp in {folder}")
-scores = encoder.encode_targets(paths) @ encoder.encode_queries([image], [text])[0]
+try:
+    query = encoder.encode_queries([image], [text])[0]
+    scores = encoder.encode_targets(paths) @ query
+except OSError as error:  # also what Pillow cannot read
+    sys.exit(f"a picture cannot be read: {error}")
 scores = scores if encoder.target_tokens == 1 else scores.max(axis=1)
 for row in scores.argsort()[::-1][:10]:
     print(f"{scores[row]:.3f}  {paths[row]}")

@@ -182,6 +182,8 @@ def test_a_stranger_searches_with_it(store: Store, tmp_path: Path) -> None:
     for given, message in (
         (command[:-1], "python search.py photos/ a.jpg"),
         ([*command[:-3], str(tmp_path / "empty"), *command[-2:]], "no .jpg, .jpeg, .png or .webp in"),
+        ([*command[:-2], "missing.png", command[-1]], "a picture cannot be read: [Errno 2]"),
+        ([*command[:-2], str(script), command[-1]], "a picture cannot be read: cannot identify image file"),
     ):
         refused = subprocess.run(given, capture_output=True, text=True, cwd=tmp_path, check=False)
         assert refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
