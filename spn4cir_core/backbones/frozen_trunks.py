@@ -46,7 +46,7 @@ class FrozenTexts:
         """(B, 384) float32 unit vectors on the tokens' device: the masked mean of MiniLM's last layer."""
         if torch.compiler.is_exporting():
             return self._computed(tokens_BP)
-        keys = [tuple(number for number in row if number) for row in tokens_BP.tolist()]
+        keys = [tuple(filter(None, row)) for row in tokens_BP.tolist()]
         self._learn(keys)
         return torch.stack([self._known[key] for key in keys]).to(tokens_BP.device)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -13,6 +15,7 @@ def padded(rows: Sequence[Sequence[int]], padding: int) -> Tensor:
     """(B, L) int64: B rows of ids, as long as the longest, filled up with ``padding``."""
     import torch
 
-    longest = max(map(len, rows), default=1)
-    filled = [[*numbers, *[padding] * (longest - len(numbers))] for numbers in rows]
-    return torch.tensor(filled, dtype=torch.int64).reshape(len(rows), longest)
+    filled_BL = np.full((len(rows), max(map(len, rows), default=1)), padding, np.int64)
+    for filled, numbers in zip(filled_BL, rows, strict=True):
+        filled[: len(numbers)] = numbers
+    return torch.from_numpy(filled_BL)

@@ -6,13 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+FloatFormat = Literal["float32", "bfloat16"]
 Precision = Literal["auto", "float32", "bfloat16"]
 """``auto`` is bfloat16 where the processor has instructions for it. Fingerprints hold what it comes to."""
 INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 PROCESSOR = Path("/proc/cpuinfo")
 
 
-def precision_of(setting: Precision) -> Literal["float32", "bfloat16"]:
+def precision_of(setting: Precision) -> FloatFormat:
     """What a setting comes to on this machine."""
     if setting != "auto":
         return setting

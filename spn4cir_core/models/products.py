@@ -1,10 +1,13 @@
 """Matrix products of float32 on a CPU by oneDNN, as convolutions are computed; elsewhere by torch's own.
 
 Torch gives them to MKL, which leaves half of the vector units of processors idle that are not Intel's.
+In :func:`products_in` bfloat16 torch itself asks oneDNN.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -14,6 +17,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from typing_extensions import override
 
+from spn4cir_core.models.precision import FloatFormat
+
 
 def product(rows_MK: Tensor, others_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
     """(M, N) products of each row with each of the others, plus the bias; gradients flow to all three."""
@@ -21,6 +26,24 @@ def product(rows_MK: Tensor, others_NK: Tensor, bias_N: Tensor | None = None) ->
         return functional.linear(rows_MK, others_NK, bias_N)
     result_MN: Tensor = _Product.apply(rows_MK, others_NK, bias_N)
     return result_MN
+
+
+@contextmanager
+def products_in(number: FloatFormat) -> Iterator[None]:
+    """Inside the block every matrix product of float32 on a CPU, torch's own too, takes its factors in this format.
+
+    Sums, results and what is stored stay float32. For all threads of this process; nothing changes on another device,
+    nor by a torch older than 2.9.
+    """
+    if not _rounds_factors():
+        yield
+        return
+    products: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before, products.fp32_precision = products.fp32_precision, "bf16" if number == "bfloat16" else "ieee"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 class Linear(nn.Linear):
@@ -58,7 +81,17 @@ def _multiplied(rows_MK: Tensor, others_NK: Tensor, bias_N: Tensor | None = None
 def _is_for_one_dnn(rows_MK: Tensor, others_NK: Tensor) -> bool:
     both = rows_MK, others_NK
     are_plain = all(t.ndim == 2 and t.numel() and t.dtype == torch.float32 and t.device.type == "cpu" for t in both)
-    return are_plain and _has_one_dnn() and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_exporting()
+    if not (are_plain and _has_one_dnn()) or torch.is_autocast_enabled("cpu") or torch.compiler.is_exporting():
+        return False
+    if not _rounds_factors():
+        return True
+    is_exact: bool = torch.backends.mkldnn.matmul.fp32_precision != "bf16"  # type: ignore[attr-defined]
+    return is_exact
+
+
+@cache
+def _rounds_factors() -> bool:
+    return _has_one_dnn() and hasattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision")
 
 
 @cache

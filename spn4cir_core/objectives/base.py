@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from spn4cir_core.engine.plugins import Plugin, Room
@@ -101,6 +102,14 @@ class Batch:
     def mean(self, losses_B: Tensor) -> Tensor:
         """() mean of the (B,) losses, weighted by ``weights_B``."""
         return (losses_B * self.weights_B).sum() / self.weights_B.sum()
+
+    @cached_property
+    def excluded_in_batch_BB(self) -> Tensor:
+        """(B, B) bool: targets (columns) that must not count as negatives of a query (row); the diagonal is False."""
+        import torch
+
+        is_excluded_BB = self.is_excluded(self.target_rows_B)
+        return is_excluded_BB & ~torch.eye(len(is_excluded_BB), dtype=torch.bool, device=is_excluded_BB.device)
 
     def output(self, name: str) -> Tensor:
         """(B, …) output of that name.

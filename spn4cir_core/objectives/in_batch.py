@@ -41,7 +41,7 @@ class InBatch(Objective):
         import torch
 
         logits_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature
-        logits_BB = logits_BB.masked_fill(excluded_in_batch(batch), -torch.inf)
+        logits_BB = logits_BB.masked_fill(batch.excluded_in_batch_BB, -torch.inf)
         candidates_BC = torch.cat([logits_BB, self._reference_logits(batch)], 1) if self.references else logits_BB
         losses_B = torch.logsumexp(candidates_BC, dim=1) - logits_BB.diagonal()
         if self.direction == "both":
@@ -58,11 +58,3 @@ class InBatch(Objective):
             rows_B, batch.target_rows_B
         )
         return logits_BB.masked_fill(batch.is_excluded(rows_B) | repeated_B[None, :], -torch.inf)
-
-
-def excluded_in_batch(batch: Batch) -> Tensor:
-    """(B, B) bool: targets (columns) that must not count as negatives of a query (row); the diagonal is False."""
-    import torch
-
-    is_excluded_BB = batch.is_excluded(batch.target_rows_B)
-    return is_excluded_BB & ~torch.eye(len(is_excluded_BB), dtype=torch.bool, device=is_excluded_BB.device)

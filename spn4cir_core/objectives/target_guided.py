@@ -11,7 +11,7 @@ from typing_extensions import override
 from spn4cir_core.engine.plugins import Choice
 from spn4cir_core.objectives.base import OBJECTIVES, Batch, Objective, without_memory
 from spn4cir_core.objectives.guide import guides
-from spn4cir_core.objectives.in_batch import InBatch, excluded_in_batch
+from spn4cir_core.objectives.in_batch import InBatch
 from spn4cir_core.objectives.negatives import FAR
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class TargetGuided(Objective):
 
         from spn4cir_core.objectives.similarity import similarities
 
-        is_excluded_BB = excluded_in_batch(batch)
+        is_excluded_BB = batch.excluded_in_batch_BB
         with torch.no_grad():
             wanted_BB = similarities(guides(batch, "targets")[0], batch.targets_BD)
         wanted_BB = (wanted_BB / self.similarity_temperature).masked_fill(is_excluded_BB, FAR)

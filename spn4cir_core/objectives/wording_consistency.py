@@ -8,7 +8,6 @@ from pydantic import Field
 from typing_extensions import override
 
 from spn4cir_core.objectives.base import REWORDED_QUERIES, Batch, Objective
-from spn4cir_core.objectives.in_batch import excluded_in_batch
 from spn4cir_core.objectives.negatives import FAR
 from spn4cir_core.objectives.similarity import similarities
 
@@ -53,4 +52,4 @@ class WordingConsistency(Objective):
     def _log_shares(self, batch: Batch, queries_BD: Tensor) -> Tensor:
         """(B, B) logarithms of the softmax over the batch's targets without a query's known false negatives."""
         logits_BB = similarities(queries_BD, batch.targets_BD) / batch.temperature
-        return logits_BB.masked_fill(excluded_in_batch(batch), FAR).log_softmax(dim=1)
+        return logits_BB.masked_fill(batch.excluded_in_batch_BB, FAR).log_softmax(dim=1)

@@ -18,8 +18,9 @@ from spn4cir_core.store.whole_file import read_json, whole_file, write_json
 from spn4cir_core.training.roles import STAGE1, STAGE2, TRAINED, ModelRole
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
+
+    from spn4cir_core.training.adamw import AdamW
 
 WEIGHTS, NETWORK, METRICS = "model.safetensors", "network.json", "metrics.jsonl"
 DESCRIBED = {"backbone", "backbone_fingerprint", "state", "temperature"}
@@ -147,7 +148,7 @@ class Resume:
         self,
         network: nn.Module,
         temperature: Tensor,
-        optimiser: torch.optim.Optimizer,
+        optimiser: AdamW,
         metrics: list[dict[str, Any]],
         extras: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
@@ -160,14 +161,13 @@ class Resume:
         self._write_metrics(metrics)
         tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
         tensors[TEMPERATURE] = temperature.detach()
-        for number, moments in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{number}/{name}": tensor for name, tensor in moments.items()}
+        tensors |= {f"optimiser/{name}": tensor for name, tensor in optimiser.state().items()}
         for owner, state in (extras or {}).items():
             tensors |= {f"extra/{owner}/{name}": tensor for name, tensor in state.items()}
         with whole_file(self.folder / STATE) as scratch:
             _save(tensors, scratch, {"step": str(len(metrics))})
 
-    def load(self, network: nn.Module, temperature: Tensor, optimiser: torch.optim.Optimizer) -> ResumedState:
+    def load(self, network: nn.Module, temperature: Tensor, optimiser: AdamW) -> ResumedState:
         """Put the saved state back, if there is one.
 
         Raises:
@@ -180,11 +180,7 @@ class Resume:
             return ResumedState([], {})
         metadata, tensors = _read_tensors(path)
         network.load_state_dict(_below(tensors, "network/"))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(tensors, "optimiser/").items():
-            number, _, moment = name.partition("/")
-            moments.setdefault(int(number), {})[moment] = tensor
-        optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+        optimiser.restore(_below(tensors, "optimiser/"))
         with torch.no_grad():
             temperature.copy_(tensors[TEMPERATURE])
         extras: dict[str, dict[str, Tensor]] = {}

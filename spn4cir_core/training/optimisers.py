@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from spn4cir_core.training.adamw import AdamW
+
 
 def learning_rate(step: int, steps: int, schedule: Schedule) -> float:
     """Linear warm-up, then half a cosine down to zero, or no change; ``step`` counts from 0."""
@@ -55,9 +57,9 @@ class Temperature:
         return float(self.of_step().detach())
 
 
-def adamw(parameters: list[nn.Parameter], temperature: Tensor, schedule: Schedule) -> torch.optim.Optimizer:
+def adamw(parameters: list[nn.Parameter], temperature: Tensor, schedule: Schedule) -> AdamW:
     """AdamW; weight decay on matrices only or on all, and the temperature as a parameter where it is learnt."""
-    import torch
+    from spn4cir_core.training.adamw import AdamW
 
     other_decay = schedule.weight_decay if schedule.decayed == "all" else 0.0
     groups: list[dict[str, Any]] = [
@@ -66,7 +68,7 @@ def adamw(parameters: list[nn.Parameter], temperature: Tensor, schedule: Schedul
     ]
     if schedule.learn_temperature:
         groups.append({"params": [temperature], "weight_decay": other_decay})
-    return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=schedule.adam_betas, eps=schedule.adam_epsilon)
+    return AdamW(groups, lr=schedule.learning_rate, betas=schedule.adam_betas, eps=schedule.adam_epsilon)
 
 
 class Precision:

@@ -12,6 +12,7 @@ from typing_extensions import override
 from spn4cir_core.backbones.base import BACKBONES, Backbone
 from spn4cir_core.engine.plugins import Choice, Settings
 from spn4cir_core.images.settings import ImageSettings
+from spn4cir_core.models.precision import Precision
 from spn4cir_core.objectives.base import OBJECTIVES, Objective
 from spn4cir_core.store.fingerprints import FingerprintKey, OmitDefaultFromFingerprint, OmitFromFingerprint, plain
 from spn4cir_core.texts.caption_edit_queries import VERSION as CAPTION_EDITS_VERSION
@@ -105,6 +106,9 @@ class Schedule(Settings):
     as published: the same rate then moves it about 1 / temperature times as far."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the encoders' arithmetic; weights, vectors and objective stay float32."""
+    products: Annotated[Precision, OmitDefaultFromFingerprint()] = "float32"
+    """What matrix products of float32 take their factors in on a CPU; sums stay float32. ``auto`` is bfloat16 where the
+    processor has it, two to six times as fast; what it comes to is not in the fingerprint."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass where the network can: less memory, more time."""
     weight_average: Annotated[WeightAverage, Choice(WEIGHT_AVERAGES)] = NoAverage()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ class StepBatches:
 
         self.training, self.device, self.precision = training, device, precision
         self.network, self.start = training.network, None
+        self.inputs = np.asarray(training.inputs)  # rows of a memory map come as plain arrays, and sooner
         self.output_names = needed_outputs(training)
         if START_QUERIES in training.objective.needs:
             self.start = copy.deepcopy(training.network)
@@ -71,9 +72,14 @@ class StepBatches:
         import torch
 
         device = self.device
-        tokens_BL = self.network.tokenize(triplets.texts)
         everything = np.arange(len(triplets.texts))
-        queries_BD = cache.vectors(self._queries(self.network, triplets, tokens_BL, everything, everything))
+        reworded = self._reworded(triplets, step)
+        tokens_ML = self.network.tokenize([*triplets.texts, *reworded.values()])
+        tokens_BL, positions_M = tokens_ML[: len(everything)], np.array([*everything, *reworded])
+        queries_MD = cache.vectors(
+            self._queries(self.network, triplets, tokens_ML, positions_M, np.arange(len(positions_M)))
+        )
+        queries_BD = queries_MD[: len(everything)]
         outputs: dict[str, Tensor] = {}
         if self.start is not None:
             starting = self._queries(self.start, triplets, tokens_BL, everything, everything)
@@ -88,7 +94,7 @@ class StepBatches:
         if SWAPPED_QUERIES in self.training.objective.needs:
             outputs[SWAPPED_QUERIES] = self._swapped_queries(triplets, step, cache, queries_BD)
         if REWORDED_QUERIES in self.training.objective.needs:
-            outputs[REWORDED_QUERIES] = self._reworded_queries(triplets, step, cache, queries_BD)
+            outputs[REWORDED_QUERIES] = self._at(reworded, queries_MD[len(everything) :], queries_BD)
         outputs |= self._judged(triplets) | self._extra_outputs(triplets, tokens_BL, cache)
         numbers = {text: number for number, text in enumerate(dict.fromkeys(triplets.texts))}
         return Batch(
@@ -118,39 +124,39 @@ class StepBatches:
 
     def _swapped_queries(self, triplets: TripletBatch, step: int, cache: GradientCache, like: Tensor) -> Tensor:
         """(B, D) queries of texts with one word swapped; zero where there is none, or it is the triplet's own."""
-        swapped_of, own = self.training.swapped_texts, self.training.triplets.texts
-        others = [[new for new in swapped_of.get(text, ()) if new not in own[row]] for row, text in triplets.visits()]
-        return self._other_queries(others, "swapped texts", triplets, step, cache, like)
-
-    def _reworded_queries(self, triplets: TripletBatch, step: int, cache: GradientCache, like: Tensor) -> Tensor:
-        """(B, D) queries of another text of each triplet; zero where it has one alone."""
-        own = self.training.triplets.texts
-        others = [[other for other in own[row] if other != text] for row, text in triplets.visits()]
-        return self._other_queries(others, "reworded texts", triplets, step, cache, like)
-
-    def _other_queries(
-        self,
-        others: Sequence[Sequence[str]],
-        purpose: str,
-        triplets: TripletBatch,
-        step: int,
-        cache: GradientCache,
-        like: Tensor,
-    ) -> Tensor:
-        """(B, D) queries of each triplet's reference with one of its other texts; zero where it has none."""
         import torch
 
-        random_B = random_of(self.training.seed, self.training.name, purpose, step).random(len(others))
-        drawn = {
-            position: texts[int(random_B[position] * len(texts))] for position, texts in enumerate(others) if texts
-        }
-        queries_BD = torch.zeros_like(like)
+        swapped_of, own = self.training.swapped_texts, self.training.triplets.texts
+        others = [[new for new in swapped_of.get(text, ()) if new not in own[row]] for row, text in triplets.visits()]
+        drawn = self._drawn(others, "swapped texts", step)
         if not drawn:
-            return queries_BD
-        positions_M = np.array(list(drawn))
+            return torch.zeros_like(like)
         tokens_ML = self.network.tokenize(list(drawn.values()))
-        queries = self._queries(self.network, triplets, tokens_ML, positions_M, np.arange(len(positions_M)))
-        return queries_BD.index_put((torch.from_numpy(positions_M).to(self.device),), cache.vectors(queries))
+        queries = self._queries(self.network, triplets, tokens_ML, np.array(list(drawn)), np.arange(len(drawn)))
+        return self._at(drawn, cache.vectors(queries), like)
+
+    def _reworded(self, triplets: TripletBatch, step: int) -> dict[int, str]:
+        """Another text of each triplet that has several, by its position, where the objective reads their queries.
+
+        They pass the query encoder together with the triplets' own, so that each weight has one gradient.
+        """
+        if REWORDED_QUERIES not in self.training.objective.needs:
+            return {}
+        own = self.training.triplets.texts
+        others = [[other for other in own[row] if other != text] for row, text in triplets.visits()]
+        return self._drawn(others, "reworded texts", step)
+
+    def _drawn(self, others: Sequence[Sequence[str]], purpose: str, step: int) -> dict[int, str]:
+        """One of the other texts of each triplet that has any, by its position in the batch."""
+        random_B = random_of(self.training.seed, self.training.name, purpose, step).random(len(others))
+        return {position: texts[int(random_B[position] * len(texts))] for position, texts in enumerate(others) if texts}
+
+    def _at(self, drawn: Mapping[int, str], queries_MD: Tensor, like: Tensor) -> Tensor:
+        """(B, D) with these queries at the positions that were drawn, and zero at the others."""
+        import torch
+
+        positions_M = torch.tensor(list(drawn), dtype=torch.int64, device=self.device)
+        return torch.zeros_like(like).index_put((positions_M,), queries_MD)
 
     def _targets(self, triplets: TripletBatch, cache: GradientCache, like: Tensor) -> Tensor:
         import torch
@@ -206,7 +212,7 @@ class StepBatches:
     def _inputs(self, rows: np.ndarray) -> Tensor:
         import torch
 
-        return torch.from_numpy(self.training.inputs[rows]).to(self.device)
+        return torch.from_numpy(self.inputs[rows]).to(self.device)
 
 
 def needed_outputs(training: Training) -> frozenset[str]:

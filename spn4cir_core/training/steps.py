@@ -57,18 +57,18 @@ class Steps:
         rate = learning_rate(step, training.steps, schedule)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         numbers = range(step * schedule.accumulate_batches, (step + 1) * schedule.accumulate_batches)
         taken = [training.triplets.batch(training.seed, training.name, number, self.batch_size) for number in numbers]
         value = math.fsum(self._backward(*batch, step) for batch in zip(numbers, taken, strict=True)) / len(taken)
         sum_gradients(self.parameters, training.processes)
         mean_gradient(self.temperature.tensor, training.processes)
-        scaler.unscale_(self.optimiser)
+        scaler.unscale_(self.optimiser)  # type: ignore[arg-type]
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, schedule.clip_norm))
         lost = not math.isfinite(value) or self.temperature.value <= 0
         if lost or not (math.isfinite(norm) or self.precision.may_overflow):
             raise TrainingError(self._refusal(step, value, norm, taken, resume))
-        scaler.step(self.optimiser)
+        scaler.step(self.optimiser)  # type: ignore[arg-type]
         scaler.update()
         if self.batches.momentum is not None:
             self.batches.momentum.after_step()
@@ -99,7 +99,11 @@ class Steps:
     def _reseed(self, purpose: str, number: int) -> None:
         import torch
 
-        torch.manual_seed(int(random_of(self.training.seed, self.training.name, purpose, number).integers(2**62)))
+        seed = int(random_of(self.training.seed, self.training.name, purpose, number).integers(2**62))
+        if self.device.type == "cpu":  # torch.manual_seed keeps a traceback of each call for every kind of accelerator
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def _refusal(self, step: int, value: float, norm: float, taken: Sequence[TripletBatch], resume: Resume) -> str:
         """Save the batch that broke the training for a person to look at; the error message."""

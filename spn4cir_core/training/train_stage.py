@@ -13,6 +13,7 @@ from typing import Any
 from spn4cir_core.engine.progress import Progress
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.models.devices import choose_device
+from spn4cir_core.models.precision import precision_of
 from spn4cir_core.store.draft import Draft
 from spn4cir_core.training.checkpoints import Resume, as_module
 from spn4cir_core.training.collectives import any_of, from_first
@@ -38,10 +39,12 @@ def train_stage(training: Training, draft: Draft, progress: Progress) -> None:
     """
     import torch
 
+    from spn4cir_core.models.products import products_in
+
     if training.schedule.threads is not None:
         torch.set_num_threads(training.schedule.threads)
     home = Path(training.processes.gather(str(draft.path))[0])
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), products_in(precision_of(training.schedule.products)):
         with draft.timed("read"):
             loop = _Loop(training, Resume(draft, home), draft.seconds)
         metrics = loop.run(progress)
@@ -140,10 +143,12 @@ class _Loop:
 
     def _validated(self, line: dict[str, Any]) -> dict[str, Any]:
         """The line with the recalls of the weights as they are, as it was where nothing is validated."""
+        from spn4cir_core.models.products import products_in
+
         training, validation = self.training, self.training.validation
         if validation is None:
             return line
-        with self._with_averaged_weights():
+        with self._with_averaged_weights(), products_in("float32"):  # as they are asked later
             recalls = dict.fromkeys(validation.measures, 0.0)
             if self.first:
                 recalls = validation.recalls(training.network, self.device, self.steps.precision.encoders())
@@ -235,6 +240,7 @@ def _headline(training: Training, metrics: list[dict[str, Any]], loop: _Loop) ->
         "triplets_per_s": round(loop.trained * loop.steps.rows / compute_s, 1) if compute_s else None,
         "false_negatives": len(training.false_negatives.rows),
         "device": str(loop.device),
+        "products": precision_of(training.schedule.products),
     }
     if training.validation is not None:
         details["validation"] = headline = training.validation.headline([loop.start, *metrics])

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spn4cir_core.models.products import Linear, product
+from spn4cir_core.models.precision import has_bfloat16
+from spn4cir_core.models.products import Linear, product, products_in
 
 
 @pytest.mark.parametrize(("rows", "others", "features"), [(1, 1, 1), (7, 5, 3), (64, 33, 130)])
@@ -56,3 +57,24 @@ def test_autocast_decides_the_type_of_a_layer() -> None:
         assert layer(torch.randn(4, 3)).dtype == torch.bfloat16
     assert layer(torch.randn(4, 3)).dtype == torch.float32
     assert layer.state_dict().keys() == nn.Linear(3, 5).state_dict().keys()
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
+def test_factors_are_rounded_inside_the_block_alone_and_sums_are_not() -> None:
+    left, right = torch.randn(64, 512), torch.randn(32, 512)
+    exact = product(left.double(), right.double())
+    with products_in("bfloat16"):
+        rounded, plain = product(left, right), left @ right.T
+        with products_in("float32"):
+            assert (product(left, right) - exact).abs().max() < 1e-3
+    of_rounded = product(left.bfloat16().double(), right.bfloat16().double())
+    assert rounded.dtype == torch.float32 and torch.equal(rounded, plain)
+    assert (rounded - of_rounded).abs().max() < 1e-3 < (rounded - exact).abs().max()
+    assert (product(left, right) - exact).abs().max() < 1e-3
+
+
+def test_the_format_of_before_comes_back_after_an_error() -> None:
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    with pytest.raises(RuntimeError), products_in("bfloat16"):
+        raise RuntimeError
+    assert torch.backends.mkldnn.matmul.fp32_precision == before

@@ -13,17 +13,19 @@ from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.draft import Draft
 from spn4cir_core.training import checkpoints
+from spn4cir_core.training.adamw import AdamW
 from spn4cir_core.training.checkpoints import Resume, same_networks
 from spn4cir_core.training.stages import STAGE1_CHECKPOINT
 
 
-def make_training() -> tuple[nn.Module, torch.Tensor, torch.optim.Optimizer]:
+def make_training() -> tuple[nn.Module, torch.Tensor, AdamW]:
     torch.manual_seed(0)
     network, log_temperature = nn.Linear(3, 2), torch.tensor(-3.0, requires_grad=True)
-    return network, log_temperature, torch.optim.AdamW([*network.parameters(), log_temperature], lr=0.1)
+    groups = [{"params": [*network.parameters(), log_temperature], "weight_decay": 0.01}]
+    return network, log_temperature, AdamW(groups, lr=0.1, betas=(0.9, 0.999), eps=1e-8)
 
 
-def step(network: nn.Module, log_temperature: torch.Tensor, optimiser: torch.optim.Optimizer) -> None:
+def step(network: nn.Module, log_temperature: torch.Tensor, optimiser: AdamW) -> None:
     optimiser.zero_grad()
     (network(torch.ones(1, 3)).sum() ** 2 + log_temperature**2).backward()
     optimiser.step()
