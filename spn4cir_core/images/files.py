@@ -45,6 +45,8 @@ WHITE, GREY = (255, 255, 255, 255), (128, 128, 128, 255)
 WHITE_FROM, WHITE_SHARE = 240, 0.95
 """A pixel is white whose channels are all this high; a cut-out is white that is so by this share of its opacity."""
 ORIENTATION_TAG = 0x0112
+ORIENTED = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+"""Where an opened picture says how its pixels are to be turned."""
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -354,4 +356,9 @@ def _upright(pixels: Image.Image, source: Image.Image) -> Image.Image:
     except Exception:  # damaged EXIF says nothing about the pixels, which are decoded by now
         orientation = 1
     turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return pixels if turn is None else pixels.transpose(turn)
+    if turn is None:
+        return pixels
+    upright = pixels.transpose(turn)
+    for name in ORIENTED:
+        upright.info.pop(name, None)  # who reads it would turn the picture once more
+    return upright

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.files import ImageFiles, PictureError, decode, pixel_sha256
+from spn4cir_core.images.files import ImageFiles, PictureError, as_picture, decode, pixel_sha256
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
@@ -87,6 +87,18 @@ def test_every_exif_orientation_is_turned_upright(orientation: int) -> None:
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(undo(upright)))
     np.testing.assert_array_equal(np.asarray(decode(encoded(stored, exif=exif), 10**6)), upright)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_upright_picture_is_not_turned_again(orientation: int, tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(6 * 9 * 3, dtype=np.uint8).reshape(6, 9, 3))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "phone.png", exif=exif)
+    once = as_picture(tmp_path / "phone.png")
+    assert pixel_sha256(as_picture(once)) == pixel_sha256(once)
+    once.save(tmp_path / "again.png")
+    assert pixel_sha256(as_picture(tmp_path / "again.png")) == pixel_sha256(once)
 
 
 def test_damaged_exif_costs_the_orientation_not_the_picture() -> None:
