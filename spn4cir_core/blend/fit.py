@@ -155,8 +155,10 @@ def recall_at_1(
 
 def hits_at_1(total_QN: np.ndarray, targets: Sequence[Sequence[int]]) -> np.ndarray:
     """(Q,) share of targets among the best candidates of each query, 0 … 1: most have one best candidate."""
-    bests = (np.flatnonzero(total_N >= total_N.max()) for total_N in total_QN)
-    return np.array([np.isin(best, rows).mean() for best, rows in zip(bests, targets, strict=True)])
+    is_best_QN = total_QN >= total_QN.max(1, keepdims=True)
+    right_Q = [is_best_N[list(set(rows))].sum() for is_best_N, rows in zip(is_best_QN, targets, strict=True)]
+    hits_Q: np.ndarray = np.array(right_Q, np.int64) / is_best_QN.sum(1)
+    return hits_Q
 
 
 @dataclass(frozen=True)
@@ -166,13 +168,13 @@ class Sample:
     Weights are two for each channel, W = 2C: those of candidates with a caption, then those of candidates without.
 
     Attributes:
-        score_QMW: 0 in the half that is not the candidate's.
+        score_WQM: 0 in the half that is not the candidate's; weight by weight, for fast products.
         valid_QM: 0, or minus infinity where a candidate does not count.
         target_QT: 0, or minus infinity where a candidate is no target.
         number_Q: which query it is; the same one may be there with other captions.
     """
 
-    score_QMW: np.ndarray
+    score_WQM: np.ndarray
     valid_QM: np.ndarray
     target_QT: np.ndarray
     number_Q: np.ndarray
@@ -205,7 +207,7 @@ class Sample:
         target_QT = np.take_along_axis(target_QN, order_QM[:, :most], 1)
         valid_QM = np.take_along_axis(even_QN, order_QM, 1) > EXCLUDED / 2
         return cls(
-            np.ascontiguousarray(score_QWM.transpose(0, 2, 1), np.float64),
+            np.ascontiguousarray(score_QWM.transpose(1, 0, 2), np.float64),
             np.where(valid_QM, 0, -np.inf),
             np.where(target_QT, 0, -np.inf),
             rows_Q,
@@ -220,24 +222,24 @@ class Sample:
             for sample in samples
         ]
         return cls(
-            np.concatenate([sample.score_QMW for sample in samples]),
+            np.concatenate([sample.score_WQM for sample in samples], axis=1),
             np.concatenate([sample.valid_QM for sample in samples]),
             np.concatenate(targets),
             np.concatenate([sample.number_Q for sample in samples]),
         )
 
     def take(self, rows_Q: np.ndarray, alive_W: np.ndarray) -> Sample:
-        """Some of the queries and of the weights; both are masks. Scores lie weight by weight, for fast products."""
-        score_WQM = np.ascontiguousarray(self.score_QMW[rows_Q][:, :, alive_W].transpose(2, 0, 1))
-        score_QMW = score_WQM.transpose(1, 2, 0)
-        return Sample(score_QMW, self.valid_QM[rows_Q], self.target_QT[rows_Q], self.number_Q[rows_Q])
+        """Some of the queries and of the weights; both are masks."""
+        score_WQM = self.score_WQM[np.ix_(alive_W, rows_Q)]
+        return Sample(score_WQM, self.valid_QM[rows_Q], self.target_QT[rows_Q], self.number_Q[rows_Q])
 
     def losses(self, weight_W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Negative log-likelihood of each query, (Q,), and its gradient by the candidates' scores, (Q, M)."""
         logit_QM = (weight_W @ self._score_WX).reshape(self.valid_QM.shape)
-        all_Q, share_QM = _softmax(logit_QM + self.valid_QM)
         targets = self.target_QT.shape[1]
         right_Q, right_share_QT = _softmax(logit_QM[:, :targets] + self.target_QT)
+        logit_QM += self.valid_QM
+        all_Q, share_QM = _softmax(logit_QM)
         share_QM[:, :targets] -= right_share_QT
         return all_Q - right_Q, share_QM
 
@@ -249,17 +251,18 @@ class Sample:
 
     @property
     def _score_WX(self) -> np.ndarray:
-        """(W, Q × M) scores; of a sample from :meth:`take` without a copy."""
-        return self.score_QMW.transpose(2, 0, 1).reshape(self.score_QMW.shape[2], -1)
+        """(W, Q × M) scores, without a copy."""
+        return self.score_WQM.reshape(len(self.score_WQM), -1)
 
 
 def _softmax(logit_QM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logarithm of the sum of exponentials (Q,), and the shares (Q, M)."""
+    """Logarithm of the sum of exponentials (Q,), and the shares (Q, M), which replace the logits."""
     top_Q1 = logit_QM.max(1, keepdims=True)
-    part_QM = np.exp(logit_QM - top_Q1)
-    sum_Q1 = part_QM.sum(1, keepdims=True)
-    part_QM /= sum_Q1
-    return (top_Q1 + np.log(sum_Q1))[:, 0], part_QM
+    logit_QM -= top_Q1
+    share_QM = np.exp(logit_QM, out=logit_QM)
+    sum_Q1 = share_QM.sum(1, keepdims=True)
+    share_QM /= sum_Q1
+    return (top_Q1 + np.log(sum_Q1))[:, 0], share_QM
 
 
 def _minimise(
@@ -291,7 +294,7 @@ def _minimise(
 
 def _fitted(sample: Sample, prior_strengths: Sequence[float]) -> tuple[np.ndarray, float]:
     """Weights (W,), those of channels that do not help 0, and the strength of the prior that they are fitted with."""
-    alive_W = np.abs(np.where(np.isinf(sample.valid_QM)[:, :, None], 0, sample.score_QMW)).max((0, 1)) > 0
+    alive_W = np.abs(np.where(np.isinf(sample.valid_QM), 0, sample.score_WQM)).max((1, 2)) > 0
     if len(np.unique(sample.number_Q)) < FEW_QUERIES:
         prior_strength = max(prior_strengths)
     else:
@@ -302,7 +305,7 @@ def _fitted(sample: Sample, prior_strengths: Sequence[float]) -> tuple[np.ndarra
 
 def _evenly(sample: Sample, alive_W: np.ndarray, prior_strength: float) -> np.ndarray:
     """Weights (W,) of the channels in use, every query counting alike."""
-    even_Q = np.full(len(sample.score_QMW), 1 / len(sample.score_QMW))
+    even_Q = np.full(len(sample.number_Q), 1 / len(sample.number_Q))
     return _minimise(sample, alive_W, np.full(len(alive_W), START), prior_strength, even_Q)
 
 

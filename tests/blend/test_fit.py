@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spn4cir_core.blend.fit import FEW_QUERIES, Sample, fit_samples, fit_weights, recall_at_1
+from spn4cir_core.blend.fit import FEW_QUERIES, Sample, fit_samples, fit_weights, hits_at_1, recall_at_1
 
 QUERIES, CANDIDATES = 120, 60
 
@@ -95,12 +95,12 @@ def test_a_sample_holds_scores_in_the_half_that_is_the_candidates() -> None:
     data, targets, excluded = scores([1.0, 1.0])
     captioned_N = np.arange(CANDIDATES) % 3 > 0
     sample = Sample.of(data, targets, excluded, captioned_N, np.array([5, 8]))
-    assert sample.number_Q.tolist() == [5, 8] and sample.score_QMW.shape == (2, CANDIDATES, 4)
+    assert sample.number_Q.tolist() == [5, 8] and sample.score_WQM.shape == (4, 2, CANDIDATES)
     for number, query in enumerate((5, 8)):
         row = targets[query][0]
         expected = np.zeros(4)
         expected[slice(0, 2) if captioned_N[row] else slice(2, 4)] = data[query, :, row]
-        np.testing.assert_allclose(sample.score_QMW[number, 0], expected)
+        np.testing.assert_allclose(sample.score_WQM[:, number, 0], expected)
         assert np.isinf(sample.valid_QM[number]).sum() == 1  # the reference image
 
 
@@ -110,3 +110,12 @@ def test_the_same_query_twice_weighs_no_more_than_once() -> None:
     once, twice = fit_samples([sample]), fit_samples([sample, sample])
     np.testing.assert_allclose(once[0], twice[0], rtol=1e-3)
     np.testing.assert_array_equal(once[1], 0)
+
+
+def test_hits_are_the_share_of_targets_among_equal_best_candidates() -> None:
+    rng = np.random.default_rng(3)
+    total_QN = rng.integers(0, 4, (50, 12)).astype(np.float32)
+    targets = [tuple(rng.choice(12, size, replace=False).tolist()) for size in rng.integers(0, 5, 50)]
+    bests = [np.flatnonzero(total_N == total_N.max()).tolist() for total_N in total_QN]
+    expected = [sum(row in rows for row in best) / len(best) for best, rows in zip(bests, targets, strict=True)]
+    assert hits_at_1(total_QN, targets).tolist() == expected and 0 < sum(expected) < 50
