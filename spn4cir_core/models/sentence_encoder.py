@@ -126,9 +126,21 @@ class SentenceEncoder(Settings):
         import torch
 
         kind, is_rounded = torch.device(self.device).type, precision_of(self.precision) == "bfloat16"
+        alone_is_alike: dict[int, bool] = {}  # by length; a processor may sum one row in another order than sixteen
 
         def one_batch(rows: Sequence[Sequence[int]]) -> np.ndarray:
-            tokens_BP = torch.zeros((BATCH_ROWS if len(rows) > 1 else 1, self._padded(rows[0])), dtype=torch.int64)
+            length = self._padded(rows[0])
+            if len(rows) > 1 or not alone_is_alike.get(length, True):
+                return computed(rows, BATCH_ROWS)
+            alone = computed(rows, 1)
+            if length not in alone_is_alike:
+                among = computed(rows, BATCH_ROWS)
+                alone_is_alike[length] = bool((alone == among).all())
+                return among
+            return alone
+
+        def computed(rows: Sequence[Sequence[int]], batch_rows: int) -> np.ndarray:
+            tokens_BP = torch.zeros((batch_rows, self._padded(rows[0])), dtype=torch.int64)
             mask_BP = torch.zeros_like(tokens_BP)
             for row in range(len(tokens_BP)):
                 ids = rows[min(row, len(rows) - 1)]
