@@ -155,7 +155,7 @@ def test_a_failed_state_is_tried_once_and_its_cure_is_taken(week: Week) -> None:
 
 def test_a_template_that_cannot_be_read_is_said_and_starts_nothing(week: Week) -> None:
     week.edit_bank("no placeholder")
-    assert "cannot tell what is out of date: template bank" in str(week.tick())
+    assert "cannot tell what is out of date: templates: template bank" in str(week.tick())
     week.edit_bank("rather {added}")
     assert week.tick() == "everything is up to date"
 
