@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import dagster as dg
+
 from dagster_project.home import home_folder, make_home
+from dagster_project.recorded_artifacts import record_artifacts
+from dagster_project.resources import pipeline_from_environment
 from dagster_project.run_processes import group_lives
 from spn4cir_core.errors import Spn4cirError
 
@@ -30,12 +34,25 @@ def command(words: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Make the home, and run ``dagster dev`` on it until Ctrl-C or TERM."""
+    """Make the home, record what is in the store, and run ``dagster dev`` until Ctrl-C or TERM."""
     try:
         os.environ["DAGSTER_HOME"] = str(make_home(home_folder()))
     except Spn4cirError as error:
         sys.exit(f"error: {error}")
+    _record_artifacts()
     sys.exit(run_with_children(command(sys.argv[1:])))
+
+
+def _record_artifacts() -> None:
+    """A recipe or store that cannot be read is said, and does not keep the UI from opening."""
+    try:
+        with dg.DagsterInstance.get() as instance:
+            recorded = record_artifacts(instance, pipeline_from_environment())
+    except Spn4cirError as error:
+        print(f"warning: the UI shows only what Dagster made itself: {error}", file=sys.stderr)
+        return
+    if recorded:
+        print(f"recorded as materialized, since the store holds them: {', '.join(recorded)}", file=sys.stderr)
 
 
 def run_with_children(words: Sequence[str], patience_s: float = PATIENCE_S) -> int:
