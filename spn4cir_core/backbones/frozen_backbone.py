@@ -12,7 +12,8 @@ from spn4cir_core.backbones.base import Backbone
 from spn4cir_core.models.lite0 import weights_file
 from spn4cir_core.models.minilm import minilm_folder
 from spn4cir_core.models.precision import Precision, precision_of
-from spn4cir_core.store.fingerprints import OmitFromFingerprint, file_sha256, fingerprint
+from spn4cir_core.models.weight_files import weights_sha256
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
@@ -41,7 +42,7 @@ class FrozenBackbone(Backbone):
     @override
     def restoring_fingerprint(self) -> str:
         """Without the precision: a checkpoint answers on other machines too, its trunks to a cosine of 0.999."""
-        weights = [file_sha256(weights_file()), file_sha256(minilm_folder() / "model.safetensors")]
+        weights = [weights_sha256(path) for path in (weights_file(), minilm_folder() / "model.safetensors")]
         return fingerprint({"settings": self, "weights": weights})
 
     @override

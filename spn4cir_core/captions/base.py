@@ -53,7 +53,11 @@ class Captioner(Plugin):
         return None
 
     def names_colour(self, image: ToCaption) -> bool:
-        """Whether its caption has the picture's main colour, which may be named while other pictures are computed."""
+        """Whether its caption hangs on the main colour and the trunk's features alone.
+
+        The colour may then be named while other pictures are computed, and it gets no more of the picture than its
+        trunk sees.
+        """
         return False
 
     def for_corpus(self, images: Sequence[ToCaption], files: ImageFiles) -> Captioner:

@@ -34,18 +34,16 @@ NAMED = {
 
 
 def dominant_colour(image: Image.Image) -> str:
-    """Name the colour of what stands in the picture's middle and does not reach its border.
+    """Name the colour of what stands in the middle of an RGB picture and does not reach its border.
 
     The pixels are clustered in CIELAB (k-means from a deterministic start), lightness counting half, since
     folds and shadows change it. A cluster counts by its pixels near the centre, by how little of the border
     it covers, and by how far its colour is from the border's.
     """
-    pixels = np.asarray(image.convert("RGB").resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX))
+    pixels = np.asarray(image.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX))
     lab = to_lab(pixels.reshape(-1, 3))
-    centres, cluster = k_means(lab * LIGHTNESS_HALF)
-    mass = np.bincount(cluster, _middle_weights(), len(centres))
-    border = _border()
-    at_border = np.bincount(cluster[border], minlength=len(centres)) / border.sum()
+    centres, member_KN = k_means(lab * LIGHTNESS_HALF)
+    mass, at_border = (member_KN @ _middle_and_border().T).T
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=2) @ at_border
     scores = mass * (1 - at_border) ** 2 * apart
     return colour_name(centres[int(np.argmax(scores if scores.max() > 0 else mass))] / LIGHTNESS_HALF)
@@ -53,7 +51,7 @@ def dominant_colour(image: Image.Image) -> str:
 
 def colour_name(lab: np.ndarray) -> str:
     """The name whose nearest shade is nearest to a CIELAB colour (3,), dull colours set apart from grey."""
-    distances = np.linalg.norm(_spread_chroma(_shades()) - _spread_chroma(lab[None]), axis=1)
+    distances = np.linalg.norm(_spread_shades() - _spread_chroma(lab[None]), axis=1)
     return _NAMES[int(np.argmin(distances))]
 
 
@@ -73,51 +71,53 @@ def to_lab(rgb: np.ndarray) -> np.ndarray:
     )
     xyz = linear @ matrix.T / np.array([0.95047, 1.0, 1.08883])
     cubed = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    lab: np.ndarray = np.stack(
-        [
-            116 * cubed[:, 1] - 16,
-            500 * (cubed[:, 0] - cubed[:, 1]),
-            200 * (cubed[:, 1] - cubed[:, 2]),
-        ],
-        axis=1,
-    )
+    x, y, z = cubed.T
+    lab: np.ndarray = np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)]).T
     return lab
 
 
 def k_means(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most six centres (K, 3) of points (N, 3), and each point's centre (N,).
+    """At most six centres (K, 3) of points (N, 3), and (K, N) ones where a point belongs to a centre, else zeros.
 
     Starts from the mean's nearest point and then, again and again, from the point farthest from all centres.
     """
-    first = points[np.argmin(_squares(points, points.mean(0)))]
-    centres, nearest = [first], _squares(points, first)
-    for _ in range(CLUSTERS - 1):
-        if nearest.max() < 25:  # a difference of 5, which one hardly sees
-            break
-        centres.append(points[np.argmax(nearest)])
-        nearest = np.minimum(nearest, _squares(points, centres[-1]))
+    point_4N = np.vstack([points.T, np.ones(len(points))])
+    own_square_N = (point_4N[:3] ** 2).sum(axis=0)
+
+    def squares(centre: np.ndarray) -> np.ndarray:
+        squares_N: np.ndarray = _beside_own_square(point_4N, centre[None])[0] + own_square_N
+        return squares_N
+
+    centres = [points[np.argmin(squares(point_4N[:3].mean(axis=1)))]]
+    nearest_N = squares(centres[0])
+    while len(centres) < CLUSTERS and nearest_N.max() >= 25:  # a difference of 5, which one hardly sees
+        centres.append(points[np.argmax(nearest_N)])
+        nearest_N = np.minimum(nearest_N, squares(centres[-1]))
     means = np.array(centres)
     for _ in range(ROUNDS):
-        cluster = _nearest(points, means)
-        count_K = np.bincount(cluster, minlength=len(means))
-        sum_K3 = np.stack([np.bincount(cluster, column, len(means)) for column in points.T], axis=1)
-        moved = np.where(count_K[:, None] > 0, sum_K3 / np.maximum(count_K, 1)[:, None], means)
+        sum_K4 = _members(point_4N, means) @ point_4N.T
+        count_K1 = sum_K4[:, 3:]
+        moved = np.where(count_K1 > 0, sum_K4[:, :3] / np.maximum(count_K1, 1), means)
         if np.array_equal(moved, means):
             break
         means = moved
-    return means, _nearest(points, means)
+    return means, _members(point_4N, means)
 
 
-def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Number of each point's nearest centre: squared distances without the point's own square, equal for all."""
-    nearest: np.ndarray = np.argmin((centres**2).sum(axis=1) - 2 * points @ centres.T, axis=1)
-    return nearest
+def _members(point_4N: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(K, N) ones where a centre is the nearest of a point, the first of several."""
+    distance_KN = _beside_own_square(point_4N, centres)
+    member_KN = distance_KN == distance_KN.min(axis=0)
+    if np.count_nonzero(member_KN) > member_KN.shape[1]:
+        member_KN &= np.cumsum(member_KN, axis=0) == 1
+    members: np.ndarray = member_KN.astype(np.float64)
+    return members
 
 
-def _squares(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """(N,) squared distances."""
-    squares: np.ndarray = ((points - centre) ** 2) @ np.ones(3)
-    return squares
+def _beside_own_square(point_4N: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(K, N) squared distances without the point's own square; points have a row of ones below."""
+    distances: np.ndarray = np.column_stack([-2 * centres, (centres**2).sum(axis=1)]) @ point_4N
+    return distances
 
 
 @cache
@@ -128,24 +128,21 @@ def _linear() -> np.ndarray:
 
 
 @cache
-def _middle_weights() -> np.ndarray:
+def _middle_and_border() -> np.ndarray:
+    """(2, N) weights of the pixels: near the middle, and shares of the border, which sum to 1."""
     offset = (np.arange(SIDE_PX) - (SIDE_PX - 1) / 2) / SIDE_PX
     bell = np.exp(-((offset / 0.25) ** 2) / 2)
-    return np.outer(bell, bell).ravel()
-
-
-@cache
-def _border() -> np.ndarray:
-    edge = np.zeros((SIDE_PX, SIDE_PX), bool)
-    edge[[0, 1, -2, -1]] = True
-    edge[:, [0, 1, -2, -1]] = True
-    return edge.ravel()
+    edge = np.zeros((SIDE_PX, SIDE_PX))
+    edge[[0, 1, -2, -1]] = 1
+    edge[:, [0, 1, -2, -1]] = 1
+    return np.stack([np.outer(bell, bell).ravel(), edge.ravel() / edge.sum()])
 
 
 _NAMES = [name for name, shades in NAMED.items() for _ in shades]
 
 
 @cache
-def _shades() -> np.ndarray:
+def _spread_shades() -> np.ndarray:
     hexes = [shade for shades in NAMED.values() for shade in shades]
-    return to_lab(np.array([[int(shade[start : start + 2], 16) for start in (1, 3, 5)] for shade in hexes]))
+    rgb = np.array([[int(shade[start : start + 2], 16) for start in (1, 3, 5)] for shade in hexes])
+    return _spread_chroma(to_lab(rgb))

@@ -190,13 +190,14 @@ class Opening:
     """Whether main colours are named here, by the readers' threads, while the network is busy with other pictures."""
 
     def __call__(self, image: ToCaption) -> tuple[ToCaption, Image.Image | None]:
-        """The image and its upright RGB pixels."""
+        """The image and its upright RGB pixels; of those whose colour is named here, what is left to be seen."""
         if not self.captioner.opens(image):
             return image, None
         picture = self.files.open_known((image.path, image.pixel_sha256))
-        if self.names_colours and self.captioner.names_colour(image):
-            image = replace(image, colour=dominant_colour(picture))
-        return image, picture
+        if not (self.names_colours and self.captioner.names_colour(image)):
+            return image, picture
+        image, trunk = replace(image, colour=dominant_colour(picture)), self.captioner.trunk_for(image)
+        return image, trunk.seen(picture) if trunk is not None and image.features is None else None
 
 
 def _sum(counts_of_processes: Sequence[str]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import util
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -30,10 +31,12 @@ from spn4cir_core.store.fingerprints import (
     plain,
 )
 
-VERSION = 4
+VERSION = 5
 """Goes up whenever the same picture would get other words or readings."""
 READINGS = 10
 """Most likely labels that a picture may be called by, as in ConSE (Norouzi et al. 2014, section 4)."""
+BLOCK_ROWS = 64
+"""Pictures whose readings are computed at a time."""
 SINGULAR_ENDS = ("ss", "us", "is", "as")
 SINGULAR_WORDS = {"flandres", "hen-of-the-woods", "lens", "pyrenees", "triceratops"}
 """Singular words whose final s :data:`SINGULAR_ENDS` does not cover, among the 1,000 labels."""
@@ -130,17 +133,24 @@ class Tags(Captioner):
         """The caption with each of the most likely labels; none where the metadata names what the picture shows."""
         names, probabilities = label_names(), classifier_of_pooled()
 
-        def of(image: ToCaption, caption: str) -> Sequence[Reading]:
-            if image.features is None or self.trunk_for(image) is None:
-                return ()
-            share_C = probabilities(image.features[None, :POOLED])[0]
+        def of(caption: str, share_C: np.ndarray) -> Sequence[Reading]:
             best = np.argsort(-share_C, kind="stable")[:READINGS]
             label = names[best[0]] if share_C[best[0]] >= self.min_probability else ""
             colour = next((colour for colour in NAMED if phrase(colour, label) == caption), "")
             total = share_C[best].sum()
             return [(phrase(colour, names[row]), float(share_C[row] / total)) for row in best] if colour else ()
 
-        return [of(image, caption) for image, caption in zip(images, captions, strict=True)]
+        pooled = {
+            row: image.features[:POOLED]
+            for row, image in enumerate(images)
+            if image.features is not None and self.trunk_for(image) is not None
+        }
+        readings: list[Sequence[Reading]] = [() for _ in images]
+        for start in range(0, len(pooled), BLOCK_ROWS):
+            rows = list(pooled)[start : start + BLOCK_ROWS]
+            for row, share_C in zip(rows, probabilities(np.stack([pooled[row] for row in rows])), strict=True):
+                readings[row] = of(captions[row], share_C)
+        return readings
 
     def _drops(self, given_label: str) -> bool:
         return bool(self.label_attribute) and self.without_label == "drop" and not given_label
@@ -176,6 +186,7 @@ def phrase(colour: str, label: str) -> str:
     return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {label}"
 
 
+@cache
 def is_plural(label: str) -> bool:
     """Whether the label's last word looks like a plural: trousers, sunglasses; not dress, bus, lens."""
     last = label.lower().split()[-1]

@@ -15,7 +15,8 @@ from spn4cir_core.embeddings.base import ImageEncoder
 from spn4cir_core.errors import InputError, MissingExtra, RecipeError
 from spn4cir_core.models.fixed_batches import Dtype, in_fixed_batches, to_device, torch_device
 from spn4cir_core.models.model_source import missing_by
-from spn4cir_core.store.fingerprints import OmitFromFingerprint, file_sha256, fingerprint
+from spn4cir_core.models.weight_files import weights_sha256
+from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
 
 LITE0 = "package:efficientnet-lite0"
 
@@ -134,7 +135,7 @@ class TimmEncoder(ImageEncoder):
     def _weights_mark(self) -> dict[str, str]:
         if self.weights in (LITE0, "pretrained"):
             return {"weights": self.weights, "timm": str(_timm().__version__)}
-        return {"sha256": file_sha256(self._file())}
+        return {"sha256": weights_sha256(self._file())}
 
 
 def _timm() -> Any:

@@ -204,7 +204,9 @@ def pixel_sha256(image: Image.Image | ListedPicture) -> str:
     """The hash by which the manifest knows pictures of equal size and pixels."""
     if isinstance(image, ListedPicture):
         return image.pixel_sha256
-    return hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
 
 
 def image_files(settings: ImageSettings, store: Store) -> ImageFiles:
@@ -299,6 +301,9 @@ def _first_with_content(image: Image.Image) -> Image.Image:
     """RGB of the first frame that is not of one colour, among the first :data:`FRAMES_TRIED`; else of frame 0."""
     image.load()
     first = _rgb(image)
+    is_counted = hasattr(type(image), "n_frames")  # only then are frames counted where one asks, which reads the file
+    if not is_counted and getattr(image, "n_frames", 1) == 1:
+        return first
     for number in range(1, min(getattr(image, "n_frames", 1), FRAMES_TRIED) if is_one_colour(first) else 1):
         image.seek(number)
         if image.width * image.height > first.width * first.height:

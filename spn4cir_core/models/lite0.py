@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spn4cir_core.errors import InputError, MissingExtra
-from spn4cir_core.store.fingerprints import file_sha256
+from spn4cir_core.models.weight_files import weights_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ def lite0_weights() -> dict[str, torch.Tensor]:
     import torch
 
     path = weights_file()
-    if not file_sha256(path).startswith(SHA256_START):
+    if not weights_sha256(path).startswith(SHA256_START):
         raise InputError(f"{path} is damaged: its checksum does not start with {SHA256_START}; install it again")
     tensors: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return tensors

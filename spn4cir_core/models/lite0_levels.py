@@ -14,7 +14,8 @@ import numpy as np
 from spn4cir_core.models.fixed_batches import side_by_side
 from spn4cir_core.models.lite0 import LEVEL_FEATURES, PACKAGE, lite0_pixels, lite0_weights, weights_file
 from spn4cir_core.models.precision import Precision, precision_of
-from spn4cir_core.store.fingerprints import file_sha256, fingerprint
+from spn4cir_core.models.weight_files import weights_sha256
+from spn4cir_core.store.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,9 @@ CEILING = 6.0
 BLOCKS_AND_STRIDES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 """(blocks, stride of the first) of each stage; the other blocks add their input. The first stage does not expand."""
 TENSORS_OF_A_LAYER = 6
+WEIGHT_BITS, POOLED_BITS = 24, 20
+"""Binary places of the classifier's factors. The sizes of a class's weights sum to 82 at most, pooled features are 6 at
+most: a sum of products needs 9 + 24 + 20 bits, and float64 has 53."""
 NORM_EPSILON = 1e-3
 """ε of the batch norms, TensorFlow's value."""
 
@@ -57,7 +61,14 @@ class Lite0Levels:
             MissingExtra: the weight package is not installed.
         """
         deciding = {"size_px": self.size_px, "precision": precision_of(self.precision), "version": 3}
-        return fingerprint({"kind": "lite0 levels", **deciding, "weights": file_sha256(weights_file())})
+        return fingerprint({"kind": "lite0 levels", **deciding, "weights": weights_sha256(weights_file())})
+
+    def seen(self, image: Image) -> Image:
+        """The square of an RGB picture that the network sees; of a square of that size, itself."""
+        from PIL.Image import Resampling
+
+        side = (self.size_px, self.size_px)
+        return image if image.size == side else largest_square(image).resize(side, Resampling.BICUBIC)
 
     def start(self) -> Callable[[Sequence[Image]], np.ndarray]:
         """Load the network and return the function from B RGB images to (B, 5528) float16 features.
@@ -80,7 +91,7 @@ class Lite0Levels:
         rows = ROWS_ON_CPU if self.device == "cpu" else ROWS_ON_GPU
 
         def one_batch(images: Sequence[Image]) -> np.ndarray:
-            pixels_BCHW = lite0_pixels([largest_square(image) for image in images], self.size_px)
+            pixels_BCHW = lite0_pixels([self.seen(image) for image in images], self.size_px)
             if len(images) < rows:
                 padding = pixels_BCHW.new_zeros((rows - len(images), *pixels_BCHW.shape[1:]))
                 pixels_BCHW = torch.cat([pixels_BCHW, padding])
@@ -108,18 +119,28 @@ def _started(levels: Lite0Levels) -> Callable[[Sequence[Image]], np.ndarray]:
     return levels._start()
 
 
+@lru_cache(1)
 def classifier_of_pooled() -> Callable[[np.ndarray], np.ndarray]:
-    """The function from (B, 1280) pooled features to (B, 1000) class probabilities; a row hangs on its own alone."""
+    """The function from (B, 1280) pooled features to (B, 1000) class probabilities; a row hangs on its own alone.
+
+    Factors are rounded to multiples of powers of two, so fine that probabilities differ by less than 1e-6, and so
+    coarse that float64 holds every sum of their products exactly: whatever the order of the sums, the bits are equal.
+    """
     *_, weight, bias = lite0_weights().values()
-    weight_CF, bias_C = weight.numpy().astype(np.float64), bias.numpy().astype(np.float64)
+    weight_FC, bias_C = _multiples(weight.numpy().T, WEIGHT_BITS), bias.numpy().astype(np.float64)
 
     def probabilities(pooled_BF: np.ndarray) -> np.ndarray:
-        logits_BC = np.array([weight_CF @ row for row in pooled_BF.astype(np.float64)]) + bias_C
+        logits_BC = _multiples(pooled_BF, POOLED_BITS) @ weight_FC + bias_C
         odds_BC = np.exp(logits_BC - logits_BC.max(axis=1, keepdims=True))
         probabilities_BC: np.ndarray = odds_BC / odds_BC.sum(axis=1, keepdims=True)
         return probabilities_BC
 
     return probabilities
+
+
+def _multiples(numbers: np.ndarray, bits: int) -> np.ndarray:
+    """float64 multiples of 2 to the power of -``bits``, contiguous."""
+    return np.ldexp(np.rint(np.ldexp(numbers.astype(np.float64, order="C"), bits)), -bits)
 
 
 def folded_lite0(bfloat16: bool, device: str = "cpu") -> Callable[[Tensor], Tensor]:

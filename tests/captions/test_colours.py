@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from spn4cir_core.captions.colours import NAMED, colour_name, dominant_colour, to_lab
+from spn4cir_core.captions.colours import CLUSTERS, NAMED, ROUNDS, colour_name, dominant_colour, k_means, to_lab
 
 PLAIN = {"red": "#d01818", "green": "#208030", "blue": "#2050c0", "yellow": "#f0d020", "black": "#101010"}
 PLAIN |= {"white": "#f8f8f8", "navy": "#1a2240", "pink": "#f09ab8", "grey": "#808080", "brown": "#6b4528"}
@@ -37,3 +37,35 @@ def test_a_thing_in_the_middle_names_the_picture_whatever_the_ground(name: str, 
 def test_a_plain_picture_has_its_own_colour_at_any_size() -> None:
     for size in [(1, 1), (3, 200), (64, 64)]:
         assert dominant_colour(Image.new("RGB", size, PLAIN["blue"])) == "blue"
+
+
+def clusters(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The slow, obvious way: distances point by point, and sums cluster by cluster."""
+    centres = [min(points, key=lambda point: ((point - points.mean(0)) ** 2).sum())]
+    while len(centres) < CLUSTERS:
+        apart = [min(((point - centre) ** 2).sum() for centre in centres) for point in points]
+        if max(apart) < 25:
+            break
+        centres.append(points[int(np.argmax(apart))])
+    means = np.array(centres)
+    for _ in range(ROUNDS):
+        number = np.array([np.argmin(((point - means) ** 2).sum(1)) for point in points])
+        means = np.array(
+            [points[number == row].mean(0) if (number == row).any() else means[row] for row in range(len(means))]
+        )
+    return means, np.array([np.argmin(((point - means) ** 2).sum(1)) for point in points])
+
+
+@pytest.mark.parametrize("points", [1, 3, 60])
+@pytest.mark.parametrize("spread", [1, 60])
+def test_clusters_are_those_of_the_obvious_way(points: int, spread: int) -> None:
+    at = np.random.default_rng(points).normal(size=(points, 3)) * spread
+    means, number = clusters(at)
+    centres, member_KN = k_means(at)
+    np.testing.assert_allclose(centres, means, atol=1e-9)
+    assert (member_KN.argmax(0) == number).all() and (member_KN.sum(0) == 1).all()
+
+
+def test_a_point_between_two_centres_belongs_to_the_first() -> None:
+    _, member_KN = k_means(np.array([[-8.0, 0, 0], [8, 0, 0], [0, 8, 0], [0, -8, 0], [0, 0, 0]]))
+    assert (member_KN.sum(0) == 1).all()

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from spn4cir_core.models.lite0 import LEVEL_FEATURES, PACKAGE, lite0_pixels, load_lite0
-from spn4cir_core.models.lite0_levels import POOLED, Lite0Levels, classifier_of_pooled, largest_square
+from spn4cir_core.models.lite0 import LEVEL_FEATURES, PACKAGE, lite0_pixels, lite0_weights, load_lite0
+from spn4cir_core.models.lite0_levels import (
+    POOLED,
+    POOLED_BITS,
+    WEIGHT_BITS,
+    Lite0Levels,
+    classifier_of_pooled,
+    largest_square,
+)
 from spn4cir_core.models.precision import Precision
 
 pytest.importorskip("timm")
@@ -76,6 +84,32 @@ def test_a_row_depends_on_its_picture_alone(pictures: list[Image.Image], precisi
         torch.set_num_threads(threads)
     assert all((encode([picture])[0] == row).all() for picture, row in zip(pictures, together, strict=True))
     assert len(encode([])) == 0
+
+
+def test_class_probabilities_depend_neither_on_the_order_of_sums_nor_on_neighbours() -> None:
+    pooled_BF = np.random.default_rng(0).gamma(0.5, 0.8, (70, POOLED)).clip(0, 6).astype(np.float16)
+    probabilities = classifier_of_pooled()
+    together = probabilities(pooled_BF)
+    assert (np.concatenate([probabilities(row[None]) for row in pooled_BF]) == together).all()
+    assert (probabilities(pooled_BF[::-1])[::-1] == together).all()
+    *_, weight, bias = lite0_weights().values()
+    for row, shares in zip(pooled_BF[:3], together, strict=False):
+        logits = [math.fsum(row.astype(float) * factors) for factors in weight.numpy().astype(float)] + bias.numpy()
+        odds = np.exp(logits - max(logits))
+        np.testing.assert_allclose(shares, odds / odds.sum(), rtol=1e-5)
+
+
+def test_sums_of_the_classifier_fit_into_float64() -> None:
+    *_, weight, _ = lite0_weights().values()
+    largest = 6 * np.abs(weight.numpy().astype(np.float64)).sum(axis=1).max()
+    assert math.ceil(math.log2(largest)) + WEIGHT_BITS + POOLED_BITS <= 53
+
+
+def test_of_the_square_that_is_seen_all_is_seen(pictures: list[Image.Image]) -> None:
+    trunk = Lite0Levels(SIZE_PX, "float32")
+    squares = [trunk.seen(picture) for picture in pictures]
+    assert {square.size for square in squares} == {(SIZE_PX, SIZE_PX)}
+    assert (trunk.start()(squares) == trunk.start()(pictures)).all()
 
 
 def test_without_onednn_the_same_convolutions_run(pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from spn4cir_core.backbones.composers import Composer, Sum
 from spn4cir_core.backbones.frozen_backbone import FrozenBackbone
 from spn4cir_core.engine.plugins import Choice
 from spn4cir_core.models.lite0 import weights_file
-from spn4cir_core.store.fingerprints import file_sha256, fingerprint
+from spn4cir_core.models.weight_files import weights_sha256
+from spn4cir_core.store.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
@@ -34,7 +35,7 @@ class Heads(FrozenBackbone):
 
     @override
     def inputs_fingerprint(self) -> str:
-        weights = file_sha256(weights_file())
+        weights = weights_sha256(weights_file())
         return fingerprint({"kind": "lite0", "image_px": self.image_px, "weights": weights})
 
     @override
