@@ -12,7 +12,7 @@ from typing_extensions import override
 from spn4cir_core.backbones.base import BACKBONES, Backbone
 from spn4cir_core.engine.plugins import Choice, Settings
 from spn4cir_core.images.settings import ImageSettings
-from spn4cir_core.models.precision import Precision
+from spn4cir_core.models.precision import Precision, precision_of
 from spn4cir_core.objectives.base import OBJECTIVES, Objective
 from spn4cir_core.store.fingerprints import FingerprintKey, OmitDefaultFromFingerprint, OmitFromFingerprint, plain
 from spn4cir_core.texts.caption_edit_queries import VERSION as CAPTION_EDITS_VERSION
@@ -108,7 +108,7 @@ class Schedule(Settings):
     """Number format of the encoders' arithmetic; weights, vectors and objective stay float32."""
     products: Annotated[Precision, OmitDefaultFromFingerprint()] = "float32"
     """What matrix products of float32 take their factors in on a CPU; sums stay float32. ``auto`` is bfloat16 where the
-    processor has it, two to six times as fast; what it comes to is not in the fingerprint."""
+    processor has it, two to six times as fast; the fingerprint holds what it comes to."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass where the network can: less memory, more time."""
     weight_average: Annotated[WeightAverage, Choice(WEIGHT_AVERAGES)] = NoAverage()
@@ -136,8 +136,9 @@ class Schedule(Settings):
 
 
 def deciding_settings(schedule: Schedule) -> dict[str, Any]:
-    """What of a training's settings decides its weights; with the version of the caption edits that choose them."""
-    values: dict[str, Any] = plain(schedule)
+    """What of a training's settings decides its weights: what ``products`` comes to on this machine, and the version of
+    the caption edits that choose them."""
+    values: dict[str, Any] = plain(schedule.model_copy(update={"products": precision_of(schedule.products)}))
     if schedule.validation.every_steps is not None and schedule.validation.queries != "triplets":
         values["caption_edits_version"] = CAPTION_EDITS_VERSION
     return values

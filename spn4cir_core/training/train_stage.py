@@ -41,15 +41,30 @@ def train_stage(training: Training, draft: Draft, progress: Progress) -> None:
 
     from spn4cir_core.models.products import products_in
 
-    if training.schedule.threads is not None:
-        torch.set_num_threads(training.schedule.threads)
     home = Path(training.processes.gather(str(draft.path))[0])
-    with torch.random.fork_rng(devices=[]), products_in(precision_of(training.schedule.products)):
+    with (
+        _threads(training.schedule.threads),
+        torch.random.fork_rng(devices=[]),
+        products_in(precision_of(training.schedule.products)),
+    ):
         with draft.timed("read"):
             loop = _Loop(training, Resume(draft, home), draft.seconds)
         metrics = loop.run(progress)
     draft.rows = len(training.triplets.ids)
     draft.details |= _headline(training, metrics, loop)
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Let torch use this number of threads inside, where one is given."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Loop:

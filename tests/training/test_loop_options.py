@@ -346,3 +346,9 @@ def test_stage_2_is_validated_by_edits_of_captions(world: World) -> None:
     details = STAGE2_CHECKPOINT.run(recipe, store)[0].details["validation"]
     assert details["query_source"] == "caption_edits" and details["queries"] == 3 and details["gallery"] == 12
     assert score_of(details["best"]) >= score_of(details["start"])  # type: ignore[operator]
+
+
+def test_threads_of_a_schedule_are_those_of_its_training_alone(world: World) -> None:
+    before = torch.get_num_threads()
+    stage1(world, threads=before + 1)
+    assert torch.get_num_threads() == before

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from spn4cir_core.backbones.base import ExportedInputs
 from spn4cir_core.backbones.frozen_trunks import TEXT_FEATURES, FrozenTexts, FrozenTrunksNetwork
+from spn4cir_core.engine.blas_threads import one_blas_thread
 from spn4cir_core.models.lite0 import LEVEL_FEATURES
 from spn4cir_core.models.lite0_levels import folded_lite0
 from spn4cir_core.models.products import Linear, product
@@ -23,9 +24,11 @@ from spn4cir_core.models.products import Linear, product
 ROWS_MEASURED = 20_000
 """Training pictures that statistics and principal components are measured on, at most."""
 ROWS_AT_ONCE = 2048
-"""Pictures whose features are in memory in float64 at once."""
+"""Pictures whose features are multiplied at once."""
 LEVEL_STARTS = [0, *accumulate(LEVEL_FEATURES[:-1])]
 LEAST_DEVIATION = 1e-3
+LEAST_VARIANCE = 1e-5
+"""Of a component, as a share of the first one's; what is below is what float32 leaves of none."""
 EIGENVALUE_POWER = -0.25
 """Components are scaled by this power of their variance: half-way between plain and whitened principal components."""
 
@@ -78,19 +81,21 @@ def _principal_components(standard_MG: Tensor, wanted: int) -> Tensor:
     from scipy.linalg import eigh
 
     features = standard_MG.shape[1]
-    covariance_GG = torch.zeros(features, features, dtype=torch.float64)
+    covariance_GG = torch.zeros(features, features)
     for block_BG in torch.split(standard_MG, ROWS_AT_ONCE):
-        wide_BG = block_BG.double()
-        covariance_GG.addmm_(wide_BG.T, wide_BG, alpha=1 / len(standard_MG))
+        covariance_GG += product(block_BG.T, block_BG.T)
+    covariance_GG /= len(standard_MG)
     largest = (max(0, features - wanted), features - 1)
     symmetric_GG = covariance_GG.numpy().T  # in Fortran's order, so that it is not copied
-    variance_D, direction_GD = map(torch.from_numpy, eigh(symmetric_GG, overwrite_a=True, subset_by_index=largest))
-    rank = int((variance_D > 1e-6 * variance_D[-1].clamp(min=1e-12)).sum())
+    with one_blas_thread():
+        largest_part = eigh(symmetric_GG, overwrite_a=True, subset_by_index=largest)
+    variance_D, direction_GD = map(torch.from_numpy, largest_part)
+    rank = int((variance_D > LEAST_VARIANCE * variance_D[-1].clamp(min=1e-12)).sum())
     dims = max(1, rank)
     direction_GD = direction_GD[:, -dims:].flip(1)
     largest_D = direction_GD.gather(0, direction_GD.abs().argmax(0, keepdim=True))
     scale_D = variance_D[-dims:].flip(0).clamp(min=1e-12) ** EIGENVALUE_POWER
-    components_GD: Tensor = (direction_GD * largest_D.sign() * scale_D).float()
+    components_GD: Tensor = direction_GD * largest_D.sign() * scale_D
     return components_GD
 
 

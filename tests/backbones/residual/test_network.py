@@ -7,6 +7,8 @@ import torch
 from spn4cir_core.backbones.residual.network import EIGENVALUE_POWER, LEAST_DEVIATION, Levels
 from spn4cir_core.backbones.residual.settings import Residual
 from spn4cir_core.models.lite0 import LEVEL_FEATURES
+from spn4cir_core.models.precision import FloatFormat
+from spn4cir_core.models.products import products_in
 from tests.backbones.small_backbones import write_residual
 
 
@@ -117,3 +119,34 @@ def test_equal_pictures_give_equal_components(inputs: np.ndarray) -> None:
     one.measure(inputs)
     other.measure(inputs.copy())
     assert all(torch.equal(a, b) for a, b in zip(one.buffers(), other.buffers(), strict=True))
+
+
+def test_components_vectors_and_gradients_do_not_depend_on_the_number_of_threads(settings: Residual) -> None:
+    """Of batch sizes for which a library's products do depend on it."""
+    rng = np.random.default_rng(0)
+    many = (rng.normal(size=(300, sum(LEVEL_FEATURES))) * rng.uniform(0.1, 3, sum(LEVEL_FEATURES))).astype(np.float16)
+
+    def made(threads: int, number: FloatFormat) -> list[bytes]:
+        torch.set_num_threads(threads)
+        network = settings.build([], 0)
+        network.expect_images(many)
+        assert isinstance(network, torch.nn.Module)
+        network.eval()
+        tokens = network.tokenize([f"make it {word}" for word in ("red", "blue")] * 64)
+        with products_in(number):
+            images = torch.from_numpy(many[:128])
+            queries_BD = network.encode_query(images, tokens)
+            (queries_BD * network.encode_target(images)).sum(1).exp().mean().backward()
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        tensors = [*network.state_dict().values(), queries_BD.detach(), *gradients]
+        with torch.inference_mode():
+            tensors.append(network.encode_target(torch.from_numpy(many[:64])))
+        return [tensor.numpy().tobytes() for tensor in tensors]
+
+    before = torch.get_num_threads()
+    formats: list[FloatFormat] = ["float32", "bfloat16"]
+    try:
+        for number in formats:
+            assert made(1, number) == made(2, number) == made(4, number)
+    finally:
+        torch.set_num_threads(before)
