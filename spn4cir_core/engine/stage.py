@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from spn4cir_core.engine.freed_memory import freed_memory_kept
+from spn4cir_core.engine.garbage_collection import seldom_collected
 from spn4cir_core.engine.growth import Corpus, Load, per_image
 from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.processes import ALONE, Processes
@@ -125,7 +126,7 @@ class Stage(Generic[View]):
         """
         if processes.count > 1 and not self.multi_process:
             raise LaunchError(f"{self.name} runs in one process, and {processes.count} were started")
-        with store.translate_write_errors(self.name), freed_memory_kept():
+        with store.translate_write_errors(self.name), freed_memory_kept(), seldom_collected():
             if not processes.first:
                 return self._help(recipe, store, processes)
             for _ in range(TRIES - 1 if processes.count == 1 else 0):
