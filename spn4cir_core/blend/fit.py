@@ -6,12 +6,16 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from spn4cir_core.blend.sample import Sample, without_excluded
 from spn4cir_core.blend.ties import best_tie_break, with_tie_break
 from spn4cir_core.engine.blas_threads import one_blas_thread
 
+Result = TypeVar("Result")
 PRIOR_STRENGTHS = (1.0, 0.1, 0.01, 0.001)
 """Strengths of the pull to equal weights, which keeps near-equal channels from trading weight at random. The one
 that queries outside the fit like best is taken."""
@@ -24,10 +28,6 @@ MOST_THREADS = 8
 FEW_QUERIES = 20
 """With fewer queries no channel is left out: that it does not help them is chance, and it may be the one that reads the
 text."""
-HARDEST = 200
-"""Candidates of each query that the likelihood is computed over, beside its targets: the best of an even blend."""
-EXCLUDED = -1e6
-"""Score of the reference image in every channel, below any standard score."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def fit_weights(
     """
     if not len(standard_QCN):
         raise ValueError("no validation queries to fit weights on")
-    scores_QCN = _without_excluded(standard_QCN, excluded)
+    scores_QCN = without_excluded(standard_QCN, excluded)
     channels = standard_QCN.shape[1]
     captioned_N = np.ones(standard_QCN.shape[2], bool) if captioned_N is None else captioned_N
     sample = Sample.joined([Sample.of(standard_QCN, targets, excluded, captioned_N), *further])
@@ -161,110 +161,6 @@ def hits_at_1(total_QN: np.ndarray, targets: Sequence[Sequence[int]]) -> np.ndar
     return hits_Q
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The hardest candidates of each of Q queries, its T ≤ M targets first.
-
-    Weights are two for each channel, W = 2C: those of candidates with a caption, then those of candidates without.
-
-    Attributes:
-        score_WQM: 0 in the half that is not the candidate's; weight by weight, for fast products.
-        valid_QM: 0, or minus infinity where a candidate does not count.
-        target_QT: 0, or minus infinity where a candidate is no target.
-        number_Q: which query it is; the same one may be there with other captions.
-    """
-
-    score_WQM: np.ndarray
-    valid_QM: np.ndarray
-    target_QT: np.ndarray
-    number_Q: np.ndarray
-
-    @classmethod
-    def of(
-        cls,
-        standard_QCN: np.ndarray,
-        targets: Sequence[Sequence[int]],
-        excluded: Sequence[int],
-        captioned_N: np.ndarray,
-        rows_Q: np.ndarray | None = None,
-    ) -> Sample:
-        """Of the queries ``rows_Q``, or all; other arguments as of :func:`fit_weights`."""
-        rows_Q = np.arange(len(standard_QCN)) if rows_Q is None else rows_Q
-        rows: list[int] = rows_Q.tolist()
-        scores_QCN = _without_excluded(standard_QCN[rows_Q], [excluded[row] for row in rows])
-        known_QN = np.maximum((scores_QCN != 0).sum(1), 1)
-        even_QN = scores_QCN.sum(1) / known_QN  # of what is known of a candidate
-        query_count, _, count = scores_QCN.shape
-        hardest = min(count, HARDEST)
-        target_QN = np.zeros((query_count, count), bool)
-        for number, row in enumerate(rows):
-            target_QN[number, list(targets[row])] = True
-        order_QM = np.argsort(np.where(target_QN, np.inf, even_QN), axis=1, kind="stable")[:, ::-1][:, :hardest]
-        score_QCM = np.maximum(np.take_along_axis(scores_QCN, order_QM[:, None], 2), -1e4)
-        has_caption_QM = captioned_N[order_QM][:, None]
-        score_QWM = np.concatenate([np.where(has_caption_QM, score_QCM, 0), np.where(has_caption_QM, 0, score_QCM)], 1)
-        most = int(target_QN.sum(1).max(initial=1))
-        target_QT = np.take_along_axis(target_QN, order_QM[:, :most], 1)
-        valid_QM = np.take_along_axis(even_QN, order_QM, 1) > EXCLUDED / 2
-        return cls(
-            np.ascontiguousarray(score_QWM.transpose(1, 0, 2), np.float64),
-            np.where(valid_QM, 0, -np.inf),
-            np.where(target_QT, 0, -np.inf),
-            rows_Q,
-        )
-
-    @classmethod
-    def joined(cls, samples: Sequence[Sample]) -> Sample:
-        """All queries of several samples over as many candidates each."""
-        most = max(sample.target_QT.shape[1] for sample in samples)
-        targets = [
-            np.pad(sample.target_QT, ((0, 0), (0, most - sample.target_QT.shape[1])), constant_values=-np.inf)
-            for sample in samples
-        ]
-        return cls(
-            np.concatenate([sample.score_WQM for sample in samples], axis=1),
-            np.concatenate([sample.valid_QM for sample in samples]),
-            np.concatenate(targets),
-            np.concatenate([sample.number_Q for sample in samples]),
-        )
-
-    def take(self, rows_Q: np.ndarray, alive_W: np.ndarray) -> Sample:
-        """Some of the queries and of the weights; both are masks."""
-        score_WQM = self.score_WQM[np.ix_(alive_W, rows_Q)]
-        return Sample(score_WQM, self.valid_QM[rows_Q], self.target_QT[rows_Q], self.number_Q[rows_Q])
-
-    def losses(self, weight_W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Negative log-likelihood of each query, (Q,), and its gradient by the candidates' scores, (Q, M)."""
-        logit_QM = (weight_W @ self._score_WX).reshape(self.valid_QM.shape)
-        targets = self.target_QT.shape[1]
-        right_Q, right_share_QT = _softmax(logit_QM[:, :targets] + self.target_QT)
-        logit_QM += self.valid_QM
-        all_Q, share_QM = _softmax(logit_QM)
-        share_QM[:, :targets] -= right_share_QT
-        return all_Q - right_Q, share_QM
-
-    def loss(self, weight_W: np.ndarray, query_weight_Q: np.ndarray) -> tuple[float, np.ndarray]:
-        """Weighted sum of the queries' losses, and its gradient by the weights, (W,)."""
-        loss_Q, slope_QM = self.losses(weight_W)
-        gradient_W = self._score_WX @ (query_weight_Q[:, None] * slope_QM).ravel()
-        return float(query_weight_Q @ loss_Q), gradient_W
-
-    @property
-    def _score_WX(self) -> np.ndarray:
-        """(W, Q × M) scores, without a copy."""
-        return self.score_WQM.reshape(len(self.score_WQM), -1)
-
-
-def _softmax(logit_QM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logarithm of the sum of exponentials (Q,), and the shares (Q, M), which replace the logits."""
-    top_Q1 = logit_QM.max(1, keepdims=True)
-    logit_QM -= top_Q1
-    share_QM = np.exp(logit_QM, out=logit_QM)
-    sum_Q1 = share_QM.sum(1, keepdims=True)
-    share_QM /= sum_Q1
-    return (top_Q1 + np.log(sum_Q1))[:, 0], share_QM
-
-
 def _minimise(
     sample: Sample, alive_W: np.ndarray, start_W: np.ndarray, prior_strength: float, query_weight_Q: np.ndarray
 ) -> np.ndarray:
@@ -298,8 +194,8 @@ def _fitted(sample: Sample, prior_strengths: Sequence[float]) -> tuple[np.ndarra
     if len(np.unique(sample.number_Q)) < FEW_QUERIES:
         prior_strength = max(prior_strengths)
     else:
-        prior_strength = _best_prior(sample, alive_W, prior_strengths)
-        alive_W = _helpful(sample, alive_W, prior_strength)
+        prior_strength, held_out = _best_prior(sample, alive_W, prior_strengths)
+        alive_W = _helpful(sample, alive_W, prior_strength, held_out)
     return _evenly(sample, alive_W, prior_strength), prior_strength
 
 
@@ -309,35 +205,47 @@ def _evenly(sample: Sample, alive_W: np.ndarray, prior_strength: float) -> np.nd
     return _minimise(sample, alive_W, np.full(len(alive_W), START), prior_strength, even_Q)
 
 
-def _best_prior(sample: Sample, alive_W: np.ndarray, strengths: Sequence[float]) -> float:
-    """The strength of least loss on queries outside the fit, the first of equal ones."""
-    return min(strengths, key=lambda strength: _held_out_loss(sample, alive_W, strength).mean())
+class _HeldOut(NamedTuple):
+    """Weights fitted on one half of the queries, and on the other (2, W); loss (Q,) of each query under those that were
+    fitted without it."""
+
+    loss_Q: np.ndarray
+    weight_HW: np.ndarray
 
 
-def _helpful(sample: Sample, alive_W: np.ndarray, prior_strength: float) -> np.ndarray:
+def _best_prior(sample: Sample, alive_W: np.ndarray, strengths: Sequence[float]) -> tuple[float, _HeldOut]:
+    """The strength of least loss on queries outside the fit, the first of equal ones, and that fit."""
+    start_HW = np.full((2, len(alive_W)), START)
+    fits: list[tuple[float, _HeldOut]] = []
+    for strength in strengths:
+        fits.append((strength, _held_out(sample, strength, start_HW, alive_W)))
+        start_HW = fits[-1][1].weight_HW
+    return min(fits, key=lambda fit: fit[1].loss_Q.mean())
+
+
+def _helpful(sample: Sample, alive_W: np.ndarray, prior_strength: float, all_of_them: _HeldOut) -> np.ndarray:
     """(W,) bool: what stays when channels go one by one while queries outside the fit do hardly worse without."""
-    alive_W = alive_W.copy()
-    loss_Q = _held_out_loss(sample, alive_W, prior_strength)
+    alive_W, now = alive_W.copy(), all_of_them
     while alive_W.sum() > 1:
         fewer = [alive_W & (np.arange(len(alive_W)) != channel) for channel in np.flatnonzero(alive_W)]
-        losses = _side_by_side(lambda fewer_W: _held_out_loss(sample, fewer_W, prior_strength), fewer)
-        best = int(np.argmin([without_Q.mean() for without_Q in losses]))
-        worse_Q = _of_queries(sample, losses[best] - loss_Q)
+        without = _side_by_side(partial(_held_out, sample, prior_strength, now.weight_HW), fewer)
+        best = int(np.argmin([one.loss_Q.mean() for one in without]))
+        worse_Q = _of_queries(sample, without[best].loss_Q - now.loss_Q)
         if worse_Q.mean() > worse_Q.std() / len(worse_Q) ** 0.5:
             break
-        alive_W, loss_Q = fewer[best], losses[best]
+        alive_W, now = fewer[best], without[best]
     return alive_W
 
 
-def _held_out_loss(sample: Sample, alive_W: np.ndarray, prior_strength: float) -> np.ndarray:
-    """Loss (Q,) of each query under the weights fitted on the half of the queries that it is not in."""
+def _held_out(sample: Sample, prior_strength: float, start_HW: np.ndarray, alive_W: np.ndarray) -> _HeldOut:
+    """Fit each half of the queries, from weights near the best ones, and try it on the other."""
     _, order_Q = np.unique(sample.number_Q, return_inverse=True)
-    loss_Q = np.zeros(len(order_Q))
-    for half in (0, 1):
+    loss_Q, weight_HW = np.zeros(len(order_Q)), np.zeros_like(start_HW)
+    for half, start_W in enumerate(start_HW):
         fitted_Q = order_Q % 2 == half if order_Q.any() else np.ones(len(order_Q), bool)
-        weight_W = _minimise(sample, alive_W, np.full(len(alive_W), START), prior_strength, fitted_Q / fitted_Q.sum())
-        loss_Q[~fitted_Q] = sample.take(~fitted_Q, alive_W).losses(weight_W[alive_W])[0]
-    return loss_Q
+        weight_HW[half] = _minimise(sample, alive_W, start_W, prior_strength, fitted_Q / fitted_Q.sum())
+        loss_Q[~fitted_Q] = sample.take(~fitted_Q, alive_W).losses(weight_HW[half, alive_W])[0]
+    return _HeldOut(loss_Q, weight_HW)
 
 
 def _of_queries(sample: Sample, loss_Q: np.ndarray) -> np.ndarray:
@@ -360,17 +268,9 @@ def _bootstrapped(sample: Sample, weight_W: np.ndarray, seed: int, prior_strengt
     return np.array(_side_by_side(fitted, drawn))
 
 
-def _side_by_side(fit: Callable[[np.ndarray], np.ndarray], arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _side_by_side(fit: Callable[[np.ndarray], Result], arguments: Sequence[np.ndarray]) -> list[Result]:
     """The results for all arguments, several at a time: numpy computes without Python's lock."""
     import scipy.optimize  # noqa: F401  before the threads, so that its BLAS library is held to one thread too
 
     with one_blas_thread(), ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
         return list(pool.map(fit, arguments))
-
-
-def _without_excluded(standard_QCN: np.ndarray, excluded: Sequence[int]) -> np.ndarray:
-    scores_QCN = np.array(standard_QCN, np.float32)
-    for number, row in enumerate(excluded):
-        if row >= 0:
-            scores_QCN[number, :, row] = EXCLUDED
-    return scores_QCN

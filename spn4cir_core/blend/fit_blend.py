@@ -8,8 +8,9 @@ import numpy as np
 
 from spn4cir_core.blend.blend import Blend, Validation
 from spn4cir_core.blend.calibration import Calibration
-from spn4cir_core.blend.fit import SMALLEST, Sample, WeightFit, fit_samples, fit_weights
+from spn4cir_core.blend.fit import SMALLEST, WeightFit, fit_samples, fit_weights
 from spn4cir_core.blend.missing_captions import NOTHING_HIDDEN, HiddenCaptions, with_hidden_captions
+from spn4cir_core.blend.sample import Sample
 from spn4cir_core.blend.ties import LEAST_SHARE_EQUAL, share_equal, with_tie_break
 from spn4cir_core.channels.base import Channel
 from spn4cir_core.channels.missing_caption import MissingCaption

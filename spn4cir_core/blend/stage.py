@@ -324,7 +324,7 @@ BLEND = Stage(
         *(role.artifact for role in TRAINED.values()),
     ),
     view=BlendInput,
-    version=8,
+    version=9,
     write=write_blend,
     external_inputs=_sentence_weights,
     growth=growth,

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from spn4cir_core.blend.fit import FEW_QUERIES, Sample, fit_samples, fit_weights, hits_at_1, recall_at_1
+from spn4cir_core.blend.fit import FEW_QUERIES, fit_samples, fit_weights, hits_at_1, recall_at_1
+from spn4cir_core.blend.sample import Sample
 
 QUERIES, CANDIDATES = 120, 60
 
@@ -89,19 +90,6 @@ def test_candidates_without_a_caption_have_weights_of_their_own() -> None:
     assert fit.weight_C[0] > 0 == fit.weight_C[1] and fit.without_caption_C[1] > 0 == fit.without_caption_C[0]
     whole = recall_at_1(data, fit.weight_C, targets)
     assert recall_at_1(data, fit.weight_C, targets, fit.without_caption_C, captioned_N) == fit.recall > whole
-
-
-def test_a_sample_holds_scores_in_the_half_that_is_the_candidates() -> None:
-    data, targets, excluded = scores([1.0, 1.0])
-    captioned_N = np.arange(CANDIDATES) % 3 > 0
-    sample = Sample.of(data, targets, excluded, captioned_N, np.array([5, 8]))
-    assert sample.number_Q.tolist() == [5, 8] and sample.score_WQM.shape == (4, 2, CANDIDATES)
-    for number, query in enumerate((5, 8)):
-        row = targets[query][0]
-        expected = np.zeros(4)
-        expected[slice(0, 2) if captioned_N[row] else slice(2, 4)] = data[query, :, row]
-        np.testing.assert_allclose(sample.score_WQM[:, number, 0], expected)
-        assert np.isinf(sample.valid_QM[number]).sum() == 1  # the reference image
 
 
 def test_the_same_query_twice_weighs_no_more_than_once() -> None:
