@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +35,24 @@ class TrainingSet:
     texts: Sequence[Sequence[str]]
     origins: Sequence[str]
 
-    def candidate_rows(self) -> dict[str, int]:
+    def candidate_rows(self) -> Mapping[str, int]:
         """Row of each candidate by image id."""
+        return self._candidate_rows
+
+    @cached_property
+    def _candidate_rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.candidate_ids)}
+
+    @cached_property
+    def target_rows(self) -> Rows:
+        """Candidate row of each triplet's target."""
+        return np.fromiter(map(self._candidate_rows.__getitem__, self.target_ids), np.int64, len(self.target_ids))
+
+    @cached_property
+    def reference_rows(self) -> Rows:
+        """Candidate row of each triplet's reference; -1 where it is no candidate."""
+        rows = (self._candidate_rows.get(name, -1) for name in self.reference_ids)
+        return np.fromiter(rows, np.int64, len(self.reference_ids))
 
 
 def near_duplicate(training: TrainingSet, near_duplicates: Iterable[tuple[str, str]]) -> Rule:
@@ -47,7 +63,8 @@ def near_duplicate(training: TrainingSet, near_duplicates: Iterable[tuple[str, s
         for name, neighbour in ((one, other), (other, one)):
             if neighbour in rows:
                 neighbours[name].add(rows[neighbour])
-    return lambda triplet: _sorted(neighbours.get(training.target_ids[triplet], ()))
+    ordered = {name: _sorted(own) for name, own in neighbours.items()}
+    return lambda triplet: ordered.get(training.target_ids[triplet], NO_ROWS)
 
 
 def annotated_target(training: TrainingSet) -> Rule:
@@ -69,15 +86,21 @@ def same_text(training: TrainingSet) -> Rule:
 
 
 def _targets_of_query(training: TrainingSet, triplets: Iterable[int]) -> Rule:
-    rows = training.candidate_rows()
-    targets: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for triplet in triplets:
+    """Targets of the given triplets that have the reference and a text of the triplet in question."""
+    rows, given = training.target_rows, list(triplets)
+    triplets_of: dict[tuple[str, str], list[int]] = {}
+    for triplet in given:
         for text in training.texts[triplet]:
-            targets[training.reference_ids[triplet], text].add(rows[training.target_ids[triplet]])
+            triplets_of.setdefault((training.reference_ids[triplet], text), []).append(triplet)
+    alone = set(given).difference(*(others for others in triplets_of.values() if len(others) > 1))
 
     def rule(triplet: int) -> Rows:
+        if triplet in alone:
+            return rows[triplet : triplet + 1]
+        if not given:
+            return NO_ROWS
         queries = [(training.reference_ids[triplet], text) for text in training.texts[triplet]]
-        return _sorted({row for query in queries for row in targets.get(query, ())})
+        return _sorted({int(rows[other]) for query in queries for other in triplets_of.get(query, ())})
 
     return rule
 
@@ -91,20 +114,20 @@ def same_caption(training: TrainingSet) -> Rule:
         if caption:
             holders[caption].append(row)
     groups = {caption: np.array(rows, np.int64) for caption, rows in holders.items()}
-    rows = training.candidate_rows()
+    targets = training.target_rows.tolist()
 
     def rule(triplet: int) -> Rows:
         if training.origins[triplet] != "generated":
             return NO_ROWS
-        return groups.get(training.candidate_captions[rows[training.target_ids[triplet]]], NO_ROWS)
+        return groups.get(training.candidate_captions[targets[triplet]], NO_ROWS)
 
     return rule
 
 
 def look_alike(training: TrainingSet, neighbours: Mapping[int, Rows]) -> Rule:
     """Candidates more similar to the target than the threshold, by row of the target."""
-    rows = training.candidate_rows()
-    return lambda triplet: neighbours.get(rows[training.target_ids[triplet]], NO_ROWS)
+    targets = training.target_rows.tolist()
+    return lambda triplet: neighbours.get(targets[triplet], NO_ROWS)
 
 
 def judged(answers: Mapping[int, Iterable[int]]) -> Rule:
@@ -117,12 +140,18 @@ def _sorted(rows: Iterable[int]) -> Rows:
     return np.array(ordered, np.int64) if ordered else NO_ROWS
 
 
-def nearest_rows(rows: Rows, target: int, most: int) -> Rows:
-    """At most ``most`` of the sorted rows: a run of neighbours in row order, around the target's row.
+def are_nearest(rows: Rows, lengths: Rows, targets: Rows, most: int) -> npt.NDArray[np.bool_]:
+    """Whether each row is one of at most ``most`` of its list: a run of neighbours in row order, around the target.
 
     A cut by row is free of chance and keeps images of one folder, which look alike, together.
+
+    Args:
+        rows: lists of sorted rows, one behind the other.
+        lengths: of each list.
+        targets: the row around which each list is cut.
     """
-    if len(rows) <= most:
-        return rows
-    start = min(max(0, int(np.searchsorted(rows, target)) - most // 2), len(rows) - most)
-    return rows[start : start + most]
+    list_of_each, first = np.repeat(np.arange(len(lengths)), lengths), np.cumsum(lengths) - lengths
+    before = np.bincount(list_of_each[rows < targets[list_of_each]], minlength=len(lengths))
+    start = np.clip(before - most // 2, 0, np.maximum(lengths - most, 0))
+    number = np.arange(len(rows)) - (first + start)[list_of_each]
+    return np.asarray((number >= 0) & (number < most))

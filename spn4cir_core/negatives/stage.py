@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spn4cir_core.annotations.judged import rejected_candidates
@@ -19,7 +20,7 @@ from spn4cir_core.images.files import image_files
 from spn4cir_core.negatives.base import GUARDS
 from spn4cir_core.negatives.guard import GuardContext
 from spn4cir_core.negatives.read_false_negatives import FALSE_NEGATIVES_FILE, SCHEMA
-from spn4cir_core.negatives.rules import NO_ROWS, Rows, Rule, TrainingSet, nearest_rows
+from spn4cir_core.negatives.rules import NO_ROWS, Rows, Rule, TrainingSet, are_nearest
 from spn4cir_core.negatives.settings import FalseNegativesInput
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.whole_file import whole_file
@@ -54,18 +55,18 @@ def read_training_set(work: Work[FalseNegativesInput]) -> TrainingSet:
     triplets = work.parents["triplets"]
     columns = ("triplet_id", "reference_id", "target_id", "modified_texts", "origin", "split")
     table = read_triplets(triplets, *columns)
-    rows = [row for row in table.to_pylist() if row["split"] == "train"]
+    rows = table.filter(pc.equal(table["split"], "train")).combine_chunks()
     candidates = read_candidates(triplets, "image_id", "caption")
     captions = candidates["caption"].to_pylist()
     meaning_of = meaning_digests(captions, work.store, work.progress, work.draft.seconds)
     return TrainingSet(
-        triplet_ids=[row["triplet_id"] for row in rows],
+        triplet_ids=rows["triplet_id"].to_pylist(),
         candidate_ids=candidates["image_id"].to_pylist(),
         candidate_captions=[meaning_of[caption] for caption in captions],
-        reference_ids=[row["reference_id"] for row in rows],
-        target_ids=[row["target_id"] for row in rows],
-        texts=[[normalised(text) for text in row["modified_texts"]] for row in rows],
-        origins=[row["origin"] for row in rows],
+        reference_ids=rows["reference_id"].to_pylist(),
+        target_ids=rows["target_id"].to_pylist(),
+        texts=[list(map(normalised, texts)) for texts in rows["modified_texts"].to_pylist()],
+        origins=rows["origin"].to_pylist(),
     )
 
 
@@ -76,8 +77,18 @@ class Tally:
         self, training: TrainingSet, most_per_guard: int, rejected: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         """``rejected``: triplet id → images that people call wrong, which no guard excludes."""
-        self.training, self.most, self.rejected = training, most_per_guard, rejected or {}
-        self.row_of = training.candidate_rows()
+        self.training, self.most = training, most_per_guard
+        row_of = training.candidate_rows()
+        self.rejected = np.array(
+            [
+                self._number(triplet, row_of[image_id])
+                for triplet, triplet_id in enumerate(training.triplet_ids if rejected else ())
+                for image_id in (rejected or {}).get(triplet_id, ())
+                if image_id in row_of
+            ],
+            np.int64,
+        )
+        """Numbers of triplet and candidate."""
         self.rows: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
         self.excluded = self.touched = 0
@@ -92,35 +103,35 @@ class Tally:
         names = [pa.array(values, pa.string()) for values in (triplet_ids, self.training.candidate_ids, reasons)]
         for first in range(0, len(triplet_ids), TRIPLETS_PER_BLOCK):
             block = range(first, min(first + TRIPLETS_PER_BLOCK, len(triplet_ids)))
-            excluded = [
-                (triplet, self._excluded(triplet, reason, rules[reason]), code)
-                for triplet in block
-                for code, reason in enumerate(reasons)
-            ]
-            lengths = [len(rows) for _, rows, _ in excluded]
-            triplets = np.repeat(np.array([triplet for triplet, _, _ in excluded], np.int64), lengths)
-            candidates = np.concatenate([NO_ROWS, *(rows for _, rows, _ in excluded)])
-            codes = np.repeat(np.array([code for _, _, code in excluded], np.int64), lengths)
+            parts = [self._excluded(block, reason, rules[reason]) for reason in reasons]
+            triplets, candidates = (np.concatenate([NO_ROWS, *(part[side] for part in parts)]) for side in (0, 1))
+            codes = np.concatenate([NO_ROWS, *(np.full(len(rows), code) for code, (rows, _) in enumerate(parts))])
             order = np.lexsort((codes, candidates, triplets))
             numbers = [column[order] for column in (triplets, candidates, codes)]
             self._count(numbers[0], numbers[1], reasons, numbers[2])
             columns = [values.take(pa.array(rows)) for values, rows in zip(names, numbers, strict=True)]
             yield block.stop, pa.table(columns, schema=SCHEMA)
 
-    def _excluded(self, triplet: int, reason: str, rule: Rule) -> Rows:
-        rows = rule(triplet)
-        if not len(rows):
-            self.rows[reason] += 0
-            return NO_ROWS
-        target = self.row_of[self.training.target_ids[triplet]]
-        reference = self.row_of[self.training.reference_ids[triplet]]
-        rows = rows[(rows != target) & (rows != reference)]
-        if wrong := self.rejected.get(self.training.triplet_ids[triplet]):
-            rows = rows[~np.isin(rows, [self.row_of[image_id] for image_id in wrong if image_id in self.row_of])]
-        nearest = nearest_rows(rows, target, self.most)
-        self.rows[reason] += len(nearest)
-        self.cut[reason] += len(rows) - len(nearest)
-        return nearest
+    def _excluded(self, block: range, reason: str, rule: Rule) -> tuple[Rows, Rows]:
+        """Triplet and candidate of each row that a guard excludes, in their order."""
+        excluded = [rule(triplet) for triplet in block]
+        lengths = [len(rows) for rows in excluded]
+        triplets = np.repeat(np.arange(block.start, block.stop), lengths)
+        candidates = np.concatenate([NO_ROWS, *excluded])
+        own = [rows[triplets] for rows in (self.training.target_rows, self.training.reference_rows)]
+        excluded_P = (candidates != own[0]) & (candidates != own[1])
+        if len(self.rejected):
+            excluded_P &= ~np.isin(self._number(triplets, candidates), self.rejected)
+        triplets, candidates = triplets[excluded_P], candidates[excluded_P]
+        left = np.bincount(triplets - block.start, minlength=len(block)).astype(np.int64)
+        nearest = are_nearest(candidates, left, self.training.target_rows[block.start : block.stop], self.most)
+        self.rows[reason] += int(np.count_nonzero(nearest))
+        self.cut[reason] += int(np.count_nonzero(~nearest))
+        return triplets[nearest], candidates[nearest]
+
+    def _number(self, triplet: Any, candidate: Any) -> Any:
+        """One number for both."""
+        return triplet * len(self.training.candidate_ids) + candidate
 
     def _count(self, triplets: Rows, candidates: Rows, names: list[str], reasons: Rows) -> None:
         """Count a block's rows, sorted by triplet and candidate; keep the first row of some triplets as a sample."""

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spn4cir_core.negatives import rules
-from spn4cir_core.negatives.rules import TrainingSet, nearest_rows
+from spn4cir_core.negatives.rules import TrainingSet, are_nearest
 
 IMAGES = [f"i{number}" for number in range(6)]
 IMAGE, TEXT = st.sampled_from(IMAGES), st.sampled_from(["bluer", "larger", "gone"])
@@ -80,13 +80,19 @@ def test_judged_candidates_go_by_the_triplet() -> None:
     assert names(guard(1)) == ["i3", "i5"]
 
 
-@given(st.sets(st.integers(0, 50), max_size=30), st.integers(0, 50), st.integers(1, 12))
-def test_a_cut_keeps_a_run_of_neighbours_around_the_target(rows: set[int], target: int, most: int) -> None:
-    ordered = np.array(sorted(rows), np.int64)
-    nearest = nearest_rows(ordered, target, most).tolist()
-    assert len(nearest) == min(most, len(rows))
-    runs = [ordered[start : start + most].tolist() for start in range(max(1, len(rows) - most + 1))]
-    assert nearest in runs
-    if len(rows) > most > 1 and min(rows) <= target <= max(rows):
-        assert min(nearest) <= target or nearest[0] == min(row for row in rows if row >= target)
-        assert max(nearest) >= target or nearest[-1] == max(row for row in rows if row <= target)
+LIST = st.tuples(st.sets(st.integers(0, 50), max_size=30), st.integers(0, 50))
+
+
+@given(st.lists(LIST, max_size=5), st.integers(1, 12))
+def test_a_cut_keeps_a_run_of_neighbours_around_the_target(lists: list[tuple[set[int], int]], most: int) -> None:
+    lengths = np.array([len(rows) for rows, _ in lists], np.int64)
+    every = np.array([row for rows, _ in lists for row in sorted(rows)], np.int64)
+    are_in = are_nearest(every, lengths, np.array([target for _, target in lists], np.int64), most)
+    ends = np.cumsum(lengths).tolist()
+    for (rows, target), start, end in zip(lists, [0, *ends], ends, strict=False):
+        nearest, ordered = every[start:end][are_in[start:end]].tolist(), sorted(rows)
+        assert len(nearest) == min(most, len(rows))
+        assert nearest in [ordered[first : first + most] for first in range(max(1, len(rows) - most + 1))]
+        if len(rows) > most > 1 and min(rows) <= target <= max(rows):
+            assert min(nearest) <= target or nearest[0] == min(row for row in rows if row >= target)
+            assert max(nearest) >= target or nearest[-1] == max(row for row in rows if row <= target)
