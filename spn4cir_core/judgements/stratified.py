@@ -22,7 +22,10 @@ class Tally:
     queries: int
     """In the stratum, judged or not."""
     judged: int
+    """By a majority."""
     right: int
+    undecided: int = 0
+    """Judged without a majority: they count as judged, and say nothing of the share."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Share:
     low: float
     high: float
     judged: int
+    """Judged queries, those without a majority included: what another judge says never takes one away."""
 
     @property
     def half_width(self) -> float:
@@ -53,7 +57,7 @@ def stratified_share(tallies: Sequence[Tally], seed: int = 0) -> Share:
         share_R = random.beta(tally.right + PRIOR, tally.judged - tally.right + PRIOR, DRAWS)
         draws_R += tally.queries / total * share_R
     low, high = np.quantile(draws_R, [0.025, 0.975])
-    return Share(float(draws_R.mean()), float(low), float(high), sum(tally.judged for tally in tallies))
+    return Share(float(draws_R.mean()), float(low), float(high), sum(tally.judged + tally.undecided for tally in tallies))
 
 
 def stratified_order(

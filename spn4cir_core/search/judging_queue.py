@@ -225,10 +225,12 @@ def _strata(queries: Sequence[PooledQuery]) -> dict[tuple[bool, int], list[Poole
 
 
 def _tally(queries: Sequence[PooledQuery], model: ModelName, judged: Mapping[str, JudgedQuery]) -> Tally:
-    decided = right = 0
+    decided = right = undecided = 0
     for query in queries:
         answer, first = judged.get(query.query_id), query.hits[model][0]
         if answer is not None and first in (*answer.right_ids, *answer.wrong_ids):
             decided += 1
             right += first in answer.right_ids
-    return Tally(len(queries), decided, right)
+        elif answer is not None:
+            undecided += first in (*answer.undecided_ids, *answer.other_split_ids)
+    return Tally(len(queries), decided, right, undecided)

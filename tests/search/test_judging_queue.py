@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spn4cir_core.images.files import ImageFiles
-from spn4cir_core.judgements.judgement import Judgement, Purpose
+from spn4cir_core.judgements.judgement import Judgement, Purpose, Verdict
 from spn4cir_core.judgements.judgement_log import FILE
 from spn4cir_core.search.judging import Judging
 from spn4cir_core.search.judging_queue import DEPTH, JudgingQueue, PooledQuery, QueueOfIndex, pooled_queries
@@ -124,3 +124,17 @@ def test_judgements_of_all_count_for_the_share(compared: SearchService, judging:
     after, other = queue.share_right(compared), queue.next(compared, "Bob")
     assert after.judged == 4 and after.half_width < before.half_width and after.value > before.value
     assert other is not None and other.number == 0
+
+
+def test_what_was_judged_stays_judged_where_judges_differ(compared: SearchService, judging: Judging) -> None:
+    queue = QueueOfIndex(judging)
+    purposes: dict[str, Purpose] = dict.fromkeys(EVALUATION, "evaluation")
+    item = queue.next(compared, "Ann")
+    assert item is not None
+    given: list[tuple[str, Verdict]] = [("Ann", "right"), ("Bob", "wrong"), ("Cid", "unsure"), ("Dan", "wrong")]
+    judged = []
+    for judge, verdict in given:
+        query = ((item.reference.image_id,), item.modified_text)
+        judging.log.add([Judgement(*query, hit.image_id, verdict, judge=judge) for hit in item.hits], purposes)
+        judged.append(queue.share_right(compared).judged)
+    assert judged == [1, 1, 1, 1]
