@@ -57,7 +57,9 @@ def stratified_share(tallies: Sequence[Tally], seed: int = 0) -> Share:
         share_R = random.beta(tally.right + PRIOR, tally.judged - tally.right + PRIOR, DRAWS)
         draws_R += tally.queries / total * share_R
     low, high = np.quantile(draws_R, [0.025, 0.975])
-    return Share(float(draws_R.mean()), float(low), float(high), sum(tally.judged + tally.undecided for tally in tallies))
+    return Share(
+        float(draws_R.mean()), float(low), float(high), sum(tally.judged + tally.undecided for tally in tallies)
+    )
 
 
 def stratified_order(
