@@ -82,9 +82,7 @@ class Reader(Plugin):
 
     @override
     def missing(self) -> Iterable[str]:
-        """Its folder of pictures, where it is given one, and the folder that links may lead into."""
-        if "folder" in type(self).model_fields:
-            yield from missing_by(lambda: self.root(Path()))
+        """The folder that links may lead into."""
         yield from missing_by(lambda: Reader.linked_folders(self))
 
     @abstractmethod
@@ -123,3 +121,15 @@ class Reader(Plugin):
                 path = PurePosixPath(self.corpus_folder(corpus), name).as_posix()
                 if (root / path).exists():
                     yield AnnotationFile(path, corpus, "corpus", cast(Literal["triplets", "queries"], holds))
+
+
+class FolderReader(Reader):
+    """A reader whose root is a folder that is there before a run, wherever the store is."""
+
+    folder: Annotated[Path, OmitFromFingerprint()]
+
+    @override
+    def missing(self) -> Iterable[str]:
+        """The folder of pictures, too."""
+        yield from missing_by(lambda: self.root(Path()))
+        yield from super().missing()

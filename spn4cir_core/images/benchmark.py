@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.base import FoundFile, Reader
+from spn4cir_core.images.base import FolderReader, FoundFile
 from spn4cir_core.images.folder import picture_names
 from spn4cir_core.images.manifest import manifest_column
 from spn4cir_core.images.name_matching import folded_stem
 from spn4cir_core.store.artifacts import Artifact
-from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint, OmitFromFingerprint
+from spn4cir_core.store.fingerprints import OmitDefaultFromFingerprint
 
 NAME = "name"
 """Attribute that holds the image's name in the benchmark's files."""
@@ -23,14 +23,13 @@ GALLERIES = "galleries"
 """Attribute that names the evaluation galleries an image belongs to, separated by ``|``."""
 
 
-class Benchmark(Reader):
+class Benchmark(FolderReader):
     """A benchmark's pictures and annotations below one folder. A picture that is named but missing is counted.
 
     The corpus's name is the benchmark's. Whatever belongs to an evaluation gallery is never trained on.
     """
 
     HINT: ClassVar[str] = "holds the benchmark"
-    folder: Annotated[Path, OmitFromFingerprint()]
     as_published: Annotated[bool, OmitDefaultFromFingerprint()] = False
     """Read annotations as the published code does: an empty caption still joins ("and is red"), queries whose reference
     and target are equal pixels are asked, triplets that stand twice or whose target people rejected are trained on."""

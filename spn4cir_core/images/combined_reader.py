@@ -14,15 +14,14 @@ from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Choice
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.base import READERS, AnnotationFile, FoundFile, Reader
-from spn4cir_core.store.fingerprints import OmitFromFingerprint, fingerprint
+from spn4cir_core.images.base import READERS, AnnotationFile, FolderReader, FoundFile, Reader
+from spn4cir_core.store.fingerprints import fingerprint
 
 
-class Together(Reader):
+class Together(FolderReader):
     """Other readers' corpora, whose folders lie below one folder."""
 
     plugin_kind: ClassVar[str] = "together"
-    folder: Annotated[Path, OmitFromFingerprint()]
     readers: tuple[Annotated[Reader, Choice(READERS)], ...] = Field(min_length=1)
 
     def root(self, store_root: Path) -> Path:

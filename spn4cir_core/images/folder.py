@@ -6,12 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
+from pydantic import Field, model_validator
 from typing_extensions import override
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.images.base import QUERIES, TRIPLETS, FoundFile, Reader
+from spn4cir_core.images.base import QUERIES, TRIPLETS, FolderReader, FoundFile
 from spn4cir_core.images.files import EXTENSIONS
 from spn4cir_core.images.folder_metadata import COCO_METADATA, GROUP_COLUMN, METADATA, Metadata, read_metadata
 from spn4cir_core.images.formats import file_format
@@ -29,7 +30,7 @@ SPLITS = {
 }
 
 
-class Folder(Reader):
+class Folder(FolderReader):
     """Pictures below one directory, which is one corpus or holds one corpus per sub-directory.
 
     A corpus and each of its folders may hold ``metadata.csv`` (or ``.parquet``, ``.jsonl``, COCO's ``.json``): a column
@@ -39,9 +40,11 @@ class Folder(Reader):
     """
 
     plugin_kind: ClassVar[str] = "folder"
-    folder: Annotated[Path, OmitFromFingerprint()]
     subdirectories: Literal["categories", "corpora"] = "categories"
     """What the directories directly below ``folder`` are."""
+    corpus: Annotated[str, OmitFromFingerprint()] = Field(default="", pattern=r"^[^/]*$")
+    """Name of the one corpus; empty: the folder's own. It decides fingerprints, as the folder's name does: give a
+    renamed folder its old name here, and what was made before is used again."""
     split_folders: Annotated[bool, OmitDefaultFromFingerprint()] = True
     """Whether the first directories inside the corpus are splits, where all are called train, validation, test or the
     like, and at least two of these. The category is then the next directory."""
@@ -51,6 +54,12 @@ class Folder(Reader):
     """Metadata column whose equal values keep images on one side of the split; empty: a column ``group``, if any."""
     split_column: str = ""
     """Metadata column that asks for a split: train, validation (val, dev) or evaluation (test)."""
+
+    @model_validator(mode="after")
+    def _names_one_corpus(self) -> Self:
+        if self.corpus and self.subdirectories == "corpora":
+            raise ValueError('corpus names the whole folder; with subdirectories = "corpora" each has its own name')
+        return self
 
     def root(self, store_root: Path) -> Path:
         """The directory itself."""
@@ -77,7 +86,8 @@ class Folder(Reader):
     @override
     def state(self, store_root: Path) -> str | None:
         """That of all below the directory; of a reader derived from this one nothing is known."""
-        return folder_state(self.root(store_root)) if type(self) is Folder else None
+        state = folder_state(self.root(store_root)) if type(self) is Folder else None
+        return f"{state} {self.corpus}" if state and self.corpus else state
 
     @override
     def corpora(self, store_root: Path) -> set[str]:
@@ -93,7 +103,7 @@ class Folder(Reader):
     def _folder_of(self, root: Path) -> dict[str, str]:
         """Corpus → its folder, relative to the root."""
         if self.subdirectories == "categories":
-            return {root.name or "corpus": ""}
+            return {self.corpus or root.name or "corpus": ""}
         names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _hidden(entry.name))
         return dict(zip(names, names, strict=True))
 

@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 
 from spn4cir_core.errors import Spn4cirError
 from spn4cir_core.flow import STAGES
-from spn4cir_core.images.base import Reader
+from spn4cir_core.images.base import FolderReader, Reader
 from spn4cir_core.images.stage import counted
 from spn4cir_core.operations.requirements import PACKAGE, installed, missing_packages, packages_of, settings_below
 from spn4cir_core.recipe import Recipe
@@ -173,12 +173,12 @@ def models(recipe: Recipe) -> Iterator[Symptom]:
 
 def pictures(recipe: Recipe) -> Iterator[Symptom]:
     """Whether the folder that the recipe's pictures are read from is there; readers that draw theirs have none."""
-    folder: Path | None = getattr(recipe.images.reader, "folder", None)
-    if folder is None:
+    reader = recipe.images.reader
+    if not isinstance(reader, FolderReader):
         return
-    location = Path(folder).expanduser()
+    location = reader.folder.expanduser()
     if location.is_dir() and os.access(location, os.R_OK | os.X_OK):
-        ignored = counted(recipe.images.reader.ignored(Path()))
+        ignored = counted(reader.ignored(Path()))
         yield Symptom("pictures", "ok", f"{location.absolute()}{f'; no pictures: {ignored}' if ignored else ''}")
     else:
         cure = "name it with --images, or as images.reader.folder of the recipe (./ is relative to the recipe's file)"

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import FoundFile
@@ -34,6 +35,15 @@ def test_one_corpus_whose_first_directories_are_categories(tmp_path: Path) -> No
         ("shirts/x.JPG", "shop", "shirts"),
     ]
     assert Folder(folder=root).corpus_folder("shop") == ""
+
+
+def test_a_folder_can_be_called_something_else(tmp_path: Path) -> None:
+    touch(tmp_path / "photos-2026", "a.png")
+    assert {file.corpus for file in files_of(tmp_path / "photos-2026", corpus="photos")} == {"photos"}
+    with pytest.raises(ValidationError, match="each has its own name"):
+        Folder(folder=tmp_path, corpus="photos", subdirectories="corpora")
+    with pytest.raises(ValidationError, match="corpus"):
+        Folder(folder=tmp_path, corpus="a/b")
 
 
 def test_sub_directories_as_corpora(tmp_path: Path) -> None:

@@ -64,6 +64,21 @@ def test_a_new_decoder_makes_a_corpus_again_only_where_it_can_see_it_otherwise(
     assert wanted[2][0] == wanted[3][0] and wanted[2][1] != wanted[3][1]
 
 
+def test_a_renamed_folder_with_its_old_name_as_corpus_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_state, "SETTLED_NS", -1)  # states are noted at once
+    store = Store(tmp_path / "store")
+    write_pictures(tmp_path / "photos", 2)
+    before, _ = IMAGES.run(recipe(tmp_path / "photos"), store)
+    (tmp_path / "photos").rename(tmp_path / "photos-2026")
+    renamed = tmp_path / "photos-2026"
+    assert IMAGES.wanted(recipe(renamed), store) != before.fingerprint
+    assert IMAGES.run(recipe(renamed, corpus="photos"), store) == (before, True)
+    other, _ = IMAGES.run(recipe(renamed, corpus="other"), store)
+    assert set(manifest_column(other, "corpus").values()) == {"other"}
+
+
 @pytest.mark.parametrize("count", [1, 2, 10])
 def test_tiny_corpora(tmp_path: Path, count: int) -> None:
     write_pictures(tmp_path / "in", count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 from spn4cir_core.cli.app import app
 from spn4cir_core.errors import InputError
 from spn4cir_core.flow import STAGES
-from spn4cir_core.operations import requirements
+from spn4cir_core.images.base import FoundFile, Reader
+from spn4cir_core.operations import doctor, requirements
 from spn4cir_core.operations.requirements import check_requirements, missing_requirements
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Store
@@ -115,3 +117,24 @@ def test_the_command_ends_before_its_first_stage(tmp_path: Path) -> None:
     assert str(result.exception).startswith(f"rerank: model folder {tmp_path / 'none'} does not exist")
     estimated = CliRunner().invoke(app, ["estimate", "--for", "1000", *words])
     assert "rerank: model folder" in estimated.output
+
+
+class InTheStore(Reader):
+    """A reader of somebody's own, whose folder lies below the store and is no path by itself."""
+
+    folder: str = "pictures"
+
+    def root(self, store_root: Path) -> Path:
+        return next(path for path in store_root.iterdir() if path.name == self.folder)
+
+    def files(self, store_root: Path) -> Iterator[FoundFile]:
+        yield from ()
+
+
+def test_a_reader_of_ones_own_is_not_asked_for_its_root_before_there_is_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = load_recipe("demo", {"images": {"reader": {"kind": f"{__name__}:InTheStore"}}})
+    assert missing_requirements(own, {"images"}) == []
+    assert list(doctor.pictures(own)) == []
