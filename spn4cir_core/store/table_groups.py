@@ -5,30 +5,62 @@ Arrow cannot read a nested column, such as the metadata of pictures, of which on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 GROUP_BYTES = 64 << 20
 """About how much a row group holds before it is compressed. A row that is larger has a group of its own."""
-NUMBER_BYTES = 8
+NUMBER_BYTES, ROWS_READ = 8, 1024
 
 
 def batches_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Rows as record batches of about :data:`GROUP_BYTES`; one empty batch where there are none."""
-    pending: list[Mapping[str, Any]] = []
-    size = 0
-    for row in rows:
-        row_size = size_of(row)
-        if pending and size + row_size > GROUP_BYTES:
-            yield pa.RecordBatch.from_pylist(pending, schema)
-            pending, size = [], 0
-        pending.append(row)
-        size += row_size
-    yield pa.RecordBatch.from_pylist(pending, schema)
+    pending: list[list[Any]] = [[] for _ in schema.names]
+    size, rest = 0, iter(rows)
+    while read := list(islice(rest, ROWS_READ)):
+        columns = [[row.get(name) for row in read] for name in schema.names]
+        size_of_rows = sum(map(_sizes, columns, schema.types)).tolist()
+        start = 0
+        for number, row_size in enumerate(size_of_rows):
+            if size and size + row_size > GROUP_BYTES:
+                yield _batch([own + column[start:number] for own, column in zip(pending, columns, strict=True)], schema)
+                pending, size, start = [[] for _ in schema.names], 0, number
+            size += row_size
+        for own, column in zip(pending, columns, strict=True):
+            own += column[start:]
+    yield _batch(pending, schema)
+
+
+def _batch(columns: Iterable[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)], schema=schema
+    )
+
+
+def _sizes(values: Sequence[Any], kind: pa.DataType) -> np.ndarray:
+    """:func:`size_of` of each value of a column."""
+    if pa.types.is_primitive(kind):
+        return np.full(len(values), NUMBER_BYTES)
+    if pa.types.is_string(kind):
+        return np.fromiter((len(value or "") for value in values), np.int64, len(values)) + NUMBER_BYTES
+    if not (pa.types.is_list(kind) or pa.types.is_map(kind)):
+        return np.fromiter(map(size_of, values), np.int64, len(values))
+    lists = [value or () for value in values]
+    items = list(chain.from_iterable(lists))
+    if pa.types.is_list(kind):
+        item_sizes = _sizes(items, kind.value_type)
+    else:
+        item_sizes = _sizes([key for key, _ in items], kind.key_type) + NUMBER_BYTES
+        item_sizes += _sizes([value for _, value in items], kind.item_type)
+    before = np.concatenate([[0], np.cumsum(item_sizes)])
+    ends = np.cumsum(np.fromiter(map(len, lists), np.int64, len(lists)))
+    return np.diff(before[ends], prepend=0) + NUMBER_BYTES
 
 
 def size_of(value: Any) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import compress, islice
 from typing import Any
 
 from spn4cir_core.captions.caption_table import read_captions
@@ -51,38 +52,32 @@ def write_texts(work: Work[ModifiedTextsInput]) -> None:
 
 def _captioned(pairs: Artifact, captions: dict[str, str]) -> list[CaptionedPair]:
     table = read_pairs(pairs, "pair_id", "reference_id", "target_id")
-    columns = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
+    pair_ids, references, targets = (table[name].to_pylist() for name in table.column_names)
+    caption_of = {name: without_full_stop(captions.get(name, "")) for name in {*references, *targets}}
     return [
-        CaptionedPair(
-            pair_id, one, two, without_full_stop(captions.get(one, "")), without_full_stop(captions.get(two, ""))
-        )
-        for pair_id, one, two in columns
+        CaptionedPair(pair_id, one, two, caption_of[one], caption_of[two])
+        for pair_id, one, two in zip(pair_ids, references, targets, strict=True)
     ]
 
 
-def summarise(rows: Iterable[ModifiedTexts]) -> dict[str, Any]:
+def summarise(rows: Sequence[ModifiedTexts]) -> dict[str, Any]:
     """Counts and examples per template, the share of fallbacks, and lengths."""
-    per_template: Counter[str] = Counter()
-    examples: dict[str, list[str]] = {}
-    pairs = fallbacks = texts = words = longest = 0
-    for row in rows:
-        pairs += 1
-        fallbacks += row.fallback
-        longest = max(longest, row.token_count)
-        for name, text in zip(row.template_ids, row.modified_texts, strict=True):
-            texts += 1
-            words += len(text.split())
-            per_template[name] += 1
-            if len(examples.setdefault(name, [])) < EXAMPLES_PER_TEMPLATE:
-                examples[name].append(text)
+    texts = [text for row in rows for text in row.modified_texts]
+    names = [name for row in rows for name in row.template_ids]
+    per_template = dict(sorted(Counter(names).items()))
     return {
-        "texts": texts,
-        "texts_per_template": dict(sorted(per_template.items())),
-        "examples": dict(sorted(examples.items())),
-        "fallback_share": round(fallbacks / pairs, 4) if pairs else 0.0,
-        "mean_words": round(words / texts, 2) if texts else 0.0,
-        "most_tokens": longest,
+        "texts": len(texts),
+        "texts_per_template": per_template,
+        "examples": {name: _examples(name, names, texts) for name in per_template},
+        "fallback_share": round(sum(row.fallback for row in rows) / len(rows), 4) if rows else 0.0,
+        "mean_words": round(sum(len(text.split()) for text in texts) / len(texts), 2) if texts else 0.0,
+        "most_tokens": max((row.token_count for row in rows), default=0),
     }
+
+
+def _examples(template: str, names: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """The first texts of a template."""
+    return list(islice(compress(texts, map(template.__eq__, names)), EXAMPLES_PER_TEMPLATE))
 
 
 def _outside(tables: ModifiedTextsInput, store: Store) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
 from typing import Any
 
@@ -46,7 +46,7 @@ def write_template_texts(
     )
     texts_of, computed = filled(job, work.progress, work.draft.seconds, work.processes)
     work.draft.details["pairs_with_texts_before"] = len(job.items) - computed
-    return {pair_id: _from_text(pair_id, texts_of[key]) for pair_id, key in key_of.items()}
+    return dict(zip(key_of, _from_texts(list(key_of), [texts_of[key] for key in key_of.values()]), strict=True))
 
 
 def _writer_fingerprint(work: Work[ModifiedTextsInput], templates: Sequence[Template]) -> str:
@@ -69,9 +69,11 @@ def _as_text(written: ModifiedTexts | str) -> str:
     return json.dumps(values, ensure_ascii=False)
 
 
-def _from_text(pair_id: str, text: str) -> ModifiedTexts | str:
-    values = json.loads(text)
-    if isinstance(values, str):
-        return values
-    texts, template_ids, *rest = values
-    return ModifiedTexts(pair_id, tuple(texts), tuple(template_ids), *rest)
+def _from_texts(pair_ids: Sequence[str], texts: Sequence[str]) -> Iterator[ModifiedTexts | str]:
+    """What :func:`_as_text` made of each pair; read as one list, which is much faster than one by one."""
+    for pair_id, values in zip(pair_ids, json.loads(f"[{','.join(texts)}]"), strict=True):
+        if isinstance(values, str):
+            yield values
+        else:
+            modified_texts, template_ids, *rest = values
+            yield ModifiedTexts(pair_id, tuple(modified_texts), tuple(template_ids), *rest)
