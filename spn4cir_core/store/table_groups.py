@@ -25,7 +25,7 @@ def batches_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator
     size, rest = 0, iter(rows)
     while read := list(islice(rest, ROWS_READ)):
         columns = [[row.get(name) for row in read] for name in schema.names]
-        size_of_rows = sum(map(_sizes, columns, schema.types)).tolist()
+        size_of_rows = np.sum(list(map(_sizes, columns, schema.types)), axis=0).tolist()
         start = 0
         for number, row_size in enumerate(size_of_rows):
             if size and size + row_size > GROUP_BYTES:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any
 
 import pyarrow as pa
 
@@ -14,7 +12,7 @@ from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.store.draft import Draft
 from spn4cir_core.triplets.gate_triplets import Refused
 from spn4cir_core.triplets.sheet import drawn, triplet_sheet
-from spn4cir_core.triplets.triplet import SCHEMA, Triplet
+from spn4cir_core.triplets.triplet import SCHEMA, Triplet, triplet_columns
 
 REFUSED_FILE, REFUSED_SHEET = "refused.parquet", "refused.jpg"
 REFUSED_SCHEMA = SCHEMA.append(pa.field("reason", pa.string()))
@@ -46,5 +44,6 @@ def record_refused(refused: Sequence[Refused], files: ImageFiles, draft: Draft) 
 
 def refused_table(refused: Iterable[Refused]) -> pa.Table:
     """One row per refused triplet, sorted by id: the columns of ``triplets.parquet`` and the reason."""
-    rows: list[dict[str, Any]] = [asdict(item.triplet) | {"reason": item.reason} for item in refused]
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["triplet_id"]), schema=REFUSED_SCHEMA)
+    items = sorted(refused, key=lambda item: item.triplet.triplet_id)
+    reasons = pa.array([item.reason for item in items], pa.string())
+    return pa.Table.from_arrays([*triplet_columns([item.triplet for item in items]), reasons], schema=REFUSED_SCHEMA)

@@ -77,11 +77,15 @@ def weighed(triplets: Iterable[Triplet], scores: Mapping[str, Scores], by: Weigh
     ``s`` is 1 − text_rank_share, 1 − round_trip_rank / others, or judge_score, and 1 where there is no score.
     """
     return [
-        replace(triplet, weight=triplet.weight * max(least, _quality(scores.get(triplet.triplet_id, NO_SCORES), by)))
+        _with_weight(triplet, triplet.weight * max(least, _quality(scores.get(triplet.triplet_id, NO_SCORES), by)))
         if triplet.origin == "generated"
         else triplet
         for triplet in triplets
     ]
+
+
+def _with_weight(triplet: Triplet, weight: float) -> Triplet:
+    return triplet if weight == triplet.weight else replace(triplet, weight=weight)
 
 
 def _quality(scores: Scores, by: Weighing) -> float:

@@ -21,7 +21,7 @@ from spn4cir_core.splits.split_tables import component_of_images, split_of_image
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.store.draft import Draft
 from spn4cir_core.texts.caption_meanings import meaning_digests
-from spn4cir_core.texts.text_table import read_modified_texts
+from spn4cir_core.texts.text_table import TextColumn, read_modified_texts
 from spn4cir_core.triplets.figures import text_figures
 from spn4cir_core.triplets.gate_triplets import gate_triplets, models_and_verdicts
 from spn4cir_core.triplets.refusal_report import record_refused
@@ -36,6 +36,7 @@ from spn4cir_core.triplets.verdicts import read_verdicts, verdict_counts
 TRAIN = "train"
 EXAMPLES = 5
 ANNOTATED_COLUMNS: tuple[TripletColumn, ...] = ("annotation_id", "reference_id", "target_id", "modified_texts", "kind")
+TEXT_COLUMNS: tuple[TextColumn, ...] = ("pair_id", "modified_texts", "template_ids")
 PAIR_COLUMNS: tuple[PairColumn, ...] = ("pair_id", "reference_id", "target_id", "rank", "score", "split")
 
 
@@ -84,16 +85,10 @@ def read_pictures(parents: Mapping[str, Artifact]) -> dict[str, Picture]:
     """Every image with its caption (empty if it got none), split and component, by id."""
     captions = read_captions(parents["captions"])
     split_of, component_of = split_of_images(parents["splits"]), component_of_images(parents["splits"])
-    images = read_manifest(parents["images"], *PICTURE).to_pylist()
+    images = read_manifest(parents["images"], *PICTURE)
     return {
-        row["image_id"]: Picture(
-            path=row["path"],
-            pixel_sha256=row["pixel_sha256"],
-            caption=captions.get(row["image_id"], ""),
-            split=split_of[row["image_id"]],
-            component=component_of[row["image_id"]],
-        )
-        for row in images
+        name: Picture(path, pixels, captions.get(name, ""), split_of[name], component_of[name])
+        for name, path, pixels in zip(*(images[column].to_pylist() for column in PICTURE), strict=True)
     }
 
 
@@ -140,27 +135,33 @@ def generated_triplets(
     """The pairs that got a text."""
     if "generated" not in settings.origins:
         return
-    pairs = {row["pair_id"]: row for row in read_pairs(parents["pairs"], *PAIR_COLUMNS).to_pylist()}
-    for row in read_modified_texts(parents["modified_texts"], "pair_id", "modified_texts", "template_ids").to_pylist():
-        pair = pairs[row["pair_id"]]
-        reference, target = pictures[pair["reference_id"]], pictures[pair["target_id"]]
+    pairs, texts = (
+        read_pairs(parents["pairs"], *PAIR_COLUMNS),
+        read_modified_texts(parents["modified_texts"], *TEXT_COLUMNS),
+    )
+    pair_ids, references, targets, ranks, scores, splits = (pairs[name].to_pylist() for name in PAIR_COLUMNS)
+    row_of = {pair_id: row for row, pair_id in enumerate(pair_ids)}
+    columns = (texts[name].to_pylist() for name in TEXT_COLUMNS)
+    for pair_id, modified_texts, template_ids in zip(*columns, strict=True):
+        row = row_of[pair_id]
+        reference, target = pictures[references[row]], pictures[targets[row]]
         yield Triplet(
-            triplet_id=f"generated/{row['pair_id']}",
-            reference_id=pair["reference_id"],
-            target_id=pair["target_id"],
+            triplet_id=f"generated/{pair_id}",
+            reference_id=references[row],
+            target_id=targets[row],
             reference_path=reference.path,
             target_path=target.path,
             reference_caption=reference.caption,
             target_caption=target.caption,
-            modified_texts=tuple(row["modified_texts"]),
+            modified_texts=tuple(modified_texts),
             origin="generated",
             kind="",
-            template_ids=tuple(row["template_ids"]),
-            rank=pair["rank"],
-            score=pair["score"],
+            template_ids=tuple(template_ids),
+            rank=ranks[row],
+            score=scores[row],
             weight=settings.generated_weight,
             repeats=1,
-            split=pair["split"],
+            split=splits[row],
         )
 
 
@@ -177,8 +178,12 @@ def capped(triplets: Sequence[Triplet], most: int | None, seed: int, draft: Draf
 
 def distinct(triplets: Sequence[Triplet], draft: Draft) -> Iterator[Triplet]:
     """Each reference, target and text once: the annotated one, else the first by id."""
+    times = Counter((triplet.reference_id, triplet.target_id) for triplet in triplets)
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     for triplet in sorted(triplets, key=lambda triplet: (triplet.origin != "annotated", triplet.triplet_id)):
+        if times[triplet.reference_id, triplet.target_id] == 1:
+            yield triplet
+            continue
         texts = tuple(sorted({normalised(text) for text in triplet.modified_texts}))
         key = (triplet.reference_id, triplet.target_id, texts)
         if key in seen:
@@ -192,8 +197,10 @@ def check_training_set(triplets: Sequence[Triplet], pictures: Mapping[str, Pictu
     """Refuse an empty training set; assert that nothing held out is trained on."""
     training = [triplet for triplet in triplets if triplet.split == TRAIN]
     for triplet in triplets:
-        sides = {pictures[triplet.reference_id].split, pictures[triplet.target_id].split}
-        assert sides == {triplet.split}, f"{triplet.triplet_id} joins images of {sides}, its split is {triplet.split}"
+        sides = pictures[triplet.reference_id].split, pictures[triplet.target_id].split
+        assert sides == (triplet.split, triplet.split), (
+            f"{triplet.triplet_id} joins images of {sides}, its split is {triplet.split}"
+        )
     if not training:
         counts = {name: work.parents[name].summary["drops"] for name in ("annotations", "pairs", "modified_texts")}
         counts["triplets"] = dict(work.draft.drops)
@@ -227,17 +234,13 @@ def candidate_table(
         image_ids = {name for triplet in training for name in (triplet.reference_id, triplet.target_id)}
     else:
         image_ids = {name for name, picture in pictures.items() if picture.split == TRAIN}
-    rows = [
-        {
-            "image_id": name,
-            "path": pictures[name].path,
-            "pixel_sha256": pictures[name].pixel_sha256,
-            "caption": pictures[name].caption,
-            "component": pictures[name].component,
-        }
-        for name in sorted(image_ids)
+    names = sorted(image_ids)
+    shown = [pictures[name] for name in names]
+    columns = [
+        [getattr(picture, field.name) for picture in shown] for field in CANDIDATE_SCHEMA if field.name != "image_id"
     ]
-    return pa.Table.from_pylist(rows, schema=CANDIDATE_SCHEMA)
+    arrays = [pa.array(column, kind) for column, kind in zip([names, *columns], CANDIDATE_SCHEMA.types, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=CANDIDATE_SCHEMA)
 
 
 def summarise(triplets: Sequence[Triplet], candidates: pa.Table, answers: TextAnswers) -> dict[str, Any]:

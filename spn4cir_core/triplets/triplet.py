@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -76,4 +76,9 @@ def triplet_of(row: Mapping[str, Any]) -> Triplet:
 
 def triplet_table(triplets: Iterable[Triplet]) -> pa.Table:
     """The triplets as a table, in their order."""
-    return pa.Table.from_pylist([vars(triplet) for triplet in triplets], schema=SCHEMA)
+    return pa.Table.from_arrays(triplet_columns(list(triplets)), schema=SCHEMA)
+
+
+def triplet_columns(triplets: Sequence[Triplet]) -> list[pa.Array]:
+    """The columns of :data:`SCHEMA`."""
+    return [pa.array([getattr(triplet, field.name) for triplet in triplets], field.type) for field in SCHEMA]
