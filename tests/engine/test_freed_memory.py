@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -52,3 +53,74 @@ def test_after_a_block_freed_memory_has_gone_back() -> None:
     command = [sys.executable, "-c", FAULTS_AFTER_A_BLOCK]
     inside, after = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
     assert inside < after
+
+PAGES_OF_LIBRARIES = """
+from pathlib import Path
+import torch
+from spn4cir_core.engine.freed_memory import freed_memory_kept
+
+def mapped():
+    return int(Path("/proc/self/statm").read_text().split()[2])
+
+before = mapped()
+with freed_memory_kept():
+    pass
+print(before, mapped())
+assert torch.ones(40, 40).matmul(torch.ones(40, 40)).sum() == 40**3
+assert torch.nn.functional.conv2d(torch.ones(1, 1, 9, 9), torch.ones(1, 1, 3, 3)).unique().item() == 9
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="Linux's pages, by glibc")
+def test_after_a_block_libraries_have_the_pages_alone_that_they_need_again() -> None:
+    command = [sys.executable, "-c", PAGES_OF_LIBRARIES]
+    before, after = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    assert after < before / 2
+
+
+HEAPS_OF_THREADS = """
+import sys
+from pathlib import Path
+from threading import Barrier, Thread
+from spn4cir_core.engine.freed_memory import freed_memory_kept, share_one_heap
+
+if sys.argv[1] == "one":
+    assert share_one_heap()
+import numpy as np
+together = Barrier(4)
+
+def work():
+    together.wait()
+    for _ in range(8):
+        np.full(4_000_000, 1, np.uint8), np.full(9_000_000, 1, np.uint8)
+
+with freed_memory_kept():
+    threads = [Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+pages, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+print(pages - shared)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to")
+def test_threads_that_share_a_heap_leave_nothing_behind() -> None:
+    def pages(heaps: str) -> int:
+        command = [sys.executable, "-c", HEAPS_OF_THREADS, heaps]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert pages("one") < pages("many") - 2000
+
+
+def test_the_number_of_heaps_that_the_environment_says_goes_before() -> None:
+    code = "from spn4cir_core.engine.freed_memory import share_one_heap; print(share_one_heap())"
+    command, environment = [sys.executable, "-c", code], {**os.environ, "MALLOC_ARENA_MAX": "2"}
+    assert subprocess.check_output(command, env=environment, text=True).strip() == "False"
+
+
+def test_arrow_takes_its_memory_from_the_c_library() -> None:
+    code = "import spn4cir_core, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True).strip() == "system"
