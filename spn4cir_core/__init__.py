@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # Two OpenMP threads that spin run about ten times slower beside another busy process. This must be
 # set before torch is imported, hence here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Arrow's own pools keep what is freed, 50 to 110 MB after some stages; the C library's gives it back. Before pyarrow is.
+# Arrow's own pool keeps what is freed, 50 to 110 MB after some stages. This must be set before pyarrow is imported.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 __version__ = "0.1.0"

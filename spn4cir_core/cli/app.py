@@ -17,7 +17,6 @@ from typing_extensions import override
 
 from spn4cir_core.cli.command_table import COMMANDS
 from spn4cir_core.cli.hints import CompleteHints, with_options
-from spn4cir_core.engine.freed_memory import share_one_heap
 from spn4cir_core.engine.log_level import LOG_LEVEL, set_log_level
 from spn4cir_core.errors import Spn4cirError
 
@@ -135,7 +134,6 @@ def main() -> None:
 
     Any other error has its traceback, and the same line last.
     """
-    share_one_heap()
     try:
         app(options_first(sys.argv[1:]))
     except Spn4cirError as error:

@@ -1,9 +1,8 @@
-"""Memory that networks free and ask for again in every layer stays with the process while a stage runs, and no longer."""
+"""Memory that networks free and ask for again in every layer stays with the process while a stage runs, no longer."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 import resource
 import sys
@@ -11,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from threading import Barrier, Thread
 from typing import Any
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's mallopt(3)."""
 LARGEST_KEPT_BYTES, KEPT_BYTES = 64 << 20, 128 << 20
+HEAPS, BLOCK_BYTES = 16, 128 << 10
+"""Heaps of threads that are looked after, and how much is freed in each: what is smaller glibc only sets aside."""
 MADV_DONTNEED = 4
 """Number of Linux's madvise(2)."""
 FILE_BYTES, MAPPING_KIB = 128 << 20, 1024
@@ -26,7 +28,7 @@ _LIBRARY = re.compile(
     r"(?:[A-Z].*\n)*?Anonymous: +(\d+) kB\n(?:[A-Z].*\n)*?Swap: +(\d+) kB\n",
     re.MULTILINE,
 )
-"""A library's part that is not written to, in ``smaps``: its ends, resident pages, and pages that are not the file's."""
+"""A part of a library that is not written to, in ``smaps``: its ends, resident pages, and those not of the file."""
 
 
 @cache
@@ -45,19 +47,6 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES) and mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
 
 
-def share_one_heap() -> bool:
-    """Let all threads of this process take memory from one heap of glibc, for a program that has no threads yet.
-
-    By default each has its own, and gives back nothing of it but whole blocks between others: of the threads that look
-    at pictures some 30 MB each stay. The environment variable ``MALLOC_ARENA_MAX`` goes before.
-
-    Returns:
-        Whether the C library does.
-    """
-    mallopt = _of_glibc("mallopt")
-    return mallopt is not None and "MALLOC_ARENA_MAX" not in os.environ and bool(mallopt(M_ARENA_MAX, 1))
-
-
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
     """Inside the block freed memory stays with the process; after it all of it goes back, which takes milliseconds."""
@@ -67,11 +56,35 @@ def freed_memory_kept() -> Iterator[None]:
     finally:
         if "pyarrow" in sys.modules:
             sys.modules["pyarrow"].default_memory_pool().release_unused()
-        malloc_trim = _of_glibc("malloc_trim")
-        if malloc_trim is not None:
-            malloc_trim(0)
+        if _of_glibc("malloc_trim") is not None:
+            _give_back_heaps()
             with suppress(OSError, ValueError):  # a system without /proc
                 _give_back_library_pages()
+
+
+def _give_back_heaps() -> None:
+    """Have glibc give back what is free in all heaps: threads that have ended leave theirs to those that begin.
+
+    malloc_trim(3) leaves the end of a thread's heap: 30 MB of each that has looked at pictures. It goes when something
+    large is freed there, so some threads, one for each heap, do that.
+    """
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    together = Barrier(HEAPS)
+
+    def free_something() -> None:
+        block = library.malloc(BLOCK_BYTES)
+        together.wait()
+        library.free(block)
+
+    library.mallopt(M_TRIM_THRESHOLD, BLOCK_BYTES)
+    threads = [Thread(target=free_something) for _ in range(HEAPS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    library.malloc_trim(0)
 
 
 def _give_back_library_pages() -> None:

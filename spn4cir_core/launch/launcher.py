@@ -112,8 +112,7 @@ class Launch(Settings):
         """What the command's environment has beside this process's own: threads that together use each core once."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // self.processes)))
-        heaps = os.environ.get("MALLOC_ARENA_MAX", "1")  # as share_one_heap does for this process
-        return {LAUNCHED_BY: str(os.getpid()), "OMP_NUM_THREADS": threads, "MALLOC_ARENA_MAX": heaps}
+        return {LAUNCHED_BY: str(os.getpid()), "OMP_NUM_THREADS": threads}
 
 
 INLINE = Launch()
