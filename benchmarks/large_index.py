@@ -29,8 +29,9 @@ from spn4cir_core.blend.fitted import BLEND_FILE, read_blend
 from spn4cir_core.index.faiss_index import Codes, multiply_from_few_queries
 from spn4cir_core.index.sharded_index import ShardedVectors
 from spn4cir_core.index.vector_shards import SEARCH, EarlierShards, ShardWriter, VectorSource
-from spn4cir_core.search.index_table import ABOUT, IMAGES_FILE, SCHEMA, VECTORS, read_shard_lists
+from spn4cir_core.search.index_table import ABOUT, IMAGES_FILE, SCHEMA, VECTORS, IndexedImages, read_shard_lists
 from spn4cir_core.search.indexed_blend import CODES, COMPARED_IN_FULL
+from spn4cir_core.search.indexed_captions import write_words
 from spn4cir_core.search.repeats import REPEATS_SCHEMA
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE
@@ -93,6 +94,7 @@ def write_index(small: Artifact, draft: Draft, rows: int) -> None:
         )
         scratch.unlink()
     draft.write_table(images, IMAGES_FILE)
+    write_words(draft, IndexedImages(images), read_blend(small))
     draft.write_table(REPEATS_SCHEMA.empty_table(), NEAR_DUPLICATES_FILE)
     for name in set(small.summary["files"]) - {ABOUT, IMAGES_FILE, NEAR_DUPLICATES_FILE}:
         if name == BLEND_FILE or name.endswith((".json", ".safetensors")):

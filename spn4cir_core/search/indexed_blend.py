@@ -26,7 +26,8 @@ from spn4cir_core.index.image_index import candidate_images
 from spn4cir_core.index.sharded_index import ShardedVectors
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.search.encoder import Encoder, Query
-from spn4cir_core.search.index_table import read_shard_lists
+from spn4cir_core.search.index_table import IndexedImages, read_shard_lists
+from spn4cir_core.search.indexed_captions import IndexedGallery, counted_captions, counts_words, read_words
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.texts.caption_words import distinct_rows
 from spn4cir_core.texts.word_kinds import WordKinds
@@ -100,7 +101,7 @@ class IndexedBlend:
         cls,
         artifact: Artifact,
         about: Mapping[str, Any],
-        rows: Sequence[Mapping[str, str]],
+        images: IndexedImages,
         own: Mapping[str, Callable[[], Network]],
         indexes: Mapping[str, VectorIndex] | None = None,
     ) -> IndexedBlend:
@@ -108,7 +109,7 @@ class IndexedBlend:
 
         Args:
             about: the content of ``index.json``: the image encoder, and what captions uploads.
-            rows: caption and pixel_sha256 of every image, in the order of the vectors.
+            images: in the order of the vectors.
             own: model → its network, of those that are already open.
             indexes: by name of vectors, what proposes the candidates; None: codes of the artefact, where there are more
                 images than are compared.
@@ -119,17 +120,18 @@ class IndexedBlend:
         blend, files = read_blend(artifact), artifact.summary["files"]
         names, encoder = vectors_in_use(blend), _encoder(about["image_encoder"])
         sharded = {name: _open_vectors(artifact, name) for name in names}
-        are_proposed = indexes is not None or len(rows) > COMPARED_IN_FULL
+        are_proposed = indexes is not None or len(images) > COMPARED_IN_FULL
         if indexes is None:
             indexes = {name: one.index(CODES) for name, one in sharded.items()} if are_proposed else {}
         vectors: dict[str, Any] = {name: one if are_proposed else one.whole() for name, one in sharded.items()}
-        captions = [row["caption"] if _counts(row, blend) else "" for row in rows]
+        captions = counted_captions(images, blend)
+        words, kinds = read_words(artifact)
         sentences = Sentences.of(blend.sentence_encoder) if CAPTION in names else None
         return cls(
             blend,
-            Gallery(captions, vectors, SCORED_TOGETHER),
-            {row["pixel_sha256"]: number for number, row in enumerate(rows)},
-            WordKinds.learn(captions),
+            IndexedGallery(captions, vectors, SCORED_TOGETHER, counted=words),
+            images.row_of_pixels,
+            kinds or WordKinds.learn(captions),
             sentences,
             {name: Encoder(_network(artifact, name, own)) for name in names if _is_trained(name, files, own)},
             FirstUse(encoder.start),
@@ -147,9 +149,8 @@ class IndexedBlend:
     @property
     def captions_by_word(self) -> Gallery | None:
         """The gallery, where captions are read and their words are counted in any case, or few."""
-        counted = any(isinstance(channel, WordChannel) for channel in self.blend.used_channels)
         few = len(self.gallery.captions) <= COMPARED_IN_FULL
-        return self.gallery if counted or (few and self.reads_captions) else None
+        return self.gallery if counts_words(self.blend) or (few and self.reads_captions) else None
 
     def uncaptioned(self, reference: int | None) -> str:
         """Says by which channels a reference image without a caption is searched; empty where it has one, or none
@@ -325,10 +326,6 @@ def _upload_captions(table: Mapping[str, Any]) -> Callable[[Image.Image], str]:
         return caption([upload], [picture])[0] or ""
 
     return of
-
-
-def _counts(row: Mapping[str, str], blend: FittedBlend) -> bool:
-    return blend.caption_sources is None or row["caption_source"] in blend.caption_sources
 
 
 def _encoder(table: Mapping[str, Any]) -> ImageEncoder:

@@ -168,4 +168,4 @@ def _indexed_images(indexed: Searcher) -> pa.Table:
     """path and pixel_sha256 of the indexed images, in the index's order."""
     import pyarrow as pa
 
-    return pa.table({name: [row[name] for row in indexed.rows] for name in ("path", "pixel_sha256")})
+    return pa.table({name: indexed.rows.columns[name] for name in ("path", "pixel_sha256")})

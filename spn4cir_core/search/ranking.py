@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from spn4cir_core.index.image_index import best_images_of_each
 from spn4cir_core.search.encoder import Encoder, Made, Query
 from spn4cir_core.search.filters import Filters
 from spn4cir_core.search.hits import Hit
+from spn4cir_core.search.index_table import IndexedImages
 from spn4cir_core.search.indexed_blend import IndexedBlend, Scored
 from spn4cir_core.search.repeats import Repeats
 from spn4cir_core.search.search_request import SearchRequest
@@ -32,19 +33,15 @@ class ImageRanking:
     def __init__(
         self,
         index: VectorIndex,
-        rows: Sequence[dict[str, Any]],
+        images: IndexedImages,
         load_network: Callable[[], Network],
         blend: IndexedBlend | None = None,
         repeats: Repeats | None = None,
     ) -> None:
         """``load_network`` is called when the network is first needed: a blend may do without."""
-        self.index, self.rows, self.blend, self.repeats = index, rows, blend, repeats or Repeats()
+        self.index, self.rows, self.blend, self.repeats = index, images, blend, repeats or Repeats()
         self._load_network = load_network
-        self.row_of = {row["image_id"]: number for number, row in enumerate(rows)}
-        """Image id → its number among ``rows``: one per indexed image (image_id, path, caption, category, corpus,
-        attributes …), sorted by id."""
-        self._row_of_pixels = {row["pixel_sha256"]: number for number, row in enumerate(rows)}
-        self.filters = Filters(rows)
+        self.filters = Filters(images)
         """By category, corpus and attributes."""
 
     @cached_property
@@ -81,8 +78,8 @@ class ImageRanking:
         references = self._references(queries, [one for request in requests for one in request.reference_ids])
         ends = np.cumsum([len(request) for request in requests]).tolist()
         parts = [slice(end - len(request), end) for end, request in zip(ends, requests, strict=True)]
-        allowed = [self.filters.rows(request.where) for request in requests]
-        first = [self._wanted(request, rows) for request, rows in zip(requests, allowed, strict=True)]
+        allowed = [self.filters.allowed(request.where) for request in requests]
+        first = [self._wanted(request, fits_N) for request, fits_N in zip(requests, allowed, strict=True)]
         ranking = self._encoded(queries, references, made)
         answers: list[list[Hit]] = [[] for _ in requests]
         pending, factor = list(range(len(requests))), 1
@@ -98,9 +95,10 @@ class ImageRanking:
             pending, factor = missing, 4 * factor
         return answers
 
-    def _wanted(self, request: SearchRequest, allowed: Collection[int] | None) -> int:
+    def _wanted(self, request: SearchRequest, allowed_N: np.ndarray | None) -> int:
         """Images to rank at first: of a filtered request so many more that enough of them may fit."""
-        return request.wanted if allowed is None else request.wanted * -(-len(self.rows) // len(allowed))
+        fewer = 1 if allowed_N is None else -(-len(self.rows) // int(np.count_nonzero(allowed_N)))
+        return request.wanted * fewer
 
     def _by_wanted(self, first: Sequence[int], numbers: Sequence[int], factor: int) -> dict[int, list[int]]:
         """Numbers of requests by how many images are ranked for them."""
@@ -118,9 +116,9 @@ class ImageRanking:
         """Rows of the reference images that are images of the index."""
         rows = []
         for (picture, _), reference_id in zip(queries, reference_ids, strict=True):
-            row = self.row_of.get(reference_id or "")
+            row = self.rows.row_of.get(reference_id or "")
             if row is None and picture is not None:
-                row = self._row_of_pixels.get(pixel_sha256(as_picture(picture)))
+                row = self.rows.row_of_pixels.get(pixel_sha256(as_picture(picture)))
             rows.append(row)
         return rows
 
@@ -141,21 +139,21 @@ class ImageRanking:
 
     def _hits(self, scored: Sequence[Scored], references: Sequence[int | None], request: SearchRequest) -> list[Hit]:
         """Hits, best first."""
-        without = set(request.without)
-        allowed = [
-            (one, row)
-            for one in self.repeats.without_repeats(scored, references, request.once)
-            if (row := self.rows[one.row])["image_id"] not in without and row["path"] not in without
-        ]
-        return [
-            Hit(row["image_id"], row["path"], row["caption"], one.score, rank, one.channels)
-            for rank, (one, row) in enumerate(allowed[: request.top])
-        ]
+        without, text = set(request.without), self.rows.text
+        hits: list[Hit] = []
+        for one in self.repeats.without_repeats(scored, references, request.once):
+            if len(hits) == request.top:
+                break
+            image_id, path = text("image_id", one.row), text("path", one.row)
+            if image_id not in without and path not in without:
+                caption = text("caption", one.row)
+                hits.append(Hit(image_id, path, caption, one.score, len(hits), one.channels))
+        return hits
 
 
-def _fitting(scored: Sequence[Scored], allowed: Collection[int] | None) -> Sequence[Scored]:
+def _fitting(scored: Sequence[Scored], allowed_N: np.ndarray | None) -> Sequence[Scored]:
     """Those whose rows may be hits."""
-    return scored if allowed is None else [one for one in scored if one.row in allowed]
+    return scored if allowed_N is None else [one for one in scored if allowed_N[one.row]]
 
 
 def _mean_vector(queries_RD: np.ndarray, share_R: np.ndarray) -> np.ndarray:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spn4cir_core.search.index_table import IndexedImages
 from spn4cir_core.search.indexed_blend import Scored
 from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE, SAME_GROUP
 from spn4cir_core.store.artifacts import Artifact
@@ -32,16 +34,16 @@ class Repeats:
     views: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, artifact: Artifact, rows: Sequence[Mapping[str, Any]]) -> Repeats:
+    def open(cls, artifact: Artifact, images: IndexedImages) -> Repeats:
         """Read them from a ``search_index`` artefact; none where it was made before they were stored."""
         if NEAR_DUPLICATES_FILE not in artifact.summary["files"]:
             return cls()
-        row_of = {row["image_id"]: number for number, row in enumerate(rows)}
+        pairs = artifact.table(NEAR_DUPLICATES_FILE)
+        one_K, other_K = (_rows_of(pairs[column], images) for column in ("image_a", "image_b"))
         near: defaultdict[int, list[int]] = defaultdict(list)
         views: defaultdict[int, list[int]] = defaultdict(list)
-        for pair in artifact.table(NEAR_DUPLICATES_FILE).to_pylist():
-            one, other = row_of[pair["image_a"]], row_of[pair["image_b"]]
-            links = views if pair["is_view"] else near
+        for one, other, is_view in zip(one_K, other_K, pairs["is_view"].to_pylist(), strict=True):
+            links = views if is_view else near
             links[one].append(other)
             links[other].append(one)
         return cls(dict(near), dict(views))
@@ -68,6 +70,17 @@ class Repeats:
             if one.row not in gone:
                 yield one
                 gone.update(self.of(one.row, once))
+
+
+def _rows_of(image_ids: pa.ChunkedArray, images: IndexedImages) -> list[int]:
+    """Rows of some images, by one pass over all."""
+    encoded = image_ids.cast(images.columns["image_id"].type).combine_chunks().dictionary_encode()
+    number_N = pc.index_in(images.columns["image_id"], value_set=encoded.dictionary).to_numpy(zero_copy_only=False)
+    row_N = np.flatnonzero(~np.isnan(number_N))
+    row_of_number = np.empty(len(encoded.dictionary), np.int64)
+    row_of_number[number_N[row_N].astype(np.int64)] = row_N
+    rows: list[int] = row_of_number[encoded.indices.to_numpy()].tolist()
+    return rows
 
 
 def repeats_table(splits: Artifact, image_ids: pa.Array) -> pa.Table:

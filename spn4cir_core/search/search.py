@@ -22,7 +22,7 @@ from spn4cir_core.reranking.reordered import Reranking
 from spn4cir_core.search.encoder import Made, pair_up, shares
 from spn4cir_core.search.filters import Where
 from spn4cir_core.search.hits import Hit, hits_sheet
-from spn4cir_core.search.index_table import ABOUT, read_indexed_images, read_shard_lists
+from spn4cir_core.search.index_table import ABOUT, IndexedImages, read_indexed_images, read_shard_lists
 from spn4cir_core.search.indexed_blend import IndexedBlend
 from spn4cir_core.search.ranking import ImageRanking
 from spn4cir_core.search.repeats import Once, Repeats
@@ -48,13 +48,13 @@ class Searcher(ImageRanking):
     def __init__(
         self,
         index: VectorIndex,
-        rows: Sequence[dict[str, Any]],
+        images: IndexedImages,
         load_network: Callable[[], Network],
         blend: IndexedBlend | None = None,
         repeats: Repeats | None = None,
         reranking: Reranking | None = None,
     ) -> None:
-        super().__init__(index, rows, load_network, blend, repeats)
+        super().__init__(index, images, load_network, blend, repeats)
         self.reranking = reranking
         """Puts the first hits of a composed query in order; None where the recipe names no reranker."""
 
@@ -83,18 +83,18 @@ class Searcher(ImageRanking):
                 f"the search index {artifact.fingerprint} was made with checkpoint {about['checkpoint']}, the current "
                 f"one is {checkpoint.fingerprint}; materialise search_index again"
             )
-        rows = read_indexed_images(artifact)
+        images = read_indexed_images(artifact)
         vectors = ShardedVectors.open(artifact, STAGE2.name, read_shard_lists(artifact)[STAGE2.name])
         index = vectors.index(SEARCH) if indexes is None else indexes[STAGE2.name]
-        if not len(rows) == len(vectors) == about["images"] or index.d != about["dimensions"]:
-            raise _mismatch(artifact, index, rows)
+        if not len(images) == len(vectors) == about["images"] or index.d != about["dimensions"]:
+            raise _mismatch(artifact, index, images)
         for name in (NETWORK, WEIGHTS):
             artifact.file(name)
-        network = cache(partial(_load_checked, artifact, index, rows))
-        blend = IndexedBlend.open(artifact, about, rows, {STAGE2.name: network}, indexes)
+        network = cache(partial(_load_checked, artifact, index, images))
+        blend = IndexedBlend.open(artifact, about, images, {STAGE2.name: network}, indexes)
         reranker = RERANKERS.build(about["reranker"]) if "reranker" in about else None
         reranking = None if reranker is None or files is None else Reranking(reranker, files)
-        return cls(index, rows, network, blend, Repeats.open(artifact, rows), reranking)
+        return cls(index, images, network, blend, Repeats.open(artifact, images), reranking)
 
     @classmethod
     def of_recipe(cls, recipe: str, store: Store, files: ImageFiles | None = None) -> Searcher:
@@ -248,9 +248,9 @@ class Searcher(ImageRanking):
         Args:
             references: what :meth:`indexed` gives.
         """
-        rows = [row for row in references if row is not None] + [self.row_of[hit.image_id] for hit in hits]
-        repeats, allowed = self.repeats.left_out(rows, once), self.filters.rows(where)
-        count = len(repeats if allowed is None else repeats.intersection(allowed))
+        rows = [row for row in references if row is not None] + [self.rows.row_of[hit.image_id] for hit in hits]
+        repeats, allowed_N = self.repeats.left_out(rows, once), self.filters.allowed(where)
+        count = len(repeats) if allowed_N is None else sum(allowed_N[row] for row in repeats)
         noun = "near-duplicate or view" if once == "products" else "near-duplicate"
         return f"{count} {noun}{'s' * (count > 1)} left out" if count else ""
 
@@ -262,17 +262,17 @@ class Searcher(ImageRanking):
     """The query and its hits on one picture: :func:`~spn4cir_core.search.hits.hits_sheet`."""
 
 
-def _load_checked(artifact: Artifact, index: Any, rows: Sequence[Mapping[str, str]]) -> Network:
+def _load_checked(artifact: Artifact, index: Any, images: IndexedImages) -> Network:
     network = load_network(artifact)
-    if index.ntotal != len(rows) * network.target_tokens or index.d != network.dim:
-        raise _mismatch(artifact, index, rows)
+    if index.ntotal != len(images) * network.target_tokens or index.d != network.dim:
+        raise _mismatch(artifact, index, images)
     return network
 
 
-def _mismatch(artifact: Artifact, index: Any, rows: Sequence[Mapping[str, str]]) -> StoreError:
+def _mismatch(artifact: Artifact, index: Any, images: IndexedImages) -> StoreError:
     return StoreError(
         f"the parts of {artifact.path} do not belong together: {index.ntotal} vectors of {index.d} dimensions for "
-        f"{len(rows)} images. Delete it and run again."
+        f"{len(images)} images. Delete it and run again."
     )
 
 

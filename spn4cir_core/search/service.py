@@ -137,7 +137,7 @@ class SearchService:
         """``on_batch`` is called with the number of requests that are answered together."""
         self._models, self._files, self._on_batch, self.is_warm = models, files, on_batch, False
         self._uploads = ConfinedDecoder(min(UPLOAD_PIXELS, files.max_pixels))
-        self._rows = {row["image_id"]: row for row in models.indexed.rows}
+        self._images = models.indexed.rows
         self._waiting = WaitingRequests(self._answer_together, ANSWERED_TOGETHER)
         self._decoding, self._in_memory = (
             threading.BoundedSemaphore(PICTURES_DECODED),
@@ -158,17 +158,17 @@ class SearchService:
         """Answer one search, so that the first client need not wait until every model is loaded."""
         try:
             self.search([], [], WARM_UP_TEXT, "text", 1)
-            self.search(list(self._rows)[:1], [], WARM_UP_TEXT, "composed", 1)
+            self.search([image.image_id for image in self.draw(1, 0)], [], WARM_UP_TEXT, "composed", 1)
         except InputError as error:
             log.warning("search: the first picture cannot be searched with: %s", error)
         gc.unfreeze()
         gc.collect()  # what is left of an index before
-        gc.freeze()  # rows and captions stay for good: looking through them for garbage takes longer than a search
+        gc.freeze()  # models and words stay for good: looking through them for garbage takes longer than a search
         self.is_warm = True
 
     def __len__(self) -> int:
         """How many images can be found."""
-        return len(self._rows)
+        return len(self._images)
 
     @property
     def fingerprint(self) -> str:
@@ -186,8 +186,8 @@ class SearchService:
 
     def draw(self, count: int, seed: int) -> list[IndexedImage]:
         """At most ``count`` images in random order; a seed always draws the same."""
-        drawn = random.Random(seed).sample(list(self._rows), min(count, len(self._rows)))
-        return [self.image(image_id) for image_id in drawn]
+        drawn = random.Random(seed).sample(range(len(self)), min(count, len(self)))
+        return [IndexedImage(*(self._images.text(name, row) for name in ("image_id", "caption"))) for row in drawn]
 
     def image(self, image_id: str) -> IndexedImage:
         """One image of the index.
@@ -195,9 +195,13 @@ class SearchService:
         Raises:
             NoSuchImage: the index does not hold it.
         """
-        if image_id not in self._rows:
+        return IndexedImage(image_id, self._images.text("caption", self._row(image_id)))
+
+    def _row(self, image_id: str) -> int:
+        row = self._images.row_of.get(image_id)
+        if row is None:
             raise NoSuchImage(f"no image {image_id!r} in the index")
-        return IndexedImage(image_id, self._rows[image_id]["caption"])
+        return row
 
     def filters(self) -> Mapping[str, Mapping[str, int]]:
         """Column → how many images have each of its values; see :class:`~spn4cir_core.search.filters.Filters`."""
@@ -300,7 +304,7 @@ class SearchService:
         request = SearchRequest.of(
             pictures or None, query_text, wanted, without, made, known, weights=own_weights, where=where
         )
-        opened.searcher.filters.rows(where)  # refused here, where no other request waits beside it
+        opened.searcher.filters.allowed(where)  # refused here, where no other request waits beside it
         return _CheckedSearch(opened, request, pictures, decoded, text, top, rerank)
 
     def _result(self, about: _About, hits: list[Hit], reranked: list[Hit] | None) -> SearchResult:
@@ -332,14 +336,14 @@ class SearchService:
         return answers
 
     def _listed(self, image_id: str) -> ListedPicture:
-        row = self._rows[image_id]
+        path, pixels = (self._images.text(name, self._row(image_id)) for name in ("path", "pixel_sha256"))
         with _of_index():
-            self._files.locate(row["path"])
-        return ListedPicture(self._files, row["path"], row["pixel_sha256"])
+            self._files.locate(path)
+        return ListedPicture(self._files, path, pixels)
 
     def _make_thumbnail(self, image_id: str) -> bytes:
         with self._decoding, _of_index():
-            picture = self._files.open(self._rows[image_id]["path"])
+            picture = self._files.open(self._images.text("path", self._row(image_id)))
             picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)

@@ -30,8 +30,9 @@ from spn4cir_core.index.image_index import measured_recall
 from spn4cir_core.index.neighbour_index import inverted_file_products
 from spn4cir_core.index.settings import IndexSettings
 from spn4cir_core.index.vector_shards import SEARCH, EarlierShards, ShardWriter, VectorSource, recall_of
-from spn4cir_core.search.index_table import ABOUT, IMAGES_FILE, SCHEMA, VECTORS, read_shard_lists
+from spn4cir_core.search.index_table import ABOUT, IMAGES_FILE, SCHEMA, VECTORS, IndexedImages, read_shard_lists
 from spn4cir_core.search.indexed_blend import CODES, COMPARED_IN_FULL, network_files, vectors_in_use
+from spn4cir_core.search.indexed_captions import write_words
 from spn4cir_core.search.repeats import repeats_table
 from spn4cir_core.search.settings import SearchIndexInput, SearchSettings
 from spn4cir_core.search.target_vectors import TargetVectors, target_fingerprint
@@ -83,13 +84,15 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
     if about["kind"] != "flat":
         about |= {f"recall@{RECALL_TOP}": recall_of(shards), "recall_queries": min(RECALL_QUERIES, len(rows))}
     with draft.timed("write"):
-        draft.write_table(rows.select(SCHEMA.names).cast(SCHEMA), IMAGES_FILE)
+        images = rows.select(SCHEMA.names).cast(SCHEMA)
+        draft.write_table(images, IMAGES_FILE)
         draft.write_table(
             repeats_table(work.parents["splits"], rows["image_id"].combine_chunks()), NEAR_DUPLICATES_FILE
         )
         work.parents["blend"].share(BLEND_FILE, draft)
         for name in (NETWORK, WEIGHTS):
             checkpoint_artifact.share(name, draft)
+        write_words(draft, IndexedImages(images), blend)
         draft.write_json({**about, VECTORS: {name: one.model_dump() for name, one in writer.lists.items()}}, ABOUT)
     draft.rows = len(rows)
     draft.details = {
@@ -260,7 +263,7 @@ SEARCH_INDEX = Stage(
         "blend",
     ),
     view=SearchIndexInput,
-    version=7,
+    version=8,
     write=write_search_index,
     fingerprint_part={"rerank": lambda reranker: reranker},
     growth=growth,

@@ -134,7 +134,7 @@ class IndexTables:
         Raises:
             StoreError: a table is empty, or was made with another checkpoint or blend.
         """
-        row_of = {row["image_id"]: number for number, row in enumerate(read_indexed_images(index))}
+        row_of = read_indexed_images(index).row_of
         conditions = {column: {values} if isinstance(values, str) else set(values) for column, values in where.items()}
         indexes = {}
         for name, vectors in _vectors(index).items():
@@ -152,7 +152,7 @@ class IndexTables:
         searcher, table = Searcher.open(index), self.table(STAGE2.name)
         vectors = _vectors(index)[STAGE2.name].whole()
         drawn = np.random.default_rng(seed).permutation(len(searcher.rows))[:RECALL_QUERIES]
-        captions = [searcher.rows[number]["caption"] or "a picture" for number in drawn]
+        captions = [searcher.rows.text("caption", number) or "a picture" for number in drawn.tolist()]
         queries_QD = searcher.encoder.encode_queries(None, captions)
         return float(np.mean([_share(table, query_D, vectors) for query_D in queries_QD]))
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from spn4cir_core.images.files import ImageFiles
+from spn4cir_core.search.index_table import IndexedImages
 from spn4cir_core.search.models import SHARED, Models, Opened
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import THUMBNAIL_PX, SearchService
@@ -200,7 +201,7 @@ def test_a_path_of_the_index_that_leaves_the_root_is_not_opened(searcher: Search
     (tmp_path / "pictures").mkdir()
     (tmp_path / "secret.png").write_bytes(png(Image.new("RGB", (9, 9))))
     rows[4]["path"] = "../secret.png"
-    moved = Searcher(searcher.index, rows, lambda: searcher.network)
+    moved = Searcher(searcher.index, IndexedImages.of(rows), lambda: searcher.network)
     browser = TestClient(
         create_app(SearchService(Models(moved), ImageFiles(tmp_path / "pictures")), "x"), "http://localhost"
     )

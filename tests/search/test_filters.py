@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 from spn4cir_core.errors import InputError
 from spn4cir_core.search import ranking
 from spn4cir_core.search.api import create_app
-from spn4cir_core.search.filters import Filters, parse_where
+from spn4cir_core.search.filters import Filters, metadata_of, parse_where
+from spn4cir_core.search.index_table import IndexedImages
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import SearchService
 
@@ -22,8 +23,12 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
+def filters(rows: list[dict[str, Any]]) -> Filters:
+    return Filters(IndexedImages.of(rows))
+
+
 def test_values_are_counted_and_an_attribute_hides_no_column() -> None:
-    values = Filters(ROWS).values()
+    values = filters(ROWS).values()
     assert list(values["colour"]) == ["red", "blue"]
     assert values == {"category": {"shoe": 2}, "colour": {"red": 2, "blue": 1}, "corpus": {"shop": 3}}
 
@@ -38,7 +43,8 @@ def test_values_are_counted_and_an_attribute_hides_no_column() -> None:
     ],
 )
 def test_all_columns_must_agree(where: Any, rows: set[int]) -> None:
-    assert Filters(ROWS).rows(where) == rows
+    allowed_N = filters(ROWS).allowed(where)
+    assert allowed_N is not None and set(np.flatnonzero(allowed_N).tolist()) == rows
 
 
 @pytest.mark.parametrize(
@@ -51,14 +57,38 @@ def test_all_columns_must_agree(where: Any, rows: set[int]) -> None:
 )
 def test_no_image_fits(where: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Filters(ROWS).rows(where)
+        filters(ROWS).allowed(where)
 
 
 def test_columns_that_fit_no_image_together() -> None:
     rows = [*ROWS, {"category": "hat", "corpus": "", "attributes": []}]
     with pytest.raises(InputError, match="no image fits all of category, colour at once"):
-        Filters(rows).rows({"category": "hat", "colour": "red"})
-    assert Filters(rows).rows({}) is None
+        filters(rows).allowed({"category": "hat", "colour": "red"})
+    assert filters(rows).allowed({}) is None
+
+
+def test_columns_agree_with_reading_every_row() -> None:
+    rng = np.random.default_rng(0)
+    names, values = ("colour", "size", "category", "fit"), ("", "red", "4", "shoe", "slim")
+    rows = [
+        {
+            "category": str(rng.choice(values)),
+            "corpus": str(rng.choice(values[:2])),
+            "attributes": [(name, str(rng.choice(values))) for name in names if rng.random() < 0.7],
+        }
+        for _ in range(300)
+    ]
+    of_value: dict[tuple[str, str], set[int]] = {}
+    for number, row in enumerate(rows):
+        for pair in metadata_of(row).items():
+            of_value.setdefault(pair, set()).add(number)
+    made = filters(rows)
+    assert {(name, value): count for name, of in made.values().items() for value, count in of.items()} == {
+        pair: len(numbers) for pair, numbers in of_value.items()
+    }
+    for (name, value), numbers in of_value.items():
+        allowed_N = made.allowed({name: value})
+        assert allowed_N is not None and set(np.flatnonzero(allowed_N).tolist()) == numbers
 
 
 def test_conditions_as_text() -> None:

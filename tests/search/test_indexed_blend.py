@@ -19,6 +19,8 @@ from spn4cir_core.search import indexed_blend
 from spn4cir_core.search import search as search_module
 from spn4cir_core.search import stage as stage_module
 from spn4cir_core.search.encoder import Encoder
+from spn4cir_core.search.index_table import IndexedImages
+from spn4cir_core.search.indexed_captions import CAPTIONS_FILE, KINDS_FILE, WORDS_FILE
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.search_request import SearchRequest
 from spn4cir_core.search.stage import SEARCH_INDEX
@@ -144,12 +146,27 @@ def test_an_upload_is_captioned_as_the_corpus_was(blended: Store) -> None:
     index, _ = SEARCH_INDEX.run(recipe(pictures), blended)
     rows = index.table("search_index.parquet").to_pylist()
     about = {**json.loads(index.file("index.json").read_text()), "captioner": as_table(captioner)}
-    searched = indexed_blend.IndexedBlend.open(index, about, [{**row, "caption_source": "tags"} for row in rows], {})
+    tagged_images = IndexedImages.of({**row, "caption_source": "tags"} for row in rows)
+    searched = indexed_blend.IndexedBlend.open(index, about, tagged_images, {})
     upload = Image.new("RGB", (64, 64), "#6b1d27")
     assert searched.uncaptioned(None) == ""
     composed = searched.compose([(upload, TEXT), (None, TEXT)], [None, None])
     assert composed.reference_captions == ["something maroon", None]
     assert composed.edited[0].caption == "something red"
+
+
+def test_an_index_without_counted_words_answers_as_one_with_them(blended: Store) -> None:
+    """As one that an earlier version wrote."""
+    index, _ = SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)
+    counted = {KINDS_FILE, WORDS_FILE, CAPTIONS_FILE}
+    assert counted <= index.summary["files"].keys()
+    files = {name: about for name, about in index.summary["files"].items() if name not in counted}
+    earlier = Artifact(index.noun, index.path, {**index.summary, "files": files})
+    searchers = [Searcher.open(one) for one in (index, earlier)]
+    for text in (TEXT, "a blue bar", "make it smaller"):
+        hits, hits_before = (one.search(None, text, 36, reference_id=REFERENCE, once="all") for one in searchers)
+        assert hits == hits_before
+    assert searchers[0].unknown("a gren circel") == searchers[1].unknown("a gren circel") != ""
 
 
 def test_candidates_of_each_channel_hold_the_best_images(blended: Store, monkeypatch: pytest.MonkeyPatch) -> None:
