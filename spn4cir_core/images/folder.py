@@ -100,6 +100,11 @@ class Folder(FolderReader):
             if next(picture_names(root / folder, roots), None) or next(self._corpus(roots, folder, name), None)
         }
 
+    def reads_below(self, folder: Path) -> bool:
+        """Whether a picture in that folder would be one of the corpus."""
+        root = self.folder.expanduser().resolve()
+        return folder.is_relative_to(root) and not any(map(_hidden, folder.relative_to(root).parts))
+
     def _folder_of(self, root: Path) -> dict[str, str]:
         """Corpus → its folder, relative to the root."""
         if self.subdirectories == "categories":

@@ -129,6 +129,11 @@ class JudgementLog:
         rows = self._read("SELECT COUNT(*) FROM judgements WHERE recipe = ?", (self.recipe,))
         return int(rows[0][0]) if rows else 0
 
+    def other_recipes(self) -> list[str]:
+        """Names of the other recipes of the store that have judgements."""
+        rows = self._read("SELECT DISTINCT recipe FROM judgements WHERE recipe <> ? ORDER BY recipe", (self.recipe,))
+        return [name for (name,) in rows]
+
     def _with_own_id(self, connection: sqlite3.Connection, judgement: Judgement) -> Judgement:
         select = "SELECT 1 FROM judgements WHERE judgement_id = ? AND recipe <> ?"
         if connection.execute(select, (judgement.judgement_id, self.recipe)).fetchone() is None:

@@ -53,7 +53,7 @@ class RecipeSource:
     def of(cls, recipe: Recipe) -> RecipeSource:
         """Source of a loaded recipe."""
         folder = getattr(recipe.images.reader, "folder", None)
-        pictures = str(Path(folder).expanduser().resolve()) if folder is not None else ""
+        pictures = str(Path(folder).expanduser().resolve()) if isinstance(folder, str | Path) else ""
         return cls(recipe.loaded_from.recipe, recipe.loaded_from.images, pictures)
 
     @classmethod

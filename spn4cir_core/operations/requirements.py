@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.errors import InputError
 from spn4cir_core.flow import STAGES, outdated
+from spn4cir_core.images.folder import Folder
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Store
 
@@ -23,12 +24,24 @@ def check_requirements(recipe: Recipe, store: Store, names: Collection[str]) -> 
     """Check what the named stages need that would run; those that are up to date need nothing.
 
     Raises:
-        InputError: something is missing; the message has a line for each.
+        InputError: something is missing; the message has a line for each. Or the store lies among the pictures.
     """
+    _check_place(recipe, store)
     if missing_requirements(recipe, names):  # which stages would run is not cheap to know
         problems = missing_requirements(recipe, set(names) & outdated(recipe, store).keys())
         if problems:
             raise InputError("\n".join(problems))
+
+
+def _check_place(recipe: Recipe, store: Store) -> None:
+    """Refuse a store whose own pictures (contact sheets) would be read, one more with each run."""
+    for reader, _ in settings_below(recipe.images.reader):
+        if isinstance(reader, Folder) and reader.reads_below(store.root.resolve()):
+            folder = reader.folder.expanduser().resolve()
+            raise InputError(
+                f"the store {store.root} lies in the folder of pictures {folder}, and its contact sheets would be read "
+                f"as pictures; move it, or name another one with --store or SPN4CIR_STORE: {folder.parent / 'store'}"
+            )
 
 
 def missing_requirements(recipe: Recipe, names: Collection[str] = STAGES) -> list[str]:

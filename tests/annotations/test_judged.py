@@ -82,7 +82,12 @@ def test_they_join_in_steps_and_only_when_that_changes_something(store: Store, l
     assert made(store, 2)[1], "what was said again changes nothing"
 
 
-def test_another_recipes_judgements_are_not_read(store: Store) -> None:
+def test_another_recipes_judgements_are_not_read_and_one_line_says_so(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert judged_annotations(store, "test", 1) is None and not caplog.messages
     JudgementLog(store, "other").add(GIVEN, PURPOSES)
     assert judged_annotations(store, "test", 1) is None and judged_annotations(store, "other", 5) is None
     assert made(store, 1)[0].summary["rows"] == 0
+    (line,) = [line for line in caplog.messages if "judgements_step" in line]
+    assert "recipe 'test'" in line and "'other' only" in line
