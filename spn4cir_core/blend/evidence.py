@@ -49,9 +49,10 @@ class Sentences:
         Args:
             store: keeps the vectors; None: they are in this process's memory alone.
         """
+        if encoder is None:
+            return None
         try:
-            if encoder is None or not encoder.fingerprint():
-                return None
+            encoder.source()
         except MissingExtra:
             return None
         return cls(FirstUse(encoder.start) if store is None else partial(text_features, encoder, store=store))

@@ -11,6 +11,7 @@ from PIL import Image
 
 from spn4cir_core.annotations.annotation_tables import read_queries
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
+from spn4cir_core.engine.garbage_collection import seldom_collected
 from spn4cir_core.errors import StoreError
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.recipe import Recipe
@@ -29,8 +30,8 @@ LEAST_SHOWN = 0.01
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command()(search)
-    app.command()(example)
+    app.command()(seldom_collected()(search))
+    app.command()(seldom_collected()(example))
 
 
 def search(

@@ -6,6 +6,7 @@ B texts, P tokens, W = 384 features, H heads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from spn4cir_core.errors import MissingExtra
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
     from torch import Tensor
 
 LAYERS, HEADS, WIDTH = 6, 12, 384
@@ -36,22 +38,31 @@ class MiniLmTokenizer:
     """Token ids of texts, special tokens included."""
 
     def __init__(self, max_tokens: int) -> None:
-        from tokenizers import Tokenizer
-
-        file = str(minilm_folder() / "tokenizer.json")
-        self._whole, self._cut = Tokenizer.from_file(file), Tokenizer.from_file(file)
-        for tokenizer in (self._whole, self._cut):
-            tokenizer.no_padding()
-        self._whole.no_truncation()
-        self._cut.enable_truncation(max_tokens)
+        self.max_tokens, self._tokenizer = max_tokens, _tokenizer(minilm_folder() / "tokenizer.json")
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut to ``max_tokens``."""
-        return [encoding.ids for encoding in self._cut.encode_batch(list(texts))]
+        return [_cut(encoding.ids, self.max_tokens) for encoding in self._tokenizer.encode_batch(list(texts))]
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens each text has before it is cut."""
-        return [len(encoding.ids) for encoding in self._whole.encode_batch(list(texts))]
+        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts))]
+
+
+@cache
+def _tokenizer(file: Path) -> Tokenizer:
+    """Loaded once a process; it cuts nothing."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _cut(ids: list[int], most: int) -> list[int]:
+    """The first ids, the last of them the ``[SEP]`` at the end of all."""
+    return ids if len(ids) <= most else [*ids[: most - 1], ids[-1]]
 
 
 class MiniLm:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from spn4cir_core.errors import InputError, RecipeError
-from spn4cir_core.store.fingerprints import file_sha256, fingerprint
+from spn4cir_core.models.weight_files import weights_sha256
+from spn4cir_core.store.checksums import file_state
+from spn4cir_core.store.fingerprints import fingerprint
 
 BUILTIN = {"builtin:shapes": Path(__file__).parents[1] / "captions" / "shapes_llava"}
 DECIDING = {".safetensors", ".json", ".jinja", ".model", ".txt"}
@@ -29,8 +30,17 @@ class ModelSource:
         """Hash of the folder's files, or of hub id and revision."""
         if self.folder is None:
             return fingerprint({"hub": self.name, "revision": self.revision})
-        files = sorted(path for path in self.folder.iterdir() if path.suffix in DECIDING and path.is_file())
-        return fingerprint({path.name: _checksum(path, *_stamp(path)) for path in files})
+        return fingerprint({path.name: weights_sha256(path) for path in self._files(self.folder)})
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What changes when a file of the folder is written again, without reading any; or hub id and revision."""
+        if self.folder is None:
+            return self.name, self.revision
+        return tuple((path.name, *file_state(path)) for path in self._files(self.folder))
+
+    def _files(self, folder: Path) -> list[Path]:
+        return sorted(path for path in folder.iterdir() if path.suffix in DECIDING and path.is_file())
 
     @property
     def tree_fingerprint(self) -> str:
@@ -38,7 +48,7 @@ class ModelSource:
         if self.folder is None:
             return self.fingerprint
         files = sorted(path for path in self.folder.rglob("*") if path.suffix in DECIDING and path.is_file())
-        return fingerprint({path.relative_to(self.folder).as_posix(): _checksum(path, *_stamp(path)) for path in files})
+        return fingerprint({path.relative_to(self.folder).as_posix(): weights_sha256(path) for path in files})
 
 
 def find_model(model: str, revision: str) -> ModelSource:
@@ -86,14 +96,3 @@ def load_error(role: str, model: str, error: Exception) -> InputError:
             "transformers or sentence-transformers loads without it"
         )
     return InputError(f"{role}: cannot load {model!r}: {' '.join(str(error).split())}")
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-@lru_cache(maxsize=256)
-def _checksum(path: Path, size: int, modified_ns: int) -> str:
-    """SHA-256, once per process while size and time stay: a 7B model has 14 GB."""
-    return file_sha256(path)

@@ -85,8 +85,8 @@ class SentenceEncoder(Settings):
         """
         if self.library == "sentence_transformers":
             deciding = {"library": self.library, "prompt": self.prompt, "dimensions": self.dimensions}
-            return fingerprint({**deciding, "weights": self._source().tree_fingerprint})
-        deciding = {"pooling": self.pooling, "max_tokens": self.max_tokens, "weights": self._source().fingerprint}
+            return fingerprint({**deciding, "weights": self.source().tree_fingerprint})
+        deciding = {"pooling": self.pooling, "max_tokens": self.max_tokens, "weights": self.source().fingerprint}
         return fingerprint({**deciding, "precision": precision_of(self.precision), "length_step": LENGTH_STEP})
 
     def start(self) -> Callable[[Sequence[str]], np.ndarray]:
@@ -99,12 +99,12 @@ class SentenceEncoder(Settings):
         """
         if self.library == "sentence_transformers":
             return self._of_sentence_transformers()
-        tokenize, encode = _loaded(self._on_a_device(), self._source().fingerprint)
+        tokenize, encode = _loaded(self._on_a_device(), self.source().state)
         return lambda texts: encode(tokenize(texts) if texts else [])
 
     def start_with_tokens(self) -> EncodeTokens:
         """As :meth:`start`, of texts that are token ids already, special tokens included."""
-        return _loaded(self._on_a_device(), self._source().fingerprint)[1]
+        return _loaded(self._on_a_device(), self.source().state)[1]
 
     def _of_sentence_transformers(self) -> Callable[[Sequence[str]], np.ndarray]:
         import torch
@@ -176,7 +176,13 @@ class SentenceEncoder(Settings):
     def _padded(self, row: Sequence[int]) -> int:
         return min(-(-len(row) // LENGTH_STEP) * LENGTH_STEP, max(self.max_tokens, len(row)))
 
-    def _source(self) -> ModelSource:
+    def source(self) -> ModelSource:
+        """Where the model comes from.
+
+        Raises:
+            InputError: the model is not there.
+            MissingExtra: MiniLM's package is not installed.
+        """
         if self.model == MINILM:
             folder = minilm_folder()
             return ModelSource(str(folder), "", folder)
@@ -184,8 +190,10 @@ class SentenceEncoder(Settings):
 
 
 @lru_cache(2)
-def _loaded(encoder: SentenceEncoder, weights: str) -> tuple[Callable[[Sequence[str]], list[list[int]]], EncodeTokens]:
-    """Tokenizer and token encoder, loaded once a process; ``weights`` tells changed files apart."""
+def _loaded(
+    encoder: SentenceEncoder, state: tuple[object, ...]
+) -> tuple[Callable[[Sequence[str]], list[list[int]]], EncodeTokens]:
+    """Tokenizer and token encoder, loaded once a process; ``state`` tells changed files apart."""
     import torch
 
     dtype = torch.bfloat16 if precision_of(encoder.precision) == "bfloat16" else torch.float32
@@ -194,7 +202,7 @@ def _loaded(encoder: SentenceEncoder, weights: str) -> tuple[Callable[[Sequence[
             MiniLmTokenizer(encoder.max_tokens).ids,
             encoder._token_encoder(MiniLm(encoder.device, dtype), WIDTH),
         )
-    tokenizer, model = _load(encoder._source())
+    tokenizer, model = _load(encoder.source())
     model.eval().to(encoder.device)
     for part in model.modules():
         if isinstance(part, torch.nn.Linear):
@@ -215,7 +223,7 @@ def _loaded(encoder: SentenceEncoder, weights: str) -> tuple[Callable[[Sequence[
 def _loaded_by_sentence_transformers(encoder: SentenceEncoder, weights: str) -> Any:
     """Loaded once a process; ``weights`` tells changed files apart."""
     return load_sentence_transformers(
-        "SentenceTransformer", "sentence encoder", encoder._source(), encoder.device, truncate_dim=encoder.dimensions
+        "SentenceTransformer", "sentence encoder", encoder.source(), encoder.device, truncate_dim=encoder.dimensions
     )
 
 

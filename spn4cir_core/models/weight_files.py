@@ -22,12 +22,12 @@ _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def weights_sha256(path: Path) -> str:
-    """Checksum of a file, read once per process while its size and time stay."""
+    """Checksum of a file, read once per process while its size and time stay: a 7B model has 14 GB."""
     status = path.stat()
     return _sha256(path, status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     return file_sha256(path)
 

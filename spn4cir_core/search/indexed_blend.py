@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -83,8 +83,8 @@ class IndexedBlend:
     """Learnt from the indexed captions."""
     sentences: Sentences | None
     """The sentence encoder; None where no channel has one or its package is missing."""
-    encoders: Mapping[str, Encoder]
-    """Model → the encoder of its trained network, for the networks in use."""
+    encoders: Mapping[str, Callable[[], Encoder]]
+    """Model → its trained network's encoder, loaded at the first call, for the networks in use."""
     encode_pictures: Callable[[Sequence[Image.Image]], np.ndarray]
     """The frozen image encoder, loaded at its first picture."""
     text_side: TextSide | None
@@ -133,7 +133,7 @@ class IndexedBlend:
             images.row_of_pixels,
             kinds or WordKinds.learn(captions),
             sentences,
-            {name: Encoder(_network(artifact, name, own)) for name in names if _is_trained(name, files, own)},
+            {name: _encoder_of(artifact, name, own) for name in names if _is_trained(name, files, own)},
             FirstUse(encoder.start),
             TextSide.of(encoder) if reads_text_vectors(blend) else None,
             ComposedSide.of(encoder) if any(isinstance(one, FrozenComposed) for one in blend.used_channels) else None,
@@ -256,8 +256,8 @@ class IndexedBlend:
         pictures, texts = [picture for picture, _ in queries], [text for _, text in queries]
         needed = {name: [self._counts(name, bool(caption)) for caption in captions] for name in self.encoders}
         vectors = {
-            name: _encode_some(encoder, queries, needed[name])
-            for name, encoder in self.encoders.items()
+            name: _encode_some(load(), queries, needed[name])
+            for name, load in self.encoders.items()
             if any(needed[name])
         }
         if PICTURE in self.gallery.vectors:
@@ -270,6 +270,18 @@ class IndexedBlend:
             texts, captions, vectors, self.kinds, self.sentences, self.text_side, needs_sentence
         )
         return replace(composed, references=[picture is not None for picture in pictures])
+
+    def encoders_read(self, pictures: Sequence[Any], rows: Sequence[int | None]) -> list[Encoder]:
+        """Encoders of the trained networks that count for queries by these pictures, or by none (None).
+
+        Args:
+            rows: of each picture its row, where it is one of the index.
+        """
+        captioned = {
+            bool(self.gallery.captions[row] if row is not None else picture is not None and self.caption_upload)
+            for picture, row in zip(pictures, rows, strict=True)
+        }
+        return [load() for name, load in self.encoders.items() if any(self._counts(name, one) for one in captioned)]
 
     def _counts(self, of_query: str, reference_has_caption: bool) -> bool:
         """Whether a channel with a weight in this gallery reads the query's vector of that name."""
@@ -349,6 +361,10 @@ def _shared(parts_RUK: Sequence[np.ndarray], share_R: np.ndarray) -> np.ndarray:
 
 def _is_trained(name: str, files: Mapping[str, Any], own: Mapping[str, Callable[[], Network]]) -> bool:
     return name in own or network_files(name)[0] in files
+
+
+def _encoder_of(artifact: Artifact, name: str, own: Mapping[str, Callable[[], Network]]) -> Callable[[], Encoder]:
+    return cache(lambda: Encoder(_network(artifact, name, own)))
 
 
 def _network(artifact: Artifact, name: str, own: Mapping[str, Callable[[], Network]]) -> Network:

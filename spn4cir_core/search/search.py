@@ -210,13 +210,34 @@ class Searcher(ImageRanking):
 
     def _log_notes(self, requests: Sequence[SearchRequest]) -> None:
         """Log what the requests' texts lose, once for each text."""
+        request_of = {request.queries[0][1]: request for request in reversed(requests)}
         for text in dict.fromkeys(request.queries[0][1] for request in requests):
-            for note in filter(None, (self.unread(text), self.unknown(text))):
+            pictures, known = [picture for picture, _ in request_of[text].queries], request_of[text].reference_ids
+            for note in filter(None, (self.unread(text, pictures, known), self.unknown(text))):
                 log.warning("%s", note)
 
-    def unread(self, text: str | None) -> str:
-        """A message where a trained encoder reads only the beginning of a text; empty where all read the whole."""
-        encoders = [self.encoder] if self.blend is None else self.blend.encoders.values()
+    def load_encoders(self) -> None:
+        """Load every trained network that the blend uses; else each is loaded when a query first needs it."""
+        for load in () if self.blend is None else self.blend.encoders.values():
+            load()
+
+    def unread(
+        self,
+        text: str | None,
+        images: Sequence[Picture | None] = (None,),
+        reference_ids: Sequence[str | None] = (),
+    ) -> str:
+        """A message where a trained encoder that counts reads only the beginning of a text; empty where none cuts it.
+
+        Args:
+            images: the reference images of the query; None where it has none.
+            reference_ids: their ids, of those that are images of the index.
+        """
+        if not text:
+            return ""
+        ids = [*reference_ids, *[None] * len(images)][: len(images)]
+        rows = self._references([(image, "") for image in images], ids)
+        encoders = [self.encoder] if self.blend is None else self.blend.encoders_read(images, rows)
         return next(filter(None, (encoder.unread(text) for encoder in encoders)), "")
 
     def unknown(self, text: str | None) -> str:
@@ -225,7 +246,7 @@ class Searcher(ImageRanking):
         captions = None if self.blend is None else self.blend.captions_by_word
         return unknown_words(
             text or "",
-            lambda word: any(one.has_word(word) for one in others) or self.encoder.has_word(word),
+            lambda word: any(load().has_word(word) for load in others) or self.encoder.has_word(word),
             captions,
         )
 

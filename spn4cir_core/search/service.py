@@ -116,7 +116,7 @@ class _CheckedSearch:
     def about(self) -> _About:
         known, pictures = self.request.reference_ids[: len(self.pictures)], list(self.pictures)
         (_, query_text), *_ = self.request.queries
-        of_text = self.searcher.unread(query_text), self.searcher.unknown(query_text)
+        of_text = self.searcher.unread(query_text, pictures or [None], known), self.searcher.unknown(query_text)
         uncaptioned = map(self.searcher.uncaptioned, pictures if self.text else (), known)
         references = self.searcher.indexed(pictures, known)
         vectors, notes = self.opened.vectors, [*of_text, *uncaptioned]
@@ -156,6 +156,7 @@ class SearchService:
 
     def warm_up(self) -> None:
         """Answer one search, so that the first client need not wait until every model is loaded."""
+        self._models.indexed.load_encoders()
         try:
             self.search([], [], WARM_UP_TEXT, "text", 1)
             self.search([image.image_id for image in self.draw(1, 0)], [], WARM_UP_TEXT, "composed", 1)

@@ -46,6 +46,16 @@ def test_help_shows_examples() -> None:
     assert shown.returncode == 0 and "spn4cir run --images photos/" in shown.stdout
 
 
+def test_modules_are_not_looked_through_when_the_process_ends() -> None:
+    script = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print('frozen', gc.get_freeze_count() > 10_000, gc.get_threshold() == before))\n"
+        "from spn4cir_core.cli.app import main\nbefore = gc.get_threshold()\nmain()"
+    )
+    line = [sys.executable, "-c", script, "recipes"]
+    assert "frozen True True" in subprocess.run(line, capture_output=True, text=True, check=True).stdout
+
+
 def test_help_names_every_command_as_its_docstring_does_and_loads_none() -> None:
     group: Any = typer.main.get_command(app)
     for name, (_, about) in COMMANDS.items():

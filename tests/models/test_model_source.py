@@ -52,15 +52,19 @@ def test_folder_wins_over_a_hub_id_of_the_same_name(tmp_path: Path, monkeypatch:
 
 
 def test_fingerprint_follows_bytes_and_revision_not_the_place(tmp_path: Path) -> None:
-    marks = []
+    marks, states = [], []
     for name, weights in [("a", b"1"), ("b", b"1"), ("c", b"2")]:
         folder = tmp_path / name
         folder.mkdir()
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(weights)
         marks.append(find_model(str(folder), "main").fingerprint)
+        states.append(find_model(str(folder), "main").state)
+        assert states[-1] == find_model(str(folder), "main").state
     assert marks[0] == marks[1] != marks[2]
     (tmp_path / "a" / "model.safetensors").write_bytes(b"2")
     os.utime(tmp_path / "a" / "model.safetensors", ns=(1, 1))
     assert find_model(str(tmp_path / "a"), "main").fingerprint == marks[2], "a stale checksum was used"
+    assert find_model(str(tmp_path / "a"), "main").state != states[0]
+    assert find_model("o/n", "main").state != find_model("o/n", "0123abc").state
     assert find_model("o/n", "main").fingerprint != find_model("o/n", "0123abc").fingerprint

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spn4cir_core.backbones.base import Network
 from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import BLEND_FILE, FittedBlend, channel_of, read_blend
 from spn4cir_core.engine.plugins import as_table
@@ -230,6 +231,41 @@ def test_a_blend_that_reads_no_network_loads_none(blended: Store, monkeypatch: p
         searcher.search(None, "a red circle", 5, made="sum")
 
 
+def test_a_network_is_loaded_at_the_first_query_that_it_counts_for(
+    blended: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weigh(blended, picture=1.0, stage2=1.0)
+    index, _ = SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)
+    reference = ImageFiles(blended.root.parent / "pictures").open(REFERENCE)
+    wanted = Searcher.open(index).search(reference, TEXT, 5, reference_id=REFERENCE)
+    searcher = Searcher.open(index)
+    assert searcher.blend is not None
+    channels = [
+        replace(channel, weight=0.0) if channel.name == "stage2" else channel
+        for channel in searcher.blend.blend.channels
+    ]
+    without = replace(searcher.blend, blend=replace(searcher.blend.blend, channels=tuple(channels)))
+    monkeypatch.setattr(searcher, "blend", without)
+    loaded: list[str] = []
+    load = search_module.load_network
+
+    def counted(artifact: Artifact) -> Network:
+        loaded.append(artifact.noun)
+        return load(artifact)
+
+    monkeypatch.setattr(search_module, "load_network", counted)
+    searcher.search(reference, TEXT, 5, reference_id=REFERENCE)
+    searcher.unread(TEXT, [reference], [REFERENCE])
+    assert not loaded
+    searcher.unread("a red circle")
+    searcher.search(None, "a red circle", 5)
+    assert len(loaded) == 1, "without a reference image it counts"
+    ready = Searcher.open(index)
+    ready.load_encoders()
+    assert len(loaded) == 2
+    assert ready.search(reference, TEXT, 5, reference_id=REFERENCE) == wanted and len(loaded) == 2
+
+
 def test_an_encoder_that_cannot_count_is_not_asked(blended: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     weigh(blended, stage2=1.0)
     searcher = Searcher.open(SEARCH_INDEX.run(recipe(blended.root.parent / "pictures"), blended)[0])
@@ -254,7 +290,7 @@ def test_an_encoder_that_cannot_count_is_not_asked(blended: Store, monkeypatch: 
     monkeypatch.setattr(
         searcher,
         "blend",
-        replace(searcher.blend, blend=beside, encoders={**searcher.blend.encoders, "stage1": searcher.encoder}),
+        replace(searcher.blend, blend=beside, encoders={**searcher.blend.encoders, "stage1": lambda: searcher.encoder}),
     )
     hits = searcher.search(reference, TEXT, 5, reference_id=REFERENCE)
     assert [hit.image_id for hit in hits] == [hit.image_id for hit in right] and len(calls) == 1
