@@ -136,6 +136,13 @@ class Auto(Captioner):
 
     def _titled(self, image: ToCaption) -> tuple[str, str]:
         """Column and title of a picture; both empty where it has none."""
+        key = (self.columns, self.label_columns, self.most_words)
+        if key not in image.worked_out:
+            image.worked_out[key] = self._read_title(image)
+        column, title = image.worked_out[key]
+        return column, title
+
+    def _read_title(self, image: ToCaption) -> tuple[str, str]:
         rank = column_ranks(self.columns)
         columns = [column for column in image.attributes if folded(column) in rank]
         for column in sorted(columns, key=lambda column: (rank[folded(column)], column)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,6 +35,8 @@ class ToCaption:
     """What the captioner's trunk reads of it, where it has one."""
     colour: str = field(default="", compare=False)
     """Its main colour where that was named beside the reading of the picture."""
+    worked_out: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What captioners have read of its metadata, under keys of their own, so that they need not read it again."""
 
 
 class Captioner(Plugin):

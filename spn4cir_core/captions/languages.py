@@ -65,7 +65,10 @@ def foreign_language(captions: Sequence[str]) -> tuple[str, float]:
 
     Both are empty where too few captions show another language.
     """
-    languages = Counter(filter(None, map(_language, captions)))
+    languages = Counter[str]()
+    for caption, count in Counter(captions).items():
+        if language := _language(caption):
+            languages[language] += count
     share = languages.total() / len(captions) if captions else 0.0
     return (languages.most_common(1)[0][0], share) if share >= LEAST_SHARE else ("", 0.0)
 

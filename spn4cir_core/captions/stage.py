@@ -209,8 +209,12 @@ def _sum(counts_of_processes: Sequence[str]) -> dict[str, float]:
 
 
 def _images(manifest: Artifact) -> list[ToCaption]:
-    rows = read_manifest(manifest, *PICTURE, "category", "attributes").to_pylist()
-    return [ToCaption(**{**row, "attributes": dict(row["attributes"] or ())}) for row in rows]
+    table = read_manifest(manifest, *PICTURE, "category", "attributes")
+    columns = (table[name].to_pylist() for name in table.column_names)
+    return [
+        ToCaption(image_id, path, pixel_sha256, category, dict(attributes or ()))
+        for image_id, path, pixel_sha256, category, attributes in zip(*columns, strict=True)
+    ]
 
 
 def _table(captioner: Captioner, model_fingerprint: str, captioned: list[tuple[ToCaption, str]]) -> pa.Table:

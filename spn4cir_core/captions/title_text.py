@@ -36,6 +36,7 @@ _BETWEEN = re.compile(r"\s*(?:[|•·;\n]+|\s[-–—/]\s|,(?!\d))\s*")
 _KEY_AND_VALUE = re.compile(r"([^\W\d]\w*(?: [^\W\d]+)?)\s*[:：]\s*(\S.*)")
 _SLUG = re.compile(r"[^\W_]{2,}(?:[-_][^\W_]{2,})+")
 """Words joined for a file name or an address: "Arla-Natural-Yoghurt"; not "t-shirt"."""
+_OF_A_CAMERA = re.compile(r"(?:img|dsc[nf]?|pict?|image|photo|p)?[\s_-]*\d+(?:\.\w{3,4})?")
 _EDGES = ' ,:;-–—/"“”«»'
 _VALUE_SAYS_ALL = frozenset(
     re.findall(r"\w+", "caption title name description product kind type material pattern colour color couleur farbe")
@@ -76,11 +77,9 @@ def without_keys(text: str) -> str:
 
 def is_file_name(text: str, path: str) -> bool:
     """Whether a title is nothing but the picture's file name, with or without its ending, or a camera's number."""
+    bare, path = text.strip().casefold(), path.casefold()
     name = path.rsplit("/", 1)[-1]
-    bare = text.strip().casefold()
-    return bare in (name.casefold(), name.rpartition(".")[0].casefold(), path.casefold()) or bool(
-        re.fullmatch(r"(?:img|dsc[nf]?|pict?|image|photo|p)?[\s_-]*\d+(?:\.\w{3,4})?", bare)
-    )
+    return bare in (name, name.rpartition(".")[0], path) or _OF_A_CAMERA.fullmatch(bare) is not None
 
 
 class _Text(HTMLParser):

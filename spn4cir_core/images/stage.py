@@ -59,7 +59,8 @@ FINDING_TYPE = pa.struct(
 
 
 _listed: dict[str, list[Listed]] = {}
-"""The files that the last digest was made of, by corpus and state: the scan that follows need not list them again."""
+"""The files that the last digest was made of, by corpus: the scan that follows need not list them again. What changes
+between the two is found by the digest that is made after the scan."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def outside(tables: ImagesInput, store: Store) -> str:
     match read_note(note):
         case [str(digest), noted] if noted == seen:
             return digest
-    digest = _digest(settings, store, f"{corpus} {state}")
+    digest = _digest(settings, store, corpus)
     write_note(note, [digest, seen])
     return digest
 
@@ -103,7 +104,7 @@ def _corpus(settings: ImageSettings, store: Store) -> str:
     return fingerprint({"settings": plain(settings), "folders": list(map(os.fspath, (root, *folders)))})
 
 
-def _digest(settings: ImageSettings, store: Store, state: str | None = None) -> str:
+def _digest(settings: ImageSettings, store: Store, corpus: str = "") -> str:
     """Of the listed files, from their bytes.
 
     The version of the decoder is in it where one of the files is decoded otherwise than by the first version, and that
@@ -127,8 +128,8 @@ def _digest(settings: ImageSettings, store: Store, state: str | None = None) -> 
     later: dict[str, Any] = {} if are_plain else {"decoder": DECODER_VERSION, "formats": readable_formats()}
     if has_gaps([listed.file for listed in listing]):
         later["duplicates"] = MERGED
-    if state is not None:
-        _listed[state] = listing
+    if corpus:
+        _listed[corpus] = listing
     return json_fingerprint({"files": described, **later} if later else described)
 
 
@@ -168,8 +169,7 @@ def scan_images(work: Work[ImagesInput]) -> None:
     settings, draft = work.settings.images, work.draft
     files = image_files(settings, work.store)
     with draft.timed("read"):
-        state = f"{_corpus(settings, work.store)} {settings.reader.state(work.store.root)}"
-        listing = _listed.pop(state, None) or list_files(settings, work.store)
+        listing = _listed.pop(_corpus(settings, work.store), None) or list_files(settings, work.store)
     if not listing:
         raise InputError(
             f"no pictures below {files.root}; supported are JPEG, PNG, GIF, WebP, BMP, TIFF, PPM, AVIF and"
@@ -279,6 +279,8 @@ def judge(
 
 def merged(files: Sequence[FoundFile]) -> FoundFile:
     """The first of the files, with the values of the others' metadata where it has none."""
+    if len(files) == 1:
+        return files[0]
     attributes: dict[str, str] = {}
     for file in files:
         attributes |= {key: value for key, value in file.attributes.items() if not attributes.get(key)}
@@ -292,8 +294,9 @@ def merged(files: Sequence[FoundFile]) -> FoundFile:
 
 def has_gaps(files: Iterable[FoundFile]) -> bool:
     """Whether metadata says of some files what it does not say of others, so that duplicates can differ in it."""
-    filled = {frozenset(key for key, value in file.attributes.items() if value) for file in files}
-    return len(filled) > 1 or len({bool(file.group) for file in files}) > 1
+    files = list(files)
+    filled = {tuple(key for key, value in file.attributes.items() if value) for file in files}
+    return len(set(map(frozenset, filled))) > 1 or len({bool(file.group) for file in files}) > 1
 
 
 def _fault(listed: Listed, finding: Finding | None, files: ImageFiles, min_side_px: int) -> tuple[str, str]:

@@ -115,7 +115,7 @@ def read_part(part: Path, columns: list[str] | None = None) -> pa.Table:
         StoreError: it is damaged.
     """
     try:
-        table: pa.Table = pq.read_table(part, columns=columns, page_checksum_verification=True)
+        table: pa.Table = pq.ParquetFile(part, page_checksum_verification=True).read(columns)
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the file system, not of the bytes
             raise
