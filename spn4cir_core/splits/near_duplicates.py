@@ -18,7 +18,7 @@ MARGIN = 2e-3
 MOST_LINKS = 20_000_000
 MOST_PER_HASH = 64
 """Pictures of one hash that each picture of that hash, or of a near one, is compared with."""
-SAMPLE_ROWS = 512
+SAMPLE_ROWS, SAMPLE_BLOCK = 512, 64
 CANDIDATES_PER_IMAGE = 32
 
 Links = tuple[np.ndarray, np.ndarray]
@@ -124,10 +124,14 @@ def candidate_cosine(vectors_ND: np.ndarray, wanted: float, strictest: float) ->
     if rank <= 0:
         return wanted
     rows = np.unique(np.linspace(0, total - 1, SAMPLE_ROWS).astype(np.int64))
-    others = np.asarray(vectors_ND, np.float32)
-    with one_blas_thread():  # row by row
-        nth = [np.partition(np.asarray(vectors_ND[row], np.float32) @ others.T, rank)[rank] for row in rows.tolist()]
-    return float(np.clip(np.mean(nth), wanted, max(wanted, strictest)))
+    others, highest = np.asarray(vectors_ND, np.float32), max(wanted, strictest)
+    blocks = np.split(others[rows], range(SAMPLE_BLOCK, len(rows), SAMPLE_BLOCK))
+    about = np.mean([np.partition(block @ others.T, rank, axis=1)[:, rank].mean() for block in blocks])
+    if not wanted - MARGIN <= about <= highest + MARGIN:
+        return float(np.clip(about, wanted, highest))
+    with one_blas_thread():  # row by row: the last bits of products in blocks depend on the threads
+        nth = [np.partition(others[row] @ others.T, rank)[rank] for row in rows.tolist()]
+    return float(np.clip(np.mean(nth), wanted, highest))
 
 
 def cosines(a_LD: np.ndarray, b_LD: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from spn4cir_core.splits.appearance import SIDE, content_box, different_share, signature
+from spn4cir_core.splits.appearance import SIDE, _ranges, content_box, different_share, signature
 
 LIMIT = 0.035
 
@@ -103,3 +103,11 @@ def test_the_content_is_what_differs_from_an_even_background() -> None:
     assert content_box(np.asarray(image)) == (20, 10, 30, 15)
     uneven = photograph(1)
     assert content_box(np.asarray(uneven)) == (0, 0, *uneven.size)
+
+
+def test_ranges_are_those_of_scipys_filters() -> None:
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    cells = np.random.default_rng(1).integers(-255, 256, (3, SIDE, SIDE, 5)).astype(np.int16)
+    for edge, of_window in zip(_ranges(cells), (minimum_filter, maximum_filter), strict=True):
+        np.testing.assert_array_equal(edge, of_window(cells, (1, 3, 3, 1), mode="nearest"))

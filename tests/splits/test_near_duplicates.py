@@ -8,7 +8,12 @@ import pytest
 from spn4cir_core.errors import InputError
 from spn4cir_core.splits import near_duplicates
 from spn4cir_core.splits.components import components
-from spn4cir_core.splits.near_duplicates import embedding_links, phash_links
+from spn4cir_core.splits.near_duplicates import (
+    CANDIDATES_PER_IMAGE,
+    candidate_cosine,
+    embedding_links,
+    phash_links,
+)
 
 
 def hashes(seed: int, count: int) -> np.ndarray:
@@ -80,3 +85,15 @@ def test_a_threshold_that_links_everything_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(near_duplicates, "MOST_LINKS", 100)
     with pytest.raises(InputError, match=r"near_duplicate_cosine = 0\.5"):
         embedding_links(np.ones((40, 3), np.float32) / np.sqrt(3), 0.5)
+
+
+@pytest.mark.parametrize(("wanted", "strictest"), [(0.9, 0.95), (0.2, 0.9), (0.0, 0.1), (0.5, 0.4)])
+def test_the_cosine_of_candidates_is_the_mean_of_each_sampled_rows_own(wanted: float, strictest: float) -> None:
+    rng = np.random.default_rng(5)
+    vectors_ND = rng.normal(size=(700, 24)).astype(np.float32) + 0.3
+    vectors_ND /= np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    rows = np.unique(np.linspace(0, 699, 512).astype(int))
+    nth = [np.sort(vectors_ND @ vectors_ND[row])[::-1][CANDIDATES_PER_IMAGE] for row in rows]
+    right = min(max(float(np.mean(nth)), wanted), max(wanted, strictest))
+    assert candidate_cosine(vectors_ND, wanted, strictest) == pytest.approx(right, abs=1e-6)
+    assert 0.2 < np.mean(nth) < 0.9, "all three cases are met"
