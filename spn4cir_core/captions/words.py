@@ -13,7 +13,7 @@ _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u
 _BREAK = re.compile(r"[,;:!?\n，、；。：]|\.(?=\s|$)|\band\b", re.IGNORECASE)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 18)  # the captions of a corpus are read several times, one pass after the other
 def words_of(caption: str) -> tuple[str, ...]:
     """Lower-case words without articles; of a script without spaces, pairs of neighbouring characters."""
     words: list[str] = []

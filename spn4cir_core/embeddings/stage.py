@@ -22,7 +22,7 @@ from spn4cir_core.images.picture_rows import level_rows
 from spn4cir_core.models.first_use import FirstUse
 from spn4cir_core.models.lite0_levels import Lite0Levels
 from spn4cir_core.store.artifacts import Store
-from spn4cir_core.store.rows import KEY, VALUE, Rows
+from spn4cir_core.store.rows import Rows
 
 BLOCK_ROWS = 4096
 SCHEMA = pa.schema([(IMAGE_ID, pa.string())])
@@ -101,10 +101,7 @@ def _features(
 
 def _finite(rows: Rows, wanted: set[str]) -> set[str]:
     """The wanted keys whose stored value is a vector (null stands for one that is not finite)."""
-    finite_keys: set[str] = set()
-    for part in rows.scan():
-        finite_keys |= wanted.intersection(part.filter(part[VALUE].is_valid())[KEY].to_pylist())
-    return finite_keys
+    return set().union(*map(wanted.intersection, rows.valid_keys()))
 
 
 def _blocks(vectors: np.ndarray) -> Iterator[np.ndarray]:

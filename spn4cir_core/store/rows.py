@@ -38,6 +38,15 @@ class Rows:
         """Every key that has a value."""
         return {key for part in self.parts() for key in read_part(part, [KEY])[KEY].to_pylist()}
 
+    def valid_keys(self) -> Iterator[list[str]]:
+        """The keys of each part file whose value is not null; values are read only where the file has a null."""
+        for path in self.parts():
+            if _has_no_null(path):
+                yield read_part(path, [KEY])[KEY].to_pylist()
+            else:
+                part = read_part(path)
+                yield part.filter(part[VALUE].is_valid())[KEY].to_pylist()
+
     def scan(self) -> Iterator[pa.Table]:
         """Yield the part files' tables one by one; a key may stand in more than one of them."""
         for part in self.parts():
@@ -106,6 +115,17 @@ class GivenRows(Rows):
         given = [index for index, value in enumerate(values) if value.is_valid]
         if given:
             super().append([keys[index] for index in given], values.take(pa.array(given, pa.int64())))
+
+
+def _has_no_null(part: Path) -> bool:
+    """Whether a part file's own figures say that no value, and nothing in a value, is null."""
+    try:
+        footer = pq.read_metadata(part)
+    except (pa.ArrowInvalid, OSError):
+        return False  # reading it says what is wrong
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    figures = [group.column(column).statistics for group in groups for column in range(group.num_columns)]
+    return all(own is not None and own.has_null_count and own.null_count == 0 for own in figures)
 
 
 def read_part(part: Path, columns: list[str] | None = None) -> pa.Table:
