@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from spn4cir_core.evaluation.base import query_weights
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.report_tables import (
     COMPOSITION_FILE,
@@ -35,6 +36,7 @@ def query_table(answers: Sequence[Answers]) -> pa.Table:
             "reference_id": query.reference_id,
             "modified_text": query.modified_text,
             "target_ids": list(query.target_ids),
+            "weight": query.weight,
         }
         for answer in answers
         for query in answer.query_set.queries
@@ -63,8 +65,11 @@ def searched_table(answers: Sequence[Answers]) -> pa.Table:
     """Recall@k of every model's composed queries through an index, and by comparison with every image."""
     rows = []
     for answer in answers:
+        weight_Q = query_weights(answer.query_set.queries)
         for (model, k), ranks_Q in answer.searched.items():
-            recall, exact = (float(np.mean(ranks < k)) for ranks in (ranks_Q, answer.ranks[model, "composed"]))
+            recall, exact = (
+                float(np.average(ranks < k, weights=weight_Q)) for ranks in (ranks_Q, answer.ranks[model, "composed"])
+            )
             figures = {"recall": recall, "exact_recall": exact, "difference": recall - exact}
             rows.append({"query_set": answer.query_set.name, "model": model, "k": k, **figures})
     return pa.Table.from_pylist(rows, SEARCHED)

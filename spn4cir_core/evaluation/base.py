@@ -7,6 +7,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.evaluation.ranks import Ties
 from spn4cir_core.images.files import ImageFiles
@@ -71,6 +73,17 @@ class Query:
         """Its kinds of modification; ``negation`` where the text says what must not be there."""
         by_text = {NEGATION} if has_negation(self.modified_text) else set()
         return frozenset(filter(None, self.kind.split("|"))) | by_text
+
+
+def query_weights(queries: Sequence[Query]) -> np.ndarray | None:
+    """(Q,) how many queries each stands for; None where each stands for itself."""
+    return weights_of([query.weight for query in queries])
+
+
+def weights_of(weights: Sequence[float]) -> np.ndarray | None:
+    """(Q,) the weights; None where all are 1, so that means are those without any."""
+    weight_Q = np.array(weights, np.float64)
+    return None if (weight_Q == 1).all() else weight_Q
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.evaluation.base import MAP_K
+from spn4cir_core.evaluation.base import MAP_K, weights_of
 from spn4cir_core.evaluation.recall import bootstrap_means, hits_at, interval, share_interval
 from spn4cir_core.evaluation.report_tables import (
     AVERAGE_PRECISION,
@@ -55,6 +55,11 @@ class RunAnswers:
     def groups(self) -> list[str]:
         """The reference image of each query."""
         return [query["reference_id"] for query in self.queries]
+
+    @property
+    def weight_Q(self) -> np.ndarray | None:
+        """How many queries each stands for, in its report; None: one."""
+        return weights_of([query["weight"] for query in self.queries])
 
 
 @dataclass(frozen=True)
@@ -161,50 +166,60 @@ def comparison(compared: Compared, draws: int, seed: int) -> dict[str, Any]:
         "queries": len(first.queries),
         "ks": ks,
         "unlike": list(compared.unlike),
-        "rows": [_row(label, answers, ks) for label, answers in compared.by_label.items()],
+        "rows": [_row(label, answers, ks, first.weight_Q) for label, answers in compared.by_label.items()],
         "differences": [] if compared.unlike else list(_differences(compared, ks, draws, seed)),
         "curves": [
-            {"label": label, "ks": list(CURVE_KS), "recall": _hits(answers, "composed", CURVE_KS).mean(axis=0).tolist()}
+            {"label": label, "ks": list(CURVE_KS), "recall": _recall(answers, "composed", CURVE_KS, first.weight_Q)}
             for label, answers in compared.by_label.items()
         ],
     }
 
 
-def _row(label: str, answers: Sequence[RunAnswers], ks: Sequence[int]) -> dict[str, Any]:
+def _recall(answers: Sequence[RunAnswers], mode: str, ks: Sequence[int], weight_Q: np.ndarray | None) -> list[float]:
+    recall: list[float] = np.average(_hits(answers, mode, ks), axis=0, weights=weight_Q).tolist()
+    return recall
+
+
+def _row(label: str, answers: Sequence[RunAnswers], ks: Sequence[int], weight_Q: np.ndarray | None) -> dict[str, Any]:
     """Means over seeds; the interval is over queries (their hits averaged over seeds), the spread over seeds."""
     precision_Q = np.mean([one.precision_Q for one in answers], axis=0)
     columns_QM = np.column_stack([_hits(answers, "composed", ks), precision_Q])
-    low_M, high_M = share_interval(columns_QM, answers[0].groups)
-    each_SM = np.array([[*hits_at(one.ranks["composed"], ks).mean(axis=0), one.precision_Q.mean()] for one in answers])
+    low_M, high_M = share_interval(columns_QM, answers[0].groups, weight_Q)
+    each_SQM = [np.column_stack([hits_at(one.ranks["composed"], ks), one.precision_Q]) for one in answers]
+    each_SM = np.average(each_SQM, axis=1, weights=weight_Q)
+    mean_M = np.average(columns_QM, axis=0, weights=weight_Q)
     measures = [*(f"R@{k}" for k in ks), f"mAP@{MAP_K}"]
     cells = [
         {
             "measure": measure,
-            "value": float(columns_QM[:, column].mean()),
+            "value": float(mean_M[column]),
             "low": float(low_M[column]),
             "high": float(high_M[column]),
             "deviation": statistics.stdev(each_SM[:, column].tolist()) if len(answers) > 1 else None,
         }
         for column, measure in enumerate(measures)
     ]
-    alone = {mode: _hits(answers, mode, ks).mean(axis=0).tolist() for mode in ("image", "text", "sum")}
+    alone = {mode: _recall(answers, mode, ks, weight_Q) for mode in ("image", "text", "sum")}
     return {"label": label, "runs": [one.run.name for one in answers], "cells": cells, "alone": alone}
 
 
 def _differences(compared: Compared, ks: Sequence[int], draws: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Every label minus the first one."""
+    """Every label minus the first one; queries count as in the first one's report."""
     (base_label, base), *others = compared.by_label.items()
+    weight_Q = base[0].weight_Q
     base_QK = _hits(base, "composed", ks)
     for label, answers in others:
         values_QK = _hits(answers, "composed", ks) - base_QK
-        low_K, high_K = interval(bootstrap_means(values_QK, base[0].groups, draws, seed))
-        p_K = randomisation_p(values_QK, base[0].groups, draws, seed)
+        mean_K = np.average(values_QK, axis=0, weights=weight_Q)
+        low_K, high_K = interval(bootstrap_means(values_QK, base[0].groups, draws, seed, weight_Q))
+        weighted_QK = values_QK if weight_Q is None else weight_Q[:, None] * values_QK
+        p_K = randomisation_p(weighted_QK, base[0].groups, draws, seed)
         for column, k in enumerate(ks):
             yield {
                 "label": label,
                 "minus": base_label,
                 "k": k,
-                "difference": float(values_QK[:, column].mean()),
+                "difference": float(mean_K[column]),
                 "low": float(low_K[column]),
                 "high": float(high_K[column]),
                 "p": float(p_K[column]),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from spn4cir_core.evaluation.base import query_weights
 from spn4cir_core.evaluation.measure import HITS, Answers
 from spn4cir_core.evaluation.recall import share_interval
 
@@ -24,6 +25,7 @@ def explicit_negative_rows(answers: Answers) -> list[dict[str, Any]]:
     row_of = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
     queries = [(row, query) for row, query in enumerate(query_set.queries) if query.negative_ids]
     references = [query.reference_id for _, query in queries]
+    weight_Q = query_weights([query for _, query in queries])
     made = []
     for model, mode in answers.hits if queries else ():
         if mode != "composed":
@@ -35,10 +37,11 @@ def explicit_negative_rows(answers: Answers) -> list[dict[str, Any]]:
             count = len(negatives.intersection(hits.tolist()))
             values.append([count > 0, count / len(negatives), count / max(1, int((hits >= 0).sum()))])
         values_QM = np.array(values, np.float64)
-        low_M, high_M = share_interval(values_QM, references)
+        low_M, high_M = share_interval(values_QM, references, weight_Q)
+        share_M = np.average(values_QM, axis=0, weights=weight_Q)
         line: dict[str, Any] = {"model": model, "k": HITS, "queries": len(queries)}
         for number, name in enumerate(MEASURES):
-            line[name] = float(values_QM[:, number].mean())
+            line[name] = float(share_M[number])
             line |= {f"{name}_low": float(low_M[number]), f"{name}_high": float(high_M[number])}
         made.append(line)
     return made

@@ -14,7 +14,12 @@ def sizes_up_to(largest: int) -> list[int]:
 
 
 def expected_recall(
-    ranks_Q: np.ndarray, galleries_Q: np.ndarray, targets_Q: np.ndarray, size: int, ks: Sequence[int]
+    ranks_Q: np.ndarray,
+    galleries_Q: np.ndarray,
+    targets_Q: np.ndarray,
+    size: int,
+    ks: Sequence[int],
+    weight_Q: np.ndarray | None = None,
 ) -> np.ndarray:
     """(K,) recall@k expected if each query's gallery were ``size`` images drawn at random, its targets among them.
 
@@ -26,12 +31,14 @@ def expected_recall(
         ranks_Q: ranks of the best targets, from 0, in the whole galleries.
         galleries_Q: images in each query's gallery, its targets included, its reference only if it is ranked.
         targets_Q: targets of each query in its gallery.
+        weight_Q: how many queries each stands for; None: one.
     """
     better_Q = np.asarray(ranks_Q, np.int64)
     others_Q = np.asarray(galleries_Q, np.int64) - np.asarray(targets_Q, np.int64)
     drawn_Q = np.minimum(others_Q, np.maximum(0, size - np.asarray(targets_Q, np.int64)))
     keys_Q = (better_Q * (others_Q.max() + 1) + others_Q) * (others_Q.max() + 1) + drawn_Q
-    _, cases, times = np.unique(keys_Q, return_index=True, return_counts=True)  # equal cases are computed once
+    _, cases, case_of = np.unique(keys_Q, return_index=True, return_inverse=True)  # equal cases are computed once
+    times = np.bincount(case_of, weight_Q)
     before_CK = _chances(better_Q[cases], others_Q[cases], drawn_Q[cases], max(ks))
     recall_CK = np.minimum(1.0, np.cumsum(before_CK, axis=1)[:, np.asarray(ks) - 1])
     means_K: np.ndarray = times @ recall_CK / times.sum()

@@ -91,8 +91,11 @@ QUERIES = pa.schema(
     [
         *((name, pa.string()) for name in ("query_set", "query_id", "kind", "reference_id", "modified_text")),
         ("target_ids", pa.list_(pa.string())),
+        ("weight", pa.float64()),
     ]
 )
+NEWER_COLUMNS: dict[str, Any] = {"weight": 1.0}
+"""Columns of queries that a report from before has not, with what they were."""
 HITS = pa.schema(
     [
         *((name, pa.string()) for name in ("query_set", "query_id", "model")),
@@ -131,6 +134,8 @@ def read_report_table(report: Artifact, file: str, *columns: str) -> pa.Table:
 
 def read_rows_of_set(report: Artifact, file: str, query_set: str) -> list[dict[str, Any]]:
     """The rows of one query set in a table of a report; errors as :func:`read_report_table`."""
-    table = read_report_table(report, file)
+    newer = {name: value for name, value in NEWER_COLUMNS.items() if name in SCHEMAS[file].names}
+    missing = newer.keys() - report.table(file).column_names if newer else set()
+    table = read_report_table(report, file, *(name for name in SCHEMAS[file].names if name not in missing))
     rows: list[dict[str, Any]] = table.filter(pc.equal(table["query_set"], query_set)).to_pylist()
-    return rows
+    return [{**row, **{name: newer[name] for name in missing}} for row in rows]

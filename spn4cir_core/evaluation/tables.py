@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spn4cir_core.evaluation.base import MAP_K
+from spn4cir_core.evaluation.base import MAP_K, query_weights
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.gallery_sizes import expected_recall, sizes_up_to
 from spn4cir_core.evaluation.measure import Answers
@@ -93,16 +93,15 @@ def _part(answer: Answers, kind: str, rows: list[int], ks: Sequence[int], draws:
     ks_of_set = answer.query_set.ks or ks
     columns, values_QM = _columns(answer, rows, ks_of_set)
     groups = [answer.query_set.queries[row].reference_id for row in rows]
-    weight_Q = np.array([answer.query_set.queries[row].weight for row in rows])
-    weighted_Q = None if (weight_Q == 1).all() else weight_Q
+    weight_Q = query_weights([answer.query_set.queries[row] for row in rows])
     return _Measured(
         same={"query_set": answer.query_set.name, "kind": kind, "queries": len(rows)},
         ks=ks_of_set,
         column_of={column: number for number, column in enumerate(columns)},
         values_QM=values_QM,
-        means_RM=bootstrap_means(values_QM, groups, draws, seed, weighted_Q),
+        means_RM=bootstrap_means(values_QM, groups, draws, seed, weight_Q),
         groups=groups,
-        weight_Q=weighted_Q,
+        weight_Q=weight_Q,
     )
 
 
@@ -170,9 +169,10 @@ def _gallery_sizes(answer: Answers, ks: Sequence[int]) -> Iterator[dict[str, Any
     pairs = list(zip(query_set.queries, gone, strict=True))
     galleries_Q = np.array([len(inside[query.gallery]) - len(inside[query.gallery] & out) for query, out in pairs])
     targets_Q = np.array([len(set(query.target_ids) - out) for query, out in pairs])
+    weight_Q = query_weights(query_set.queries)
     every = {(model, mode): ranks_Q for (model, mode), ranks_Q in answer.ranks.items() if mode in MODES}
     for size, ((model, mode), ranks_Q) in product(sizes_up_to(int(galleries_Q.max())), every.items()):
-        recall_K = expected_recall(ranks_Q, galleries_Q, targets_Q, size, ks_of_set)
+        recall_K = expected_recall(ranks_Q, galleries_Q, targets_Q, size, ks_of_set, weight_Q)
         same = {"query_set": query_set.name, "model": model, "query": mode, "gallery": size}
         yield from ({**same, "k": k, "recall": float(recall)} for k, recall in zip(ks_of_set, recall_K, strict=True))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spn4cir_core.evaluation.base import query_weights
 from spn4cir_core.evaluation.measure import Answers
 from spn4cir_core.evaluation.recall import hits_at, share_interval
 
@@ -25,6 +26,7 @@ def wording_rows(answers: Answers, ks: Sequence[int]) -> list[dict[str, Any]]:
     if not groups:
         return []
     references = [answers.query_set.queries[rows[0]].reference_id for rows in groups]
+    weight_G = query_weights([answers.query_set.queries[rows[0]] for rows in groups])
     made = []
     for model, mode in answers.ranks:
         if mode != "composed":
@@ -37,10 +39,11 @@ def wording_rows(answers: Answers, ks: Sequence[int]) -> list[dict[str, Any]]:
                 np.array([reduce(right_Q[rows]) for rows in groups]) for reduce in (np.mean, np.max, np.min)
             )
             values_GM = np.stack([mean_G, best_G, worst_G, best_G - worst_G, changes_G], axis=1)
-            low_M, high_M = share_interval(values_GM, references)
+            low_M, high_M = share_interval(values_GM, references, weight_G)
+            share_M = np.average(values_GM, axis=0, weights=weight_G)
             row: dict[str, Any] = {"model": model, "k": k, "queries": len(groups)}
             for number, name in enumerate(MEASURES):
-                row[name] = float(values_GM[:, number].mean())
+                row[name] = float(share_M[number])
                 row |= {f"{name}_low": float(low_M[number]), f"{name}_high": float(high_M[number])}
             made.append(row)
     return made

@@ -154,7 +154,7 @@ EVAL_REPORT = Stage(
         *(role.artifact for role in ROLES.values()),
     ),
     view=RerankedReportInput,
-    version=16,
+    version=17,
     write=write_report,
     external_inputs=_reranker_weights,
     fingerprint_part={"rerank": lambda reranker: reranker},

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,16 @@ def test_shares_by_hand() -> None:
     assert row["negatives_retrieved"] == pytest.approx((1 / 2 + 0) / 2)
     assert row["share_of_hits"] == pytest.approx((1 / 10 + 0) / 2)
     assert row["share_of_hits_low"] <= row["share_of_hits"] <= row["share_of_hits_high"]
+
+
+def test_a_query_counts_by_its_weight() -> None:
+    ten = list(range(5, 15))
+    made = answers([("i06", "i18"), ("i18",)], [ten, ten])
+    first, second = made.query_set.queries
+    made = replace(made, query_set=replace(made.query_set, queries=(replace(first, weight=3.0), second)))
+    (row,) = explicit_negative_rows(made)
+    assert row["queries_with_one"] == pytest.approx(3 / 4)
+    assert row["negatives_retrieved"] == pytest.approx(3 / 8)
 
 
 def test_a_small_gallery_has_fewer_hits() -> None:

@@ -25,6 +25,14 @@ def test_recall_equals_the_mean_over_all_galleries(size: int) -> None:
         assert recall == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_query_of_weight_three_counts_as_three() -> None:
+    ranks, galleries, targets = np.array([0, 3, 5, 3]), np.full(4, 9), np.ones(4, np.int64)
+    times = np.array([3, 1, 2, 1])
+    weighted = expected_recall(ranks, galleries, targets, 4, (1, 2), times.astype(np.float64))
+    repeated = expected_recall(*(np.repeat(one, times) for one in (ranks, galleries, targets)), 4, (1, 2))
+    assert weighted == pytest.approx(repeated)
+
+
 def test_the_whole_gallery_gives_the_recall_itself() -> None:
     ranks = np.random.default_rng(0).integers(15_000, size=500)
     recalls = expected_recall(ranks, np.full(500, 15_536), np.ones(500, np.int64), 15_536, (1, 10, 50))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,15 @@ def test_spread_and_changes_by_hand() -> None:
     assert (five["worst"], five["spread"]) == (0.5, 0.5)
     assert one["first_hit_changes"] == five["first_hit_changes"] == 0.5
     assert one["spread_low"] <= one["spread"] <= one["spread_high"]
+
+
+def test_a_query_counts_by_its_weight() -> None:
+    made = answers(["a", "a", "b", "b"], [0, 4, 0, 0], [9, 1, 9, 9])
+    weighted = tuple(replace(one, weight=3.0 if one.wording_of == "a" else 1.0) for one in made.query_set.queries)
+    made = replace(made, query_set=replace(made.query_set, queries=weighted))
+    (one,) = wording_rows(made, (1,))
+    assert one["mean"] == pytest.approx((3 * 0.5 + 1) / 4)
+    assert one["worst"] == pytest.approx(1 / 4) and one["spread"] == one["first_hit_changes"] == pytest.approx(3 / 4)
 
 
 def test_without_wordings_there_is_nothing_to_say() -> None:

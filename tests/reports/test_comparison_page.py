@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from spn4cir_core.errors import InputError
 from spn4cir_core.evaluation.comparison import Run, compared_sets, unlike
+from spn4cir_core.evaluation.comparison import comparison as contents_of
+from spn4cir_core.evaluation.report_tables import QUERIES, QUERIES_FILE, read_rows_of_set
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.reports.comparison_page import comparison_html, comparison_markdown, parent_of, run_comparison
 from spn4cir_core.reports.stage import EVAL_REPORT
@@ -172,3 +175,31 @@ def test_pictures_that_are_gone_are_told_by_their_captions(said: dict[str, Any],
     everything = {row["image_id"]: "a hat & <b>" for row in image_rows()}
     page = comparison_html(said, ImageFiles(tmp_path), everything)
     assert ">a hat &amp; &lt;b&gt;</div>" in page and "picture not found" not in page
+
+
+def test_queries_count_by_their_weight(store: Store) -> None:
+    (compared, *_) = compared_sets([run(store, "first"), run(store, "second")], "stage2")
+    weights = 1.0 + np.arange(len(compared.by_label["first"][0].queries)) % 3
+    weighted = {
+        label: [replace(one, queries=[{**row, "weight": w} for row, w in zip(one.queries, weights, strict=True)])]
+        for label, (one,) in compared.by_label.items()
+    }
+    page = contents_of(replace(compared, by_label=weighted), 50, 0)
+    first, second = (one.ranks["composed"] for (one,) in compared.by_label.values())
+    for k, cell in zip(page["ks"], page["rows"][0]["cells"], strict=False):
+        assert cell["value"] == pytest.approx(np.average(first < k, weights=weights))
+    for row in page["differences"]:
+        hits = (second < row["k"]).astype(float) - (first < row["k"])
+        assert row["difference"] == pytest.approx(np.average(hits, weights=weights))
+        assert row["low"] <= row["difference"] <= row["high"]
+
+
+def test_in_a_report_from_before_each_query_counts_once(tmp_path: Path) -> None:
+    older = Store(tmp_path)
+    with older.writing("eval_report", "abc", {}) as draft:
+        names = QUERIES.remove(QUERIES.get_field_index("weight"))
+        row = dict.fromkeys(names.names, "x") | {"query_set": "annotated", "target_ids": ["y"]}
+        draft.write_table(pa.Table.from_pylist([row], names), QUERIES_FILE)
+    report = older.get("eval_report", "abc")
+    assert report is not None
+    assert read_rows_of_set(report, QUERIES_FILE, "annotated") == [row | {"weight": 1.0}]
