@@ -18,7 +18,9 @@ BATCH_ROWS = 256
 def encode_gallery(network: Network, inputs_N: np.ndarray) -> np.ndarray:
     """(N, D) float32 unit vectors by the target encoder of the images' inputs; (N, T, D) where a target has T."""
     one = (network.dim,) if network.target_tokens == 1 else (network.target_tokens, network.dim)
-    return _in_batches(lambda rows: network.encode_target(_tensor(network, inputs_N[rows])), len(inputs_N), one)
+    return _in_batches(
+        network, lambda rows: network.encode_target(_tensor(network, inputs_N[rows])), len(inputs_N), one
+    )
 
 
 def encode_queries(
@@ -44,7 +46,7 @@ def encode_queries(
         inputs_by_mode = ((seen, tokens), (seen, None), (None, tokens))
         return torch.stack([network.encode_query(*parts) for parts in inputs_by_mode], dim=1)
 
-    vectors_Q3D = _in_batches(encode, len(texts), (3, network.dim))
+    vectors_Q3D = _in_batches(network, encode, len(texts), (3, network.dim))
     encoded = {mode: np.ascontiguousarray(vectors_Q3D[:, column]) for column, mode in enumerate(MODES[:3])}
     total = encoded["image"] + encoded["text"]
     encoded["sum"] = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
@@ -69,14 +71,19 @@ def frozen_tensors(network: Network) -> list[Any]:
     return tensors
 
 
-def _in_batches(encode: Callable[[slice], Any], rows: int, one: tuple[int, ...]) -> np.ndarray:
-    import torch
+def _in_batches(network: Network, encode: Callable[[slice], Any], rows: int, one: tuple[int, ...]) -> np.ndarray:
+    from spn4cir_core.models.fixed_batches import in_parts
 
     vectors = np.zeros((rows, *one), np.float32)
-    with torch.inference_mode():
-        for start in range(0, rows, BATCH_ROWS):
-            span = slice(start, min(start + BATCH_ROWS, rows))
-            vectors[span] = encode(span).float().cpu().numpy()
+    for start in range(0, rows, BATCH_ROWS):
+        batch = range(start, min(start + BATCH_ROWS, rows))
+
+        def encoded(part: slice, batch: range = batch) -> np.ndarray:
+            own = batch[part]
+            vectors_B: np.ndarray = encode(slice(own.start, own.stop)).float().cpu().numpy()
+            return vectors_B
+
+        vectors[start : batch.stop] = np.concatenate(in_parts(encoded, len(batch), str(_device(network))))
     return vectors
 
 

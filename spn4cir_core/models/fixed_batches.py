@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 Batch = TypeVar("Batch")
+Result = TypeVar("Result")
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 """What a network computes in, by autocast; weights and vectors stay float32."""
@@ -21,6 +24,8 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 # by side, costs nothing: small products gain little from threads and lose much where the cores are busy.
 ROWS_ON_CPU = 1
 ROWS_ON_GPU = 32
+ROWS_OF_VECTORS = 32
+"""On one thread, of a network that reads features."""
 
 
 def in_fixed_batches(
@@ -48,20 +53,73 @@ def in_fixed_batches(
     return np.concatenate(side_by_side(one_batch, range(0, len(pixels_BCHW), rows), kind))
 
 
-def side_by_side(
-    one_batch: Callable[[Batch], np.ndarray], batches: Sequence[Batch], device: str = "cpu"
-) -> list[np.ndarray]:
-    """The results of all batches: on a CPU as many at a time as torch may use threads, each on a single one."""
+def side_by_side(one_batch: Callable[[Batch], Result], batches: Sequence[Batch], device: str = "cpu") -> list[Result]:
+    """The results of all batches: on a CPU as many at a time as torch may use threads, each on a single one.
+
+    Inside, grad mode, inference mode and autocast are those of a new thread. Several threads may call this at once.
+    """
     import torch
 
     if not device.startswith("cpu"):
         return [one_batch(batch) for batch in batches]
-    threads = torch.get_num_threads()
+    with (
+        _single_threads() as threads,
+        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        return list(pool.map(one_batch, batches))
+
+
+def in_parts(
+    of_rows: Callable[[slice], Result], rows: int, device: str, rows_at_once: int = ROWS_OF_VECTORS
+) -> list[Result]:
+    """What a network makes of rows 0 … ``rows``, without gradients: on a CPU by parts of one size, side by side.
+
+    The autocast that the caller is in holds for all.
+    """
+    import torch
+
+    kind = torch.device(device).type
+    dtype, is_cast = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+
+    def one_part(part: slice) -> Result:
+        with torch.inference_mode(), torch.autocast(kind, dtype, enabled=is_cast):
+            return of_rows(part)
+
+    size = rows_at_once if kind == "cpu" else max(1, rows)
+    return side_by_side(one_part, [slice(start, min(start + size, rows)) for start in range(0, rows, size)], kind)
+
+
+_lock = Lock()
+_callers: list[int] = []
+"""For each caller that is inside the process's own number of threads: whoever comes while others are in reads a 1."""
+
+
+@contextmanager
+def _single_threads() -> Iterator[int]:
+    """Inside, threads may set their number to 1, which some libraries then take for all; the last to leave restores it.
+
+    Gives the number that the process had before the first came in.
+    """
+    import torch
+
+    with _lock:
+        threads = _callers[0] if _callers else _of_the_process()
+        _callers.append(threads)
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(one_batch, batches))
+        yield threads
     finally:
-        torch.set_num_threads(threads)  # some libraries know one number for all threads
+        with _lock:
+            _callers.pop()
+            if not _callers:
+                torch.set_num_threads(threads)
+
+
+def _of_the_process() -> int:
+    """Number of threads as a new thread has it; the caller's may be one that it began with while others were inside."""
+    import torch
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
 
 
 def to_device(pixels_BCHW: torch.Tensor, device: str) -> torch.Tensor:

@@ -14,6 +14,7 @@ from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ListedPicture, Picture, as_picture
 from spn4cir_core.models.devices import choose_device
+from spn4cir_core.models.fixed_batches import in_parts
 from spn4cir_core.search.recent_inputs import RecentInputs
 from spn4cir_core.training.checkpoints import as_module
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from spn4cir_core.backbones.base import Network
 
 BATCH_ROWS = 64
+ROWS_OF_A_THREAD = 16
+"""On a CPU each part of a batch is encoded by one thread: libraries' last bits depend on the number of threads."""
 Made = Literal["composed", "sum"]
 """How image and text become one query: composed by the network, or the unit-normalised sum of the two alone."""
 Query = tuple[Picture | None, str]
@@ -103,8 +106,6 @@ class Encoder:
         Raises:
             InputError: a picture cannot be read.
         """
-        import torch
-
         given = several(images)
         pictures: list[Any] = [images] if given is None else given
         one = (self.dim,) if self.target_tokens == 1 else (self.target_tokens, self.dim)
@@ -113,10 +114,20 @@ class Encoder:
             opened = [as_picture(picture) for picture in pictures[start : start + BATCH_ROWS]]
             images_B = self._inputs(self._network.read_images, opened)
             assert images_B is not None
-            with torch.inference_mode():
-                vectors[start : start + BATCH_ROWS] = self._network.encode_target(images_B).float().cpu().numpy()
+            vectors[start : start + BATCH_ROWS] = self._vectors(self._network.encode_target, images_B)
             progress("targets", min(start + BATCH_ROWS, len(pictures)), len(pictures))
         return vectors
+
+    def _vectors(self, encode: Callable[..., Tensor], *inputs: Tensor | None) -> np.ndarray:
+        """Of B rows of each input; None for an input that is missing."""
+        rows = next(len(given) for given in inputs if given is not None)
+
+        def encoded(part: slice) -> np.ndarray:
+            own = (None if given is None else given[part] for given in inputs)
+            vectors: np.ndarray = encode(*own).float().cpu().numpy()
+            return vectors
+
+        return np.concatenate(in_parts(encoded, rows, str(self._device), ROWS_OF_A_THREAD))
 
     def _inputs(self, read: Callable[[Sequence[Any]], np.ndarray], pictures: Sequence[Any]) -> Tensor | None:
         import torch
@@ -127,12 +138,9 @@ class Encoder:
         return self._network.tokenize(texts).to(self._device) if texts else None
 
     def _query(self, images_B: Tensor | None, tokens_B: Tensor | None, made: Made) -> np.ndarray:
-        import torch
-
         both = images_B is not None and tokens_B is not None
         parts = [(images_B, None), (None, tokens_B)] if made == "sum" and both else [(images_B, tokens_B)]
-        with torch.inference_mode():
-            vectors = [self._network.encode_query(*part).float().cpu().numpy() for part in parts]
+        vectors = [self._vectors(self._network.encode_query, *part) for part in parts]
         total_BD: np.ndarray = np.sum(vectors, axis=0)
         return total_BD if len(parts) == 1 else total_BD / np.maximum(np.linalg.norm(total_BD, axis=1)[:, None], 1e-12)
 

@@ -107,7 +107,7 @@ def target_fingerprint(checkpoint: Checkpoint) -> str:
             "outside": checkpoint.backbone.restoring_fingerprint(),
             "inputs": checkpoint.backbone.inputs_fingerprint(),
             "weights": digest.hexdigest(),
-            "version": 1,
+            "version": 2,
         }
     )
 

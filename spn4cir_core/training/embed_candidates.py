@@ -15,6 +15,7 @@ from spn4cir_core.engine.stage import Work
 from spn4cir_core.errors import TrainingError
 from spn4cir_core.images.files import image_files
 from spn4cir_core.models.devices import choose_device
+from spn4cir_core.models.fixed_batches import in_parts
 from spn4cir_core.store.artifacts import Artifact
 from spn4cir_core.training.checkpoints import as_module, load_checkpoint
 from spn4cir_core.training.image_inputs import image_inputs
@@ -101,12 +102,18 @@ def _encode(
 
     torch_device = choose_device(device)
     as_module(network).to(torch_device).eval()
+
     for start in starts:
-        with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + BATCH_ROWS])).to(torch_device)
-            features = network.image_features(batch)
-            vectors = network.encode_target(batch if features is None else features).float().cpu().numpy()
-            yield start, vectors, None if features is None else features.float().cpu().numpy()
+        batch = np.ascontiguousarray(inputs[start : start + BATCH_ROWS])
+
+        def encoded(part: slice, batch: np.ndarray = batch) -> tuple[np.ndarray, np.ndarray | None]:
+            images = torch.from_numpy(batch[part]).to(torch_device)
+            features = network.image_features(images)
+            vectors = network.encode_target(images if features is None else features).float().cpu().numpy()
+            return vectors, None if features is None else features.float().cpu().numpy()
+
+        vectors, features = zip(*in_parts(encoded, len(batch), str(torch_device)), strict=True)
+        yield start, np.concatenate(vectors), None if features[0] is None else np.concatenate(features)
 
 
 def _cast(block: np.ndarray, dtype: str) -> np.ndarray:

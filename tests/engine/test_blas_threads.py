@@ -37,3 +37,15 @@ with one_blas_thread():
 def test_scipys_own_library_is_held_too_once_it_is_loaded() -> None:
     ran = subprocess.run([sys.executable, "-c", SCIPY_LATER], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "{1}"
+
+
+def test_libraries_are_as_before_when_blocks_of_two_threads_overlap() -> None:
+    before = blas_threads()
+    assert max(before) > 1, "else nothing is limited"
+    first, second = one_blas_thread(), one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(blas_threads()) == {1}, "the second is still inside"
+    second.__exit__(None, None, None)
+    assert blas_threads() == before

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from spn4cir_core.errors import InputError, StoreError
 from spn4cir_core.evaluation.encode import encode_gallery
@@ -130,9 +131,12 @@ def test_parts_of_two_indexes_are_refused(index: Artifact, store: Store, tmp_pat
         Searcher.open(Artifact("search_index", copied, {**index.summary, "files": names}))
 
 
-def test_same_inputs_same_bytes(index: Artifact, tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_same_inputs_same_bytes_by_any_number_of_threads(index: Artifact, tmp_path: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
     again, _ = SEARCH_INDEX.run(recipe(tmp_path / "pictures"), measured_store(tmp_path))
     assert again.summary["files"] == index.summary["files"]
+    assert torch.get_num_threads() == threads
 
 
 def test_contact_sheet_shows_query_and_hits(store: Store, index: Artifact) -> None:

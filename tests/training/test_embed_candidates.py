@@ -180,3 +180,22 @@ def test_half_precision_chunks_and_activations_computed_again(world: World, tmp_
     narrow = run_all(*world(stage1={**short, "backbone": table}, stage2=short))
     for name in ("stage1_checkpoint", "stage2_checkpoint"):
         np.testing.assert_allclose(losses(narrow[name]), losses(exact[name]), rtol=0.05)
+
+
+def test_residual_trains_and_embeds_to_the_same_bytes_by_any_number_of_threads(world: World, tmp_path: Path) -> None:
+    network = {**WRITERS["residual"](tmp_path / "weights"), "hidden": 512, "rank": 64}
+    parts = [{"kind": "in_batch"}, {"kind": "wording_consistency"}]
+    schedule = {"batch_size": 128, "steps": 3, "threads": None, "learning_rate": 1e-2}
+    recipe, store = world(
+        count=128,
+        stage1={**schedule, "backbone": network, "objective": {"kind": "mixture", "parts": parts}},
+        stage2=schedule,
+    )
+
+    def made(threads: int) -> dict[str, Any]:
+        torch.set_num_threads(threads)
+        for name in ("stage1_checkpoint", "candidate_bank", "stage2_checkpoint"):
+            shutil.rmtree(store.root / name, ignore_errors=True)
+        return {name: artifact.summary["files"] for name, artifact in run_all(recipe, store).items()}
+
+    assert made(1) == made(2) == made(4)
