@@ -75,8 +75,8 @@ class IndexedImages(Sequence[dict[str, Any]]):
 
 
 def _whole(column: pa.ChunkedArray, type_: pa.DataType) -> pa.Array:
-    whole = column.cast(type_).combine_chunks()
-    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    cast = column.cast(type_)
+    return cast.chunk(0) if cast.num_chunks == 1 else cast.combine_chunks()
 
 
 def read_indexed_images(search_index: Artifact) -> IndexedImages:

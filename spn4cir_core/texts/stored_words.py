@@ -98,5 +98,6 @@ def _runs(table: pa.Table) -> Runs:
 
 
 def _whole(table: pa.Table, name: str) -> pa.Array:
-    column = table[name].combine_chunks()
-    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    """A column as one array: where it is one already, it stays in the file."""
+    column = table[name]
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
