@@ -57,6 +57,7 @@ SCRIPTS = {
 }
 """What a reader calls a script, by the first word of its characters' Unicode names."""
 _WORDS_OF = {language: frozenset(words.split()) for language, words in FUNCTION_WORDS.items()}
+_WORDS_OF_ANY = frozenset().union(*_WORDS_OF.values())
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -78,6 +79,8 @@ def _language(caption: str) -> str:
     if script := _script(caption):
         return script
     words = frozenset(_WORD.findall(caption.lower()))
+    if words.isdisjoint(_WORDS_OF_ANY):
+        return ""
     counts = {language: len(words & function_words) for language, function_words in _WORDS_OF.items()}
     best = max(counts, key=lambda language: counts[language])
     return best if counts[best] > len(words & ENGLISH) else ""
