@@ -96,7 +96,7 @@ def measured(queries_count: int, gallery_count: int, options: argparse.Namespace
     return {
         "queries": queries_count,
         "gallery": gallery_count,
-        "computed_in": fastest_precision(),
+        "computed_in": fastest_precision(gallery_count),
         **{f"{name}_s": round(clock, 3) for name, (clock, _) in seconds.items()},
         **{f"{name}_processor_s": round(processor, 3) for name, (_, processor) in seconds.items()},
         "ratio": round(ratios[0], 1),

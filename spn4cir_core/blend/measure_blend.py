@@ -8,9 +8,9 @@ import numpy as np
 
 from spn4cir_core.blend.evidence import Evidence
 from spn4cir_core.blend.fitted import FittedBlend, in_parts
-from spn4cir_core.channels.base import Gallery
+from spn4cir_core.channels.base import ComposedQueries, Gallery
 from spn4cir_core.engine.progress import Progress
-from spn4cir_core.evaluation.base import QuerySet
+from spn4cir_core.evaluation.base import Query, QuerySet
 from spn4cir_core.evaluation.encode import MODES
 from spn4cir_core.evaluation.measure import Answers, GalleryQueries, ModelVectors, by_gallery, gallery_images
 from spn4cir_core.evaluation.reference_pairs import ReferencePairs
@@ -39,7 +39,8 @@ def ask_blend(
         for mode in modes_of(blend):
             answer.start(BLEND.name, mode)
         query_set = answer.query_set
-        _encode_captions(evidence, query_set)
+        pairs = ReferencePairs.of(query_set.queries)
+        queries_of = _queries_by_mode(evidence, query_set, pairs, vectors_of)
         row_in_set = {image_id: row for row, image_id in enumerate(query_set.gallery_ids)}
         for rows, gallery_ids in by_gallery(query_set):
             gallery_rows = [row_of[image_id] for image_id in gallery_ids]
@@ -49,7 +50,8 @@ def ask_blend(
             for part in in_parts(len(rows)):
                 own = rows[part]
                 one = GalleryQueries(query_set, own, gallery_ids, answer.depth)
-                for mode, score_QN in _scores(blend, evidence, gallery, answer, vectors_of, own):
+                of_pairs = {mode: queries.take(pairs.rows_of(own).tolist()) for mode, queries in queries_of.items()}
+                for mode, score_QN in _scores(blend, gallery, [query_set.queries[row] for row in own], of_pairs):
                     answer.add(BLEND.name, mode, own, one.answer_scores(score_QN), of_set)
         progress("asking the blend", number + 1, len(measured))
 
@@ -64,39 +66,37 @@ def modes_of(blend: FittedBlend) -> list[str]:
     return [*MODES, *(ALONE + name for name in scored), *(WITHOUT + name for name in used if len(used) > 1)]
 
 
-def _encode_captions(evidence: Evidence, query_set: QuerySet) -> None:
-    """Encode what all queries of a set need, whole, without the text and without the picture."""
-    pairs = ReferencePairs.of(query_set.queries)
+def _queries_by_mode(
+    evidence: Evidence, query_set: QuerySet, pairs: ReferencePairs, vectors_of: Mapping[str, ModelVectors]
+) -> dict[str, ComposedQueries]:
+    """By mode, all queries of a set, one for each pair: whole, without the text and without the picture."""
     texts = [query_set.queries[number].modified_text for number in pairs.query_P]
-    without_text, without_picture = [""] * len(texts), [None] * len(texts)
-    references = [*pairs.reference_ids, *pairs.reference_ids, *without_picture]
-    evidence.encode_captions(references, [*texts, *without_text, *texts])
+    references, without_text, without_picture = pairs.reference_ids, [""] * len(texts), [None] * len(texts)
+    evidence.encode_captions([*references, *references, *without_picture], [*texts, *without_text, *texts])
+
+    def queries(mode: str, own_references: Sequence[str | None], own_texts: Sequence[str]) -> ComposedQueries:
+        trained = {name: vectors.queries[query_set.name][mode] for name, vectors in vectors_of.items()}
+        return evidence.queries(own_references, own_texts, trained)
+
+    return {
+        "composed": queries("composed", references, texts),
+        "image": queries("image", references, without_text),
+        "text": queries("text", without_picture, texts),
+    }
 
 
 def _scores(
-    blend: FittedBlend,
-    evidence: Evidence,
-    gallery: Gallery,
-    answer: Answers,
-    vectors_of: Mapping[str, ModelVectors],
-    rows: Sequence[int],
+    blend: FittedBlend, gallery: Gallery, queries: Sequence[Query], queries_of: Mapping[str, ComposedQueries]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Mode → (Q, N) scores of some queries."""
-    queries = [answer.query_set.queries[row] for row in rows]
-    pairs, pair_rows = ReferencePairs.of(queries), ReferencePairs.of(answer.query_set.queries).rows_of(rows)
-    references, texts = pairs.reference_ids, [queries[number].modified_text for number in pairs.query_P]
+    """Mode → (Q, N) scores of some queries; ``queries_of`` has their pairs by mode."""
+    pairs = ReferencePairs.of(queries)
 
-    def encoded(mode: str) -> dict[str, np.ndarray]:
-        return {name: vectors.queries[answer.query_set.name][mode][pair_rows] for name, vectors in vectors_of.items()}
+    def total(mode: str) -> np.ndarray:
+        return pairs.mean(blend.contributions(gallery, queries_of[mode]).sum(axis=1))
 
-    def total(mode: str, own_references: Sequence[str | None], own_texts: Sequence[str]) -> np.ndarray:
-        composed = evidence.queries(own_references, own_texts, encoded(mode))
-        return pairs.mean(blend.contributions(gallery, composed).sum(axis=1))
-
-    image_QN = total("image", references, [""] * len(references))
-    text_QN = total("text", [None] * len(references), texts)
+    image_QN, text_QN = total("image"), total("text")
     yield from (("image", image_QN), ("text", text_QN), ("sum", image_QN + text_QN))
-    whole = evidence.queries(references, texts, encoded("composed"))
+    whole = queries_of["composed"]
     standard_PCN = blend.standard_scores(gallery, whole)
     parts = {
         number: pairs.mean(blend.blend.weight_of(number, gallery, whole) * standard_PCN[:, number])

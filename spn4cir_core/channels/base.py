@@ -112,9 +112,9 @@ class ComposedQueries:
         kinds: WordKinds,
     ) -> ComposedQueries:
         """With captions edited by the rules of :mod:`spn4cir_core.texts.caption_editor`."""
-        pairs = zip(reference_captions, modified_texts, strict=True)
-        edited = [edit_caption(caption or "", text, kinds) for caption, text in pairs]
-        return cls(modified_texts, reference_captions, edited, vectors)
+        pairs = [(caption or "", text) for caption, text in zip(reference_captions, modified_texts, strict=True)]
+        edited = {pair: edit_caption(*pair, kinds) for pair in dict.fromkeys(pairs)}  # equal pairs once
+        return cls(modified_texts, reference_captions, [edited[pair] for pair in pairs], vectors)
 
     def __len__(self) -> int:
         return len(self.modified_texts)

@@ -119,30 +119,45 @@ def ranks_of_scores(
     Raises:
         ValueError: a query has no target, or only removed ones.
     """
-    ranks_Q = np.zeros(len(scores_QN), np.int32)
-    hits_QK = np.zeros((len(scores_QN), min(top, scores_QN.shape[1])), np.int64)
-    best_QK = np.zeros(hits_QK.shape, np.float32)
-    for number, (score_N, right, gone) in enumerate(zip(scores_QN, targets, removed, strict=True)):
-        left_N = score_N.astype(np.float32)
-        left_N[list(gone)] = -np.inf
-        own = [row for row in right if row not in set(gone)]
-        if not own:
-            raise ValueError(f"query {number} has no target in the gallery")
-        best, row = left_N[own].max(), min(own, key=lambda row: (-left_N[row], row))
-        hits_QK[number] = np.argsort(-left_N, kind="stable")[: hits_QK.shape[1]]
-        best_QK[number] = left_N[hits_QK[number]]
-        left_N[own] = -np.inf
-        if ties == "published":
-            ranks_Q[number] = (left_N > best).sum() + (left_N[:row] == best).sum()
-        else:
-            tied = int((np.abs(left_N - best) <= SCORE_TIE).sum())
-            ranks_Q[number] = (left_N > best + SCORE_TIE).sum() + half_of(tied, middles_Q, number)
-    return ranks_Q, hits_QK, best_QK
+    left_QN = scores_QN.astype(np.float32)
+    gone = GalleryRows(removed)
+    left_QN[gone.queries, gone.rows] = -np.inf
+    hits_QK = np.argsort(-left_QN, axis=1, kind="stable")[:, :top]
+    best_QK = np.take_along_axis(left_QN, hits_QK, axis=1)
+    own = GalleryRows(_remaining(targets, removed, len(left_QN)))
+    best_Q = np.full(len(left_QN), -np.inf, np.float32)
+    np.maximum.at(best_Q, own.queries, left_QN[own.queries, own.rows])
+    is_best = left_QN[own.queries, own.rows] == best_Q[own.queries]
+    row_Q = np.full(len(left_QN), left_QN.shape[1])
+    np.minimum.at(row_Q, own.queries[is_best], own.rows[is_best])
+    left_QN[own.queries, own.rows] = -np.inf
+    best_Q1 = best_Q[:, None]
+    if ties == "published":
+        stands_before_QN = np.arange(left_QN.shape[1]) < row_Q[:, None]
+        better_QN, before_Q = left_QN > best_Q1, np.count_nonzero((left_QN == best_Q1) & stands_before_QN, axis=1)
+    else:
+        better_QN = left_QN > best_Q1 + np.float32(SCORE_TIE)
+        ties_Q = np.count_nonzero(np.abs(left_QN - best_Q1) <= np.float32(SCORE_TIE), axis=1)
+        before_Q = (ties_Q + (1 if middles_Q is None else middles_Q)) // 2
+    return (np.count_nonzero(better_QN, axis=1) + before_Q).astype(np.int32), hits_QK, best_QK
 
 
 def half_of(ties: int, middles_Q: np.ndarray | None, query: int) -> int:
     """How many of the ties with a query's target stand before it."""
     return (ties + (1 if middles_Q is None else int(middles_Q[query]))) // 2
+
+
+def _remaining(targets: Sequence[Sequence[int]], removed: Sequence[Sequence[int]], queries: int) -> list[list[int]]:
+    """Targets of each query that are not removed.
+
+    Raises:
+        ValueError: a query has none.
+    """
+    gone = [set(rows) for rows in removed]
+    remaining = [[row for row in rows if row not in out] for rows, out in zip(targets, gone, strict=True)]
+    if len(remaining) != queries or not all(remaining):
+        raise ValueError(f"{queries} queries, {sum(map(bool, remaining))} with a target in the gallery")
+    return remaining
 
 
 class _Ranks:
@@ -159,10 +174,8 @@ class _Ranks:
     ) -> None:
         self.sorted, self.tie = ties == "published", 0.0 if ties == "published" else TIE
         self.middles_Q = np.ones(len(queries_QD), np.int64) if middles_Q is None else middles_Q
-        gone = [set(rows) for rows in removed] if removed is not None else [set() for _ in targets]
-        remaining = [[row for row in rows if row not in out] for rows, out in zip(targets, gone, strict=True)]
-        if len(remaining) != len(queries_QD) or not all(remaining):
-            raise ValueError(f"{len(queries_QD)} queries, {sum(map(bool, remaining))} with a target in the gallery")
+        gone = removed if removed is not None else [()] * len(targets)
+        remaining = _remaining(targets, gone, len(queries_QD))
         right = GalleryRows(remaining)
         self.excluded = GalleryRows([[*rows, *out] for rows, out in zip(remaining, gone, strict=True)])
         self.best_Q = np.full(len(remaining), -np.inf)

@@ -29,6 +29,8 @@ PAIRS_AT_ONCE = 64
 PRODUCTS_AT_ONCE = 1 << 20
 SAFETY = 1.001
 """The bounds are themselves computed with rounding."""
+LARGE = 8192
+"""Images from which on the fastest product is worth the many pairs whose scores are then too close to tell."""
 FEW = 8
 """Up to one in so many pairs of a query are scored singly; more are scored by one product of all."""
 
@@ -40,7 +42,7 @@ class BlockSize:
     queries: int = 1024
     images: int = 4096
     precision: Precision | None = None
-    """None: the fastest here."""
+    """None: the fastest for so many images, here."""
 
 
 class GalleryRows:
@@ -139,7 +141,7 @@ def score_blocks(queries_QD: np.ndarray, gallery: np.ndarray, size: BlockSize) -
     Raises:
         InputError: a vector holds something that is no finite number.
     """
-    precision = size.precision or fastest_precision()
+    precision = size.precision or fastest_precision(len(gallery))
     queries = _Factor(np.ascontiguousarray(queries_QD, np.float32), precision)
     memory = np.empty(min(size.queries, len(queries_QD)) * min(size.images, len(gallery)), np.float32)
     for first in range(0, len(gallery), size.images):
@@ -182,8 +184,7 @@ def _exactly(vectors: np.ndarray) -> np.ndarray:
 
 
 @lru_cache
-def fastest_precision() -> Precision:
-    """The fastest dtype for products on this machine; the ranks do not depend on it."""
+def _fastest_product() -> Precision:
     import torch
 
     if torch.cuda.is_available():
@@ -191,6 +192,12 @@ def fastest_precision() -> Precision:
     capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions lack it
     has_bfloat16 = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
     return "bfloat16" if has_bfloat16 else "float32"
+
+
+def fastest_precision(images: int) -> Precision:
+    """The dtype in which so many images are ranked soonest on this machine; the ranks do not depend on it."""
+    fastest = _fastest_product()
+    return "float32" if fastest == "bfloat16" and images < LARGE else fastest
 
 
 class _Factor:

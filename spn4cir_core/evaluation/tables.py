@@ -199,6 +199,7 @@ def _columns(answer: Answers, rows: list[int], ks: Sequence[int]) -> tuple[list[
 def _rank_rows(answer: Answers) -> list[dict[str, Any]]:
     query_set = answer.query_set
     at = query_set.map_ks.index(MAP_K)
+    images_Q = [len(query_set.gallery_of(query)) - len(query_set.removed_for(query)) for query in query_set.queries]
     return [
         {
             "query_set": query_set.name,
@@ -208,7 +209,7 @@ def _rank_rows(answer: Answers) -> list[dict[str, Any]]:
             "query": mode,
             "rank": int(answer.ranks[model, mode][row]),
             "targets": len(query.target_ids),
-            "gallery": len(query_set.gallery_of(query)) - len(query_set.removed_for(query)),
+            "gallery": images_Q[row],
             AVERAGE_PRECISION: float(answer.precision[model, mode][row, at]),
         }
         for model, mode in answer.ranks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spn4cir_core.errors import InputError
-from spn4cir_core.evaluation.ranks import TIE, best_ranks, middles, ranks_and_hits, ranks_of_scores, top_hits
+from spn4cir_core.evaluation.ranks import TIE, Ties, best_ranks, middles, ranks_and_hits, ranks_of_scores, top_hits
 from spn4cir_core.evaluation.score_blocks import BlockSize, Precision
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float64")
@@ -220,3 +220,27 @@ def test_a_tie_of_two_counts_half_over_many_queries() -> None:
     assert set(ranks.tolist()) == {0, 1} and 0.45 < ranks.mean() < 0.55
     scored, *_ = ranks_of_scores(np.ones((1000, 2)), [[0]] * 1000, [[]] * 1000, 1, "half", stand_before)
     assert scored.tolist() == ranks.tolist()
+
+
+@pytest.mark.parametrize("ties", ["half", "published"])
+def test_ranks_and_hits_of_scores_are_those_of_one_query_at_a_time(ties: Ties) -> None:
+    random = np.random.default_rng(7)
+    scores = random.integers(0, 6, (40, 25)).astype(np.float32)
+    removed = [random.permutation(25)[: row % 4].tolist() for row in range(40)]
+    scores[[row for row in range(40) if removed[row]], [gone[0] for gone in removed if gone]] = np.nan
+    targets = [
+        [row for row in random.permutation(25).tolist() if row not in removed[q]][: 1 + q % 3] for q in range(40)
+    ]
+    ranks, rows, best = ranks_of_scores(scores, targets, removed, 9, ties)
+    for query in range(40):
+        order = [row for row in np.argsort(-scores[query], kind="stable").tolist() if row not in removed[query]]
+        assert rows[query].tolist() == order[:9] and best[query].tolist() == scores[query, order[:9]].tolist()
+        target = min(targets[query], key=order.index)
+        others = [row for row in order if row not in targets[query]]
+        if ties == "published":
+            assert ranks[query] == sum(order.index(row) < order.index(target) for row in others)
+        else:
+            difference = [scores[query, row] - scores[query, target] for row in others]
+            assert ranks[query] == sum(d > 0 for d in difference) + (difference.count(0) + 1) // 2
+    with pytest.raises(ValueError, match="1 with a target"):
+        ranks_of_scores(scores[:2], [[1], [2]], [[], [2]], 3, ties)

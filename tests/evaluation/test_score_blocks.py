@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spn4cir_core.evaluation.score_blocks import BlockSize, Precision, score_blocks
+from spn4cir_core.evaluation.ranks import top_hits
+from spn4cir_core.evaluation.score_blocks import LARGE, BlockSize, Precision, fastest_precision, score_blocks
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float64")
 
@@ -52,3 +53,12 @@ def test_blocks_cover_every_pair_once() -> None:
         rows, columns = block.pairs(np.isfinite(block.scores_Qn))
         seen[rows + block.queries.start, columns + block.first] += 1
     assert seen.tolist() == np.ones((5, 11), int).tolist()
+
+
+def test_few_images_are_not_multiplied_in_bfloat16_and_rank_alike() -> None:
+    queries, gallery = worst_for_bfloat16(9, 48, 2), worst_for_bfloat16(LARGE + 5, 48, 3)
+    assert fastest_precision(LARGE - 1) != "bfloat16"
+    chosen, wide = (top_hits(queries, gallery[: LARGE - 1], 5, size=BlockSize(precision=p)) for p in (None, "float64"))
+    assert np.array_equal(chosen[0], wide[0]) and np.array_equal(chosen[1], wide[1])
+    large, wide = (top_hits(queries, gallery, 5, size=BlockSize(precision=p)) for p in (None, "float64"))
+    assert np.array_equal(large[0], wide[0]) and np.array_equal(large[1], wide[1])
