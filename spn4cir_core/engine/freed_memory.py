@@ -10,14 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from threading import Barrier, Thread
 from typing import Any
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's mallopt(3)."""
 LARGEST_KEPT_BYTES, KEPT_BYTES = 64 << 20, 128 << 20
-HEAPS, BLOCK_BYTES = 16, 128 << 10
-"""Heaps of threads that are looked after, and how much is freed in each: what is smaller glibc only sets aside."""
 MADV_DONTNEED = 4
 """Number of Linux's madvise(2)."""
 FILE_BYTES, MAPPING_KIB = 128 << 20, 1024
@@ -56,35 +53,11 @@ def freed_memory_kept() -> Iterator[None]:
     finally:
         if "pyarrow" in sys.modules:
             sys.modules["pyarrow"].default_memory_pool().release_unused()
-        if _of_glibc("malloc_trim") is not None:
-            _give_back_heaps()
+        malloc_trim = _of_glibc("malloc_trim")
+        if malloc_trim is not None:
+            malloc_trim(0)
             with suppress(OSError, ValueError):  # a system without /proc
                 _give_back_library_pages()
-
-
-def _give_back_heaps() -> None:
-    """Have glibc give back what is free in all heaps: threads that have ended leave theirs to those that begin.
-
-    malloc_trim(3) leaves the end of a thread's heap: 30 MB of each that has looked at pictures. It goes when something
-    large is freed there, so some threads, one for each heap, do that.
-    """
-    library = ctypes.CDLL(None)
-    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    together = Barrier(HEAPS)
-
-    def free_something() -> None:
-        block = library.malloc(BLOCK_BYTES)
-        together.wait()
-        library.free(block)
-
-    library.mallopt(M_TRIM_THRESHOLD, BLOCK_BYTES)
-    threads = [Thread(target=free_something) for _ in range(HEAPS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-    library.malloc_trim(0)
 
 
 def _give_back_library_pages() -> None:

@@ -79,47 +79,6 @@ def test_after_a_block_libraries_have_the_pages_alone_that_they_need_again() -> 
     assert after < before / 2
 
 
-HEAPS_OF_THREADS = """
-import sys
-from pathlib import Path
-from threading import Barrier, Thread
-import numpy as np
-from spn4cir_core.engine import freed_memory
-
-together = Barrier(4)
-
-def work():
-    together.wait()
-    for _ in range(8):
-        np.full(4_000_000, 1, np.uint8), np.full(9_000_000, 1, np.uint8)
-
-def pages():
-    resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
-    return resident - shared
-
-if sys.argv[1] == "by malloc_trim":
-    freed_memory._give_back_heaps = lambda: freed_memory._of_glibc("malloc_trim")(0)
-before = pages()
-with freed_memory.freed_memory_kept():
-    threads = [Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-print(pages() - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to")
-def test_after_a_block_the_heaps_of_its_threads_have_gone_back() -> None:
-    def pages(how: str) -> int:
-        command = [sys.executable, "-c", HEAPS_OF_THREADS, how]
-        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-    left = pages("all")
-    assert left < 1000 and left < pages("by malloc_trim") / 2
-
-
 def test_arrow_takes_its_memory_from_the_c_library() -> None:
     code = "import spn4cir_core, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
     environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
