@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,13 @@ def downstream_of(name: str) -> set[str]:
     return reached - {name}
 
 
+def unknown_stage(name: str) -> RecipeError:
+    """The error to raise where a name is not a stage's."""
+    near = difflib.get_close_matches(name, STAGES, n=1)
+    hint = f"did you mean {near[0]!r}? The" if near else "the"
+    return RecipeError(f"no stage {name!r}; {hint} stages are {', '.join(STAGES)}")
+
+
 def selected(names: Sequence[str]) -> list[str]:
     """The stages that names stand for, in the order of the flow; ``triplets+`` is ``triplets`` and all downstream.
 
@@ -67,7 +75,7 @@ def selected(names: Sequence[str]) -> list[str]:
     for name in names:
         stage = name.removesuffix("+")
         if stage not in STAGES:
-            raise RecipeError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
+            raise unknown_stage(stage)
         wanted |= {stage, *(downstream_of(stage) if name.endswith("+") else ())}
     return [stage for stage in STAGES if stage in wanted]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -281,8 +282,11 @@ def _own_tables(source: str | Path) -> dict[str, Any]:
         except UnicodeDecodeError as error:
             raise RecipeError(f"recipe {path} is not UTF-8 text ({error}); save it as UTF-8 TOML") from error
     else:
+        near = difflib.get_close_matches(str(source), packaged_recipes(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise RecipeError(
-            f"no recipe {str(source)!r}: neither a file nor one of the packaged {', '.join(packaged_recipes())}"
+            f"no recipe {str(source)!r}: neither a file ({path.absolute()}) nor one of the packaged "
+            f"{', '.join(packaged_recipes())}{hint}"
         )
     try:
         tables = tomllib.loads(text)

@@ -151,7 +151,7 @@ def test_a_stage_without_its_parent_says_what_to_do(tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe_file(tmp_path))
     with pytest.raises(StoreError, match=r"recipe 'tiny' has not made images in .*, for captions"):
         run(recipe, Store(tmp_path / "store"), ["captions"])
-    with pytest.raises(RecipeError, match="no stage 'caption'"):
+    with pytest.raises(RecipeError, match="no stage 'caption'; did you mean 'captions'"):
         run(recipe, Store(tmp_path / "store"), ["caption"])
 
 

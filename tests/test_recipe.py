@@ -154,7 +154,11 @@ def test_missing_tables_are_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_lists_the_packaged_ones(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"no recipe 'nope': neither a file nor one of the packaged .*demo"):
+    with pytest.raises(RecipeError, match="did you mean 'folder'"):
+        load_recipe("fodler")
+    with pytest.raises(RecipeError, match=r"reader 'folder': which pictures\? .*--images"):
+        load_recipe("folder")
+    with pytest.raises(RecipeError, match=r"no recipe 'nope': neither a file \(.*nope\) nor one of the packaged"):
         load_recipe("nope")
     path = tmp_path / "latin.toml"
     path.write_bytes(b'name = "caf\xe9"\n')

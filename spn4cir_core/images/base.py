@@ -6,12 +6,13 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
+from pydantic import model_validator
 from typing_extensions import override
 
 from spn4cir_core.engine.plugins import Plugin, Room
-from spn4cir_core.errors import InputError
+from spn4cir_core.errors import InputError, RecipeError
 from spn4cir_core.models.model_source import missing_by
 from spn4cir_core.store.fingerprints import OmitFromFingerprint
 
@@ -127,6 +128,13 @@ class FolderReader(Reader):
     """A reader whose root is a folder that is there before a run, wherever the store is."""
 
     folder: Annotated[Path, OmitFromFingerprint()]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_folder(cls, settings: Any) -> Any:
+        if isinstance(settings, Mapping) and "folder" not in settings:
+            raise RecipeError("which pictures? Name their folder with --images, or as folder under [images.reader]")
+        return settings
 
     @override
     def missing(self) -> Iterable[str]:

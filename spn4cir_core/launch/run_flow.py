@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from spn4cir_core.engine.progress import Progress, silent
-from spn4cir_core.errors import RecipeError
-from spn4cir_core.flow import STAGES, check_parents
+from spn4cir_core.flow import STAGES, check_parents, unknown_stage
 from spn4cir_core.launch.launcher import INLINE, Launch
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -32,7 +31,7 @@ def run(
     """
     wanted = set(names)
     if unknown := wanted - STAGES.keys():
-        raise RecipeError(f"no stage {sorted(unknown)[0]!r}; the stages are {', '.join(STAGES)}")
+        raise unknown_stage(min(unknown))
     check_parents(wanted, recipe, store)
     artifacts = {}
     for stage in STAGES.values():

@@ -30,7 +30,7 @@ from spn4cir_core.engine.plugins import explain
 from spn4cir_core.engine.processes import Processes
 from spn4cir_core.engine.progress import Progress, shown, silent
 from spn4cir_core.errors import RecipeError
-from spn4cir_core.flow import STAGES
+from spn4cir_core.flow import STAGES, unknown_stage
 from spn4cir_core.launch.launcher import LAUNCHED_BY
 from spn4cir_core.launch.messages import LaunchFolder
 from spn4cir_core.launch.recipe_source import own_name
@@ -63,7 +63,7 @@ class Order:
             The artefact, and whether it was already there.
         """
         if self.stage not in STAGES:
-            raise RecipeError(f"no stage {self.stage!r}; the stages are {', '.join(STAGES)}")
+            raise unknown_stage(self.stage)
         with Processes.started() as processes:
             store = open_store(self.store)
             return STAGES[self.stage].run(self._load(store), store, progress, processes)
