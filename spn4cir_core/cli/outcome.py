@@ -9,8 +9,7 @@ from typing import Any
 from spn4cir_core.images.files import image_files
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.triplets.sheet import drawn, triplet_sheet
-from spn4cir_core.triplets.triplet_tables import training_triplets
+from spn4cir_core.triplets.sheet import drawn_for_training, triplet_sheet
 
 SAMPLES, SHEET_TRIPLETS, NAMED_FILES = 5, 24, 5
 TAGGED_SHARE = 0.5
@@ -49,7 +48,7 @@ def dropped_files(details: Mapping[str, Any], most: int) -> Iterator[str]:
 
 def write_triplet_sheet(recipe: Recipe, store: Store, triplets: Artifact, path: Path) -> bool:
     """Write a contact sheet of training triplets as a JPEG; False where there is none to show."""
-    shown = [(triplet, triplet.modified_texts[0]) for triplet in drawn(training_triplets(triplets), SHEET_TRIPLETS)]
+    shown = [(triplet, triplet.modified_texts[0]) for triplet in drawn_for_training(triplets, SHEET_TRIPLETS)]
     if shown:
         path.parent.mkdir(parents=True, exist_ok=True)
         triplet_sheet(shown, image_files(recipe.images, store)).save(path, "JPEG", quality=80)
@@ -70,7 +69,7 @@ def _captions(details: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _triplets(artifact: Artifact) -> Iterator[str]:
-    for triplet in drawn(training_triplets(artifact), SAMPLES):
+    for triplet in drawn_for_training(artifact, SAMPLES):
         yield f"triplet: {triplet.reference_id} + “{triplet.modified_texts[0]}” → {triplet.target_id}"
     counts = {why: int(row["count"]) for why, row in artifact.details.get("refused_by_reason", {}).items()}
     refused, rows = sum(counts.values()), int(artifact.summary["rows"])

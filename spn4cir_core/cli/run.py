@@ -23,6 +23,7 @@ from spn4cir_core.cli.options import (
 )
 from spn4cir_core.cli.outcome import outcome, write_triplet_sheet
 from spn4cir_core.cli.summary import page_of, write_pages
+from spn4cir_core.engine.garbage_collection import seldom_collected
 from spn4cir_core.engine.progress import shown
 from spn4cir_core.flow import STAGES, outdated, selected
 from spn4cir_core.launch.launcher import launch_from
@@ -92,6 +93,7 @@ def run_stages(
             record_run(recipe, store, artifacts.values(), time.monotonic() - started)
 
 
+@seldom_collected()
 def _show_pages(recipe: Recipe, store: Store, artifacts: Mapping[str, Artifact], reused: Mapping[str, bool]) -> None:
     """Name the report; write the summary page anew if anything was computed, and name it."""
     page = page_of(recipe, store)

@@ -20,9 +20,8 @@ from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.outputs import write_output
 from spn4cir_core.triplets import export as exporting
 from spn4cir_core.triplets.hub_dataset import export_dataset
-from spn4cir_core.triplets.sheet import drawn, triplet_sheet
+from spn4cir_core.triplets.sheet import drawn_for_training, triplet_sheet
 from spn4cir_core.triplets.stage import TRIPLETS
-from spn4cir_core.triplets.triplet_tables import training_triplets
 
 ExportedLayout = Literal[exporting.Layout, "hf"]
 ImportedLayout = Literal[importing.Layout, Shop]
@@ -114,8 +113,7 @@ def browse_triplets(
     write_output(out, page)
     typer.echo(f"page: {out}")
     if sheet is not None:
-        training = training_triplets(triplets)
-        shown = [(triplet, triplet.modified_texts[0]) for triplet in drawn(training, sheet_count)]
+        shown = [(triplet, triplet.modified_texts[0]) for triplet in drawn_for_training(triplets, sheet_count)]
         content = BytesIO()
         triplet_sheet(shown, image_files(recipe.images, store)).save(content, "JPEG", quality=80)
         write_output(sheet, content.getvalue())
