@@ -12,7 +12,8 @@ from spn4cir_core.errors import StoreError
 from spn4cir_core.search import latest_service
 from spn4cir_core.search.latest_service import LatestService
 from spn4cir_core.search.service import SearchService
-from spn4cir_core.store.artifacts import Artifact, Store
+from spn4cir_core.search.stage import SEARCH_INDEX
+from spn4cir_core.store.artifacts import Store
 from tests.measured_store import recipe
 
 
@@ -81,10 +82,11 @@ def test_a_request_looks_for_it_without_waiting(monkeypatch: pytest.MonkeyPatch)
     assert latest.current() is not first
 
 
-def test_the_application_follows_the_recipe(index: Artifact, store: Store, pictures: Path) -> None:
+def test_the_application_follows_the_recipe(store: Store, pictures: Path) -> None:
     pytest.importorskip("fastapi")
     from fastapi.testclient import TestClient
 
+    index, _ = SEARCH_INDEX.run(recipe(pictures), store)  # whatever other tests made current
     app = search_app(recipe(pictures), store, "")
     answer = TestClient(app, "http://localhost").get("/api/images").json()
     assert answer["total"] == index.summary["rows"]
