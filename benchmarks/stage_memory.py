@@ -23,22 +23,22 @@ EVERY_S = 0.01
 
 def memory_mb() -> dict[str, int]:
     """The kernel's figures of this process: its peak since the last reset, and what is resident."""
-    found = re.findall(r"^(VmHWM|VmRSS|RssAnon|RssFile):\s+(\d+)", STATUS.read_text(), re.MULTILINE)
-    return {name: int(kilobytes) // 1024 for name, kilobytes in found}
+    figures = re.findall(r"^(VmHWM|VmRSS|RssAnon|RssFile):\s+(\d+)", STATUS.read_text(), re.MULTILINE)
+    return {name: int(kilobytes) // 1024 for name, kilobytes in figures}
 
 
 class Highest:
     """The figures of the moment when most was resident, looked at in a thread."""
 
     def __init__(self) -> None:
-        self.seen = memory_mb()
+        self.most = memory_mb()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
         while True:
             now = memory_mb()
-            if now["VmRSS"] > self.seen["VmRSS"]:
-                self.seen = now
+            if now["VmRSS"] > self.most["VmRSS"]:
+                self.most = now
             time.sleep(EVERY_S)
 
 
@@ -48,9 +48,9 @@ def watch_stages() -> None:
 
     def watched(stage: Stage[Any], *arguments: Any, **named: Any) -> Any:
         CLEAR.write_text(RESET_PEAK)
-        highest.seen = memory_mb()
+        highest.most = memory_mb()
         result = run(stage, *arguments, **named)
-        end, most = memory_mb(), highest.seen
+        end, most = memory_mb(), highest.most
         print(
             f"{stage.name:<20} peak {end['VmHWM']:>5,} (own {most['RssAnon']:,}, files {most['RssFile']:,}), at the end"
             f" {end['VmRSS']:,} (own {end['RssAnon']:,}, files {end['RssFile']:,})",

@@ -24,6 +24,7 @@ from spn4cir_core.captions.caption_table import caption_sources
 from spn4cir_core.channels.frozen_composed import COMPOSED, FrozenComposed
 from spn4cir_core.channels.missing_caption import MissingCaption
 from spn4cir_core.engine.blas_threads import one_blas_thread
+from spn4cir_core.engine.freed_memory import freed_memory_kept
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError, MissingExtra
@@ -89,7 +90,8 @@ def write_blend(work: Work[BlendInput]) -> None:
     reads_captions = any(channel_of(name).reads_captions for name in settings.channels)
     names = [*settings.channels, *([MissingCaption.plugin_kind] if reads_captions else []), *apart]
     with draft.timed("compute"):
-        validation, alone = _encoded(work, evidence, images, queries, trained)
+        with freed_memory_kept():  # what the networks took is not there beside the fits
+            validation, alone = _encoded(work, evidence, images, queries, trained)
         served, reason = same[STAGE2.name], UNFITTED if settings.channels or trained else NOTHING_TO_FIT
         if queries and reason is UNFITTED:
             image_ids = images["image_id"].to_pylist()
