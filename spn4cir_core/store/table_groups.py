@@ -51,7 +51,7 @@ def _sizes(values: Sequence[Any], kind: pa.DataType) -> np.ndarray:
         return np.fromiter((len(value or "") for value in values), np.int64, len(values)) + NUMBER_BYTES
     if not (pa.types.is_list(kind) or pa.types.is_map(kind)):
         return np.fromiter(map(size_of, values), np.int64, len(values))
-    lists = [value or () for value in values]
+    lists = [list(value.items()) if isinstance(value, Mapping) else value or () for value in values]
     items = list(chain.from_iterable(lists))
     if pa.types.is_list(kind):
         item_sizes = _sizes(items, kind.value_type)

@@ -61,3 +61,12 @@ def test_a_file_without_any_group_is_an_empty_table(tmp_path: Path) -> None:
     table_groups.write_batches(tmp_path / "none.parquet", SCHEMA, [])
     table = table_groups.read_table(pq.ParquetFile(tmp_path / "none.parquet"), ["number"])
     assert len(table) == 0 and table.column_names == ["number"]
+
+
+def test_a_map_may_be_pairs_or_a_dictionary() -> None:
+    """Soft targets of annotations are dictionaries; keys of any length."""
+    notes = [[("title", "a shirt"), ("no", "7")], [], None, [("x", "")]]
+    pairs = [{"name": "one", "notes": value, "number": 1} for value in notes]
+    dictionaries = [row | {"notes": None if row["notes"] is None else dict(row["notes"])} for row in pairs]
+    [of_pairs], [of_dictionaries] = (list(table_groups.batches_of(rows, SCHEMA)) for rows in (pairs, dictionaries))
+    assert of_pairs.equals(of_dictionaries) and of_pairs["notes"].to_pylist() == notes
