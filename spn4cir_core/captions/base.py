@@ -35,8 +35,9 @@ class ToCaption:
     """What the captioner's trunk reads of it, where it has one."""
     colour: str = field(default="", compare=False)
     """Its main colour where that was named beside the reading of the picture."""
-    worked_out: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What captioners have read of its metadata, under keys of their own, so that they need not read it again."""
+    worked_out: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What captioners have read of its metadata, under keys of their own, so that they need not read it again. A copy
+    with other metadata begins anew."""
 
 
 class Captioner(Plugin):

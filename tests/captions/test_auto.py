@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -213,3 +214,10 @@ def test_clothing_which_has_labels_only_is_captioned_by_tags(tmp_path: Path, sha
     artifact, _ = run(recipe(reader, {"kind": "auto"}), Store(tmp_path / "store"))
     assert set(artifact.details["sources"]) == {"tags"}
     assert any("'label', which is not used" in note for note in artifact.details["notes"])
+
+
+def test_a_copy_with_other_metadata_has_its_own_title() -> None:
+    captioner, titled = Auto(fallback=SizeCaptioner()), image("a.jpg", title="a green hat")
+    assert captioner.origin(titled) == "title"
+    untitled = replace(titled, attributes={})
+    assert captioner.origin(untitled) == SizeCaptioner.plugin_kind and captioner.origin(titled) == "title"
