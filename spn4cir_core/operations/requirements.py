@@ -26,14 +26,14 @@ def check_requirements(recipe: Recipe, store: Store, names: Collection[str]) -> 
     Raises:
         InputError: something is missing; the message has a line for each. Or the store lies among the pictures.
     """
-    _check_place(recipe, store)
+    _check_store_is_apart(recipe, store)
     if missing_requirements(recipe, names):  # which stages would run is not cheap to know
         problems = missing_requirements(recipe, set(names) & outdated(recipe, store).keys())
         if problems:
             raise InputError("\n".join(problems))
 
 
-def _check_place(recipe: Recipe, store: Store) -> None:
+def _check_store_is_apart(recipe: Recipe, store: Store) -> None:
     """Refuse a store whose own pictures (contact sheets) would be read, one more with each run."""
     for reader, _ in settings_below(recipe.images.reader):
         if isinstance(reader, Folder) and reader.reads_below(store.root.resolve()):
