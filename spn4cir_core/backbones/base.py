@@ -242,6 +242,13 @@ class Network(ABC):
     def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
         """(B, D) unit vectors of composed queries."""
 
+    def encode_queries(self, images: Tensor, rows_M: Tensor, tokens: Tensor) -> Tensor:
+        """(M, D) as :meth:`encode_query` of the image at each of M rows, which repeat, with as many texts.
+
+        A network overrides it whose part that reads an image alone costs enough to run once for all its texts.
+        """
+        return self.encode_query(images[rows_M], tokens)
+
     @property
     def output_names(self) -> frozenset[str]:
         """Names of the outputs of :meth:`extra_outputs`; an objective asks for them by name in ``needs``."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spn4cir_core.engine.plugins import Plugin, Room
 from spn4cir_core.errors import RecipeError
+from spn4cir_core.objectives.similarity import similarities
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,6 +103,11 @@ class Batch:
     def mean(self, losses_B: Tensor) -> Tensor:
         """() mean of the (B,) losses, weighted by ``weights_B``."""
         return (losses_B * self.weights_B).sum() / self.weights_B.sum()
+
+    @cached_property
+    def similarities_BB(self) -> Tensor:
+        """(B, B) similarity of each query with each target of the batch; objectives of a mixture share it."""
+        return similarities(self.queries_BD, self.targets_BD)
 
     @cached_property
     def excluded_in_batch_BB(self) -> Tensor:

@@ -32,12 +32,11 @@ class Hinge(AgainstNegatives):
 
     @override
     def losses(self, batch: Batch, negatives: Negatives) -> Tensor:
-        from spn4cir_core.objectives.similarity import similarities
 
         losses_B = self._hinges(negatives.positive_B, negatives.scores_BK, negatives.live_BK)
         if negatives.pool is not batch.targets_BD:
             return losses_B
-        scores_BB = similarities(batch.queries_BD, batch.targets_BD).T
+        scores_BB = batch.similarities_BB.T
         live_BB = ~batch.is_excluded(batch.target_rows_B).T
         return losses_B + self._hinges(negatives.positive_B, scores_BB, live_BB)
 

@@ -40,7 +40,7 @@ class InBatch(Objective):
     def loss(self, batch: Batch) -> Tensor:
         import torch
 
-        logits_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature
+        logits_BB = batch.similarities_BB / batch.temperature
         logits_BB = logits_BB.masked_fill(batch.excluded_in_batch_BB, -torch.inf)
         candidates_BC = torch.cat([logits_BB, self._reference_logits(batch)], 1) if self.references else logits_BB
         losses_B = torch.logsumexp(candidates_BC, dim=1) - logits_BB.diagonal()

@@ -23,10 +23,8 @@ def replaced_losses(batch: Batch, part: Part, per_query: int | None) -> Tensor:
         per_query: replacements of a triplet where they are composed anew, taken from those after it in the batch
             (whose order is random); None takes all.
     """
-    from spn4cir_core.objectives.similarity import similarities
-
     if part in ("target", "query"):
-        scores_BB = similarities(batch.queries_BD, batch.targets_BD)
+        scores_BB = batch.similarities_BB
         live_BB = ~batch.is_excluded(batch.target_rows_B)
         if part == "query":
             scores_BB, live_BB = scores_BB.T, live_BB.T

@@ -80,7 +80,7 @@ class TargetGuided(Objective):
         with torch.no_grad():
             wanted_BB = similarities(guides(batch, "targets")[0], batch.targets_BD)
         wanted_BB = (wanted_BB / self.similarity_temperature).masked_fill(is_excluded_BB, FAR)
-        own_BB = similarities(batch.queries_BD, batch.targets_BD) / batch.temperature
+        own_BB = batch.similarities_BB / batch.temperature
         own_BB = own_BB.masked_fill(is_excluded_BB, FAR)
         wanted_BB, own_BB = torch.log_softmax(wanted_BB, dim=1), torch.log_softmax(own_BB, dim=1)
         return (wanted_BB.exp() * (wanted_BB - own_BB)).sum(dim=1)

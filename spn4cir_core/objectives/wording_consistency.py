@@ -45,11 +45,12 @@ class WordingConsistency(Objective):
     def loss(self, batch: Batch) -> Tensor:
         reworded_BD = batch.output(REWORDED_QUERIES)
         is_reworded_B = reworded_BD.detach().abs().amax(dim=1) > 0
-        one_BB, other_BB = (self._log_shares(batch, queries_BD) for queries_BD in (batch.queries_BD, reworded_BD))
+        one_BB = self._log_shares(batch, batch.similarities_BB)
+        other_BB = self._log_shares(batch, similarities(reworded_BD, batch.targets_BD))
         both_ways_B = ((one_BB.exp() - other_BB.exp()) * (one_BB - other_BB)).sum(dim=1) / 2
         return batch.mean(self.strength * both_ways_B * is_reworded_B)
 
-    def _log_shares(self, batch: Batch, queries_BD: Tensor) -> Tensor:
+    def _log_shares(self, batch: Batch, similarities_BB: Tensor) -> Tensor:
         """(B, B) logarithms of the softmax over the batch's targets without a query's known false negatives."""
-        logits_BB = similarities(queries_BD, batch.targets_BD) / batch.temperature
+        logits_BB = similarities_BB / batch.temperature
         return logits_BB.masked_fill(batch.excluded_in_batch_BB, FAR).log_softmax(dim=1)

@@ -9,8 +9,9 @@ would seem not to count.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -121,6 +122,7 @@ class _Neighbours:
         return np.flatnonzero((shared_N >= SHARED_WORDS * longer_N) & (shared_N < longer_N))
 
 
+@lru_cache(100_000)
 def _phrases_apart(one: Meaning, other: Meaning) -> int:
     """Phrases that only one of the two captions has, counted on the side that has more of them."""
     return max(len(one), len(other)) - (Counter(one) & Counter(other)).total()
@@ -128,13 +130,20 @@ def _phrases_apart(one: Meaning, other: Meaning) -> int:
 
 def _text(reference: str, target: str, random: np.random.Generator) -> str:
     """What leads from one caption to the other, in a wording drawn at random; empty where nothing does."""
+    wordings, values = _wordings(reference, target)
+    return wordings[int(random.integers(len(wordings)))].format_map(values).strip() if wordings else ""
+
+
+@lru_cache(10_000)
+def _wordings(reference: str, target: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Wordings of what leads from one caption to the other, and the values of their fields; none where nothing does."""
     change = difference(reference, target)
     if not change.added and not change.removed:
-        return ""
+        return (), {}
     values = worded(reference, target, change)
     wordings: tuple[str, ...] = CHANGED if change.added and change.removed else ADDED if change.added else REMOVED
     if values["kept"]:
         wordings += OF_A_LIST
     elif change.added:
         wordings += OF_ONE_THING
-    return wordings[int(random.integers(len(wordings)))].format_map(values).strip()
+    return wordings, values

@@ -49,7 +49,8 @@ class AdamW:
             ]
             if not stepped:
                 continue
-            moments = [self._moments.setdefault(number, _start(one)) for number, one in stepped]
+            self._moments |= {number: _start(one) for number, one in stepped if number not in self._moments}
+            moments = [self._moments[number] for number, _ in stepped]
             adamw(
                 [one for _, one in stepped],
                 [one.grad for _, one in stepped],

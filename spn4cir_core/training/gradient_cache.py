@@ -38,7 +38,8 @@ class _Chunk:
     leaf: Tensor
     """Vectors of the whole batch, whose gradient the objective fills in."""
     with_graph: Tensor | None
-    """This chunk's vectors with their graph, where the part is one chunk; else they are computed again."""
+    """This chunk's vectors with their graph, where the part is one chunk of several processes' batch; else they are
+    computed again."""
     random_state: list[Tensor]
 
 
@@ -54,7 +55,10 @@ class GradientCache:
         self._chunks: list[_Chunk] = []
 
     def vectors(self, encode: Encode) -> Tensor:
-        """(rows, …) vectors, a leaf for the objective; :meth:`backward` takes the gradient it gets further."""
+        """(rows, …) vectors for the objective; :meth:`backward` takes the gradient they get further.
+
+        A batch that is one chunk of one process has its graph still, and the objective's own backward passes it.
+        """
         import torch
 
         spans = self._spans(encode)
@@ -63,6 +67,8 @@ class GradientCache:
             for span in spans:
                 states.append(_random_state(self.device))
                 outputs.append(encode.some(span))
+        if len(spans) == 1 and self.processes.count == 1 and outputs[0].requires_grad:
+            return outputs[0]
         leaf = self._joined(outputs, encode).requires_grad_(True)
         with_graph = outputs[0] if len(spans) == 1 else None
         for span, state in zip(spans, states, strict=True):

@@ -124,8 +124,8 @@ def inputs_of(work: Work[AnyTraining], start: Checkpoint, images: pa.Table) -> n
     )
 
 
-def features_of(work: Work[AnyTraining], settings: Stage1Settings, start: Checkpoint, inputs: np.ndarray) -> np.ndarray:
-    """What the towers that stage 1 freezes make of each image's inputs."""
+def features_of(work: Work[AnyTraining], settings: Schedule, start: Checkpoint, inputs: np.ndarray) -> np.ndarray:
+    """What the towers that this stage freezes make of each image's inputs."""
     folder = work.store.rows("image_inputs", start.backbone.inputs_fingerprint())
     with work.draft.timed("compute"):
         return cached_features(start.network, inputs, folder, settings.device, work.progress, work.processes)
@@ -143,8 +143,7 @@ def prepare_training(
     bank: Bank | None = None,
 ) -> Training:
     """All that the one loop reads of one stage of training."""
-    targets_are_frozen = bank is not None and bank.following is None
-    validation = _validation(work, settings, start, targets_are_frozen)
+    validation = _validation(work, settings, start, bank)
     swapped = _swapped_texts(work, settings.objective, triplets)
     if REWORDED_QUERIES in settings.objective.needs:
         _count_wordings(work, name, triplets)
@@ -190,9 +189,7 @@ def _grouped(
     return replace(triplets, groups=groups, runs_per_batch=settings.batches.runs_per_batch)
 
 
-def _validation(
-    work: Work[AnyTraining], settings: Schedule, start: Checkpoint, targets_are_frozen: bool
-) -> Validation | None:
+def _validation(work: Work[AnyTraining], settings: Schedule, start: Checkpoint, bank: Bank | None) -> Validation | None:
     if settings.validation.every_steps is None:
         return None
     queries = read_validation(settings.validation, work.parents["triplets"], work.ancestors, work.settings.seed)
@@ -200,6 +197,10 @@ def _validation(
         work.draft.details["validation_queries"] = 0
         return None
     inputs = inputs_of(work, start, queries.gallery)
+    features_are_frozen = bank is not None or start.network.keeps_features_in_stage1
+    if features_are_frozen and start.network.features_dtype == "float32":  # nothing is rounded
+        inputs = features_of(work, settings, start, inputs)
+    targets_are_frozen = bank is not None and bank.following is None
     return Validation(settings.validation, queries, inputs, {} if targets_are_frozen else None)
 
 

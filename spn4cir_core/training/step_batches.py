@@ -177,11 +177,14 @@ class StepBatches:
         self, network: Network, triplets: TripletBatch, tokens_BL: Tensor, references_M: np.ndarray, texts_M: np.ndarray
     ) -> Encode:
         """Queries of the images at some positions of the batch joined with the texts at others."""
+        import torch
 
         def encode(positions: range) -> Tensor:
-            images = self._inputs(triplets.references_B[references_M[positions]])
+            references_U, rows = np.unique(triplets.references_B[references_M[positions]], return_inverse=True)
+            images, rows_M = self._inputs(references_U), torch.from_numpy(rows).to(self.device)
             with self.precision.encoders():
-                return _at_least_float32(network.encode_query(images, tokens_BL[texts_M[positions]].to(self.device)))
+                tokens_ML = tokens_BL[texts_M[positions]].to(self.device)
+                return _at_least_float32(network.encode_queries(images, rows_M, tokens_ML))
 
         return Encode(len(references_M), encode)
 

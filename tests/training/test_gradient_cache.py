@@ -94,8 +94,8 @@ def test_vectors_that_the_objective_does_not_look_at_and_frozen_encoders_are_lef
     for chunk_size in (None, 5):
         encoder.zero_grad()
         cache = GradientCache(ALONE, CPU, chunk_size)
-        unseen = cache.vectors(Encode(22, lambda span: encoder(references[span.start : span.stop])))
+        cache.vectors(Encode(22, lambda span: encoder(references[span.start : span.stop])))
         fixed = cache.vectors(Encode(22, lambda span: frozen(targets[span.start : span.stop])))
         fixed.sum().backward()
         cache.backward()
-        assert unseen.grad is None and not gradients(encoder) and not gradients(frozen)
+        assert not gradients(encoder) and not gradients(frozen)

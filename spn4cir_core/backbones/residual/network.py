@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional
 from typing_extensions import override
 
 from spn4cir_core.backbones.base import ExportedInputs
@@ -20,6 +19,7 @@ from spn4cir_core.engine.blas_threads import one_blas_thread
 from spn4cir_core.models.lite0 import LEVEL_FEATURES
 from spn4cir_core.models.lite0_levels import folded_lite0
 from spn4cir_core.models.products import Linear, product
+from spn4cir_core.models.unit_rows import unit_rows
 
 ROWS_MEASURED = 20_000
 """Training pictures that statistics and principal components are measured on, at most."""
@@ -109,7 +109,7 @@ class ImageMap(nn.Module):
 
     def forward(self, levels_BD: Tensor) -> Tensor:
         """(B, D) unit vectors."""
-        return functional.normalize(self.linear(levels_BD), dim=-1)
+        return unit_rows(self.linear(levels_BD))
 
 
 class Change(nn.Module):
@@ -126,15 +126,20 @@ class Change(nn.Module):
             nn.init.normal_(layer.weight, std=START_DEVIATION)
         nn.init.zeros_(self.add.bias)
 
-    def forward(self, image_BD: Tensor | None, text_BT: Tensor) -> Tensor:
-        """(B, D); the part that looks at the image is left out without one."""
+    def forward(self, image_UD: Tensor | None, rows_B: Tensor | None, text_BT: Tensor) -> Tensor:
+        """(B, D) change of the image at each of the rows; the part that looks at the image is left out without one."""
         hidden_BH = self.text(text_BT * TEXT_FEATURES**0.5)
         change_BD: Tensor = self.add(hidden_BH)
-        if image_BD is None:
+        if image_UD is None:
             return change_BD
-        seen_BR = self.look(image_BD * image_BD.shape[-1] ** 0.5)
+        seen_BR = _at(self.look(image_UD) * image_UD.shape[-1] ** 0.5, rows_B)
         change_BD = change_BD + self.write(seen_BR * self.gate(hidden_BH))
         return change_BD
+
+
+def _at(values_UD: Tensor, rows_B: Tensor | None) -> Tensor:
+    """The values at these rows; None: each once, in their order."""
+    return values_UD if rows_B is None else values_UD.index_select(0, rows_B)
 
 
 class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
@@ -222,14 +227,20 @@ class ResidualNetwork(FrozenTrunksNetwork, nn.Module):
     def encode_query(self, images: Tensor | None, tokens: Tensor | None) -> Tensor:
         if images is None and tokens is None:
             raise ValueError("a query needs images, texts, or both")
+        return self._queries(images, None, tokens)
+
+    @override
+    def encode_queries(self, images: Tensor, rows_M: Tensor, tokens: Tensor) -> Tensor:
+        return self._queries(images, rows_M, tokens)
+
+    def _queries(self, images: Tensor | None, rows_B: Tensor | None, tokens: Tensor | None) -> Tensor:
         image_map = self.image if self.query_image is None else self.query_image
-        image_BD: Tensor | None = None if images is None else image_map(self.image_features(images))
+        image_UD: Tensor | None = None if images is None else image_map(self.image_features(images))
         if tokens is None:
-            assert image_BD is not None
-            return image_BD
-        change_BD: Tensor = self.change(image_BD, self.texts.features(tokens))
-        query_BD: Tensor = change_BD if image_BD is None else image_BD + change_BD
-        return functional.normalize(query_BD, dim=-1)
+            assert image_UD is not None
+            return image_UD
+        change_BD: Tensor = self.change(image_UD, rows_B, self.texts.features(tokens))
+        return unit_rows(change_BD if image_UD is None else _at(image_UD, rows_B) + change_BD)
 
     @override
     def frozen_in_stage2(self) -> Sequence[nn.Module | nn.Parameter]:

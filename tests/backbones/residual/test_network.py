@@ -150,3 +150,31 @@ def test_components_vectors_and_gradients_do_not_depend_on_the_number_of_threads
             assert made(1, number) == made(2, number) == made(4, number)
     finally:
         torch.set_num_threads(before)
+
+
+def test_texts_that_share_an_image_give_the_queries_and_gradients_of_each_pair_apart(
+    inputs: np.ndarray, settings: Residual
+) -> None:
+    network = settings.build([], 0)
+    network.expect_images(inputs)
+    assert isinstance(network, torch.nn.Module)
+    network.eval()
+    for parameter in network.parameters():  # away from the start, where a text changes almost nothing
+        torch.nn.init.normal_(parameter, std=0.05)
+    rows_M = torch.tensor([2, 0, 0, 1, 2, 2])
+    images = torch.from_numpy(inputs[:3])
+    tokens = network.tokenize(["is red", "is blue", "is red", "without a hat", "with a hat", "is red"])
+    gradients = []
+    queries = []
+    for vectors_MD in (
+        network.encode_queries(images, rows_M, tokens),
+        network.encode_query(images[rows_M], tokens),
+    ):
+        network.zero_grad()
+        vectors_MD[:, ::3].sum().backward()
+        queries.append(vectors_MD.detach())
+        gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
+    torch.testing.assert_close(*queries)
+    assert len(gradients[0]) == len(gradients[1]) > 5
+    for shared, apart in zip(*gradients, strict=True):
+        torch.testing.assert_close(shared, apart, rtol=1e-4, atol=1e-5)
