@@ -36,7 +36,7 @@ class Folder(FolderReader):
     A corpus and each of its folders may hold ``metadata.csv`` (or ``.parquet``, ``.jsonl``, COCO's ``.json``): a column
     ``file`` (or ``file_name``) with paths relative to the table's folder, and further columns, which become attributes.
     A file without a picture's extension is a picture by its first bytes. Names that start with ``.`` or ``_`` are
-    ignored, and so are linked directories.
+    ignored, and so are linked directories and the store that the pictures are read for, where it lies among them.
     """
 
     plugin_kind: ClassVar[str] = "folder"
@@ -77,7 +77,12 @@ class Folder(FolderReader):
         """Every picture of every corpus. A file that only the metadata names is listed too."""
         root = self.root(store_root)
         roots = (root, *self.linked_folders())
-        listing = [file for name, folder in self._folder_of(root).items() for file in self._corpus(roots, folder, name)]
+        store = store_root.resolve()
+        listing = [
+            file
+            for name, folder in self._folder_of(root, store).items()
+            for file in self._corpus(roots, folder, name, store)
+        ]
         if self.subdirectories == "corpora":
             # A picture beside the corpora belongs to none: the scan drops it and says so.
             listing += [FoundFile(entry.name, "") for entry in root.iterdir() if _is_picture(entry, roots)]
@@ -86,30 +91,27 @@ class Folder(FolderReader):
     @override
     def state(self, store_root: Path) -> str | None:
         """That of all below the directory; of a reader derived from this one nothing is known."""
-        state = folder_state(self.root(store_root)) if type(self) is Folder else None
+        state = folder_state(self.root(store_root), store_root.resolve()) if type(self) is Folder else None
         return f"{state} {self.corpus}" if state and self.corpus else state
 
     @override
     def corpora(self, store_root: Path) -> set[str]:
         """Looks no further than the first picture of each, where it has one."""
         root = self.root(store_root)
-        roots = (root, *self.linked_folders())
+        roots, store = (root, *self.linked_folders()), store_root.resolve()
         return {
             name
-            for name, folder in self._folder_of(root).items()
-            if next(picture_names(root / folder, roots), None) or next(self._corpus(roots, folder, name), None)
+            for name, folder in self._folder_of(root, store).items()
+            if next(picture_names(root / folder, roots, store), None)
+            or next(self._corpus(roots, folder, name, store), None)
         }
 
-    def reads_below(self, folder: Path) -> bool:
-        """Whether a picture in that folder would be one of the corpus."""
-        root = self.folder.expanduser().resolve()
-        return folder.is_relative_to(root) and not any(map(_hidden, folder.relative_to(root).parts))
-
-    def _folder_of(self, root: Path) -> dict[str, str]:
-        """Corpus → its folder, relative to the root."""
+    def _folder_of(self, root: Path, store: Path) -> dict[str, str]:
+        """Corpus → its folder, relative to the root; the store is none."""
         if self.subdirectories == "categories":
             return {self.corpus or root.name or "corpus": ""}
-        names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _hidden(entry.name))
+        folders = [entry for entry in root.iterdir() if entry.is_dir() and entry != store]
+        names = sorted(entry.name for entry in folders if not _hidden(entry.name))
         return dict(zip(names, names, strict=True))
 
     def ignored(self, store_root: Path) -> Mapping[str, int]:
@@ -118,7 +120,7 @@ class Folder(FolderReader):
         roots = (root, *self.linked_folders())
         others = (
             Path(folder) / name
-            for folder, names in _walk(root)
+            for folder, names in _walk(root, store_root.resolve())
             for name in names
             if not _has_extension(name) and name not in OWN_FILES
         )
@@ -126,10 +128,10 @@ class Folder(FolderReader):
             path.suffix.lower() or "no extension" for path in others if path.is_file() and not _is_picture(path, roots)
         )
 
-    def _corpus(self, roots: Sequence[Path], folder: str, corpus: str) -> Iterator[FoundFile]:
+    def _corpus(self, roots: Sequence[Path], folder: str, corpus: str, store: Path) -> Iterator[FoundFile]:
         base = roots[0] / folder
-        pictures = sorted(picture_names(base, roots))
-        metadata = read_metadata(base, _folders(base), pictures, roots)
+        pictures = sorted(picture_names(base, roots, store))
+        metadata = read_metadata(base, _folders(base, store), pictures, roots)
         self._check_columns(metadata, base)
         splits = _split_folders(pictures) if self.split_folders else {}
         for inner in sorted({*pictures, *metadata.rows}):
@@ -154,9 +156,12 @@ class Folder(FolderReader):
                 raise InputError(f"the metadata of {base} has no column {column!r} ({name}); it has {sorted(known)}")
 
 
-def picture_names(base: Path, roots: Sequence[Path]) -> Iterator[str]:
-    """Paths of the files below a folder that claim to be pictures, relative to it; links may lead into ``roots``."""
-    for folder, names in _walk(base):
+def picture_names(base: Path, roots: Sequence[Path], store: Path | None = None) -> Iterator[str]:
+    """Paths of the files below a folder that claim to be pictures, relative to it; links may lead into ``roots``.
+
+    Those of the store, where it lies below the folder, are none.
+    """
+    for folder, names in _walk(base, store):
         relative = Path(folder).relative_to(base).as_posix()
         prefix = "" if relative == "." else f"{relative}/"
         yield from (
@@ -189,17 +194,18 @@ def _is_picture(path: Path, roots: Sequence[Path]) -> bool:
         return False
 
 
-def _walk(base: Path) -> Iterator[tuple[str, list[str]]]:
-    """The folder and each below it with the names of its files, but for hidden names."""
+def _walk(base: Path, store: Path | None) -> Iterator[tuple[str, list[str]]]:
+    """The folder and each below it with the names of its files, but for hidden names, links and the store."""
+    own = None if store is None else os.fspath(store)
     for folder, folders, names in os.walk(base):
-        folders[:] = [name for name in folders if not _hidden(name)]
+        folders[:] = [name for name in folders if not _hidden(name) and os.path.join(folder, name) != own]  # noqa: PTH118 -- no object for each folder
         yield folder, [name for name in names if not _hidden(name)]
 
 
-def _folders(base: Path) -> list[str]:
-    """The folder itself and all below it, but for hidden names and links, relative to it."""
-    relative = (Path(folder).relative_to(base).as_posix() for folder, _, _ in os.walk(base))
-    return ["" if folder == "." else folder for folder in relative if not any(map(_hidden, Path(folder).parts))]
+def _folders(base: Path, store: Path) -> list[str]:
+    """The folder itself and all below it that pictures are looked for in, relative to it."""
+    relative = (Path(folder).relative_to(base).as_posix() for folder, _ in _walk(base, store))
+    return ["" if folder == "." else folder for folder in relative]
 
 
 def _split_folders(pictures: Sequence[str]) -> dict[str, str]:

@@ -70,7 +70,7 @@ def examine(store: Store, recipe: Recipe) -> Iterator[Symptom]:
     yield faiss_build()
     yield from extras(recipe)
     yield from models(recipe)
-    yield from pictures(recipe)
+    yield from pictures(recipe, store)
     yield from disk(store)
     yield from server(store)
     yield from artifacts(store, recipe.name)
@@ -171,14 +171,14 @@ def models(recipe: Recipe) -> Iterator[Symptom]:
             yield Symptom(location, "broken", sentence, cure)
 
 
-def pictures(recipe: Recipe) -> Iterator[Symptom]:
+def pictures(recipe: Recipe, store: Store) -> Iterator[Symptom]:
     """Whether the folder that the recipe's pictures are read from is there; readers that draw theirs have none."""
     reader = recipe.images.reader
     if not isinstance(reader, FolderReader):
         return
     location = reader.folder.expanduser()
     if location.is_dir() and os.access(location, os.R_OK | os.X_OK):
-        ignored = counted(reader.ignored(Path()))
+        ignored = counted(reader.ignored(store.root))
         yield Symptom("pictures", "ok", f"{location.absolute()}{f'; no pictures: {ignored}' if ignored else ''}")
     else:
         cure = "name it with --images, or as images.reader.folder of the recipe (./ is relative to the recipe's file)"

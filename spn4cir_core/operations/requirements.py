@@ -24,7 +24,7 @@ def check_requirements(recipe: Recipe, store: Store, names: Collection[str]) -> 
     """Check what the named stages need that would run; those that are up to date need nothing.
 
     Raises:
-        InputError: something is missing; the message has a line for each. Or the store lies among the pictures.
+        InputError: something is missing; the message has a line for each. Or the store is the folder of pictures.
     """
     _check_store_is_apart(recipe, store)
     if missing_requirements(recipe, names):  # which stages would run is not cheap to know
@@ -34,13 +34,13 @@ def check_requirements(recipe: Recipe, store: Store, names: Collection[str]) -> 
 
 
 def _check_store_is_apart(recipe: Recipe, store: Store) -> None:
-    """Refuse a store whose own pictures (contact sheets) would be read, one more with each run."""
+    """Refuse a folder of pictures as the store; a store in a folder of its own among them is not read."""
     for reader, _ in settings_below(recipe.images.reader):
-        if isinstance(reader, Folder) and reader.reads_below(store.root.resolve()):
-            folder = reader.folder.expanduser().resolve()
+        folder = reader.folder.expanduser().resolve() if isinstance(reader, Folder) else None
+        if folder is not None and folder == store.root.resolve():
             raise InputError(
-                f"the store {store.root} lies in the folder of pictures {folder}, and its contact sheets would be read "
-                f"as pictures; move it, or name another one with --store or SPN4CIR_STORE: {folder.parent / 'store'}"
+                f"the store is the folder of pictures {folder}, and its contact sheets would be read as pictures; "
+                f"name another one with --store or SPN4CIR_STORE, such as {folder / 'store'}"
             )
 
 

@@ -12,11 +12,11 @@ SETTLED_NS = 2_000_000_000
 """Files that changed later than this before a look may change once more without a trace: file systems' clocks tick."""
 
 
-def folder_state(folder: Path) -> str | None:
+def folder_state(folder: Path, without: Path | None = None) -> str | None:
     """A hash that changes whenever a file below the folder comes, goes or is written; 4 µs a file.
 
     Made of names, sizes, inodes and times of change, of linked files those of the files that they lead to. Folders
-    whose names begin with ``.`` or ``_`` are left out.
+    whose names begin with ``.`` or ``_`` are left out, and so is the folder ``without``.
 
     Returns:
         None where a file changed within the last two seconds, or a link leads to a folder, which is not looked into.
@@ -25,7 +25,7 @@ def folder_state(folder: Path) -> str | None:
         OSError: a folder cannot be read.
     """
     before_ns = time.time_ns() - SETTLED_NS
-    digest, pending = hashlib.sha256(), [os.fspath(folder)]
+    digest, pending, left_out = hashlib.sha256(), [os.fspath(folder)], without and os.fspath(without)
     while pending:
         parent = pending.pop()
         digest.update(f"{parent}\n".encode(errors="surrogateescape"))
@@ -33,7 +33,7 @@ def folder_state(folder: Path) -> str | None:
             listing = sorted(entries, key=lambda entry: entry.name)
         for entry in listing:
             if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith((".", "_")):
+                if not entry.name.startswith((".", "_")) and entry.path != left_out:
                     pending.append(entry.path)
                 continue
             if entry.is_symlink() and _leads_to_a_folder(entry):

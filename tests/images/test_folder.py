@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.base import FoundFile
 from spn4cir_core.images.folder import Folder
+from spn4cir_core.store import folder_state
 from spn4cir_core.store.fingerprints import plain
 
 
@@ -65,6 +66,41 @@ def test_hidden_names_other_files_and_linked_directories_are_ignored(tmp_path: P
     touch(tmp_path, "elsewhere/f.png")
     (root / "linked").symlink_to(tmp_path / "elsewhere")
     assert [file.path for file in files_of(root)] == ["a.png"]
+
+
+@pytest.mark.parametrize("store", ["store", "deep/own"])
+def test_the_store_among_the_pictures_is_not_read(tmp_path: Path, store: str) -> None:
+    root, link = tmp_path / "root", tmp_path / "link"
+    link.symlink_to(root)
+    touch(root, "a.png", "deep/b.png", f"{store}/summaries/sheet.png", f"{store}/images/1/contact_sheet.png")
+    (root / store / "notes.mp4").write_bytes(b"no picture")
+    (root / store / "metadata.csv").write_text("file,title\na.png,a sheet\n")
+    for folder in (root, link):
+        for store_root in (root / store, link / store):
+            reader = Folder(folder=folder)
+            assert [(file.path, file.attributes) for file in reader.files(store_root)] == [
+                ("a.png", {}),
+                ("deep/b.png", {}),
+            ]
+            assert reader.ignored(store_root) == {}
+            corpora = Folder(folder=folder, subdirectories="corpora")
+            assert corpora.corpora(store_root) == {"deep"}
+            assert {file.corpus for file in corpora.files(store_root)} == {"", "deep"}
+    of_another = {file.path for file in Folder(folder=root).files(tmp_path / "store")}
+    assert {f"{store}/summaries/sheet.png", f"{store}/images/1/contact_sheet.png"} < of_another
+
+
+def test_what_is_written_to_the_store_among_the_pictures_changes_no_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_state, "SETTLED_NS", -(10**12))
+    touch(tmp_path, "a.png", "store/summaries/sheet.png")
+    reader = Folder(folder=tmp_path)
+    before = reader.state(tmp_path / "store")
+    touch(tmp_path, "store/summaries/other.png")
+    assert before is not None and reader.state(tmp_path / "store") == before
+    touch(tmp_path, "b.png")
+    assert reader.state(tmp_path / "store") != before
 
 
 COLUMNS = {"category_column": "label", "group_column": "who", "split_column": "part"}

@@ -101,10 +101,12 @@ def test_a_model_folder_that_is_not_there_is_broken(tmp_path: Path) -> None:
 def test_the_folder_of_the_pictures_is_looked_for(tmp_path: Path) -> None:
     def states(folder: Path) -> list[str]:
         reader = {"kind": "folder", "folder": str(folder)}
-        return [symptom.state for symptom in doctor.pictures(load_recipe("folder", {"images": {"reader": reader}}))]
+        recipe = load_recipe("folder", {"images": {"reader": reader}})
+        return [symptom.state for symptom in doctor.pictures(recipe, store)]
 
+    store = Store(tmp_path / "store")
     assert states(tmp_path) == ["ok"] and states(tmp_path / "none") == ["broken"]
-    assert list(doctor.pictures(load_recipe("demo"))) == []
+    assert list(doctor.pictures(load_recipe("demo"), store)) == []
 
 
 def test_a_gpu_without_a_faiss_for_it_is_worth_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
