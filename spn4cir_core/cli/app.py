@@ -26,7 +26,7 @@ from spn4cir_core.errors import Spn4cirError
 EXAMPLES = """
 Examples:
 
-spn4cir run  (the built-in demo, from pictures to a report)
+spn4cir run  (what ran last in the store; at first the built-in demo)
 
 spn4cir run --images photos/  (your own pictures)
 

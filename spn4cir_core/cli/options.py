@@ -32,7 +32,7 @@ RecipeOption = Annotated[
         "-r",
         envvar=RECIPE_VARIABLE,
         callback=recipe_named_by,
-        help="A packaged name or a TOML file.",
+        help="A packaged name or a TOML file; default: folder with --images, else the store's last one, else demo.",
     ),
 ]
 StoreOption = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from spn4cir_core.cli.hints import remember, with_options
+from spn4cir_core.cli.hints import with_options
 from spn4cir_core.cli.options import (
     ImagesOption,
     MachineRankOption,
@@ -19,7 +19,7 @@ from spn4cir_core.cli.options import (
     ProcessesOption,
     RecipeOption,
     StoreOption,
-    chosen_recipe,
+    opened,
 )
 from spn4cir_core.cli.outcome import outcome, write_triplet_sheet
 from spn4cir_core.cli.summary import page_of, write_pages
@@ -35,7 +35,6 @@ from spn4cir_core.operations.requirements import check_requirements
 from spn4cir_core.operations.run_summary import run_summary
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.store.artifacts import Artifact, Store
-from spn4cir_core.store.remote_store import open_store
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +68,8 @@ def run_stages(
             "main_port": main_port,
         }
     )
-    remember(recipe_name, store_url, images)
-    store = open_store(store_url)
-    recipe = claimed(chosen_recipe(recipe_name, images), store)
+    recipe, store = opened(recipe_name, store_url, images)
+    recipe = claimed(recipe, store)
     names = selected([name.strip() for name in select.split(",")]) if select else list(STAGES)
     check_requirements(recipe, store, names)
     late = outdated(recipe, store) if select else {}

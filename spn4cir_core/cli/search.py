@@ -41,7 +41,10 @@ def search(
     ] = None,
     weight: Annotated[list[float] | None, typer.Option(help="Of each of several reference images.")] = None,
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many hits.")] = 10,
-    sheet: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("hits.jpg"),
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Where the contact sheet goes; default: hits.jpg here, among the pictures: in the store."),
+    ] = None,
     once: Annotated[
         Once, typer.Option(help="Shown once: near-duplicates (pictures), all views of a product too (products).")
     ] = "pictures",
@@ -73,7 +76,10 @@ def search(
     )
     for note in filter(None, dict.fromkeys(map(searcher.uncaptioned, references if text else ()))):
         typer.echo(note)
-    _show(searcher, references, text, hits, image_files(recipe.images, store), sheet, right=())
+    files = image_files(recipe.images, store)
+    is_among_pictures = Path.cwd().is_relative_to(files.root)  # the next run would read the sheet as one of them
+    target = sheet or (store.root if is_among_pictures else Path()) / "hits.jpg"
+    _show(searcher, references, text, hits, files, target, right=())
     if note := searcher.left_out(hits, searcher.indexed(references), once, conditions):
         typer.echo(f"{note}; --once all shows them")
 

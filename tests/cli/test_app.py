@@ -21,9 +21,10 @@ from spn4cir_core.flow import STAGES
 from tests.pipelines import tiny_recipe_file
 
 
-def spn4cir(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def spn4cir(*words: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "spn4cir_core.cli.app", *words]
-    return subprocess.run(line, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    env = {**os.environ, **environment}
+    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=cwd, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,9 @@ def test_search_prints_hits_and_writes_a_contact_sheet(folder: Path) -> None:
     sheet.unlink()
     by_text = spn4cir("search", "--text", "make it blue", "--top", "3", "--sheet", str(sheet), *options(folder))
     assert by_text.returncode == 0 and sheet.is_file(), by_text.stderr
+    among = spn4cir("search", "--text", "make it blue", *options(folder), cwd=picture.parent)
+    assert f"contact sheet: {folder / 'store' / 'hits.jpg'}" in among.stdout, among.stderr
+    assert (folder / "store" / "hits.jpg").is_file() and not (picture.parent / "hits.jpg").exists()
     refused = spn4cir(*words, "--image", str(picture), "--weight", "1", *options(folder))
     assert refused.returncode and "1 weights for 2 reference images" in refused.stderr
 
@@ -105,6 +109,8 @@ def test_without_a_recipe_the_store_s_last_one_is_used_and_named(folder: Path) -
 
 def test_a_recipe_that_the_environment_names_is_said(folder: Path) -> None:
     recipe, store = str(folder / "tiny.toml"), str(folder / "store")
+    ran = spn4cir("run", "--store", store)
+    assert ran.returncode == 0 and "recipe: tiny, the last one of" in ran.stderr and "up to date" in ran.stdout
     done = spn4cir("status", "--store", store, SPN4CIR_RECIPE=recipe)
     assert f"recipe: {recipe}, by the environment variable SPN4CIR_RECIPE" in done.stderr
     assert "environment" not in spn4cir("status", "--store", store, "--recipe", recipe, SPN4CIR_RECIPE="demo").stderr
