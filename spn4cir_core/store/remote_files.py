@@ -124,6 +124,18 @@ class RemoteFiles:
         """Upload a file, whole or not at all."""
         self._sent(name, lambda system, location: system.put_file(str(path), location), patience_s)
 
+    def copy(self, source: str, name: str) -> bool:
+        """Copy a file, whole or not at all, behind the URL: its bytes do not pass this machine.
+
+        Returns:
+            False where there is no such file, or the protocol cannot copy.
+        """
+        try:
+            self._request(name, lambda system, location: system.cp_file(f"{self._opened[1]}/{source}", location))
+        except (FileNotFoundError, NotImplementedError):
+            return False
+        return True
+
     def fetch(self, name: str, path: Path, check: Callable[[Path], None]) -> None:
         """Download a file to ``path``; it is there whole and checked, or not at all.
 

@@ -14,11 +14,12 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.request import url2pathname
 from uuid import uuid4
@@ -207,10 +208,25 @@ class RemoteStore(Store):
         super()._publish(noun, fingerprint, draft, provenance)
         assert self._lock is not None
         self._lock.check()
-        self._upload(noun, fingerprint, self._row_folders)
+        self._upload(noun, fingerprint, self._row_folders, self._shared(draft))
 
-    def _upload(self, noun: str, fingerprint: str, row_folders: Iterable[Path]) -> None:
-        """Bring an artefact behind the URL, its summary last; what an earlier try has uploaded is left as it is."""
+    def _shared(self, draft: Draft) -> dict[str, str]:
+        """File of a draft → the name behind the URL of the artefact's file that it shares."""
+        sources = {name: source for name, (source, _) in draft.linked.items() if source.is_relative_to(self.root)}
+        return {name: source.relative_to(self.root).as_posix() for name, source in sources.items()}
+
+    def _upload(
+        self,
+        noun: str,
+        fingerprint: str,
+        row_folders: Iterable[Path],
+        shared: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Bring an artefact behind the URL, its summary last; what an earlier try has uploaded is left as it is.
+
+        Args:
+            shared: names behind the URL of files of other artefacts, which are copied there in place of an upload.
+        """
         made, folder = self._local(noun, fingerprint), f"{noun}/{fingerprint}"
         assert made is not None
         if self._is_there(noun, fingerprint):
@@ -222,7 +238,8 @@ class RemoteStore(Store):
         sizes = self.files.sizes(folder) if sent else {}
         for name, recorded in made.summary["files"].items():
             if name not in sent or sizes.get(name) != recorded["bytes"]:
-                self.files.send(made.path / name, f"{folder}/{name}")
+                if name not in shared or not self.files.copy(shared[name], f"{folder}/{name}"):
+                    self.files.send(made.path / name, f"{folder}/{name}")
                 note.parent.mkdir(parents=True, exist_ok=True)
                 with note.open("a", encoding="utf-8") as stream:
                     stream.write(f"{name}\n")

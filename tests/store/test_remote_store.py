@@ -126,6 +126,35 @@ def test_what_was_deleted_behind_the_url_counts_as_missing_and_is_written_anew(c
     assert current(cloud.machine("three")).table().num_rows == 2
 
 
+def test_files_shared_with_an_artefact_behind_the_url_are_copied_there_and_not_uploaded(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, sent = RemoteFiles.send, list[str]()
+
+    def recorded(files: RemoteFiles, path: Path, name: str, patience_s: float | None = None) -> None:
+        sent.append(name)
+        send(files, path, name, patience_s)
+
+    monkeypatch.setattr(RemoteFiles, "send", recorded)
+    store = cloud.machine("one")
+    write(store, "first")
+    for fingerprint, uploaded in {"second": False, "third": True}.items():
+        sent.clear()
+        earlier = current(store)
+        with store.writing("things", fingerprint, {"settings": {"x": 2}}) as draft:
+            earlier.share("deep/big.npy", draft, "shard.npy")
+            draft.write_table(pa.table({"id": ["c"]}), "things.parquet")
+        made = store.get("things", fingerprint)
+        assert made is not None
+        assert (f"things/{fingerprint}/shard.npy" in sent) == uploaded
+        assert {f"things/{fingerprint}/things.parquet", f"things/{fingerprint}/summary.json"} <= set(sent)
+        other = cloud.machine("two").get("things", fingerprint)
+        assert other is not None
+        other.verify()
+        assert other.file("shard.npy").read_bytes() == earlier.file("deep/big.npy").read_bytes()
+        RemoteFiles(cloud.url).delete("things/first/deep/big.npy")  # the third must upload: the source is gone
+
+
 def test_a_summary_never_names_a_file_outside_its_folder(cloud: Cloud) -> None:
     made = write(cloud.machine())
     files = {"../../../out": {"bytes": 1, "sha256": "x"}}
