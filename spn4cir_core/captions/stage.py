@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,15 +20,17 @@ from spn4cir_core.captions.colours import dominant_colour
 from spn4cir_core.captions.notes import caption_warnings, pictures_without_values, unused_columns
 from spn4cir_core.captions.readings import READINGS_FILE, Reading, readings_table
 from spn4cir_core.captions.settings import CaptionsInput
-from spn4cir_core.engine.batches import RowJob, fill, text_values
+from spn4cir_core.engine.batches import Preparation, RowJob, fill, text_values
 from spn4cir_core.engine.blas_threads import one_blas_thread
+from spn4cir_core.engine.child_processes import ReadIn
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.images.manifest import PICTURE, read_manifest
-from spn4cir_core.images.picture_rows import NewLevels, level_keys, level_rows
+from spn4cir_core.images.picture_rows import LOOK_ROWS, NewLevels, level_keys, level_rows
 from spn4cir_core.models.first_use import FirstUse
+from spn4cir_core.models.fixed_batches import single_thread_workers
 from spn4cir_core.models.lite0_levels import Lite0Levels
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.rows import GivenRows
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 NO_CAPTION = "the captioner had nothing to say"
 FAILED = "the captioner failed; asked again with new pictures, or once this artefact's folder is deleted"
 SAMPLE_ROWS = 8
+Loaded = tuple[ToCaption, Image.Image | None]
 
 
 @one_blas_thread()
@@ -56,16 +59,27 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     missing = {key: image for key, image in items.items() if key not in known}
     items |= _with_features(work, captioner, files, missing, work.processes, only_stored=True)
     caption, levels = FirstUse(lambda: captioner.start(files)), NewLevels(work.store)
+    look = Looking(captioner)
+    unseen = {image.pixel_sha256 for image in items.values() if image.features is None}
+
+    def compute(loaded: Sequence[Loaded]) -> pa.Array:
+        images, pictures = zip(*look(loaded), strict=True)
+        new = {image.pixel_sha256: image for image in images if image.pixel_sha256 in unseen}
+        for trunk, hashes in _by_trunk(captioner, new).items():
+            levels.append(trunk, hashes, [row_F for key in hashes if (row_F := new[key].features) is not None])
+        return text_values(caption(images, pictures))
+
     job = RowJob(
         "captioning",
         rows,
         items,
         Opening(files, captioner, names_colours=settings.read_in == "threads"),
-        lambda loaded: text_values(caption(*_with_new_features(captioner, levels, *zip(*loaded, strict=True)))),
+        compute,
         settings.batch_rows,
         settings.shard_rows,
         settings.readers,
         settings.read_in,
+        _preparation(look, [items[key] for key in missing], settings.read_in),
     )
     computed = fill(job, work.progress, draft.seconds, work.processes)
     levels.write()
@@ -145,18 +159,35 @@ def _with_features(
     return seen
 
 
-def _with_new_features(
-    captioner: Captioner, levels: NewLevels, images: Sequence[ToCaption], pictures: Sequence[Image.Image]
-) -> tuple[list[ToCaption], Sequence[Image.Image]]:
-    """A batch whose pictures are open: what its captioner reads of them is computed where the store did not have it."""
-    seen = list(images)
-    unseen = {str(number): image for number, image in enumerate(images) if image.features is None}
-    for trunk, keys in _by_trunk(captioner, unseen).items():
-        numbers = [int(key) for key in keys]
-        hashes = [images[number].pixel_sha256 for number in numbers]
-        for number, row_F in zip(numbers, levels(trunk, hashes, [pictures[number] for number in numbers]), strict=True):
-            seen[number] = replace(images[number], features=row_F)
-    return seen, pictures
+@dataclass(frozen=True)
+class Looking:
+    """Adds what captioners read of pictures to those that are open and that the store does not have it of."""
+
+    captioner: Captioner
+
+    def __call__(self, loaded: Sequence[Loaded]) -> list[Loaded]:
+        """The same pictures with features; without pixels where the colour is named, which nothing then reads."""
+        seen = list(loaded)
+        unseen = {str(number): image for number, (image, _) in enumerate(loaded) if image.features is None}
+        for trunk, keys in _by_trunk(self.captioner, unseen).items():
+            numbers = [int(key) for key in keys]
+            features_NF = trunk.start()([picture for number in numbers if (picture := loaded[number][1]) is not None])
+            for number, row_F in zip(numbers, features_NF, strict=True):
+                image, picture = loaded[number]
+                seen[number] = replace(image, features=row_F), None if image.colour else picture
+        return seen
+
+
+def _preparation(look: Looking, items: Iterable[ToCaption], read_in: ReadIn) -> Preparation | None:
+    """Has the threads that open pictures pass them through the network as well, so that no core waits for another.
+
+    Not where there is nothing to look at, nor where the network is on a GPU, which takes large batches from one thread.
+    """
+    of_pictures = {look.captioner.trunk_for(image) for image in items if image.features is None}
+    networks = [trunk for trunk in of_pictures if trunk is not None and trunk.is_installed]
+    if read_in != "threads" or not networks or any(trunk.device != "cpu" for trunk in networks):
+        return None
+    return Preparation(look, LOOK_ROWS, single_thread_workers)
 
 
 def _by_trunk(captioner: Captioner, items: Mapping[str, ToCaption]) -> dict[Lite0Levels, list[str]]:
@@ -189,7 +220,7 @@ class Opening:
     names_colours: bool = False
     """Whether main colours are named here, by the readers' threads, while the network is busy with other pictures."""
 
-    def __call__(self, image: ToCaption) -> tuple[ToCaption, Image.Image | None]:
+    def __call__(self, image: ToCaption) -> Loaded:
         """The image and its upright RGB pixels; of those whose colour is named here, what is left to be seen."""
         if not self.captioner.opens(image):
             return image, None

@@ -8,10 +8,13 @@ unfinished shard, and new pictures cost only themselves.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from collections import defaultdict, deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -24,6 +27,21 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.store.rows import Rows
 
 Item = TypeVar("Item")
+
+PREPARED_AHEAD = 512
+"""Items that are read and prepared, or wait for it, beyond the batch that is computed: what is prepared is small."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What readers do with several loaded items together, such as a network's forward pass, while others are read."""
+
+    prepare: Callable[[list[Any]], Iterable[Any]]
+    """From loaded items to as many that ``compute`` gets in their place; called by several threads at once."""
+    rows: int
+    """Loaded items given to ``prepare`` at a time, at the most."""
+    workers: Callable[[int], AbstractContextManager[Executor]]
+    """The pool for a number of readers."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +68,7 @@ class RowJob(Generic[Item]):
     """Number of items that are read at a time."""
     read_in: ReadIn = "threads"
     """Threads, or processes, for which ``read`` must be importable."""
+    preparation: Preparation | None = None
 
     def batches(self, keys: list[str]) -> list[list[str]]:
         """The keys in batches of ``batch_rows``."""
@@ -118,12 +137,26 @@ def _loaded(job: RowJob[Any], batches: Sequence[Sequence[str]]) -> Generator[lis
     if read is None or not batches:
         yield from ([items[key] for key in batch] for batch in batches)
         return
-    with pool_of(job.read_in, job.readers) as pool:
-        reading = [pool.submit(read, items[key]) for key in batches[0]]
-        for following in [*batches[1:], []]:
-            loaded = [future.result() for future in reading]
-            reading = [pool.submit(read, items[key]) for key in following]
+    prepared = job.preparation
+    workers = pool_of(job.read_in, job.readers) if prepared is None else prepared.workers(job.readers)
+    rows, ahead = (1, 0) if prepared is None else (prepared.rows, -(-PREPARED_AHEAD // job.batch_rows))
+    load, coming = partial(_loaded_group, read, prepared), iter(batches)
+    with workers as pool:
+
+        def reading(batch: Sequence[str]) -> list[Future[list[Any]]]:
+            starts = range(0, len(batch), rows)
+            return [pool.submit(load, [items[key] for key in batch[start : start + rows]]) for start in starts]
+
+        begun = deque(map(reading, islice(coming, 1 + ahead)))
+        while begun:
+            loaded = [value for group in begun.popleft() for value in group.result()]
+            begun.extend(map(reading, islice(coming, 1)))
             yield loaded
+
+
+def _loaded_group(read: Callable[[Any], Any], prepared: Preparation | None, group: list[Any]) -> list[Any]:
+    loaded = [read(item) for item in group]
+    return loaded if prepared is None else list(prepared.prepare(loaded))
 
 
 def _computed(job: RowJob[Any], loaded: list[Any]) -> pa.Array:

@@ -12,19 +12,22 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from spn4cir_core.engine.batches import RowJob, fill
+from spn4cir_core.engine.batches import Preparation, RowJob, fill
 from spn4cir_core.engine.npy_rows import mapped_rows, scatter_rows, scratch_file
 from spn4cir_core.engine.processes import ALONE, Processes
 from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.first_use import FirstUse
-from spn4cir_core.models.lite0_levels import Lite0Levels
+from spn4cir_core.models.fixed_batches import single_thread_workers
+from spn4cir_core.models.lite0_levels import ROWS_ON_CPU, Lite0Levels
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.rows import KEY, VALUE, Rows
 
 SHARD_ROWS = 256
 """Pictures per part file. One is in memory at a time: 64 MB of 288-pixel squares, and five times that to unpack."""
 BATCH_ROWS, READERS = 64, 2
+LOOK_ROWS = 2 * ROWS_ON_CPU
+"""Pictures that a thread opens and passes through a network together: the network needs not see all of them."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def picture_rows(
     batch_rows: int = BATCH_ROWS,
     readers: int = READERS,
     processes: Processes = ALONE,
+    beside_opening: bool = False,
 ) -> np.ndarray:
     """(N, …) rows of the N pictures of ``images`` (columns ``path`` and ``pixel_sha256``), in their order.
 
@@ -65,6 +69,7 @@ def picture_rows(
         open_picture: opens a picture by its path and ``pixel_sha256``.
         layout: how the store keeps them; by default any array, under ``image_inputs``.
         processes: several share the reading and one scratch file; all of them must call this.
+        beside_opening: whether the threads that open pictures call ``read``, each on itself alone, of a few pictures.
 
     Raises:
         InputError: a picture cannot be opened any more, or was replaced since it was listed.
@@ -78,10 +83,11 @@ def picture_rows(
         rows,
         pictures,
         open_picture,
-        lambda pictures: layout.encode(read(pictures)),
+        lambda loaded: layout.encode(np.stack(loaded) if beside_opening else read(loaded)),
         batch_rows,
         SHARD_ROWS,
         readers,
+        preparation=Preparation(read, LOOK_ROWS, single_thread_workers) if beside_opening else None,
     )
     fill(job, progress, defaultdict(float) if seconds is None else seconds, processes)
     return _in_order(rows, keys, layout, processes) if keys else np.empty((0,))
@@ -108,6 +114,7 @@ def level_rows(
         progress=progress,
         seconds=seconds,
         processes=processes,
+        beside_opening=trunk.device == "cpu",
     )
 
 
@@ -116,18 +123,14 @@ class NewLevels:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._encode: dict[Lite0Levels, Callable[[Sequence[Image.Image]], np.ndarray]] = {}
         self._unwritten: dict[Lite0Levels, dict[str, bytes]] = {}
 
-    def __call__(self, trunk: Lite0Levels, pixel_sha256: Sequence[str], pictures: Sequence[Image.Image]) -> np.ndarray:
-        """(B, 5528) float16 features of B pictures with hashes of their pixels."""
-        encode = self._encode.setdefault(trunk, trunk.start())
-        features_BF = encode(pictures)
+    def append(self, trunk: Lite0Levels, pixel_sha256: Sequence[str], features: Sequence[np.ndarray]) -> None:
+        """Take (5528,) float16 features of pictures with hashes of their pixels."""
         unwritten = self._unwritten.setdefault(trunk, {})
-        unwritten.update(zip(pixel_sha256, map(_as_bytes, features_BF), strict=True))
+        unwritten.update(zip(pixel_sha256, map(_as_bytes, features), strict=True))
         if len(unwritten) >= SHARD_ROWS:
             self._write(trunk)
-        return features_BF
 
     def write(self) -> None:
         """Store what has not been stored yet."""

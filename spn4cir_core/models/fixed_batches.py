@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, local
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -56,17 +56,34 @@ def in_fixed_batches(
 def side_by_side(one_batch: Callable[[Batch], Result], batches: Sequence[Batch], device: str = "cpu") -> list[Result]:
     """The results of all batches: on a CPU as many at a time as torch may use threads, each on a single one.
 
-    Inside, grad mode, inference mode and autocast are those of a new thread. Several threads may call this at once.
+    Inside, grad mode, inference mode and autocast are those of a new thread. Several threads may call this at once; one
+    of :func:`single_thread_workers` computes its batches itself.
     """
+    if not device.startswith("cpu") or getattr(_worker, "is_single", False):
+        return [one_batch(batch) for batch in batches]
+    with single_thread_workers() as pool:
+        return list(pool.map(one_batch, batches))
+
+
+@contextmanager
+def single_thread_workers(least: int = 1) -> Iterator[Executor]:
+    """A pool of as many threads as torch may use, at least ``least``, each of which computes on itself alone."""
+    with _single_threads() as threads:
+        pool = ThreadPoolExecutor(max(threads, least), initializer=_compute_alone)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_worker = local()
+
+
+def _compute_alone() -> None:
     import torch
 
-    if not device.startswith("cpu"):
-        return [one_batch(batch) for batch in batches]
-    with (
-        _single_threads() as threads,
-        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-    ):
-        return list(pool.map(one_batch, batches))
+    torch.set_num_threads(1)
+    _worker.is_single = True
 
 
 def in_parts(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import util
 from itertools import count
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,13 +77,14 @@ class Lite0Levels:
         The last level is pooled over the picture; the others over the cells of a 3 × 3 grid, channel by channel. Row i
         does not depend on the other images.
 
-        A process loads the network once.
+        A process loads the network once; threads that come meanwhile wait for it.
 
         Raises:
             InputError: the weight file is damaged.
             MissingExtra: the weight package is not installed.
         """
-        return _started(self)
+        with _loading:
+            return _started(self)
 
     def _start(self) -> Callable[[Sequence[Image]], np.ndarray]:
         import torch
@@ -112,6 +114,9 @@ def largest_square(image: Image) -> Image:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
+
+
+_loading = Lock()
 
 
 @lru_cache(2)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 from typing_extensions import override
@@ -15,9 +16,12 @@ from spn4cir_core.captions.tags import is_plural
 from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.images.stage import IMAGES
+from spn4cir_core.models.lite0 import PACKAGE
+from spn4cir_core.models.lite0_levels import Lite0Levels
 from spn4cir_core.recipe import Recipe, load_recipe
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.fingerprints import fingerprint
+from spn4cir_core.store.rows import Rows
 from tests.captions.conftest import Pictures
 
 SHAPES = {"kind": "shapes", "scenes": 8, "validation_scenes": 0, "edits": 3, "test_scenes": 2}
@@ -189,6 +193,41 @@ def test_the_batch_size_does_not_change_the_bytes(tmp_path: Path, pictures: Pict
         settings = {"batch_rows": batch_rows, "shard_rows": shard_rows, "readers": readers}
         artifact, _ = run(recipe(reader, LLAVA, **settings), pictures.store(tmp_path / str(batch_rows)))
         marks.add(artifact.summary["files"]["captions.parquet"]["sha256"])
+    assert len(marks) == 1
+
+
+def test_tags_and_features_have_the_same_bytes_whatever_threads_or_processes_look(
+    tmp_path: Path, pictures: Pictures
+) -> None:
+    """Half of the pictures are new to the store the second time: they cost only themselves."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("timm")
+    pytest.importorskip(PACKAGE)
+    before, trunk = torch.get_num_threads(), Lite0Levels()
+    reader = folder_of(pictures, tmp_path / "pictures", range(9))
+    alone = folder_of(pictures, tmp_path / "alone", range(1, 9, 2))
+    marks = set()
+    try:
+        for number, (threads, settings) in enumerate(
+            [
+                (1, {"batch_rows": 16, "readers": 1}),
+                (3, {"batch_rows": 2, "readers": 5}),
+                (2, {"batch_rows": 3, "read_in": "processes"}),
+            ]
+        ):
+            torch.set_num_threads(threads)
+            store = pictures.store(tmp_path / str(number))
+            for folder in (alone, reader):
+                artifact, _ = run(recipe(folder, {"kind": "tags"}, **settings), store)
+            assert torch.get_num_threads() == threads
+            hashes = IMAGES.run(recipe(reader, LLAVA), store)[0].table()["pixel_sha256"].to_pylist()
+            rows = Rows(store.rows("image_inputs", trunk.fingerprint()), pa.large_binary())
+            values = rows.values(hashes)
+            assert sorted(values) == sorted(hashes) and sum(map(len, rows.valid_keys())) == len(hashes)
+            files = artifact.summary["files"]
+            marks.add((*(files[name]["sha256"] for name in sorted(files)), *(values[key] for key in hashes)))
+    finally:
+        torch.set_num_threads(before)
     assert len(marks) == 1
 
 

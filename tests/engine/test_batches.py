@@ -4,11 +4,13 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from threading import Barrier
 
 import pyarrow as pa
 import pytest
 
-from spn4cir_core.engine.batches import RowJob, fill
+from spn4cir_core.engine.batches import Preparation, RowJob, fill
+from spn4cir_core.engine.child_processes import readers as readers_of
 from spn4cir_core.engine.processes import Processes
 from spn4cir_core.engine.progress import silent
 from spn4cir_core.errors import InputError, StoreError
@@ -69,6 +71,38 @@ def test_each_value_is_computed_once_in_batches_of_the_sorted_keys(tmp_path: Pat
     assert len(Rows(tmp_path, pa.int64()).parts()) == 2
     made, work = run(tmp_path, 10, readers)
     assert made == 0 and work.read == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_readers_prepare_a_few_items_at_a_time_and_results_stay_in_order(tmp_path: Path, threads: int) -> None:
+    """The threads wait for one another, so that as many groups are prepared at a time as there are threads."""
+    groups, work, all_are_here = list[list[int]](), Doubler(), Barrier(threads)
+
+    def prepare(loaded: list[int]) -> list[int]:
+        all_are_here.wait(20)
+        groups.append(loaded)
+        return [10 * number for number in loaded]
+
+    preparation = Preparation(prepare, 2, lambda readers: readers_of("threads", readers))
+    items = {f"{number:04d}": number for number in range(15)}
+    rows = Rows(tmp_path, pa.int64())
+    job = RowJob("x", rows, items, work.load, work.compute, 5, 5, threads, preparation=preparation)
+    assert fill(job, silent, defaultdict(float)) == 15
+    assert sorted(groups) == [[0, 1], [2, 3], [4], [5, 6], [7, 8], [9], [10, 11], [12, 13], [14]]
+    assert work.batches == [[10 * number for number in range(start, start + 5)] for start in (0, 5, 10)]
+    assert content(tmp_path) == [(key, 20 * number) for key, number in items.items()]
+
+
+def test_an_error_while_preparing_ends_the_run(tmp_path: Path) -> None:
+    def explode(loaded: list[int]) -> list[int]:
+        raise ZeroDivisionError
+
+    preparation = Preparation(explode, 2, lambda readers: readers_of("threads", readers))
+    items, work = {str(number): number for number in range(9)}, Doubler()
+    job = RowJob("x", Rows(tmp_path, pa.int64()), items, work.load, work.compute, 4, 4, 2, preparation=preparation)
+    with pytest.raises(ZeroDivisionError):
+        fill(job, silent, defaultdict(float))
+    assert work.batches == []
 
 
 def test_new_keys_cost_only_themselves(tmp_path: Path) -> None:

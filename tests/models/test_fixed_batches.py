@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from spn4cir_core.models.fixed_batches import in_parts, side_by_side
+from spn4cir_core.models.fixed_batches import in_parts, side_by_side, single_thread_workers
 
 
 def threads_of_a_new_thread() -> int:
@@ -59,3 +59,20 @@ def test_an_error_in_a_part_is_raised_and_threads_are_as_before() -> None:
     with pytest.raises(ZeroDivisionError):
         in_parts(lambda rows: 1 // (rows.start - 2), 5, "cpu", 1)
     assert torch.get_num_threads() == threads_of_a_new_thread() == 3
+
+
+def test_a_worker_with_one_thread_computes_its_batches_itself() -> None:
+    torch.set_num_threads(3)
+
+    def numbers(_: int) -> set[tuple[int, int]]:
+        """Threads that computed, and how many each may use."""
+        return set(side_by_side(lambda _: (threading.get_ident(), torch.get_num_threads()), range(4)))
+
+    with single_thread_workers(2) as pool:
+        first, *others = pool.map(numbers, range(6))
+    assert all(len(seen) == 1 for seen in (first, *others))
+    assert {threads for seen in (first, *others) for _, threads in seen} == {1}
+    assert threads_of_a_new_thread() == 3
+    all_are_here = threading.Barrier(5)
+    with single_thread_workers(5) as pool:
+        assert sorted(pool.map(all_are_here.wait, [20] * 5)) == [0, 1, 2, 3, 4]
