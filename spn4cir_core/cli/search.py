@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +18,7 @@ from spn4cir_core.images.files import ImageFiles, image_files
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.filters import Where, parse_where
 from spn4cir_core.store.artifacts import Store
+from spn4cir_core.store.outputs import write_output
 
 if TYPE_CHECKING:
     from spn4cir_core.search.hits import Hit
@@ -144,7 +146,9 @@ def _show(
         typer.echo(f"{hit.rank + 1:>4}  {hit.score:.3f}  {hit.path}  {hit.caption}{suffix}")
         if reasons := shown_channels(hit.channels):
             typer.echo(f"{'':6}{reasons}")
-    searcher.contact_sheet(references, text, hits, files).save(sheet)
+    content, picture_format = BytesIO(), Image.registered_extensions().get(sheet.suffix.lower(), "JPEG")
+    searcher.contact_sheet(references, text, hits, files).save(content, picture_format)
+    write_output(sheet, content.getvalue())
     typer.echo(f"contact sheet: {sheet}")
 
 

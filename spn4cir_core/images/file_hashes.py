@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,6 +20,7 @@ from spn4cir_core.store.rows import KEY, VALUE, Rows
 
 BATCH_FILES, SHARD_FILES = 256, 16_384
 PLAIN_VERSION = 2
+ONLY_READ = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: int) -> dict[str, str]:
@@ -45,8 +48,7 @@ def file_hashes(files: ImageFiles, paths: Iterable[str], store: Store, readers: 
         SHARD_FILES,
         readers,
     )
-    fill(job, silent, defaultdict(float))
-    hash_of: dict[str, str] = {}
+    hash_of = _filled(job)
     for table in rows.scan():
         hash_of.update(zip(table[KEY].to_pylist(), table[VALUE].to_pylist(), strict=True))
     return {path: hash_of[key] for path, key in keys.items()}
@@ -69,8 +71,18 @@ def all_plain(files: ImageFiles, paths: Mapping[str, str], store: Store, readers
         SHARD_FILES,
         readers,
     )
-    fill(job, silent, defaultdict(float))
-    return all(rows.values(paths).values())
+    return all({**_filled(job), **rows.values(paths)}.values())
+
+
+def _filled(job: RowJob[str]) -> dict[str, Any]:
+    """Store the values of the keys that have none; where the store can only be read, return these instead."""
+    try:
+        fill(job, silent, defaultdict(float))
+    except OSError as error:
+        if error.errno not in ONLY_READ or job.read is None:
+            raise
+        return {key: job.read(job.items[key]) for key in job.items.keys() - job.rows.keys()}
+    return {}
 
 
 def _sha256(path: str) -> str:

@@ -98,6 +98,10 @@ def test_search_prints_hits_and_writes_a_contact_sheet(folder: Path) -> None:
     among = spn4cir("search", "--text", "make it blue", *options(folder), cwd=picture.parent)
     assert f"contact sheet: {folder / 'store' / 'hits.jpg'}" in among.stdout, among.stderr
     assert (folder / "store" / "hits.jpg").is_file() and not (picture.parent / "hits.jpg").exists()
+    (folder / "file").touch()
+    unwritable = spn4cir("search", "--text", "blue", "--sheet", str(folder / "file" / "hits.jpg"), *options(folder))
+    assert unwritable.returncode and "error: cannot write" in unwritable.stderr
+    assert "Traceback" not in unwritable.stderr
     refused = spn4cir(*words, "--image", str(picture), "--weight", "1", *options(folder))
     assert refused.returncode and "1 weights for 2 reference images" in refused.stderr
 
