@@ -28,6 +28,8 @@ from spn4cir_core.store.rows import Rows
 
 Item = TypeVar("Item")
 
+PARTS_PER_READER = 4
+"""Parts of a batch that each reader gets, one after the other: handing over a file costs as much as hashing it."""
 PREPARED_AHEAD = 512
 """Items that are read and prepared, or wait for it, beyond the batch that is computed: what is prepared is small."""
 
@@ -139,7 +141,8 @@ def _loaded(job: RowJob[Any], batches: Sequence[Sequence[str]]) -> Generator[lis
         return
     prepared = job.preparation
     workers = pool_of(job.read_in, job.readers) if prepared is None else prepared.workers(job.readers)
-    rows, ahead = (1, 0) if prepared is None else (prepared.rows, -(-PREPARED_AHEAD // job.batch_rows))
+    part = max(1, job.batch_rows // (PARTS_PER_READER * job.readers))
+    rows, ahead = (part, 0) if prepared is None else (prepared.rows, -(-PREPARED_AHEAD // job.batch_rows))
     load, coming = partial(_loaded_group, read, prepared), iter(batches)
     with workers as pool:
 

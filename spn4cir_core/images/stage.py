@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pyarrow as pa
@@ -240,7 +240,7 @@ def examine_files(
                 if finding.sha256 == sha256 and not finding.reason.startswith((NEEDS_EXTRA, NEEDS_CODEC))
             }
             if keep:
-                rows.append(list(keep), pa.array([asdict(finding) for finding in keep.values()], FINDING_TYPE))
+                rows.append(list(keep), pa.array(map(vars, keep.values()), FINDING_TYPE))
     return findings
 
 

@@ -46,15 +46,19 @@ def signature(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 def content_box(pixels_HW3: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) in pixels of what differs from an even background; the whole picture without one."""
-    pixels = pixels_HW3.astype(np.int16)
-    height, width = pixels.shape[:2]
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    height, width = pixels_HW3.shape[:2]
+    border = np.concatenate([pixels_HW3[0], pixels_HW3[-1], pixels_HW3[:, 0], pixels_HW3[:, -1]]).astype(np.int16)
     background = np.median(border, axis=0)
-    even = (np.abs(border - background).max(axis=1) <= BORDER_TOLERANCE).mean() >= EVEN_BORDER_SHARE
-    content = np.abs(pixels - background).max(axis=2) > 2 * BORDER_TOLERANCE
-    rows, columns = np.flatnonzero(content.any(axis=1)), np.flatnonzero(content.any(axis=0))
-    if not even or not len(rows):
+    if (np.abs(border - background).max(axis=1) <= BORDER_TOLERANCE).mean() < EVEN_BORDER_SHARE:
         return 0, 0, width, height
+    least, most = np.ceil(background - 2 * BORDER_TOLERANCE), np.floor(background + 2 * BORDER_TOLERANCE)
+    values = pixels_HW3.reshape(height, -1)  # bytes against bytes, a row at a time
+    content = values < np.tile(least.clip(0, 255).astype(np.uint8), width)
+    content |= values > np.tile(most.clip(0, 255).astype(np.uint8), width)
+    rows = np.flatnonzero(content.any(axis=1))
+    if not len(rows):
+        return 0, 0, width, height
+    columns = np.flatnonzero(content.any(axis=0).reshape(width, 3).any(axis=1))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 

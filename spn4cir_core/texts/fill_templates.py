@@ -6,7 +6,7 @@ import hashlib
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from spn4cir_core.texts.differences import Difference, difference
 from spn4cir_core.texts.settings import ModifiedTextSettings
@@ -75,30 +75,45 @@ class TextWriter:
         reference, target = without_full_stop(reference), without_full_stop(target)
         if not reference or not target:
             return NO_CAPTION
-        change, values = _change(reference, target)
-        drawn = self._choose(pair_id, [template for template in self.templates if template.applies(values)])
+        change, values, applicable = self._change(reference, target)
+        drawn = self._choose(pair_id, applicable)
         if not drawn:
             return NO_TEMPLATE if change.added or change.removed else SAY_THE_SAME
         return self._fill(pair_id, drawn, values, change)
+
+    @cached_property
+    def _change(self) -> Callable[[str, str], tuple[Difference, Mapping[str, str], list[Template]]]:
+        """What leads from one caption to the other, how it is worded, and the templates that apply; remembered, since
+        many pairs of pictures have the same captions.
+        """
+
+        @lru_cache(maxsize=1 << 13)
+        def change(reference: str, target: str) -> tuple[Difference, Mapping[str, str], list[Template]]:
+            values = worded(reference, target, apart := difference(reference, target))
+            return apart, values, [template for template in self.templates if template.applies(values)]
+
+        return change
 
     def _choose(self, pair_id: str, applicable: list[Template]) -> list[Template]:
         """All templates, or those drawn: a template added to the bank takes pairs over but moves no other one."""
         if self.settings.choose == "all":
             return applicable
-        order = sorted(applicable, key=lambda template: _draw(self.seed, pair_id, template.id))
+        pair = f"{self.seed}\0{pair_id}\0".encode()
+        order = sorted(applicable, key=lambda template: hashlib.sha256(pair + template.id.encode()).digest())
         return order[: self.settings.per_pair]
 
     def _fill(
         self, pair_id: str, drawn: list[Template], values: Mapping[str, str], change: Difference
     ) -> ModifiedTexts | str:
         """Fill the templates; an over-long text becomes the target's caption (spec §5), once."""
-        texts: dict[str, tuple[str, int]] = {}
+        name_of: dict[str, str] = {}
         for template in drawn:
-            text = template.fill(values)
-            count = self.count_tokens(text)
-            if count <= self.settings.max_tokens:
-                texts.setdefault(text, (template.id, count))
-        fallback = len(texts) < len({template.fill(values) for template in drawn})
+            name_of.setdefault(template.fill(values), template.id)
+        texts: dict[str, tuple[str, int]] = {}
+        for text, name in name_of.items():
+            if (count := self.count_tokens(text)) <= self.settings.max_tokens:
+                texts[text] = name, count
+        fallback = len(texts) < len(name_of)
         if fallback and (count := self.count_tokens(values["target"])) <= self.settings.max_tokens:
             texts.setdefault(values["target"], (FALLBACK, count))
         if not texts:
@@ -119,17 +134,6 @@ def without_full_stop(caption: str) -> str:
     return " ".join(caption.split()).rstrip(" .")
 
 
-@lru_cache(maxsize=1 << 13)
-def _change(reference: str, target: str) -> tuple[Difference, Mapping[str, str]]:
-    """What leads from one caption to the other, and how it is worded; many pairs of pictures have the same captions."""
-    change = difference(reference, target)
-    return change, worded(reference, target, change)
-
-
 @lru_cache(maxsize=1 << 10)
 def _placeholders(text: str) -> frozenset[str]:
     return frozenset(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
-
-
-def _draw(seed: int, pair_id: str, template_id: str) -> bytes:
-    return hashlib.sha256(f"{seed}\0{pair_id}\0{template_id}".encode()).digest()

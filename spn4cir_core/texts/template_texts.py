@@ -22,6 +22,7 @@ TEXTS_VERSION = 5
 """Version of the stage, and of what the templates' texts of two captions are."""
 BATCH_ROWS, SHARD_ROWS = 4096, 1 << 16
 READ_BY_WRITER = ("per_pair", "choose", "max_tokens", "tokenizer")
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def write_template_texts(
@@ -64,9 +65,9 @@ def _writer_fingerprint(work: Work[ModifiedTextsInput], templates: Sequence[Temp
 
 def _as_text(written: ModifiedTexts | str) -> str:
     if isinstance(written, str):
-        return json.dumps(written, ensure_ascii=False)
+        return _as_json(written)
     _, *values = vars(written).values()  # without the pair's id, which is in the key
-    return json.dumps(values, ensure_ascii=False)
+    return _as_json(values)
 
 
 def _from_texts(pair_ids: Sequence[str], texts: Sequence[str]) -> Iterator[ModifiedTexts | str]:

@@ -13,7 +13,7 @@ from spn4cir_core.texts.caption_editor import edit_caption
 from spn4cir_core.texts.caption_words import caption_words
 from spn4cir_core.texts.differences import bag_of_words, caption_meaning, split_phrases
 from spn4cir_core.texts.edits import edits
-from spn4cir_core.triplets.figures import names_target_in_full
+from spn4cir_core.triplets.figures import TEXTS_REMEMBERED, names_target_in_full
 from spn4cir_core.triplets.gate import Gate, GateBasis
 from spn4cir_core.triplets.triplet import Triplet
 
@@ -170,10 +170,12 @@ def _repeats_itself(caption: str) -> bool:
     return stuck or few
 
 
-def _single_words(text: str) -> set[str]:
-    return {word for word in caption_words(text) if " " not in word}
+@lru_cache(maxsize=TEXTS_REMEMBERED)
+def _single_words(text: str) -> frozenset[str]:
+    return frozenset(word for word in caption_words(text) if " " not in word)
 
 
+@lru_cache(maxsize=TEXTS_REMEMBERED)
 def _words_apart(one: str, other: str) -> int:
     """Words, and pairs of neighbours, that only one of two captions has."""
     first, second = Counter(caption_words(one)), Counter(caption_words(other))

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from spn4cir_core.texts.differences import bag_of_words
 from spn4cir_core.triplets.triplet import Triplet
 
+TEXTS_REMEMBERED = 1 << 14
+"""Many triplets have the same captions and texts."""
+
 
 def names_target_in_full(texts: Iterable[str], target_caption: str) -> bool:
     """Whether one of the texts contains every word of the target's caption."""
-    words = bag_of_words(target_caption)
-    return bool(words) and any(not words - bag_of_words(text) for text in texts)
+    words = _words(target_caption)
+    return bool(words) and any(all(said[word] >= n for word, n in words.items()) for said in map(_words, texts))
+
+
+_words = lru_cache(maxsize=TEXTS_REMEMBERED)(bag_of_words)
 
 
 def text_figures(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import statistics
 from itertools import combinations
 
 import numpy as np
@@ -103,6 +104,37 @@ def test_the_content_is_what_differs_from_an_even_background() -> None:
     assert content_box(np.asarray(image)) == (20, 10, 30, 15)
     uneven = photograph(1)
     assert content_box(np.asarray(uneven)) == (0, 0, *uneven.size)
+
+
+def slow_content_box(pixels: np.ndarray) -> tuple[int, int, int, int]:
+    """Pixel by pixel."""
+    height, width = pixels.shape[:2]
+    border = [pixel.tolist() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]) for pixel in edge]
+    background = [statistics.median(channel) for channel in zip(*border, strict=True)]
+
+    def apart(pixel: list[int]) -> float:
+        return max(abs(one - other) for one, other in zip(pixel, background, strict=True))
+
+    content = [(x, y) for y in range(height) for x in range(width) if apart(pixels[y, x].tolist()) > 24]
+    if sum(apart(pixel) <= 12 for pixel in border) < 0.97 * len(border) or not content:
+        return 0, 0, width, height
+    (left, *_, right), (top, *_, bottom) = (sorted(one * 2) for one in zip(*content, strict=True))
+    return left, top, right + 1, bottom + 1
+
+
+@pytest.mark.parametrize("ground", [0, 13, 128, 250, 255])
+def test_the_content_is_that_of_comparing_pixel_by_pixel(ground: int) -> None:
+    random = np.random.default_rng(ground)
+    boxes = set()
+    for _ in range(60):
+        height, width = random.integers(1, 12, 2)
+        pixels = np.clip(ground + random.integers(-8, 9, (height, width, 3)), 0, 255).astype(np.uint8)
+        for _ in range(random.integers(0, 4)):
+            spot = random.integers(height), random.integers(width)
+            pixels[spot] = np.clip(ground + random.integers(-30, 31, 3), 0, 255)
+        boxes.add(content_box(pixels) == (0, 0, width, height))
+        assert content_box(pixels) == slow_content_box(pixels)
+    assert boxes == {True, False}
 
 
 def test_ranges_are_those_of_scipys_filters() -> None:
