@@ -18,6 +18,7 @@ from spn4cir_core.engine.progress import Progress, silent
 from spn4cir_core.evaluation.encode import encode_gallery, frozen_tensors
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.models.devices import choose_device
+from spn4cir_core.models.fixed_batches import ROWS_OF_VECTORS
 from spn4cir_core.store.artifacts import Store
 from spn4cir_core.store.fingerprints import fingerprint
 from spn4cir_core.store.rows import VALUE, Rows
@@ -27,7 +28,8 @@ from spn4cir_core.training.image_inputs import image_inputs
 if TYPE_CHECKING:
     from torch import Tensor
 
-BATCH_ROWS, SHARD_ROWS = 64, 4096
+GPU_ROWS, CPU_ROWS, SHARD_ROWS = 64, 256, 4096
+"""Pictures encoded at a time: on a GPU at once, on a CPU in parts of :data:`.ROWS_OF_VECTORS`, side by side."""
 
 
 class TargetVectors:
@@ -69,7 +71,7 @@ class TargetVectors:
                 {key: row for row, key in enumerate(missing["pixel_sha256"].to_pylist())},
                 lambda row: np.asarray(inputs[row]),
                 self._encode,
-                BATCH_ROWS,
+                CPU_ROWS if choose_device("auto").type == "cpu" else GPU_ROWS,
                 SHARD_ROWS,
                 readers=1,
             )
@@ -86,10 +88,12 @@ class TargetVectors:
             module.to("cpu")
 
     def _encode(self, inputs: list[Any]) -> pa.Array:
-        """Batches are filled up to one shape: a picture's vector does not depend on how many others are new."""
-        padded = np.stack([*inputs, *[inputs[0]] * (BATCH_ROWS - len(inputs))])
-        vectors = encode_gallery(self._checkpoint.network, padded)[: len(inputs)]
-        return pa.array(list(vectors.reshape(len(inputs), -1)), self._rows.schema.field(VALUE).type)
+        """Filled up to whole parts of one shape: a picture's vector does not depend on how many others are new."""
+        shape = ROWS_OF_VECTORS if choose_device("auto").type == "cpu" else GPU_ROWS
+        padded = np.stack([*inputs, *[inputs[0]] * (-len(inputs) % shape)])
+        vectors_ND = encode_gallery(self._checkpoint.network, padded)[: len(inputs)].reshape(len(inputs), -1)
+        starts = pa.array(np.arange(len(inputs) + 1) * vectors_ND.shape[1], pa.int32())
+        return pa.ListArray.from_arrays(starts, pa.array(vectors_ND.ravel()), type=self._rows.schema.field(VALUE).type)
 
 
 def target_fingerprint(checkpoint: Checkpoint) -> str:
