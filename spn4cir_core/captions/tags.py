@@ -134,7 +134,7 @@ class Tags(Captioner):
         names, probabilities = label_names(), classifier_of_pooled()
 
         def of(caption: str, share_C: np.ndarray) -> Sequence[Reading]:
-            best = np.argsort(-share_C, kind="stable")[:READINGS]
+            best = most_likely(share_C)
             label = names[best[0]] if share_C[best[0]] >= self.min_probability else ""
             colour = next((colour for colour in NAMED if phrase(colour, label) == caption), "")
             total = share_C[best].sum()
@@ -159,6 +159,13 @@ class Tags(Captioner):
         if not self.label_attribute:
             return ""
         return without_slug(one_line(image.attributes.get(self.label_attribute, ""))).lower()
+
+
+def most_likely(share_C: np.ndarray) -> np.ndarray:
+    """The classes of the :data:`READINGS` largest shares, the largest first, of equal ones the first."""
+    least = np.partition(share_C, -READINGS)[-READINGS]
+    candidates = np.flatnonzero(share_C >= least)
+    return candidates[np.argsort(-share_C[candidates], kind="stable")[:READINGS]]
 
 
 def label_names() -> list[str]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from spn4cir_core.captions.auto import Auto
 from spn4cir_core.captions.base import ToCaption
-from spn4cir_core.captions.tags import Tags, is_plural, label_names, phrase
+from spn4cir_core.captions.tags import READINGS, Tags, is_plural, label_names, most_likely, phrase
 from spn4cir_core.models.lite0_levels import POOLED, Lite0Levels, classifier_of_pooled
 from tests.captions.conftest import Pictures
 
@@ -124,3 +124,11 @@ def test_the_names_are_those_of_timm() -> None:
     info = timm.data.ImageNetInfo()  # type: ignore[attr-defined]
     names = [info.index_to_description(index).partition(",")[0] for index in range(info.num_classes())]
     assert label_names() == names
+
+
+def test_the_most_likely_classes_are_those_of_a_stable_sort() -> None:
+    """Shares of a few values: many are equal, also across the end of the list."""
+    rng = np.random.default_rng(3)
+    for distinct in (1, 2, 7, 300, 10**6):
+        share_C = rng.integers(distinct, size=1000) / distinct
+        np.testing.assert_array_equal(most_likely(share_C), np.argsort(-share_C, kind="stable")[:READINGS])
