@@ -83,3 +83,40 @@ def test_arrow_takes_its_memory_from_the_c_library() -> None:
     code = "import spn4cir_core, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
     environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
     assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True).strip() == "system"
+
+
+HEAPS_OF_MANY_THREADS = """
+import ctypes, os, sys, threading
+from spn4cir_core.engine.freed_memory import keep_freed_memory
+
+os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+libc, all_are_here = ctypes.CDLL(None), threading.Barrier(6)
+
+def allocate():
+    all_are_here.wait(20)
+    libc.malloc(4096)
+    all_are_here.wait(20)
+
+threads = [threading.Thread(target=allocate) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc.fdopen.restype = ctypes.c_void_p
+report = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, report)
+libc.fflush(report)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to")
+def test_threads_share_one_heap_for_each_processor() -> None:
+    def heaps(mode: str, **variables: str) -> int:
+        environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | variables
+        command = [sys.executable, "-c", HEAPS_OF_MANY_THREADS, mode]
+        return subprocess.check_output(command, env=environment, text=True).count("<heap ")
+
+    assert heaps("keep") == 1 < heaps("as it is")
+    assert heaps("keep", MALLOC_ARENA_MAX="3") == 3
