@@ -23,6 +23,10 @@ START = 0.3
 """Weight of every channel before a fit."""
 SMALLEST = 0.01
 """Weight of a channel that is served alone, at the least: its scores count, however little they say."""
+FINELY, ROUGHLY = 2e-9, 1e-5
+"""Where a fit ends, as a share of the loss: one that is served, and one that others are compared with."""
+TRIED_FIRST = 3
+"""Channels of which the one that helps least is first looked for."""
 BOOTSTRAPS = 100
 MOST_THREADS = 8
 FEW_QUERIES = 20
@@ -162,19 +166,27 @@ def hits_at_1(total_QN: np.ndarray, targets: Sequence[Sequence[int]]) -> np.ndar
 
 
 def _minimise(
-    sample: Sample, alive_W: np.ndarray, start_W: np.ndarray, prior_strength: float, query_weight_Q: np.ndarray
+    sample: Sample,
+    alive_W: np.ndarray,
+    start_W: np.ndarray,
+    prior_strength: float,
+    query_weight_Q: np.ndarray,
+    tolerance: float = FINELY,
 ) -> np.ndarray:
     """Non-negative weights of least loss, by L-BFGS-B; ``query_weight_Q`` sums to 1.
 
     The prior pulls the weights of channels in use to their common mean: (λ / 2) Σ (w − mean w)², and weakly to 0.
+
+    Args:
+        tolerance: share of the loss that a step has to gain, or it is the last.
     """
     from scipy.optimize import minimize
 
-    fitted_Q = query_weight_Q > 0
-    part, part_weight_Q = sample.take(fitted_Q, alive_W), query_weight_Q[fitted_Q]
+    part = sample.of_weights(alive_W)
+    memory_QM = np.empty(part.valid_QM.shape)
 
     def loss(weight_A: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient_A = part.loss(weight_A, part_weight_Q)
+        value, gradient_A = part.loss(weight_A, query_weight_Q, memory_QM)
         apart_A = weight_A - weight_A.mean()
         small_A = 1e-3 * weight_A
         value += prior_strength / 2 * apart_A @ apart_A + 0.5 * small_A @ weight_A
@@ -184,7 +196,9 @@ def _minimise(
     if alive_W.any():
         bounds = [(0.0, None)] * int(alive_W.sum())
         with one_blas_thread():
-            weight_W[alive_W] = minimize(loss, start_W[alive_W], jac=True, method="L-BFGS-B", bounds=bounds).x
+            weight_W[alive_W] = minimize(
+                *(loss, start_W[alive_W]), jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": tolerance}
+            ).x
     return weight_W
 
 
@@ -194,63 +208,112 @@ def _fitted(sample: Sample, prior_strengths: Sequence[float]) -> tuple[np.ndarra
     if len(np.unique(sample.number_Q)) < FEW_QUERIES:
         prior_strength = max(prior_strengths)
     else:
-        prior_strength, held_out = _best_prior(sample, alive_W, prior_strengths)
-        alive_W = _helpful(sample, alive_W, prior_strength, held_out)
+        halves = _halves(sample)
+        prior_strength, held_out = _best_prior(halves, alive_W, prior_strengths)
+        alive_W = _helpful(halves, alive_W, prior_strength, held_out)
     return _evenly(sample, alive_W, prior_strength), prior_strength
 
 
 def _evenly(sample: Sample, alive_W: np.ndarray, prior_strength: float) -> np.ndarray:
     """Weights (W,) of the channels in use, every query counting alike."""
-    even_Q = np.full(len(sample.number_Q), 1 / len(sample.number_Q))
-    return _minimise(sample, alive_W, np.full(len(alive_W), START), prior_strength, even_Q)
+    return _minimise(sample, alive_W, np.full(len(alive_W), START), prior_strength, _even(sample))
+
+
+def _even(sample: Sample) -> np.ndarray:
+    """(Q,) equal weights of the queries, of sum 1."""
+    return np.full(len(sample.number_Q), 1 / len(sample.number_Q))
 
 
 class _HeldOut(NamedTuple):
-    """Weights fitted on one half of the queries, and on the other (2, W); loss (Q,) of each query under those that were
-    fitted without it."""
+    """Weights fitted on one half of the queries, and on the other (2, W); loss (Q,) of the queries of either half under
+    those that were fitted on the other."""
 
     loss_Q: np.ndarray
     weight_HW: np.ndarray
 
 
-def _best_prior(sample: Sample, alive_W: np.ndarray, strengths: Sequence[float]) -> tuple[float, _HeldOut]:
+def _halves(sample: Sample) -> tuple[Sample, Sample]:
+    """Every other distinct query, with all that it has, and the rest."""
+    _, order_Q = np.unique(sample.number_Q, return_inverse=True)
+    return sample.take(order_Q % 2 == 0), sample.take(order_Q % 2 == 1)
+
+
+def _best_prior(
+    halves: tuple[Sample, Sample], alive_W: np.ndarray, strengths: Sequence[float]
+) -> tuple[float, _HeldOut]:
     """The strength of least loss on queries outside the fit, the first of equal ones, and that fit."""
     start_HW = np.full((2, len(alive_W)), START)
     fits: list[tuple[float, _HeldOut]] = []
     for strength in strengths:
-        fits.append((strength, _held_out(sample, strength, start_HW, alive_W)))
+        fits.append((strength, _held_out(halves, strength, start_HW, alive_W)))
         start_HW = fits[-1][1].weight_HW
     return min(fits, key=lambda fit: fit[1].loss_Q.mean())
 
 
-def _helpful(sample: Sample, alive_W: np.ndarray, prior_strength: float, all_of_them: _HeldOut) -> np.ndarray:
-    """(W,) bool: what stays when channels go one by one while queries outside the fit do hardly worse without."""
-    alive_W, now = alive_W.copy(), all_of_them
+def _helpful(
+    halves: tuple[Sample, Sample], alive_W: np.ndarray, prior_strength: float, all_of_them: _HeldOut
+) -> np.ndarray:
+    """(W,) bool: what stays when channels go one by one while queries outside the fit do hardly worse without.
+
+    Those that both fits leave at 0 go at once: nothing but the prior's mean knows that they are there.
+    """
+    now = all_of_them
     while alive_W.sum() > 1:
-        fewer = [alive_W & (np.arange(len(alive_W)) != channel) for channel in np.flatnonzero(alive_W)]
-        without = _side_by_side(partial(_held_out, sample, prior_strength, now.weight_HW), fewer)
-        best = int(np.argmin([one.loss_Q.mean() for one in without]))
-        worse_Q = _of_queries(sample, without[best].loss_Q - now.loss_Q)
-        if worse_Q.mean() > worse_Q.std() / len(worse_Q) ** 0.5:
+        used_W = alive_W & now.weight_HW.any(0)
+        if used_W.any() and (used_W != alive_W).any():
+            alive_W, now = used_W, _held_out(halves, prior_strength, now.weight_HW, used_W)
+            continue
+        fewer = _without_one(halves, alive_W, prior_strength, now)
+        if fewer is None:
             break
-        alive_W, now = fewer[best], without[best]
+        alive_W, now = fewer
     return alive_W
 
 
-def _held_out(sample: Sample, prior_strength: float, start_HW: np.ndarray, alive_W: np.ndarray) -> _HeldOut:
+def _without_one(
+    halves: tuple[Sample, Sample], alive_W: np.ndarray, prior_strength: float, now: _HeldOut
+) -> tuple[np.ndarray, _HeldOut] | None:
+    """The channels without the one that helps least, and their fit; None where queries outside the fit need them all.
+
+    The few whose weight would be missed least if the others stayed as they are are fitted without first, and the others
+    only where none of those can go.
+    """
+    channels = np.flatnonzero(alive_W)
+    missed = [_losses(halves, now.weight_HW * (np.arange(len(alive_W)) != channel)).mean() for channel in channels]
+    order = channels[np.argsort(missed, kind="stable")].tolist()
+    number_Q = np.concatenate([half.number_Q for half in halves])
+    for tried in filter(len, (order[:TRIED_FIRST], order[TRIED_FIRST:])):
+        fewer = [alive_W & (np.arange(len(alive_W)) != channel) for channel in tried]
+        without = _side_by_side(partial(_held_out, halves, prior_strength, now.weight_HW), fewer)
+        best = int(np.argmin([one.loss_Q.mean() for one in without]))
+        worse_Q = _of_queries(number_Q, without[best].loss_Q - now.loss_Q)
+        if worse_Q.mean() <= worse_Q.std() / len(worse_Q) ** 0.5:
+            return fewer[best], without[best]
+    return None
+
+
+def _held_out(
+    halves: tuple[Sample, Sample], prior_strength: float, start_HW: np.ndarray, alive_W: np.ndarray
+) -> _HeldOut:
     """Fit each half of the queries, from weights near the best ones, and try it on the other."""
-    _, order_Q = np.unique(sample.number_Q, return_inverse=True)
-    loss_Q, weight_HW = np.zeros(len(order_Q)), np.zeros_like(start_HW)
-    for half, start_W in enumerate(start_HW):
-        fitted_Q = order_Q % 2 == half if order_Q.any() else np.ones(len(order_Q), bool)
-        weight_HW[half] = _minimise(sample, alive_W, start_W, prior_strength, fitted_Q / fitted_Q.sum())
-        loss_Q[~fitted_Q] = sample.take(~fitted_Q, alive_W).losses(weight_HW[half, alive_W])[0]
-    return _HeldOut(loss_Q, weight_HW)
+    weight_HW = np.array(
+        [
+            _minimise(half, alive_W, start_W, prior_strength, _even(half), ROUGHLY)
+            for half, start_W in zip(halves, start_HW, strict=True)
+        ]
+    )
+    return _HeldOut(_losses(halves, weight_HW), weight_HW)
 
 
-def _of_queries(sample: Sample, loss_Q: np.ndarray) -> np.ndarray:
+def _losses(halves: tuple[Sample, Sample], weight_HW: np.ndarray) -> np.ndarray:
+    """(Q,) loss of the queries of either half under the weights of the other."""
+    of_halves = zip(halves, weight_HW[::-1] > 0, weight_HW[::-1], strict=True)
+    return np.concatenate([half.of_weights(used_W).losses(weight_W[used_W])[0] for half, used_W, weight_W in of_halves])
+
+
+def _of_queries(number_Q: np.ndarray, loss_Q: np.ndarray) -> np.ndarray:
     """Mean of the losses of each distinct query: one query with fewer captions is no second opinion."""
-    _, order_Q, count_D = np.unique(sample.number_Q, return_inverse=True, return_counts=True)
+    _, order_Q, count_D = np.unique(number_Q, return_inverse=True, return_counts=True)
     mean_D: np.ndarray = np.bincount(order_Q, loss_Q) / count_D
     return mean_D
 
@@ -261,11 +324,17 @@ def _bootstrapped(sample: Sample, weight_W: np.ndarray, seed: int, prior_strengt
     _, order_Q = np.unique(sample.number_Q, return_inverse=True)
     queries = int(order_Q.max()) + 1
     drawn = [rng.multinomial(queries, np.full(queries, 1 / queries))[order_Q] for _ in range(BOOTSTRAPS)]
+    is_used_W = weight_W > 0
+    used = sample.of_weights(is_used_W)
 
     def fitted(drawn_Q: np.ndarray) -> np.ndarray:
-        return _minimise(sample, weight_W > 0, weight_W, prior_strength, drawn_Q / drawn_Q.sum())
+        own, count_Q = used.take(drawn_Q > 0), drawn_Q[drawn_Q > 0]
+        all_W = np.ones(len(own.score_WQM), bool)
+        return _minimise(own, all_W, weight_W[is_used_W], prior_strength, count_Q / count_Q.sum(), ROUGHLY)
 
-    return np.array(_side_by_side(fitted, drawn))
+    weight_BW = np.zeros((BOOTSTRAPS, len(weight_W)))
+    weight_BW[:, is_used_W] = _side_by_side(fitted, drawn)
+    return weight_BW
 
 
 def _side_by_side(fit: Callable[[np.ndarray], Result], arguments: Sequence[np.ndarray]) -> list[Result]:

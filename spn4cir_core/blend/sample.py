@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -80,41 +80,53 @@ class Sample:
             np.concatenate([sample.number_Q for sample in samples]),
         )
 
-    def take(self, rows_Q: np.ndarray, alive_W: np.ndarray) -> Sample:
-        """Some of the queries and of the weights; both are masks."""
-        score_WQM = self.score_WQM[np.ix_(alive_W, rows_Q)]
-        return Sample(score_WQM, self.valid_QM[rows_Q], self.target_QT[rows_Q], self.number_Q[rows_Q])
+    def take(self, rows_Q: np.ndarray) -> Sample:
+        """Some of the queries, by a mask."""
+        return Sample(
+            self.score_WQM[:, rows_Q], self.valid_QM[rows_Q], self.target_QT[rows_Q], self.number_Q[rows_Q]
+        )
 
-    def losses(self, weight_W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Negative log-likelihood of each query, (Q,), and its gradient by the candidates' scores, (Q, M)."""
-        logit_QM = (weight_W @ self._score_WX).reshape(self.valid_QM.shape)
+    def of_weights(self, alive_W: np.ndarray) -> Sample:
+        """Some of the weights, by a mask."""
+        return self if alive_W.all() else replace(self, score_WQM=self.score_WQM[alive_W])
+
+    def losses(self, weight_W: np.ndarray, share_QM: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Negative log-likelihood of each query, (Q,), and its gradient by the candidates' scores, (Q, M).
+
+        Args:
+            share_QM: memory for the gradient; None: new one, which costs as much as the arithmetic.
+        """
+        share_QM = np.empty(self.valid_QM.shape) if share_QM is None else share_QM
+        np.dot(weight_W, self._score_WX, out=share_QM.reshape(-1))
         targets = self.target_QT.shape[1]
-        right_Q, right_share_QT = _softmax(logit_QM[:, :targets] + self.target_QT)
-        logit_QM += self.valid_QM
-        all_Q, share_QM = _softmax(logit_QM)
+        right_share_QT = share_QM[:, :targets] + self.target_QT
+        share_QM += self.valid_QM
+        right_Q, all_Q = _softmax(right_share_QT), _softmax(share_QM)
         share_QM[:, :targets] -= right_share_QT
         return all_Q - right_Q, share_QM
 
-    def loss(self, weight_W: np.ndarray, query_weight_Q: np.ndarray) -> tuple[float, np.ndarray]:
-        """Weighted sum of the queries' losses, and its gradient by the weights, (W,)."""
-        loss_Q, slope_QM = self.losses(weight_W)
-        gradient_W = self._score_WX @ (query_weight_Q[:, None] * slope_QM).ravel()
-        return float(query_weight_Q @ loss_Q), gradient_W
+    def loss(
+        self, weight_W: np.ndarray, query_weight_Q: np.ndarray, slope_QM: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Weighted sum of the queries' losses, and its gradient by the weights, (W,); ``slope_QM``: memory for it."""
+        loss_Q, slope_QM = self.losses(weight_W, slope_QM)
+        slope_QM *= query_weight_Q[:, None]
+        return float(query_weight_Q @ loss_Q), self._score_WX @ slope_QM.ravel()
 
     @property
     def _score_WX(self) -> np.ndarray:
         """(W, Q × M) scores, without a copy."""
-        return self.score_WQM.reshape(len(self.score_WQM), -1)
+        return self.score_WQM.reshape(len(self.score_WQM), self.valid_QM.size)
 
 
-def _softmax(logit_QM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logarithm of the sum of exponentials (Q,), and the shares (Q, M), which replace the logits."""
+def _softmax(logit_QM: np.ndarray) -> np.ndarray:
+    """Logarithm of the sum of exponentials (Q,); the shares (Q, M) replace the logits."""
     top_Q1 = logit_QM.max(1, keepdims=True)
     logit_QM -= top_Q1
-    share_QM = np.exp(logit_QM, out=logit_QM)
-    sum_Q1 = share_QM.sum(1, keepdims=True)
-    share_QM /= sum_Q1
-    return (top_Q1 + np.log(sum_Q1))[:, 0], share_QM
+    sum_Q1 = np.exp(logit_QM, out=logit_QM).sum(1, keepdims=True)
+    logit_QM /= sum_Q1
+    log_sum_Q: np.ndarray = (top_Q1 + np.log(sum_Q1))[:, 0]
+    return log_sum_Q
 
 
 def without_excluded(standard_QCN: np.ndarray, excluded: Sequence[int]) -> np.ndarray:

@@ -326,7 +326,7 @@ BLEND = Stage(
         *(role.artifact for role in TRAINED.values()),
     ),
     view=BlendInput,
-    version=9,
+    version=10,
     write=write_blend,
     external_inputs=_sentence_weights,
     growth=growth,
