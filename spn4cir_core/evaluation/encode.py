@@ -28,29 +28,54 @@ def encode_queries(
 ) -> dict[str, np.ndarray]:
     """(Q, D) float32 unit vectors of each of ``MODES``.
 
+    Each distinct reference passes the image towers once, and each distinct text is encoded alone once.
+
     Args:
         inputs_N: inputs of images, which may be memory-mapped: they are read a batch at a time.
         references_Q: the row of each query's reference image.
         texts: the modified texts.
     """
+    distinct_R, number_Q = np.unique(np.asarray(references_Q, np.int64), return_inverse=True)
+    tokens_QL = network.tokenize(list(texts))
+    image_QD, composed_QD = (np.zeros((len(texts), network.dim), np.float32) for _ in range(2))
+    for start in range(0, len(distinct_R), BATCH_ROWS):
+        batch_R = distinct_R[start : start + BATCH_ROWS]
+        own_B = np.flatnonzero((number_Q >= start) & (number_Q < start + BATCH_ROWS))
+        seen, row_B = _seen(network, inputs_N[batch_R]), number_Q[own_B] - start
+
+        def alone(rows: slice, seen: Any = seen) -> Any:
+            return network.encode_query(seen[rows], None)
+
+        def together(rows: slice, seen: Any = seen, own_B: np.ndarray = own_B, row_B: np.ndarray = row_B) -> Any:
+            return network.encode_query(seen[row_B[rows]], tokens_QL[own_B[rows]].to(_device(network)))
+
+        image_QD[own_B] = _in_batches(network, alone, len(batch_R), (network.dim,))[row_B]
+        composed_QD[own_B] = _in_batches(network, together, len(own_B), (network.dim,))
+    first_of = {text: row for row, text in reversed(list(enumerate(texts)))}
+    tokens_TL = tokens_QL[list(first_of.values())]
+    text_TD = _in_batches(
+        network,
+        lambda rows: network.encode_query(None, tokens_TL[rows].to(_device(network))),
+        len(first_of),
+        (network.dim,),
+    )
+    row_of = {text: row for row, text in enumerate(first_of)}
+    text_QD = text_TD[[row_of[text] for text in texts]]
+    total_QD = image_QD + text_QD
+    sum_QD = total_QD / np.maximum(np.linalg.norm(total_QD, axis=1, keepdims=True), 1e-12)
+    return dict(zip(MODES, (composed_QD, image_QD, text_QD, sum_QD), strict=True))
+
+
+def _seen(network: Network, inputs_B: np.ndarray) -> Any:
+    """What the network's queries take of images: features of its towers where there are some, else the inputs."""
     import torch
 
-    rows_Q = np.asarray(references_Q, np.int64)
+    from spn4cir_core.models.fixed_batches import in_parts
 
-    tokens_QL = network.tokenize(list(texts))
-
-    def encode(rows: slice) -> Any:
-        images, tokens = _tensor(network, inputs_N[rows_Q[rows]]), tokens_QL[rows].to(_device(network))
-        features = network.image_features(images)  # towers run once for the two modes that look at the reference
-        seen = images if features is None else features
-        inputs_by_mode = ((seen, tokens), (seen, None), (None, tokens))
-        return torch.stack([network.encode_query(*parts) for parts in inputs_by_mode], dim=1)
-
-    vectors_Q3D = _in_batches(network, encode, len(texts), (3, network.dim))
-    encoded = {mode: np.ascontiguousarray(vectors_Q3D[:, column]) for column, mode in enumerate(MODES[:3])}
-    total = encoded["image"] + encoded["text"]
-    encoded["sum"] = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
-    return encoded
+    images = _tensor(network, inputs_B)
+    made = in_parts(lambda part: network.image_features(images[part]), len(images), str(_device(network)))
+    features = [part for part in made if part is not None]
+    return torch.cat(features) if features else images
 
 
 def same_target_encoder(first: Network, second: Network) -> bool:

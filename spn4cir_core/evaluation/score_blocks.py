@@ -31,7 +31,7 @@ SAFETY = 1.001
 """The bounds are themselves computed with rounding."""
 LARGE = 8192
 """Images from which on the fastest product is worth the many pairs whose scores are then too close to tell."""
-FEW = 8
+FEW = 32
 """Up to one in so many pairs of a query are scored singly; more are scored by one product of all."""
 
 

@@ -231,7 +231,7 @@ def test_composition_gap_and_gallery_sizes_by_hand() -> None:
     assert 1 / 201 <= against["p"] < 0.03  # ten queries won, none lost
 
 
-def test_the_towers_see_a_reference_once_for_all_modes() -> None:
+def test_the_towers_see_a_reference_once_for_all_modes_and_queries() -> None:
     import torch
     from torch import nn
 
@@ -256,11 +256,23 @@ def test_the_towers_see_a_reference_once_for_all_modes() -> None:
 
     network = Counting()
     references = np.arange(8, dtype=np.uint8).reshape(4, 2)
-    encoded = encode_queries(network, references, range(4), ["a", "bb", "", "cccc"])  # type: ignore[arg-type]
+    texts = ["a", "bb", "", "cccc", "bb", "a"]
+    encoded = encode_queries(network, references, [0, 1, 2, 3, 0, 3], texts)  # type: ignore[arg-type]
     assert network.seen == 4
-    assert encoded["image"][:, 0].tolist() == [0.5, 2.5, 4.5, 6.5]
-    assert encoded["text"][:, 0].tolist() == [1, 2, 0, 4]
-    assert encoded["composed"][:, 0].tolist() == [1.5, 4.5, 4.5, 10.5]
+    assert encoded["image"][:, 0].tolist() == [0.5, 2.5, 4.5, 6.5, 0.5, 6.5]
+    assert encoded["text"][:, 0].tolist() == [1, 2, 0, 4, 2, 1]
+    assert encoded["composed"][:, 0].tolist() == [1.5, 4.5, 4.5, 10.5, 2.5, 7.5]
+
+
+def test_queries_that_share_references_and_texts_have_the_vectors_that_they_have_alone() -> None:
+    made, random = checkpoint(0), np.random.default_rng(1)
+    references, words = random.integers(0, 30, 600), ["make it red", "make it blue", "red", ""]
+    texts = [words[number] for number in random.integers(0, 4, 600)]
+    together = encode_queries(made.network, INPUTS, references, texts)
+    for row in range(0, 600, 37):
+        alone = encode_queries(made.network, INPUTS, references[[row]], texts[row : row + 1])
+        for mode, vectors_QD in together.items():
+            np.testing.assert_allclose(vectors_QD[row], alone[mode][0], atol=1e-5)
 
 
 def test_several_references_are_the_mean_of_their_query_vectors() -> None:
