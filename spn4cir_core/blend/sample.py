@@ -82,9 +82,7 @@ class Sample:
 
     def take(self, rows_Q: np.ndarray) -> Sample:
         """Some of the queries, by a mask."""
-        return Sample(
-            self.score_WQM[:, rows_Q], self.valid_QM[rows_Q], self.target_QT[rows_Q], self.number_Q[rows_Q]
-        )
+        return Sample(self.score_WQM[:, rows_Q], self.valid_QM[rows_Q], self.target_QT[rows_Q], self.number_Q[rows_Q])
 
     def of_weights(self, alive_W: np.ndarray) -> Sample:
         """Some of the weights, by a mask."""

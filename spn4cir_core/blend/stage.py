@@ -288,7 +288,8 @@ def _encoded(
     alone: dict[str, np.ndarray] = {}
     for number, model in enumerate(models if queries else ()):
         checkpoint = load_checkpoint(work.parents[TRAINED[model].artifact])
-        inputs_N = image_inputs(checkpoint.backbone, checkpoint.network, images, files, work.store)
+        if not number:  # the stages of one backbone read the same
+            inputs_N = image_inputs(checkpoint.backbone, checkpoint.network, images, files, work.store)
         remember_texts(checkpoint.network, texts, work.store)
         as_module(checkpoint.network).to(choose_device("auto"))
         targets[model] = encode_gallery(checkpoint.network, inputs_N)

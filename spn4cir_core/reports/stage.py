@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from spn4cir_core.engine.blas_threads import one_blas_thread
 from spn4cir_core.engine.growth import Corpus, Load
 from spn4cir_core.engine.stage import Stage, Work
 from spn4cir_core.evaluation.answer_tables import tables_by_file
@@ -30,6 +31,7 @@ from spn4cir_core.store.whole_file import whole_file
 from spn4cir_core.training.roles import ROLES
 
 
+@one_blas_thread()
 def write_report(work: Work[RerankedReportInput]) -> None:
     """Make query sets, ask every model, and write tables, JSON, Markdown and the page."""
     settings, seed = work.settings.eval_report, work.settings.seed
@@ -154,7 +156,7 @@ EVAL_REPORT = Stage(
         *(role.artifact for role in ROLES.values()),
     ),
     view=RerankedReportInput,
-    version=17,
+    version=18,
     write=write_report,
     external_inputs=_reranker_weights,
     fingerprint_part={"rerank": lambda reranker: reranker},

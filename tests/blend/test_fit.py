@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from spn4cir_core.blend import fit as fit_file
 from spn4cir_core.blend.fit import FEW_QUERIES, fit_samples, fit_weights, hits_at_1, recall_at_1
 from spn4cir_core.blend.sample import Sample
 
@@ -98,6 +99,19 @@ def test_the_same_query_twice_weighs_no_more_than_once() -> None:
     once, twice = fit_samples([sample]), fit_samples([sample, sample])
     np.testing.assert_allclose(once[0], twice[0], rtol=1e-3)
     np.testing.assert_array_equal(once[1], 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_channels_go_as_if_each_were_tried_every_time(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two signals that share their noise, two weak ones, and noise: compared with fits of all, to the last digit."""
+    data, targets, excluded = scores([1.5, 1.4, 0.4, 0.2, 0.0, 0.0], seed)
+    data[:, 1] = (data[:, 0] + data[:, 1]) / 2
+    soon = fit_weights(data, targets, excluded)
+    monkeypatch.setattr(fit_file, "TRIED_FIRST", 6)
+    monkeypatch.setattr(fit_file, "ROUGHLY", fit_file.FINELY)
+    slow = fit_weights(data, targets, excluded)
+    np.testing.assert_allclose(soon.weight_C, slow.weight_C, rtol=1e-6)
+    assert 0 < np.count_nonzero(soon.weight_C) < 6
 
 
 def test_hits_are_the_share_of_targets_among_equal_best_candidates() -> None:
