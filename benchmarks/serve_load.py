@@ -1,7 +1,7 @@
 """Many clients at once against a running search page on this machine: every answer must come, and be right.
 
 spn4cir serve --recipe folder --images photos/ --port 8000
-python benchmarks/serve_load.py --port 8000 --clients 1 32 64 --requests 600
+python benchmarks/serve_load.py --port 8000 --clients 1 32 64 --requests 600 --unseen   # nobody has asked that before
 python benchmarks/serve_load.py --bare --recipe folder --images photos/   # encoding and a flat FAISS search, no server
 """
 
@@ -12,6 +12,7 @@ import http.client
 import itertools
 import json
 import os
+import re
 import threading
 import time
 import urllib.parse
@@ -21,6 +22,13 @@ from pathlib import Path
 import numpy as np
 
 TEXTS = ("make it red", "the same, but with long sleeves", "with another shape", "in blue and white stripes")
+WORDINGS = ("with", "the same with", "make it one with", "without", "add", "this one, but with")
+COLOURS = re.findall(r"\w+", "red blue green yellow black white grey brown pink purple orange beige teal maroon navy")
+PARTS = re.findall(
+    r"\w+",
+    "sleeves pockets buttons stripes dots flowers laces ribbons cuffs straps seams zips fringes collars belts hoods "
+    "logos letters patches squares checks hearts stars leaves birds",
+)
 TIMEOUT_S = 120.0
 TOP = 12
 
@@ -48,20 +56,31 @@ class Client:
         return [hit["image_id"] for hit in answer["hits"]]
 
 
-def questions(port: int, kinds: list[str], count: int) -> tuple[list[dict[str, str]], list[list[str]]]:
-    """Different questions of random pictures, each with its hits when it is asked alone."""
+def questions(port: int, kinds: list[str], count: int, seed: int) -> list[dict[str, str]]:
+    """Different questions of random pictures; each text is of one question alone, and no other seed has it."""
+    images = [image["image_id"] for image in Client(port).json("GET", "/api/images?count=200&seed=1")["images"]]
+    texts = [f"{wording} {colour} {part}" for wording, colour, part in itertools.product(WORDINGS, COLOURS, PARTS)]
+    np.random.default_rng(1).shuffle(texts)
+    own = texts[seed * count : (seed + 1) * count]
+    if len(own) < count:
+        raise SystemExit(f"there are {len(texts):,} texts: ask for less")
+    asked = zip(itertools.cycle(images), own, itertools.cycle(kinds), strict=False)
+    return [{"image_id": one, "text": text, "query": kind, "top": str(TOP)} for one, text, kind in asked]
+
+
+def hits_alone(port: int, forms: list[dict[str, str]]) -> list[list[str]]:
+    """The hits of each question, asked when nobody else asks."""
     client = Client(port)
-    images = [image["image_id"] for image in client.json("GET", "/api/images?count=200&seed=1")["images"]]
-    pairs = zip(itertools.cycle(images), itertools.cycle(TEXTS), itertools.cycle(kinds), range(count), strict=False)
-    forms = [{"image_id": one, "text": text, "query": kind, "top": str(TOP)} for one, text, kind, _ in pairs]
-    return forms, [client.search(form) for form in forms]
+    return [client.search(form) for form in forms]
 
 
-def load(
-    port: int, clients: int, requests: int, forms: list[dict[str, str]], right: list[list[str]], pid: int
-) -> dict[str, object]:
-    """Ask all questions in turns from so many threads."""
-    seconds, outcomes, numbers = np.full(requests, np.nan), [""] * requests, iter(range(requests))
+Figures = dict[str, object]
+
+
+def load(port: int, clients: int, forms: list[dict[str, str]], pid: int) -> tuple[Figures, list[list[str] | str]]:
+    """Ask all questions from so many threads; also the hits of each, or what was wrong with the answer."""
+    seconds, numbers = np.full(len(forms), np.nan), iter(range(len(forms)))
+    answers: list[list[str] | str] = ["never asked"] * len(forms)
     turn = threading.Lock()
 
     def ask() -> None:
@@ -73,10 +92,9 @@ def load(
                 return
             began = time.perf_counter()
             try:
-                hits = client.search(forms[number % len(forms)])
-                outcomes[number] = "right" if hits == right[number % len(forms)] else "wrong"
+                answers[number] = client.search(forms[number])
             except (OSError, http.client.HTTPException) as error:
-                outcomes[number] = f"lost: {type(error).__name__}"
+                answers[number] = f"lost: {type(error).__name__}"
                 client = Client(port)
             seconds[number] = time.perf_counter() - began
 
@@ -87,15 +105,21 @@ def load(
     for thread in threads:
         thread.join()
     took = time.perf_counter() - started
-    return {
+    figures: Figures = {
         "clients": clients,
-        "requests": requests,
-        "outcomes": dict(Counter(outcomes)),
-        "requests_per_second": round(requests / took, 1),
-        "p50_s": round(float(np.percentile(seconds, 50)), 3),
-        "p99_s": round(float(np.percentile(seconds, 99)), 3),
-        "server_processor_ms_per_request": round((processor_seconds(pid) - processor_s) / requests * 1e3, 1),
+        "requests": len(forms),
+        "requests_per_second": round(len(forms) / took, 1),
+        "p50_s": round(float(np.percentile(seconds, 50)), 4),
+        "p99_s": round(float(np.percentile(seconds, 99)), 4),
+        "server_processor_ms_per_request": round((processor_seconds(pid) - processor_s) / len(forms) * 1e3, 2),
     }
+    return figures, answers
+
+
+def outcomes(answers: list[list[str] | str], right: list[list[str]]) -> dict[str, int]:
+    """How many answers are right, wrong or lost."""
+    pairs = zip(answers, right, strict=True)
+    return dict(Counter(one if isinstance(one, str) else "right" if one == hits else "wrong" for one, hits in pairs))
 
 
 def processor_seconds(pid: int) -> float:
@@ -144,6 +168,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[200])
     parser.add_argument("--requests", type=int, default=2000, help="for each number of clients")
     parser.add_argument("--questions", type=int, default=180, help="different ones, each first asked alone")
+    parser.add_argument("--unseen", action="store_true", help="every question is new; it is asked alone afterwards")
+    parser.add_argument("--turn", type=int, default=0, help="with --unseen: another one has other questions")
     parser.add_argument("--kinds", nargs="+", default=["composed", "image", "text"])
     parser.add_argument("--pid", type=int, default=0, help="of the server, for its processor time")
     parser.add_argument("--bare", action="store_true", help="no server: encoding and FAISS alone")
@@ -155,9 +181,17 @@ def main() -> None:
     if options.bare:
         print(json.dumps(bare(options.recipe, options.store, options.images, options.requests, options.at_once)))
         return
-    forms, right = questions(options.port, options.kinds, options.questions)
-    results = [load(options.port, clients, options.requests, forms, right, options.pid) for clients in options.clients]
-    print("\n".join(map(json.dumps, results)))
+    results: list[Figures] = []
+    seen = [] if options.unseen else questions(options.port, options.kinds, options.questions, 0)
+    right = hits_alone(options.port, seen)
+    for turn, clients in enumerate(options.clients, options.turn * len(options.clients)):
+        of_turn = list(itertools.islice(itertools.cycle(seen), options.requests)) or questions(
+            options.port, options.kinds, options.requests, turn
+        )
+        figures, answers = load(options.port, clients, of_turn, options.pid)
+        alone = list(itertools.islice(itertools.cycle(right), options.requests)) or hits_alone(options.port, of_turn)
+        results.append({**figures, "outcomes": outcomes(answers, alone)})
+        print(json.dumps(results[-1]), flush=True)
     if any(set(result["outcomes"]) != {"right"} for result in results):
         raise SystemExit("some answers were lost or wrong")
 

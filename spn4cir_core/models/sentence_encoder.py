@@ -6,7 +6,7 @@ The MiniLM that comes as a package, any encoder of transformers, or any model of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -17,6 +17,7 @@ from typing_extensions import override
 from spn4cir_core.engine.plugins import Settings
 from spn4cir_core.engine.progress import without_loading_bar
 from spn4cir_core.errors import InputError
+from spn4cir_core.models.fewer_rows import FewerRows
 from spn4cir_core.models.fixed_batches import side_by_side, torch_device
 from spn4cir_core.models.minilm import WIDTH, MiniLm, MiniLmTokenizer, minilm_folder
 from spn4cir_core.models.model_source import ModelSource, find_model, missing_model
@@ -126,18 +127,10 @@ class SentenceEncoder(Settings):
         import torch
 
         kind, is_rounded = torch.device(self.device).type, precision_of(self.precision) == "bfloat16"
-        alone_is_alike: dict[int, bool] = {}  # by length; a processor may sum one row in another order than sixteen
+        of_fewer_rows = FewerRows(BATCH_ROWS)
 
         def one_batch(rows: Sequence[Sequence[int]]) -> np.ndarray:
-            length = self._padded(rows[0])
-            if len(rows) > 1 or not alone_is_alike.get(length, True):
-                return computed(rows, BATCH_ROWS)
-            alone = computed(rows, 1)
-            if length not in alone_is_alike:
-                among = computed(rows, BATCH_ROWS)
-                alone_is_alike[length] = bool((alone == among).all())
-                return among
-            return alone
+            return of_fewer_rows(self._padded(rows[0]), len(rows), partial(computed, rows))
 
         def computed(rows: Sequence[Sequence[int]], batch_rows: int) -> np.ndarray:
             tokens_BP = torch.zeros((batch_rows, self._padded(rows[0])), dtype=torch.int64)
