@@ -2,8 +2,8 @@
 
     python -m benchmarks.large_index --store store --folder DIR --rows 1000000
     spn4cir serve --recipe folder --images photos/ --store DIR/store --port 8000
-    python benchmarks/serve_load.py --port 8000 --clients 1 32 64 --kinds composed --pid PID
-    python -m benchmarks.large_index --store store --folder DIR --bare     # the same without server and blend
+    python benchmarks/serve_load.py --port 8000 --clients 1 32 64 --kinds composed --unseen --pid PID
+    python -m benchmarks.large_index --store store --folder DIR --bare     # without a server, beside the least
 
 Every image of the store's index stands in the new one many times, with an id of its own: its picture, a drawn title
 with one of its words, and its vectors with noise. Blend, networks and encoders are the store's. So is everything that a
@@ -16,6 +16,8 @@ import argparse
 import hashlib
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +29,15 @@ from benchmarks.serve_load import TEXTS, TOP
 from spn4cir_core.blend.evidence import CAPTION
 from spn4cir_core.blend.fitted import BLEND_FILE, read_blend
 from spn4cir_core.index.faiss_index import Codes, multiply_from_few_queries
+from spn4cir_core.index.image_index import candidate_images
 from spn4cir_core.index.sharded_index import ShardedVectors
 from spn4cir_core.index.vector_shards import SEARCH, EarlierShards, ShardWriter, VectorSource
 from spn4cir_core.search.index_table import ABOUT, IMAGES_FILE, SCHEMA, VECTORS, IndexedImages, read_shard_lists
-from spn4cir_core.search.indexed_blend import CODES, COMPARED_IN_FULL
+from spn4cir_core.search.indexed_blend import CANDIDATES, CODES, COMPARED_IN_FULL
 from spn4cir_core.search.indexed_captions import write_words
 from spn4cir_core.search.repeats import REPEATS_SCHEMA
 from spn4cir_core.search.search import Searcher
+from spn4cir_core.search.search_request import SearchRequest
 from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.draft import Draft
@@ -121,23 +125,50 @@ def make(source: Store, target: Store, recipe: str, rows: int) -> Artifact:
 
 
 def bare(index: Artifact, queries: int) -> None:
-    """Milliseconds a query of encoding edited captions, 64 at a time, and of comparing them with every vector."""
-    searcher = Searcher.open(index)
+    """Processor milliseconds a query, 64 at a time, of answers and of what no answer can do without, in turns.
+
+    That is encoding edited captions and finding the nearest by FAISS: among every vector, and among those that codes
+    propose, whose scores are computed anew. Every question is new, and answers come without a server.
+    """
+    searcher, rng = Searcher.open(index), np.random.default_rng(2)
     assert searcher.blend is not None, "the index has no blend"
-    rng, seconds = np.random.default_rng(2), {"encoding": 0.0, "faiss": 0.0}
-    multiply_from_few_queries(searcher.blend.gallery.vectors[CAPTION].shape[-1])
-    vectors_ND = searcher.blend.gallery.vectors[CAPTION].index(SEARCH)  # type: ignore[attr-defined]
-    for number in range(0, queries + AT_ONCE, AT_ONCE):
-        rows = rng.integers(len(searcher.rows), size=AT_ONCE).tolist()
-        texts = [TEXTS[row % len(TEXTS)] for row in rows]
+    vectors_ND, codes = searcher.blend.gallery.vectors[CAPTION], searcher.blend.indexes.get(CAPTION)
+    every = ShardedVectors.open(index, CAPTION, read_shard_lists(index)[CAPTION]).index(SEARCH)
+    multiply_from_few_queries(every.d)
+    seconds: dict[str, list[float]] = {}
+
+    @contextmanager
+    def timed(name: str) -> Iterator[None]:
         started = time.process_time()
-        composed = searcher.blend.compose([(PIXEL, text) for text in texts], rows)
-        encoded = time.process_time()
-        vectors_ND.search(composed.vectors[CAPTION], TOP)
-        if number:  # the first batch loads the encoder
-            seconds["encoding"] += encoded - started
-            seconds["faiss"] += time.process_time() - encoded
-    print({name: f"{1000 * value / queries:.2f} processor ms a query" for name, value in seconds.items()})
+        yield
+        seconds.setdefault(name, []).append(time.process_time() - started)
+
+    for _ in range(0, queries + AT_ONCE, AT_ONCE):
+        rows = rng.integers(len(searcher.rows), size=(2, AT_ONCE)).tolist()
+        texts = [[TEXTS[row % len(TEXTS)] for row in own] for own in rows]
+        image_ids = [searcher.rows.text("image_id", row) for row in rows[0]]
+        requests = [
+            SearchRequest.of(PIXEL, text, TOP, [image_id], reference_id=image_id)
+            for text, image_id in zip(texts[0], image_ids, strict=True)
+        ]
+        with timed("answers"):
+            searcher.answer(requests)
+        with timed("encoding"):
+            composed = searcher.blend.compose([(PIXEL, text) for text in texts[1]], rows[1])
+        queries_QD = composed.vectors[CAPTION]
+        with timed("every vector"):
+            every.search(queries_QD, TOP)
+        if codes is None:
+            continue
+        with timed("codes"):
+            proposed = candidate_images(codes, queries_QD, CANDIDATES, 1)
+        with timed("their vectors"):
+            for query_D, rows_K in zip(queries_QD, proposed, strict=True):
+                np.argpartition(-(vectors_ND[np.sort(rows_K)] @ query_D), TOP)
+    ms = {name: 1000 * sum(own[1:]) / queries for name, own in seconds.items()}  # the first loads the encoder
+    least = ms["encoding"] + (ms["every vector"] if codes is None else ms["codes"] + ms["their vectors"])
+    print({name: f"{value:.2f} processor ms a query" for name, value in ms.items()})
+    print(f"answers take {ms['answers'] / least:.2f} × the least ({least:.2f} ms)")
 
 
 def main() -> None:
@@ -146,7 +177,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="folder")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--bare", action="store_true", help="encode and search with FAISS alone")
+    parser.add_argument("--bare", action="store_true", help="answers without a server, beside encoding and FAISS alone")
     given = parser.parse_args()
     source, target = Store(given.store), Store(given.folder / "store")
     index = make(source, target, given.recipe, given.rows)

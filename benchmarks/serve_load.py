@@ -64,8 +64,8 @@ def questions(port: int, kinds: list[str], count: int, seed: int) -> list[dict[s
     own = texts[seed * count : (seed + 1) * count]
     if len(own) < count:
         raise SystemExit(f"there are {len(texts):,} texts: ask for less")
-    asked = zip(itertools.cycle(images), own, itertools.cycle(kinds), strict=False)
-    return [{"image_id": one, "text": text, "query": kind, "top": str(TOP)} for one, text, kind in asked]
+    triples = zip(itertools.cycle(images), own, itertools.cycle(kinds), strict=False)
+    return [{"image_id": one, "text": text, "query": kind, "top": str(TOP)} for one, text, kind in triples]
 
 
 def hits_alone(port: int, forms: list[dict[str, str]]) -> list[list[str]]:

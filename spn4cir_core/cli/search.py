@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,8 +14,8 @@ from PIL import Image
 from spn4cir_core.annotations.annotation_tables import read_queries
 from spn4cir_core.cli.options import ImagesOption, RecipeOption, StoreOption, opened
 from spn4cir_core.engine.garbage_collection import seldom_collected
-from spn4cir_core.errors import StoreError
-from spn4cir_core.images.files import ImageFiles, image_files
+from spn4cir_core.errors import InputError, StoreError
+from spn4cir_core.images.files import NO_SUCH_FILE, ImageFiles, PictureError, image_files
 from spn4cir_core.recipe import Recipe
 from spn4cir_core.search.filters import Where, parse_where
 from spn4cir_core.store.artifacts import Store
@@ -62,6 +63,8 @@ def search(
     images: ImagesOption = None,
 ) -> None:
     """Search with a reference image and a text; prints the hits and writes a contact sheet."""
+    if not image and not text.strip():
+        raise InputError("there is neither --image nor --text: name a picture, say what should be different, or both")
     recipe, store = opened(recipe_name, store_url, images)
     references = [_picture(path, recipe, store) for path in image or []]
     conditions = parse_where(where or ())
@@ -126,8 +129,21 @@ def _table_searcher(vectors: str, recipe: Recipe, store: Store, where: Where) ->
 
 
 def _picture(path: Path, recipe: Recipe, store: Store) -> Image.Image:
-    """A picture anywhere on this machine, opened with the limits of the recipe."""
-    return ImageFiles(path.absolute().parent, recipe.images.max_pixels).open(path.name)
+    """A picture anywhere on this machine, opened with the limits of the recipe.
+
+    Raises:
+        InputError: there is no such file; hits are listed by their paths below the recipe's folder, which is said.
+        PictureError: it cannot be used.
+    """
+    try:
+        return ImageFiles(path.absolute().parent, recipe.images.max_pixels).open(path.name)
+    except PictureError as error:
+        if error.reason != NO_SUCH_FILE:
+            raise
+        with suppress(PictureError):
+            indexed = image_files(recipe.images, store).locate(str(path))
+            raise InputError(f"--image {path}: no such file here; did you mean {indexed}?") from error
+        raise InputError(f"--image {path}: no such file") from error
 
 
 def _show(

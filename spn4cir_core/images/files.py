@@ -39,6 +39,7 @@ EXTENSIONS = frozenset(
 LATER_FORMATS = ("JPEG2000", *EXTRAS)
 NEEDS_EXTRA, NEEDS_CODEC = "not read without the extra", "this build of Pillow lacks the decoder of"
 """How the reasons begin that say something about this installation, and nothing about the file."""
+NO_SUCH_FILE = "no such file"
 FRAMES_TRIED = 32
 """Frames that are tried where an animation begins with frames of one colour, as a fade-in does."""
 WHITE, GREY = (255, 255, 255, 255), (128, 128, 128, 255)
@@ -112,7 +113,7 @@ class ImageFiles:
             hint = f'; [images.reader] links_into = "{resolved.parent}" allows links there' if is_file else ""
             raise PictureError("outside the root", f"{path!r} leads out of {root}{hint}")
         if not is_file:
-            raise PictureError("no such file", f"{path!r} below {root}")
+            raise PictureError(NO_SUCH_FILE, f"{path!r} below {root}")
         return resolved
 
     def locate_all(self, paths: Iterable[str]) -> Iterator[tuple[str, str, os.stat_result]]:

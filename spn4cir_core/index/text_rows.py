@@ -1,4 +1,4 @@
-"""The rows of texts in a column, by bisection: a million texts are no million Python objects."""
+"""Columns as Python reads them, and the rows of texts: by bisection, as a million texts are no million objects."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ import pyarrow.compute as pc
 IN_MEMORY = 1 << 16
 """At most so many texts of a column are Python objects for as long as it is looked up."""
 READ_TOGETHER = 1 << 14
+
+
+def as_numbers(column: pa.Array) -> np.ndarray:
+    """The numbers of an Arrow array without nulls, where they lie.
+
+    Arrow's own way imports pandas, which takes as long as opening an index.
+    """
+    numbers: np.ndarray = np.from_dlpack(column)
+    return numbers
 
 
 class Texts(Sequence[str]):
@@ -33,28 +42,38 @@ class Texts(Sequence[str]):
 
 
 class TextRows(Mapping[str, int]):
-    """Text → its row in a column of N texts; of equal texts the last row."""
+    """Text → its row in a column of N texts; of equal texts the last row.
+
+    A dictionary of few texts; of more, one of ``IN_MEMORY`` evenly spaced ones leads to those that are read.
+    """
 
     def __init__(self, column: pa.Array) -> None:
-        self._texts = Texts(column)
-        is_sorted = pc.all(pc.less_equal(column[:-1], column[1:]), min_count=0).as_py() if len(column) else True
-        self._order_N: np.ndarray | range = range(len(column)) if is_sorted else pc.sort_indices(column).to_numpy()
-        self._step = max(1, -(-len(column) // IN_MEMORY))
-        every = pa.array(self._order_N[:: self._step], pa.int64())
+        self._texts, self._row_of = Texts(column), dict[str, int]()
+        self._step = -(-len(column) // IN_MEMORY)
+        if self._step <= 1:
+            self._row_of.update(zip(column.to_pylist(), range(len(column)), strict=True))
+            return
+        is_sorted = pc.all(pc.less_equal(column[:-1], column[1:])).as_py()
+        every = pa.array(range(0, len(column), self._step), pa.int64())
+        self._order_N: pa.Array | None = None
+        if not is_sorted:
+            self._order_N = pc.sort_indices(column)
+            every = self._order_N.take(every)
         self._every: list[str] = column.take(every).to_pylist()
 
     def __getitem__(self, text: str) -> int:
-        first = max(0, (bisect_right(self._every, text) - 1) * self._step)
-        among = range(first, min(len(self._texts), first + self._step))
-        at = among[0] - 1 + bisect_right(among, text, key=self._at) if among else -1
-        if at < 0 or self._at(at) != text:
+        if self._step <= 1:
+            return self._row_of[text]
+        first = (bisect_right(self._every, text) - 1) * self._step
+        if first < 0:
             raise KeyError(text)
-        return int(self._order_N[at])
-
-    def _at(self, position: int) -> str:
-        """The text at a position of the sorted order."""
-        text: str = self._texts[int(self._order_N[position])]
-        return text
+        column = self._texts.column
+        rows_K = None if self._order_N is None else self._order_N.slice(first, self._step)
+        texts: list[str] = (column.slice(first, self._step) if rows_K is None else column.take(rows_K)).to_pylist()
+        at = bisect_right(texts, text) - 1
+        if texts[at] != text:
+            raise KeyError(text)
+        return first + at if rows_K is None else int(rows_K[at].as_py())
 
     def __len__(self) -> int:
         return len(self._texts)

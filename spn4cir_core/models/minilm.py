@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LAYERS, HEADS, WIDTH = 6, 12, 384
 NORM_EPSILON = 1e-12
+ONE_BY_ONE = 4
+"""Up to so many texts are read one by one."""
 
 
 def minilm_folder() -> Path:
@@ -42,11 +44,17 @@ class MiniLmTokenizer:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut to ``max_tokens``."""
-        return [_cut(encoding.ids, self.max_tokens) for encoding in self._tokenizer.encode_batch(list(texts))]
+        return [_cut(ids, self.max_tokens) for ids in self._whole(texts)]
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens each text has before it is cut."""
-        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts))]
+        return [len(ids) for ids in self._whole(texts)]
+
+    def _whole(self, texts: Sequence[str]) -> list[list[int]]:
+        """Of few texts one by one: handing them to threads takes longer, and gives the interpreter away meanwhile."""
+        if len(texts) <= ONE_BY_ONE:
+            return [self._tokenizer.encode(text).ids for text in texts]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
 
 
 @cache

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from importlib import resources
 from itertools import islice
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
-from fastapi import Depends, FastAPI, File, Form, Path, Query, Request, UploadFile
+from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from spn4cir_core.engine.plugins import message_of
@@ -22,24 +22,43 @@ from spn4cir_core.errors import InputError
 from spn4cir_core.images.files import PictureError
 from spn4cir_core.images.formats import FORMATS
 from spn4cir_core.search.access_control import AccessControl
+from spn4cir_core.search.api_answers import (
+    Answer,
+    Failure,
+    FilterList,
+    FilterValue,
+    Health,
+    Images,
+    ModelList,
+    Ready,
+)
 from spn4cir_core.search.filters import parse_where
-from spn4cir_core.search.hits import Hit
 from spn4cir_core.search.judging import Judging, NoSuchIndex
 from spn4cir_core.search.judging_api import add_judging
 from spn4cir_core.search.metrics import MeasuredRequests, Metrics
-from spn4cir_core.search.models import INDEXED, Model, NoSuchModel
+from spn4cir_core.search.models import INDEXED, NoSuchModel
 from spn4cir_core.search.request_limit import RequestLimit
-from spn4cir_core.search.service import IndexedImage, NoSuchImage, QueryKind, SearchService
-from spn4cir_core.training.roles import ModelName
+from spn4cir_core.search.requested_search import RequestedSearch
+from spn4cir_core.search.search_form import (
+    MAX_FORM_BYTES,
+    MAX_UPLOAD_BYTES,
+    AskedModel,
+    Conditions,
+    ImageIds,
+    Kind,
+    Rerank,
+    Text,
+    Top,
+    Uploads,
+    Weights,
+    bytes_of,
+    check_search_form,
+)
+from spn4cir_core.search.service import NoSuchImage, SearchService
 
-MAX_UPLOAD_BYTES = 10_000_000
-MAX_FORM_BYTES = 64_000
-"""What a request may be longer than the picture in it."""
-MAX_TEXT = 1000
 MOST_WAITING = 512
 """Requests with a body that are under way at a time; a further one is refused at once, and may be sent again."""
 REFUSALS = (401, 403, 404, 408, 411, 413, 415, 422, 429)
-FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 KEEP_THUMBNAILS = {"cache-control": "private, max-age=3600"}
 PAGE_FILES = {
     "/": ("page.html", "text/html"),
@@ -55,107 +74,8 @@ DESCRIPTION = (
     'out. Errors are `{"error": "…"}` with a status of 4xx. A server that other machines can reach answers only '
     "requests with the header `Authorization: Bearer …`."
 )
-QUERIES = (
-    "`composed`: with reference image and text; `image` and `text`: with one of them alone; `sum`: with both, their "
-    "vectors only added (what a composing network has to beat)."
-)
-
-
-EXAMPLE: dict[str, Any] = {
-    "query": "composed",
-    "model": INDEXED,
-    "text": "the same, but red",
-    "image_id": "shirts/17.jpg",
-    "image_ids": ["shirts/17.jpg"],
-    "vectors": "",
-    "note": "",
-    "index": "5f0b1c2d3e4f5a6b",
-    "hits": [
-        {
-            "image_id": "shirts/203.jpg",
-            "path": "shirts/203.jpg",
-            "caption": "a red shirt",
-            "score": 4.25,
-            "rank": 0,
-            "channels": {"edited caption": 3.0, "frozen picture similarity": 1.25},
-        }
-    ],
-}
-CONDITIONS = (
-    "What hits must have, as `COLUMN=VALUE`, such as `colour=red`; `/api/filters` lists both. Several of one column: "
-    "any of them; all columns must agree."
-)
 MOST_VALUES = 200
 """Values of a column that are listed, the commonest ones."""
-Condition = Annotated[str, Field(max_length=1000)]
-ImageId = Annotated[str, Field(max_length=4096)]
-
-
-class Images(BaseModel):
-    """Pictures drawn at random. ``total`` is how many can be found; ``name`` is the recipe's."""
-
-    name: str
-    total: int
-    reranks: bool = Field(default=False, description="Whether `rerank` of a search has a reranker behind it.")
-    images: list[IndexedImage]
-
-
-class ModelList(BaseModel):
-    """The models that can be asked, and why others cannot (``missing``); ``judging``: whether judgements are taken."""
-
-    models: list[Model]
-    judging: bool
-
-
-class FilterValue(BaseModel):
-    """A value, and how many images have it."""
-
-    value: str
-    count: int
-
-
-class FilterList(BaseModel):
-    """Columns by which hits can be filtered, with their commonest values."""
-
-    filters: dict[str, list[FilterValue]]
-
-
-class Answer(BaseModel):
-    """The hits, best first. Scores of the blend are weighted sums of its channels' scores, those of a network alone are
-    cosines; they are comparable within one model and kind of query only."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
-
-    query: QueryKind
-    model: ModelName
-    text: str
-    image_id: str | None = Field(description="The reference image of the index, if it was one; of several the first.")
-    image_ids: list[str] = Field(default=[], description="All reference images of the index.")
-    vectors: str = Field(description="Whose candidate vectors the hits were found among; empty: the indexed model's.")
-    note: str = Field(default="", description="What is to be known of this answer, such as that the text was cut.")
-    index: str = Field(default="", description="Fingerprint of the index; a judgement on a hit names it.")
-    reranked: bool = Field(default=False, description="Whether a reranker put the first hits in order.")
-    hits: list[Hit]
-
-
-class Failure(BaseModel):
-    """Why there is no answer."""
-
-    error: str
-
-
-class Health(BaseModel):
-    """The process answers."""
-
-    status: Literal["ok"] = "ok"
-
-
-class Ready(BaseModel):
-    """Whether a search is answered at once: before, its models are still being loaded."""
-
-    ready: bool
-    index: str = Field(description="Fingerprint of the search index that answers.")
-    images: int = Field(description="How many images can be found.")
 
 
 class ServiceSource(Protocol):
@@ -214,27 +134,23 @@ class Endpoints:
 
     async def search(
         self,
-        text: Annotated[str, Form(max_length=MAX_TEXT, description="What should be different.")] = "",
-        image_id: Annotated[list[ImageId], Form(description="Reference images of the index; mostly one.")] = [],  # noqa: B006
-        image: Annotated[list[UploadFile], File(description="Or pictures, at most 10 MB together.")] = [],  # noqa: B006
-        query: Annotated[QueryKind, Form(description=QUERIES)] = "composed",
-        top: Annotated[int, Form(ge=1, le=200, description="How many images.")] = 12,
-        model: Annotated[ModelName, Form(description="One that /api/models lists without a reason.")] = INDEXED,
-        weight: Annotated[list[float], Form(description="Of each reference image; image_id first, then image.")] = [],  # noqa: B006
-        rerank: Annotated[bool, Form(description="The recipe's reranker puts the first hits in order; slow.")] = False,
-        where: Annotated[list[Condition], Form(description=CONDITIONS)] = [],  # noqa: B006
+        text: Text = "",
+        image_id: ImageIds = [],  # noqa: B006
+        image: Uploads = [],  # noqa: B006
+        query: Kind = "composed",
+        top: Top = 12,
+        model: AskedModel = INDEXED,
+        weight: Weights = [],  # noqa: B006
+        rerank: Rerank = False,
+        where: Conditions = [],  # noqa: B006
     ) -> Response:
         """The best images for a reference image and a text; a reference of the index is not among its own hits."""
-        image_ids, conditions, service = list(filter(None, image_id)), parse_where(where), self._service
-        if image or rerank or conditions or model != INDEXED:  # what may take long, in another thread
-            result = await run_in_threadpool(
-                lambda: service.search(
-                    *(image_ids, _bytes_of(image), text, query, top),
-                    *(model, weight, rerank, conditions),
-                )
-            )
+        image_ids, service = list(filter(None, image_id)), self._service
+        wanted = RequestedSearch(image_ids, (), text, query, top, model, weight, rerank, parse_where(where))
+        if image or wanted.takes_long:
+            result = await run_in_threadpool(lambda: service.search(replace(wanted, uploads=bytes_of(image))))
         else:
-            result = await service.search_soon(image_ids, text, query, top, weight)
+            result = await service.search_soon(wanted)
         answer = Answer.model_construct(
             query=query,
             model=model,
@@ -250,29 +166,12 @@ class Endpoints:
         return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _bytes_of(pictures: Sequence[UploadFile]) -> list[bytes]:
-    """The content of uploads.
-
-    Raises:
-        HTTPException: 413, where they are too large together.
-    """
-    uploads = [each.file.read(MAX_UPLOAD_BYTES + 1) for each in pictures]
-    if sum(map(len, uploads)) > MAX_UPLOAD_BYTES:
-        raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
-    return uploads
+async def is_search_form(request: Request) -> None:
+    """Refuse what is no form of a search; see :func:`check_search_form`."""
+    await check_search_form(request, SEARCH_FIELDS)
 
 
 SEARCH_FIELDS = frozenset(inspect.signature(Endpoints.search).parameters) - {"self"}
-
-
-async def is_search_form(request: Request) -> None:
-    """Refuse a body that is no form (415), and a form with fields that a search does not have (422)."""
-    content = request.headers.get("content-type", "")
-    if content and content.partition(";")[0].strip().lower() not in FORMS:
-        raise HTTPException(415, f"a search is sent as a form ({FORMS[0]}), not as {content[:100]}")
-    if unknown := sorted((await request.form()).keys() - SEARCH_FIELDS):
-        fields = ", ".join(sorted(SEARCH_FIELDS))
-        raise HTTPException(422, f"there is no field {unknown[0][:100]!r}; a search has {fields}")
 
 
 def create_app(

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field, model_validator
 from spn4cir_core.judgements.judgement import WHOLE_QUERY, JudgedHit, Purpose, Stratum, one_line
 from spn4cir_core.search.judging import Judging, ShownBy
 from spn4cir_core.search.judging_queue import POOLED, QueueOfIndex
-from spn4cir_core.search.service import MOST_REFERENCES, IndexedImage, SearchService
+from spn4cir_core.search.requested_search import MOST_REFERENCES
+from spn4cir_core.search.service import IndexedImage, SearchService
 
 LONGEST_NAME, LONGEST_TEXT, LONGEST_ID = 80, 1000, 4096
 MOST_SHOWN = 200

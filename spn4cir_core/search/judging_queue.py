@@ -18,6 +18,7 @@ from spn4cir_core.judgements.judgement import EVALUATION, WHOLE_QUERY, Purpose, 
 from spn4cir_core.judgements.stratified import Share, Tally, stratified_order, stratified_share
 from spn4cir_core.search.judging import Judging
 from spn4cir_core.search.models import INDEXED, NoSuchModel
+from spn4cir_core.search.requested_search import RequestedSearch
 from spn4cir_core.search.service import IndexedImage, SearchService
 from spn4cir_core.training.roles import ModelName
 from spn4cir_core.triplets.triplet_tables import read_triplets
@@ -176,7 +177,7 @@ def pooled_queries(service: SearchService, judging: Judging, most: int = MOST_QU
 
 def _opens(service: SearchService, model: ModelName) -> bool:
     try:
-        service.search([], [], "a picture", "text", 1, model)
+        service.search(RequestedSearch(text="a picture", query="text", top=1, model=model))
     except NoSuchModel as error:
         log.warning("judging: %s", error)
         return False
@@ -212,7 +213,7 @@ def _hits(
     service: SearchService, model: ModelName, edit: tuple[str, str], split_of: Mapping[str, Purpose]
 ) -> tuple[str, ...]:
     reference_id, text = edit
-    hits = service.search([reference_id], [], text, "composed", SEARCHED, model).hits
+    hits = service.search(RequestedSearch([reference_id], text=text, top=SEARCHED, model=model)).hits
     return tuple(hit.image_id for hit in hits if split_of.get(hit.image_id) == EVALUATION)[:DEPTH]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spn4cir_core.index.text_rows import as_numbers
 from spn4cir_core.search.index_table import IndexedImages
 from spn4cir_core.search.indexed_blend import Scored
 from spn4cir_core.splits.split_tables import NEAR_DUPLICATES_FILE, SAME_GROUP
@@ -75,11 +76,10 @@ class Repeats:
 def _rows_of(image_ids: pa.ChunkedArray, images: IndexedImages) -> list[int]:
     """Rows of some images, by one pass over all."""
     encoded = image_ids.cast(images.columns["image_id"].type).combine_chunks().dictionary_encode()
-    number_N = pc.index_in(images.columns["image_id"], value_set=encoded.dictionary).to_numpy(zero_copy_only=False)
-    row_N = np.flatnonzero(~np.isnan(number_N))
+    number_N = pc.index_in(images.columns["image_id"], value_set=encoded.dictionary)
     row_of_number = np.empty(len(encoded.dictionary), np.int64)
-    row_of_number[number_N[row_N].astype(np.int64)] = row_N
-    rows: list[int] = row_of_number[encoded.indices.to_numpy()].tolist()
+    row_of_number[as_numbers(number_N.drop_null())] = as_numbers(pc.indices_nonzero(number_N.is_valid()))
+    rows: list[int] = row_of_number[as_numbers(encoded.indices)].tolist()
     return rows
 
 

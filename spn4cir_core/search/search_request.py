@@ -61,7 +61,8 @@ class SearchRequest:
         given = several(image)
         pictures: list[Any] = [image] if given is None else given or [None]
         ids = [reference_id] if reference_id is None or isinstance(reference_id, str) else list(reference_id)
-        share_R, queries = shares(weights, len(pictures)), pair_up(pictures, text)
+        has_picture = any(picture is not None for picture in pictures)
+        share_R, queries = shares(weights, len(pictures)), pair_up(pictures if has_picture else None, text)
         reference_ids = [*ids, *[None] * len(queries)][: len(queries)]
         return cls(queries, reference_ids, share_R, top, without, made, once, where)
 

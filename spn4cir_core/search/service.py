@@ -12,21 +12,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from spn4cir_core.engine.freed_memory import freed_memory_kept
 from spn4cir_core.errors import InputError, Spn4cirError
 from spn4cir_core.images.files import ImageFiles, ListedPicture, PictureError, as_picture
 from spn4cir_core.images.sandboxed_decoder import ConfinedDecoder
-from spn4cir_core.search.filters import Where
 from spn4cir_core.search.hits import Hit
-from spn4cir_core.search.models import INDEXED, Model, Models, Opened
+from spn4cir_core.search.models import Model, Models, Opened
 from spn4cir_core.search.pictures_in_memory import PicturesInMemory
+from spn4cir_core.search.requested_search import RequestedSearch
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.search_request import SearchRequest
 from spn4cir_core.search.waiting_requests import WaitingRequests
-from spn4cir_core.training.roles import ModelName
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,13 +35,10 @@ PICTURES_DECODED = 4
 """At a time."""
 PIXELS_IN_MEMORY = 4 * UPLOAD_PIXELS
 ANSWERED_TOGETHER = 64
-MOST_REFERENCES = 4
 WARM_UP_TEXT = "another colour"
 THUMBNAIL_PX, THUMBNAIL_QUALITY, THUMBNAILS_IN_MEMORY = 320, 85, 2048
 
 ORDER_STAYS = "The reranker gave no usable answer: the order is that of the search."
-
-QueryKind = Literal["composed", "image", "text", "sum"]
 
 
 class NoSuchImage(InputError):
@@ -93,9 +88,7 @@ class _About:
     vectors: str
     references: Sequence[int | None]
     notes: Sequence[str]
-    where: Where
-    top: int
-    rerank: bool
+    wanted: RequestedSearch
 
 
 @dataclass(frozen=True)
@@ -106,9 +99,7 @@ class _CheckedSearch:
     request: SearchRequest
     pictures: Sequence[Image.Image | ListedPicture]
     uploads: Sequence[Image.Image]
-    text: str
-    top: int
-    rerank: bool
+    wanted: RequestedSearch
 
     @property
     def searcher(self) -> Searcher:
@@ -118,10 +109,9 @@ class _CheckedSearch:
         known, pictures = self.request.reference_ids[: len(self.pictures)], list(self.pictures)
         (_, query_text), *_ = self.request.queries
         of_text = self.searcher.unread(query_text, pictures or [None], known), self.searcher.unknown(query_text)
-        uncaptioned = map(self.searcher.uncaptioned, pictures if self.text else (), known)
+        uncaptioned = map(self.searcher.uncaptioned, pictures if self.wanted.text.strip() else (), known)
         references = self.searcher.indexed(pictures, known)
-        vectors, notes = self.opened.vectors, [*of_text, *uncaptioned]
-        return _About(self.searcher, vectors, references, notes, self.request.where, self.top, self.rerank)
+        return _About(self.searcher, self.opened.vectors, references, [*of_text, *uncaptioned], self.wanted)
 
     def fitted(self) -> list[Image.Image]:
         """The pictures as small as the reranker needs them."""
@@ -160,8 +150,9 @@ class SearchService:
         with freed_memory_kept():  # and given back: what was read of an index of a million images are 300 MB
             self._models.indexed.load_encoders()
             try:
-                self.search([], [], WARM_UP_TEXT, "text", 1)
-                self.search([image.image_id for image in self.draw(1, 0)], [], WARM_UP_TEXT, "composed", 1)
+                self.search(RequestedSearch(text=WARM_UP_TEXT, query="text", top=1))
+                drawn = [image.image_id for image in self.draw(1, 0)]
+                self.search(RequestedSearch(drawn, text=WARM_UP_TEXT, top=1))
             except InputError as error:
                 log.warning("search: the first picture cannot be searched with: %s", error)
             gc.unfreeze()
@@ -218,102 +209,63 @@ class SearchService:
         """
         return self._thumbnails(self.image(image_id).image_id)
 
-    def search(
-        self,
-        image_ids: Sequence[str],
-        uploads: Sequence[bytes],
-        text: str,
-        query: QueryKind,
-        top: int,
-        model: ModelName = INDEXED,
-        weights: Sequence[float] = (),
-        rerank: bool = False,
-        where: Where = MappingProxyType({}),
-    ) -> SearchResult:
-        """The best ``top`` images for reference images (of the index, then uploads) and a text.
-
-        ``query``: which of the two make the query, and how. A reference image of the index is never among its own
-        hits. ``weights`` are of the reference images in that order; none: all count alike. With ``rerank`` the first
-        hits are put in order by the recipe's reranker; other searches do not wait for it. ``where`` is what hits must
-        have.
+    def search(self, wanted: RequestedSearch) -> SearchResult:
+        """The best images for reference images and a text.
 
         Raises:
-            NoSuchImage: the index does not hold one of ``image_ids``, or its file cannot be opened any more.
+            NoSuchImage: the index does not hold one of the reference images, or its file cannot be opened any more.
             NoSuchModel: there is no such model, or it cannot be opened.
             PictureError: the upload is no picture that can be used.
-            InputError: ``query`` needs an image or a text that is missing, there are too many reference images, or
+            InputError: the query needs an image or a text that is missing, there are too many reference images, or
                 the query cannot be reranked.
         """
-        checked = self._checked(image_ids, uploads, text, query, top, model, weights, rerank, where)
+        checked = self._checked(wanted)
         with self._in_memory.holding(checked.uploads), _of_index():
             hits, about = self._waiting((checked.searcher, checked.request)), checked.about()
-            small = checked.fitted() if rerank else []
+            small = checked.fitted() if wanted.rerank else []
         del checked  # a reranker takes its time, and needs the small ones only
-        return self._result(about, hits, self._reranked(about.searcher, hits, small, text.strip()) if rerank else None)
+        text = wanted.text.strip()
+        return self._result(about, hits, self._reranked(about.searcher, hits, small, text) if wanted.rerank else None)
 
-    async def search_soon(
-        self,
-        image_ids: Sequence[str],
-        text: str,
-        query: QueryKind,
-        top: int,
-        weights: Sequence[float] = (),
-    ) -> SearchResult:
-        """As :meth:`search` of what is there already: no upload, filter, reranker, or model beside the index's own.
-
-        Nothing but the answer is waited for, by no thread.
-        """
-        checked = self._checked(image_ids, (), text, query, top, INDEXED, weights, False, {})
+    async def search_soon(self, wanted: RequestedSearch) -> SearchResult:
+        """As :meth:`search`, of what does not :attr:`~RequestedSearch.takes_long`; no thread waits for the answer."""
+        checked = self._checked(wanted)
         with _of_index():
             hits = await asyncio.wrap_future(self._waiting.submit((checked.searcher, checked.request)))
         return self._result(checked.about(), hits, None)
 
-    def _checked(
-        self,
-        image_ids: Sequence[str],
-        uploads: Sequence[bytes],
-        text: str,
-        query: QueryKind,
-        top: int,
-        model: ModelName,
-        weights: Sequence[float],
-        rerank: bool,
-        where: Where,
-    ) -> _CheckedSearch:
-        text = text.strip()
-        if len(image_ids) + len(uploads) > MOST_REFERENCES:
-            raise InputError(f"a query has at most {MOST_REFERENCES} reference images; leave some out")
-        if query != "text" and not (image_ids or uploads):
-            raise InputError(f"a query of kind {query!r} needs a reference image: choose or upload one")
-        if rerank and (query != "composed" or model != INDEXED):
-            raise InputError("only a composed query of the index's own model is reranked")
-        if rerank and not self.reranks:
+    def _checked(self, wanted: RequestedSearch) -> _CheckedSearch:
+        wanted.check_references()
+        if wanted.rerank and not self.reranks:
             raise InputError("this index has no reranker; a recipe with a table [rerank] gives it one")
-        without = [self.image(image_id).image_id for image_id in image_ids]
-        opened = self._models.open(model)
+        for image_id in wanted.image_ids:
+            self._row(image_id)
+        opened = self._models.open(wanted.model)
         decoded: list[Image.Image] = []
-        listed = [] if query == "text" else [*map(self._listed, image_ids)]
-        if uploads and query != "text":
+        listed = [] if wanted.query == "text" else [*map(self._listed, wanted.image_ids)]
+        if wanted.uploads and wanted.query != "text":
             with self._decoding:
-                decoded = [*map(self._uploads.decode, uploads)]
-        if query != "image" and not text:  # after the pictures: of a broken one, that is what to mend first
-            raise InputError(f"a query of kind {query!r} needs a text: say what should be different")
+                decoded = [*map(self._uploads.decode, wanted.uploads)]
+        wanted.check_text()  # after the pictures: of a broken one, that is what to mend first
         pictures: list[Image.Image | ListedPicture] = [*listed, *decoded]
-        query_text = None if query == "image" else text
-        known = [*image_ids, *[None] * len(uploads)][: len(pictures)]
-        made: Literal["composed", "sum"] = "sum" if query == "sum" else "composed"
-        own_weights = weights if pictures else ()
-        wanted = opened.searcher.shortlisted(top) if rerank else top
+        known = [*wanted.image_ids, *[None] * len(wanted.uploads)][: len(pictures)]
         request = SearchRequest.of(
-            pictures or None, query_text, wanted, without, made, known, weights=own_weights, where=where
+            pictures or None,
+            None if wanted.query == "image" else wanted.text,
+            opened.searcher.shortlisted(wanted.top) if wanted.rerank else wanted.top,
+            wanted.image_ids,
+            "sum" if wanted.query == "sum" else "composed",
+            known,
+            weights=wanted.weights if pictures else (),
+            where=wanted.where,
         )
-        opened.searcher.filters.allowed(where)  # refused here, where no other request waits beside it
-        return _CheckedSearch(opened, request, pictures, decoded, text, top, rerank)
+        opened.searcher.filters.allowed(wanted.where)  # refused here, where no other request waits beside it
+        return _CheckedSearch(opened, request, pictures, decoded, wanted)
 
     def _result(self, about: _About, hits: list[Hit], reranked: list[Hit] | None) -> SearchResult:
-        shown = (reranked or hits)[: about.top]
-        stays = ORDER_STAYS if about.rerank and reranked is None else ""
-        left_out = about.searcher.left_out(shown, about.references, where=about.where)
+        shown = (reranked or hits)[: about.wanted.top]
+        stays = ORDER_STAYS if about.wanted.rerank and reranked is None else ""
+        left_out = about.searcher.left_out(shown, about.references, where=about.wanted.where)
         note = " ".join(f"{one.rstrip('.')}." for one in filter(None, dict.fromkeys([*about.notes, stays, left_out])))
         return SearchResult(shown, about.vectors, note, self.fingerprint, reranked is not None)
 
@@ -339,7 +291,8 @@ class SearchService:
         return answers
 
     def _listed(self, image_id: str) -> ListedPicture:
-        path, pixels = (self._images.text(name, self._row(image_id)) for name in ("path", "pixel_sha256"))
+        row = self._row(image_id)
+        path, pixels = (self._images.text(name, row) for name in ("path", "pixel_sha256"))
         with _of_index():
             self._files.locate(path)
         return ListedPicture(self._files, path, pixels)

@@ -92,7 +92,8 @@ def write_search_index(work: Work[SearchIndexInput]) -> None:
         work.parents["blend"].share(BLEND_FILE, draft)
         for name in (NETWORK, WEIGHTS):
             checkpoint_artifact.share(name, draft)
-        write_words(draft, IndexedImages(images), blend)
+        is_alike = work.earlier is not None and work.earlier.summary["version"] == SEARCH_INDEX.version
+        write_words(draft, IndexedImages(images), blend, work.earlier if is_alike else None)
         draft.write_json({**about, VECTORS: {name: one.model_dump() for name, one in writer.lists.items()}}, ABOUT)
     draft.rows = len(rows)
     draft.details = {

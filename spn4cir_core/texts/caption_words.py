@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spn4cir_core.texts.count_words import CountedCaptions, WordCounts, count_words, spans
 from spn4cir_core.texts.differences import ARTICLES, split_phrases
 from spn4cir_core.texts.near_words import NearWords
 from spn4cir_core.texts.word_kinds import stem
@@ -66,12 +67,13 @@ def caption_words(text: str) -> tuple[str, ...]:
 
     Of a script that puts no space between words, the pairs of characters (as search engines do).
     """
-    terms: list[str] = []
-    for phrase in split_phrases(text):
-        words = [part for word in phrase if word not in _SAYS_NOTHING for part in _stems(word)]
-        terms += words
-        terms += [f"{first} {second}" for first, second in pairwise(words)]
-    return tuple(terms)
+    return tuple(term for phrase in split_phrases(text) for term in phrase_words(phrase))
+
+
+def phrase_words(phrase: Sequence[str]) -> list[str]:
+    """What :func:`caption_words` gives of one phrase."""
+    words = [part for word in phrase if word not in _SAYS_NOTHING for part in _stems(word)]
+    return [*words, *(f"{first} {second}" for first, second in pairwise(words))]
 
 
 def _stems(word: str) -> list[str]:
@@ -126,28 +128,32 @@ class CaptionWords:
     has_words_N: np.ndarray
 
     @classmethod
-    def of(cls, captions: Iterable[str | None]) -> CaptionWords:
-        """Count and weigh the words of each caption; about 16 bytes a word of a caption while searched."""
-        column: dict[str, int] = {}
-        row_count = 0
-        rows: list[int] = []
-        columns: list[int] = []
-        counts: list[int] = []
-        for row, caption in enumerate(captions):
-            bag = Counter(caption_words(caption or ""))
-            rows += [row] * len(bag)
-            columns += [column.setdefault(word, len(column)) for word in bag]
-            counts += bag.values()
-            row_count = row + 1
-        column_E, row_E, count_E = (np.array(values, np.int64) for values in (columns, rows, counts))
+    def of(cls, captions: Iterable[str | None], counted: CountedCaptions | None = None) -> CaptionWords:
+        """Count and weigh the words of each caption; about 16 bytes a word of a caption while searched.
+
+        Args:
+            counted: captions whose words are counted already (:meth:`counts`); the result is the same without.
+        """
+        words, length_N, column_E, count_E = count_words(captions, split_phrases, phrase_words, counted)
+        column, row_count = {word: number for number, word in enumerate(words)}, len(length_N)
+        row_E = np.repeat(np.arange(row_count), length_N)
         has_words_N = np.bincount(row_E, minlength=row_count) > 0
         seen_V = np.bincount(column_E, minlength=len(column))
         rarity_V = np.log1p((has_words_N.sum() - seen_V + 0.5) / (seen_V + 0.5)).astype(np.float32)
-        weight_E = (_saturated(count_E) * rarity_V[column_E]).astype(np.float32)
+        weight_E = _weight(count_E, rarity_V[column_E])
         norm_N = np.sqrt(np.bincount(row_E, weight_E**2, row_count)).astype(np.float32)
         by_word = Runs.of(column_E, len(column), row_E, weight_E)
         by_caption = Runs.of(row_E, row_count, column_E, weight_E)
         return cls(by_word, by_caption, norm_N, column, rarity_V, has_words_N)
+
+    def counts(self) -> WordCounts | None:
+        """How often each caption has its words; None where the weights do not say it exactly."""
+        start, number_E, weight_E = self.by_caption
+        share_E = weight_E.astype(np.float64) / self.rarity_V[number_E]
+        count_E = np.rint(K1 * share_E / (K1 + 1 - share_E)).astype(np.int64)
+        if not np.array_equal(_weight(count_E, self.rarity_V[number_E]), weight_E):
+            return None
+        return WordCounts(list(self.column), np.diff(start), number_E.astype(np.int64), count_E)
 
     def coverage(self, words: Sequence[str], rows_K: np.ndarray | None = None) -> np.ndarray:
         """Share of the query's words, by rarity, that each caption has: (N,) float32 or (K,), about 0 … 1.
@@ -212,8 +218,7 @@ class CaptionWords:
         column_W = np.array(list(weight), np.int64)[order_W]
         start, column_A, weight_A = self.by_caption
         first_K, length_K = start[rows_K], start[rows_K + 1] - start[rows_K]
-        end_K = np.cumsum(length_K)
-        entry_E = np.arange(end_K[-1]) + np.repeat(first_K - end_K + length_K, length_K)
+        entry_E = spans(first_K, length_K)
         column_E = column_A[entry_E]
         at_E = np.minimum(np.searchsorted(column_W, column_E), len(column_W) - 1)
         has_E = column_W[at_E] == column_E
@@ -247,6 +252,11 @@ def distinct_rows(rows: Sequence[np.ndarray]) -> np.ndarray:
     is_first_K[1:] = row_K[1:] != row_K[:-1]
     distinct_K: np.ndarray = row_K[is_first_K]
     return distinct_K
+
+
+def _weight(count_E: np.ndarray, rarity_E: np.ndarray) -> np.ndarray:
+    weight_E: np.ndarray = (_saturated(count_E) * rarity_E).astype(np.float32)
+    return weight_E
 
 
 def _saturated(count: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from spn4cir_core.errors import StoreError
-from spn4cir_core.index.text_rows import TextRows
+from spn4cir_core.index.text_rows import TextRows, as_numbers
 from spn4cir_core.texts.caption_words import CaptionWords, Runs
 from spn4cir_core.texts.word_kinds import WordKinds
 
@@ -33,9 +33,9 @@ def words_from(by_word: pa.Table, by_caption: pa.Table) -> CaptionWords:
     return CaptionWords(
         _runs(by_word),
         runs,
-        _whole(by_caption, "norm").to_numpy(),
+        as_numbers(_whole(by_caption, "norm")),
         TextRows(_whole(by_word, "word")),
-        _whole(by_word, "rarity").to_numpy(),
+        as_numbers(_whole(by_word, "rarity")),
         np.diff(runs.start) > 0,
     )
 
@@ -64,7 +64,7 @@ def kinds_from(table: pa.Table) -> WordKinds:
             for stem, start, end in zip(stems, starts[:-1], starts[1:], strict=True)
             if end > start
         }
-        for starts, numbers_E in ((one.offsets.to_pylist(), one.values.to_numpy()) for one in lists)
+        for starts, numbers_E in ((one.offsets.to_pylist(), as_numbers(one.values)) for one in lists)
     )
     heads = (stem for stem, is_head in zip(stems, table["is_head"].to_pylist(), strict=True) if is_head)
     return WordKinds(positions, phrases, frozenset(heads))
@@ -94,7 +94,7 @@ def _lists(start: np.ndarray, values_E: np.ndarray) -> pa.LargeListArray:
 
 def _runs(table: pa.Table) -> Runs:
     numbers, weights = _whole(table, "numbers"), _whole(table, "weights")
-    return Runs(numbers.offsets.to_numpy(), numbers.values.to_numpy(), weights.values.to_numpy())
+    return Runs(*map(as_numbers, (numbers.offsets, numbers.values, weights.values)))
 
 
 def _whole(table: pa.Table, name: str) -> pa.Array:

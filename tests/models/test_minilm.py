@@ -22,3 +22,5 @@ def test_texts_are_cut_as_the_tokenizer_itself_cuts(most: int) -> None:
     own.no_truncation()
     assert ours.counts(TEXTS) == [len(encoding.ids) for encoding in own.encode_batch(TEXTS)]
     assert ours.counts(TEXTS)[3] > 300 and len(ours.ids(TEXTS)[3]) == most
+    few = TEXTS[1:4]  # these are read one by one
+    assert ours.counts(few) == ours.counts(TEXTS)[1:4] and ours.ids(few) == ours.ids(TEXTS)[1:4]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,16 +15,19 @@ from spn4cir_core.search import indexed_blend
 from spn4cir_core.search import stage as stage_module
 from spn4cir_core.search.hits import Hit
 from spn4cir_core.search.index_table import read_shard_lists
+from spn4cir_core.search.indexed_captions import CAPTIONS_FILE, KINDS_FILE, WORDS_FILE
 from spn4cir_core.search.search import Searcher, current_index
 from spn4cir_core.search.settings import SearchSettings
 from spn4cir_core.search.stage import SEARCH_INDEX
 from spn4cir_core.store.artifacts import Artifact, Store
 from spn4cir_core.store.checksums import CHECKED
+from spn4cir_core.texts import count_words
 from tests.measured_store import NAME, image_rows, measured_store, recipe, weigh, write
 
 CHANNELS = {"picture": 1.0, "edited_caption": 2.0, "stage2": 0.5, "control": 0.4}
 REFERENCE = np.full((20, 20, 3), 200, np.uint8)
 FEW = 31
+WORDS = (KINDS_FILE, WORDS_FILE, CAPTIONS_FILE)
 
 
 def own_store(folder: Path) -> Store:
@@ -76,7 +81,27 @@ def test_new_pictures_are_one_shard_more_and_the_others_are_shared(tmp_path: Pat
     assert grown.details["shards_shared"] == 3 * FEW and grown.details["shards_written"] == 3 * (36 - FEW)
     assert {name: len(read_shard_lists(grown)[name].shards) for name in names} == dict.fromkeys(names, 2)
     grown.verify()
-    assert answers(grown) == answers(indexed(own_store(tmp_path / "new"), "all"))
+    made_anew = indexed(own_store(tmp_path / "new"), "all")
+    assert answers(grown) == answers(made_anew)
+    assert {name: grown.file(name).read_bytes() for name in WORDS} == {
+        name: made_anew.file(name).read_bytes() for name in WORDS
+    }
+
+
+def test_captions_that_the_index_before_has_counted_are_not_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, read, passes = own_store(tmp_path), count_words._read, list[set[str]]()
+
+    def counting(captions: Sequence[str], *others: Any) -> Any:
+        passes.append(set(captions))
+        return read(captions, *others)
+
+    monkeypatch.setattr(count_words, "_read", counting)
+    indexed(store, "train")
+    indexed(store, "all")
+    first, second = passes
+    assert first and not first & second and first | second >= {row["caption"] for row in image_rows()}
 
 
 def test_pictures_that_are_gone_are_not_found_and_nothing_is_written(tmp_path: Path) -> None:

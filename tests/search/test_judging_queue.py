@@ -13,6 +13,7 @@ from spn4cir_core.judgements.judgement_log import FILE
 from spn4cir_core.search.judging import Judging
 from spn4cir_core.search.judging_queue import DEPTH, JudgingQueue, PooledQuery, QueueOfIndex, pooled_queries
 from spn4cir_core.search.models import SHARED, Models, Opened
+from spn4cir_core.search.requested_search import RequestedSearch
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import SearchService
 from spn4cir_core.store.artifacts import Artifact, Store
@@ -50,7 +51,8 @@ def test_pooled_hits_are_the_models_first_ones_among_the_evaluation_split(
     assert queries and {query.reference_id for query in queries} <= EVALUATION
     for query in queries[:4]:
         for model in ("blend", "stage1"):
-            hits = compared.search([query.reference_id], [], query.modified_text, "composed", 36, model).hits
+            wanted = RequestedSearch([query.reference_id], [], query.modified_text, "composed", 36, model)
+            hits = compared.search(wanted).hits
             right = [hit.image_id for hit in hits if hit.image_id in EVALUATION][:DEPTH]
             assert list(query.hits[model]) == right  # type: ignore[index]
         assert set(query.pooled_ids) == {name for hits in query.hits.values() for name in hits}

@@ -13,6 +13,7 @@ from PIL import Image
 from spn4cir_core.images.files import ImageFiles
 from spn4cir_core.search.indexed_blend import Scored
 from spn4cir_core.search.repeats import Once, Repeats
+from spn4cir_core.search.requested_search import RequestedSearch
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import SearchService
 
@@ -41,7 +42,7 @@ def test_an_upload_of_an_indexed_picture_is_not_its_own_hit(
     stream = io.BytesIO()
     with Image.open(pictures / REFERENCE) as opened:
         opened.save(stream, suffix)
-    hits = service.search([], [stream.getvalue()], "a red circle", "composed", 36).hits
+    hits = service.search(RequestedSearch([], [stream.getvalue()], "a red circle", "composed", 36)).hits
     assert hits and REFERENCE not in {hit.image_id for hit in hits}
 
 
@@ -64,10 +65,10 @@ def test_an_answer_says_how_many_near_duplicates_it_leaves_out(
     twin = pictures / "toys/19.png"
     hits = searcher.search(twin, "a red circle", 2)
     assert searcher.left_out(hits, searcher.indexed([twin])) == note and searcher.left_out(hits, [None]) == ""
-    assert note in service.search([], [], "a red circle", "text", 35).note
-    assert note in service.search(["toys/19.png"], [], "a red circle", "composed", 2).note
-    assert note in service.search([], [twin.read_bytes()], "a red circle", "composed", 2).note
-    assert note not in service.search(["toys/04.png"], [], "a red circle", "composed", 1).note
+    assert note in service.search(RequestedSearch([], [], "a red circle", "text", 35)).note
+    assert note in service.search(RequestedSearch(["toys/19.png"], [], "a red circle", "composed", 2)).note
+    assert note in service.search(RequestedSearch([], [twin.read_bytes()], "a red circle", "composed", 2)).note
+    assert note not in service.search(RequestedSearch(["toys/04.png"], [], "a red circle", "composed", 1)).note
 
 
 @pytest.mark.parametrize(

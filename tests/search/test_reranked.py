@@ -13,6 +13,7 @@ from spn4cir_core.recipe import Recipe
 from spn4cir_core.reranking.base import RERANKERS
 from spn4cir_core.search.hits import Hit
 from spn4cir_core.search.models import Models
+from spn4cir_core.search.requested_search import RequestedSearch
 from spn4cir_core.search.search import Searcher
 from spn4cir_core.search.service import ORDER_STAYS, SearchService
 from spn4cir_core.search.stage import SEARCH_INDEX
@@ -89,21 +90,23 @@ def service(by_colour: Searcher, pictures: Path) -> SearchService:
 def test_the_service_says_whether_the_order_is_the_rerankers(
     service: SearchService, nonsense: Searcher, pictures: Path
 ) -> None:
-    first = service.search([REFERENCE], [], TEXT, "composed", 6)
-    later = service.search([REFERENCE], [], TEXT, "composed", 6, rerank=True)
+    first = service.search(RequestedSearch([REFERENCE], [], TEXT, "composed", 6))
+    later = service.search(RequestedSearch([REFERENCE], [], TEXT, "composed", 6, rerank=True))
     assert (first.reranked, later.reranked) == (False, True) and len(first.hits) == len(later.hits) == 6
     assert ids(later.hits) != ids(first.hits) and "blue" in later.hits[0].caption
     stays = SearchService(Models(nonsense), ImageFiles(pictures)).search(
-        [REFERENCE], [], TEXT, "composed", 6, rerank=True
+        RequestedSearch([REFERENCE], [], TEXT, "composed", 6, rerank=True)
     )
     assert not stays.reranked and ORDER_STAYS in stays.note and ids(stays.hits) == ids(first.hits)
 
 
 def test_the_service_refuses_what_is_not_composed(service: SearchService, searcher: Searcher, pictures: Path) -> None:
     with pytest.raises(InputError, match="only a composed query"):
-        service.search([REFERENCE], [], TEXT, "text", 6, rerank=True)
+        service.search(RequestedSearch([REFERENCE], [], TEXT, "text", 6, rerank=True))
     with pytest.raises(InputError, match="this index has no reranker"):
-        SearchService(Models(searcher), ImageFiles(pictures)).search([REFERENCE], [], TEXT, "composed", 6, rerank=True)
+        SearchService(Models(searcher), ImageFiles(pictures)).search(
+            RequestedSearch([REFERENCE], [], TEXT, "composed", 6, rerank=True)
+        )
 
 
 def test_a_reranker_that_fails_leaves_the_order(
@@ -114,7 +117,7 @@ def test_a_reranker_that_fails_leaves_the_order(
 
     assert by_colour.reranking is not None
     monkeypatch.setattr(by_colour.reranking, "order", refuse)
-    result = service.search([REFERENCE], [], TEXT, "composed", 6, rerank=True)
+    result = service.search(RequestedSearch([REFERENCE], [], TEXT, "composed", 6, rerank=True))
     assert ORDER_STAYS in result.note and "down" not in result.note and len(result.hits) == 6
 
 

@@ -19,7 +19,8 @@ from spn4cir_core.search.service import SearchService
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from starlette.testclient import TestClient
 
-from spn4cir_core.search.api import MAX_UPLOAD_BYTES, create_app
+from spn4cir_core.search.api import create_app
+from spn4cir_core.search.search_form import MAX_UPLOAD_BYTES
 from tests.search.test_api import ask, png
 
 REFUSED = {
