@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock, local
+from threading import Lock, Semaphore, local
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -57,19 +57,26 @@ def side_by_side(one_batch: Callable[[Batch], Result], batches: Sequence[Batch],
     """The results of all batches: on a CPU as many at a time as torch may use threads, each on a single one.
 
     Inside, grad mode, inference mode and autocast are those of a new thread. Several threads may call this at once; one
-    of :func:`single_thread_workers` computes its batches itself.
+    of :func:`single_thread_workers` computes its batches itself, when its turn comes.
     """
-    if not device.startswith("cpu") or getattr(_worker, "is_single", False):
+    if not device.startswith("cpu"):
         return [one_batch(batch) for batch in batches]
+    turns: Semaphore | None = getattr(_worker, "turns", None)
+    if turns is not None:
+        with turns:
+            return [one_batch(batch) for batch in batches]
     with single_thread_workers() as pool:
         return list(pool.map(one_batch, batches))
 
 
 @contextmanager
 def single_thread_workers(least: int = 1) -> Iterator[Executor]:
-    """A pool of as many threads as torch may use, at least ``least``, each of which computes on itself alone."""
+    """A pool of at least ``least`` threads, of which as many compute at a time as torch may use, each on itself alone.
+
+    What they call :func:`side_by_side` for is computing, all else is not: reading files, say.
+    """
     with _single_threads() as threads:
-        pool = ThreadPoolExecutor(max(threads, least), initializer=_compute_alone)
+        pool = ThreadPoolExecutor(max(threads, least), initializer=_compute_alone, initargs=(Semaphore(threads),))
         try:
             yield pool
         finally:
@@ -79,11 +86,11 @@ def single_thread_workers(least: int = 1) -> Iterator[Executor]:
 _worker = local()
 
 
-def _compute_alone() -> None:
+def _compute_alone(turns: Semaphore) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _worker.is_single = True
+    _worker.turns = turns
 
 
 def in_parts(

@@ -76,3 +76,26 @@ def test_a_worker_with_one_thread_computes_its_batches_itself() -> None:
     all_are_here = threading.Barrier(5)
     with single_thread_workers(5) as pool:
         assert sorted(pool.map(all_are_here.wait, [20] * 5)) == [0, 1, 2, 3, 4]
+
+
+def test_of_many_workers_no_more_compute_at_a_time_than_torch_may_use() -> None:
+    torch.set_num_threads(2)
+    lock, computing, most = threading.Lock(), 0, 0
+    all_are_here, two_compute = threading.Barrier(6), threading.Barrier(2)
+
+    def compute(_: int) -> None:
+        nonlocal computing, most
+        with lock:
+            computing += 1
+            most = max(most, computing)
+        two_compute.wait(20)
+        with lock:
+            computing -= 1
+
+    def work(number: int) -> None:
+        all_are_here.wait(20)
+        side_by_side(compute, [number])
+
+    with single_thread_workers(6) as pool:
+        list(pool.map(work, range(6)))
+    assert most == 2 and threads_of_a_new_thread() == 2
