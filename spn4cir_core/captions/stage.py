@@ -54,7 +54,8 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     captioner = settings.captioner.for_corpus(images, files)
     model_fingerprint = captioner.fingerprint(files)
     rows = GivenRows(work.store.rows("captions", model_fingerprint), pa.string())
-    items = {captioner.row_key(image): image for image in images}
+    keys = [captioner.row_key(image) for image in images]
+    items = dict(zip(keys, images, strict=True))
     known = rows.keys()
     missing = {key: image for key, image in items.items() if key not in known}
     items |= _with_features(work, captioner, files, missing, work.processes, only_stored=True)
@@ -90,9 +91,10 @@ def write_captions(work: Work[CaptionsInput]) -> None:
     with draft.timed("write"):
         captions_by_key = rows.values(items)
         if settings.clean_answers:
-            answers = {captioner.row_key(image) for image in images if captioner.is_answer(image)}
+            answers = {key for key, image in zip(keys, images, strict=True) if captioner.is_answer(image)}
             captions_by_key |= clean_captions({key: text for key, text in captions_by_key.items() if key in answers})
-        captioned = [(image, text) for image in images if (text := captions_by_key.get(captioner.row_key(image), ""))]
+        texts = [captions_by_key.get(key) for key in keys]
+        captioned = [(image, text) for image, text in zip(images, texts, strict=True) if text]
         if not captioned:
             raise InputError(
                 f"not one of the {len(images)} images got a caption from {captioner.plugin_kind!r}: all are empty, or "
@@ -103,7 +105,7 @@ def write_captions(work: Work[CaptionsInput]) -> None:
         if readings:
             draft.write_table(readings_table(readings), READINGS_FILE)
     draft.rows = len(captioned)
-    silent = sum(captions_by_key.get(captioner.row_key(image)) == "" for image in images)
+    silent = texts.count("")
     refused = int(counts.get(REFUSED, 0))
     draft.drop(NO_CAPTION, silent)
     draft.drop(REFUSED, refused)

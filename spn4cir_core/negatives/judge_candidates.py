@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
@@ -36,8 +35,8 @@ def judge_candidates(
     paths = [row["path"] for row in pictures]
     rows = training.candidate_rows()
     questions = {
-        f"{number} {row}": replace(
-            triplet, triplet_id=f"{number} {row}", target_id=training.candidate_ids[row], target_path=paths[row]
+        f"{number} {row}": triplet._replace(
+            triplet_id=f"{number} {row}", target_id=training.candidate_ids[row], target_path=paths[row]
         )
         for number, triplet in enumerate(training_triplets(parent))
         for row in _others(triplet, rows, neighbours, settings.judged_per_triplet)

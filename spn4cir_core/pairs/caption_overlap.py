@@ -144,25 +144,31 @@ class CaptionIndex:
 
     def _of_same_thing(self, references_B: Numbers, own_words: _WordsOfBlock) -> tuple[Numbers, Numbers]:
         """Position in the block and target of each pair to compare, in their order."""
-        block_P, word_P, target_P = self._looked_up(references_B)
-        anchor_P = self.anchor_N[references_B][block_P]
-        same_thing = (word_P == anchor_P) | own_words.have(block_P, self.anchor_N[target_P])
-        sampled = np.flatnonzero(~same_thing & (self.captions_of.lengths[anchor_P] > MOST_CAPTIONS_PER_WORD))
-        same_thing[sampled] = self._stand_in(anchor_P[sampled], target_P[sampled])
-        same_thing &= references_B[block_P] != target_P
-        pairs = np.sort(block_P[same_thing] * len(self) + target_P[same_thing])
-        return np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], max(1, len(self)))
-
-    def _looked_up(self, references_B: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-        """Position in the block, word and row of each caption that is looked at for a reference's rarest words."""
         rarest = self.words_of.take(references_B, LOOKED_UP_WORDS)
         block_S, word_S = rarest.list_of_each(), rarest.values
-        own_S = self._position(word_S, references_B[block_S]) - self.captions_of.first[word_S]
-        looked_at = Lists(own_S, np.minimum(self.captions_of.lengths[word_S], MOST_CAPTIONS_PER_WORD))
-        slot_P, word_P = looked_at.list_of_each(), np.repeat(word_S, looked_at.lengths)
-        number_P = own_S[slot_P] + np.arange(len(slot_P)) - looked_at.first[slot_P]
-        position_P = self.captions_of.first[word_P] + number_P % self.captions_of.lengths[word_P]
-        return block_S[slot_P], word_P, self.captions_of.values[position_P]
+        looked_up = self._looked_up(word_S, references_B[block_S])
+        block_P, target_P = np.repeat(block_S, looked_up.lengths), looked_up.values
+        anchor_B = self.anchor_N[references_B]
+        same_thing = np.repeat(word_S == anchor_B[block_S], looked_up.lengths)
+        others = np.flatnonzero(~same_thing)
+        others_have_it = own_words.have(block_P[others], self.anchor_N[target_P[others]])
+        same_thing[others] = others_have_it
+        others = others[~others_have_it]
+        is_sampled_S = self.captions_of.lengths[anchor_B[block_S]] > MOST_CAPTIONS_PER_WORD
+        sampled = others[np.repeat(is_sampled_S, looked_up.lengths)[others]]
+        same_thing[sampled] = self._stand_in(anchor_B[block_P[sampled]], target_P[sampled])
+        block_P, target_P = block_P[same_thing], target_P[same_thing]
+        pairs = np.sort((block_P * len(self) + target_P)[references_B[block_P] != target_P])
+        return np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], max(1, len(self)))
+
+    def _looked_up(self, words_S: Numbers, rows_S: Numbers) -> Lists:
+        """The captions to look at for each word of a row: its own and those that follow, then the first ones."""
+        first_S, captions_S = self.captions_of.first[words_S], self.captions_of.lengths[words_S]
+        own_S, lengths_S = self._position(words_S, rows_S), np.minimum(captions_S, MOST_CAPTIONS_PER_WORD)
+        position_P = np.arange(lengths_S.sum()) + np.repeat(own_S - (np.cumsum(lengths_S) - lengths_S), lengths_S)
+        is_beyond_P = position_P >= np.repeat(first_S + captions_S, lengths_S)
+        position_P -= np.where(is_beyond_P, np.repeat(captions_S, lengths_S), 0)
+        return Lists(self.captions_of.values[position_P], lengths_S)
 
     def _stand_in(self, words_P: Numbers, rows_P: Numbers) -> Mask:
         """Whether each word stands in the caption of the row beside it."""

@@ -20,10 +20,9 @@ def thing_words(captions: Sequence[str]) -> list[str]:
     words_N = [frozenset(words_of(caption)) for caption in captions]
     count = Counter(word for words in words_N for word in words)
     most = MOST_SHARE * sum(map(bool, words_N))
-    return [_rarest(words, count, most) for words in words_N]
-
-
-def _rarest(words: frozenset[str], count: Counter[str], most: float) -> str:
-    shared = [word for word in words if count[word] >= LEAST_IMAGES]
-    rarest = min(shared, key=lambda word: (count[word], [-ord(letter) for letter in word]), default="")
-    return rarest if count[rarest] <= most else ""
+    shared = [word for word, captions_with_it in count.items() if captions_with_it >= LEAST_IMAGES]
+    shared.sort(key=lambda word: (count[word], [-ord(letter) for letter in word]))
+    rank_of = {word: rank for rank, word in enumerate(shared)}
+    rarest_N = [min((rank_of[word] for word in words if word in rank_of), default=None) for words in words_N]
+    things = [word if count[word] <= most else "" for word in shared]
+    return ["" if rank is None else things[rank] for rank in rarest_N]

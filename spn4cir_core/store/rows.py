@@ -75,7 +75,8 @@ class Rows:
             if rows_of.keys().isdisjoint(read_part(path, [KEY])[KEY].to_pylist()):
                 continue  # nothing of it is wanted: its values are not read
             part = read_part(path)
-            part = part.filter(part[VALUE].is_valid())
+            if part[VALUE].null_count:
+                part = part.filter(part[VALUE].is_valid())
             if not len(part):
                 continue
             flat = part[VALUE].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(part), -1)

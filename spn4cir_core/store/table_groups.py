@@ -48,19 +48,26 @@ def _sizes(values: Sequence[Any], kind: pa.DataType) -> np.ndarray:
     if pa.types.is_primitive(kind):
         return np.full(len(values), NUMBER_BYTES)
     if pa.types.is_string(kind):
-        return np.fromiter((len(value or "") for value in values), np.int64, len(values)) + NUMBER_BYTES
+        return np.asarray(_lengths(values) + NUMBER_BYTES)
     if not (pa.types.is_list(kind) or pa.types.is_map(kind)):
         return np.fromiter(map(size_of, values), np.int64, len(values))
-    lists = [list(value.items()) if isinstance(value, Mapping) else value or () for value in values]
-    items = list(chain.from_iterable(lists))
-    if pa.types.is_list(kind):
+    is_list = pa.types.is_list(kind)
+    lists = values if is_list else [list(one.items()) if isinstance(one, Mapping) else one for one in values]
+    items = list(chain.from_iterable(filter(None, lists)))
+    if is_list:
         item_sizes = _sizes(items, kind.value_type)
     else:
         item_sizes = _sizes([key for key, _ in items], kind.key_type) + NUMBER_BYTES
         item_sizes += _sizes([value for _, value in items], kind.item_type)
     before = np.concatenate([[0], np.cumsum(item_sizes)])
-    ends = np.cumsum(np.fromiter(map(len, lists), np.int64, len(lists)))
-    return np.diff(before[ends], prepend=0) + NUMBER_BYTES
+    sizes: np.ndarray = np.diff(before[np.cumsum(_lengths(lists))], prepend=0) + NUMBER_BYTES
+    return sizes
+
+
+def _lengths(values: Sequence[Any]) -> np.ndarray:
+    """The length of each value; 0 of None."""
+    counted = values if None not in values else [value or () for value in values]
+    return np.fromiter(map(len, counted), np.int64, len(counted))
 
 
 def size_of(value: Any) -> int:

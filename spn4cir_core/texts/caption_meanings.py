@@ -34,7 +34,7 @@ def meaning_digests(
     captions: Iterable[str], store: Store, progress: Progress, seconds: defaultdict[str, float]
 ) -> dict[str, bytes]:
     """The digest of each caption, by caption."""
-    key_of = {caption: row_key(caption) for caption in captions}
+    key_of = {caption: row_key(caption) for caption in dict.fromkeys(captions)}
     job = RowJob(
         "what captions say",
         Rows(store.rows("caption_meanings", fingerprint({"version": MEANING_VERSION})), pa.binary()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -85,7 +85,7 @@ def weighed(triplets: Iterable[Triplet], scores: Mapping[str, Scores], by: Weigh
 
 
 def _with_weight(triplet: Triplet, weight: float) -> Triplet:
-    return triplet if weight == triplet.weight else replace(triplet, weight=weight)
+    return triplet if weight == triplet.weight else triplet._replace(weight=weight)
 
 
 def _quality(scores: Scores, by: Weighing) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spn4cir_core.annotations.annotation_tables import TripletColumn, read_annotated_triplets
 from spn4cir_core.captions.caption_table import read_captions
@@ -86,10 +88,11 @@ def read_pictures(parents: Mapping[str, Artifact]) -> dict[str, Picture]:
     captions = read_captions(parents["captions"])
     split_of, component_of = split_of_images(parents["splits"]), component_of_images(parents["splits"])
     images = read_manifest(parents["images"], *PICTURE)
-    return {
-        name: Picture(path, pixels, captions.get(name, ""), split_of[name], component_of[name])
-        for name, path, pixels in zip(*(images[column].to_pylist() for column in PICTURE), strict=True)
-    }
+    names, paths, pixels = (images[column].to_pylist() for column in PICTURE)
+    captions_of_all = [captions.get(name, "") for name in names]
+    splits, components = ([of[name] for name in names] for of in (split_of, component_of))
+    rows = zip(paths, pixels, captions_of_all, splits, components, strict=True)
+    return dict(zip(names, map(Picture._make, rows), strict=True))
 
 
 def annotated_triplets(
@@ -139,30 +142,27 @@ def generated_triplets(
         read_pairs(parents["pairs"], *PAIR_COLUMNS),
         read_modified_texts(parents["modified_texts"], *TEXT_COLUMNS),
     )
-    pair_ids, references, targets, ranks, scores, splits = (pairs[name].to_pylist() for name in PAIR_COLUMNS)
-    row_of = {pair_id: row for row, pair_id in enumerate(pair_ids)}
-    columns = (texts[name].to_pylist() for name in TEXT_COLUMNS)
-    for pair_id, modified_texts, template_ids in zip(*columns, strict=True):
-        row = row_of[pair_id]
-        reference, target = pictures[references[row]], pictures[targets[row]]
-        yield Triplet(
-            triplet_id=f"generated/{pair_id}",
-            reference_id=references[row],
-            target_id=targets[row],
-            reference_path=reference.path,
-            target_path=target.path,
-            reference_caption=reference.caption,
-            target_caption=target.caption,
-            modified_texts=tuple(modified_texts),
-            origin="generated",
-            kind="",
-            template_ids=tuple(template_ids),
-            rank=ranks[row],
-            score=scores[row],
-            weight=settings.generated_weight,
-            repeats=1,
-            split=splits[row],
-        )
+    pairs = pairs.take(pc.index_in(texts["pair_id"], value_set=pairs["pair_id"].combine_chunks()))
+    _, reference_ids, target_ids, ranks, scores, splits = (pairs[name].to_pylist() for name in PAIR_COLUMNS)
+    pair_ids, modified_texts, template_ids = (texts[name].to_pylist() for name in TEXT_COLUMNS)
+    references, targets = ([pictures[name] for name in names] for names in (reference_ids, target_ids))
+    constant = {"origin": "generated", "kind": "", "weight": settings.generated_weight, "repeats": 1}
+    columns: dict[str, Iterable[Any]] = {
+        "triplet_id": [f"generated/{pair_id}" for pair_id in pair_ids],
+        "reference_id": reference_ids,
+        "target_id": target_ids,
+        "reference_path": [picture.path for picture in references],
+        "target_path": [picture.path for picture in targets],
+        "reference_caption": [picture.caption for picture in references],
+        "target_caption": [picture.caption for picture in targets],
+        "modified_texts": map(tuple, modified_texts),
+        "template_ids": map(tuple, template_ids),
+        "rank": ranks,
+        "score": scores,
+        "split": splits,
+        **{name: repeat(value, len(pair_ids)) for name, value in constant.items()},
+    }
+    yield from map(Triplet._make, zip(*(columns[name] for name in Triplet._fields), strict=True))
 
 
 def capped(triplets: Sequence[Triplet], most: int | None, seed: int, draft: Draft) -> list[Triplet]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +38,8 @@ class TextAnswers:
     store: Store
     progress: Progress
     seconds: defaultdict[str, float]
+    keys: dict[str, str] = field(default_factory=dict)
+    """Key of each triplet's answers by its id, worked out once."""
 
     def refusals(self, triplets: Sequence[Triplet], gates: Sequence[Gate], basis: GateBasis) -> dict[str, Refusal]:
         """Triplet id → the first refusal, of those gates that read texts alone; without triplets that pass them all."""
@@ -77,7 +79,8 @@ class TextAnswers:
         answer_type: pa.DataType,
     ) -> dict[str, Any]:
         """The answers by triplet id."""
-        key_of = {triplet.triplet_id: _key(triplet) for triplet in triplets}
+        self.keys.update((one.triplet_id, _key(one)) for one in triplets if one.triplet_id not in self.keys)
+        key_of = {triplet.triplet_id: self.keys[triplet.triplet_id] for triplet in triplets}
         job = RowJob(
             "reading texts",
             Rows(self.store.rows(noun, fingerprint({"version": TRIPLETS_VERSION, **plain(decided_by)})), answer_type),

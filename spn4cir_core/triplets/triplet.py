@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -30,8 +29,7 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Triplet:
+class Triplet(NamedTuple):
     """Reference image, modified texts and target image; a missing caption is empty."""
 
     triplet_id: str
@@ -52,8 +50,7 @@ class Triplet:
     split: str
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """An image of the manifest with what triplets need of it; a missing caption is empty."""
 
     path: str
@@ -70,7 +67,7 @@ def normalised(text: str) -> str:
 
 def triplet_of(row: Mapping[str, Any]) -> Triplet:
     """A row of ``triplets.parquet`` or ``refused.parquet``; other columns are left out."""
-    values = {item.name: row[item.name] for item in fields(Triplet)}
+    values = {name: row[name] for name in Triplet._fields}
     return Triplet(**values | {name: tuple(row[name]) for name in ("modified_texts", "template_ids")})
 
 
@@ -81,4 +78,5 @@ def triplet_table(triplets: Iterable[Triplet]) -> pa.Table:
 
 def triplet_columns(triplets: Sequence[Triplet]) -> list[pa.Array]:
     """The columns of :data:`SCHEMA`."""
-    return [pa.array([getattr(triplet, field.name) for triplet in triplets], field.type) for field in SCHEMA]
+    columns = dict(zip(Triplet._fields, zip(*triplets, strict=True), strict=True)) if triplets else {}
+    return [pa.array(columns.get(field.name, ()), field.type) for field in SCHEMA]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,7 @@ def _names(row: dict[str, Any]) -> set[str]:
 
 def exported(triplets: list[Triplet], layout: Layout, hand_written: Any, folder: Path) -> list[Path]:
     rows = [
-        replace(
-            GOOD,
+        GOOD._replace(
             triplet_id=f"annotated/{number}",
             origin="annotated",
             reference_id=row.reference_id,

@@ -40,10 +40,7 @@ def pictures(captions: list[str] = CAPTIONS, split: str = "train") -> dict[str, 
 
 
 def triplet(reference: int, target: int, *texts: str) -> Triplet:
-    from dataclasses import replace
-
-    return replace(
-        GOOD,
+    return GOOD._replace(
         triplet_id=f"{reference} to {target}",
         reference_id=f"{reference}.png",
         target_id=f"{target}.png",

@@ -12,10 +12,10 @@ HALF = Scores(others=10, text_rank=0, text_rank_share=0.2, reference_rank=4, rou
 
 @pytest.mark.parametrize(("by", "factor"), [("nothing", 1.0), ("text_rank", 0.8), ("round_trip", 0.5), ("judge", 0.7)])
 def test_weights_are_multiplied_by_the_score(by: str, factor: float) -> None:
-    generated = replace(GOOD, weight=0.5)
-    annotated = replace(GOOD, triplet_id="annotated/1", origin="annotated")
+    generated = GOOD._replace(weight=0.5)
+    annotated = GOOD._replace(triplet_id="annotated/1", origin="annotated")
     scores = {generated.triplet_id: HALF, "annotated/1": HALF}
-    one, other, unscored = weighed([generated, annotated, replace(GOOD, triplet_id="x")], scores, by, 0.1)  # type: ignore[arg-type]
+    one, other, unscored = weighed([generated, annotated, GOOD._replace(triplet_id="x")], scores, by, 0.1)  # type: ignore[arg-type]
     assert one.weight == pytest.approx(0.5 * factor)
     assert (other.weight, unscored.weight) == (1.0, 1.0)
 
@@ -27,7 +27,7 @@ def test_no_weight_falls_below_the_least() -> None:
 
 
 def test_figures_by_split_and_origin() -> None:
-    other = replace(GOOD, triplet_id="b", origin="annotated")
+    other = GOOD._replace(triplet_id="b", origin="annotated")
     scores = {
         GOOD.triplet_id: HALF,
         "b": Scores(others=99, text_rank=7, text_rank_share=0.1, reference_rank=3, round_trip_rank=2),
@@ -36,8 +36,8 @@ def test_figures_by_split_and_origin() -> None:
     triplets = [
         GOOD,
         other,
-        replace(GOOD, triplet_id="judged only", split="evaluation"),
-        replace(GOOD, triplet_id="no"),
+        GOOD._replace(triplet_id="judged only", split="evaluation"),
+        GOOD._replace(triplet_id="no"),
     ]
     figures = score_figures(triplets, scores, within=3)
     assert figures["train generated"] == {

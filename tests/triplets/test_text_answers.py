@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import ClassVar
@@ -42,8 +41,7 @@ GATE_NAMES = [
 
 def triplets_of(captions: list[str]) -> list[Triplet]:
     return [
-        replace(
-            GOOD,
+        GOOD._replace(
             triplet_id=f"generated/{number}",
             reference_caption=one,
             target_caption=other,
