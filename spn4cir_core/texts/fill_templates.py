@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from spn4cir_core.texts.differences import Difference, difference
 from spn4cir_core.texts.settings import ModifiedTextSettings
@@ -42,8 +43,7 @@ class Template:
         return self.text.format_map(values)
 
 
-@dataclass(frozen=True)
-class ModifiedTexts:
+class ModifiedTexts(NamedTuple):
     """The texts of one pair: a row of ``modified_texts.parquet``."""
 
     pair_id: str

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from spn4cir_core.engine.stage import Work
 from spn4cir_core.images.files import image_files
@@ -22,8 +21,7 @@ REWRITTEN = "rewritten"
 SAMPLE_ROWS = 8
 
 
-@dataclass(frozen=True)
-class CaptionedPair:
+class CaptionedPair(NamedTuple):
     """A pair with its captions, on one line each; empty where an image has none."""
 
     pair_id: str
@@ -125,8 +123,7 @@ def _with_rewritten(pair: CaptionedPair, text: str, tokens: int, beside: Modifie
             for known, name in zip(beside.modified_texts, beside.template_ids, strict=True)
             if known != text
         ]
-        return replace(
-            beside,
+        return beside._replace(
             modified_texts=(text, *(known for known, _ in others)),
             template_ids=(REWRITTEN, *(name for _, name in others)),
             token_count=max(tokens, beside.token_count),

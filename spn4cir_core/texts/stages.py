@@ -45,7 +45,7 @@ def write_texts(work: Work[ModifiedTextsInput]) -> None:
         draft.drop(reason, count)
     rows = [texts for _, texts in sorted(written.items()) if isinstance(texts, ModifiedTexts)]
     with draft.timed("write"):
-        draft.write_rows(map(vars, rows), SCHEMA, MODIFIED_TEXTS_FILE)
+        draft.write_rows(map(ModifiedTexts._asdict, rows), SCHEMA, MODIFIED_TEXTS_FILE)
     draft.rows = len(rows)
     draft.details |= summarise(rows)
 
@@ -54,10 +54,8 @@ def _captioned(pairs: Artifact, captions: dict[str, str]) -> list[CaptionedPair]
     table = read_pairs(pairs, "pair_id", "reference_id", "target_id")
     pair_ids, references, targets = (table[name].to_pylist() for name in table.column_names)
     caption_of = {name: without_full_stop(captions.get(name, "")) for name in {*references, *targets}}
-    return [
-        CaptionedPair(pair_id, one, two, caption_of[one], caption_of[two])
-        for pair_id, one, two in zip(pair_ids, references, targets, strict=True)
-    ]
+    captions_of_sides = (map(caption_of.__getitem__, names) for names in (references, targets))
+    return list(map(CaptionedPair._make, zip(pair_ids, references, targets, *captions_of_sides, strict=True)))
 
 
 def summarise(rows: Sequence[ModifiedTexts]) -> dict[str, Any]:
@@ -70,7 +68,7 @@ def summarise(rows: Sequence[ModifiedTexts]) -> dict[str, Any]:
         "texts_per_template": per_template,
         "examples": {name: _examples(name, names, texts) for name in per_template},
         "fallback_share": round(sum(row.fallback for row in rows) / len(rows), 4) if rows else 0.0,
-        "mean_words": round(sum(len(text.split()) for text in texts) / len(texts), 2) if texts else 0.0,
+        "mean_words": round(sum(map(len, map(str.split, texts))) / len(texts), 2) if texts else 0.0,
         "most_tokens": max((row.token_count for row in rows), default=0),
     }
 

@@ -66,8 +66,7 @@ def _writer_fingerprint(work: Work[ModifiedTextsInput], templates: Sequence[Temp
 def _as_text(written: ModifiedTexts | str) -> str:
     if isinstance(written, str):
         return _as_json(written)
-    _, *values = vars(written).values()  # without the pair's id, which is in the key
-    return _as_json(values)
+    return _as_json(written[1:])  # without the pair's id, which is in the key
 
 
 def _from_texts(pair_ids: Sequence[str], texts: Sequence[str]) -> Iterator[ModifiedTexts | str]:
@@ -76,5 +75,5 @@ def _from_texts(pair_ids: Sequence[str], texts: Sequence[str]) -> Iterator[Modif
         if isinstance(values, str):
             yield values
         else:
-            modified_texts, template_ids, *rest = values
-            yield ModifiedTexts(pair_id, tuple(modified_texts), tuple(template_ids), *rest)
+            texts_of_pair, template_ids, *rest = values
+            yield ModifiedTexts._make((pair_id, tuple(texts_of_pair), tuple(template_ids), *rest))
