@@ -60,7 +60,7 @@ class Levels(nn.Module):
             standard_MG = part_MG.sub_(mean_G).mul_(scale_G)
             components_GD = _principal_components(standard_MG, self.level_dims[level])
             self.level_dims[level] = components_GD.shape[1]
-            norm = (standard_MG @ components_GD).square().sum(1).mean().sqrt().clamp(min=1e-9)
+            norm = product(standard_MG, components_GD.T).square().sum(1).mean().sqrt().clamp(min=1e-9)
             setattr(self, f"mean{level}", mean_G)
             setattr(self, f"components{level}", components_GD * scale_G[:, None] / norm)
 

@@ -16,7 +16,7 @@ from spn4cir_core.store.fingerprints import fingerprint
 if TYPE_CHECKING:
     from spn4cir_core.backbones.residual.network import ResidualNetwork
 
-VERSION = 4
+VERSION = 5
 """Goes up whenever the same settings train to other weights; checkpoints of earlier versions can be read."""
 
 

@@ -152,6 +152,23 @@ def test_components_vectors_and_gradients_do_not_depend_on_the_number_of_threads
         torch.set_num_threads(before)
 
 
+def test_components_of_few_pictures_do_not_depend_on_the_number_of_threads() -> None:
+    rng, before = np.random.default_rng(0), torch.get_num_threads()
+    few = rng.normal(size=(97, sum(LEVEL_FEATURES))).astype(np.float16)
+
+    def measured(threads: int, pictures: int) -> list[bytes]:
+        torch.set_num_threads(threads)
+        levels = Levels([256] * 4)
+        levels.measure(few[:pictures])
+        return [buffer.numpy().tobytes() for buffer in levels.buffers()]
+
+    try:
+        for pictures in (30, 48, 60, 97):
+            assert measured(1, pictures) == measured(2, pictures), pictures
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_texts_that_share_an_image_give_the_queries_and_gradients_of_each_pair_apart(
     inputs: np.ndarray, settings: Residual
 ) -> None:
