@@ -89,7 +89,8 @@ def fill(job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float]
     call this function; it returns when all values are stored.
 
     Args:
-        seconds: gets the wall seconds that this process spent waiting for reads, computing, and writing.
+        seconds: gets the wall seconds that this process spent waiting for reads, computing, and writing; waiting for
+            readers that prepare what they read, which takes them longer, is computing.
 
     Returns:
         How many values were computed, by all processes.
@@ -103,13 +104,14 @@ def fill(job: RowJob[Item], progress: Progress, seconds: defaultdict[str, float]
     batches = processes.share(job.batches(missing))
     done = len(items) - len(missing)
     progress(job.label, done, len(items))
+    waiting = "read" if job.preparation is None else "compute"
     shard_keys: list[str] = []
     shard_values: list[pa.Array] = []
     with closing(_loaded(job, batches)) as loading:
         for number, batch in enumerate(batches):
             started = time.perf_counter()
             loaded = next(loading)
-            seconds["read"] += time.perf_counter() - started
+            seconds[waiting] += time.perf_counter() - started
             started = time.perf_counter()
             shard_values.append(_computed(job, loaded))
             shard_keys += batch

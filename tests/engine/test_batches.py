@@ -87,7 +87,9 @@ def test_readers_prepare_a_few_items_at_a_time_and_results_stay_in_order(tmp_pat
     items = {f"{number:04d}": number for number in range(15)}
     rows = Rows(tmp_path, pa.int64())
     job = RowJob("x", rows, items, work.load, work.compute, 5, 5, threads, preparation=preparation)
-    assert fill(job, silent, defaultdict(float)) == 15
+    seconds: defaultdict[str, float] = defaultdict(float)
+    assert fill(job, silent, seconds) == 15
+    assert set(seconds) == {"compute", "write"}, "readers that prepare compute"
     assert sorted(groups) == [[0, 1], [2, 3], [4], [5, 6], [7, 8], [9], [10, 11], [12, 13], [14]]
     assert work.batches == [[10 * number for number in range(start, start + 5)] for start in (0, 5, 10)]
     assert content(tmp_path) == [(key, 20 * number) for key, number in items.items()]
