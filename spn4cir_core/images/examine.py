@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 from spn4cir_core.engine.child_processes import child_processes
 from spn4cir_core.images.files import ImageFiles, PictureError, decode, pixel_sha256
 from spn4cir_core.images.sandboxed_decoder import CPU_S, CRASHED, limit_decoding
 
-CHUNK_FILES = 16
+CHUNK_FILES, CHUNKS_AHEAD = 16, 64
+"""Files that a process is given at a time; chunks that wait in its queue while what was found is stored."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ def examine(files: ImageFiles, path: str) -> Finding:
     return Finding(sha256, "", "", image.width, image.height, len(data), pixel_sha256(image), phash(image))
 
 
+class Begun(NamedTuple):
+    """Files that a pool examines; without a future where it had died before it could take them."""
+
+    chunk: Sequence[str]
+    pool: ProcessPoolExecutor
+    future: Future[list[Finding]] | None
+
+
 class Examiners:
     """Worker processes that examine files; use as a context manager.
 
@@ -76,19 +87,33 @@ class Examiners:
         Raises:
             Spn4cirError: no worker process can be started.
         """
-        if not paths:
-            return
-        if self._many is None:
-            self._many = child_processes(min(self.workers, -(-len(paths) // CHUNK_FILES)))
         chunks = [paths[start : start + CHUNK_FILES] for start in range(0, len(paths), CHUNK_FILES)]
-        futures = [self._many.submit(_examine_chunk, self.examiner, self.files, chunk) for chunk in chunks]
-        for chunk, future in zip(chunks, futures, strict=True):
-            try:
-                findings = future.result()
-            except BrokenProcessPool:
-                self._many = None
-                findings = [self._alone(path) for path in chunk]
-            yield from findings
+        begun: deque[Begun] = deque()
+        for chunk in chunks:
+            begun.append(self._begin(chunk, min(self.workers, len(chunks))))
+            if len(begun) > CHUNKS_AHEAD:
+                yield from self._finish(begun.popleft())
+        while begun:
+            yield from self._finish(begun.popleft())
+
+    def _begin(self, chunk: Sequence[str], workers: int) -> Begun:
+        if self._many is None:
+            self._many = child_processes(workers)
+        pool = self._many
+        try:
+            return Begun(chunk, pool, pool.submit(_examine_chunk, self.examiner, self.files, chunk))
+        except BrokenProcessPool:  # by a chunk before, whose own turn comes
+            return Begun(chunk, pool, None)
+
+    def _finish(self, begun: Begun) -> list[Finding]:
+        try:
+            if begun.future is not None:
+                return begun.future.result()
+        except BrokenProcessPool:
+            pass
+        if self._many is begun.pool:
+            self._many = None
+        return [self._alone(path) for path in begun.chunk]
 
     def _alone(self, path: str) -> Finding:
         if self._lone is None:

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -226,10 +227,10 @@ def examine_files(
     missing = sorted(wanted.keys() - findings.keys(), key=lambda sha256: wanted[sha256])
     progress("examining pictures", len(findings), len(wanted))
     with Examiners(files, workers) as examiners:
-        for start in range(0, len(missing), SHARD_FILES):
-            shard = missing[start : start + SHARD_FILES]
+        examined = zip(missing, examiners.run([wanted[sha256] for sha256 in missing]), strict=True)
+        for _ in range(0, len(missing), SHARD_FILES):
             fresh: dict[str, Finding] = {}
-            for sha256, finding in zip(shard, examiners.run([wanted[sha256] for sha256 in shard]), strict=True):
+            for sha256, finding in islice(examined, SHARD_FILES):
                 fresh[sha256] = finding
                 progress("examining pictures", len(findings) + len(fresh), len(wanted))
             findings.update(fresh)

@@ -52,6 +52,20 @@ def test_a_crashing_decoder_costs_its_file_only(tmp_path: Path) -> None:
         assert [finding.width for finding in examiners.run(paths[:2])] == [8, 8], "goes on after a crash"
 
 
+def test_files_that_wait_behind_a_crash_are_examined_by_the_next_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spn4cir_core.images.examine.CHUNK_FILES", 2)
+    monkeypatch.setattr("spn4cir_core.images.examine.CHUNKS_AHEAD", 3)
+    paths = numbered(tmp_path, 24)
+    for number in (21, 9, 8, 0):
+        paths.insert(number, f"fatal_{number}.png")
+    with Examiners(ImageFiles(tmp_path), 2, dying_examiner) as examiners:
+        findings = list(examiners.run(paths))
+    assert [finding.reason == CRASHED for finding in findings] == [path.startswith("fatal") for path in paths]
+    assert [finding.height for finding in findings if not finding.reason] == [8 + number for number in range(24)]
+
+
 def test_equal_pixels_in_other_files_have_one_pixel_hash(tmp_path: Path) -> None:
     image = Image.new("RGB", (9, 7), "teal")
     image.save(tmp_path / "a.png")
