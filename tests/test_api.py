@@ -160,6 +160,8 @@ def test_what_cannot_be_encoded_is_named(encoder: Encoder, paths: list[Path], tm
         encoder.encode_queries(paths[:2], [TEXT] * 3)
     with pytest.raises(InputError, match=r"query 1: .* needs a reference image, a text, or both"):
         encoder.encode_queries([paths[0], None], [TEXT, " "])
+    with pytest.raises(InputError, match=r"^a search needs a reference image, a text, or both"):
+        encoder.encode_queries([None], [" "])
     with pytest.raises(InputError, match="no such file"):
         encoder.encode_targets([tmp_path / "missing.png"])
     with pytest.raises(InputError, match=r"an array \(4, 4, 3\) of float64"):

@@ -14,5 +14,7 @@ def register(app: typer.Typer) -> None:
 
 def recipes() -> None:
     """List the packaged recipes."""
-    for name, says in packaged_recipes().items():
-        typer.echo(f"{name:<16} {says}")
+    packaged = packaged_recipes()
+    width = max(map(len, packaged))
+    for name, says in packaged.items():
+        typer.echo(f"{name:<{width}}  {says}")

@@ -160,7 +160,7 @@ def pair_up(images: Picture | Sequence[Picture | None] | None, texts: str | Sequ
     queries: list[Query] = [(picture, (text or "").strip()) for picture, text in paired]
     for number, (picture, text) in enumerate(queries):
         if picture is None and not text:
-            where = "" if listed is None else f"query {number}: "
+            where = f"query {number}: " if count > 1 else ""
             raise InputError(f"{where}a search needs a reference image, a text, or both")
     return queries
 

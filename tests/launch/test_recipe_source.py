@@ -96,7 +96,7 @@ def test_a_folder_that_is_gone_and_has_a_name_taken_is_a_warning(
         shutil.rmtree(one)
         own_name(other, store)
     assert caplog.records[1].levelname == "WARNING"
-    for part in (str(one), "'folder'", "'folder_other'", "rename it back"):
+    for part in (str(one), "'folder'", "'folder_other'", "rename it back", "[images.reader] corpus = 'one'"):
         assert part in caplog.records[1].getMessage()
 
 
