@@ -55,10 +55,10 @@ class TextRows(Mapping[str, int]):
             return
         is_sorted = pc.all(pc.less_equal(column[:-1], column[1:])).as_py()
         every = pa.array(range(0, len(column), self._step), pa.int64())
-        self._order_N: pa.Array | None = None
+        self._order_N: np.ndarray | None = None
         if not is_sorted:
-            self._order_N = pc.sort_indices(column)
-            every = self._order_N.take(every)
+            order_N = pc.sort_indices(column)
+            self._order_N, every = as_numbers(order_N), order_N.take(every)
         self._every: list[str] = column.take(every).to_pylist()
 
     def __getitem__(self, text: str) -> int:
@@ -67,13 +67,17 @@ class TextRows(Mapping[str, int]):
         first = (bisect_right(self._every, text) - 1) * self._step
         if first < 0:
             raise KeyError(text)
-        column = self._texts.column
-        rows_K = None if self._order_N is None else self._order_N.slice(first, self._step)
-        texts: list[str] = (column.slice(first, self._step) if rows_K is None else column.take(rows_K)).to_pylist()
-        at = bisect_right(texts, text) - 1
-        if texts[at] != text:
+        if self._order_N is None:
+            texts: list[str] = self._texts.column.slice(first, self._step).to_pylist()
+            at = bisect_right(texts, text) - 1
+            row, same = first + at, texts[at]
+        else:  # reading a few one by one is faster than taking all that are between
+            row_K = self._order_N[first : first + self._step].tolist()
+            row = row_K[bisect_right(row_K, text, key=self._texts.__getitem__) - 1]
+            same = self._texts[row]
+        if same != text:
             raise KeyError(text)
-        return first + at if rows_K is None else int(rows_K[at].as_py())
+        return row
 
     def __len__(self) -> int:
         return len(self._texts)
