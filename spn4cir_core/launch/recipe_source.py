@@ -29,8 +29,8 @@ NAME_CHARACTERS, STEM_CHARACTERS = 19, 20
 NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 COMPARED_PICTURES = 100
 RENAMED = (
-    " and made anew: {owner} is gone, and most of its pictures are not here. If it was renamed, rename it back, or give "
-    "it its old name in a recipe, [images.reader] corpus = {corpus!r}: nothing is trained again then"
+    " and made anew: {owner} is gone, and most of its pictures are not here. If it was renamed, rename it back, or "
+    "give it its old name in a recipe, [images.reader] corpus = {corpus!r}: nothing is trained again then"
 )
 """What is added where a recipe's folder is gone and another one comes in its place."""
 
