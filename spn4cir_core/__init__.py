@@ -36,9 +36,12 @@ if TYPE_CHECKING:
         run,
     )
 
-# Two OpenMP threads that spin run about ten times slower beside another busy process. This must be
+# OpenMP threads that spin for long run about ten times slower beside another busy process, and those that sleep at once
+# are woken at every layer of a small network: a training on two idle cores then takes as long as on one. This must be
 # set before torch is imported, hence here.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 # Arrow's own pool keeps what is freed, 50 to 110 MB after some stages. This must be set before pyarrow is imported.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
