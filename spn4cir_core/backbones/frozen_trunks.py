@@ -25,6 +25,8 @@ TEXT_FEATURES = 384
 TOKEN_LIMIT = 128
 PADDING = 0
 """BERT's ``[PAD]``."""
+MOST_ASKED = 1 << 16
+"""Texts that nobody prepared and whose vectors are remembered, 1.5 kB each; beyond it they are encoded anew."""
 
 
 class FrozenTexts:
@@ -35,6 +37,7 @@ class FrozenTexts:
         self.tokenizer = MiniLmTokenizer(TOKEN_LIMIT)
         self._encode = FirstUse(self.encoder.start_with_tokens)
         self._known: dict[tuple[int, ...], Tensor] = {}
+        self._prepared = 0
         self._ids: dict[str, tuple[int, ...]] = {}
         self._recorded: MiniLm | None = None
 
@@ -47,8 +50,11 @@ class FrozenTexts:
         if torch.compiler.is_exporting():
             return self._computed(tokens_BP)
         keys = [tuple(filter(None, row)) for row in tokens_BP.tolist()]
-        self._learn(keys)
-        return torch.stack([self._known[key] for key in keys]).to(tokens_BP.device)
+        known = self._known  # this one has them all, whatever another thread forgets meanwhile
+        self._learn(keys, known)
+        if len(known) - self._prepared > MOST_ASKED:
+            self._known = {key: known[key] for key in list(known)[: self._prepared]}
+        return torch.stack([known[key] for key in keys]).to(tokens_BP.device)
 
     def prepare_recording(self) -> None:
         """Load MiniLM in float32: a graph can be recorded of operations on tensors alone, and looks nothing up."""
@@ -67,11 +73,13 @@ class FrozenTexts:
         self._remember_ids(texts)
         # A row of its own each: one that is a part of a large array would keep all of it in memory.
         self._known.update(zip(self._keys(texts), (torch.from_numpy(row.copy()) for row in vectors_TF), strict=True))
+        self._prepared = len(self._known)
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Encode the texts that are not known yet."""
         self._remember_ids(texts)
-        self._learn(self._keys(texts))
+        self._learn(self._keys(texts), self._known)
+        self._prepared = len(self._known)
 
     def _keys(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         if all(text in self._ids for text in texts):
@@ -83,9 +91,9 @@ class FrozenTexts:
         new = [text for text in texts if text not in self._ids]
         self._ids.update(zip(new, map(tuple, self.tokenizer.ids(new)), strict=True))
 
-    def _learn(self, keys: Sequence[tuple[int, ...]]) -> None:
-        if new := sorted(set(keys) - self._known.keys()):
-            self._known.update(zip(new, map(torch.clone, torch.from_numpy(self._encode(new))), strict=True))
+    def _learn(self, keys: Sequence[tuple[int, ...]], known: dict[tuple[int, ...], Tensor]) -> None:
+        if new := sorted(set(keys) - known.keys()):
+            known.update(zip(new, map(torch.clone, torch.from_numpy(self._encode(new))), strict=True))
 
 
 class FrozenTrunksNetwork(Network):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -35,19 +36,25 @@ COMPOSED_AT_ONCE = 16
 """Pictures that are open at the same time."""
 
 
+MOST_REMEMBERED = 1 << 16
+"""Sentences whose vectors a server remembers, 1.5 kB each: people go on asking for others."""
+
+
 @dataclass(frozen=True)
 class Sentences:
-    """Unit vectors of sentences, each distinct sentence encoded once."""
+    """Unit vectors of sentences, each distinct sentence encoded once while it is remembered."""
 
     encode: Callable[[Sequence[str]], np.ndarray]
     vector_of: dict[str, np.ndarray] = field(default_factory=dict)
+    most: int | None = None
+    """Sentences that are remembered, those that came last; None: all."""
 
     @classmethod
     def of(cls, encoder: SentenceEncoder | None, store: Store | None = None) -> Sentences | None:
         """None where there is no encoder, or its package is not installed.
 
         Args:
-            store: keeps the vectors; None: they are in this process's memory alone.
+            store: keeps the vectors; None: they are in this process's memory alone, the last 65,536.
         """
         if encoder is None:
             return None
@@ -55,7 +62,9 @@ class Sentences:
             encoder.source()
         except MissingExtra:
             return None
-        return cls(FirstUse(encoder.start) if store is None else partial(text_features, encoder, store=store))
+        if store is None:
+            return cls(FirstUse(encoder.start), most=MOST_REMEMBERED)
+        return cls(partial(text_features, encoder, store=store))
 
     def vectors(self, sentences: Sequence[str | None]) -> np.ndarray:
         """(N, D) float32; a row of NaN for an empty sentence."""
@@ -65,6 +74,9 @@ class Sentences:
         dim = len(next(iter(self.vector_of.values()))) if self.vector_of else 1
         missing_D = np.full(dim, np.nan, np.float32)
         rows = [self.vector_of[sentence] if sentence else missing_D for sentence in sentences]
+        if self.most is not None:
+            for sentence in list(islice(self.vector_of, max(0, len(self.vector_of) - self.most))):
+                del self.vector_of[sentence]
         return np.array(rows, np.float32).reshape(len(rows), dim)
 
 

@@ -53,3 +53,17 @@ def test_only_edited_captions_that_are_needed_are_encoded() -> None:
     assert np.isnan(queries.vectors["caption"][0]).all() and (queries.vectors["caption"][1] == 1).all()
     none = composed_queries(texts, captions, {}, kinds, Sentences(encode), needs_sentence=[False, False])
     assert "caption" not in none.vectors and len(sent) == 1
+
+
+def test_a_server_remembers_the_sentences_that_came_last_and_no_more() -> None:
+    sent = list[str]()
+
+    def encode(sentences: Sequence[str]) -> np.ndarray:
+        sent.extend(sentences)
+        return np.array([[len(sentence)] for sentence in sentences], np.float32)
+
+    sentences = Sentences(encode, most=2)
+    assert sentences.vectors(["a", "bb", "ccc", None]).tolist()[:3] == [[1], [2], [3]]
+    assert sentences.vectors(["ccc", "bb"]).tolist() == [[3], [2]] and sent == ["a", "bb", "ccc"]
+    assert sentences.vectors(["a"]).tolist() == [[1]] and sent[3:] == ["a"]
+    assert len(sentences.vector_of) == 2
