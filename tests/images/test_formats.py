@@ -74,7 +74,7 @@ def test_files_are_pictures_by_their_bytes_where_the_name_does_not_tell(
     assert artifact.table()["path"].to_pylist() == sorted([*names, "e.jp2"])
     assert artifact.details["not_read"] == {".mp4": 2, "no extension": 2, ".txt": 1}
     assert "not read as pictures: 2 .mp4, 2 no extension, 1 .txt" in caplog.text
-    (finding,) = [symptom.finding for symptom in doctor.pictures(recipe)]
+    (finding,) = [symptom.finding for symptom in doctor.pictures(recipe, Store(tmp_path / "store"))]
     assert finding.endswith("; no pictures: 2 .mp4, 2 no extension, 1 .txt")
 
 
